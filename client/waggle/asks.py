@@ -1,0 +1,64 @@
+"""One command on its way to its outcome, and what an outcome is: a reply's struct, or the error it means.
+
+What is sent when is in `waggle.session`; here is only what a single command carries, and how its reply is
+read.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from waggle.errors import Disconnected, WaggleError, error_from_wire
+from waggle.messages import REPLIES, Change, Command, Entry, Incoming
+from waggle.watching import Subscription
+
+__all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of"]
+
+Outcome = Struct | WaggleError
+
+_OK = {command: msgspec.json.Decoder(reply) for command, reply in REPLIES.items()}
+
+
+class Ask:
+    """A command that somebody waits for. Its identity is what a shell finds the caller by."""
+
+    __slots__ = ("command", "sent", "subscription")
+
+    def __init__(self, command: Command, subscription: Subscription | None = None) -> None:
+        self.command = command
+        self.sent = False
+        """Whether the hub may have seen it."""
+        self.subscription = subscription
+        """Whose ``subscribe`` it is: the command is then made anew each time it is sent."""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it may have changed something without our knowing."""
+        return self.sent and isinstance(self.command, Change)
+
+
+def outcome_of(command: Command, incoming: Incoming) -> Outcome:
+    """The reply as the struct that ``command`` gets, or as an exception; msgspec's error if it is neither."""
+    if incoming.error is not UNSET:
+        error = error_from_wire(incoming.error)
+        if isinstance(error.details.get("current"), dict):
+            error.details["current"] = msgspec.convert(error.details["current"], Entry)
+        return error
+    reply: Struct = _OK[type(command)].decode(b"null" if incoming.ok is UNSET else incoming.ok)
+    return reply
+
+
+def in_doubt(ask: Ask, why: str) -> Disconnected:
+    """What the caller of a change hears that was sent and never answered."""
+    op = ask.command.__struct_config__.tag
+    return Disconnected(
+        f"{why} The `{op}` was sent and not answered: it may or may not have taken effect. Read the state to"
+        " find out, then repeat it if needed.",
+        in_doubt=True,
+    )
+
+
+def again(error: WaggleError) -> WaggleError:
+    """The same error as a new exception, without the traceback of the first raise."""
+    return type(error)(error.message, **error.details)

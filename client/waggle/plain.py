@@ -1,0 +1,58 @@
+"""What may be a value: the plain JSON data of protocol 1, checked before anything is sent.
+
+The JSON encoder is lenient where the wire is not: it turns nan into null and a set into a list, so what comes
+back would not be what was put in. Here such data is refused, with the place where it stands and what to write
+instead. Lengths and rights are the hub's to judge.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from waggle.errors import BadRequest
+
+__all__ = ["check"]
+
+DEPTH = 100
+"""How deep a value may nest (protocol 1)."""
+
+
+def check(value: Any, field: str) -> None:
+    """Raise BadRequest if JSON cannot hold ``value`` exactly; ``field`` names it in the message."""
+    fault = _fault(value, DEPTH)
+    if fault is not None:
+        place, what = fault
+        raise BadRequest(f"{field}{place}: {what}", field=field)
+
+
+def _fault(value: Any, depth: int) -> tuple[str, str] | None:
+    """The first place in ``value`` that JSON cannot hold, and what to do about it; None if there is none."""
+    match value:
+        case None | bool() | str():
+            return None
+        case int():
+            if -(2**63) <= value < 2**63:
+                return None
+            return "", f"{value} does not fit into 64 bits; send it as text"
+        case float():
+            return None if math.isfinite(value) else ("", f"{value} is no JSON number; use None or text")
+        case dict() | list() | tuple():
+            if not depth:
+                return "", f"nested deeper than {DEPTH} levels; flatten it, or store it as text"
+            return _fault_within(value, depth - 1)
+        case _:
+            return "", f"{type(value).__name__} is not JSON; use dict, list, str, int, float, bool or None"
+
+
+def _fault_within(value: dict[Any, Any] | list[Any] | tuple[Any, ...], depth: int) -> tuple[str, str] | None:
+    """As `_fault`, for what a container holds."""
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                return "", f"the key {key!r} is not text; use {str(key)!r}"
+    for place, item in value.items() if isinstance(value, dict) else enumerate(value):
+        fault = _fault(item, depth)
+        if fault is not None:
+            return f"[{place!r}]{fault[0]}", fault[1]
+    return None

@@ -1,0 +1,311 @@
+"""One agent's side of the wire, without a socket: lines in, lines and outcomes out (protocol 2 and 3).
+
+The rules:
+
+1. **Pure.** No socket, no clock, no chance, no loop. A shell tells what happened to the connection (`opened`,
+   `dropped`, `receive`), fetches what to send (`outgoing`) and whom to wake (`collect`).
+2. **A command is queued, then sent, then settled,** in the order asked. When the connection drops, what was
+   sent goes back to the head of the queue.
+3. **A takeover repeats what is unanswered.** A Change carries its ``rid``, so it takes effect once; a read
+   may be repeated freely. Never more than `WINDOW` commands are unanswered, since the hub remembers the
+   outcomes of the last 1,000 only.
+4. **In a new session a Change is not repeated:** if it was sent, it may or may not have happened, and its
+   caller is told exactly that. Reads are repeated, and each subscription goes on from its own cursor.
+
+How one reply is read is in `waggle.asks`, what is watched in `waggle.subscriptions`, where and when to
+connect again in `waggle.reconnect`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from waggle.asks import Ask, Outcome, again, in_doubt, outcome_of
+from waggle.errors import BadRequest, Disconnected, SessionLost, TooLarge, WaggleError
+from waggle.messages import Bye, Change, Command, Hello, Id, Incoming, Status, Unsubscribe, Welcome
+from waggle.subscriptions import Subscriptions
+from waggle.watching import Subscription
+
+__all__ = ["News", "Session", "State"]
+
+WINDOW = 500
+"""Commands sent and not yet answered; half of the outcomes that the hub keeps for a session (protocol 2)."""
+MESSAGE = 16 * 2**20
+"""Bytes of one message to the hub (protocol 1)."""
+BATCH = 256 * 2**10
+"""Bytes of lines that share one message, so that the hub can work it off in a slice."""
+
+State = Literal["connecting", "connected", "reconnecting", "closed"]
+
+_LINE = msgspec.json.Decoder(Incoming)
+
+
+class News(NamedTuple):
+    """What a shell passes on: outcomes, consumers to wake, subscriptions to `retry` after so many seconds."""
+
+    settled: list[tuple[Ask, Outcome]]
+    woken: list[Subscription]
+    retries: list[tuple[float, Subscription]]
+
+
+class Session:
+    """A session with the hub, and the one after it when it is lost."""
+
+    def __init__(
+        self,
+        *,
+        agent: str | None = None,
+        ns: str | None = None,
+        token: str | None = None,
+        meta: dict[str, Any] | None = None,
+    ) -> None:
+        self.agent, self.ns, self.token, self.meta = agent, ns, token, meta
+        self.state: State = "connecting"
+        self.welcome: Welcome | None = None
+        self.rev = 0
+        """The highest revision seen."""
+        self.refusal: WaggleError | None = None
+        """The hub's answer to ``hello``, where that was an error and there is no other way in."""
+        self.error: WaggleError | None = None
+        """What closed the session for good."""
+        self._numbers = itertools.count(1)
+        self._hello: Hello | None = None
+        self._lost = False
+        """Whether the session is known to be gone, so that the next hello begins another."""
+        self._queue: deque[Ask] = deque()
+        self._asked: dict[Id, Ask] = {}
+        self._out: list[bytes] = []
+        self._settled: list[tuple[Ask, Outcome]] = []
+        self._subscriptions = Subscriptions()
+        self._status: Any = UNSET
+
+    # --- for callers --------------------------------------------------------------------------------------
+
+    def ask(self, command: Command) -> Ask:
+        """Queue a command; its outcome comes with `collect`. Raises what closed the session, if it is
+        closed."""
+        self._check_open()
+        if isinstance(command, Change):
+            command.rid = str(next(self._numbers))
+        if isinstance(command, Status):
+            self._status = command.status
+        ask = Ask(command)
+        self._queue.append(ask)
+        self._pump()
+        return ask
+
+    def forget(self, ask: Ask) -> None:
+        """Nobody waits for this any more: it is not sent, or not again, and its reply is dropped."""
+        if ask.subscription is not None:
+            self.leave(ask.subscription)
+        elif self._asked.get(ask.command.id) is ask:
+            del self._asked[ask.command.id]
+            self._pump()
+        elif ask in self._queue:
+            self._queue.remove(ask)
+
+    def subscribe(self, subscription: Subscription) -> Ask:
+        """Begin a subscription; its outcome is the first answer. Raises what closed the session."""
+        self._check_open()
+        ask = self._subscriptions.add(subscription, self.ns or "default")
+        self._pump()
+        return ask
+
+    def leave(self, subscription: Subscription) -> None:
+        """End a subscription, begun or not."""
+        self._subscriptions.leave(subscription)
+        for ask in [ask for ask in self._queue if ask.subscription is subscription]:
+            self._queue.remove(ask)
+            self._subscriptions.abandoned(subscription)
+        self._pump()
+
+    def drained(self, subscription: Subscription) -> None:
+        """The consumer has taken everything that waited."""
+        self._subscriptions.drained(subscription)
+        self._pump()
+
+    def retry(self, subscription: Subscription) -> None:
+        """The time is over after which the hub wanted to be asked again."""
+        self._subscriptions.retry(subscription)
+        self._pump()
+
+    # --- for the shell: the connection --------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """A connection stands: say hello, or take the session over."""
+        self._say_hello()
+
+    def dropped(self) -> None:
+        """The connection is gone: what is unanswered waits for the next one."""
+        if self.state == "connected":
+            self.state = "reconnecting"
+        self._hello = None
+        self._out.clear()
+        unanswered = [*self._asked.values(), *self._queue]
+        self._asked.clear()
+        self._queue.clear()
+        for ask in unanswered:
+            if ask.subscription is not None and ask.subscription.ended:
+                self._subscriptions.abandoned(ask.subscription)
+            elif not isinstance(ask.command, Unsubscribe | Bye):
+                self._queue.append(ask)
+        self._subscriptions.interrupted()
+
+    def receive(self, message: bytes) -> None:
+        """Take one message of the hub. Raises Disconnected if it is not of this protocol."""
+        for line in message.split(b"\n"):
+            if line:
+                try:
+                    self._take(_LINE.decode(line), len(line))
+                except msgspec.MsgspecError as fault:
+                    raise Disconnected(
+                        f"The hub sent a line this client cannot read ({fault}): check that both have the same version."
+                    ) from None
+        self._pump()
+
+    def end(self, error: WaggleError) -> None:
+        """There is no way back: everybody who waits is told ``error``."""
+        self.state, self.error = "closed", error
+        for ask in (*self._asked.values(), *self._queue):
+            doubtful = ask.in_doubt and isinstance(error, Disconnected)
+            self._settled.append((ask, in_doubt(ask, error.message) if doubtful else again(error)))
+        self._asked.clear()
+        self._queue.clear()
+        self._subscriptions.end(error)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `outgoing` has something."""
+        return bool(self._out)
+
+    def outgoing(self) -> list[bytes]:
+        """The messages to send now: lines joined up to `BATCH` bytes."""
+        messages: list[bytes] = []
+        batch: list[bytes] = []
+        size = 0
+        for line in self._out:
+            if batch and size + len(line) > BATCH:
+                messages.append(b"\n".join(batch))
+                batch, size = [], 0
+            batch.append(line)
+            size += len(line) + 1
+        if batch:
+            messages.append(b"\n".join(batch))
+        self._out.clear()
+        return messages
+
+    def collect(self) -> News:
+        """What there is to pass on since the last call."""
+        ours = self._subscriptions
+        news = News([*self._settled, *ours.settled], list(ours.woken), list(ours.retries))
+        for told in (self._settled, ours.settled, ours.woken, ours.retries):
+            told.clear()
+        return news
+
+    # --- hello --------------------------------------------------------------------------------------------
+
+    def _say_hello(self) -> None:
+        hello = Hello(id=next(self._numbers), token=self.token)
+        if self.welcome is not None and not self._lost:
+            hello.session, hello.secret = self.welcome.session, self.welcome.secret
+            hello.got = self._subscriptions.cursors()
+        else:
+            hello.agent, hello.ns, hello.meta = self.agent, self.ns, self.meta
+        self._hello = hello
+        self._out.append(msgspec.json.encode(hello))
+
+    def _welcomed(self, hello: Hello, outcome: Outcome) -> None:
+        """The reply to hello: a takeover, a new session, or a refusal."""
+        self._hello = None
+        if isinstance(outcome, WaggleError):
+            if hello.session is not None and isinstance(outcome, SessionLost | BadRequest):
+                self._lost = True
+                self._say_hello()
+            else:
+                self.refusal = outcome
+            return
+        assert isinstance(outcome, Welcome)
+        first = self.welcome is None
+        self.welcome, self._lost, self.state = outcome, False, "connected"
+        self.rev, self.agent = outcome.rev, outcome.agent
+        if not first:
+            waiting, self._queue = self._queue, deque()
+            if outcome.resumed:
+                self._subscriptions.taken_over(outcome)
+            else:
+                waiting = self._begin_anew(waiting)
+            self._queue.extend(self._take_asks())
+            self._queue.extend(waiting)
+
+    def _begin_anew(self, waiting: deque[Ask]) -> deque[Ask]:
+        """The session was lost: restore what can be, and tell whose change is in doubt; what else waits is
+        kept."""
+        if self._status is not UNSET:
+            self._queue.append(Ask(Status(id=0, status=self._status)))
+        self._subscriptions.begun_anew()
+        for ask in waiting:
+            if ask.in_doubt:
+                self._settled.append((ask, in_doubt(ask, "The session was lost with its connection.")))
+        return deque(ask for ask in waiting if not ask.in_doubt)
+
+    # --- commands and replies -----------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self.error is not None:
+            raise again(self.error)
+
+    def _take_asks(self) -> list[Ask]:
+        asks, self._subscriptions.asks = self._subscriptions.asks, []
+        return asks
+
+    def _pump(self) -> None:
+        """Send what may be sent."""
+        while True:
+            for ask in self._take_asks():
+                # Without a connection there is nothing to close: a takeover closes what nobody wants.
+                if self.state == "connected" or ask.subscription is not None:
+                    self._queue.append(ask)
+            if not (self._queue and self.state == "connected" and len(self._asked) < WINDOW):
+                return
+            self._send(self._queue.popleft())
+
+    def _send(self, ask: Ask) -> None:
+        if ask.subscription is not None:
+            ask.command = ask.subscription.request()
+        ask.command.id = number = next(self._numbers)
+        try:
+            line = msgspec.json.encode(ask.command)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as fault:
+            self._settle(ask, BadRequest(f"This cannot be sent as JSON: {fault}. Use plain data only."))
+            return
+        if len(line) > MESSAGE:
+            said = f"The command has {len(line):,} bytes, and a message may have {MESSAGE:,}"
+            self._settle(ask, TooLarge(f"{said}: store the value elsewhere, a reference here.", limit=MESSAGE))
+            return
+        ask.sent = True
+        self._asked[number] = ask
+        self._out.append(line)
+
+    def _take(self, incoming: Incoming, size: int) -> None:
+        """One line of the hub. What has neither type nor id is not for this client, or of a later version."""
+        if incoming.type:
+            self.rev = max(self.rev, incoming.rev)
+            self._subscriptions.event(incoming, size)
+        elif self._hello is not None and incoming.id == self._hello.id:
+            self._welcomed(self._hello, outcome_of(self._hello, incoming))
+        elif incoming.id is not None:
+            ask = self._asked.pop(incoming.id, None)
+            if ask is not None:
+                self._settle(ask, outcome_of(ask.command, incoming))
+
+    def _settle(self, ask: Ask, outcome: Outcome) -> None:
+        self.rev = max(self.rev, getattr(outcome, "rev", 0))
+        if ask.subscription is None:
+            self._settled.append((ask, outcome))
+        else:
+            self._subscriptions.answered(ask, ask.subscription, outcome)

@@ -1,0 +1,130 @@
+"""Lines: what the machine gives off, as JSON text of the wire (protocol 2 and 5).
+
+The body of an event is the same for every subscription that wants the same of (values, prev); what differs (``sub``,
+``rev``, ``after``, ``more``) is put in front. Values are spliced in as they are stored, never encoded again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from waggle import messages as m
+
+from ..state.keyspace import Entry
+from ..state.log import Event
+from ..state.outputs import Reply
+
+_encode = msgspec.json.Encoder().encode
+
+
+def reply_line(reply: Reply) -> str:
+    """The line of a reply; a repeated outcome says so beside and inside of `ok`, for doors that show only `ok`."""
+    head = b'{"id":' + _encode(reply.id)
+    outcome = reply.outcome
+    if outcome.error is not None:
+        body = b',"error":' + _encode(outcome.error.to_wire())
+    else:
+        body = b',"ok":' + _encode(outcome.ok)
+    if reply.dup:
+        body = body[:-1] + (b'"dup":true}' if body.endswith(b"{}") else b',"dup":true}') + b',"dup":true'
+    return (head + body + b"}").decode()
+
+
+def error_line(id: m.Id | None, error: dict[str, object]) -> str:
+    """The line of a refusal; `id` is None where the line had no usable id."""
+    return _encode({"id": id, "error": error}).decode()
+
+
+def event_body(event: Event, values: bool, prev: bool) -> bytes:
+    """What is the same for all subscriptions that want (values, prev), without its opening brace."""
+    entry = event.entry
+    written = event.type == "set" and entry is not None
+    line = m.Event(
+        type=event.type,
+        key=event.key,
+        ns=event.ns,
+        at=event.at,
+        by=event.by,
+        value=_raw(entry.value) if written and values and entry else UNSET,
+        version=_version(event),
+        kind=entry.kind if written and entry else UNSET,
+        expires_at=UNSET if entry is None else entry.expires_at,
+        meta=_raw(entry.meta) if written and entry and entry.meta is not None else UNSET,
+        reason=UNSET if event.reason is None else event.reason,
+        deadline=event.prev.expires_at or 0.0 if event.type == "expire" and event.prev else UNSET,
+        late=UNSET if event.late is None else event.late,
+        data=UNSET if event.data is None else _raw(event.data),
+        prev=_before(event.prev, values) if prev and event.type in m.ENTRY_TYPES else UNSET,
+    )
+    return _encode(line)[1:]
+
+
+def event_line(sub: int, rev: int, after: int, more: bool, body: bytes) -> bytes:
+    """An event for one interest; `more` says that the same revision goes on."""
+    more_text = b'"more":true,' if more else b""
+    return b'{"sub":%d,"rev":%d,"after":%d,%b%b' % (sub, rev, after, more_text, body)
+
+
+def snapshot_line(sub: int, entry: Entry, values: bool) -> bytes:
+    """An entry of a snapshot. Its `after` is 0: it stands outside of the chain."""
+    line = m.Event(
+        type="set",
+        rev=entry.rev,
+        sub=sub,
+        after=0,
+        key=entry.key,
+        ns=entry.ns,
+        at=entry.updated_at,
+        by=entry.by,
+        snapshot=True,
+        value=_raw(entry.value) if values else UNSET,
+        version=entry.version,
+        kind=entry.kind,
+        expires_at=entry.expires_at,
+        meta=UNSET if entry.meta is None else _raw(entry.meta),
+    )
+    return _encode(line)
+
+
+class _Mark(Struct, omit_defaults=True):
+    type: str
+    rev: int
+    sub: int | None = None
+
+
+class _Lost(Struct):
+    sub: int
+    reason: str
+    type: str = "lost"
+
+
+def mark_line(rev: int, sub: int | None = None) -> bytes:
+    """Everything up to `rev` has been sent: to this subscription, or to all of the connection."""
+    return _encode(_Mark("mark", rev, sub))
+
+
+def synced_line(sub: int, rev: int) -> bytes:
+    """The snapshot at `rev` is complete."""
+    return _encode(_Mark("synced", rev, sub))
+
+
+def lost_line(sub: int, reason: str) -> bytes:
+    """The log no longer reaches back; a fresh snapshot follows and replaces what was had."""
+    return _encode(_Lost(sub, reason))
+
+
+def _raw(text: bytes) -> Raw:
+    return Raw(text)
+
+
+def _version(event: Event) -> int | msgspec.UnsetType:
+    if event.type == "set" and event.entry is not None:
+        return event.entry.version
+    if event.type in ("delete", "expire", "evict") and event.prev is not None:
+        return event.prev.version
+    return UNSET
+
+
+def _before(entry: Entry | None, values: bool) -> m.Entry | None:
+    return None if entry is None else entry.view(values)

@@ -1,0 +1,58 @@
+"""Which browsers may knock: the same answer at every door (protocol 10).
+
+A page of another site can make a browser connect here. Its `Origin` says so, and is refused unless it is this hub's own
+or allowed. A name that somebody points at this machine (DNS rebinding) shows in `Host`: only loopback names, plain
+addresses and allowed names pass.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Guard:
+    """Knows this hub's own names, and those that its owner allowed."""
+
+    def __init__(self, allowed_hosts: Iterable[str], allowed_origins: Iterable[str]) -> None:
+        self._hosts = {"localhost", *(host.lower() for host in allowed_hosts)}
+        self._origins = {origin.rstrip("/").lower() for origin in allowed_origins}
+
+    def refusal(self, headers: Headers) -> str | None:
+        """Why this caller is not let in, None if it is."""
+        found = {name.lower(): value.decode("latin-1") for name, value in headers}
+        host = found.get(b"host", "")
+        if not self._is_own(host):
+            return f"host {host!r} is not allowed here: use localhost, an address, or --allow-host"
+        origin = found.get(b"origin")
+        if origin is None or origin.rstrip("/").lower() in self._origins:
+            return None
+        parts = urlsplit(origin)
+        if parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower():
+            return None
+        return f"origin {origin!r} is not allowed here: use --allow-origin"
+
+    def _is_own(self, host: str) -> bool:
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        return name in self._hosts or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether listening there is seen from this machine alone."""
+    if host == "localhost":
+        return True
+    return _is_address(host) and ipaddress.ip_address(host).is_loopback

@@ -1,0 +1,230 @@
+"""The engine: clock -> machine -> journal -> fan-out, one command at a time.
+
+Rules:
+1. A command runs to completion: no `await` between the first rule and the last outbox.
+2. What the commands of one turn of the loop gave off is one batch. It goes to the journal as a whole and is released as
+   a whole, in order, when the journal says so; the engine goes on deciding meanwhile.
+3. One timer stands at the head of all deadlines. What is due expires in slices, and others get their turn in between.
+4. A journal that fails stops the engine: see `journal.port`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from waggle import messages as m
+from waggle.errors import Internal, Unavailable, WaggleError
+
+from .delivery.connection import Connection
+from .delivery.encoding import error_line, reply_line
+from .delivery.fanout import Bound, Fanout, Line, Released
+from .journal.port import Journal
+from .settings import Bounds
+from .state.log import Commit
+from .state.machine import Machine
+from .state.outputs import Bind, Output, Reply
+from .state.sessions import Fresh
+
+log = logging.getLogger("waggle_hub")
+
+
+class Clock:
+    """Unix seconds that run with the monotonic clock: a jump of the wall clock changes nothing (G6)."""
+
+    def __init__(self) -> None:
+        self._base = time.time() - time.monotonic()
+
+    def __call__(self) -> float:
+        return self._base + time.monotonic()
+
+
+def fresh() -> Fresh:
+    """Ids for one hello."""
+    name = secrets.token_hex(6)
+    return Fresh(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")
+
+
+class Engine:
+    """The one writer."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        journal: Journal,
+        fanout: Fanout,
+        bounds: Bounds,
+        clock: Callable[[], float],
+        info: m.Welcome,
+        fresh: Callable[[], Fresh] = fresh,
+    ) -> None:
+        self.machine = machine
+        self.fanout = fanout
+        self.bounds = bounds
+        self.clock = clock
+        self._journal = journal
+        self._info = info
+        self._fresh = fresh
+        self._batch: list[Released] = []
+        self._flush_due = False
+        self._failure: Exception | None = None
+        self._speakers: dict[str, Connection] = {}
+        """The connection whose commands count for each session, as decided; fan-out follows when it is released."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._marker: asyncio.TimerHandle | None = None
+        fanout.on_loss = self._restart
+        fanout.on_synced = machine.synced
+
+    def start(self) -> None:
+        """Begin to keep time, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._marker = self._loop.call_later(self.bounds.mark, self._mark)
+        self._arm()
+
+    def stop(self) -> None:
+        """Keep time no longer."""
+        for timer in (self._timer, self._marker):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._marker = None
+
+    # --- what doors call ---
+
+    def submit(self, connection: Connection, command: m.AnyCommand) -> None:
+        """Decide a command now; its reply comes through the connection when it may be seen."""
+        if self._failure is not None:
+            self.refuse(connection, command.id, self._unavailable())
+            return
+        now = self.clock()
+        try:
+            if isinstance(command, m.Hello) and connection.session is None:
+                outputs = self.machine.hello(command, self._fresh(), now, self._info)
+            else:
+                outputs = self.machine.apply(command, connection.session, now)
+        except Exception:
+            self.refuse(connection, command.id, self._fault(command))
+            return
+        self._take(outputs, connection)
+
+    def refuse(self, connection: Connection, id: m.Id | None, error: WaggleError) -> None:
+        """Answer what never became a command, in its place among the replies."""
+        text = error_line(id, error.to_wire())
+        connection.owe(len(text))
+        self._batch.append(Line(connection, id, text))
+        self._schedule()
+
+    def leave(self, connection: Connection) -> None:
+        """A connection is gone; its session lives on for its grace."""
+        self.fanout.leave(connection)
+        session = connection.session
+        if session is None or self._speakers.get(session) is not connection:
+            return
+        del self._speakers[session]
+        if self._failure is None:
+            self._take(self.machine.drop(session, self.clock()), connection)
+
+    # --- batches ---
+
+    def _take(self, outputs: list[Output], connection: Connection | None) -> None:
+        """Add what the machine gave off to the batch; replies are encoded here, where their size counts."""
+        batch = self._batch
+        for output in outputs:
+            if isinstance(output, Reply):
+                assert connection is not None
+                text = reply_line(output)
+                connection.owe(len(text))
+                batch.append(Line(connection, output.id, text))
+            elif isinstance(output, Bind):
+                assert connection is not None
+                self._bind(connection, output.session)
+                batch.append(Bound(connection, output.session))
+            else:
+                batch.append(output)
+        self._schedule()
+
+    def _bind(self, connection: Connection, session: str) -> None:
+        older = self._speakers.get(session)
+        if older is not None:
+            older.session = None
+            older.replaced = True
+        self._speakers[session] = connection
+        connection.session = session
+
+    def _schedule(self) -> None:
+        if not self._flush_due and self._loop is not None:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        batch, self._batch = self._batch, []
+        if self._failure is not None:
+            self._withhold(batch)
+            return
+        commits = [item for item in batch if isinstance(item, Commit)]
+        self._journal.write(commits, lambda error: self._done(batch, error))
+        self._arm()
+
+    def _done(self, batch: list[Released], error: Exception | None) -> None:
+        if error is not None and self._failure is None:
+            log.error("the journal failed, nothing is accepted any more: %s", error)
+            self._failure = error
+            self.stop()
+        if self._failure is not None:
+            self._withhold(batch)
+        else:
+            self.fanout.release(batch)
+
+    def _withhold(self, batch: list[Released]) -> None:
+        """Of a batch that was not kept nothing is shown: whoever asked is told so instead."""
+        refusal = self._unavailable().to_wire()
+        refused = [
+            Line(item.connection, item.id, error_line(item.id, refusal)) for item in batch if isinstance(item, Line)
+        ]
+        self.fanout.release(refused)
+
+    def _unavailable(self) -> Unavailable:
+        return Unavailable(
+            f"the journal failed ({self._failure}): nothing is accepted until the hub is started again",
+            retry_after=5.0,
+        )
+
+    def _fault(self, command: m.AnyCommand) -> Internal:
+        name = secrets.token_hex(4)
+        log.exception("fault %s in %s", name, type(command).__name__)
+        return Internal(f"a fault of the hub, {name} in its output: please report it", id=name)
+
+    # --- time ---
+
+    def _arm(self) -> None:
+        """Let the timer stand at the head of all deadlines."""
+        deadline = self.machine.next_deadline()
+        if self._loop is None or self._failure is not None:
+            return
+        if self._timer is not None:
+            if deadline == self._timer_at:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer_at = deadline
+            delay = max(0.0, deadline - self.clock())
+            self._timer = self._loop.call_later(min(delay, 86_400.0), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._take(self.machine.expire(self.clock(), self.bounds.expire_slice), None)
+
+    def _mark(self) -> None:
+        assert self._loop is not None
+        self.fanout.mark_idle()
+        self._marker = self._loop.call_later(self.bounds.mark, self._mark)
+
+    def _restart(self, session: str, sub: int) -> None:
+        if self._failure is None:
+            self._take(self.machine.restart(session, sub, self.clock()), None)

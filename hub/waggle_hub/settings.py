@@ -1,0 +1,111 @@
+"""Every limit of the hub in one place, with its unit and its reason.
+
+``Limits`` are rules: the machine refuses what lies beyond and says so (G13). ``Bounds`` are the memory and time that
+delivery and the edges may take. ``Settings`` is what the person who starts a hub chooses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a command, a session and the store may take (protocol 1). Sizes in bytes, times in seconds."""
+
+    value: int = 11 * MIB
+    """One encoded value: leaves room for its envelope in a 16 MiB message."""
+    depth: int = 100
+    """Nesting of a value: far from the recursion limit of any JSON parser."""
+    status: int = 4 * KIB
+    """A status, or the meta of a session: every agent's is pushed to every dashboard."""
+    meta: int = 64 * KIB
+    """The meta of an entry: a label, not a second value."""
+    ttl: float = 10 * 365.25 * 86400
+    """Ten years, for ttl and lease."""
+    patterns: int = 100
+    """Patterns in one subscription."""
+    subscriptions: int = 1_000
+    """Subscriptions of a session: with 100 patterns each, 100,000 patterns to index."""
+    ephemeral: int = 1_000
+    """Ephemeral entries of a session: all go in one step when it ends."""
+    rid: int = 64
+    """Characters of a rid."""
+    outcomes: int = 1_000
+    """Outcomes kept for retries, each session: older ones are forgotten first."""
+    page: int = 1_000
+    """Entries in one page of list."""
+    page_bytes: int = 8 * MIB
+    """A page ends early here, well below the 24 MiB line that clients must accept."""
+    scan: int = 10_000
+    """Keys that a command looks at in one go: about 5 ms."""
+    clear: int = 1_000
+    """Entries that one clear deletes: about 10 ms."""
+    sessions: int = 10_000
+    """Sessions of the hub, about 5 KB each."""
+    keys: int = 5_000_000
+    """Entries of the hub, about 400 bytes each beyond their values."""
+    bytes: int = 4096 * MIB
+    """Bytes of all keys, values and metas together."""
+    graves: int = 100_000
+    """Versions of deleted keys that are remembered, about 20 MB."""
+    log_events: int = 100_000
+    """Events in the window of the log: at 1,000 changes a second, the last 100 seconds."""
+    log_bytes: int = 128 * MIB
+    """Bytes in the window of the log; a value that is still stored is shared with its entry."""
+    grace: float = 15.0
+    """How long a session outlives its connection: a reconnect with backoff, or a restart of the hub."""
+    seen: float = 30 * 86400.0
+    """How long ``$seen`` remembers a name."""
+    snapshot_bytes: int = 64 * MIB
+    """Old values that one slow snapshot may hold back from being freed, before it starts again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What delivery and the doors may hold and for how long. Sizes in bytes, times in seconds."""
+
+    message: int = 16 * MIB
+    """One message from an agent."""
+    frame: int = 256 * KIB
+    """Frames to an agent are cut between lines near here: small enough to interleave, large enough to be cheap."""
+    unsent: int = 1 * MIB
+    """Unsent events of a connection before it reads from the log at its own pace, and unsent replies before no
+    further command of it is read."""
+    slice: float = 0.004
+    """How long one message may keep the loop before others get their turn."""
+    refill_events: int = 2_000
+    """Events of the log that one slice of a refill looks at: about 2 ms."""
+    expire_slice: int = 250
+    """Entries that expire in one go: about 4 ms."""
+    losses: int = 3
+    """Times in a row a reader may fall out of the log's window before it is closed as too slow (4001)."""
+    mark: float = 5.0
+    """An idle connection hears a mark after at most twice this."""
+    ping: float = 20.0
+    """Keepalive: a ping this often, and this long for its answer."""
+    close_wait: float = 3.0
+    """How long a closing connection may take to send what waits and to say goodbye, before its socket is cut."""
+    drain: float = 2.0
+    """How long clients of a stopping hub are asked to stay away (close code 4000)."""
+    drain_wait: float = 1.0
+    """How long a stopping hub waits until its last lines are sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the person who starts a hub chooses."""
+
+    host: str = "127.0.0.1"
+    port: int = 4483  # HIVE
+    insecure: bool = False
+    """Listen beyond loopback although nobody is asked for a token."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names beyond loopback and plain addresses that a Host header may carry."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of pages, beyond the hub's own, that may connect."""
+    limits: Limits = field(default_factory=Limits)
+    bounds: Bounds = field(default_factory=Bounds)

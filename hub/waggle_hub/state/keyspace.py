@@ -1,0 +1,174 @@
+"""The keyspace: all entries, by namespace and key, in key order and in order of their deadlines.
+
+Rules:
+1. An entry is immutable; a write puts a new one in its place. So a snapshot, an event and a reply may hold it.
+2. The deadlines index holds exactly the entries that have a deadline.
+3. A version never starts again. What a deleted key's version was is kept as a grave; when graves are too many the
+   oldest is forgotten, and a key without a grave starts above every version ever forgotten.
+4. The keyspace knows nothing of time passing: whether an entry is due is for the machine to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import UNSET, Raw, Struct
+from sortedcontainers import SortedDict
+
+from waggle import messages as m
+from waggle.keys import Pattern
+
+from .deadlines import Deadlines, place
+
+OVERHEAD = 350
+"""Bytes an entry costs beyond key and value: measured, see docs/performance.md."""
+
+
+class Entry(Struct, frozen=True, eq=False, gc=False):
+    """A key with its value (JSON text) and what is known of it. Instants are Unix seconds."""
+
+    key: str
+    ns: str
+    value: bytes
+    rev: int
+    version: int
+    kind: str
+    created_at: float
+    updated_at: float
+    expires_at: float | None
+    by: str
+    meta: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes that count against the limit of the store."""
+        return len(self.key) + len(self.value) + (len(self.meta) if self.meta else 0)
+
+    def due(self, now: float) -> bool:
+        """Whether its deadline has come: then it is absent to everybody (G6)."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def view(self, values: bool = True) -> m.Entry:
+        """The entry as the wire shows it."""
+        return m.Entry(
+            key=self.key,
+            ns=self.ns,
+            rev=self.rev,
+            version=self.version,
+            kind=self.kind,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            expires_at=self.expires_at,
+            by=self.by,
+            meta=None if self.meta is None else Raw(self.meta),
+            value=Raw(self.value) if values else UNSET,
+        )
+
+
+def _place(entry: Entry) -> int:
+    assert entry.expires_at is not None
+    return place(entry.expires_at, entry.rev)
+
+
+class Keyspace:
+    """All entries of the hub."""
+
+    def __init__(self, graves: int) -> None:
+        self._spaces: dict[str, SortedDict] = {}
+        self._bytes: dict[str, int] = {}
+        self._graves: dict[tuple[str, str], int] = {}
+        self._graves_limit = graves
+        self._forgotten = 0
+        self.deadlines: Deadlines[Entry] = Deadlines(_place)
+        self.keys = 0
+        self.bytes = 0
+
+    def get(self, ns: str, key: str) -> Entry | None:
+        space = self._spaces.get(ns)
+        return None if space is None else space.get(key)
+
+    def next_version(self, ns: str, key: str, prev: Entry | None) -> int:
+        """The version that the next write of this key gets."""
+        if prev is not None:
+            return prev.version + 1
+        return self._graves.get((ns, key), self._forgotten) + 1
+
+    def put(self, entry: Entry, prev: Entry | None) -> None:
+        """Store an entry in place of `prev`, which is what `get` gives."""
+        space = self._spaces.get(entry.ns)
+        if space is None:
+            space = self._spaces[entry.ns] = SortedDict()
+            self._bytes[entry.ns] = 0
+        space[entry.key] = entry
+        if prev is None:
+            self.keys += 1
+            self._graves.pop((entry.ns, entry.key), None)
+            self._weigh(entry.ns, entry.size)
+        else:
+            self._weigh(entry.ns, entry.size - prev.size)
+            if prev.expires_at is not None:
+                self.deadlines.remove(prev)
+        if entry.expires_at is not None:
+            self.deadlines.add(entry)
+
+    def remove(self, entry: Entry) -> None:
+        """Take out an entry that is stored, and keep its version in a grave."""
+        space = self._spaces[entry.ns]
+        del space[entry.key]
+        if entry.expires_at is not None:
+            self.deadlines.remove(entry)
+        self.keys -= 1
+        self._weigh(entry.ns, -entry.size)
+        if not space:
+            del self._spaces[entry.ns], self._bytes[entry.ns]
+        self._bury(entry)
+
+    def namespaces(self) -> list[str]:
+        """Names of all namespaces that hold an entry, in order."""
+        return sorted(self._spaces)
+
+    def counts(self) -> list[m.NamespaceCount]:
+        """Keys and bytes of each namespace, in order."""
+        return [m.NamespaceCount(ns, len(self._spaces[ns]), self._bytes[ns]) for ns in self.namespaces()]
+
+    def scan(self, ns: str, pattern: Pattern, after: str | None = None) -> Iterator[Entry]:
+        """Entries above the key `after` in key order, from where `pattern` could match to where it no longer can.
+
+        The caller matches: a scan yields every key it looks at, so that looking can be counted and bounded.
+        """
+        space = self._spaces.get(ns)
+        if space is None:
+            return
+        if pattern.exact is not None:
+            entry = space.get(pattern.exact)
+            if entry is not None and (after is None or entry.key > after):
+                yield entry
+            return
+        prefix = pattern.prefix
+        start, inclusive = (after, False) if after is not None and after >= prefix else (prefix, True)
+        for key in space.irange(minimum=start, inclusive=(inclusive, True)):
+            if not key.startswith(prefix):
+                return
+            yield space[key]
+
+    def _weigh(self, ns: str, size: int) -> None:
+        self.bytes += size
+        self._bytes[ns] += size
+
+    def _bury(self, entry: Entry) -> None:
+        self._graves[entry.ns, entry.key] = entry.version
+        if len(self._graves) > self._graves_limit:
+            oldest = next(iter(self._graves))
+            self._forgotten = max(self._forgotten, self._graves.pop(oldest))
+
+    def check(self) -> None:
+        """Assert the rules of this module."""
+        entries = [entry for space in self._spaces.values() for entry in space.values()]
+        assert all(self._spaces.values()), "an empty namespace is not kept"
+        for ns, space in self._spaces.items():
+            assert all(entry.ns == ns and entry.key == key for key, entry in space.items())
+            assert self._bytes[ns] == sum(entry.size for entry in space.values())
+            assert not any((ns, key) in self._graves for key in space)
+        assert self.keys == len(entries)
+        assert self.bytes == sum(entry.size for entry in entries)
+        self.deadlines.check([entry for entry in entries if entry.expires_at is not None])

@@ -1,0 +1,126 @@
+"""The event log: every change, in the one order of revisions.
+
+Rules:
+1. A commit is all that happened at one revision; it is never split, and its events share one time.
+2. Revisions only grow. Within this process they have no gaps; after a start they begin above all given before.
+3. The log keeps a window of the newest commits, bounded by count and by bytes. `floor` is the highest revision that
+   has left it: whoever stands at or above `floor` can be told everything that came after.
+
+Replay, resume, refill and history are reads of this log.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from .keyspace import Entry
+
+_EVENT_BYTES = 250
+"""What an event costs beyond key and values: the struct, its commit, its place in the window."""
+
+
+class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
+    """What happened to one key, lock or channel. Fields that a type does not use are None."""
+
+    type: str
+    rev: int
+    ns: str
+    key: str
+    at: float
+    by: str
+    origin: str | None
+    """The session that did it, for ``echo: false``; None for what time does."""
+    entry: Entry | None = None
+    """The entry as it is now: set and touch."""
+    prev: Entry | None = None
+    """The entry as it was before: set, delete, expire, evict and touch."""
+    data: bytes | None = None
+    reason: str | None = None
+    late: float | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that this event may keep in memory."""
+        return (
+            _EVENT_BYTES
+            + len(self.key)
+            + (self.entry.size if self.entry else 0)
+            + (self.prev.size if self.prev else 0)
+            + (len(self.data) if self.data else 0)
+        )
+
+
+class Commit(Struct, frozen=True, eq=False, gc=False):
+    """All that happened at one revision, in the order in which it happened."""
+
+    rev: int
+    events: tuple[Event, ...]
+    size: int
+
+
+class Log:
+    """The newest commits, and the revision counter."""
+
+    def __init__(self, rev: int, *, max_events: int, max_bytes: int) -> None:
+        self.rev = rev
+        """The revision of the newest change."""
+        self.floor = rev
+        """The highest revision that is no longer in the window."""
+        self.events = 0
+        self.bytes = 0
+        self._commits: list[Commit] = []
+        self._start = 0
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+
+    def append(self, events: tuple[Event, ...]) -> Commit:
+        """Add what happened at the next revision, and let the oldest leave the window."""
+        commit = Commit(events[0].rev, events, sum(event.size for event in events))
+        assert commit.rev > self.rev
+        self.rev = commit.rev
+        self._commits.append(commit)
+        self.events += len(events)
+        self.bytes += commit.size
+        while self.events > self._max_events or self.bytes > self._max_bytes:
+            self._forget_oldest()
+        return commit
+
+    def after(self, rev: int) -> Iterator[Commit]:
+        """The commits above `rev`, oldest first. The log must not change while this is read."""
+        assert rev >= self.floor, "the window no longer reaches back that far"
+        first = bisect_right(self._commits, rev, lo=self._start, key=lambda commit: commit.rev)
+        for index in range(first, len(self._commits)):
+            yield self._commits[index]
+
+    def __len__(self) -> int:
+        return len(self._commits) - self._start
+
+    def _forget_oldest(self) -> None:
+        commit = self._commits[self._start]
+        self.floor = commit.rev
+        self.events -= len(commit.events)
+        self.bytes -= commit.size
+        self._commits[self._start] = _GONE
+        self._start += 1
+        if self._start > 1024 and self._start * 2 > len(self._commits):
+            del self._commits[: self._start]
+            self._start = 0
+
+    def check(self) -> None:
+        """Assert the rules of this module."""
+        commits = self._commits[self._start :]
+        revs = [commit.rev for commit in commits]
+        assert revs == list(range(self.floor + 1, self.rev + 1)), "the log is contiguous"
+        for commit in commits:
+            assert commit.events
+            assert all(event.rev == commit.rev for event in commit.events)
+        assert self.events == sum(len(commit.events) for commit in commits)
+        assert self.bytes == sum(commit.size for commit in commits)
+        assert self.events <= self._max_events
+        assert self.bytes <= self._max_bytes
+
+
+_GONE = Commit(0, (), 0)

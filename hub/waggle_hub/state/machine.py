@@ -1,0 +1,206 @@
+"""The machine: one command, one session, one instant in; replies, commits and orders to delivery out.
+
+Rules:
+1. What is due for a session is settled before every command. Due entries expire in slices (`expire`), each of them a
+   command of its own; until then they are absent to everybody, and a command that names one expires it first.
+2. A command takes effect whole or not at all, and its reply carries the revision it reflects.
+3. The same `rid` in the same session has its effect once (G10): `ok` and `conflict` are kept and given again.
+4. Opening, dropping and ending a session are commands like any other, so hubs that apply the same commands in the
+   same order at the same times have the same state.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from waggle import messages as m
+from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
+
+from ..settings import Limits
+from . import entries, presence, subscriptions
+from .outputs import Output, Reply
+from .sessions import Fresh, Outcome, Session
+from .turn import State, Turn
+
+
+class Machine:
+    """The state of a hub and its rules. `rev` is the highest revision ever given, 0 for a fresh start."""
+
+    def __init__(self, limits: Limits, epoch: str, rev: int = 0) -> None:
+        self.state = State(limits, epoch, rev)
+
+    def hello(self, command: m.Hello, fresh: Fresh, now: float, info: m.Welcome) -> list[Output]:
+        """Open a session or take one over. `info` says what this hub is; the rest of the reply is filled in here."""
+        turn = self._turn(now)
+        try:
+            session, resumed = presence.hello(turn, command, fresh)
+        except WaggleError as error:
+            return self._answer(turn, command, Outcome(error=error))
+        welcome = m.Welcome(
+            session=session.id,
+            secret=session.secret,
+            agent=session.agent,
+            resumed=resumed,
+            epoch=self.state.epoch,
+            rev=turn.rev,
+            grace=self.state.limits.grace,
+            hub=info.hub,
+            features=info.features,
+            durability=info.durability,
+            limits=info.limits,
+            subs={sub: sub for sub in session.subscriptions},
+        )
+        return self._answer(turn, command, Outcome(ok=welcome))
+
+    def apply(self, command: m.AnyCommand, session_id: str | None, now: float) -> list[Output]:
+        """Decide a command of a session; the reply is among the outputs."""
+        turn = self._turn(now)
+        try:
+            session = self._session(session_id)
+            turn.act_for(session)
+            if isinstance(command, m.Change) and command.rid is not None:
+                return self._apply_once(turn, session, command, command.rid)
+            return self._answer(turn, command, Outcome(ok=self._decide(turn, session, command)))
+        except WaggleError as error:
+            return self._answer(turn, command, Outcome(error=error))
+
+    def drop(self, session_id: str, now: float) -> list[Output]:
+        """A session's connection is gone."""
+        turn = self._turn(now)
+        session = self.state.sessions.get(session_id)
+        if session is not None and session.connected:
+            presence.drop(turn, session)
+        return self._finish(turn)
+
+    def expire(self, now: float, most: int) -> list[Output]:
+        """Settle what is due, at most `most` entries of it: `next_deadline` tells whether more is."""
+        turn = self._turn(now)
+        deadlines = self.state.keyspace.deadlines
+        for _ in range(most):
+            entry = deadlines.head()
+            if entry is None or not entry.due(now):
+                break
+            turn.expire(entry)
+        return self._finish(turn)
+
+    def restart(self, session_id: str, sub: int, now: float) -> list[Output]:
+        """A cursor has fallen out of the log's window: begin it again with a snapshot."""
+        turn = self._turn(now)
+        session = self.state.sessions.get(session_id)
+        if session is not None and sub in session.subscriptions:
+            subscriptions.restart(turn, session, sub)
+        return self._finish(turn)
+
+    def synced(self, session_id: str, sub: int, rev: int) -> None:
+        """The end of the snapshot at `rev` has been sent."""
+        session = self.state.sessions.get(session_id)
+        subscription = None if session is None else session.subscriptions.get(sub)
+        if subscription is not None and subscription.start == rev:
+            subscription.synced = True
+
+    def next_deadline(self) -> float | None:
+        """The instant at which `expire` has something to do."""
+        entry = self.state.keyspace.deadlines.head()
+        session = self.state.sessions.deadlines.head()
+        instants = [
+            thing.expires_at for thing in (entry, session) if thing is not None and thing.expires_at is not None
+        ]
+        return min(instants, default=None)
+
+    def _turn(self, now: float) -> Turn:
+        turn = Turn(self.state, now)
+        session = self.state.sessions.deadlines.head()
+        while session is not None and session.expires_at is not None and session.expires_at <= now:
+            presence.end(turn, session)
+            self._finish(turn)
+            session = self.state.sessions.deadlines.head()
+        turn.act_for_hub()
+        return turn
+
+    def _session(self, session_id: str | None) -> Session:
+        if session_id is None:
+            raise BadRequest("say hello first", field="op")
+        session = self.state.sessions.get(session_id)
+        if session is None:
+            raise SessionLost("the session has ended: say hello again")
+        return session
+
+    def _apply_once(self, turn: Turn, session: Session, command: m.AnyCommand, rid: str) -> list[Output]:
+        limits = self.state.limits
+        if not 1 <= len(rid) <= limits.rid:
+            raise BadRequest(f"rid is 1 to {limits.rid} characters", field="rid")
+        known = session.outcomes.get(rid)
+        if known is not None:
+            return self._answer(turn, command, known, dup=True)
+        try:
+            outcome = Outcome(ok=self._decide(turn, session, command))
+        except Conflict as error:
+            outcome = Outcome(error=error)
+        session.outcomes[rid] = outcome
+        if len(session.outcomes) > limits.outcomes:
+            del session.outcomes[next(iter(session.outcomes))]
+        return self._answer(turn, command, outcome)
+
+    def _decide(self, turn: Turn, session: Session, command: m.AnyCommand) -> m.Ok:
+        match command:
+            case m.Set():
+                return entries.set_(turn, session, command)
+            case m.Get():
+                return entries.get(turn, session, command)
+            case m.Delete():
+                return entries.delete(turn, session, command)
+            case m.Touch():
+                return entries.touch(turn, session, command)
+            case m.List():
+                return entries.list_(turn, session, command)
+            case m.Clear():
+                return entries.clear(turn, session, command)
+            case m.Publish():
+                return subscriptions.publish(turn, session, command)
+            case m.Subscribe():
+                return subscriptions.subscribe(turn, session, command)
+            case m.Unsubscribe():
+                return subscriptions.unsubscribe(turn, session, command)
+            case m.Status():
+                return presence.set_status(turn, session, command)
+            case m.Ping():
+                return m.Pong(turn.rev, turn.at)
+            case m.Namespaces():
+                return entries.namespaces(turn)
+            case m.Bye():
+                presence.end(turn, session)
+                return m.Empty()
+            case m.Hello():
+                raise BadRequest("this connection has said hello already", field="op")
+            case _:
+                assert_never(command)
+
+    def _answer(self, turn: Turn, command: m.Command, outcome: Outcome, dup: bool = False) -> list[Output]:
+        assert outcome.error is None or turn.clean, "a refused command changes nothing"
+        turn.commit()
+        turn.outputs.append(Reply(command.id, outcome, dup))
+        return self._finish(turn)
+
+    def _finish(self, turn: Turn) -> list[Output]:
+        turn.commit()
+        turn.outputs.extend(turn.later)
+        turn.later.clear()
+        return turn.outputs
+
+    def check(self) -> None:
+        """Assert every invariant of the state; for tests."""
+        state = self.state
+        state.keyspace.check()
+        state.log.check()
+        state.sessions.check()
+        state.interests.check()
+        for (ns, key), owner in state.owners.items():
+            assert state.keyspace.get(ns, key) is not None
+            assert (ns, key) in owner.ephemeral
+            assert state.sessions.get(owner.id) is owner
+        for session in state.sessions:
+            assert all(state.owners[place] is session for place in session.ephemeral)
+            for sub, subscription in session.subscriptions.items():
+                assert subscription.interest.sub == sub
+                assert session.id in subscription.interest.sessions
+            assert state.keyspace.get(presence.AGENTS, session.agent) is not None

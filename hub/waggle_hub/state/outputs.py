@@ -1,0 +1,60 @@
+"""What the machine gives off, in order: the engine and delivery act on it, the machine never does.
+
+Order is meaning: a reply stands after the commits it reflects (G11), an `Attach` after the reply that names the
+subscription, an `Ended` after everything the session was still owed.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from waggle import messages as m
+
+from .interests import Interest
+from .log import Commit
+from .sessions import Outcome
+from .snapshot import Snapshot
+
+
+class Reply(Struct, frozen=True, eq=False):
+    """The answer to the command that was applied."""
+
+    id: m.Id
+    outcome: Outcome
+    dup: bool = False
+
+
+class Bind(Struct, frozen=True, eq=False):
+    """The connection that said hello speaks for this session from now on; an older one is told so (4002)."""
+
+    session: str
+
+
+class Attach(Struct, frozen=True, eq=False):
+    """A cursor of this session begins or goes on at `rev`, or with a snapshot."""
+
+    session: str
+    interest: Interest
+    echo: bool
+    rev: int
+    replay: bool = False
+    """Whether it may have missed something since `rev`: a mark tells where the replay ends."""
+    snapshot: Snapshot | None = None
+    lost: str | None = None
+    """The cursor could not go on: say so with this reason before the snapshot."""
+
+
+class Detach(Struct, frozen=True, eq=False):
+    """A cursor of this session is gone."""
+
+    session: str
+    sub: int
+
+
+class Ended(Struct, frozen=True, eq=False):
+    """The session is over."""
+
+    session: str
+
+
+Output = Commit | Reply | Bind | Attach | Detach | Ended

@@ -1,0 +1,135 @@
+"""The rules of sessions: hello, takeover, drop, end, status; and presence, which is keys (protocol 3).
+
+Each live agent name is an entry of ``$agents`` that its newest session speaks for; ``$seen`` keeps when a name that
+was chosen by its client was last here. Whatever a session's end frees goes in one commit.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+import msgspec
+
+from waggle import messages as m
+from waggle.errors import BadRequest, LimitReached, SessionLost
+from waggle.keys import check_agent, check_ns
+
+from . import subscriptions
+from .deadlines import deadline_after
+from .outputs import Bind, Ended
+from .sessions import Fresh, Session
+from .turn import Turn
+
+AGENTS = "$agents"
+SEEN = "$seen"
+_encode = msgspec.json.Encoder().encode
+
+
+def hello(turn: Turn, command: m.Hello, fresh: Fresh) -> tuple[Session, bool]:
+    """Open a session, or take one over; the session, and whether it was taken over."""
+    if command.session is None and command.secret is None:
+        if command.got is not None:
+            raise BadRequest("got goes with the session it was got in: send session and secret", field="got")
+        return _open(turn, command, fresh), False
+    if command.session is None or command.secret is None:
+        field = "session" if command.session is None else "secret"
+        raise BadRequest("a takeover needs both session and secret", field=field)
+    session = turn.state.sessions.get(command.session)
+    if session is None or not hmac.compare_digest(session.secret.encode(), command.secret.encode(errors="replace")):
+        raise SessionLost("there is no such session, or it has ended: say hello again without session")
+    cursors = subscriptions.cursors_of(turn, session, command.got or {})
+    turn.act_for(session)
+    turn.later.append(Bind(session.id))
+    turn.state.sessions.set_deadline(session, None)
+    if not session.connected:
+        session.connected = True
+        show(turn, session.agent)
+        turn.commit()
+    turn.later.extend(subscriptions.take_over(turn, session, cursors))
+    return session, True
+
+
+def _open(turn: Turn, command: m.Hello, fresh: Fresh) -> Session:
+    state = turn.state
+    agent = fresh.agent if command.agent is None else command.agent
+    check_agent(agent)
+    ns = "default" if command.ns is None else command.ns
+    check_ns(ns)
+    meta = turn.value(command.meta or {}, "meta", state.limits.status)
+    if len(state.sessions) >= state.limits.sessions:
+        limit = state.limits.sessions
+        raise LimitReached(f"the hub has {limit} sessions: end some, or wait for their grace", limit=limit)
+    session = Session(
+        fresh,
+        agent,
+        chosen=command.agent is not None,
+        ns=ns,
+        meta=meta,
+        at=turn.at,
+        serial=state.sessions.opened + 1,
+    )
+    state.sessions.add(session)
+    turn.act_for(session)
+    turn.later.append(Bind(session.id))
+    show(turn, agent)
+    _remember(turn, session)
+    return session
+
+
+def drop(turn: Turn, session: Session) -> None:
+    """Its connection is gone: from now on it lives for its grace."""
+    session.connected = False
+    session.last = turn.at
+    turn.state.sessions.set_deadline(session, deadline_after(turn.now, turn.state.limits.grace))
+    turn.act_for(session)
+    show(turn, session.agent)
+
+
+def end(turn: Turn, session: Session) -> None:
+    """It is over: all it held goes in one commit."""
+    state = turn.state
+    turn.act_for(session)
+    if session.connected:
+        session.last = turn.at
+    for ns, key in list(session.ephemeral):
+        entry = state.keyspace.get(ns, key)
+        assert entry is not None
+        turn.remove(entry, reason="session_ended")
+    for sub in list(session.subscriptions):
+        subscriptions.end(turn, session, sub)
+    state.sessions.remove(session)
+    show(turn, session.agent)
+    _remember(turn, session)
+    turn.later.append(Ended(session.id))
+
+
+def set_status(turn: Turn, session: Session, command: m.Status) -> m.Revised:
+    session.status = turn.value(command.status, "status", turn.state.limits.status)
+    show(turn, session.agent)
+    return m.Revised(turn.rev)
+
+
+def show(turn: Turn, agent: str) -> None:
+    """Bring the entry of this name in ``$agents`` up to date."""
+    entry = turn.state.keyspace.get(AGENTS, agent)
+    sessions = turn.state.sessions.of_agent(agent)
+    if sessions:
+        newest = sessions[-1]
+        value = {
+            "session": newest.id,
+            "connected": newest.connected,
+            "since": newest.since,
+            "meta": msgspec.Raw(newest.meta),
+            "status": msgspec.Raw(newest.status),
+            "sessions": len(sessions),
+        }
+        turn.put(AGENTS, agent, _encode(value), entry, kind="transient")
+    elif entry is not None:
+        turn.remove(entry, reason="session_ended")
+
+
+def _remember(turn: Turn, session: Session) -> None:
+    if session.chosen:
+        prev = turn.state.keyspace.get(SEEN, session.agent)
+        expires_at = deadline_after(turn.now, turn.state.limits.seen)
+        turn.put(SEEN, session.agent, _encode({"last": session.last}), prev, expires_at=expires_at)

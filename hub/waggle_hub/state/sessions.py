@@ -1,0 +1,139 @@
+"""Sessions: an agent's stay, with everything it holds (protocol 3, G7).
+
+Rules:
+1. A session is connected, or it has a deadline: the end of its grace.
+2. What a session holds (subscriptions, ephemeral entries, outcomes kept for retries) lives exactly as long as it.
+3. An agent is present while it has a session; its newest session speaks for it.
+
+This module keeps the books; the rules of hello, drop and end are in `presence`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from waggle import messages as m
+from waggle.errors import WaggleError
+
+from .deadlines import Deadlines, place
+from .interests import Interest
+
+
+class Fresh(Struct, frozen=True):
+    """Ids for one hello, drawn outside of the machine."""
+
+    session: str
+    secret: str
+    agent: str
+    """The name given to a caller that did not choose one."""
+
+
+class Outcome(Struct, frozen=True):
+    """How a command ended: one of the two is set."""
+
+    ok: m.Ok | None = None
+    error: WaggleError | None = None
+
+
+class Subscription(Struct, eq=False):
+    """One session's cursor on an interest, as far as the machine knows it: where it began and what was asked."""
+
+    interest: Interest
+    echo: bool
+    start: int
+    """The revision of the reply to `subscribe`, or of `since`: where the cursor stood at first."""
+    snapshot: bool
+    """Whether a snapshot was promised."""
+    synced: bool = False
+    """Whether the end of that snapshot has been sent: a cursor taken over without it starts the snapshot again."""
+
+
+class Session:
+    """An agent's stay."""
+
+    __slots__ = (
+        "agent", "chosen", "clearing", "connected", "ephemeral", "expires_at", "id", "last", "meta", "ns", "outcomes",
+        "secret", "serial", "since", "status", "subscriptions",
+    )  # fmt: skip
+
+    def __init__(self, fresh: Fresh, agent: str, *, chosen: bool, ns: str, meta: bytes, at: float, serial: int) -> None:
+        self.id = fresh.session
+        self.secret = fresh.secret
+        self.agent = agent
+        self.chosen = chosen
+        """Whether the client chose the name: only then `$seen` remembers it."""
+        self.ns = ns
+        self.meta = meta
+        self.status = b"null"
+        self.since = at
+        self.last = at
+        """When it was last connected."""
+        self.serial = serial
+        self.connected = True
+        self.expires_at: float | None = None
+        self.subscriptions: dict[int, Subscription] = {}
+        self.ephemeral: dict[tuple[str, str], None] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.clearing: tuple[str, str, str] | None = None
+        """Namespace, pattern and last key of a clear that has more to look at."""
+
+
+def _place(session: Session) -> int:
+    assert session.expires_at is not None
+    return place(session.expires_at, session.serial)
+
+
+class Sessions:
+    """All sessions, by id, by agent, and in order of the end of their grace."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Session] = {}
+        self._by_agent: dict[str, dict[str, Session]] = {}
+        self.deadlines: Deadlines[Session] = Deadlines(_place)
+        self.opened = 0
+        """How many were ever opened: the serial of the newest."""
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._by_id.values())
+
+    def get(self, session: str) -> Session | None:
+        return self._by_id.get(session)
+
+    def add(self, session: Session) -> None:
+        self.opened = session.serial
+        self._by_id[session.id] = session
+        self._by_agent.setdefault(session.agent, {})[session.id] = session
+
+    def remove(self, session: Session) -> None:
+        del self._by_id[session.id]
+        namesakes = self._by_agent[session.agent]
+        del namesakes[session.id]
+        if not namesakes:
+            del self._by_agent[session.agent]
+        self.set_deadline(session, None)
+
+    def set_deadline(self, session: Session, deadline: float | None) -> None:
+        """Give a session a new deadline, or none."""
+        if session.expires_at is not None:
+            self.deadlines.remove(session)
+        session.expires_at = deadline
+        if deadline is not None:
+            self.deadlines.add(session)
+
+    def of_agent(self, agent: str) -> list[Session]:
+        """The sessions under this name, oldest first."""
+        return list(self._by_agent.get(agent, {}).values())
+
+    def check(self) -> None:
+        """Assert the rules of this module."""
+        sessions = list(self._by_id.values())
+        for session in sessions:
+            assert session.connected == (session.expires_at is None)
+            assert session in self.of_agent(session.agent)
+        assert sum(len(namesakes) for namesakes in self._by_agent.values()) == len(sessions)
+        self.deadlines.check([session for session in sessions if session.expires_at is not None])

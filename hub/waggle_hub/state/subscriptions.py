@@ -1,0 +1,143 @@
+"""The rules of subscriptions: subscribe, unsubscribe, publish, and where a cursor goes on (protocol 5).
+
+The machine knows of each subscription what was asked and where it began. How far its agent has read is delivery's
+to know while the agent is connected, and the agent's own (`got`) after that.
+"""
+
+from __future__ import annotations
+
+from waggle import messages as m
+from waggle.errors import BadRequest, LimitReached, NotFound
+from waggle.keys import Pattern, check_key, check_ns, compile_pattern
+
+from .interests import EVERYWHERE, Scope
+from .outputs import Attach, Detach, Output
+from .sessions import Session, Subscription
+from .turn import Turn, open_snapshot, refuse_hub_namespace
+
+COMPACTED = "compacted"
+
+
+def subscribe(turn: Turn, session: Session, command: m.Subscribe) -> m.Subscribed:
+    scope, patterns = _scope(turn, session, command)
+    reason = None if command.since is None else _cannot_resume(turn, command.since)
+    interest = turn.state.interests.join(scope, patterns, session.id)
+    limit = turn.state.limits.subscriptions
+    if interest.sub not in session.subscriptions and len(session.subscriptions) >= limit:
+        turn.state.interests.leave(interest, session.id)
+        raise LimitReached(f"this session has {limit} subscriptions: put patterns together in one", limit=limit)
+    resumed = command.since is not None and reason is None
+    snapshot = (command.snapshot and not resumed) or reason is not None
+    start = command.since.rev if command.since is not None and resumed else turn.rev
+    session.subscriptions[interest.sub] = Subscription(interest, command.echo, start, snapshot)
+    turn.later.append(_attach(turn, session, interest.sub, replay=resumed))
+    return m.Subscribed(
+        interest.sub,
+        turn.state.epoch,
+        turn.rev,
+        resumed=None if command.since is None else resumed,
+        reason=reason,
+    )
+
+
+def unsubscribe(turn: Turn, session: Session, command: m.Unsubscribe) -> m.Empty:
+    if command.sub not in session.subscriptions:
+        raise NotFound(f"this session has no subscription {command.sub}")
+    end(turn, session, command.sub)
+    turn.later.append(Detach(session.id, command.sub))
+    return m.Empty()
+
+
+def publish(turn: Turn, session: Session, command: m.Publish) -> m.Published:
+    ns = session.ns if command.ns is None else command.ns
+    check_ns(ns, hub=True)
+    refuse_hub_namespace(ns)
+    check_key(command.channel, "channel")
+    data = turn.value(command.data, "data")
+    receivers: dict[str, None] = {}
+    for interest in turn.state.interests.find(ns, command.channel, "message"):
+        receivers.update(interest.sessions)
+    turn.message(ns, command.channel, data)
+    return m.Published(turn.rev, len(receivers))
+
+
+def end(turn: Turn, session: Session, sub: int) -> None:
+    """The session has this subscription no longer."""
+    subscription = session.subscriptions.pop(sub)
+    turn.state.interests.leave(subscription.interest, session.id)
+
+
+def cursors_of(turn: Turn, session: Session, got: dict[int, int]) -> dict[int, int]:
+    """Where each cursor of a session goes on, from what its agent says it got; one ahead of the hub is refused."""
+    for sub, rev in got.items():
+        if rev > turn.rev or rev < 0:
+            raise BadRequest(f"got says rev {rev} for sub {sub}, the hub is at {turn.rev}", field="got")
+    return {
+        sub: got.get(sub, subscription.start)
+        for sub, subscription in session.subscriptions.items()
+        if not subscription.snapshot or (subscription.synced and sub in got)
+    }
+
+
+def take_over(turn: Turn, session: Session, cursors: dict[int, int]) -> list[Output]:
+    """Let each cursor go on from where it stands, or start its snapshot again where it stands nowhere."""
+    attached: list[Output] = []
+    for sub, subscription in session.subscriptions.items():
+        rev = cursors.get(sub)
+        if rev is None:
+            attached.append(_attach(turn, session, sub, restart=True))
+        elif rev < turn.state.log.floor:
+            attached.append(_attach(turn, session, sub, restart=True, lost=COMPACTED))
+        else:
+            attached.append(Attach(session.id, subscription.interest, subscription.echo, rev, replay=True))
+    return attached
+
+
+def restart(turn: Turn, session: Session, sub: int) -> None:
+    """The log no longer reaches back to where this cursor stands: it begins again with a snapshot."""
+    turn.later.append(_attach(turn, session, sub, restart=True, lost=COMPACTED))
+
+
+def _attach(
+    turn: Turn,
+    session: Session,
+    sub: int,
+    *,
+    replay: bool = False,
+    restart: bool = False,
+    lost: str | None = None,
+) -> Attach:
+    subscription = session.subscriptions[sub]
+    if restart:
+        subscription.start = turn.rev
+        subscription.snapshot = True
+        subscription.synced = False
+    interest = subscription.interest
+    snapshot = open_snapshot(turn.state, interest) if subscription.snapshot else None
+    return Attach(session.id, interest, subscription.echo, subscription.start, replay, snapshot, lost)
+
+
+def _scope(turn: Turn, session: Session, command: m.Subscribe) -> tuple[Scope, tuple[Pattern, ...]]:
+    ns = session.ns if command.ns is None else command.ns
+    if ns != EVERYWHERE:
+        check_ns(ns, hub=True)
+    limit = turn.state.limits.patterns
+    if len(command.patterns) > limit:
+        raise LimitReached(f"a subscription has at most {limit} patterns: make several", limit=limit)
+    if not command.patterns:
+        raise BadRequest("patterns is empty: '*' asks for everything", field="patterns")
+    if command.types is not None and not command.types:
+        raise BadRequest("types is empty: leave it out for the usual ones", field="types")
+    unique = dict.fromkeys(compile_pattern(text, "patterns") for text in sorted(set(command.patterns)))
+    patterns = tuple(unique)
+    types = m.DEFAULT_TYPES if command.types is None else frozenset(command.types)
+    return Scope(ns, tuple(pattern.text for pattern in patterns), types, command.values, command.prev), patterns
+
+
+def _cannot_resume(turn: Turn, since: m.Since) -> str | None:
+    """Why everything after `since` cannot be told, None if it can."""
+    if since.epoch != turn.state.epoch:
+        return "epoch"
+    if since.rev > turn.rev or since.rev < 0:
+        raise BadRequest(f"since is at rev {since.rev}, the hub is at {turn.rev}", field="since")
+    return COMPACTED if since.rev < turn.state.log.floor else None
