@@ -218,7 +218,7 @@ class Welcome(Struct, kw_only=True):
     hub: HubInfo
     features: list[str]
     durability: str
-    limits: dict[str, float]
+    limits: dict[str, int | float]
     subs: dict[int, int]
 
 

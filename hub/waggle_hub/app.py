@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from waggle import messages as m
+from waggle.keys import MAX_AGENT, MAX_KEY
 from waggle.version import __version__
 
 from .delivery.fanout import Fanout
@@ -81,7 +82,7 @@ def _first_rev(now: float) -> int:
 
 def _info(settings: Settings, journal: Journal) -> m.Welcome:
     """What hello tells of this hub; the rest of the reply is the session's."""
-    limits = {name: float(value) for name, value in asdict(settings.limits).items() if name in _LIMITS_SHOWN}
+    limits = {name: value for name, value in asdict(settings.limits).items() if name in _LIMITS_SHOWN}
     return m.Welcome(
         session="",
         secret="",
@@ -93,6 +94,6 @@ def _info(settings: Settings, journal: Journal) -> m.Welcome:
         hub=m.HubInfo("waggle", __version__),
         features=sorted(m.OPS),
         durability=journal.durability,
-        limits={"message": float(settings.bounds.message), "key": 255.0, "agent": 100.0, **limits},
+        limits={"message": settings.bounds.message, "key": MAX_KEY, "agent": MAX_AGENT, **limits},
         subs={},
     )

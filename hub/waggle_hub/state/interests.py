@@ -61,6 +61,9 @@ class Interests:
     def __len__(self) -> int:
         return len(self._by_scope)
 
+    def get(self, scope: Scope) -> Interest | None:
+        return self._by_scope.get(scope)
+
     def join(self, scope: Scope, patterns: tuple[Pattern, ...], session: str) -> Interest:
         """The interest with this scope, made if there is none, now also of this session."""
         interest = self._by_scope.get(scope)

@@ -21,11 +21,8 @@ COMPACTED = "compacted"
 def subscribe(turn: Turn, session: Session, command: m.Subscribe) -> m.Subscribed:
     scope, patterns = _scope(turn, session, command)
     reason = None if command.since is None else _cannot_resume(turn, command.since)
+    _check_number(turn, session, scope)
     interest = turn.state.interests.join(scope, patterns, session.id)
-    limit = turn.state.limits.subscriptions
-    if interest.sub not in session.subscriptions and len(session.subscriptions) >= limit:
-        turn.state.interests.leave(interest, session.id)
-        raise LimitReached(f"this session has {limit} subscriptions: put patterns together in one", limit=limit)
     resumed = command.since is not None and reason is None
     snapshot = (command.snapshot and not resumed) or reason is not None
     start = command.since.rev if command.since is not None and resumed else turn.rev
@@ -132,6 +129,13 @@ def _scope(turn: Turn, session: Session, command: m.Subscribe) -> tuple[Scope, t
     patterns = tuple(unique)
     types = m.DEFAULT_TYPES if command.types is None else frozenset(command.types)
     return Scope(ns, tuple(pattern.text for pattern in patterns), types, command.values, command.prev), patterns
+
+
+def _check_number(turn: Turn, session: Session, scope: Scope) -> None:
+    limit = turn.state.limits.subscriptions
+    known = turn.state.interests.get(scope)
+    if len(session.subscriptions) >= limit and (known is None or known.sub not in session.subscriptions):
+        raise LimitReached(f"this session has {limit} subscriptions: put patterns together in one", limit=limit)
 
 
 def _cannot_resume(turn: Turn, since: m.Since) -> str | None:
