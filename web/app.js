@@ -6,6 +6,7 @@
  */
 
 import { byId, setAttribute } from "./dom.js";
+import { recall, remember } from "./memory.js";
 import * as model from "./model.js";
 import { connect } from "./waggle.js";
 import { mountAgents } from "./views/agents.js";
@@ -19,7 +20,7 @@ import { mountTheme } from "./views/theme.js";
 /** Milliseconds between two looks at the countdowns: they show tenths of a second near the end. */
 const TICK = 100;
 /** Milliseconds between two measurements of the hub's clock. */
-const CLOCK = 5_000;
+const CLOCK = 3_000;
 const EVENT_TYPES = ["set", "delete", "expire", "evict", "touch", "lock", "unlock", "message"];
 
 const state = model.initial();
@@ -121,10 +122,10 @@ function measure() {
 /** The value of the selected entry, asked for anew whenever it was written; one question at a time. */
 let asking = false;
 function askForSelected() {
-  const { selected } = state.want;
-  if (asking || selected === null || !selected.stale || hub.state.name !== "open") return;
-  const { id, ns, key } = selected;
-  selected.stale = false;
+  if (asking || hub.state.name !== "open") return;
+  const question = model.ask(state);
+  if (question === null) return;
+  const { id, ns, key } = question;
   asking = true;
   hub
     .get(key, { ns })
@@ -134,10 +135,10 @@ function askForSelected() {
 
 /** One name for this browser, so that the hub remembers one dashboard of it and not one for each visit. */
 function ownName() {
-  const stored = localStorage.getItem("waggle.dashboard");
-  if (stored !== null) return stored;
+  const known = recall("dashboard");
+  if (known !== null) return known;
   const [random] = crypto.getRandomValues(new Uint32Array(1));
   const name = `dashboard-${random.toString(36)}`;
-  localStorage.setItem("waggle.dashboard", name);
+  remember("dashboard", name);
   return name;
 }

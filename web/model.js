@@ -28,6 +28,9 @@ const NOTE = 60;
 /** Seconds within which a reset belongs to the reconnect, or to the loss, that was noted last. */
 const SAME_CAUSE = 5;
 
+/** Seconds before its deadline, within the last quarter of its time, in which an entry is marked as going soon. */
+const SOON = 60;
+
 export const AGENTS = "$agents";
 const DASHBOARD = "dashboard";
 
@@ -345,7 +348,8 @@ export function countdown(entry, now) {
   const left = entry.expiresAt - now;
   const whole = Math.max(entry.expiresAt - entry.from, 0.001);
   const part = Math.min(1, Math.max(0, left / whole));
-  return { text: remaining(left), part, due: left <= 0, tone: left <= 0 ? "due" : left < 10 || part < 0.1 ? "soon" : "calm" };
+  const due = left <= 0;
+  return { text: remaining(left), part, due, tone: due ? "due" : left < SOON && part < 0.25 ? "soon" : "calm" };
 }
 
 /** The entry that is next to expire, null if none has a deadline. */
@@ -432,10 +436,18 @@ export function showDashboards(state, shown) {
   state.want.dashboards = shown;
 }
 
-/** Look at one entry, or at none (null). Its value is to be asked for: `stale`. */
+/** Look at one entry, or at none (null). Its value is then to be asked for. */
 export function select(state, id) {
   const [ns, key] = id === null ? [] : id.split("\n");
   state.want.selected = id === null ? null : { id, ns, key, entry: null, stale: true, gone: null, error: null };
+}
+
+/** What to ask the hub for the selected entry, null if nothing; once told, it counts as asked. */
+export function ask(state) {
+  const { selected } = state.want;
+  if (selected === null || !selected.stale) return null;
+  selected.stale = false;
+  return { id: selected.id, ns: selected.ns, key: selected.key };
 }
 
 /** The hub's answer to the question for the selected entry. */

@@ -62,6 +62,11 @@ export function count(number) {
   return Math.round(number).toString().replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
+/** The end of a revision, where there is no room: a hub without a journal counts from the time in microseconds. */
+export function shortRev(rev) {
+  return rev < 1e9 ? count(rev) : `…${count(rev).slice(-7)}`;
+}
+
 /** "1 event", "12 events". */
 export function many(number, one, more = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : more}`;

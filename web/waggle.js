@@ -103,7 +103,7 @@ export class WaggleError extends Error {
 }
 
 /**
- * A connection to a hub that restores itself. It begins to connect at once.
+ * A connection to a hub that restores itself. It begins to connect by itself.
  * @param {Options} [options]
  * @returns {Hub}
  */
@@ -253,7 +253,7 @@ export class Hub {
     this.#url = socketUrl(options.url ?? new URL(".", globalThis.document.baseURI).href);
     this.#rids = Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
     this.#watch = setInterval(() => this.#watchSilence(), 2000);
-    this.#open();
+    queueMicrotask(() => this.#open()); // so that the caller has the hub before it is told of it
   }
 
   // --- commands ---------------------------------------------------------------------------------------------------
@@ -424,6 +424,7 @@ export class Hub {
   }
 
   #open() {
+    if (this.state.name === "closed") return;
     clearTimeout(this.#timer);
     this.#become({ name: "connecting", attempt: this.#failures });
     const socket = (this.#socket = new this.#options.WebSocket(this.#url, "waggle.v1"));

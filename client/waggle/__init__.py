@@ -1,0 +1,69 @@
+"""Waggle: the hub where AI agents that work on the same thing find each other. This is its client.
+
+    async with waggle.connect(agent="impl-1") as hub:
+        await hub.set("task:auth", {"owner": "impl-1"}, ttl=3600)
+        async for event in hub.watch("task:*"):
+            ...
+
+The public API is what `__all__` names; `waggle.sync` holds the same client without ``await``.
+"""
+
+from waggle.aio import Hub, connect
+from waggle.errors import (
+    BadRequest,
+    Cancelled,
+    Conflict,
+    Deadlock,
+    Disconnected,
+    Forbidden,
+    Internal,
+    LimitReached,
+    Locked,
+    Lost,
+    NotFound,
+    NotHolder,
+    RateLimited,
+    SessionLost,
+    TimedOut,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    WaggleError,
+)
+from waggle.following import Mirror, Watcher
+from waggle.messages import Entry, Event, NamespaceCount, Pong, Since, Welcome, Written
+from waggle.version import __version__
+
+__all__ = [
+    "BadRequest",
+    "Cancelled",
+    "Conflict",
+    "Deadlock",
+    "Disconnected",
+    "Entry",
+    "Event",
+    "Forbidden",
+    "Hub",
+    "Internal",
+    "LimitReached",
+    "Locked",
+    "Lost",
+    "Mirror",
+    "NamespaceCount",
+    "NotFound",
+    "NotHolder",
+    "Pong",
+    "RateLimited",
+    "SessionLost",
+    "Since",
+    "TimedOut",
+    "TooLarge",
+    "Unauthorized",
+    "Unavailable",
+    "WaggleError",
+    "Watcher",
+    "Welcome",
+    "Written",
+    "__version__",
+    "connect",
+]

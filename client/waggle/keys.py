@@ -290,10 +290,10 @@ def _shift_and(pieces: Sequence[Piece], length: int) -> Callable[[str, int, int]
 
     def find(key: str, start: int, end: int) -> int:
         begun = 0
-        for at, character in enumerate(key[start:end], start + 1):
-            begun = (begun << 1 | 1) & masks[bisect_right(points, character)]
+        for at in range(start, end):  # a slice would be a copy of the rest of the key for each segment
+            begun = (begun << 1 | 1) & masks[bisect_right(points, key[at])]
             if begun >= whole:
-                return at
+                return at + 1
         return -1
 
     return find

@@ -1,5 +1,4 @@
-"""One subscription as the client keeps it: the chain of revisions, and the buffer its consumer reads
-(protocol 5).
+"""One subscription as the client keeps it: the chain of revisions, and what waits for its consumer (protocol 5).
 
 The rules:
 
@@ -222,17 +221,22 @@ class Subscription:
         """Take one line of this subscription, ``size`` bytes long, and say what the session must do."""
         if event.type == "lost":
             return self._replaced("unknown" if event.reason is UNSET else event.reason)
-        if event.snapshot:
-            if self.filling:
-                self._partly = True
-                self.sink.put((event,), size, None)
-            return Verdict.ON
+        if event.snapshot or event.type == "synced":
+            return self._fill(event, size)
+        return self._follow(event, size)
+
+    def _fill(self, event: Event, size: int) -> Verdict:
+        """A line of a snapshot; one that nobody announced replaces what came before, too."""
+        if not self.filling and self._replaced("restarted") is Verdict.LOST:
+            return Verdict.LOST
         if event.type == "synced":
             self.filling = self._partly = False
             self.cursor = event.rev
             self.sink.put((event,), size, Since(self.epoch, event.rev))
-            return Verdict.ON
-        return self._follow(event, size)
+        else:
+            self._partly = True
+            self.sink.put((event,), size, None)
+        return Verdict.ON
 
     def _follow(self, event: Event, size: int) -> Verdict:
         """An event or a mark of the tail: check the chain, and pass a whole revision on."""

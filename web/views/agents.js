@@ -19,15 +19,14 @@ export function mountAgents(intents) {
   function makeRow() {
     return make("div", "row agent", { role: "listitem", tabindex: "-1" },
       make("span", "dot"),
-      make("span", "name"),
-      make("span", "role"),
-      make("span", "state"),
-      make("span", "status"),
+      make("div", "who", {}, make("span", "name"), make("span", "role")),
+      make("div", "how", {}, make("span", "state"), make("span", "status")),
     );
   }
 
   function fill(row, agent, now) {
-    const [, name, role, state, status] = row.children;
+    const [name, role] = row.children[1].children;
+    const [state, status] = row.children[2].children;
     setAttribute(row, "data-agent", agent.name);
     setAttribute(row, "data-connected", String(agent.connected));
     setAttribute(row, "data-role", agent.role);

@@ -2,7 +2,7 @@
 
 import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
 import { eventsSincePause, idOf, noteText, shownEvents, TYPES } from "../model.js";
-import { brief, count, many, timeOfDay } from "../text.js";
+import { brief, count, many, shortRev, timeOfDay } from "../text.js";
 import { mountRows } from "./rows.js";
 
 /**
@@ -49,7 +49,7 @@ export function mountEvents(intents) {
   function makeRow() {
     return make("div", "row event", { role: "listitem", tabindex: "-1" },
       make("span", "chip"),
-      make("button", "key", { type: "button" }),
+      make("button", "key", { type: "button", tabindex: "-1" }),
       make("span", "rev"),
       make("span", "more"),
     );
@@ -69,7 +69,8 @@ export function mountEvents(intents) {
     setAttribute(key, "title", name);
     setAttribute(key, "data-entry", isEntry ? idOf(event.ns, event.key) : null);
     if (key.disabled === isEntry) key.disabled = !isEntry;
-    setText(rev, event.rev === undefined ? "" : count(event.rev));
+    setText(rev, event.rev === undefined ? "" : shortRev(event.rev));
+    setAttribute(rev, "title", event.rev === undefined ? null : `revision ${count(event.rev)}`);
     setText(more, moreText(event));
   }
 
@@ -78,7 +79,7 @@ export function mountEvents(intents) {
     const events = shownEvents(model);
     const waiting = eventsSincePause(model);
     paused = want.paused !== null;
-    setText(total, total_(model, events.length));
+    setText(total, countText(model, events.length));
     setText(wrong, want.events.wrong === null ? "" : `Not a pattern yet: ${want.events.wrong}.`);
     setAttribute(input, "aria-invalid", want.events.wrong === null ? null : "true");
     for (const chip of chips) setAttribute(chip, "aria-pressed", String(!want.hidden.has(chip.dataset.type)));
@@ -92,7 +93,7 @@ export function mountEvents(intents) {
   };
 }
 
-function total_(model, shown) {
+function countText(model, shown) {
   const told = model.feedSeq > model.feed.length ? `newest ${count(shown)} of ${count(model.feedSeq)}` : count(shown);
   return model.feedSeq === 0 ? "" : told;
 }

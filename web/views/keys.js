@@ -5,6 +5,9 @@ import { countdown, shownKeys } from "../model.js";
 import { count, many } from "../text.js";
 import { mountRows } from "./rows.js";
 
+/** The namespace that goes without saying. */
+const USUAL = "default";
+
 /**
  * @param {object} intents
  * @param {(text: string) => void} intents.filterKeys
@@ -25,7 +28,7 @@ export function mountKeys(intents) {
   const namespace = byId("namespace");
   const sorts = [...document.querySelectorAll("[data-sort]")];
   let selected = null;
-  let allNamespaces = true;
+  let chosen = null;
   const rows = mountRows(list, { idOf: (entry) => entry.id, make: makeRow, fill, changed: intents.look });
 
   input.addEventListener("input", () => {
@@ -52,7 +55,7 @@ export function mountKeys(intents) {
 
   function makeRow() {
     return make("div", "row columns entry-row", { role: "row" },
-      make("span", "c-key", { role: "cell" }, make("button", "key", { type: "button" }), make("span", "ns")),
+      make("span", "c-key", { role: "cell" }, make("button", "key", { type: "button", tabindex: "-1" }), make("span", "ns")),
       make("span", "c-value", { role: "cell" }),
       make("span", "c-version", { role: "cell" }),
       make("span", "c-by", { role: "cell" }),
@@ -70,7 +73,7 @@ export function mountKeys(intents) {
     setAttribute(button, "aria-current", entry.id === selected ? "true" : null);
     setText(button, entry.key);
     setAttribute(button, "title", entry.key);
-    setHidden(ns, !allNamespaces);
+    setHidden(ns, chosen !== null || entry.ns === USUAL);
     setText(ns, entry.ns);
     setText(value, entry.preview);
     setText(version, `v${entry.version}`);
@@ -83,7 +86,7 @@ export function mountKeys(intents) {
     const { want, entries } = model;
     const keys = shownKeys(model);
     selected = want.selected?.id ?? null;
-    allNamespaces = want.ns === null && model.namespaces.size > 1;
+    chosen = want.ns;
     const loading = entries.incoming === null ? 0 : entries.incoming.size;
     setText(total, countText(keys.length, entries, loading));
     setText(tab, count(entries.known.size));

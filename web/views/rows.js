@@ -7,7 +7,8 @@
  * 2. The order of the rows in the document is the order on the screen.
  * 3. Nothing here measures the layout while rows change: sizes come from ResizeObserver, the place from scroll events.
  *
- * Every row has the height `--row` of its list, in pixels. The up and down arrows, Home and End move the focus.
+ * Every row has the height `--row` of its list, in pixels. For the keyboard the list is one stop: there the arrows up and
+ * down, Home and End go from row to row.
  */
 
 /** Rows beyond the edges, so that a flick of the wheel shows no hole. */
@@ -28,6 +29,7 @@ export function mountRows(scroller, { idOf, make, fill, changed }) {
   canvas.className = "canvas";
   canvas.setAttribute("role", "presentation");
   scroller.append(canvas);
+  scroller.tabIndex = 0;
 
   let rows = new Map();
   let spare = [];
@@ -49,10 +51,11 @@ export function mountRows(scroller, { idOf, make, fill, changed }) {
   });
   scroller.addEventListener("keydown", (event) => {
     const to = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
-    const row = event.target.closest("[data-index]");
-    if (to === undefined || row === null || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (to === undefined || items.length === 0 || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    focusAt = Math.min(items.length - 1, Math.max(0, Number(row.dataset.index) + to));
+    const row = event.target.closest("[data-index]");
+    const at = row === null ? Math.ceil(top / rowHeight) - 1 : Number(row.dataset.index);
+    focusAt = Math.min(items.length - 1, Math.max(0, at + to));
     const place = focusAt * rowHeight;
     if (place < scroller.scrollTop) scroller.scrollTop = place;
     else if (place + rowHeight > scroller.scrollTop + height) scroller.scrollTop = place + rowHeight - height;
@@ -113,7 +116,7 @@ export function mountRows(scroller, { idOf, make, fill, changed }) {
     const row = canvas.querySelector(`[data-index="${focusAt}"]`);
     if (row === null) return;
     focusAt = null;
-    (row.matches("[tabindex]") ? row : row.querySelector("button"))?.focus({ preventScroll: true });
+    (row.querySelector("button:enabled") ?? row).focus({ preventScroll: true });
   }
 
   function toTop() {

@@ -1,0 +1,332 @@
+"""The client for asyncio: `connect` gives a `Hub`, whose methods are the commands of the wire.
+
+A thin shell: each method builds a command, sends it over the `Link` and unwraps the reply. What happens when the
+connection drops is decided in `waggle.session`, what becomes of events in `waggle.watching` and `waggle.mirror`.
+`waggle.sync` has the same methods in the same order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from types import TracebackType
+from typing import Any
+
+from waggle import plain
+from waggle.errors import BadRequest
+from waggle.following import Mirror, Watcher
+from waggle.link import Link
+from waggle.messages import (
+    Clear,
+    Cleared,
+    Delete,
+    Deleted,
+    Entry,
+    EventType,
+    Get,
+    Got,
+    Kind,
+    List,
+    Listed,
+    NamespaceCount,
+    NamespaceCounts,
+    Namespaces,
+    Ping,
+    Pong,
+    Publish,
+    Published,
+    Revised,
+    Set,
+    Since,
+    Status,
+    Touch,
+    Touched,
+    Welcome,
+    Written,
+)
+from waggle.reconnect import websocket_url
+from waggle.session import Session, State
+
+__all__ = ["Connecting", "Hub", "connect"]
+
+Entries = list[Entry]
+Counts = list[NamespaceCount]
+
+DEFAULT_URL = "http://127.0.0.1:4483"
+PAGE = 1000
+"""Entries asked for at a time: what a ``list`` gives at most (protocol 4)."""
+
+
+def connect(
+    url: str | None = None,
+    *,
+    agent: str | None = None,
+    ns: str | None = None,
+    token: str | None = None,
+    meta: dict[str, Any] | None = None,
+    timeout: float = 10.0,
+    connect_timeout: float = 10.0,
+    reconnect_timeout: float | None = None,
+    on_state: Callable[[State], None] | None = None,
+) -> Connecting:
+    """A connection to the hub: ``async with connect(...) as hub``, or ``hub = await connect(...)``.
+
+    ``url``, ``agent``, ``token`` and ``ns`` default to WAGGLE_URL (else http://127.0.0.1:4483), WAGGLE_AGENT,
+    WAGGLE_TOKEN and WAGGLE_NS. ``meta`` is an object that other agents can see. All times are in seconds:
+    ``timeout`` is for each command, ``connect_timeout`` for the first connection. A connection that is lost later
+    is restored, with exponential backoff, for as long as ``reconnect_timeout`` says (None: for ever, since an agent
+    that outlives a restart of the hub is the point); commands wait meanwhile, each up to ``timeout``.
+    ``on_state`` is called with each new state: "connected", "reconnecting", "closed".
+
+    Raises Disconnected if there is no hub, Unauthorized or Forbidden if it does not let us in.
+    """
+    if meta is not None:
+        plain.check(meta, "meta")
+    session = Session(
+        agent=agent or os.environ.get("WAGGLE_AGENT") or None,
+        ns=ns or os.environ.get("WAGGLE_NS") or None,
+        token=token or os.environ.get("WAGGLE_TOKEN") or None,
+        meta=meta,
+    )
+    address = websocket_url(url or os.environ.get("WAGGLE_URL") or DEFAULT_URL)
+
+    async def opened() -> Hub:
+        link = Link(
+            session,
+            address,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            reconnect_timeout=reconnect_timeout,
+            on_state=on_state,
+        )
+        await link.open()
+        return Hub(link)
+
+    return Connecting(opened)
+
+
+class Connecting:
+    """What `connect` gives: await it, or enter it."""
+
+    def __init__(self, opened: Callable[[], Coroutine[Any, Any, Hub]]) -> None:
+        self._opened = opened
+        self._hub: Hub | None = None
+
+    def __await__(self) -> Generator[Any, None, Hub]:
+        return self._opened().__await__()
+
+    async def __aenter__(self) -> Hub:
+        self._hub = await self
+        return self._hub
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._hub is not None:
+            await self._hub.close()
+
+
+class Hub:
+    """A session with the hub. Every command raises TimedOut when there is no answer in time, and Disconnected
+    when the connection is gone for good, or when a change may or may not have happened."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def __aenter__(self) -> Hub:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- the session -----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """``connecting``, ``connected``, ``reconnecting`` or ``closed``."""
+        return self._link.session.state
+
+    @property
+    def agent(self) -> str:
+        """The name of this agent: the one given, or the one that the hub made."""
+        return self.welcome.agent
+
+    @property
+    def session(self) -> str:
+        """The id of this session; another one after a session was lost, with all that was tied to it."""
+        return self.welcome.session
+
+    @property
+    def epoch(self) -> str:
+        """The name of the hub's unbroken log."""
+        return self.welcome.epoch
+
+    @property
+    def rev(self) -> int:
+        """The highest revision seen so far."""
+        return self._link.session.rev
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the hub said of itself when this connection began."""
+        welcome = self._link.session.welcome
+        assert welcome is not None
+        return welcome
+
+    async def close(self) -> None:
+        """End the session now, with all it holds, and close the connection."""
+        await self._link.close()
+
+    async def ping(self) -> Pong:
+        """The hub's revision and time."""
+        return await self._link.ask(Ping(id=0), Pong)
+
+    async def status(self, status: Any) -> None:
+        """Say what this agent does, for others to see in ``agents()``: any JSON up to 4 KiB."""
+        plain.check(status, "status")
+        await self._link.ask(Status(id=0, status=status), Revised)
+
+    async def agents(self) -> Entries:
+        """The agents with a session now: an entry for each name; the value says since when, status and meta."""
+        return await self.list(ns="$agents")
+
+    # --- keys ------------------------------------------------------------------------------------------------
+
+    async def set(
+        self,
+        key: str,
+        value: Any,
+        *,
+        ns: str | None = None,
+        ttl: float | None = None,
+        keep_ttl: bool = False,
+        if_rev: int | None = None,
+        kind: Kind = "persistent",
+        ephemeral: bool = False,
+        meta: dict[str, Any] | None = None,
+    ) -> Written:
+        """Write an entry, for ``ttl`` seconds or for good. Raises Conflict if ``if_rev`` is not its revision.
+
+        ``if_rev=0`` means only if absent. ``ephemeral`` entries go with this session.
+        """
+        plain.check(value, "value")
+        plain.check(meta, "meta")
+        command = Set(
+            id=0,
+            key=key,
+            value=value,
+            ns=ns,
+            ttl=ttl,
+            keep_ttl=keep_ttl,
+            if_rev=if_rev,
+            kind=kind,
+            ephemeral=ephemeral,
+            meta=meta,
+        )
+        return await self._link.ask(command, Written)
+
+    async def get(self, key: str, *, ns: str | None = None) -> Entry | None:
+        """The entry, or None if it is absent."""
+        return (await self._link.ask(Get(id=0, key=key, ns=ns), Got)).entry
+
+    async def delete(self, key: str, *, ns: str | None = None, if_rev: int | None = None) -> bool:
+        """Delete an entry; False if there was none. Raises Conflict if ``if_rev`` is not its revision."""
+        return (await self._link.ask(Delete(id=0, key=key, ns=ns, if_rev=if_rev), Deleted)).deleted
+
+    async def touch(self, key: str, ttl: float | None, *, ns: str | None = None) -> float | None:
+        """Give an entry ``ttl`` seconds from now, or no deadline with None; gives the deadline. Raises NotFound."""
+        return (await self._link.ask(Touch(id=0, key=key, ttl=ttl, ns=ns), Touched)).expires_at
+
+    async def list(
+        self, pattern: str = "*", *, ns: str | None = None, limit: int | None = None, values: bool = True
+    ) -> Entries:
+        """The entries that match, in key order: all of them, or the first ``limit``.
+
+        Many are read in pages, and what changes meanwhile may or may not be seen: `mirror` gives one state.
+        """
+        entries: list[Entry] = []
+        after: str | None = None
+        while limit is None or len(entries) < limit:
+            page = PAGE if limit is None else min(PAGE, limit - len(entries))
+            command = List(id=0, pattern=pattern, ns=ns, limit=page, after=after, values=values)
+            listed = await self._link.ask(command, Listed)
+            entries += listed.entries
+            after = listed.next
+            if after is None:
+                break
+        return entries
+
+    async def clear(self, pattern: str, *, ns: str | None = None) -> int:
+        """Delete every entry that matches, and say how many: there is no way back, so there is no default.
+
+        Takes effect in steps of 1,000 entries, each whole; entries written meanwhile may go too. To see first what
+        it would delete: ``list(pattern, values=False)``.
+        """
+        if not pattern:
+            raise BadRequest('Say what to clear: a pattern such as "task:*".', field="pattern")
+        deleted = 0
+        while True:
+            step = await self._link.ask(Clear(id=0, pattern=pattern, confirm=True, ns=ns), Cleared)
+            deleted += step.deleted
+            if not step.more:
+                return deleted
+
+    async def namespaces(self) -> Counts:
+        """Each namespace, with its number of keys and their bytes."""
+        return (await self._link.ask(Namespaces(id=0), NamespaceCounts)).namespaces
+
+    # --- events ----------------------------------------------------------------------------------------------
+
+    async def publish(self, channel: str, data: Any, *, ns: str | None = None) -> int:
+        """Send a message to all who watch the channel; gives how many sessions that were. It is not stored."""
+        plain.check(data, "data")
+        return (await self._link.ask(Publish(id=0, channel=channel, data=data, ns=ns), Published)).receivers
+
+    def watch(
+        self,
+        *patterns: str,
+        ns: str | None = None,
+        types: Iterable[EventType] | None = None,
+        values: bool = True,
+        prev: bool = False,
+        snapshot: bool = False,
+        since: Since | tuple[str, int] | None = None,
+        echo: bool = True,
+    ) -> Watcher:
+        """The events of what matches any pattern (all, if none is given), in order and without a gap.
+
+        ``async for event in hub.watch("task:*")`` subscribes at its first step; to know that it is subscribed
+        before going on, ``async with hub.watch("task:*") as events``. It goes on across lost connections.
+
+        ``snapshot=True`` begins with what is there: events of type ``set`` (and ``lock``) with ``snapshot`` true,
+        then one of type ``synced``. Should the hub ever be unable to go on from where this watcher is, an event of
+        type ``lost`` says why: forget what came before; a new snapshot and a new ``synced`` follow. Without
+        ``snapshot``, `Lost` is raised there, since events are missing.
+
+        ``since`` goes on from a point saved earlier: ``watcher.since``, or ``(watcher.epoch, watcher.rev)``. If the
+        hub cannot, the same rules hold: ``lost`` and a snapshot with ``snapshot=True``, else `Lost`.
+
+        ``types`` defaults to all but touch, renew and queue; ``values=False`` leaves the values out; ``prev=True``
+        adds the entry before each change; ``echo=False`` leaves out what this session does itself.
+        """
+        point = since if since is None or isinstance(since, Since) else Since(*since)
+        return Watcher(
+            self._link,
+            patterns or ("*",),
+            point,
+            ns=ns,
+            types=types,
+            values=values,
+            prev=prev,
+            snapshot=snapshot,
+            echo=echo,
+        )
+
+    def mirror(self, pattern: str = "*", *, ns: str | None = None) -> Mirror:
+        """A local copy of the entries that match, kept in step: ``async with hub.mirror("task:*") as tasks``.
+
+        It is a mapping from key to Entry, filled when the block is entered, and never shows part of a change.
+        """
+        return Mirror(self._link, pattern, ns)

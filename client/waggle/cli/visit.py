@@ -1,0 +1,95 @@
+"""One visit to the hub: connect, do the work, say goodbye, and turn what went wrong into words and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+import typer
+
+from waggle import Disconnected, Hub, Lost, TimedOut, Unauthorized, WaggleError, connect
+from waggle.cli.options import Where
+from waggle.session import State
+
+__all__ = ["ERROR", "INTERRUPTED", "NO", "fail", "no", "say", "visit"]
+
+NO = 1
+ERROR = 2
+INTERRUPTED = 130
+
+PATIENCE = 3.0
+"""Seconds to find the hub: a command that is typed should not be silent for longer."""
+
+Work = Callable[[Hub], Coroutine[Any, Any, None]]
+
+
+def visit(where: Where, work: Work, *, on_state: Callable[[State], None] | None = None) -> None:
+    """Do ``work`` with a connection to the hub. Raises typer.Exit unless all went well.
+
+    The session says that it is a command line's. It has no name of its own unless one was given, so the hub makes
+    one, which it does not remember.
+    """
+    try:
+        asyncio.run(_there_and_back(where, work, on_state))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Python flushes once more at exit, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
+    except WaggleError as error:
+        fail(in_words(error, where))
+
+
+async def _there_and_back(where: Where, work: Work, on_state: Callable[[State], None] | None) -> None:
+    async with connect(
+        where.url,
+        agent=where.agent,
+        token=where.token,
+        meta={"role": "cli"},
+        connect_timeout=PATIENCE,
+        on_state=on_state,
+    ) as hub:
+        await work(hub)
+
+
+def in_words(error: WaggleError, where: Where) -> str:
+    """What went wrong and what to do, in the words of the command line."""
+    match error:
+        case Disconnected() if not error.details.get("in_doubt"):
+            return f"no hub answers at {where.url}. Start one with `waggle serve`, or say where it is: --url or WAGGLE_URL."
+        case Unauthorized():
+            return f"the hub at {where.url} asks for a token. Give it with --token or WAGGLE_TOKEN."
+        case TimedOut():
+            return (
+                f"the hub at {where.url} did not answer in time; what was asked may still take effect."
+                " Check that the hub runs, then look before trying again."
+            )
+        case Lost():
+            return (
+                f"events were lost ({error.details.get('reason', 'unknown')}), and cannot be had again."
+                " Watch with --snapshot, which goes on with the present state when that happens."
+            )
+        case _:
+            return error.message
+
+
+def say(message: str) -> None:
+    """Tell the person something that is not the result."""
+    print(f"waggle: {message}", file=sys.stderr, flush=True)
+
+
+def no(message: str) -> NoReturn:
+    """The answer is a plain no."""
+    say(message)
+    raise typer.Exit(NO)
+
+
+def fail(message: str) -> NoReturn:
+    """It is an error."""
+    say(message)
+    raise typer.Exit(ERROR)

@@ -1,0 +1,334 @@
+"""The asynchronous driver of a session: one socket after another, and callers who wait.
+
+It moves bytes, keeps time and wakes tasks; what the bytes mean and what follows from them is decided in
+`waggle.session`. Two tasks for each connection: one reads, one writes. All lines that were queued in a turn of
+the loop leave in as few messages as their size allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Struct
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
+
+from waggle.asks import Ask, Outcome
+from waggle.errors import Disconnected, Forbidden, TimedOut, Unauthorized, WaggleError
+from waggle.messages import Bye, Command
+from waggle.reconnect import after_close, backoff, is_loopback
+from waggle.session import Session, State
+from waggle.watching import Subscription
+
+__all__ = ["Link", "left"]
+
+T = TypeVar("T", bound=Struct)
+
+SUBPROTOCOL = Subprotocol("waggle.v1")
+LARGEST_MESSAGE = 32 * 2**20
+"""Bytes: above the 24 MiB of one line that a client must accept (protocol 1)."""
+STEADY = 5.0
+"""Seconds a connection has to last for the next backoff to begin anew: a hub that drops us at once is not well."""
+LEAVING = 2.0
+"""Seconds that leaving may take: then the socket is dropped, and the session ends after its grace."""
+
+logger = logging.getLogger("waggle")
+chance: Callable[[], float] = random.random
+
+
+class Link:
+    """A session and its connection, kept up until `close` or until there is no way back."""
+
+    def __init__(
+        self,
+        session: Session,
+        url: str,
+        *,
+        timeout: float,
+        connect_timeout: float,
+        reconnect_timeout: float | None,
+        on_state: Callable[[State], None] | None,
+    ) -> None:
+        self.session, self.url = session, url
+        self._timeout, self._connect_timeout = timeout, connect_timeout
+        self._reconnect_timeout, self._on_state = reconnect_timeout, on_state
+        self._told: State = session.state
+        self._loop = asyncio.get_running_loop()
+        self._callers: dict[Ask, asyncio.Future[Outcome]] = {}
+        self._bells: dict[Subscription, asyncio.Event] = {}
+        self._to_send = asyncio.Event()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._leaving = False
+        self._deadline: float | None = None
+        """When to give up, on the loop's clock; None while connected, or if never."""
+        self._task: asyncio.Task[None] | None = None
+
+    # --- for the hub's methods -------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect. Raises Disconnected after ``connect_timeout``, or what the hub has against it."""
+        self._deadline = self._loop.time() + self._connect_timeout
+        self._task = self._loop.create_task(self._run(), name=f"waggle {self.url}")
+        try:
+            await asyncio.shield(self._opened)
+        except BaseException:
+            await self._abort()
+            raise
+        if self.session.error is not None:
+            raise self.session.error
+
+    async def close(self) -> None:
+        """Say bye, so that the session ends now, and close. Nothing happens the second time."""
+        self._leaving = True
+        if self._task is None or self._task.done():
+            return
+        try:
+            if self.session.state == "connected":
+                self.session.ask(Bye(id=0))
+                self._act()
+                await asyncio.wait([self._task], timeout=LEAVING)
+        finally:
+            await self._abort()
+
+    async def ask(self, command: Command, reply: type[T]) -> T:
+        """Send a command and give its reply. Raises the hub's error, TimedOut, or Disconnected."""
+        outcome = await self._outcome(self.session.ask(command))
+        assert isinstance(outcome, reply)
+        return outcome
+
+    async def begin(self, subscription: Subscription) -> None:
+        """Subscribe; returns when the hub has answered."""
+        self._bells[subscription] = asyncio.Event()
+        try:
+            await self._outcome(self.session.subscribe(subscription))
+        except BaseException:
+            self.leave(subscription)
+            raise
+
+    def leave(self, subscription: Subscription) -> None:
+        """Unsubscribe; its consumer, if one still waits, waits no longer."""
+        bell = self._bells.pop(subscription, None)
+        if bell is not None:
+            self.session.leave(subscription)
+            bell.set()
+            self._act()
+
+    def leave_soon(self, subscription: Subscription) -> None:
+        """As `leave`, from any thread, and when the loop may be gone."""
+        if not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(self.leave, subscription)
+            except RuntimeError:
+                pass  # it was closed this very moment
+
+    def drained(self, subscription: Subscription) -> None:
+        """The consumer has taken everything that waited."""
+        if subscription.paused:
+            self.session.drained(subscription)
+            self._act()
+
+    async def news(self, subscription: Subscription) -> None:
+        """Wait until something may have happened to the subscription since the caller last looked."""
+        bell = self._bells.get(subscription)
+        if bell is not None:
+            bell.clear()
+            await bell.wait()
+
+    # --- callers ---------------------------------------------------------------------------------------------
+
+    async def _outcome(self, ask: Ask) -> Outcome:
+        """What becomes of ``ask``, raised if it is an error. A caller that goes away leaves nothing pending."""
+        future = self._callers[ask] = self._loop.create_future()
+        self._act()
+        try:
+            async with asyncio.timeout(self._timeout):
+                outcome: Outcome = await future
+        except TimeoutError:
+            raise self._late(ask) from None
+        finally:
+            if self._callers.pop(ask, None) is not None:
+                self.session.forget(ask)
+                self._act()
+        if isinstance(outcome, WaggleError):
+            raise outcome
+        return outcome
+
+    def _late(self, ask: Ask) -> TimedOut:
+        op = ask.command.__struct_config__.tag
+        what = f"The hub did not answer `{op}` within {self._timeout:g} s"
+        if self.session.state != "connected":
+            what = f"The hub at {self.url} is away, and `{op}` had no answer within {self._timeout:g} s"
+        then = "It may still take effect." if ask.in_doubt else "It has changed nothing."
+        return TimedOut(f"{what}: check that the hub runs, or pass a longer timeout= to connect. {then}")
+
+    def _act(self) -> None:
+        """Pass on what the session has to say: to callers, consumers, the writer, and who watches the state."""
+        news = self.session.collect()
+        for ask, outcome in news.settled:
+            future = self._callers.pop(ask, None)
+            if future is not None and not future.done():
+                future.set_result(outcome)
+        for subscription in news.woken:
+            bell = self._bells.get(subscription)
+            if bell is not None:
+                bell.set()
+        for seconds, subscription in news.retries:
+            self._loop.call_later(seconds, self._retry, subscription)
+        if self.session.has_output:
+            self._to_send.set()
+        if self.session.state != self._told:
+            self._tell(self.session.state)
+
+    def _retry(self, subscription: Subscription) -> None:
+        self.session.retry(subscription)
+        self._act()
+
+    def _tell(self, state: State) -> None:
+        """The state is another: set the time to give up, let `open` return, and tell the program."""
+        self._told = state
+        self._deadline = None
+        if state == "reconnecting" and self._reconnect_timeout is not None:
+            self._deadline = self._loop.time() + self._reconnect_timeout
+        if state != "reconnecting" and not self._opened.done():
+            self._opened.set_result(None)
+        if self._on_state is not None:
+            try:
+                self._on_state(state)
+            except Exception:
+                logger.exception("on_state failed")
+
+    # --- connections -----------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        """Keep connected until there is no way back; then tell everybody who waits."""
+        try:
+            await self._keep_connected()
+            self._end(left())
+        except WaggleError as error:
+            self._end(error)
+        except Exception as fault:
+            logger.exception("the client failed")
+            self._end(Disconnected(f"The client failed ({fault!r}): please report this, then connect again."))
+
+    def _end(self, error: WaggleError) -> None:
+        self.session.end(error)
+        self._act()
+
+    async def _abort(self) -> None:
+        """Stop at once, whatever is under way."""
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if self.session.error is None:
+            self._end(left())
+
+    async def _keep_connected(self) -> None:
+        """One connection after another; returns when left, raises when there is no way back."""
+        attempt = 0
+        while True:
+            pause, why, since = 0.0, "the connection was lost", self._loop.time()
+            try:
+                async with asyncio.timeout_at(self._deadline):
+                    socket = await self._dial()
+            except (OSError, WebSocketException) as fault:
+                why = str(fault) or "no answer in time"
+            else:
+                pause = await self._serve(socket)
+                if self._leaving:
+                    return
+                self._act()
+                if self._loop.time() - since > STEADY:
+                    attempt = 0
+            pause += backoff(attempt, chance())
+            attempt += 1
+            if self._deadline is not None and self._loop.time() + pause > self._deadline:
+                raise self._nobody_there(why)
+            await asyncio.sleep(pause)
+
+    async def _dial(self) -> ClientConnection:
+        """A new connection. Raises what the sockets raise, or Unauthorized or Forbidden for good."""
+        try:
+            return await dial(
+                self.url,
+                subprotocols=[SUBPROTOCOL],
+                compression=None,
+                max_size=LARGEST_MESSAGE,
+                close_timeout=LEAVING,
+                proxy=None if is_loopback(self.url) else True,
+            )
+        except InvalidStatus as refused:
+            match refused.response.status_code:
+                case 401:
+                    raise Unauthorized(f"{self.url} did not let us in: set WAGGLE_TOKEN or pass token=.") from None
+                case 403:
+                    raise Forbidden(f"{self.url} refused us: ask who runs the hub to allow this.") from None
+                case _:
+                    raise
+
+    def _nobody_there(self, why: str) -> Disconnected:
+        waited = self._connect_timeout if self.session.welcome is None else self._reconnect_timeout
+        return Disconnected(
+            f"No hub answers at {self.url} since {waited:g} s ({why}): start one with `waggle serve`, or set"
+            " WAGGLE_URL or pass url= if it is elsewhere."
+        )
+
+    async def _serve(self, socket: ClientConnection) -> float:
+        """Use a connection to its end; gives the seconds the hub asks for, raises if there is no way back."""
+        self.session.opened()
+        self._act()
+        writer = self._loop.create_task(self._write(socket))
+        try:
+            await self._read(socket)
+        except ConnectionClosed as closed:
+            code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
+            return 0.0 if self._leaving else after_close(code, reason)
+        except TimeoutError:
+            return 0.0
+        finally:
+            writer.cancel()
+            socket.transport.abort()
+            await asyncio.wait([writer])
+            await socket.wait_closed()
+            self.session.dropped()
+        refusal = self.session.refusal
+        assert refusal is not None
+        if not refusal.retry:
+            raise refusal
+        self.session.refusal = None
+        return float(refusal.details.get("retry_after", 1.0))
+
+    async def _read(self, socket: ClientConnection) -> None:
+        """Feed the session until the hub refuses us. Raises TimeoutError if it does not answer hello."""
+        async with asyncio.timeout(self._timeout) as patience:
+            while self.session.refusal is None:
+                message = await socket.recv(decode=False)
+                self.session.receive(message)
+                self._act()
+                if self.session.state == "connected" and patience.when() is not None:
+                    patience.reschedule(None)
+                if len(message) > 2**16:
+                    await asyncio.sleep(0)  # what fills a buffer comes in large messages: let it be emptied
+
+    async def _write(self, socket: ClientConnection) -> None:
+        """Send what the session has to send; a failure ends the connection, which the reader sees."""
+        try:
+            while True:
+                await self._to_send.wait()
+                self._to_send.clear()
+                for message in self.session.outgoing():
+                    await socket.send(message, text=True)
+        except ConnectionClosed:
+            pass
+        finally:
+            socket.transport.abort()
+
+
+def left() -> Disconnected:
+    """What the program hears that uses a connection it has closed."""
+    return Disconnected("This connection to the hub was closed by the program itself: connect again to use it.")

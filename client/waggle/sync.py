@@ -1,0 +1,367 @@
+"""The client without ``await``: the same methods in the same order as `waggle.aio`, for programs that block.
+
+Each hub runs the asynchronous client in a thread of its own, and every method here is a call into it. The other
+way, a second driver over blocking sockets with a reader thread, would have its own reconnecting, time limits and
+locks around one session: all the logic twice, and a connection that nobody keeps alive while the program computes.
+A call costs a hop between threads, some 0.1 ms; events come over in batches.
+
+Calls may be made from several threads at once. ``on_state``, and the condition of `Mirror.until`, are called in the
+hub's thread: they must not call the hub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from waggle import aio, following
+from waggle.link import left
+from waggle.messages import Entry, Event, EventType, Kind, NamespaceCount, Pong, Since, Welcome, Written
+from waggle.mirror import MirrorView
+from waggle.session import State
+
+__all__ = ["Hub", "Mirror", "Watcher", "connect"]
+
+T = TypeVar("T")
+
+Entries = list[Entry]
+Counts = list[NamespaceCount]
+
+BATCH = 1000
+"""Events that come over at a time: a hop between threads for each would be a tenth of the speed."""
+
+
+class _Thread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="waggle", daemon=True)
+        self._thread.start()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the hub was closed."""
+        return self._loop.is_closed()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of ``work``, done in the thread; an interrupted wait cancels it."""
+        if self.stopped or threading.current_thread() is self._thread:
+            work.close()
+            raise (
+                left()
+                if self.stopped
+                else RuntimeError(
+                    "on_state and conditions run in the hub's own thread, where its methods would wait for themselves"
+                )
+            )
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def call(self, function: Callable[[], T]) -> T:
+        """The result of ``function``, called in the thread as long as there is one."""
+
+        async def work() -> T:
+            return function()
+
+        return function() if self.stopped else self.run(work())
+
+    def stop(self) -> None:
+        """End the thread, once; whoever waits in it is answered first."""
+        if not self.stopped:
+            self.run(_others_done())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+
+async def _others_done() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=1.0)
+
+
+async def _opened(connecting: aio.Connecting) -> aio.Hub:
+    return await connecting
+
+
+def connect(
+    url: str | None = None,
+    *,
+    agent: str | None = None,
+    ns: str | None = None,
+    token: str | None = None,
+    meta: dict[str, Any] | None = None,
+    timeout: float = 10.0,
+    connect_timeout: float = 10.0,
+    reconnect_timeout: float | None = None,
+    on_state: Callable[[State], None] | None = None,
+) -> Hub:
+    """A connection to the hub: ``with connect(...) as hub``. See `waggle.aio.connect` for the parameters."""
+    connecting = aio.connect(
+        url,
+        agent=agent,
+        ns=ns,
+        token=token,
+        meta=meta,
+        timeout=timeout,
+        connect_timeout=connect_timeout,
+        reconnect_timeout=reconnect_timeout,
+        on_state=on_state,
+    )
+    thread = _Thread()
+    try:
+        return Hub(thread.run(_opened(connecting)), thread)
+    except BaseException:
+        thread.stop()
+        raise
+
+
+class Hub:
+    """A session with the hub. See `waggle.aio.Hub`, which says what each method does."""
+
+    def __init__(self, hub: aio.Hub, thread: _Thread) -> None:
+        self._hub, self._thread = hub, thread
+
+    def __enter__(self) -> Hub:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- the session -----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """``connecting``, ``connected``, ``reconnecting`` or ``closed``."""
+        return self._hub.state
+
+    @property
+    def agent(self) -> str:
+        """The name of this agent: the one given, or the one that the hub made."""
+        return self._hub.agent
+
+    @property
+    def session(self) -> str:
+        """The id of this session; another one after a session was lost, with all that was tied to it."""
+        return self._hub.session
+
+    @property
+    def epoch(self) -> str:
+        """The name of the hub's unbroken log."""
+        return self._hub.epoch
+
+    @property
+    def rev(self) -> int:
+        """The highest revision seen so far."""
+        return self._hub.rev
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the hub said of itself when this connection began."""
+        return self._hub.welcome
+
+    def close(self) -> None:
+        """End the session now, with all it holds, and close the connection."""
+        if not self._thread.stopped:
+            try:
+                self._thread.run(self._hub.close())
+            finally:
+                self._thread.stop()
+
+    def ping(self) -> Pong:
+        """The hub's revision and time."""
+        return self._thread.run(self._hub.ping())
+
+    def status(self, status: Any) -> None:
+        """Say what this agent does, for others to see in ``agents()``: any JSON up to 4 KiB."""
+        self._thread.run(self._hub.status(status))
+
+    def agents(self) -> Entries:
+        """The agents with a session now: an entry for each name; the value says since when, status and meta."""
+        return self._thread.run(self._hub.agents())
+
+    # --- keys ------------------------------------------------------------------------------------------------
+
+    def set(
+        self,
+        key: str,
+        value: Any,
+        *,
+        ns: str | None = None,
+        ttl: float | None = None,
+        keep_ttl: bool = False,
+        if_rev: int | None = None,
+        kind: Kind = "persistent",
+        ephemeral: bool = False,
+        meta: dict[str, Any] | None = None,
+    ) -> Written:
+        """Write an entry, for ``ttl`` seconds or for good. Raises Conflict if ``if_rev`` is not its revision."""
+        return self._thread.run(
+            self._hub.set(
+                key,
+                value,
+                ns=ns,
+                ttl=ttl,
+                keep_ttl=keep_ttl,
+                if_rev=if_rev,
+                kind=kind,
+                ephemeral=ephemeral,
+                meta=meta,
+            )
+        )
+
+    def get(self, key: str, *, ns: str | None = None) -> Entry | None:
+        """The entry, or None if it is absent."""
+        return self._thread.run(self._hub.get(key, ns=ns))
+
+    def delete(self, key: str, *, ns: str | None = None, if_rev: int | None = None) -> bool:
+        """Delete an entry; False if there was none. Raises Conflict if ``if_rev`` is not its revision."""
+        return self._thread.run(self._hub.delete(key, ns=ns, if_rev=if_rev))
+
+    def touch(self, key: str, ttl: float | None, *, ns: str | None = None) -> float | None:
+        """Give an entry ``ttl`` seconds from now, or no deadline with None; gives the deadline. Raises NotFound."""
+        return self._thread.run(self._hub.touch(key, ttl, ns=ns))
+
+    def list(
+        self, pattern: str = "*", *, ns: str | None = None, limit: int | None = None, values: bool = True
+    ) -> Entries:
+        """The entries that match, in key order: all of them, or the first ``limit``."""
+        return self._thread.run(self._hub.list(pattern, ns=ns, limit=limit, values=values))
+
+    def clear(self, pattern: str, *, ns: str | None = None) -> int:
+        """Delete every entry that matches, and say how many: there is no way back, so there is no default."""
+        return self._thread.run(self._hub.clear(pattern, ns=ns))
+
+    def namespaces(self) -> Counts:
+        """Each namespace, with its number of keys and their bytes."""
+        return self._thread.run(self._hub.namespaces())
+
+    # --- events ----------------------------------------------------------------------------------------------
+
+    def publish(self, channel: str, data: Any, *, ns: str | None = None) -> int:
+        """Send a message to all who watch the channel; gives how many sessions that were. It is not stored."""
+        return self._thread.run(self._hub.publish(channel, data, ns=ns))
+
+    def watch(
+        self,
+        *patterns: str,
+        ns: str | None = None,
+        types: Iterable[EventType] | None = None,
+        values: bool = True,
+        prev: bool = False,
+        snapshot: bool = False,
+        since: Since | tuple[str, int] | None = None,
+        echo: bool = True,
+    ) -> Watcher:
+        """The events of what matches any pattern (all, if none is given), in order and without a gap.
+
+        ``for event in hub.watch("task:*")``, or ``with hub.watch("task:*") as events`` to be subscribed at once.
+        See `waggle.aio.Hub.watch`.
+        """
+        watcher = self._hub.watch(
+            *patterns,
+            ns=ns,
+            types=types,
+            values=values,
+            prev=prev,
+            snapshot=snapshot,
+            since=since,
+            echo=echo,
+        )
+        return Watcher(watcher, self._thread)
+
+    def mirror(self, pattern: str = "*", *, ns: str | None = None) -> Mirror:
+        """A local copy of the entries that match, kept in step: ``with hub.mirror("task:*") as tasks``."""
+        return Mirror(self._hub.mirror(pattern, ns=ns), self._thread)
+
+
+class Watcher:
+    """The events of one ``hub.watch``: iterate over it, inside ``with`` or without. See `waggle.aio`."""
+
+    def __init__(self, watcher: following.Watcher, thread: _Thread) -> None:
+        self._watcher, self._thread = watcher, thread
+        self._events: deque[tuple[Event, Since]] = deque()
+        self._point: Since | None = None
+
+    @property
+    def since(self) -> Since:
+        """How far this consumer has come, the event it was given last included: where another may go on."""
+        if self._events and self._point is not None:
+            return self._point
+        return self._thread.call(lambda: self._watcher.since)
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of ``since``; empty while a snapshot is incomplete, which nobody can go on from."""
+        return self.since.epoch
+
+    @property
+    def rev(self) -> int:
+        """The revision of ``since``."""
+        return self.since.rev
+
+    def __enter__(self) -> Self:
+        self._thread.run(self._watcher.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        if not self._events:
+            self._events.extend(self._thread.run(self._watcher.batch(BATCH)))
+        if not self._events:
+            raise StopIteration
+        event, self._point = self._events.popleft()
+        return event
+
+    def close(self) -> None:
+        """Unsubscribe; nothing comes any more."""
+        if not self._thread.stopped:
+            self._thread.run(self._watcher.close())
+
+
+class Mirror(MirrorView):
+    """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
+
+    def __init__(self, mirror: following.Mirror, thread: _Thread) -> None:
+        super().__init__(mirror._replica)
+        self._mirror, self._thread = mirror, thread
+
+    def __enter__(self) -> Self:
+        self._thread.run(self._mirror.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def changed(self, *, timeout: float | None = None) -> None:
+        """Wait for the next change, at most ``timeout`` seconds. Raises TimedOut, or Disconnected for good."""
+        self._thread.run(self._mirror.changed(timeout=timeout))
+
+    def until(self, condition: Callable[[MirrorView], object], *, timeout: float | None = None) -> None:
+        """Wait until ``condition(mirror)`` is true, asked now and after each change. Raises as `changed`."""
+        self._thread.run(self._mirror.until(lambda _: condition(self), timeout=timeout))
+
+    def close(self) -> None:
+        """Follow no more; what it holds stays."""
+        if not self._thread.stopped:
+            self._thread.run(self._mirror.close())

@@ -1,0 +1,88 @@
+"""What end-to-end tests share: hubs in processes of their own, and agents that speak the wire raw."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.wire import Join, Wire
+
+_numbers = itertools.count(1)
+
+
+def _factory() -> Iterator[StartHub]:
+    started: list[HubProcess] = []
+
+    def start(**settings: Any) -> HubProcess:
+        hub = HubProcess(**settings)
+        started.append(hub)
+        return hub
+
+    yield start
+    said = []
+    try:
+        for hub in started:
+            hub.stop()
+            said.append(hub.said())
+    finally:
+        for hub in started:
+            hub.process.kill()
+            hub.close()
+    assert not any(said), f"a hub complained: {''.join(said)[:4000]}"
+
+
+@pytest.fixture
+def start_hub() -> Iterator[StartHub]:
+    """Starts a hub: `start_hub(limits={...}, bounds={...})`. All are stopped at the end of the test."""
+    yield from _factory()
+
+
+@pytest.fixture(scope="module")
+def start_shared_hub() -> Iterator[StartHub]:
+    """The same for hubs that all tests of a module share."""
+    yield from _factory()
+
+
+@pytest.fixture(scope="module")
+def hub(start_shared_hub: StartHub) -> HubProcess:
+    """A hub as it comes, shared by the tests of a module: use `ns` to keep apart."""
+    return start_shared_hub()
+
+
+@pytest.fixture
+def ns() -> str:
+    """A namespace that no other test uses."""
+    return f"test-{next(_numbers)}"
+
+
+@pytest.fixture
+async def join(hub: HubProcess, ns: str) -> AsyncIterator[Join]:
+    """Connects an agent and says hello: `await join(agent="a")`; `at=` is another hub, `hello=False` says nothing."""
+    wires: list[Wire] = []
+
+    async def join(at: HubProcess | None = None, hello: bool = True, **fields: Any) -> Wire:
+        wire = await Wire.connect((at or hub).ws)
+        wires.append(wire)
+        if hello:
+            await wire.hello(**{"ns": ns, **fields})
+        return wire
+
+    yield join
+    for wire in wires:
+        await wire.close()
+
+
+@pytest.fixture(scope="module")
+def quick_hub(start_shared_hub: StartHub) -> HubProcess:
+    """A hub with a short grace, quick marks and a quick keepalive."""
+    return start_shared_hub(limits={"grace": 0.5}, bounds={"mark": 0.2, "ping": 0.5})
+
+
+@pytest.fixture(scope="module")
+def small_hub(start_shared_hub: StartHub) -> HubProcess:
+    """A hub that remembers 60 events and looks at 50 keys in one go."""
+    return start_shared_hub(limits={"log_events": 60, "scan": 50, "clear": 10, "outcomes": 20, "page_bytes": 10_000})

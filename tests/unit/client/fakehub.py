@@ -1,0 +1,161 @@
+"""A hub of the test's own making: real sockets, and a test that says what the hub says.
+
+    async with FakeHub() as fake, waggle.connect(fake.url) as hub: ...
+
+It knows no rules of the wire but lines and how a welcome looks; what a hub would do is up to each test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+PATIENCE = 5.0
+"""Seconds after which a test that waits has failed."""
+
+Line = dict[str, Any]
+
+
+def welcome(**changes: Any) -> Line:
+    """What stands in the reply to hello."""
+    return {
+        "session": "s-1",
+        "secret": "secret-1",
+        "agent": "tester",
+        "resumed": False,
+        "epoch": "e1",
+        "rev": 100,
+        "grace": 15.0,
+        "hub": {"name": "fake", "version": "0"},
+        "features": [],
+        "durability": "memory",
+        "limits": {},
+        "subs": {},
+        **changes,
+    }
+
+
+class FakeConnection:
+    """One connection as the hub has it: the commands that came, and a mouth."""
+
+    def __init__(self, socket: ServerConnection) -> None:
+        self._socket = socket
+        self.messages: list[str] = []
+        self._commands: asyncio.Queue[Line] = asyncio.Queue()
+
+    async def listen(self) -> None:
+        """Take what comes until the connection closes."""
+        try:
+            async for message in self._socket:
+                assert isinstance(message, str), "this protocol is text"
+                self.messages.append(message)
+                for line in message.split("\n"):
+                    self._commands.put_nowait(msgspec.json.decode(line))
+        except ConnectionClosed:
+            pass
+
+    async def next(self, op: str) -> Line:
+        """The next command, which must be this one."""
+        async with asyncio.timeout(PATIENCE):
+            command = await self._commands.get()
+        assert command["op"] == op, command
+        return command
+
+    @property
+    def quiet(self) -> bool:
+        """Whether every command that came was looked at."""
+        return self._commands.empty()
+
+    async def say(self, *lines: Line) -> None:
+        """Send lines, all in one message."""
+        await self._socket.send("\n".join(msgspec.json.encode(line).decode() for line in lines))
+
+    async def reply(self, command: Line, **ok: Any) -> None:
+        await self.say({"id": command["id"], "ok": ok})
+
+    async def refuse(self, command: Line, code: str, message: str = "no", **details: Any) -> None:
+        await self.say({"id": command["id"], "error": {"code": code, "message": message, **details}})
+
+    async def welcome(self, **changes: Any) -> Line:
+        """Answer the hello, and give it."""
+        hello = await self.next("hello")
+        await self.reply(hello, **welcome(**changes))
+        return hello
+
+    async def subscribed(self, sub: int, **ok: Any) -> Line:
+        """Answer the next subscribe, and give it."""
+        command = await self.next("subscribe")
+        await self.reply(command, **{"sub": sub, "epoch": "e1", "rev": 100, **ok})
+        return command
+
+    async def bye(self) -> None:
+        """Let the client go."""
+        await self.reply(await self.next("bye"))
+        await self.close(1000, "bye")
+
+    async def close(self, code: int, reason: str = "") -> None:
+        await self._socket.close(code, reason)
+
+    async def closed(self) -> None:
+        """Wait until the client has gone."""
+        async with asyncio.timeout(PATIENCE):
+            await self._socket.wait_closed()
+
+    def cut(self) -> None:
+        """End the connection as a dead network does: without a word."""
+        self._socket.transport.abort()
+
+
+class FakeHub:
+    """Connections as they come, on a port that stays the same when it is stopped and started."""
+
+    def __init__(self) -> None:
+        self._port = 0
+        self._server: Server | None = None
+        self._connections: asyncio.Queue[FakeConnection] = asyncio.Queue()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        self._server = await serve(
+            self._serve, "127.0.0.1", self._port, subprotocols=[Subprotocol("waggle.v1")], compression=None
+        )
+        self._port = next(iter(self._server.sockets)).getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def connection(self) -> FakeConnection:
+        """The next connection."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._connections.get()
+
+    async def welcomed(self, **changes: Any) -> FakeConnection:
+        """The next connection, its hello answered."""
+        connection = await self.connection()
+        await connection.welcome(**changes)
+        return connection
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        connection = FakeConnection(socket)
+        self._connections.put_nowait(connection)
+        await connection.listen()

@@ -1,0 +1,261 @@
+"""Whatever happens to connection, session and log, at whatever moment: nothing is missed, and nothing comes twice.
+
+Random walks of a client against `modelhub`, line by line. What is checked is what a program sees.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.client.modelhub import ModelHub
+from waggle import watching
+from waggle.asks import Ask, Outcome
+from waggle.errors import Disconnected, Lost, WaggleError
+from waggle.messages import Event, Get, Set, Since, Written
+from waggle.mirror import mirroring
+from waggle.session import Session
+from waggle.watching import Buffer, Subscription
+
+KEYS = ["a", "b", "c", "d"]
+
+
+class Consumer:
+    """A program that watches, and remembers what it has seen."""
+
+    def __init__(self, hub: ModelHub, snapshot: bool) -> None:
+        self.buffer = Buffer()
+        self.subscription = Subscription(["*"], self.buffer, snapshot=snapshot)
+        self.snapshot = snapshot
+        self.state: dict[str, object] = {}
+        self.began: int | None = None
+        """The revision behind which the tail began; None within a snapshot."""
+        self.tail: list[tuple[int, str, str]] = []
+        self.asked: Ask | None = None
+        self._hub = hub
+
+    def take(self, session: Session) -> None:
+        """Consume one event, if one waits."""
+        if self.buffer.empty:
+            return
+        event = self.buffer.take()
+        self._saw(event)
+        if self.buffer.empty:
+            session.drained(self.subscription)
+
+    def _saw(self, event: Event) -> None:
+        if event.type == "lost":
+            assert self.snapshot
+            self.state, self.began, self.tail = {}, None, []
+            assert self.buffer.point.epoch == ""
+        elif event.type == "synced":
+            assert self.began is None
+            self.began = event.rev
+            assert self.buffer.point == Since(self.subscription.epoch, event.rev)
+        elif event.snapshot:
+            assert self.began is None, "a snapshot outside of a snapshot"
+            self.state[event.key] = event.value
+        else:
+            assert self.began is not None
+            self.tail.append((event.rev, event.type, event.key))
+            if event.type == "set":
+                self.state[event.key] = event.value
+            else:
+                del self.state[event.key]
+
+    def check_tail(self) -> None:
+        """What came is what happened, without a gap, up to where this consumer stands."""
+        if self.began is not None:
+            upto = self.tail[-1][0] if self.tail else self.began
+            expected = self._hub.events_between(self.began, upto)
+            assert self.tail == expected[: len(self.tail)]
+            assert len(expected) - len(self.tail) < len(KEYS), "at most the rest of one revision"
+
+
+class World:
+    """One client, one hub, and the lines between them."""
+
+    def __init__(self) -> None:
+        self.hub = ModelHub()
+        self.session = Session(agent="walker")
+        self.connected = False
+        self.to_hub: list[bytes] = []
+        self.consumers: list[Consumer] = []
+        self.outcomes: dict[Ask, Outcome] = {}
+        self.sets: dict[Ask, str] = {}
+        self.reads: list[Ask] = []
+        self.replica, self.mirror = mirroring("*", None)
+        self.session.subscribe(self.mirror)
+
+    def collect(self) -> None:
+        news = self.session.collect()
+        self.outcomes |= dict(news.settled)
+        for consumer in self.consumers:
+            reply = self.outcomes.get(consumer.asked) if consumer.asked else None
+            if reply is not None and not consumer.snapshot and consumer.began is None:
+                consumer.began = getattr(reply, "rev", 0)
+
+    # --- steps -----------------------------------------------------------------------------------------------
+
+    def reconnect(self, _: int) -> None:
+        if not self.connected:
+            self.hub.connect()
+            self.session.opened()
+            self.connected = True
+
+    def drop(self, _: int) -> None:
+        if self.connected:
+            self.hub.drop()
+            self.to_hub.clear()
+            self.session.dropped()
+            self.connected = False
+
+    def send(self, count: int) -> None:
+        self.to_hub += self.session.outgoing()
+        for _ in range(min(count + 1, len(self.to_hub))):
+            self.hub.receive(self.to_hub.pop(0))
+
+    def deliver(self, count: int) -> None:
+        for _ in range(min(count + 1, len(self.hub.outbox))):
+            self.session.receive(msgspec.json.encode(self.hub.outbox.pop(0)))
+            self.collect()
+
+    def write(self, number: int) -> None:
+        changes: list[tuple[str, str | None]] = [
+            (key, f"w{self.hub.rev}" if (number >> place) & 1 else None)
+            for place, key in enumerate(KEYS)
+            if (number >> (place + 4)) & 1
+        ]
+        self.hub.write(changes)
+
+    def set(self, number: int) -> None:
+        value = f"set {len(self.sets)}"
+        self.sets[self.session.ask(Set(id=0, key=KEYS[number % 4], value=value))] = value
+
+    def get(self, number: int) -> None:
+        self.reads.append(self.session.ask(Get(id=0, key=KEYS[number % 4])))
+
+    def watch(self, number: int) -> None:
+        if len(self.consumers) < 5:
+            consumer = Consumer(self.hub, snapshot=bool(number % 2))
+            self.consumers.append(consumer)
+            consumer.asked = self.session.subscribe(consumer.subscription)
+
+    def leave(self, number: int) -> None:
+        if self.consumers:
+            consumer = self.consumers.pop(number % len(self.consumers))
+            self.session.leave(consumer.subscription)
+
+    def consume(self, number: int) -> None:
+        for consumer in self.consumers[number % 2 :]:
+            for _ in range(number // 8):
+                consumer.take(self.session)
+
+    def mark(self, _: int) -> None:
+        self.hub.mark()
+
+    def compact(self, _: int) -> None:
+        self.hub.compact()
+
+    def end_sessions(self, _: int) -> None:
+        if not self.connected:
+            self.hub.end_sessions()
+
+    def renumber(self, _: int) -> None:
+        if not self.connected:
+            self.hub.renumber()
+
+    def begin_epoch(self, _: int) -> None:
+        if not self.connected:
+            self.hub.begin_epoch()
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """A connection, and time enough for everything."""
+        for _ in range(200):
+            self.reconnect(0)
+            self.send(1000)
+            self.deliver(100_000)
+            self.consume(1_000_000 - 1_000_000 % 2)
+            if not self.hub.outbox and not self.session.has_output and not self.to_hub:
+                break
+        else:
+            raise AssertionError("it never comes to rest")
+
+    def check(self) -> None:
+        expected = {key: entry["value"] for key, entry in self.hub.entries.items()}
+        assert self.replica.synced
+        assert {key: entry.value for key, entry in self.replica.entries.items()} == expected
+        for consumer in self.consumers:
+            error = consumer.subscription.error
+            if error is None:
+                assert consumer.began is not None
+                assert consumer.tail == self.hub.events_between(consumer.began, self.hub.rev)
+                assert consumer.subscription.point() == Since(self.hub.epoch, self.hub.rev) or not self.hub.history
+                if consumer.snapshot:
+                    assert consumer.state == expected
+            else:
+                assert isinstance(error, Lost)
+                assert not consumer.snapshot
+                consumer.check_tail()
+        self.check_sets()
+        assert not any(isinstance(self.outcomes[ask], WaggleError) for ask in self.reads)
+        assert self.hub.session is not None
+        running = [c for c in self.consumers if c.subscription.error is None]
+        assert len(self.hub.session.subscriptions) == len(running) + 1, "nothing is left open"
+
+    def check_sets(self) -> None:
+        applied = self.hub.applied
+        assert len(set(applied)) == len(applied), "a change took effect twice"
+        for ask, value in self.sets.items():
+            outcome = self.outcomes[ask]
+            if isinstance(outcome, Written):
+                assert value in applied
+            else:
+                assert isinstance(outcome, Disconnected)
+                assert outcome.details["in_doubt"]
+
+
+STEPS = (
+    [World.deliver, World.send, World.write, World.consume] * 4
+    + [World.reconnect, World.set, World.watch] * 3
+    + [World.drop, World.get, World.mark, World.leave]
+    + [World.compact, World.end_sessions, World.renumber, World.begin_epoch]
+)
+
+
+@pytest.fixture(params=[200, watching.BUFFER], ids=["a small buffer", "a large buffer"], autouse=True)
+def bound(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "BUFFER", request.param)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[])
+@given(steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 255)), max_size=120))
+def test_a_client_sees_everything_once_and_in_order(steps: list[tuple[object, int]]) -> None:
+    world = World()
+    for step, number in steps:
+        step(world, number)  # type: ignore[operator]
+        world.collect()
+        for consumer in world.consumers:
+            if consumer.subscription.error is None:
+                consumer.check_tail()
+    world.settle()
+    world.check()
+
+
+def test_the_model_notices_a_client_that_loses_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.settle()
+    world.watch(0)
+    world.settle()
+    world.drop(0)
+    world.write(0b00110011)
+    monkeypatch.setattr(Subscription, "_follow", lambda *_: watching.Verdict.ON)
+    world.settle()
+    with pytest.raises(AssertionError):
+        world.check()
+
+
