@@ -73,7 +73,7 @@ export function many(number, one, more = `${one}s`) {
 }
 
 /**
- * How long it is to a deadline. Rounded up: what is shown is never less than what is left, and 0 is "due".
+ * How long it is to a deadline, in whole units, seconds rounded up: nothing reads "0 s" before it is "due".
  * @param {number} seconds
  */
 export function remaining(seconds) {

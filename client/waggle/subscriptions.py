@@ -163,7 +163,7 @@ class Subscriptions:
 
     def _accepted(self, ask: Ask, subscription: Subscription, reply: Subscribed) -> None:
         if reply.sub in self._open:  # one interest in the hub's eyes, in spite of other words: say more
-            subscription.variant += 1
+            subscription.variant = 1 + max(other.variant for other in self._all)
             self._all[subscription] = ask
             self.asks.append(ask)
             self._give_back(reply.sub)

@@ -401,7 +401,7 @@ BAD_FIELDS = [
     ({"op": "subscribe", "patterns": ["*"], "types": ["explode"]}, "types"),
     ({"op": "subscribe", "patterns": ["*"], "types": "set"}, "types"),
     ({"op": "subscribe", "patterns": ["*"], "since": 5}, "since"),
-    ({"op": "subscribe", "patterns": ["*"], "since": {"rev": 5}}, "since"),
+    ({"op": "subscribe", "patterns": ["*"], "since": {"rev": 5}}, "epoch"),
     ({"op": "subscribe", "patterns": ["*"], "ns": "a b"}, "ns"),
     ({"op": "unsubscribe"}, "sub"),
     ({"op": "unsubscribe", "sub": "1"}, "sub"),
@@ -461,7 +461,7 @@ async def test_a_reply_comes_after_every_event_up_to_its_revision(join: Join) ->
         if "sub" in line:
             seen[line["sub"]] = line["rev"]
         elif line["id"] != ping[0] and line["ok"].get("version"):
-            assert all(rev == line["ok"]["rev"] for rev in seen.values()), "its own event has just come"
+            assert all(rev >= line["ok"]["rev"] for rev in seen.values()), "its own event has come"
 
 
 async def test_a_repeated_rid_has_its_effect_once_and_its_first_outcome_again(join: Join) -> None:

@@ -36,6 +36,7 @@ def waggle(
       waggle demo     the same with a crew of sample agents, to see it work
 
     The other commands talk to a hub: the one at WAGGLE_URL, else at http://127.0.0.1:4483.
+
     Exit codes: 0 done, 1 a plain "no" (absent, out of time), 2 an error.
     """
     if version:
@@ -46,12 +47,13 @@ def waggle(
 
 app.command(
     "serve",
+    short_help="Start a hub; --help tells its options.",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )(serve)
-app.command("demo")(demo)
-app.command("get")(get)
-app.command("set")(set_)
-app.command("delete")(delete)
-app.command("list")(list_)
-app.command("watch")(watch)
-app.command("agents")(agents)
+app.command("demo", short_help="Start a hub and a crew of sample agents.")(demo)
+app.command("get", short_help="Print the value of a key.")(get)
+app.command("set", short_help="Write a value under a key.")(set_)
+app.command("delete", short_help="Delete a key.")(delete)
+app.command("list", short_help="List the entries whose key matches a pattern.")(list_)
+app.command("watch", short_help="Print each event as it happens.")(watch)
+app.command("agents", short_help="List the agents that are here.")(agents)

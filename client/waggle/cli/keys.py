@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
@@ -63,7 +63,7 @@ def set_(
     ],
     ttl: Annotated[
         float | None,
-        typer.Option("--ttl", metavar="SECONDS", help="It expires after so long.", show_default="never"),
+        typer.Option("--ttl", metavar="SECONDS", help="It expires after so long; else never."),
     ] = None,
     keep_ttl: Annotated[bool, typer.Option("--keep-ttl", help="Leave the deadline as it is.")] = False,
     if_rev: IfRev = None,
@@ -86,9 +86,8 @@ def set_(
         try:
             written = await hub.set(key, content, ns=ns, ttl=ttl, keep_ttl=keep_ttl, if_rev=if_rev, kind=kind.value)
         except Conflict as conflict:
-            _refused(conflict, key, if_rev, json)
-        else:
-            print(to_json(written) if json else f"{key}: rev {written.rev}, version {written.version}")
+            _refuse(conflict, key, if_rev, json)
+        print(to_json(written) if json else f"{key}: rev {written.rev}, version {written.version}")
 
     visit(Where(url, agent, token), work)
 
@@ -108,7 +107,7 @@ def delete(
         try:
             deleted = await hub.delete(key, ns=ns, if_rev=if_rev)
         except Conflict as conflict:
-            _refused(conflict, key, if_rev, json)
+            _refuse(conflict, key, if_rev, json)
         if json:
             print(to_json({"deleted": deleted}))
         if not deleted:
@@ -120,10 +119,8 @@ def delete(
 
 
 def list_(
-    pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="Quote it, or the shell takes it.")] = "*",
-    limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.", show_default="all")
-    ] = None,
+    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Quote it, or the shell takes it.")] = "*",
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many; else all.")] = None,
     json: Json = False,
     ns: Ns = None,
     url: Url = DEFAULT_URL,
@@ -166,7 +163,7 @@ def _value(said: str, text: bool) -> Any:
         raise typer.BadParameter(f"VALUE is not JSON ({fault}). If it is meant to be text: {hint}.") from None
 
 
-def _refused(conflict: Conflict, key: str, if_rev: int | None, json: bool) -> None:
+def _refuse(conflict: Conflict, key: str, if_rev: int | None, json: bool) -> NoReturn:
     """Say that ``--if-rev`` did not hold, and what is there instead, so that no further read is needed."""
     current = conflict.current
     if json:

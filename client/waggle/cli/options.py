@@ -16,7 +16,7 @@ Url = Annotated[
 ]
 Ns = Annotated[
     str | None,
-    typer.Option("--ns", envvar="WAGGLE_NS", metavar="NAME", help="The namespace.", show_default="default"),
+    typer.Option("--ns", envvar="WAGGLE_NS", metavar="NAME", help="The namespace; else that called default."),
 ]
 Agent = Annotated[
     str | None,
@@ -24,8 +24,7 @@ Agent = Annotated[
         "--agent",
         envvar="WAGGLE_AGENT",
         metavar="NAME",
-        help="The name to go by.",
-        show_default="one that the hub makes, and forgets",
+        help="The name to go by; else the hub makes one.",
     ),
 ]
 Token = Annotated[

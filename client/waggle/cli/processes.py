@@ -27,17 +27,15 @@ class Child:
 
 
 class Children:
-    """Everything a block has started: whatever is left at its end is stopped, the last one first."""
+    """What a block has started: whatever still runs at its end is stopped."""
 
     def __init__(self) -> None:
         self._all: list[Child] = []
 
-    async def start(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], *, read: bool = False
-    ) -> Child:
+    async def start(self, name: str, command: Sequence[str], env: Mapping[str, str], *, read: bool = False) -> Child:
         """Start a process; with ``read``, its output comes through a pipe. Its errors go where ours go.
 
-        It has a session of its own, so that a Ctrl-C reaches it through us and in our order only.
+        It has a session of its own, so that a Ctrl-C reaches it through us only, and in our order.
         """
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -45,7 +43,7 @@ class Children:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if read else None,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_die_with_parent if _libc is not None else None,
         )
         child = Child(name, process)
         self._all.append(child)
@@ -57,18 +55,16 @@ class Children:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for child in reversed(self._all):
-            await stop(child)
-
-
-async def stop(child: Child) -> None:
-    """Ask the process to end, and see to it that it does."""
-    if child.process.returncode is None:
-        child.process.send_signal(signal.SIGTERM)
-        await asyncio.wait([child.ended], timeout=GOODBYE)
-    if child.process.returncode is None:
-        child.process.kill()
-    await child.ended
+        """Ask all of them to end, and see to it that they do."""
+        for child in self._all:
+            if child.process.returncode is None:
+                child.process.send_signal(signal.SIGTERM)
+        if self._all:
+            await asyncio.wait([child.ended for child in self._all], timeout=GOODBYE)
+        for child in self._all:
+            if child.process.returncode is None:
+                child.process.kill()
+            await child.ended
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -75,7 +75,13 @@ def duration(seconds: float) -> str:
 
 def entry_row(entry: Entry, now: float) -> list[str]:
     """An entry as the columns of `waggle list`: key, value, time left, by, revision."""
-    return [visible(entry.key), preview(entry.value, None), left(entry.expires_at, now), visible(entry.by), f"{entry.rev}"]
+    return [
+        visible(entry.key),
+        preview(entry.value, None),
+        left(entry.expires_at, now),
+        visible(entry.by),
+        f"{entry.rev}",
+    ]
 
 
 def agent_row(entry: Entry, now: float) -> list[str]:

@@ -61,7 +61,10 @@ def in_words(error: WaggleError, where: Where) -> str:
     """What went wrong and what to do, in the words of the command line."""
     match error:
         case Disconnected() if not error.details.get("in_doubt"):
-            return f"no hub answers at {where.url}. Start one with `waggle serve`, or say where it is: --url or WAGGLE_URL."
+            return (
+                f"no hub answers at {where.url}. Start one with `waggle serve`, or say where it is with --url or"
+                " WAGGLE_URL."
+            )
         case Unauthorized():
             return f"the hub at {where.url} asks for a token. Give it with --token or WAGGLE_TOKEN."
         case TimedOut():

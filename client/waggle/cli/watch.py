@@ -24,7 +24,8 @@ __all__ = ["watch"]
 
 def watch(
     patterns: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATTERN]...", help="Quote them.", show_default="everything")
+        list[str] | None,
+        typer.Argument(metavar="PATTERN", help="Quote them, or the shell takes them. None: everything."),
     ] = None,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Begin with what is there now.")] = False,
     types: Annotated[
@@ -32,14 +33,13 @@ def watch(
         typer.Option(
             "--types",
             metavar="TYPE,...",
-            help=f"Only events of these types: {', '.join(get_args(EventType))}.",
-            show_default="all but touch, renew and queue",
+            help=f"Only these, of {', '.join(get_args(EventType))}. Else all but touch, renew and queue.",
         ),
     ] = None,
     count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="End after N events.")] = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", metavar="SECONDS", min=0, help="End after so long.", show_default="never"),
+        typer.Option("--timeout", metavar="SECONDS", min=0, help="End after so long."),
     ] = None,
     json: Json = False,
     ns: Ns = None,

@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import random
 import signal
+import sys
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -144,13 +144,12 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # leave the hub in good order
     name = args.service if args.role == "builder" else args.role
     async with waggle.connect(agent=name, meta={"role": args.role}) as hub:
-        match args.role:
-            case "researcher":
-                await researcher(hub, job)
-            case "builder":
-                await builder(hub, job, args.service)
-            case "tester":
-                await tester(hub, job)
+        if args.role == "researcher":
+            await researcher(hub, job)
+        elif args.role == "builder":
+            await builder(hub, job, args.service)
+        else:
+            await tester(hub, job)
 
 
 def arguments() -> argparse.Namespace:
@@ -165,5 +164,9 @@ def arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+    try:
         asyncio.run(main())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        pass  # told to stop
+    except waggle.WaggleError as error:
+        sys.exit(f"{' '.join(sys.argv[1:])}: {error}")

@@ -64,10 +64,15 @@ def _explain(line: str, error: Exception) -> BadLine:
 def _read_leniently(line: str) -> dict[str, Any]:
     """The fields of a line that is almost JSON; nothing of it but the id is ever used."""
     try:
-        fields = json.loads(line)
+        fields = json.loads(line, parse_int=_read_int)
     except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def _read_int(digits: str) -> int | None:
+    """Python reads no integer of thousands of digits, and an id has at most 19."""
+    return int(digits) if len(digits) <= 20 else None
 
 
 def _id_of(fields: dict[str, Any]) -> m.Id | None:

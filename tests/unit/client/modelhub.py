@@ -23,6 +23,8 @@ class ModelSubscription:
     start: int
     snapshot: bool
     after: int = 0
+    synced: bool = False
+    """Whether the end of the snapshot has left the hub."""
 
 
 @dataclass
@@ -56,6 +58,16 @@ class ModelHub:
     @property
     def epoch(self) -> str:
         return f"e{self.epoch_number}"
+
+    def next_line(self) -> Line:
+        """The next line that reaches the client."""
+        line = self.outbox.pop(0)
+        if line.get("type") == "synced":
+            assert self.session is not None
+            subscription = self.session.subscriptions.get(line["sub"])
+            if subscription is not None:
+                subscription.synced = True
+        return line
 
     # --- what happens to the hub -----------------------------------------------------------------------------
 
@@ -153,7 +165,7 @@ class ModelHub:
             self._go_on(subs[number], subscription, got.get(number))
 
     def _go_on(self, number: int, subscription: ModelSubscription, cursor: int | None) -> None:
-        if cursor is None and subscription.snapshot:
+        if subscription.snapshot and (cursor is None or not subscription.synced):
             self._snapshot(number, subscription)
             return
         cursor = subscription.start if cursor is None else cursor
@@ -166,7 +178,7 @@ class ModelHub:
     def _subscribe(self, command: Line) -> None:
         assert self.session is not None
         since = command.get("since")
-        interest = tuple(sorted(set(command["patterns"])))
+        interest = (*sorted(set(command["patterns"])), "of", *sorted(command.get("types", ["default"])))
         number = self._numbers.setdefault(interest, len(self._numbers) + 1) % 1000 + self._shift
         reason = None
         if since is not None:
@@ -218,6 +230,7 @@ class ModelHub:
 
     def _snapshot(self, number: int, subscription: ModelSubscription) -> None:
         subscription.snapshot, subscription.start, subscription.after = True, self.rev, self.rev
+        subscription.synced = False
         for key in sorted(self.entries):
             self.outbox.append({"sub": number, "after": 0, "snapshot": True, **self.entries[key]})
         self.outbox.append({"sub": number, "type": "synced", "rev": self.rev})

@@ -5,6 +5,9 @@ Random walks of a client against `modelhub`, line by line. What is checked is wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -63,7 +66,7 @@ class Consumer:
             if event.type == "set":
                 self.state[event.key] = event.value
             else:
-                del self.state[event.key]
+                self.state.pop(event.key, None)
 
     def check_tail(self) -> None:
         """What came is what happened, without a gap, up to where this consumer stands."""
@@ -119,7 +122,7 @@ class World:
 
     def deliver(self, count: int) -> None:
         for _ in range(min(count + 1, len(self.hub.outbox))):
-            self.session.receive(msgspec.json.encode(self.hub.outbox.pop(0)))
+            self.session.receive(msgspec.json.encode(self.hub.next_line()))
             self.collect()
 
     def write(self, number: int) -> None:
@@ -179,7 +182,9 @@ class World:
             self.reconnect(0)
             self.send(1000)
             self.deliver(100_000)
-            self.consume(1_000_000 - 1_000_000 % 2)
+            for consumer in self.consumers:
+                while not consumer.buffer.empty:
+                    consumer.take(self.session)
             if not self.hub.outbox and not self.session.has_output and not self.to_hub:
                 break
         else:
@@ -219,7 +224,8 @@ class World:
                 assert outcome.details["in_doubt"]
 
 
-STEPS = (
+Step = Callable[[World, int], None]
+STEPS: list[Step] = (
     [World.deliver, World.send, World.write, World.consume] * 4
     + [World.reconnect, World.set, World.watch] * 3
     + [World.drop, World.get, World.mark, World.leave]
@@ -227,17 +233,27 @@ STEPS = (
 )
 
 
-@pytest.fixture(params=[200, watching.BUFFER], ids=["a small buffer", "a large buffer"], autouse=True)
-def bound(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "BUFFER", request.param)
+@settings(max_examples=200, deadline=None)
+@given(steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 255)), max_size=100))
+@pytest.mark.parametrize("bound", [200, 8 * 2**20])
+def test_a_client_sees_everything_once_and_in_order(bound: int, steps: list[tuple[Step, int]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watching, "BUFFER", bound)
+        walk(steps)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[])
-@given(steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 255)), max_size=120))
-def test_a_client_sees_everything_once_and_in_order(steps: list[tuple[object, int]]) -> None:
+@pytest.mark.parametrize("bound", [200, 8 * 2**20])
+@pytest.mark.parametrize("seed", range(30))
+def test_long_walks(bound: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "BUFFER", bound)
+    chance = Random(seed)
+    walk([(chance.choice(STEPS), chance.randrange(256)) for _ in range(400)])
+
+
+def walk(steps: list[tuple[Step, int]]) -> None:
     world = World()
     for step, number in steps:
-        step(world, number)  # type: ignore[operator]
+        step(world, number)
         world.collect()
         for consumer in world.consumers:
             if consumer.subscription.error is None:

@@ -23,6 +23,17 @@ class Counted(Pattern):
         return super().match(key)
 
 
+class Sliced(str):
+    """A key that counts how often it is sliced."""
+
+    slices = 0
+
+    def __getitem__(self, index: object, /) -> str:
+        assert isinstance(index, (int, slice))
+        self.slices += 1
+        return str.__getitem__(self, index)
+
+
 def index_of(*texts: str) -> PatternIndex[str]:
     """An index in which each pattern's item is its text."""
     index = PatternIndex[str]()
@@ -190,9 +201,15 @@ def test_what_has_no_plain_text_is_tried_only_under_its_prefix() -> None:
     assert tried(texts, "task:77:b") <= 1
 
 
+def test_a_run_that_occurs_often_is_tried_once() -> None:
+    assert tried([f"*x{n:04}*" for n in MANY], "x0077" * 50) == 1
+
+
 def test_runs_of_very_many_lengths_cost_no_more_than_trying_each() -> None:
     texts = [f"*{'a' * n}*b" for n in range(1, 200)]
-    assert tried(texts, "a" * 255, found=0) <= len(texts)
+    key = Sliced("a" * 255)
+    assert tried(texts, key, found=0) <= len(texts)
+    assert key.slices <= patternindex.TRY * len(texts)
 
 
 # --- random walks ------------------------------------------------------------------------------------------------
