@@ -356,13 +356,13 @@ class Event(Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     value: Any = UNSET
     version: int | UnsetType = UNSET
     kind: str | UnsetType = UNSET
-    expires_at: float | None | UnsetType = UNSET
+    expires_at: float | UnsetType | None = UNSET
     meta: Any = UNSET
     reason: str | UnsetType = UNSET
     deadline: float | UnsetType = UNSET
     late: float | UnsetType = UNSET
     data: Any = UNSET
-    prev: Entry | None | UnsetType = UNSET
+    prev: Entry | UnsetType | None = UNSET
 
 
 class Incoming(Event, kw_only=True, omit_defaults=True, repr_omit_defaults=True):

@@ -23,7 +23,7 @@ _FIELD = re.compile(r"`\$\.(\w+)|field `(\w+)`")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
-class BadLine(Exception):  # noqa: N818 - it is caught, answered, and never seen
+class BadLine(Exception):
     """A line that is no command: its id, if it has a usable one, and the error to answer."""
 
     def __init__(self, id: m.Id | None, error: BadRequest) -> None:
