@@ -16,9 +16,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 Id = int | str
 Kind = Literal["persistent", "transient", "cached", "versioned"]
-EventType = Literal[
-    "set", "delete", "expire", "evict", "touch", "lock", "renew", "unlock", "queue", "message"
-]
+EventType = Literal["set", "delete", "expire", "evict", "touch", "lock", "renew", "unlock", "queue", "message"]
 DEFAULT_TYPES: frozenset[str] = frozenset({"set", "delete", "expire", "evict", "lock", "unlock", "message"})
 """What a subscription gets that names no ``types``: all but touch, renew and queue."""
 
@@ -116,6 +114,47 @@ class List(Command, tag="list", kw_only=True):
     fresh: bool = False
 
 
+class Update(Change, tag="update", kw_only=True):
+    """Change a value where it is, by one of merge, patch, incr and append."""
+
+    key: str
+    ns: str | None = None
+    merge: Any = UNSET
+    patch: list[Any] | UnsetType = UNSET
+    incr: float | int | UnsetType = UNSET
+    append: Any = UNSET
+    pointer: str | None = None
+    if_rev: int | None = None
+    ttl: float | None = None
+
+
+class Condition(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a txn asks of an entry: its revision, whether it is there, or a part of its value."""
+
+    key: str
+    ns: str | None = None
+    rev: int | UnsetType = UNSET
+    exists: bool | UnsetType = UNSET
+    pointer: str = ""
+    equals: Any = UNSET
+
+
+class Txn(Change, tag="txn", kw_only=True, rename={"if_": "if", "else_": "else"}):
+    """Several changes, all or nothing, at one revision. `then` and `else` hold commands without id and rid."""
+
+    if_: list[Condition]
+    then: list[dict[str, Any]]
+    else_: list[dict[str, Any]] = []
+
+
+class History(Command, tag="history", kw_only=True):
+    """Read an entry and its earlier versions."""
+
+    key: str
+    ns: str | None = None
+    limit: int | None = None
+
+
 class Clear(Change, tag="clear", kw_only=True):
     """Delete the entries that match, at most 1,000 a call."""
 
@@ -162,9 +201,12 @@ class Unsubscribe(Command, tag="unsubscribe", kw_only=True):
     sub: int
 
 
+Step = Set | Delete | Touch | Update | Publish
+"""The commands that a txn may hold."""
+
 AnyCommand = (
-    Hello | Bye | Status | Ping | Set | Get | Delete | Touch | List | Clear | Namespaces | Publish | Subscribe
-    | Unsubscribe
+    Hello | Bye | Status | Ping | Set | Get | Delete | Touch | List | Update | Txn | History | Clear | Namespaces
+    | Publish | Subscribe | Unsubscribe
 )  # fmt: skip
 
 
@@ -276,6 +318,29 @@ class Listed(Struct):
     rev: int
 
 
+class Updated(Struct):
+    """Reply to update: what the value is now."""
+
+    rev: int
+    version: int
+    value: Any
+    expires_at: float | None
+
+
+class Done(Struct):
+    """Reply to txn: which branch was taken, and the reply of each of its commands."""
+
+    done: Literal["then", "else"]
+    rev: int
+    results: list[Any]
+
+
+class Histories(Struct):
+    """Reply to history: newest first, as far back as is kept."""
+
+    entries: list[Entry]
+
+
 class Cleared(Struct):
     """Reply to clear: how many were deleted, and whether more are left."""
 
@@ -308,8 +373,8 @@ class Subscribed(Struct, omit_defaults=True):
 
 
 Ok = (
-    Welcome | Empty | Revised | Pong | Written | Got | Deleted | Touched | Listed | Cleared | NamespaceCounts
-    | Published | Subscribed
+    Welcome | Empty | Revised | Pong | Written | Got | Deleted | Touched | Listed | Updated | Done | Histories
+    | Cleared | NamespaceCounts | Published | Subscribed
 )  # fmt: skip
 
 REPLIES: dict[type[Command], type[Struct]] = {
@@ -322,6 +387,9 @@ REPLIES: dict[type[Command], type[Struct]] = {
     Delete: Deleted,
     Touch: Touched,
     List: Listed,
+    Update: Updated,
+    Txn: Done,
+    History: Histories,
     Clear: Cleared,
     Namespaces: NamespaceCounts,
     Publish: Published,
@@ -372,4 +440,3 @@ class Incoming(Event, kw_only=True, omit_defaults=True, repr_omit_defaults=True)
     ok: msgspec.Raw | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
     dup: bool = False
-

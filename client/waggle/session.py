@@ -154,7 +154,6 @@ class Session:
                 self._subscriptions.abandoned(ask.subscription)
             elif not isinstance(ask.command, Unsubscribe | Bye):
                 self._queue.append(ask)
-        self._subscriptions.interrupted()
 
     def receive(self, message: bytes) -> None:
         """Take one message of the hub. Raises Disconnected if it is not of this protocol."""

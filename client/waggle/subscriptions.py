@@ -78,11 +78,6 @@ class Subscriptions:
         """What ``got`` says in a takeover: the cursors reached; a snapshot that is not complete has none."""
         return {number: owner.cursor for number, owner in self._open.items() if not owner.filling}
 
-    def interrupted(self) -> None:
-        """The connection is gone: what is half received will come again."""
-        for subscription in self._open.values():
-            subscription.interrupted()
-
     def abandoned(self, subscription: Subscription) -> None:
         """The ``subscribe`` of one that has ended was not answered, and will not be repeated."""
         self._all.pop(subscription, None)

@@ -170,8 +170,8 @@ class Subscription:
         """The command that begins it, or goes on from the cursor.
 
         The hub gives one number to one interest, and restarts it when it is subscribed again. For a second
-        subscription of the same to live beside the first, it says the same in other words: ``variant``
-        patterns more that no key can match, since keys do not end in white space.
+        subscription of the same to live beside the first, it says the same in other words: with one
+        pattern more that names its ``variant`` and matches no key, since keys do not end in white space.
         """
         since = self._resume_point()
         return Subscribe(
@@ -191,11 +191,11 @@ class Subscription:
         variant."""
         if not self.variant or not self.patterns:
             return []
-        blanks = "[ ]" * self.variant
+        unmatched = f"{self.variant}[ ]"
         literal = self.patterns[0]
         for special in "*?[\\":
             literal = literal.partition(special)[0]
-        return [literal[: PATTERN - len(blanks)] + blanks]
+        return [literal[: PATTERN - len(unmatched)] + unmatched]
 
     def _resume_point(self) -> Since | None:
         if not self.begun:
@@ -274,12 +274,8 @@ class Subscription:
 
     # --- breaks -------------------------------------------------------------------------------------------
 
-    def interrupted(self) -> None:
-        """The connection is gone: what is half received will come again."""
-        self._forget_group()
-
     def restart(self) -> None:
-        """The stream begins again, at the cursor or with the snapshot that was on its way."""
+        """The stream begins again: at the cursor, so what is half received comes again, or with its snapshot."""
         self._forget_group()
         if self.filling and self._partly:
             self._partly = False

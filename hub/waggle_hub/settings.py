@@ -50,6 +50,10 @@ class Limits:
     """Entries of the hub, about 400 bytes each beyond their values."""
     bytes: int = 4096 * MIB
     """Bytes of all keys, values and metas together."""
+    history: int = 20
+    """Earlier versions that a versioned entry keeps."""
+    steps: int = 128
+    """Commands in one branch of a txn, and its conditions."""
     graves: int = 100_000
     """Versions of deleted keys that are remembered, about 20 MB."""
     log_events: int = 100_000

@@ -24,6 +24,9 @@ COLOURS = {
     "lost": "red",
 }  # fmt: skip
 
+GAP = 2
+"""Blanks between the columns of a table."""
+
 _unseen = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -104,17 +107,23 @@ def in_tabs(rows: Sequence[Sequence[str]]) -> str:
 
 
 def in_table(heading: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> None:
-    """Print rows for a person, as wide as the terminal; column ``wide`` gives way."""
+    """Print rows for a person: column ``wide`` gives way to the others, and the first to it beyond half of the room."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, name in enumerate(heading):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if number == wide else None)
+    console = Console()
+    widths = [max(map(cell_len, column)) for column in zip(heading, *rows, strict=True)]
+    room = console.width - GAP * (len(widths) - 1) - (sum(widths) - widths[0] - widths[wide])
+    widths[0] = max(len(heading[0]), min(widths[0], max(room // 2, room - widths[wide])))
+    widths[wide] = max(len(heading[wide]), min(widths[wide], room - widths[0]))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for name, width in zip(heading, widths, strict=True):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    console.print(table)
 
 
 # --- events ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from waggle import Disconnected, Hub, Watcher, connect
+from waggle import Disconnected, Forbidden, Hub, Watcher, connect
 from waggle.cli.processes import Child, Children
 from waggle.cli.serve import SERVE, need_hub
 from waggle.cli.story import Story
@@ -92,7 +92,7 @@ async def _check(url: str, port: int) -> None:
     try:
         async with connect(url, connect_timeout=PATIENCE / 3, meta={"role": "cli"}) as hub:
             agents = await hub.agents()
-    except Disconnected:
+    except (Disconnected, Forbidden):
         raise CannotGoOnError(
             f"port {port} is taken by something that is not a hub: choose another with --port."
         ) from None
@@ -149,6 +149,7 @@ def _welcome(url: str, started: bool) -> None:
         "A crew of five agents builds software together, each in a process of its own. They meet only in the hub:\n"
         "each starts when the hub tells it that what it needs is there, and nobody ever asks twice.\n"
         f"Their code: {crew.__file__}\n"
+        f"Their keys: waggle watch --ns {NS} --snapshot --url {url}\n"
         "Ctrl-C stops it all.",
         flush=True,
     )

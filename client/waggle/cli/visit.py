@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 import typer
 
-from waggle import Disconnected, Hub, Lost, TimedOut, Unauthorized, WaggleError, connect
+from waggle import Hub, TimedOut, WaggleError, connect
 from waggle.cli.options import Where
 from waggle.session import State
 
-__all__ = ["ERROR", "INTERRUPTED", "NO", "fail", "no", "say", "visit"]
+__all__ = ["ERROR", "INTERRUPTED", "NO", "fail", "in_words", "no", "say", "visit"]
 
 NO = 1
 ERROR = 2
@@ -22,6 +23,9 @@ INTERRUPTED = 130
 
 PATIENCE = 3.0
 """Seconds to find the hub: a command that is typed should not be silent for longer."""
+
+_ARGUMENT = re.compile(r"\b(url|token|snapshot)=(True)?")
+"""How the client's messages name an argument, where the command line has an option of that name."""
 
 Work = Callable[[Hub], Coroutine[Any, Any, None]]
 
@@ -42,7 +46,7 @@ def visit(where: Where, work: Work, *, on_state: Callable[[State], None] | None 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None
     except WaggleError as error:
-        fail(in_words(error, where))
+        fail(in_words(error))
 
 
 async def _there_and_back(where: Where, work: Work, on_state: Callable[[State], None] | None) -> None:
@@ -57,28 +61,14 @@ async def _there_and_back(where: Where, work: Work, on_state: Callable[[State], 
         await work(hub)
 
 
-def in_words(error: WaggleError, where: Where) -> str:
+def in_words(error: WaggleError) -> str:
     """What went wrong and what to do, in the words of the command line."""
-    match error:
-        case Disconnected() if not error.details.get("in_doubt"):
-            return (
-                f"no hub answers at {where.url}. Start one with `waggle serve`, or say where it is with --url or"
-                " WAGGLE_URL."
-            )
-        case Unauthorized():
-            return f"the hub at {where.url} asks for a token. Give it with --token or WAGGLE_TOKEN."
-        case TimedOut():
-            return (
-                f"the hub at {where.url} did not answer in time; what was asked may still take effect."
-                " Check that the hub runs, then look before trying again."
-            )
-        case Lost():
-            return (
-                f"events were lost ({error.details.get('reason', 'unknown')}), and cannot be had again."
-                " Watch with --snapshot, which goes on with the present state when that happens."
-            )
-        case _:
-            return error.message
+    if isinstance(error, TimedOut):
+        return (
+            "The hub did not answer in time, and what was asked may still take effect: check that the hub runs, and"
+            " look before you try again."
+        )
+    return _ARGUMENT.sub(r"--\1", error.message)
 
 
 def say(message: str) -> None:

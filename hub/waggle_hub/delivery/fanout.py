@@ -166,7 +166,7 @@ class Fanout:
         for cursor in self._cursors.get(connection.session, {}).values():
             if cursor in cursor.feed.live:
                 del cursor.feed.live[cursor]
-                cursor.rev = cursor.after = self.rev
+                cursor.rev, cursor.after = self.rev, cursor.feed.last
                 connection.fall_behind(cursor)
 
     def _bind(self, connection: Connection, session: str) -> None:

@@ -64,15 +64,13 @@ class Feed:
 
     def _encode(self, rev: int, events: list[Event], bodies: Bodies) -> None:
         scope = self.interest.scope
-        after = self.last
         final = len(events) - 1
         for number, event in enumerate(events):
             want = (id(event), scope.values, scope.prev)
             body = bodies.get(want)
             if body is None:
                 body = bodies[want] = event_body(event, scope.values, scope.prev)
-            self.pending.append((event.origin, rev, event_line(self.sub, rev, after, number < final, body)))
-            after = rev
+            self.pending.append((event.origin, rev, event_line(self.sub, rev, self.last, number < final, body)))
 
     def flush(self, frame: int) -> None:
         """Hand the lines of this turn to everybody who is live, in texts of about `frame` bytes."""

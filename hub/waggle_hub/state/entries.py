@@ -1,4 +1,4 @@
-"""The rules of the commands on entries: set, get, delete, touch, list, clear, namespaces (protocol 4).
+"""The rules of the commands on entries: set, get, delete, touch, update, list, history, clear (protocol 4).
 
 Each rule checks everything first, then changes, then answers. A key that the command names and that is due expires
 before the rule looks at it; to commands that look at many keys a due entry is simply absent.
@@ -6,15 +6,22 @@ before the rule looks at it; to commands that look at many keys a due entry is s
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType, structs
+
 from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, LimitReached, NotFound
 from waggle.keys import check_key, check_ns, compile_pattern
 
+from . import updates
 from .deadlines import deadline_after
 from .keyspace import Entry
 from .sessions import Session
 from .turn import Turn, refuse_hub_namespace
 
+_decode = msgspec.json.Decoder().decode
 _VIEW_BYTES = 250
 """What the fields of an entry take in a reply, beside its key, value and meta."""
 
@@ -43,6 +50,7 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
         kind=command.kind,
         meta=meta,
         owner=session if command.ephemeral else None,
+        earlier=_earlier(turn, command.kind, prev),
     )
     return m.Written(entry.rev, entry.version, entry.expires_at)
 
@@ -73,6 +81,53 @@ def touch(turn: Turn, session: Session, command: m.Touch) -> m.Touched:
         raise NotFound(f"there is no entry {command.key!r} in namespace {ns}: set it")
     turn.touch(entry, expires_at)
     return m.Touched(expires_at, turn.rev)
+
+
+def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
+    """Kind, meta, deadline and owner stay as they are; only `ttl` gives a new deadline."""
+    ns = _written_ns(command.ns, session)
+    check_key(command.key)
+    expires_at = _deadline(turn, command.ttl)
+    _check_update(turn, command)
+    prev = turn.live(ns, command.key)
+    _check_if_rev(command.if_rev, prev)
+    try:
+        value = turn.value(_updated(turn, command, prev), "value")
+    except updates.TestFailed as failed:
+        raise Conflict(f"{failed}: decide again from current", current=prev.view() if prev else None) from None
+    meta = prev.meta if prev is not None else None
+    _check_room(turn, command.key, value, meta, prev)
+    kind = prev.kind if prev is not None else "persistent"
+    if command.ttl is None and prev is not None:
+        expires_at = prev.expires_at
+    entry = turn.put(
+        ns,
+        command.key,
+        value,
+        prev,
+        expires_at=expires_at,
+        kind=kind,
+        meta=meta,
+        owner=turn.state.owners.get((ns, command.key)),
+        earlier=_earlier(turn, kind, prev),
+    )
+    return m.Updated(entry.rev, entry.version, Raw(value), entry.expires_at)
+
+
+def history(turn: Turn, session: Session, command: m.History) -> m.Histories:
+    ns = _read_ns(command.ns, session)
+    check_key(command.key)
+    if command.limit is not None and command.limit < 1:
+        raise BadRequest("limit is at least 1", field="limit")
+    entry = turn.live(ns, command.key)
+    entries: list[m.Entry] = []
+    size = 0
+    for version in () if entry is None else (entry, *entry.earlier)[: command.limit]:
+        size += _VIEW_BYTES + len(version.value)
+        if entries and size > turn.state.limits.page_bytes:
+            break
+        entries.append(version.view())
+    return m.Histories(entries)
 
 
 def list_(turn: Turn, session: Session, command: m.List) -> m.Listed:
@@ -124,6 +179,38 @@ def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
 
 def namespaces(turn: Turn) -> m.NamespaceCounts:
     return m.NamespaceCounts(turn.state.keyspace.counts())
+
+
+def _earlier(turn: Turn, kind: str, prev: Entry | None) -> tuple[Entry, ...]:
+    """What a versioned entry keeps of those before it."""
+    if kind != "versioned" or prev is None:
+        return ()
+    bare = structs.replace(prev, earlier=()) if prev.earlier else prev
+    return (bare, *prev.earlier)[: turn.state.limits.history]
+
+
+def _check_update(turn: Turn, command: m.Update) -> None:
+    operands = {"merge": command.merge, "patch": command.patch, "incr": command.incr, "append": command.append}
+    given = [name for name, operand in operands.items() if operand is not UNSET]
+    if len(given) != 1:
+        field = given[1] if given else "merge"
+        raise BadRequest("an update has exactly one of merge, patch, incr and append", field=field)
+    if command.pointer is not None and given[0] in ("merge", "patch"):
+        raise BadRequest(f"pointer goes with incr and append; a {given[0]} says itself where", field="pointer")
+    turn.value(operands[given[0]], given[0])
+
+
+def _updated(turn: Turn, command: m.Update, prev: Entry | None) -> Any:
+    value = updates.ABSENT if prev is None else _decode(prev.value)
+    pointer = command.pointer or ""
+    if command.merge is not UNSET:
+        return updates.merge(value, command.merge)
+    if not isinstance(command.incr, UnsetType):
+        return updates.increment(value, command.incr, pointer)
+    if command.append is not UNSET:
+        return updates.append(value, command.append, pointer)
+    assert not isinstance(command.patch, UnsetType)
+    return updates.Patch(value, turn.state.limits.value).apply(command.patch)
 
 
 def _read_ns(ns: str | None, session: Session) -> str:

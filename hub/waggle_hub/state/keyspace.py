@@ -38,11 +38,14 @@ class Entry(Struct, frozen=True, eq=False, gc=False):
     expires_at: float | None
     by: str
     meta: bytes | None
+    earlier: tuple[Entry, ...] = ()
+    """Of a versioned entry its earlier versions, newest first; they have none of their own."""
 
     @property
     def size(self) -> int:
         """Bytes that count against the limit of the store."""
-        return len(self.key) + len(self.value) + (len(self.meta) if self.meta else 0)
+        size = len(self.key) + len(self.value) + (len(self.meta) if self.meta else 0)
+        return size + sum(entry.size for entry in self.earlier) if self.earlier else size
 
     def due(self, now: float) -> bool:
         """Whether its deadline has come: then it is absent to everybody (G6)."""
@@ -122,6 +125,14 @@ class Keyspace:
         if not space:
             del self._spaces[entry.ns], self._bytes[entry.ns]
         self._bury(entry)
+
+    def take_back(self, entry: Entry, prev: Entry | None) -> None:
+        """Put `prev` back in the place of `entry`, as if that had never been written."""
+        if prev is not None:
+            self.put(prev, entry)
+        else:
+            self.remove(entry)
+            self._graves[entry.ns, entry.key] = entry.version - 1
 
     def namespaces(self) -> list[str]:
         """Names of all namespaces that hold an entry, in order."""

@@ -17,7 +17,7 @@ from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
 
 from ..settings import Limits
-from . import entries, presence, subscriptions
+from . import entries, presence, subscriptions, txn
 from .outputs import Output, Reply
 from .sessions import Fresh, Outcome, Session
 from .turn import State, Turn
@@ -141,7 +141,7 @@ class Machine:
             del session.outcomes[next(iter(session.outcomes))]
         return self._answer(turn, command, outcome)
 
-    def _decide(self, turn: Turn, session: Session, command: m.AnyCommand) -> m.Ok:
+    def _decide(self, turn: Turn, session: Session, command: m.AnyCommand) -> m.Ok:  # noqa: C901 - one line an op
         match command:
             case m.Set():
                 return entries.set_(turn, session, command)
@@ -151,6 +151,12 @@ class Machine:
                 return entries.delete(turn, session, command)
             case m.Touch():
                 return entries.touch(turn, session, command)
+            case m.Update():
+                return entries.update(turn, session, command)
+            case m.Txn():
+                return txn.txn(turn, session, command)
+            case m.History():
+                return entries.history(turn, session, command)
             case m.List():
                 return entries.list_(turn, session, command)
             case m.Clear():

@@ -46,7 +46,7 @@ class State:
 class Turn:
     """A command being decided at the instant `now`."""
 
-    __slots__ = ("_events", "at", "by", "later", "now", "origin", "outputs", "state")
+    __slots__ = ("_events", "_owned", "at", "by", "later", "now", "origin", "outputs", "state")
 
     def __init__(self, state: State, now: float) -> None:
         self.state = state
@@ -59,6 +59,8 @@ class Turn:
         self.later: list[Output] = []
         """What goes out after the reply."""
         self._events: list[Event] = []
+        self._owned: list[tuple[str, str, Session | None]] = []
+        """Entries whose owner has changed since the last commit, each with the owner before."""
 
     @property
     def rev(self) -> int:
@@ -108,6 +110,7 @@ class Turn:
         kind: str = "persistent",
         meta: bytes | None = None,
         owner: Session | None = None,
+        earlier: tuple[Entry, ...] = (),
     ) -> Entry:
         """Write an entry in place of `prev`; `owner` is the session it is tied to."""
         keyspace = self.state.keyspace
@@ -123,6 +126,7 @@ class Turn:
             expires_at=expires_at,
             by=self.by,
             meta=meta,
+            earlier=earlier,
         )
         self._hand_over(ns, key, prev)
         keyspace.put(entry, prev)
@@ -144,6 +148,7 @@ class Turn:
             expires_at=expires_at,
             by=prev.by,
             meta=prev.meta,
+            earlier=prev.earlier,
         )
         self._hand_over(prev.ns, prev.key, prev)
         self.state.keyspace.put(entry, prev)
@@ -175,6 +180,20 @@ class Turn:
         if self._events:
             self.outputs.append(self.state.log.append(tuple(self._events)))
             self._events = []
+            self._owned = []
+
+    def undo(self) -> None:
+        """Take back everything since the last commit: a later part of the command was refused."""
+        keyspace = self.state.keyspace
+        for event in reversed(self._events):
+            if event.entry is not None:
+                keyspace.take_back(event.entry, event.prev)
+            elif event.prev is not None:
+                keyspace.put(event.prev, None)
+        for ns, key, owner in reversed(self._owned):
+            self._set_owner(ns, key, owner)
+        self._events = []
+        self._owned = []
 
     @property
     def clean(self) -> bool:
@@ -218,14 +237,17 @@ class Turn:
                 snapshot.before_change(ns, key, prev)
 
     def _own(self, ns: str, key: str, owner: Session | None) -> None:
-        owners = self.state.owners
-        if owner is None and not owners:
-            return
-        before = owners.pop((ns, key), None)
+        before = self.state.owners.get((ns, key))
+        if before is not owner:
+            self._owned.append((ns, key, before))
+            self._set_owner(ns, key, owner)
+
+    def _set_owner(self, ns: str, key: str, owner: Session | None) -> None:
+        before = self.state.owners.pop((ns, key), None)
         if before is not None:
             del before.ephemeral[ns, key]
         if owner is not None:
-            owners[ns, key] = owner
+            self.state.owners[ns, key] = owner
             owner.ephemeral[ns, key] = None
 
 

@@ -60,11 +60,11 @@ class FakeConnection:
         except ConnectionClosed:
             pass
 
-    async def next(self, op: str) -> Line:
-        """The next command, which must be this one."""
+    async def next(self, *ops: str) -> Line:
+        """The next command, which must be one of these."""
         async with asyncio.timeout(PATIENCE):
             command = await self._commands.get()
-        assert command["op"] == op, command
+        assert command["op"] in ops, command
         return command
 
     @property

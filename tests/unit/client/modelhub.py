@@ -20,6 +20,7 @@ Commit = list[Line]
 class ModelSubscription:
     """A cursor as the hub knows it: where it began, and whether a snapshot was promised and is complete."""
 
+    interest: int
     start: int
     snapshot: bool
     after: int = 0
@@ -87,7 +88,7 @@ class ModelHub:
 
     def renumber(self) -> None:
         """The hub is another process now: the same interests have other numbers."""
-        self._shift += 1000
+        self._shift += 1
 
     def begin_epoch(self) -> None:
         """The log was lost; the state and the sessions, as it happens, too."""
@@ -157,7 +158,7 @@ class ModelHub:
         got = {int(number): rev for number, rev in command["got"].items()}
         assert all(rev <= self.rev for rev in got.values()), "a cursor ahead of the hub"
         before, session.subscriptions = session.subscriptions, {}
-        subs = {number: number % 1000 + self._shift for number in before}
+        subs = {number: subscription.interest + self._shift for number, subscription in before.items()}
         ok = welcome(session=command["session"], secret=session.secret, resumed=True, epoch=self.epoch)
         self._reply(command, **{**ok, "rev": self.rev, "subs": subs})
         for number, subscription in before.items():
@@ -179,12 +180,14 @@ class ModelHub:
         assert self.session is not None
         since = command.get("since")
         interest = (*sorted(set(command["patterns"])), "of", *sorted(command.get("types", ["default"])))
-        number = self._numbers.setdefault(interest, len(self._numbers) + 1) % 1000 + self._shift
+        base = self._numbers.setdefault(interest, len(self._numbers) + 1)
+        number = base + self._shift
         reason = None
         if since is not None:
             assert not command.get("snapshot"), "since says enough"
             reason = "epoch" if since["epoch"] != self.epoch else "compacted" if since["rev"] < self.floor else None
-        subscription = ModelSubscription(self.rev, command.get("snapshot", False) or reason is not None, self.rev)
+        subscription = ModelSubscription(base, self.rev, command.get("snapshot", False) or reason is not None)
+        subscription.after = self.rev
         self.session.subscriptions[number] = subscription
         ok: Line = {"sub": number, "epoch": self.epoch, "rev": self.rev}
         if since is not None:

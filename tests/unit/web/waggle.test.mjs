@@ -222,6 +222,14 @@ test("a gap is not handed on, but asked for from the cursor", async () => {
   assert.deepEqual(seen(), ["set k11", "resumed", "set k13", "set k14", "set k15"]);
 });
 
+test("what came already is not handed on again", async () => {
+  const { hub } = await opened();
+  const { seen } = listen(hub);
+  socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
+  socket().say(event(11, 10), event(11, 10), event(9, 8), event(12, 11));
+  assert.deepEqual(seen(), ["set k11", "set k12"]);
+});
+
 test("marks move the cursor: its own, and the connection's", async () => {
   const { hub } = await opened();
   const { subscription } = listen(hub);
@@ -245,6 +253,7 @@ test("a subscription in the middle of its snapshot is left out of got, and begin
   assert.deepEqual(socket().last("hello").got, { 4: 50 });
   socket().answer("hello", welcome({ resumed: true, subs: { 3: 7, 4: 8 } }));
   socket().say({ ...event(4, 0, "a", { snapshot: true }), sub: 7 }, { sub: 7, type: "synced", rev: 60 }, { ...event(61, 50), sub: 8 });
+  socket().say(event(62, 61, "for whoever had this number"));
   assert.deepEqual(seen(), ["reset", "set a", "reset", "set a", "synced"]);
   assert.deepEqual(other.seen(), ["resumed", "set k61"]);
 });
