@@ -20,7 +20,12 @@ export function make(tag, className = "", attributes = {}, ...children) {
   return element;
 }
 
-export function setText(element, text) {
+/** Characters that nobody sees and that change how others read: marks of direction, spaces without width. */
+const UNSEEN = /[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+
+/** The element says this text, and nothing else. What nobody could see in it is shown as its code. */
+export function setText(element, wanted) {
+  const text = wanted.replace(UNSEEN, (unseen) => `\\u${unseen.charCodeAt(0).toString(16).padStart(4, "0")}`);
   if (element.firstChild?.nodeValue !== text || element.childNodes.length !== 1) element.textContent = text;
 }
 

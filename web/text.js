@@ -53,8 +53,13 @@ export function preview(value, limit = PREVIEW) {
 
 /** A whole value over several lines; says so where it is cut. */
 export function pretty(value, limit = PRETTY) {
-  const text = JSON.stringify(value, null, 2) ?? "";
+  const text = JSON.stringify(value, plainBigInt, 2) ?? "";
   return text.length <= limit ? text : `${text.slice(0, limit)}\n… and ${count(text.length - limit)} more characters`;
+}
+
+/** An integer too large for a number is one all the same; without rawJSON it is shown in quotes, but exactly. */
+function plainBigInt(_key, value) {
+  return typeof value === "bigint" ? (JSON.rawJSON?.(String(value)) ?? String(value)) : value;
 }
 
 /** 9412 -> "9,412". */
@@ -82,9 +87,9 @@ export function remaining(seconds) {
   return span(Math.ceil(seconds));
 }
 
-/** How long something has been so: "now", "12 s", "5 min", "3 h 20 min", "4 d 2 h". */
+/** How long something has been so: "12 s", "5 min 3 s", "3 h 20 min", "4 d 2 h". */
 export function since(seconds) {
-  return seconds < 1 ? "now" : span(Math.floor(seconds));
+  return span(Math.floor(seconds));
 }
 
 function span(seconds) {

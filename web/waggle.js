@@ -24,6 +24,9 @@
  * 6. One that changes something carries a `rid`, so that asking again has its effect once. If its session is gone, a
  *    change whose reply was lost is refused with `session_lost`: only its author can tell whether to repeat it.
  *
+ * Values are what `JSON.parse` makes of them, but for integers that a number cannot hold: they come as a BigInt (in
+ * browsers that let a reviver see the source), and a BigInt may be sent.
+ *
  * @module
  */
 
@@ -577,7 +580,7 @@ export class Hub {
   }
 
   #write(line) {
-    this.#socket.send(JSON.stringify(line));
+    this.#socket.send(JSON.stringify(line, plainBigInt));
   }
 
   #message(text) {
@@ -586,7 +589,7 @@ export class Hub {
     const socket = this.#socket;
     for (const piece of text.split("\n")) {
       if (piece === "" || socket !== this.#socket) continue;
-      const line = JSON.parse(piece);
+      const line = parse(piece);
       if (line.ok !== undefined || line.error !== undefined) this.#reply(line);
       else if (line.sub !== undefined) this.#event(line);
       else if (line.type === "mark") for (const it of this.#bySub.values()) it.reach(line.rev);
@@ -614,6 +617,22 @@ export class Hub {
     this.#pending.delete(pending);
     for (const id of pending.ids) this.#byId.delete(id);
   }
+}
+
+/** Digits enough for an integer above 2^53, and not of a fraction: few lines have them. */
+const LARGE = /(?<![\d.])(?:\d{17}|9\d{15})/;
+
+function parse(text) {
+  return LARGE.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text);
+}
+
+function exactInteger(_key, value, context) {
+  if (typeof value !== "number" || Number.isSafeInteger(value) || !Number.isInteger(value)) return value;
+  return /^-?\d+$/.test(context?.source ?? "") ? BigInt(context.source) : value;
+}
+
+function plainBigInt(_key, value) {
+  return typeof value === "bigint" ? (JSON.rawJSON?.(String(value)) ?? Number(value)) : value;
 }
 
 /** The address of the socket below an http(s) or ws(s) address. */

@@ -36,30 +36,24 @@ BATCH = 1000
 
 
 class _Thread:
-    """An event loop in a thread of its own."""
+    """An event loop in a thread of its own. What is handed over before `stop` is done; what comes later is refused."""
 
     def __init__(self) -> None:
+        self.stopped = False
+        self._gate = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="waggle", daemon=True)
         self._thread.start()
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the hub was closed."""
-        return self._loop.is_closed()
-
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, done in the thread; an interrupted wait cancels it."""
-        if self.stopped or threading.current_thread() is self._thread:
-            work.close()
-            raise (
-                left()
-                if self.stopped
-                else RuntimeError(
+        with self._gate:
+            if self.stopped or threading.current_thread() is self._thread:
+                work.close()
+                raise left() if self.stopped else RuntimeError(
                     "on_state and conditions run in the hub's own thread, where its methods would wait for themselves"
                 )
-            )
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except BaseException:
@@ -76,17 +70,25 @@ class _Thread:
 
     def stop(self) -> None:
         """End the thread, once; whoever waits in it is answered first."""
-        if not self.stopped:
-            self.run(_others_done())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        with self._gate:
+            if self.stopped:
+                return
+            self.stopped = True
+        asyncio.run_coroutine_threadsafe(_others_done(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 async def _others_done() -> None:
+    """Let every other task end: the hub is closed, so each has its answer; should one not look at it, cancel it."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
-        await asyncio.wait(others, timeout=1.0)
+        _, stuck = await asyncio.wait(others, timeout=1.0)
+        for task in stuck:
+            task.cancel()
+        if stuck:
+            await asyncio.wait(stuck)
 
 
 async def _opened(connecting: aio.Connecting) -> aio.Hub:

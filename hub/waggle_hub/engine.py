@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from waggle import messages as m
-from waggle.errors import Internal, Unavailable, WaggleError
+from waggle.errors import Internal, SessionLost, Unavailable, WaggleError
 
 from .delivery.connection import Connection
 from .delivery.encoding import error_line, reply_line
@@ -100,6 +100,9 @@ class Engine:
         if self._failure is not None:
             self.refuse(connection, command.id, self._unavailable())
             return
+        if connection.replaced:
+            self.refuse(connection, command.id, SessionLost("the session was taken over by a newer connection"))
+            return
         now = self.clock()
         try:
             if isinstance(command, m.Hello) and connection.session is None:
@@ -150,7 +153,6 @@ class Engine:
     def _bind(self, connection: Connection, session: str) -> None:
         older = self._speakers.get(session)
         if older is not None:
-            older.session = None
             older.replaced = True
         self._speakers[session] = connection
         connection.session = session

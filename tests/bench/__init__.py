@@ -9,7 +9,8 @@ A new scenario: a module with `async def run(arena: Arena) -> Result`, and its l
 
 Rules, so that the figures mean something:
 1. Hub and rival are real processes on loopback, measured in one run, in rounds that take turns.
-2. Like is compared with like: raw socket with raw socket, library with library. Where a row compares unlike, it says so.
-3. The CPU of both ends is shown: where the client is the one at 100 %, the server was not measured.
+2. Like is compared with like: bare socket with bare socket, library with library.
+3. The CPU of both ends is shown: where the client is the one at 100 %, the server was not measured. The CPU time of the
+   server for each piece of work hardly depends on what else the machine does.
 4. What else the machine did meanwhile is shown too. A run on a busy machine says nothing.
 """

@@ -29,20 +29,33 @@ class Tally:
         self.crowd = crowd
         self.rates: list[float] = []
         self.bytes = 0.0
-        self.shares: list[tuple[float, float]] = []
+        self.shares: list[float] = []
+        """The CPU share of the crowd in each round."""
+        self.costs: list[float] = []
+        """The CPU time of the server for each delivery, in each round."""
         self.taken: list[float] = []
 
     def burst(self) -> None:
+        cpu = Cpu(self.server.pid)
         found = self.crowd.ask(do="burst", how=self.how, events=EVENTS)
         self.rates.append(MEMBERS * EVENTS / found["seconds"])
         self.bytes = found["bytes"]
-        self.shares.append((found["cpu"], 0.0))
+        self.shares.append(found["cpu"])
+        self.costs.append(cpu.seconds()[0] / MEMBERS / EVENTS)
 
     def steady(self, events: int) -> None:
         cpu = Cpu(self.crowd.pid, self.server.pid)
         self.taken += self.crowd.ask(do="steady", how=self.how, events=events, rate=RATE)["taken"]
-        crowd, server = cpu.shares()
-        self.shares.append((crowd, server))
+        self.shares.append(cpu.shares()[0])
+        self.costs.append(cpu.seconds()[1] / MEMBERS / events)
+
+    def cpu(self) -> list[str]:
+        return [percent(middle(self.shares)), f"{middle(self.costs) * 1e6:.2f} µs"]
+
+    def forget(self) -> None:
+        """Begin another measurement."""
+        for values in (self.rates, self.shares, self.costs, self.taken):
+            values.clear()
 
 
 async def run(arena: Arena) -> Result:
@@ -59,8 +72,7 @@ async def run(arena: Arena) -> Result:
             tallies.append(Tally(_REDIS, "publish", arena.redis, crowds["redis"]))
         for tally in tallies:
             tally.burst()
-            tally.rates.clear()
-            tally.shares.clear()
+            tally.forget()
         result = Result()
         _at_once(arena, tallies, result)
         _steadily(arena, tallies, result)
@@ -74,15 +86,22 @@ def _at_once(arena: Arena, tallies: list[Tally], result: Result) -> None:
     rates = {tally.label: middle(tally.rates) for tally in tallies}
     table = Table(
         f"Fan-out: {MEMBERS} subscribers, {EVENTS} events at once",
-        ["", "deliveries/s", "in millions", "to Redis", "bytes a delivery", "CPU of the crowd"],
+        [
+            "",
+            "deliveries/s",
+            "in millions",
+            "to Redis",
+            "bytes a delivery",
+            "CPU of the crowd",
+            "server CPU a delivery",
+        ],
     )
     for tally in tallies:
         rate = rates[tally.label]
-        crowd = percent(middle([share[0] for share in tally.shares]))
         spread = lowest_highest(tally.rates, 1e6, "{:.2f}")
-        row = [tally.label, f"{rate:,.0f}", spread, ratio(rate, rates.get(_REDIS)), f"{tally.bytes:.0f}", crowd]
-        table.rows.append(row)
-        tally.shares.clear()
+        row = [tally.label, f"{rate:,.0f}", spread, ratio(rate, rates.get(_REDIS)), f"{tally.bytes:.0f}"]
+        table.rows.append([*row, *tally.cpu()])
+        tally.forget()
     table.notes.append(
         f"A payload of {PAYLOAD} bytes. The crowd is a process of its own that counts events without reading them; the "
         "server is the bottleneck while the crowd is below 100 %. Above 1 is faster than Redis."
@@ -104,18 +123,17 @@ def _at_once(arena: Arena, tallies: list[Tally], result: Result) -> None:
 def _steadily(arena: Arena, tallies: list[Tally], result: Result) -> None:
     for number in range(arena.scale(3, 1)):
         for tally in tallies if number % 2 == 0 else reversed(tallies):
-            tally.steady(arena.scale(40, 25))
+            tally.steady(arena.scale(40, 20))
     spreads = {tally.label: Spread.of(tally.taken) for tally in tallies}
     redis = spreads.get(_REDIS)
     table = Table(
         f"Fan-out: {MEMBERS} subscribers, {RATE:.0f} events a second",
-        ["", "p50 delivery", "p99", "to Redis", "CPU of the crowd", "server"],
+        ["", "p50 delivery", "p99", "to Redis", "CPU of the crowd", "server CPU a delivery"],
     )
     for tally in tallies:
         spread = spreads[tally.label]
-        cpu = [percent(middle([share[end] for share in tally.shares])) for end in (0, 1)]
         to_redis = ratio(spread.p50, redis.p50 if redis else None)
-        table.rows.append([tally.label, ms(spread.p50), ms(spread.p99), to_redis, *cpu])
+        table.rows.append([tally.label, ms(spread.p50), ms(spread.p99), to_redis, *tally.cpu()])
     table.notes.append("From publishing to the arrival at each of them; below 1 is faster than Redis.")
     result.tables.append(table)
     result.figures["steady"] = {label: spread.figures() for label, spread in spreads.items()}

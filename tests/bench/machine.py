@@ -56,16 +56,20 @@ class Watch:
 
 
 class Cpu:
-    """The CPU shares of processes over a stretch of time; a share of 1 is one core."""
+    """The CPU time that processes use over a stretch of time."""
 
     def __init__(self, *pids: int) -> None:
         self._pids = pids
         self._start = time.monotonic()
-        self._used = [cpu_seconds(pid) for pid in pids]
+        self._before = [cpu_seconds(pid) for pid in pids]
+
+    def seconds(self) -> list[float]:
+        return [cpu_seconds(pid) - before for pid, before in zip(self._pids, self._before, strict=True)]
 
     def shares(self) -> list[float]:
+        """The same by the time that went by: 1 is one core."""
         elapsed = time.monotonic() - self._start
-        return [(cpu_seconds(pid) - used) / elapsed for pid, used in zip(self._pids, self._used, strict=True)]
+        return [seconds / elapsed for seconds in self.seconds()]
 
 
 def _busy_seconds() -> float:

@@ -48,9 +48,9 @@ async def run(arena: Arena) -> Result:
                 ]
             )  # fmt: skip
     table.notes.append(
-        f"Values of {len(value_of(0))} bytes, sent {BATCH} at a time, {OUTSTANDING} such batches under way. The pings are "
-        "another connection's, from another process; `machine's own` is by how much the longest of its sleeps was too "
-        "long, so what the machine adds by itself."
+        f"Values of {len(value_of(0))} bytes, sent {BATCH} at a time, {OUTSTANDING} such batches under way. The pings "
+        "are another connection's, from another process; `machine's own` is by how much the longest of its sleeps was "
+        "too long, so what the machine adds by itself. The hub's memory holds its log of the last 100,000 events."
     )
     result.tables.append(table)
     hub = found["hub"]

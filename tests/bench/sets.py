@@ -31,20 +31,24 @@ class Tally:
         self.server = server
         self.samples: list[float] = []
         self.rates: list[float] = []
-        self.shares: list[tuple[float, float]] = []
+        self.shares: list[float] = []
+        self.costs: list[float] = []
 
     @property
     def cpu(self) -> list[str]:
-        """The middle CPU shares of client and server."""
-        return [percent(middle([share[end] for share in self.shares])) for end in (0, 1)]
+        """The CPU share of the client, and the CPU time of the server for each set."""
+        return [percent(middle(self.shares)), f"{middle(self.costs) * 1e6:.1f} µs"]
+
+    def figures(self) -> dict[str, float]:
+        return {"rate": middle(self.rates), "server cpu": middle(self.costs), **Spread.of(self.samples).figures()}
 
     async def round(self, work: Round, count: int) -> None:
         cpu = Cpu(os.getpid(), self.server.pid)
         start = time.perf_counter()
         self.samples += await work(self.caller, count)
         self.rates.append(count / (time.perf_counter() - start))
-        client, server = cpu.shares()
-        self.shares.append((client, server))
+        self.shares.append(cpu.shares()[0])
+        self.costs.append(cpu.seconds()[1] / count)
 
 
 async def run(arena: Arena) -> Result:
@@ -66,8 +70,8 @@ async def _one_after_another(arena: Arena, result: Result) -> None:
             "to redis-py asyncio",
             "to redis-py blocking",
             "to bare socket",
-            "CPU client",
-            "server",
+            "CPU of client",
+            "server CPU a set",
         ],
     )
     rivals = [spreads.get(f"redis, {name}") for name in ("redis-py asyncio", "redis-py blocking", "bare socket")]
@@ -77,7 +81,7 @@ async def _one_after_another(arena: Arena, result: Result) -> None:
         table.rows.append([tally.caller.label, us(spread.p50), us(spread.p99), *ratios, *tally.cpu])
     table.notes.append(f"A value of {len(VALUE)} bytes with a ttl; p50 against p50: below 1 is faster than Redis.")
     result.tables.append(table)
-    result.figures["single"] = {label: spread.figures() for label, spread in spreads.items()}
+    result.figures["single"] = {tally.caller.label: tally.figures() for tally in tallies}
     redis_py = spreads.get("redis, redis-py asyncio")
     for label in ("hub, bare socket", "hub, `waggle`"):
         share = spreads[label].p50 / redis_py.p50 if redis_py else None
@@ -96,7 +100,15 @@ async def _together(arena: Arena, result: Result) -> None:
     rates = {tally.caller.label: middle(tally.rates) for tally in tallies}
     table = Table(
         "64 sets at a time",
-        ["client", "sets/s", "in thousands", "to redis-py asyncio", "to bare socket", "CPU client", "server"],
+        [
+            "client",
+            "sets/s",
+            "in thousands",
+            "to redis-py asyncio",
+            "to bare socket",
+            "CPU of client",
+            "server CPU a set",
+        ],
     )
     rivals = [rates.get("redis, redis-py asyncio"), rates.get("redis, bare socket")]
     for tally in tallies:
@@ -106,7 +118,7 @@ async def _together(arena: Arena, result: Result) -> None:
         table.rows.append([tally.caller.label, f"{rate:,.0f}", spread, *ratios, *tally.cpu])
     table.notes.append("64 tasks, each awaits its reply before it sets again; above 1 is faster than Redis.")
     result.tables.append(table)
-    result.figures["together"] = rates
+    result.figures["together"] = {tally.caller.label: tally.figures() for tally in tallies}
     redis_py = rates.get("redis, redis-py asyncio")
     times = rates["hub, bare socket"] / redis_py if redis_py else None
     result.goals.append(
@@ -143,9 +155,14 @@ async def _singly(caller: Caller, count: int) -> list[float]:
 
 
 async def _by_64_tasks(caller: Caller, count: int) -> list[float]:
+    samples = []
+    clock = time.perf_counter
+
     async def one(task: int) -> None:
         for number in range(count // TOGETHER):
+            start = clock()
             await caller.set(f"task:{task}:{number % 100}", VALUE)
+            samples.append(clock() - start)
 
     await asyncio.gather(*(one(task) for task in range(TOGETHER)))
-    return []
+    return samples

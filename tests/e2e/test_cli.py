@@ -309,21 +309,25 @@ def test_watch_outlives_its_hub_and_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     serve = [WAGGLE, "serve", "--memory", "--port", port]
-    hub = subprocess.Popen(serve, env=environment(), stdout=subprocess.DEVNULL)
     env = environment(WAGGLE_URL=f"http://127.0.0.1:{port}")
-    try:
-        with Watching(env, "--snapshot") as watching:
-            watching.until_synced()
-            hub.terminate()
-            hub.wait(SOON)
-            assert "away" in watching.said.readline()
-            hub = subprocess.Popen(serve, env=environment(), stdout=subprocess.DEVNULL)
-            assert "back" in watching.said.readline()
-            assert "missed too much" in watching.line()
-            watching.until_synced()
-    finally:
-        hub.terminate()
-        hub.wait(SOON)
+    with subprocess.Popen(serve, env=env, stdout=subprocess.PIPE) as first:
+        try:
+            assert first.stdout is not None
+            assert first.stdout.readline()
+            with Watching(env, "--snapshot") as watching:
+                watching.until_synced()
+                first.terminate()
+                assert first.wait(SOON) == 0
+                assert "away" in watching.said.readline()
+                with subprocess.Popen(serve, env=env, stdout=subprocess.DEVNULL) as second:
+                    try:
+                        assert "back" in watching.said.readline()
+                        assert "missed too much" in watching.line()
+                        watching.until_synced()
+                    finally:
+                        second.terminate()
+        finally:
+            first.kill()
 
 
 # --- on a terminal -----------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ async def log_of(hub: HubProcess) -> AsyncIterator[list[Event]]:
 
     async def record(events: waggle.Watcher) -> None:
         async for event in events:
-            log.append(event)  # noqa: PERF401: the test looks at it meanwhile
+            log.append(event)  # noqa: PERF401 - the test looks at it meanwhile
 
     async with (
         waggle.connect(hub.url, agent="witness") as witness,
@@ -274,6 +274,16 @@ def test_its_own_hub_is_in_good_order_and_ends_with_it() -> None:
         running.until("designing")
         children = running.children()
         assert running.end() == 0
+        assert running.said.read() == ""
+        assert not any(map(alive, children))
+
+
+def test_a_story_that_nobody_reads_any_more_ends_quietly() -> None:
+    with demo("--port", "0", *FAST) as running:
+        running.until("designing")
+        children = running.children()
+        running.output.close()
+        assert running.process.wait(SOON) == 0
         assert running.said.read() == ""
         assert not any(map(alive, children))
 

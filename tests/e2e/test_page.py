@@ -302,8 +302,9 @@ async def test_one_entry_in_full(page: Page, join: Join) -> None:
     value = page.get_by_test_id("entry-value")
     await expect(value).to_contain_text("x" * 5000)
     await expect(value).to_contain_text('"deep": true')
-    await agent.ask("set", key="long", value="short now")
-    await expect(value).to_have_text('"short now"')
+    await agent.ask("set", key="long", value=2**53 + 1)
+    await expect(value).to_have_text("9007199254740993")
+    await expect(key_row(page, "long")).to_contain_text("9007199254740993")
     await agent.ask("delete", key="long")
     await expect(page.get_by_test_id("entry")).to_contain_text("Deleted at revision")
     await page.keyboard.press("Escape")
@@ -324,6 +325,14 @@ async def test_names_and_values_are_never_markup(page: Page, join: Join) -> None
     await expect(page.get_by_test_id("events")).to_contain_text("message")
     for markup in ("main b", "main i", "main script", "main img"):
         await expect(page.locator(markup)).to_have_count(0)
+
+
+async def test_what_nobody_could_see_in_a_name_is_shown(page: Page, join: Join) -> None:
+    agent = await join(agent="trickster")
+    await agent.ask("set", key="invoice\u202egpj.exe", value="a\u200bb")
+    row = page.get_by_test_id("keys").get_by_role("row").filter(has_text="invoice")
+    await expect(row).to_contain_text("invoice\\u202egpj.exe")
+    await expect(row).to_contain_text("a\\u200bb")
 
 
 async def test_the_keyboard_goes_everywhere(page: Page, join: Join, ns: str) -> None:

@@ -52,7 +52,8 @@ export function mountAgents(intents) {
 }
 
 function stateText(agent, now) {
-  const words = [`${agent.connected ? "connected" : "away"}, here for ${since(now - agent.since)}`];
+  const age = now - agent.since;
+  const words = [agent.connected ? "connected" : "away", age < 1 ? "came just now" : `came ${since(age)} ago`];
   if (agent.sessions > 1) words.push(`${count(agent.sessions)} sessions`);
   return words.join(" · ");
 }

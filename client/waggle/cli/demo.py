@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from waggle import WaggleError
-from waggle.cli.visit import ERROR, say
+from waggle.cli.visit import ERROR, say, unread
 
 __all__ = ["demo"]
 
@@ -29,6 +29,8 @@ def demo(
         asyncio.run(play(port, once, speed))
     except KeyboardInterrupt:
         print("\nStopped; everybody has gone home.")
+    except BrokenPipeError:
+        unread()
     except (CannotGoOnError, WaggleError) as error:
         say(str(error))
         raise typer.Exit(ERROR) from None

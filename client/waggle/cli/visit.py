@@ -15,7 +15,7 @@ from waggle import Hub, TimedOut, WaggleError, connect
 from waggle.cli.options import Where
 from waggle.session import State
 
-__all__ = ["ERROR", "INTERRUPTED", "NO", "fail", "in_words", "no", "say", "visit"]
+__all__ = ["ERROR", "INTERRUPTED", "NO", "fail", "in_words", "no", "say", "unread", "visit"]
 
 NO = 1
 ERROR = 2
@@ -42,9 +42,7 @@ def visit(where: Where, work: Work, *, on_state: Callable[[State], None] | None 
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        # Python flushes once more at exit, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit from None
+        unread()
     except WaggleError as error:
         fail(in_words(error))
 
@@ -69,6 +67,12 @@ def in_words(error: WaggleError) -> str:
             " look before you try again."
         )
     return _ARGUMENT.sub(r"--\1", error.message)
+
+
+def unread() -> NoReturn:
+    """Nobody reads our output any more: they have had enough, and that is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at exit
+    raise typer.Exit
 
 
 def say(message: str) -> None:

@@ -2,7 +2,8 @@
 
     async with FakeHub() as fake, waggle.connect(fake.url) as hub: ...
 
-It knows no rules of the wire but lines and how a welcome looks; what a hub would do is up to each test.
+It knows no rules of the wire but lines, how a welcome looks, and that bye is answered; what else a hub would do is
+up to each test.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class FakeConnection:
     def __init__(self, socket: ServerConnection) -> None:
         self._socket = socket
         self.messages: list[str] = []
+        self.polite = True
+        """Whether bye is answered."""
         self._commands: asyncio.Queue[Line] = asyncio.Queue()
 
     async def listen(self) -> None:
@@ -56,7 +59,12 @@ class FakeConnection:
                 assert isinstance(message, str), "this protocol is text"
                 self.messages.append(message)
                 for line in message.split("\n"):
-                    self._commands.put_nowait(msgspec.json.decode(line))
+                    command = msgspec.json.decode(line)
+                    if command["op"] == "bye" and self.polite:
+                        await self.reply(command)
+                        await self.close(1000, "bye")
+                    else:
+                        self._commands.put_nowait(command)
         except ConnectionClosed:
             pass
 
@@ -93,11 +101,6 @@ class FakeConnection:
         command = await self.next("subscribe")
         await self.reply(command, **{"sub": sub, "epoch": "e1", "rev": 100, **ok})
         return command
-
-    async def bye(self) -> None:
-        """Let the client go."""
-        await self.reply(await self.next("bye"))
-        await self.close(1000, "bye")
 
     async def close(self, code: int, reason: str = "") -> None:
         await self._socket.close(code, reason)

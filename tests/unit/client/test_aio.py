@@ -47,10 +47,7 @@ async def meeting(fake: FakeHub, **options: Any) -> AsyncIterator[tuple[waggle.H
     try:
         yield hub, end
     finally:
-        closing = asyncio.create_task(hub.close())
-        if hub.state == "connected":
-            await end.bye()
-        await closing
+        await hub.close()
 
 
 async def opened(fake: FakeHub, **options: Any) -> waggle.Hub:
@@ -74,7 +71,6 @@ async def test_a_block_says_hello_and_bye(fake: FakeHub) -> None:
     end = await fake.connection()
     hello = await end.welcome()
     assert (hello["agent"], hello["ns"], hello["token"], hello["meta"]) == ("a", "n", "t", {"role": "test"})
-    await end.bye()
     await running
 
 
@@ -92,7 +88,6 @@ async def test_the_environment_says_where_and_who(fake: FakeHub, monkeypatch: py
     end = await fake.connection()
     hello = await end.welcome()
     assert (hello["agent"], hello["token"], hello["ns"]) == ("from-outside", "secret", "project")
-    await end.bye()
     await running
 
 
@@ -111,11 +106,9 @@ async def test_a_hub_that_never_says_welcome_is_not_there(fake: FakeHub) -> None
 async def test_a_hub_that_is_only_starting_is_waited_for(fake: FakeHub) -> None:
     opening = asyncio.create_task(opened(fake))
     (await fake.connection()).cut()
-    end = await fake.welcomed()
+    await fake.welcomed()
     hub = await opening
-    closing = asyncio.create_task(hub.close())
-    await end.bye()
-    await closing
+    await hub.close()
 
 
 async def test_a_refusal_is_raised_as_what_it_is(fake: FakeHub) -> None:
@@ -130,11 +123,9 @@ async def test_a_hub_that_is_busy_is_asked_again(fake: FakeHub) -> None:
     opening = asyncio.create_task(opened(fake))
     end = await fake.connection()
     await end.refuse(await end.next("hello"), "unavailable", retry_after=0)
-    end = await fake.welcomed()
+    await fake.welcomed()
     hub = await opening
-    closing = asyncio.create_task(hub.close())
-    await end.bye()
-    await closing
+    await hub.close()
 
 
 async def test_giving_up_while_connecting_leaves_nothing_behind(fake: FakeHub) -> None:
@@ -150,6 +141,7 @@ async def test_a_hub_that_does_not_let_go_is_left_anyway(fake: FakeHub, monkeypa
     monkeypatch.setattr(link, "LEAVING", 0.01)
     opening = asyncio.create_task(opened(fake))
     end = await fake.welcomed()
+    end.polite = False
     await (await opening).close()
     await end.next("bye")
     await end.closed()
@@ -290,9 +282,6 @@ async def test_a_cancelled_command_leaves_nothing_pending(fake: FakeHub) -> None
         pinging = asyncio.create_task(hub.ping())
         await end.reply(await end.next("ping"), rev=1, at=1.0)
         await pinging
-        closing = asyncio.create_task(hub.close())
-        await end.bye()
-        await closing
 
 
 # --- a connection that drops -------------------------------------------------------------------------------------
@@ -312,9 +301,6 @@ async def test_a_caller_sees_a_pause_and_nothing_else(fake: FakeHub) -> None:
         await end.reply(again, **WRITTEN)
         assert (await setting).rev == 101
         assert states == ["connected", "reconnecting", "connected"]
-        closing = asyncio.create_task(hub.close())
-        await end.bye()
-        await closing
     assert states[-1] == "closed"
 
 
@@ -332,9 +318,6 @@ async def test_a_lost_session_puts_a_change_in_doubt(fake: FakeHub) -> None:
         with pytest.raises(Disconnected, match="may or may not have taken effect"):
             await setting
         assert hub.session == "s-2"
-        closing = asyncio.create_task(hub.close())
-        await end.bye()
-        await closing
 
 
 async def test_a_hub_that_stays_away_is_given_up_after_the_time_given(fake: FakeHub) -> None:
@@ -357,9 +340,6 @@ async def test_commands_wait_while_the_hub_is_away_and_time_out_with_a_remedy(fa
         setting = asyncio.create_task(hub.set("k", 1))
         await end.reply(await end.next("set"), **WRITTEN)
         await setting
-        closing = asyncio.create_task(hub.close())
-        await end.bye()
-        await closing
 
 
 @pytest.mark.parametrize(
@@ -380,12 +360,9 @@ async def test_a_final_close_is_told_to_who_waits(fake: FakeHub, code: int, erro
 
 
 async def test_a_draining_hub_is_left_for_as_long_as_it_says(fake: FakeHub) -> None:
-    async with meeting(fake) as (hub, end):
+    async with meeting(fake) as (_, end):
         await end.close(4000, "0.01")
-        end = await fake.welcomed(resumed=True)
-        closing = asyncio.create_task(hub.close())
-        await end.bye()
-        await closing
+        await fake.welcomed(resumed=True)
 
 
 async def test_a_callback_that_fails_harms_nobody(fake: FakeHub, caplog: pytest.LogCaptureFixture) -> None:
@@ -454,9 +431,6 @@ async def test_a_watcher_outlives_connections_and_sessions(fake: FakeHub) -> Non
         assert (await end.subscribed(1, rev=110, resumed=True))["since"] == {"epoch": "e1", "rev": 101}
         await end.say(event(1, 105, 101, "a2"))
         assert (await anext(watcher)).key == "a2"
-        closing = asyncio.create_task(hub.close())
-        await end.bye()
-        await closing
 
 
 async def test_a_loss_is_raised_where_it_cannot_be_repaired(fake: FakeHub) -> None:

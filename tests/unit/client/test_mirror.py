@@ -66,7 +66,7 @@ def test_a_fresh_snapshot_replaces_all_and_the_former_state_stays_until_then(wir
 
 def test_it_can_be_changed_while_it_is_read(wire: Wire, view: MirrorView) -> None:
     wire.say(snapshot(1, 40, "a"), snapshot(1, 41, "b"), synced(1, 100))
-    seen = []
+    seen: list[str] = []
     for key, entry in view.items():
         wire.say(event(1, 101 + len(seen), 100 + len(seen), f"more {key}"))
         seen.append(entry.key)

@@ -5,7 +5,7 @@ Random walks of a client against `modelhub`, line by line. What is checked is wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 import msgspec
@@ -228,7 +228,7 @@ class World:
 
 
 Step = Callable[[World, int], None]
-STEPS: list[Step] = (
+STEPS: Sequence[Step] = (
     [World.deliver, World.send] * 12
     + [World.write, World.consume, World.reconnect] * 6
     + [World.set, World.drop] * 3

@@ -36,7 +36,6 @@ test("time to a deadline is rounded up, time since down", () => {
   const cases = [[0, "due"], [-5, "due"], [0.01, "0.1 s"], [9.9, "9.9 s"], [9.95, "10 s"], [59.2, "1 min"], [61, "1 min 1 s"],
     [3599, "59 min"], [3600, "1 h"], [3661, "1 h 1 min"], [90000, "1 d 1 h"], [315576000, "3,652 d 12 h"]];
   for (const [seconds, text] of cases) assert.equal(remaining(seconds), text);
-  assert.equal(since(0.4), "now");
   assert.equal(since(59.9), "59 s");
 });
 

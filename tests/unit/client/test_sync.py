@@ -1,0 +1,189 @@
+"""The blocking client, in a thread beside a hub that says what each test tells it to say."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+import pytest
+
+from tests.unit.client.fakehub import FakeConnection, FakeHub
+from tests.unit.client.wire import event, snapshot, synced
+from waggle import link
+from waggle.errors import Disconnected, Lost, TimedOut
+from waggle.messages import Since
+from waggle.sync import Hub, connect
+
+T = TypeVar("T")
+
+WRITTEN = {"rev": 101, "version": 1, "expires_at": None}
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variables from outside, and no waiting between two attempts."""
+    for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(link, "chance", lambda: 0.0)
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeHub]:
+    async with FakeHub() as fake:
+        yield fake
+
+
+async def meet(fake: FakeHub, program: Callable[[Hub], T]) -> tuple[asyncio.Task[T], FakeConnection]:
+    """Run ``program`` with a hub in a thread; gives its task and the hub's end."""
+
+    def run() -> T:
+        with connect(fake.url, agent="a") as hub:
+            return program(hub)
+
+    running = asyncio.create_task(asyncio.to_thread(run))
+    return running, await fake.welcomed()
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "waggle"]
+
+
+async def test_a_block_connects_commands_and_leaves_no_thread(fake: FakeHub) -> None:
+    def program(hub: Hub) -> int:
+        assert (hub.state, hub.agent, hub.session, hub.epoch, hub.rev) == ("connected", "tester", "s-1", "e1", 100)
+        assert threads() == ["waggle"]
+        return hub.set("k", 1).rev
+
+    running, end = await meet(fake, program)
+    await end.reply(await end.next("set"), **WRITTEN)
+    assert await running == 101
+    assert threads() == []
+
+
+async def test_nobody_there_is_told_and_leaves_no_thread(fake: FakeHub) -> None:
+    await fake.stop()
+    with pytest.raises(Disconnected, match="waggle serve"):
+        await asyncio.to_thread(connect, fake.url, connect_timeout=0.05)
+    assert threads() == []
+    await fake.start()
+
+
+async def test_a_closed_hub_says_so_and_closes_once_more_in_peace(fake: FakeHub) -> None:
+    def program(hub: Hub) -> Since:
+        with hub.watch("k*") as events, hub.mirror("k*") as mirror:
+            hub.close()
+            hub.close()
+            with pytest.raises(Disconnected, match="closed by the program"):
+                hub.ping()
+            assert hub.state == "closed"
+            assert len(mirror) == 0
+            return events.since
+
+    running, end = await meet(fake, program)
+    await end.subscribed(1)
+    await end.subscribed(2)
+    await end.say(synced(2, 100))
+    assert (await running).epoch == ""
+
+
+async def test_a_watcher_gives_events_and_its_place(fake: FakeHub) -> None:
+    def program(hub: Hub) -> list[tuple[str, int]]:
+        seen = []
+        with hub.watch("k*", snapshot=True) as events:
+            for event in events:
+                seen.append((event.key or event.type, events.rev if events.epoch else 0))
+                if event.key == "k3":
+                    break
+        return seen
+
+    running, end = await meet(fake, program)
+    await end.subscribed(1)
+    await end.say(snapshot(1, 40, "k1"), synced(1, 100), event(1, 101, 100, "k2"), event(1, 105, 101, "k3"))
+    await end.next("unsubscribe")
+    assert await running == [("k1", 0), ("synced", 100), ("k2", 101), ("k3", 105)]
+
+
+async def test_a_bare_loop_unsubscribes_when_it_is_left(fake: FakeHub) -> None:
+    def program(hub: Hub) -> None:
+        for seen in hub.watch("k*"):
+            assert seen.key == "k1"
+            break
+        gc.collect()
+        hub.ping()
+
+    running, end = await meet(fake, program)
+    await end.subscribed(1)
+    await end.say(event(1, 101, 100, "k1"))
+    await end.next("unsubscribe")
+    await end.reply(await end.next("ping"), rev=101, at=1.0)
+    await running
+
+
+async def test_a_loss_is_raised_in_the_loop(fake: FakeHub) -> None:
+    def program(hub: Hub) -> str:
+        with pytest.raises(Lost) as lost:
+            next(hub.watch("k*"))
+        return str(lost.value)
+
+    running, end = await meet(fake, program)
+    await end.subscribed(1)
+    await end.say({"sub": 1, "type": "lost", "reason": "compacted"})
+    assert "compacted" in await running
+
+
+async def test_a_mirror_follows_and_is_waited_for(fake: FakeHub) -> None:
+    def program(hub: Hub) -> list[str]:
+        with hub.mirror("*") as mirror:
+            assert list(mirror) == ["a"]
+            hub.ping()
+            mirror.until(lambda entries: "b" in entries, timeout=5)
+            with pytest.raises(TimedOut):
+                mirror.changed(timeout=0.01)
+            return list(mirror)
+
+    running, end = await meet(fake, program)
+    await end.subscribed(1)
+    await end.say(snapshot(1, 40, "a"), synced(1, 100))
+    await end.reply(await end.next("ping"), rev=101, at=1.0)
+    await end.say(event(1, 101, 100, "b"))
+    assert await running == ["a", "b"]
+
+
+async def test_whoever_waits_is_answered_when_another_thread_closes(fake: FakeHub) -> None:
+    def program(hub: Hub) -> None:
+        waiting = threading.Thread(target=wait, args=(hub,))
+        waiting.start()
+        subscribed.wait()
+        hub.close()
+        waiting.join(5)
+        assert not waiting.is_alive()
+
+    outcome: list[BaseException] = []
+    subscribed = threading.Event()
+
+    def wait(hub: Hub) -> None:
+        try:
+            with hub.watch("k*") as events:
+                subscribed.set()
+                next(events)
+        except Disconnected as error:
+            outcome.append(error)
+
+    running, end = await meet(fake, program)
+    await end.subscribed(1)
+    await running
+    assert len(outcome) == 1
+
+
+async def test_a_call_from_the_hubs_own_thread_is_refused_and_does_not_hang(fake: FakeHub) -> None:
+    def program(hub: Hub) -> None:
+        with hub.mirror("*") as mirror, pytest.raises(RuntimeError, match="own thread"):
+            mirror.until(lambda _: hub.ping(), timeout=5)
+
+    running, end = await meet(fake, program)
+    await end.subscribed(1)
+    await end.say(synced(1, 100))
+    await running

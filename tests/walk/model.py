@@ -1,0 +1,419 @@
+"""What the hub's keys, sessions and subscriptions mean, in plain dicts: slow, whole, and small enough to be believed.
+
+One method for each op, in the terms of the wire: fields in, the reply out. Every change is written down in `commits`
+(what happened, by revision) and `states` (all entries as they stood after it), so that a test can ask what any reader
+should have heard by any revision, and what was true at it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+Fields: TypeAlias = dict[str, Any]
+Place: TypeAlias = tuple[str, str]
+USUAL = ("set", "delete", "expire", "evict", "lock", "unlock", "message")
+
+
+class Refused(Exception):  # noqa: N818
+    """A refusal: its code, and what else it carries."""
+
+    def __init__(self, code: str, **more: Any) -> None:
+        self.error: Fields = {"code": code, **more}
+
+
+@dataclass(frozen=True)
+class Item:
+    """An entry."""
+
+    key: str
+    ns: str
+    rev: int
+    version: int
+    kind: str
+    created_at: float
+    updated_at: float
+    expires_at: float | None
+    by: str
+    meta: Any
+    value: Any
+    owner: str | None
+
+    def due(self, now: float) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+    def shown(self, values: bool = True) -> Fields:
+        return {name: value for name, value in vars(self).items() if name != "owner" and (values or name != "value")}
+
+    @property
+    def size(self) -> int:
+        held = [self.value] if self.meta is None else [self.value, self.meta]
+        texts = (json.dumps(part, separators=(",", ":"), ensure_ascii=False) for part in held)
+        return len(self.key) + sum(len(text.encode()) for text in texts)
+
+
+@dataclass(frozen=True)
+class Happening:
+    """An event, with the session that did it."""
+
+    type: str
+    rev: int
+    ns: str
+    key: str
+    at: float
+    by: str
+    origin: str | None
+    more: Fields
+    prev: Item | None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a subscription asks for."""
+
+    ns: str
+    patterns: frozenset[str]
+    types: frozenset[str]
+    values: bool
+    prev: bool
+
+    def covers(self, ns: str, key: str) -> bool:
+        here = not ns.startswith("$") if self.ns == "*" else self.ns == ns
+        return here and any(fnmatchcase(key, pattern) for pattern in self.patterns)
+
+    def wants(self, event: Happening) -> bool:
+        return event.type in self.types and self.covers(event.ns, event.key)
+
+
+@dataclass
+class Stay:
+    """A session."""
+
+    id: str
+    secret: str
+    agent: str
+    chosen: bool
+    ns: str
+    meta: Any
+    since: float
+    number: int
+    last: float
+    status: Any = None
+    until: float | None = None
+    subs: dict[int, Scope] = field(default_factory=dict)
+    outcomes: dict[str, Fields] = field(default_factory=dict)
+    sweeping: bool = False
+
+
+class Model:
+    """All that is true."""
+
+    def __init__(self, limits: Any, epoch: str, rev: int) -> None:
+        self.limits, self.epoch, self.rev, self.floor = limits, epoch, rev, rev
+        self.entries: dict[Place, Item] = {}
+        self.stays: dict[str, Stay] = {}
+        self.commits: dict[int, list[Happening]] = {}
+        self.states: dict[int, dict[Place, Item]] = {rev: {}}
+        self.numbers: dict[Scope, int] = {}
+        self.graves: dict[Place, int] = {}
+        self.forgotten = self.opened = self.subscribed = 0
+        self.now = 0.0
+        self._did: list[Happening] = []
+        self._by, self._origin = "$hub", None
+
+    # --- time, and what a session is ---
+
+    def begin(self, now: float) -> None:
+        """Sessions whose grace is over end before anything else is done."""
+        self.now = now
+        for stay in sorted(self.stays.values(), key=lambda stay: (stay.until or 0.0, stay.number)):
+            if stay.until is not None and stay.until <= now:
+                self._end(stay)
+        self._act(None)
+
+    def expire(self, now: float, most: int) -> None:
+        self.begin(now)
+        due = sorted((i for i in self.entries.values() if i.due(now)), key=lambda i: (i.expires_at or 0.0, i.rev))
+        for item in due[:most]:
+            self._live(item.ns, item.key)
+
+    def next_deadline(self) -> float | None:
+        instants = [item.expires_at for item in self.entries.values()] + [stay.until for stay in self.stays.values()]
+        return min((at for at in instants if at is not None), default=None)
+
+    def drop(self, sid: str, now: float) -> None:
+        self.begin(now)
+        stay = self.stays.get(sid)
+        if stay is not None and stay.until is None:
+            stay.until, stay.last = now + self.limits.grace, now
+            self._act(stay)
+            self._show(stay.agent)
+        self._commit()
+
+    def hello(self, fresh: Any, asked: Fields, now: float) -> Fields:
+        self.begin(now)
+        try:
+            stay = self._open(fresh, asked) if asked.get("session") is None else self._take_over(asked)
+        except Refused as refused:
+            return {"error": refused.error}
+        self._commit()
+        subs = {str(sub): sub for sub in stay.subs}
+        known = {"session": stay.id, "secret": stay.secret, "agent": stay.agent, "epoch": self.epoch, "subs": subs}
+        return {"ok": {**known, "resumed": asked.get("session") is not None, "rev": self.rev}}
+
+    def _open(self, fresh: Any, asked: Fields) -> Stay:
+        if len(self.stays) >= self.limits.sessions:
+            raise Refused("limit", limit=self.limits.sessions)
+        agent = asked.get("agent")
+        self.opened += 1
+        stay = Stay(fresh.session, fresh.secret, agent or fresh.agent, agent is not None, asked.get("ns") or "default",
+                    asked.get("meta") or {}, self.now, self.opened, self.now)  # fmt: skip
+        self._live("$seen", stay.agent, stay.chosen)
+        self.stays[stay.id] = stay
+        self._act(stay)
+        self._show(stay.agent)
+        self._remember(stay)
+        return stay
+
+    def _take_over(self, asked: Fields) -> Stay:
+        stay = self.stays.get(asked["session"])
+        if stay is None or stay.secret != asked["secret"]:
+            raise Refused("session_lost")
+        if any(not 0 <= rev <= self.rev for rev in asked.get("got", {}).values()):
+            raise Refused("bad_request", field="got")
+        self._act(stay)
+        if stay.until is not None:
+            stay.until = None
+            self._show(stay.agent)
+        return stay
+
+    def _end(self, stay: Stay) -> None:
+        self._live("$seen", stay.agent, stay.chosen)
+        self._act(stay)
+        if stay.until is None:
+            stay.last = self.now
+        for item in [item for item in self.entries.values() if item.owner == stay.id]:
+            self._remove(item, "delete", reason="session_ended")
+        for sub in list(stay.subs):
+            self._leave(stay, sub)
+        del self.stays[stay.id]
+        self._show(stay.agent)
+        self._remember(stay)
+        self._commit()
+
+    def _show(self, agent: str) -> None:
+        stays = [stay for stay in self.stays.values() if stay.agent == agent]
+        if stays:
+            new = stays[-1]
+            value = {"session": new.id, "connected": new.until is None, "since": new.since, "meta": new.meta,
+                     "status": new.status, "sessions": len(stays)}  # fmt: skip
+            self._write("$agents", agent, value, kind="transient")
+        else:
+            self._remove(self.entries["$agents", agent], "delete", reason="session_ended")
+
+    def _remember(self, stay: Stay) -> None:
+        if stay.chosen:
+            self._write("$seen", stay.agent, {"last": stay.last}, expires_at=self.now + self.limits.seen)
+
+    # --- commands ---
+
+    def apply(self, sid: str, op: str, asked: Fields, now: float) -> Fields:
+        """The reply, as the wire has it but for the wording of errors."""
+        self.begin(now)
+        stay = self.stays.get(sid)
+        if stay is None:
+            return {"error": {"code": "session_lost"}}
+        self._act(stay)
+        rid = asked.get("rid")
+        if rid in stay.outcomes:
+            first = stay.outcomes[rid]
+            return {**first, "dup": True, "ok": {**first["ok"], "dup": True}} if "ok" in first else {**first, "dup": True}
+        try:
+            reply: Fields = {"ok": getattr(self, f"_do_{op}")(stay, {"ns": stay.ns, **asked})}
+        except Refused as refused:
+            reply = {"error": refused.error}
+        self._commit()
+        if rid is not None and ("ok" in reply or reply["error"]["code"] == "conflict"):
+            stay.outcomes[rid] = reply
+            if len(stay.outcomes) > self.limits.outcomes:
+                del stay.outcomes[next(iter(stay.outcomes))]
+        return reply
+
+    def _do_set(self, stay: Stay, asked: Fields) -> Fields:
+        ns, key, ttl, keep = asked["ns"], asked["key"], asked.get("ttl"), asked.get("keep_ttl", False)
+        self._writable(ns)
+        if (ttl is not None and ttl <= 0) or (keep and ttl is not None):
+            raise Refused("bad_request", field="keep_ttl" if ttl and ttl > 0 else "ttl")
+        prev = self._live(ns, key)
+        self._compare(asked, prev)
+        if prev is None and len(self.entries) >= self.limits.keys:
+            raise Refused("limit", limit=self.limits.keys)
+        mine = [item for item in self.entries.values() if item.owner == stay.id]
+        if asked.get("ephemeral") and len(mine) >= self.limits.ephemeral and prev not in mine:
+            raise Refused("limit", limit=self.limits.ephemeral)
+        kept = prev.expires_at if prev is not None and keep else None
+        item = self._write(
+            ns, key, asked["value"], kind=asked.get("kind", "persistent"), meta=asked.get("meta"),
+            expires_at=kept if ttl is None else self.now + ttl, owner=stay.id if asked.get("ephemeral") else None,
+        )  # fmt: skip
+        return {"rev": item.rev, "version": item.version, "expires_at": item.expires_at}
+
+    def _do_get(self, stay: Stay, asked: Fields) -> Fields:
+        item = self._live(asked["ns"], asked["key"])
+        return {"entry": None if item is None else item.shown(), "rev": self.rev}
+
+    def _do_delete(self, stay: Stay, asked: Fields) -> Fields:
+        self._writable(asked["ns"])
+        item = self._live(asked["ns"], asked["key"])
+        self._compare(asked, item)
+        if item is not None:
+            self._remove(item, "delete")
+        return {"deleted": item is not None, "rev": self._newest}
+
+    def _do_touch(self, stay: Stay, asked: Fields) -> Fields:
+        self._writable(asked["ns"])
+        item = self._live(asked["ns"], asked["key"])
+        if item is None:
+            raise Refused("not_found")
+        expires_at = None if asked["ttl"] is None else self.now + asked["ttl"]
+        self.entries[item.ns, item.key] = replace(item, expires_at=expires_at)
+        self._happen("touch", item.ns, item.key, item, expires_at=expires_at)
+        return {"expires_at": expires_at, "rev": self._newest}
+
+    def _do_clear(self, stay: Stay, asked: Fields) -> Fields:
+        """Which keys a call gets to is the hub's to choose: `asked["chosen"]`, in order; `more` is what it says."""
+        self._writable(asked["ns"])
+        wanted = self.matching(asked["ns"], asked["pattern"])
+        chosen = asked["chosen"]
+        assert set(chosen) <= set(wanted) and chosen == sorted(set(chosen)) and len(chosen) <= self.limits.clear
+        assert asked["more"] or stay.sweeping or chosen == wanted, "nothing is left when a whole sweep is done"
+        stay.sweeping = asked["more"]
+        for key in chosen:
+            self._remove(self.entries[asked["ns"], key], "delete")
+        return {"deleted": len(chosen), "more": asked["more"], "rev": self._newest}
+
+    def _do_publish(self, stay: Stay, asked: Fields) -> Fields:
+        self._writable(asked["ns"])
+        self._happen("message", asked["ns"], asked["channel"], None, data=asked["data"])
+        told = {s.id for s in self.stays.values() for x in s.subs.values() if x.wants(self._did[-1])}
+        return {"rev": self._newest, "receivers": len(told)}
+
+    def _do_status(self, stay: Stay, asked: Fields) -> Fields:
+        stay.status = asked["status"]
+        self._show(stay.agent)
+        return {"rev": self._newest}
+
+    def _do_ping(self, stay: Stay, asked: Fields) -> Fields:
+        return {"rev": self.rev, "at": self.now}
+
+    def _do_namespaces(self, stay: Stay, asked: Fields) -> Fields:
+        spaces: dict[str, list[Item]] = {}
+        for item in self.entries.values():
+            spaces.setdefault(item.ns, []).append(item)
+        counts = [{"ns": ns, "keys": len(spaces[ns]), "bytes": sum(i.size for i in spaces[ns])} for ns in sorted(spaces)]
+        return {"namespaces": counts}
+
+    def _do_bye(self, stay: Stay, asked: Fields) -> Fields:
+        self._end(stay)
+        return {}
+
+    def _do_hello(self, stay: Stay, asked: Fields) -> Fields:
+        raise Refused("bad_request", field="op")
+
+    def _do_subscribe(self, stay: Stay, asked: Fields) -> Fields:
+        scope = Scope(asked["ns"], frozenset(asked["patterns"]), frozenset(asked.get("types") or USUAL),
+                      asked.get("values", True), asked.get("prev", False))  # fmt: skip
+        since = asked.get("since")
+        reason = None
+        if since is not None and since["epoch"] != self.epoch:
+            reason = "epoch"
+        elif since is not None:
+            if not 0 <= since["rev"] <= self.rev:
+                raise Refused("bad_request", field="since")
+            reason = "compacted" if since["rev"] < self.floor else None
+        if scope not in stay.subs.values() and len(stay.subs) >= self.limits.subscriptions:
+            raise Refused("limit", limit=self.limits.subscriptions)
+        if scope not in self.numbers:
+            self.subscribed += 1
+            self.numbers[scope] = self.subscribed
+        stay.subs[self.numbers[scope]] = scope
+        resumed = {} if since is None else {"resumed": reason is None}
+        reasons = {} if reason is None else {"reason": reason}
+        return {"sub": self.numbers[scope], "epoch": self.epoch, "rev": self.rev, **resumed, **reasons}
+
+    def _do_unsubscribe(self, stay: Stay, asked: Fields) -> Fields:
+        if asked["sub"] not in stay.subs:
+            raise Refused("not_found")
+        self._leave(stay, asked["sub"])
+        return {}
+
+    def matching(self, ns: str, pattern: str) -> list[str]:
+        """The keys that are there for everybody to see, in order."""
+        items = (item for item in self.entries.values() if item.ns == ns and not item.due(self.now))
+        return sorted(item.key for item in items if fnmatchcase(item.key, pattern))
+
+    # --- changing ---
+
+    @property
+    def _newest(self) -> int:
+        return self.rev + bool(self._did)
+
+    def _act(self, stay: Stay | None) -> None:
+        self._by, self._origin = ("$hub", None) if stay is None else (stay.agent, stay.id)
+
+    def _writable(self, ns: str) -> None:
+        if ns.startswith("$"):
+            raise Refused("forbidden", need="hub")
+
+    def _compare(self, asked: Fields, item: Item | None) -> None:
+        if asked.get("if_rev") not in (None, 0 if item is None else item.rev):
+            raise Refused("conflict", current=None if item is None else item.shown())
+
+    def _live(self, ns: str, key: str, look: bool = True) -> Item | None:
+        """The entry; one that is due expires first, in a revision of its own."""
+        item = self.entries.get((ns, key)) if look else None
+        if item is None or not item.due(self.now):
+            return item
+        by, origin = self._by, self._origin
+        self._act(None)
+        late = round(self.now - (item.expires_at or 0.0), 6)
+        self._remove(item, "expire", deadline=item.expires_at, late=late)
+        self._commit()
+        self._by, self._origin = by, origin
+        return None
+
+    def _write(self, ns: str, key: str, value: Any, *, kind: str = "persistent", meta: Any = None,
+               expires_at: float | None = None, owner: str | None = None) -> Item:  # fmt: skip
+        prev = self.entries.get((ns, key))
+        version = self.graves.pop((ns, key), self.forgotten) + 1 if prev is None else prev.version + 1
+        created = self.now if prev is None else prev.created_at
+        item = Item(key, ns, self.rev + 1, version, kind, created, self.now, expires_at, self._by, meta, value, owner)
+        self.entries[ns, key] = item
+        more = {"value": value, "version": version, "kind": kind, "expires_at": expires_at}
+        self._happen("set", ns, key, prev, **more, **({} if meta is None else {"meta": meta}))
+        return item
+
+    def _remove(self, item: Item, type: str, **more: Any) -> None:
+        del self.entries[item.ns, item.key]
+        self.graves[item.ns, item.key] = item.version
+        if len(self.graves) > self.limits.graves:
+            self.forgotten = max(self.forgotten, self.graves.pop(next(iter(self.graves))))
+        self._happen(type, item.ns, item.key, item, version=item.version, **more)
+
+    def _leave(self, stay: Stay, sub: int) -> None:
+        scope = stay.subs.pop(sub)
+        if not any(scope in other.subs.values() for other in self.stays.values()):
+            del self.numbers[scope]
+
+    def _happen(self, type: str, ns: str, key: str, prev: Item | None, **more: Any) -> None:
+        self._did.append(Happening(type, self.rev + 1, ns, key, self.now, self._by, self._origin, more, prev))
+
+    def _commit(self) -> None:
+        if self._did:
+            self.rev += 1
+            self.commits[self.rev], self._did = self._did, []
+            self.states[self.rev] = dict(self.entries)
+            while sum(len(self.commits[rev]) for rev in range(self.floor + 1, self.rev + 1)) > self.limits.log_events:
+                self.floor += 1

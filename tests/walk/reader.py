@@ -1,0 +1,176 @@
+"""What an agent makes of the lines of one subscription, checked against everything that is true.
+
+A `Follow` believes nothing: each line must be the next one that a reader of this subscription is owed (G3), and what
+it has been told, put together, must be the state (G4).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.walk.model import Fields, Happening, Item, Model, Place, Scope
+
+ENTRY_TYPES = {"set", "delete", "expire", "evict"}
+
+
+class Follow:
+    """One subscription as its agent sees it."""
+
+    def __init__(self, model: Model, session: str, asked: Fields, reply: Fields) -> None:
+        self.model = model
+        self.session = session
+        self.sub: int = reply["sub"]
+        self.scope: Scope = model.stays[session].subs[self.sub]
+        self.echo: bool = asked.get("echo", True)
+        resumed = reply.get("resumed", False)
+        self.start: int = asked["since"]["rev"] if resumed else reply["rev"]
+        self.cursor = self.start
+        self.promised = not resumed and (asked.get("snapshot", False) or "since" in asked)
+        """Whether a snapshot was promised, or forced upon it since."""
+        self.shown: dict[Place, Fields] | None = {} if self.promised else None
+        """The snapshot being received, None when there is none."""
+        self.base: int | None = self.start if self.promised else None
+        """The revision that the snapshot must have, if it is known."""
+        self.believed: dict[Place, Fields] | None = None
+        """Snapshot and tail put together."""
+        self.group: list[Fields] = []
+        """Lines of a revision that goes on."""
+        self.lost = 0
+
+    # --- what the agent does on its own ---
+
+    def take_over(self, tell: bool) -> int | None:
+        """The session goes on with another connection: the cursor to send, or None."""
+        self.group = []
+        if tell and self.shown is None:
+            return self.cursor
+        self.base = None
+        self.believed = None
+        self.shown = {} if self.promised else None
+        if not self.promised:
+            self.cursor = self.start
+        return None
+
+    # --- lines ---
+
+    def hear(self, line: Fields, written: float) -> None:
+        """The next line of this subscription; those of a snapshot were written at the instant given."""
+        assert not self.group or line["type"] not in ("lost", "synced", "mark"), "a revision is never split"
+        if line["type"] == "lost":
+            assert line == {"sub": self.sub, "type": "lost", "reason": "compacted"}
+            self.shown, self.believed, self.base, self.promised = {}, None, None, True
+            self.lost += 1
+        elif line.get("snapshot"):
+            self._hear_shown(line, written)
+        elif line["type"] == "synced":
+            self._hear_synced(line, written)
+        elif line["type"] == "mark":
+            self.hear_mark(line["rev"])
+        else:
+            self._hear_event(line)
+
+    def hear_mark(self, rev: int) -> None:
+        assert self.shown is None, "no mark speaks for a snapshot"
+        assert rev >= self.cursor
+        assert not self.missed(rev), "a mark passes over nothing"
+        self.cursor = rev
+
+    def _hear_shown(self, line: Fields, written: float) -> None:
+        assert self.shown is not None, "a snapshot is asked for, or told with a reason"
+        place = line["ns"], line["key"]
+        assert place not in self.shown, "each entry once"
+        assert line["expires_at"] is None or line["expires_at"] > written, "nothing is seen past its deadline"
+        self.shown[place] = line
+
+    def _hear_synced(self, line: Fields, now: float) -> None:
+        assert self.shown is not None
+        rev = line["rev"]
+        assert line == {"type": "synced", "rev": rev, "sub": self.sub}
+        assert rev >= self.start if self.base is None else rev == self.base
+        wanted = self._wanted_at(rev) if "set" in self.scope.types else {}
+        assert self.shown.keys() <= wanted.keys()
+        for place, item in wanted.items():
+            if place in self.shown:
+                self._check_shown(self.shown[place], item)
+            else:
+                assert item.due(now), "nothing is left out but what is due"
+        self.cursor = self.start = rev
+        self.believed = self.shown if self.scope.types >= ENTRY_TYPES else None
+        self.shown = None
+
+    def _check_shown(self, line: Fields, item: Item) -> None:
+        said = {"sub": self.sub, "type": "set", "rev": item.rev, "after": 0, "snapshot": True, "key": item.key,
+                "ns": item.ns, "at": item.updated_at, "by": item.by, "version": item.version,
+                "kind": item.kind}  # fmt: skip
+        if self.scope.values:
+            said["value"] = item.value
+        if item.meta is not None:
+            said["meta"] = item.meta
+        rest = dict(line)
+        deadline = rest.pop("expires_at")
+        assert rest == said
+        later = [event for rev in range(item.rev + 1, self.model.rev + 1) for event in self.model.commits.get(rev, ())]
+        touches = [e.more["expires_at"] for e in later if (e.type, e.ns, e.key) == ("touch", item.ns, item.key)]
+        assert deadline in (item.expires_at, *touches)
+
+    def _hear_event(self, line: Fields) -> None:
+        assert self.shown is None, "events come after the snapshot"
+        rev = line["rev"]
+        assert line["after"] <= (rev if self.group else self.cursor) < rev + bool(self.group), "the chain holds"
+        assert not self._between(self.cursor, rev - 1), "nothing between two events is missing"
+        assert not [event for event in self._between(line["after"], rev - 1) if not self._own(event)]
+        events = self._between(rev - 1, rev)
+        assert events, "nothing comes that was not asked for"
+        assert not self._own(events[0])
+        number = len(self.group)
+        more = {"more": True} if number < len(events) - 1 else {}
+        assert line == {**self._said(events[number]), "after": line["after"], **more}
+        self.group.append(line)
+        if not more:
+            self.cursor, group, self.group = rev, self.group, []
+            self._believe(group)
+
+    def _said(self, event: Happening) -> Fields:
+        more = {name: value for name, value in event.more.items() if name != "value" or self.scope.values}
+        if self.scope.prev and event.type != "message":
+            more["prev"] = None if event.prev is None else event.prev.shown(self.scope.values)
+        place = {"key": event.key, "ns": event.ns, "at": event.at, "by": event.by}
+        return {"sub": self.sub, "rev": event.rev, "type": event.type, **place, **more}
+
+    def _believe(self, group: list[Fields]) -> None:
+        for line in group if self.believed is not None else ():
+            place = line["ns"], line["key"]
+            if line["type"] == "set":
+                self.believed[place] = line
+            elif line["type"] in ENTRY_TYPES:
+                self.believed.pop(place, None)
+
+    # --- what is true ---
+
+    def _own(self, event: Happening) -> bool:
+        return not self.echo and event.origin == self.session
+
+    def _between(self, after: int, upto: int) -> list[Happening]:
+        revs = range(max(after + 1, 0), upto + 1) if upto - after < 10_000 else self.model.commits
+        return [event for rev in revs for event in self.model.commits.get(rev, ()) if self.scope.wants(event)]
+
+    def _wanted_at(self, rev: int) -> dict[Place, Item]:
+        return {place: item for place, item in self.model.states[rev].items() if self.scope.covers(*place)}
+
+    def missed(self, rev: int) -> list[Happening]:
+        """The events up to a revision that this agent should have by then, and has not."""
+        return [event for event in self._between(self.cursor, rev) if not self._own(event)]
+
+    def check_belief(self, now: float) -> None:
+        """Snapshot and tail, put together, are the state at the cursor (G4)."""
+        if self.believed is None or self.group or not self.echo:
+            return
+        wanted = self._wanted_at(self.cursor)
+        assert self.believed.keys() <= wanted.keys()
+        for place, item in wanted.items():
+            line: dict[str, Any] | None = self.believed.get(place)
+            if line is None:
+                assert item.due(now), f"{place} is there, and its reader does not know"
+            else:
+                assert (line["rev"], line["version"]) == (item.rev, item.version)
+                assert not self.scope.values or line["value"] == item.value

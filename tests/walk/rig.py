@@ -1,0 +1,385 @@
+"""A whole hub without sockets, loop or clock: the real engine, machine and fan-out, and agents that take lines out.
+
+A turn of the loop happens when the walk says so (`turn`), and so do a commit of the journal (`commit`) and a write to
+an agent (`read`). Everything is decided twice, by the hub and by the model, and compared at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from tests.walk.model import Fields, Model
+from tests.walk.reader import Follow
+from waggle import messages as m
+from waggle.keys import compile_pattern
+from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.fanout import Fanout, Line
+from waggle_hub.edge.lines import decode
+from waggle_hub.engine import Engine
+from waggle_hub.journal.port import Done
+from waggle_hub.settings import Bounds, Limits
+from waggle_hub.state.log import Commit
+from waggle_hub.state.machine import Machine
+from waggle_hub.state.sessions import Fresh
+
+INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
+                 hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
+
+
+class SlowJournal:
+    """Keeps what it was given until it is told to say that it is safe."""
+
+    durability = "full"
+
+    def __init__(self) -> None:
+        self.waiting: deque[Done] = deque()
+
+    def write(self, commits: list[Commit], done: Done) -> None:
+        self.waiting.append(done)
+
+
+class Seat:
+    """An agent at the table: one connection at a time, one session at a time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.connection: Connection | None = None
+        self.session: str | None = None
+        self.secret = ""
+        self.follows: dict[int, Follow] = {}
+        self.muddled: set[int] = set()
+        """Subscriptions that it cannot know about: the reply was lost."""
+        self.owed: deque[tuple[str, Fields, Follow | None]] = deque()
+        """Replies that must come next: the text, what was asked, and the subscription it begins."""
+        self.next_id = 0
+        self.written = 0.0
+        """When the lines that come next were written."""
+
+    def forget(self) -> None:
+        """Nothing is left but the agent itself."""
+        self.session = None
+        self.follows = {}
+        self.muddled = set()
+
+
+class Rig:
+    """The hub, the model, and the seats."""
+
+    def __init__(self, limits: Limits, bounds: Bounds, rev: int = 0, seats: int = 4, scan: int = 2) -> None:
+        self.now = 1_000_000.0
+        self.machine = Machine(limits, "epoch", rev)
+        self.model = Model(limits, "epoch", rev)
+        self.journal = SlowJournal()
+        state = self.machine.state
+        self.fanout = Fanout(bounds, state.interests, state.log, lambda: self.now, scan)
+        self.engine = Engine(self.machine, self.journal, self.fanout, bounds, lambda: self.now, INFO, self._fresh)
+        self.bounds = bounds
+        self.seats = [Seat(f"agent-{number}") for number in range(seats)]
+        self.orphans: list[Connection] = []
+        """Connections whose sessions were taken over, and that nobody reads."""
+        self.closed: list[tuple[int, str]] = []
+        self.counts: dict[str, int] = {}
+        self._drawn = 0
+
+    def _fresh(self) -> Fresh:
+        self._drawn += 1
+        return self._last_fresh(self._drawn)
+
+    def _last_fresh(self, number: int) -> Fresh:
+        return Fresh(session=f"s-{number}", secret=f"secret-{number}", agent=f"nobody-{number}")
+
+    # --- the loop ---
+
+    def turn(self) -> None:
+        """The loop turns: what was decided goes to the journal as one batch."""
+        self.engine._flush()
+
+    def commit(self, most: int = 1_000) -> None:
+        """The journal has written its oldest batches."""
+        while self.journal.waiting and most:
+            self.journal.waiting.popleft()(None)
+            most -= 1
+
+    def settle(self) -> None:
+        """Everything decided is shown, and everybody has read everything."""
+        for _ in range(10_000):
+            self.turn()
+            self.commit()
+            if not any([self.read(seat, 50) for seat in self.seats]):
+                return
+        raise AssertionError("it never comes to rest")
+
+    def expire(self, most: int) -> None:
+        self.engine._take(self.machine.expire(self.now, most), None)
+        self.model.expire(self.now, most)
+
+    # --- commands ---
+
+    def ask(self, seat: Seat, op: str, **asked: Any) -> Fields:
+        """One command of a seat's session, decided by both; the reply."""
+        assert seat.connection is not None
+        session = seat.session
+        reply, line = self._decide(seat, seat.connection, op, asked)
+        if op == "hello" and session is None:
+            wanted = self.model.hello(self._last_fresh(self._drawn), asked, self.now)
+        else:
+            wanted = self.model.apply(session or "", op, self._chosen(op, asked, reply), self.now)
+        follow = None
+        if op == "subscribe" and "ok" in reply and "ok" in wanted:
+            assert session is not None
+            follow = Follow(self.model, session, asked, reply["ok"])
+        seat.owed.append((line.text, {"op": op, **asked}, follow))
+        self._compare(op, asked, reply, wanted)
+        self.counts[op] = self.counts.get(op, 0) + 1
+        return reply
+
+    def _decide(self, seat: Seat, connection: Connection, op: str, asked: Fields) -> tuple[Fields, Line]:
+        seat.next_id += 1
+        decided = len(self.engine._batch)
+        command = decode(json.dumps({"id": seat.next_id, "op": op, **asked}))
+        self.engine.submit(connection, command)
+        (line,) = [item for item in self.engine._batch[decided:] if isinstance(item, Line)]
+        assert line.connection is connection
+        reply: Fields = json.loads(line.text)
+        assert reply.pop("id") == seat.next_id
+        return reply, line
+
+    def _chosen(self, op: str, asked: Fields, reply: Fields) -> Fields:
+        """What the hub is free to choose: how far a clear gets."""
+        if op != "clear" or "ok" not in reply or reply.get("dup"):
+            return asked
+        chosen: list[str] = []
+        if reply["ok"]["deleted"]:
+            commit = list(self.machine.state.log.after(self.machine.state.log.rev - 1))[-1]
+            chosen = [event.key for event in commit.events]
+        return {**asked, "chosen": chosen, "more": reply["ok"]["more"]}
+
+    def _compare(self, op: str, asked: Fields, reply: Fields, wanted: Fields) -> None:
+        if "error" in wanted:
+            assert "error" in reply, (op, asked, reply, wanted)
+            assert reply["error"] == {**reply["error"], **wanted["error"]}, (op, asked, reply, wanted)
+            assert reply["error"].pop("message")
+            assert reply.get("dup") == wanted.get("dup")
+        elif op == "hello":
+            assert reply["ok"] == {**reply["ok"], **wanted["ok"]}, (op, asked, reply, wanted)
+        else:
+            assert reply == wanted, (op, asked, reply, wanted)
+
+    def list_all(self, seat: Seat, ns: str, pattern: str, limit: int, values: bool) -> None:
+        """Page through a list: all pages together are what is there, each no longer than asked."""
+        assert seat.connection is not None
+        assert seat.session is not None
+        found: list[Fields] = []
+        after = None
+        for _ in range(200):
+            asked = {"ns": ns, "pattern": pattern, "limit": limit, "values": values, "after": after}
+            reply, line = self._decide(seat, seat.connection, "list", asked)
+            seat.owed.append((line.text, {"op": "list"}, None))
+            self.model.begin(self.now)
+            if seat.session not in self.model.stays:
+                assert reply["error"]["code"] == "session_lost"
+                return
+            page = reply["ok"]["entries"]
+            assert len(page) <= limit
+            assert reply["ok"]["rev"] == self.model.rev
+            found += page
+            after = reply["ok"]["next"]
+            if after is None:
+                break
+            assert not page or page[-1]["key"] <= after
+        assert after is None
+        keys = self.model.matching(ns, pattern)
+        assert found == [self.model.entries[ns, key].shown(values) for key in keys]
+
+    # --- connections ---
+
+    def hello(self, seat: Seat, **asked: Any) -> Fields:
+        """A new connection and a new session; what the seat had before is left to its grace."""
+        seat.connection = Connection(self.bounds)
+        seat.forget()
+        reply = self.ask(seat, "hello", **asked)
+        if "ok" in reply:
+            seat.session, seat.secret = reply["ok"]["session"], reply["ok"]["secret"]
+        return reply
+
+    def take_over(self, seat: Seat, forget: set[int], leave_first: bool) -> Fields:
+        """Another connection for the seat's session; `forget` are subscriptions it sends no cursor for."""
+        older = seat.connection
+        if older is not None and leave_first:
+            self.leave(seat)
+            older = None
+        self._lose_replies(seat)
+        cursors = {sub: follow.take_over(sub not in forget) for sub, follow in seat.follows.items()}
+        got = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
+        session, secret = seat.session, seat.secret
+        seat.connection = Connection(self.bounds)
+        follows, muddled, seat.session = seat.follows, seat.muddled, None
+        reply, line = self._decide(seat, seat.connection, "hello", {"session": session, "secret": secret, "got": got})
+        asked = {"session": session, "secret": secret, "got": {int(sub): rev for sub, rev in got.items()}}
+        wanted = self.model.hello(None, asked, self.now)
+        self._compare("hello", asked, reply, wanted)
+        seat.owed.append((line.text, {"op": "hello"}, None))
+        if "ok" in reply:
+            seat.session, seat.follows, seat.muddled = session, follows, muddled
+        else:
+            seat.forget()
+        if older is not None:
+            self.orphans.append(older)
+        self.counts["takeover"] = self.counts.get("takeover", 0) + 1
+        return reply
+
+    def refused_hello(self, seat: Seat, **asked: Any) -> Fields:
+        """A hello on a connection of its own that must not get in."""
+        connection = Connection(self.bounds)
+        reply, _ = self._decide(seat, connection, "hello", asked)
+        wanted = self.model.hello(None, {**asked, "got": {int(k): v for k, v in asked.get("got", {}).items()}}, self.now)
+        self._compare("hello", asked, reply, wanted)
+        assert "error" in reply
+        self.engine.leave(connection)
+        return reply
+
+    def leave(self, seat: Seat) -> None:
+        """The seat's connection breaks; what was on its way is lost."""
+        assert seat.connection is not None
+        connection, seat.connection = seat.connection, None
+        self._lose_replies(seat)
+        self.hang_up(connection, seat.session)
+
+    def hang_up(self, connection: Connection, session: str | None) -> None:
+        """A door tells the engine that a socket is gone."""
+        speaks = session is not None and self.engine._speakers.get(session) is connection
+        self.engine.leave(connection)
+        connection.close(1000)
+        if speaks and session is not None:
+            self.model.drop(session, self.now)
+
+    def refused_orphan(self, connection: Connection) -> None:
+        """Who was replaced is heard no more."""
+        for op in ("ping", "hello"):
+            decided = len(self.engine._batch)
+            self.engine.submit(connection, decode(json.dumps({"id": 0, "op": op})))
+            (item,) = self.engine._batch[decided:]
+            assert isinstance(item, Line)
+            assert json.loads(item.text)["error"]["code"] == "session_lost"
+
+    def _lose_replies(self, seat: Seat) -> None:
+        for _, asked, follow in seat.owed:
+            if follow is not None:
+                seat.muddled.add(follow.sub)
+                seat.follows.pop(follow.sub, None)
+            elif asked["op"] == "unsubscribe":
+                seat.follows.pop(asked["sub"], None)
+                seat.muddled.add(asked["sub"])
+        seat.owed.clear()
+
+    # --- what an agent reads ---
+
+    def read(self, seat: Seat, most: int = 1) -> bool:
+        """Take out and check as many writes as that; whether there was anything to do."""
+        busy = False
+        while most and seat.connection is not None and self._write(seat, seat.connection):
+            busy = True
+            most -= 1
+        return busy
+
+    def _write(self, seat: Seat, connection: Connection) -> bool:
+        """One step of `Connection.write`, without a loop."""
+        text = connection._take()
+        if text is not None:
+            connection.sends += 1
+            lines = text.split("\n")
+            assert len(lines) == 1 or len(text) <= self.bounds.frame + len(lines)
+            for line in lines:
+                self._hear(seat, line)
+            return True
+        if connection.closing is not None:
+            self._closed(seat, connection)
+            return True
+        if connection.behind:
+            seat.written = self.now
+            decided = len(self.engine._batch)
+            self.fanout.refill(next(iter(connection.behind)))
+            if len(self.engine._batch) > decided:
+                self.model.begin(self.now)  # a cursor was lost, and beginning it again is a command
+            return True
+        return False
+
+    def _closed(self, seat: Seat, connection: Connection) -> None:
+        assert connection.closing is not None
+        self.closed.append(connection.closing)
+        seat.connection = None
+        self._lose_replies(seat)
+        self.hang_up(connection, seat.session)
+        if connection.closing[0] == 1000:
+            seat.forget()
+
+    def _hear(self, seat: Seat, text: str) -> None:
+        line = json.loads(text)
+        if "id" in line:
+            self._hear_reply(seat, text, line)
+        elif "sub" in line:
+            follow = seat.follows.get(line["sub"])
+            assert follow is not None or line["sub"] in seat.muddled, f"nobody asked for {text}"
+            if follow is not None:
+                follow.hear(line, seat.written)
+        else:
+            assert line == {"type": "mark", "rev": line["rev"]}
+            for follow in seat.follows.values():
+                follow.hear_mark(line["rev"])
+
+    def _hear_reply(self, seat: Seat, text: str, line: Fields) -> None:
+        wanted, asked, follow = seat.owed.popleft()
+        assert text == wanted, "replies come in the order of the commands"
+        ok = line.get("ok", {})
+        if not line.get("dup") and "rev" in ok:
+            self._check_reply_after_events(seat, ok["rev"])
+        if follow is not None:
+            seat.follows[follow.sub] = follow
+            seat.muddled.discard(follow.sub)
+        elif asked["op"] == "unsubscribe" and "ok" in line:
+            seat.follows.pop(asked["sub"], None)
+            seat.muddled.discard(asked["sub"])
+
+    def _check_reply_after_events(self, seat: Seat, rev: int) -> None:
+        """G11: but for subscriptions before their `synced`, or being refilled."""
+        cursors = self.fanout._cursors.get(seat.session or "", {})
+        for sub, follow in seat.follows.items():
+            cursor = cursors.get(sub)
+            refilled = cursor is not None and cursor not in cursor.feed.live
+            if follow.shown is None and not refilled:
+                assert not follow.missed(rev), f"the reply at {rev} came before its events"
+
+    # --- what always holds ---
+
+    def check(self) -> None:
+        """Hub and model have the same state, the same log, and the same next deadline."""
+        machine, model = self.machine, self.model
+        machine.check()
+        state = machine.state
+        stored = [entry for ns in state.keyspace.namespaces() for entry in state.keyspace.scan(ns, compile_pattern("*"))]
+        shown = {(entry.ns, entry.key): json.loads(msgspec.json.encode(entry.view())) for entry in stored}
+        assert shown == {place: item.shown() for place, item in model.entries.items()}
+        assert state.log.rev == model.rev
+        assert state.log.floor == model.floor
+        for commit in state.log.after(state.log.floor):
+            mine = [(e.type, e.rev, e.ns, e.key, e.at, e.by, e.origin) for e in model.commits[commit.rev]]
+            assert [(e.type, e.rev, e.ns, e.key, e.at, e.by, e.origin) for e in commit.events] == mine
+        assert machine.next_deadline() == model.next_deadline()
+        assert {session.id for session in state.sessions} == model.stays.keys()
+
+    def check_rest(self) -> None:
+        """When all is read: nobody has missed anything, and everybody who keeps a copy has the state."""
+        for seat in self.seats:
+            if seat.connection is None:
+                continue
+            for follow in seat.follows.values():
+                assert follow.shown is None
+                assert not follow.group
+                assert not follow.missed(self.model.rev)
+                follow.check_belief(self.now)
+
+

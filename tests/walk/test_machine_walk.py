@@ -1,0 +1,326 @@
+"""Random walks: the hub against the model, with everything that can happen to an agent happening.
+
+Each walk drives the real engine, machine and fan-out without a socket, a loop or a clock, beside a plain model of what
+they should do. After every step state, log and replies are the same; every line that an agent takes out is the next
+one it is owed; and when a walk ends and all is read, nobody has missed anything.
+
+Limits are small, so that logs are compacted, readers fall behind and out, graves are forgotten and sessions refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.walk.rig import Rig, Seat
+from waggle_hub.settings import Bounds, Limits
+
+LIMITS = Limits(sessions=6, graves=3, log_events=14, ephemeral=2, subscriptions=3, outcomes=3, keys=22, clear=2, scan=6,
+                grace=4.0, seen=6.0, snapshot_bytes=3_000)  # fmt: skip
+BOUNDS = Bounds(unsent=700, frame=400, refill_events=3)
+
+KEYS = st.sampled_from(["a", "a:1", "a:2", "b", "b:1", "ab:1"])
+SPACES = st.sampled_from([None, "default", "other"])
+PATTERNS = st.sampled_from(["*", "a*", "a:?", "*:1", "b", "?b*", "[ab]:*", "nothing*"])
+TTLS = st.sampled_from([None, None, 0.125, 0.5, 1.0, 3.0, 8.0])
+VALUES = st.sampled_from([None, 0, True, 1.5, "text", {"n": [1, {"m": None}]}, "ü" * 40])
+TYPES = st.sampled_from([None, None, None, ["set", "delete", "expire", "touch", "message"], ["message", "touch"]])
+RIDS = st.sampled_from([None, None, None, "r1", "r2", "r3", "r4"])
+
+
+def given_only(**asked: Any) -> dict[str, Any]:
+    """The fields that were drawn: None is what is left out."""
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+class Walk(RuleBasedStateMachine):
+    """Everything an agent, time, the loop, the journal and the network can do."""
+
+    @initialize(eager=st.booleans(), rev=st.sampled_from([0, 1_700_000_000_000_000]))
+    def begin(self, eager: bool, rev: int) -> None:
+        self.rig = Rig(LIMITS, BOUNDS, rev)
+        self.eager = eager
+        self.versions: dict[tuple[str, str], int] = {}
+        self.checked = rev
+        for seat in self.rig.seats[:2]:
+            self.rig.hello(seat, agent=seat.name)
+            self.rig.ask(seat, "subscribe", patterns=["*"], snapshot=True, prev=True)
+
+    def teardown(self) -> None:
+        if hasattr(self, "rig"):
+            self.rig.settle()
+            self.rig.check()
+            self.rig.check_rest()
+
+    def seat(self, number: int) -> Seat:
+        """A seat that has a session: the one with this number, or else another."""
+        seats = [seat for seat in self.rig.seats if seat.session is not None and seat.connection is not None]
+        return seats[number % len(seats)]
+
+    def done(self) -> None:
+        """In an eager walk, what was decided is shown at once."""
+        if self.eager:
+            self.rig.turn()
+            self.rig.commit()
+
+    # --- commands ---
+
+    anybody = st.integers(0, 3)
+    somebody_sits = precondition(
+        lambda self: any(seat.session is not None and seat.connection is not None for seat in self.rig.seats)
+    )
+
+    @somebody_sits
+    @rule(
+        n=anybody,
+        key=KEYS,
+        ns=SPACES,
+        value=VALUES,
+        ttl=TTLS,
+        keep=st.sampled_from([None, None, True]),
+        kind=st.sampled_from([None, "transient", "versioned"]),
+        ephemeral=st.sampled_from([None, None, True]),
+        meta=st.sampled_from([None, None, {}, {"host": "x"}]),
+        if_rev=st.sampled_from([None, None, "absent", "right", "wrong"]),
+        rid=RIDS,
+    )
+    def set(self, n: int, key: str, ns: str | None, value: Any, if_rev: str | None, keep: Any, **rest: Any) -> None:
+        item = self.rig.model.entries.get((ns or "default", key))
+        there = 0 if item is None else item.rev
+        rev = {None: None, "absent": 0, "right": there, "wrong": there + 1}[if_rev]
+        asked = given_only(key=key, ns=ns, if_rev=rev, keep_ttl=keep, **rest)
+        self.rig.ask(self.seat(n), "set", **asked, value=value)
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, ns=st.sampled_from([None, "other", "$agents", "$seen"]))
+    def get(self, n: int, key: str, ns: str | None) -> None:
+        self.rig.ask(self.seat(n), "get", **given_only(key=f"agent-{n}" if ns and ns[0] == "$" else key, ns=ns))
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, ns=SPACES, right=st.sampled_from([None, None, True, False]), rid=RIDS)
+    def delete(self, n: int, key: str, ns: str | None, right: bool | None, rid: str | None) -> None:
+        item = self.rig.model.entries.get((ns or "default", key))
+        rev = None if right is None else (item.rev if item else 0) + (not right)
+        self.rig.ask(self.seat(n), "delete", **given_only(key=key, ns=ns, if_rev=rev, rid=rid))
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, ns=SPACES, ttl=TTLS, rid=RIDS)
+    def touch(self, n: int, key: str, ns: str | None, ttl: float | None, rid: str | None) -> None:
+        self.rig.ask(self.seat(n), "touch", **given_only(key=key, ns=ns, rid=rid), ttl=ttl)
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, ns=st.sampled_from(["default", "other", "$agents"]), pattern=PATTERNS, limit=st.integers(1, 4),
+          values=st.booleans())  # fmt: skip
+    def list(self, n: int, ns: str, pattern: str, limit: int, values: bool) -> None:
+        self.rig.list_all(self.seat(n), ns, pattern, limit, values)
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, ns=SPACES, pattern=PATTERNS, rid=RIDS)
+    def clear(self, n: int, ns: str | None, pattern: str, rid: str | None) -> None:
+        self.rig.ask(self.seat(n), "clear", **given_only(pattern=pattern, ns=ns, rid=rid), confirm=True)
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, channel=KEYS, ns=SPACES, data=VALUES, rid=RIDS)
+    def publish(self, n: int, channel: str, ns: str | None, data: Any, rid: str | None) -> None:
+        self.rig.ask(self.seat(n), "publish", **given_only(channel=channel, ns=ns, rid=rid), data=data)
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, status=VALUES, rid=RIDS)
+    def status(self, n: int, status: Any, rid: str | None) -> None:
+        self.rig.ask(self.seat(n), "status", **given_only(rid=rid), status=status)
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, op=st.sampled_from(["ping", "namespaces", "hello"]))
+    def ask_about_the_hub(self, n: int, op: str) -> None:
+        self.rig.ask(self.seat(n), op)
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, case=st.sampled_from(["ttl", "keep_ttl", "forbidden", "unsubscribe", "since"]))
+    def ask_what_is_refused(self, n: int, case: str) -> None:
+        op, asked = {
+            "ttl": ("set", {"key": "a", "value": 1, "ttl": 0}),
+            "keep_ttl": ("set", {"key": "a", "value": 1, "ttl": 1, "keep_ttl": True}),
+            "forbidden": ("set", {"key": "a", "value": 1, "ns": "$agents"}),
+            "unsubscribe": ("unsubscribe", {"sub": 1_000_000}),
+            "since": ("subscribe", {"patterns": ["*"], "since": {"epoch": "epoch", "rev": self.rig.model.rev + 9}}),
+        }[case]
+        assert "error" in self.rig.ask(self.seat(n), op, **asked)
+        self.done()
+
+    # --- subscriptions ---
+
+    @somebody_sits
+    @rule(
+        n=anybody,
+        patterns=st.lists(PATTERNS, min_size=1, max_size=3),
+        ns=st.sampled_from([None, "*", "*", "other", "$agents"]),
+        types=TYPES,
+        values=st.sampled_from([None, False]),
+        prev=st.sampled_from([None, True]),
+        snapshot=st.booleans(),
+        echo=st.sampled_from([None, None, False]),
+        since=st.sampled_from([None, None, "now", "before", "long ago", "another life"]),
+    )
+    def subscribe(self, n: int, patterns: Any, snapshot: bool, since: str | None, **rest: Any) -> None:
+        rev = self.rig.model.rev
+        back = {"now": 0, "before": 3, "long ago": 15, "another life": 0}
+        asked = given_only(patterns=patterns, snapshot=snapshot, **rest)
+        if since is not None:
+            epoch = "gone" if since == "another life" else "epoch"
+            asked["since"] = {"epoch": epoch, "rev": max(0, rev - back[since])}
+        self.rig.ask(self.seat(n), "subscribe", **asked)
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, which=st.integers(0, 5))
+    def unsubscribe(self, n: int, which: int) -> None:
+        seat = self.seat(n)
+        assert seat.session is not None
+        subs = sorted(self.rig.model.stays[seat.session].subs) if seat.session in self.rig.model.stays else []
+        if subs:
+            self.rig.ask(seat, "unsubscribe", sub=subs[which % len(subs)])
+            self.done()
+
+    # --- sessions ---
+
+    @rule(n=anybody, named=st.booleans(), ns=st.sampled_from([None, None, "other"]),
+          meta=st.sampled_from([None, {"role": "tester"}]))  # fmt: skip
+    def hello(self, n: int, named: bool, ns: str | None, meta: Any) -> None:
+        seat = self.rig.seats[n]
+        if seat.connection is None or seat.session is None:
+            name = self.rig.seats[n % 3].name if named else None
+            self.rig.hello(seat, **given_only(agent=name, ns=ns, meta=meta))
+            self.done()
+
+    @rule(n=anybody, forgetful=st.booleans(), leave_first=st.booleans())
+    def take_over(self, n: int, forgetful: bool, leave_first: bool) -> None:
+        seat = self.rig.seats[n]
+        if seat.session is not None:
+            self.rig.take_over(seat, set(seat.follows) if forgetful else set(), leave_first)
+            self.done()
+
+    @rule(n=anybody, case=st.sampled_from(["secret", "session", "ahead"]))
+    def take_over_what_is_not_mine(self, n: int, case: str) -> None:
+        seat = self.rig.seats[n]
+        if seat.session is not None:
+            asked: dict[str, Any] = {"session": seat.session, "secret": seat.secret}
+            asked |= {"secret": {"secret": "wrong"}, "session": {"session": "s-0"},
+                      "ahead": {"got": {"1": self.rig.model.rev + 1}}}[case]  # fmt: skip
+            self.rig.refused_hello(seat, **asked)
+            self.done()
+
+    @rule(n=anybody)
+    def drop(self, n: int) -> None:
+        seat = self.rig.seats[n]
+        if seat.connection is not None:
+            self.rig.leave(seat)
+            self.done()
+
+    @somebody_sits
+    @rule(n=anybody)
+    def bye(self, n: int) -> None:
+        self.rig.ask(self.seat(n), "bye")
+        self.done()
+
+    @precondition(lambda self: self.rig.orphans)
+    @rule(heard=st.booleans())
+    def an_older_connection_ends(self, heard: bool) -> None:
+        orphan = self.rig.orphans.pop()
+        if heard:
+            self.rig.refused_orphan(orphan)
+        self.rig.hang_up(orphan, None)
+        self.done()
+
+    # --- time, the loop, the journal, the network ---
+
+    @rule(eighths=st.sampled_from([0, 1, 1, 4, 8, 24, 40]))
+    def time_passes(self, eighths: int) -> None:
+        self.rig.now += eighths / 8
+
+    @rule(expire=st.booleans())
+    def a_deadline_comes(self, expire: bool) -> None:
+        deadline = self.rig.model.next_deadline()
+        if deadline is not None and deadline > self.rig.now:
+            self.rig.now = deadline
+        if expire:
+            self.expire(250)
+
+    @rule(most=st.sampled_from([1, 2, 250]))
+    def expire(self, most: int) -> None:
+        self.rig.expire(most)
+        self.done()
+
+    @rule(commits=st.sampled_from([0, 1, 1_000]))
+    def the_loop_turns(self, commits: int) -> None:
+        self.rig.turn()
+        self.rig.commit(commits)
+
+    @rule(n=anybody, writes=st.sampled_from([1, 2, 10, 60]))
+    def read(self, n: int, writes: int) -> None:
+        self.rig.read(self.rig.seats[n], writes)
+        self.done()
+
+    @rule()
+    def everybody_reads_everything(self) -> None:
+        self.rig.settle()
+        self.rig.check_rest()
+
+    @rule()
+    def idle_agents_hear_a_mark(self) -> None:
+        self.rig.fanout.mark_idle()
+
+    # --- what always holds ---
+
+    @invariant()
+    def hub_and_model_agree(self) -> None:
+        if hasattr(self, "rig"):
+            self.rig.check()
+
+    @invariant()
+    def versions_only_grow(self) -> None:
+        """Over deletes, and over graves that were forgotten, too."""
+        if hasattr(self, "rig"):
+            log = self.rig.machine.state.log
+            for commit in log.after(max(self.checked, log.floor)):
+                for event in commit.events:
+                    if event.type == "set":
+                        assert event.entry is not None
+                        assert event.entry.version > self.versions.get((event.ns, event.key), 0)
+                        self.versions[event.ns, event.key] = event.entry.version
+            self.checked = log.rev
+
+    @invariant()
+    def what_a_session_held_is_gone_with_it(self) -> None:
+        if hasattr(self, "rig"):
+            state = self.rig.machine.state
+            owners = {item.owner for item in self.rig.model.entries.values()} - {None}
+            assert owners == {owner.id for owner in state.owners.values()} <= self.rig.model.stays.keys()
+            assert self.rig.fanout._cursors.keys() <= self.rig.model.stays.keys() | self._not_yet_told()
+
+    def _not_yet_told(self) -> set[str]:
+        """Sessions of which fan-out may know more than the machine: what was decided has not been released."""
+        busy = self.rig.engine._batch or self.rig.journal.waiting
+        return set(self.rig.fanout._cursors) if busy else set()
+
+
+Walk.TestCase.settings = settings(
+    max_examples=150,
+    stateful_step_count=70,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+TestWalk = Walk.TestCase
