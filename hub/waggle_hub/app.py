@@ -41,8 +41,7 @@ class Hub:
         limits = settings.limits
         self.settings = settings
         self.machine = Machine(limits, secrets.token_hex(6), _first_rev(clock()))
-        state = self.machine.state
-        fanout = Fanout(settings.bounds, state.interests, state.log, clock, limits.scan)
+        fanout = Fanout(settings.bounds, self.machine.state.log, clock, limits.scan)
         self.engine = Engine(self.machine, journal, fanout, settings.bounds, clock, _info(settings, journal))
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketDoor(self.engine, guard)
@@ -58,6 +57,7 @@ class Hub:
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(50_000, 20, 100)  # by default one value of a million lists is looked through again and again
         self.engine.start()
         try:
             yield

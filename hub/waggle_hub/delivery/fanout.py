@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from ..settings import Bounds
-from ..state.interests import Interests
+from ..state.interests import InterestIndex
 from ..state.log import Commit, Event, Log
 from ..state.outputs import Attach, Detach, Ended
 from .connection import Connection
@@ -44,7 +44,7 @@ Released = Commit | Line | Bound | Attach | Detach | Ended
 class Fanout:
     """All connections, and the cursors of all sessions."""
 
-    def __init__(self, bounds: Bounds, interests: Interests, log: Log, clock: Callable[[], float], scan: int) -> None:
+    def __init__(self, bounds: Bounds, log: Log, clock: Callable[[], float], scan: int) -> None:
         self.bounds = bounds
         self.rev = log.rev
         self.connections: dict[str, Connection] = {}
@@ -53,7 +53,8 @@ class Fanout:
         """Called when a cursor has fallen out of the log: the machine is to begin it again."""
         self.on_synced: Callable[[str, int, int], None] = lambda session, sub, rev: None
         """Called when the end of a snapshot has been put into the outbox."""
-        self._interests = interests
+        self._index = InterestIndex()
+        """The interests of the feeds. Not the machine's: that one knows already who leaves later in the same batch."""
         self._log = log
         self._clock = clock
         self._scan = scan
@@ -135,10 +136,8 @@ class Fanout:
         self.rev = commit.rev
         hits: dict[Feed, list[Event]] = {}
         for event in commit.events:
-            for interest in self._interests.find(event.ns, event.key, event.type):
-                feed = self._feeds.get(interest.sub)
-                if feed is not None:
-                    hits.setdefault(feed, []).append(event)
+            for interest in self._index.find(event.ns, event.key, event.type):
+                hits.setdefault(self._feeds[interest.sub], []).append(event)
         bodies: Bodies = {}
         for feed, events in hits.items():
             feed.add(commit.rev, events, bodies)
@@ -185,6 +184,7 @@ class Fanout:
         feed = self._feeds.get(sub)
         if feed is None:
             feed = self._feeds[sub] = Feed(order.interest, self.rev)
+            self._index.add(order.interest)
         cursor = cursors[sub] = Cursor(order.session, feed, order.echo, order.rev, order.snapshot)
         feed.cursors += 1
         connection = cursor.connection = self.connections.get(order.session)
@@ -211,6 +211,7 @@ class Fanout:
         feed.cursors -= 1
         if not feed.cursors and not keep:
             del self._feeds[sub]
+            self._index.remove(feed.interest)
 
     def _end(self, session: str) -> None:
         for sub in list(self._cursors.get(session, {})):

@@ -93,7 +93,7 @@ def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
     _check_if_rev(command.if_rev, prev)
     try:
         value = turn.value(_updated(turn, command, prev), "value")
-    except updates.TestFailed as failed:
+    except updates.PatchTestFailed as failed:
         raise Conflict(f"{failed}: decide again from current", current=prev.view() if prev else None) from None
     meta = prev.meta if prev is not None else None
     _check_room(turn, command.key, value, meta, prev)

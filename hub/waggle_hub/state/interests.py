@@ -50,12 +50,49 @@ class Interest:
         return type in self.scope.types and self.covers(ns) and any(pattern.match(key) for pattern in self.patterns)
 
 
+class InterestIndex:
+    """The interests that an event concerns, among those that are in."""
+
+    def __init__(self) -> None:
+        self._by_ns: dict[str, PatternIndex[Interest]] = {}
+
+    def add(self, interest: Interest) -> None:
+        index = self._by_ns.setdefault(interest.scope.ns, PatternIndex())
+        for pattern in interest.patterns:
+            index.add(pattern, interest)
+
+    def remove(self, interest: Interest) -> None:
+        index = self._by_ns[interest.scope.ns]
+        for pattern in interest.patterns:
+            index.remove(pattern, interest)
+        if not len(index):
+            del self._by_ns[interest.scope.ns]
+
+    def find(self, ns: str, key: str, type: str) -> list[Interest]:
+        """The interests that an event concerns."""
+        found: Iterable[Interest] = ()
+        own = self._by_ns.get(ns)
+        if own is not None:
+            found = own.find(key)
+        if not ns.startswith("$"):
+            everywhere = self._by_ns.get(EVERYWHERE)
+            if everywhere is not None:
+                found = [*found, *everywhere.find(key)]
+        return [interest for interest in found if type in interest.scope.types]
+
+    def check(self) -> None:
+        """Assert the rules of this module."""
+        for index in self._by_ns.values():
+            assert len(index)
+            index.check()
+
+
 class Interests:
     """All interests, by number, by scope, and by the keys they match."""
 
     def __init__(self) -> None:
         self._by_scope: dict[Scope, Interest] = {}
-        self._indexes: dict[str, PatternIndex[Interest]] = {}
+        self._index = InterestIndex()
         self._last = 0
 
     def __len__(self) -> int:
@@ -70,40 +107,24 @@ class Interests:
         if interest is None:
             self._last += 1
             interest = self._by_scope[scope] = Interest(self._last, scope, patterns)
-            index = self._indexes.setdefault(scope.ns, PatternIndex())
-            for pattern in patterns:
-                index.add(pattern, interest)
+            self._index.add(interest)
         interest.sessions[session] = None
         return interest
 
     def leave(self, interest: Interest, session: str) -> None:
         """The session has it no longer; nobody's interest is forgotten."""
         del interest.sessions[session]
-        if interest.sessions:
-            return
-        del self._by_scope[interest.scope]
-        index = self._indexes[interest.scope.ns]
-        for pattern in interest.patterns:
-            index.remove(pattern, interest)
-        if not len(index):
-            del self._indexes[interest.scope.ns]
+        if not interest.sessions:
+            del self._by_scope[interest.scope]
+            self._index.remove(interest)
 
     def find(self, ns: str, key: str, type: str) -> list[Interest]:
         """The interests that an event concerns."""
-        found: Iterable[Interest] = ()
-        own = self._indexes.get(ns)
-        if own is not None:
-            found = own.find(key)
-        if not ns.startswith("$"):
-            everywhere = self._indexes.get(EVERYWHERE)
-            if everywhere is not None:
-                found = [*found, *everywhere.find(key)]
-        return [interest for interest in found if type in interest.scope.types]
+        return self._index.find(ns, key, type)
 
     def check(self) -> None:
         """Assert the rules of this module."""
-        for index in self._indexes.values():
-            index.check()
+        self._index.check()
         for scope, interest in self._by_scope.items():
             assert interest.scope == scope
             assert interest.sessions

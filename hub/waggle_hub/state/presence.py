@@ -68,6 +68,7 @@ def _open(turn: Turn, command: m.Hello, fresh: Fresh) -> Session:
         at=turn.at,
         serial=state.sessions.opened + 1,
     )
+    turn.live(SEEN, agent)
     state.sessions.add(session)
     turn.act_for(session)
     turn.later.append(Bind(session.id))
@@ -88,6 +89,7 @@ def drop(turn: Turn, session: Session) -> None:
 def end(turn: Turn, session: Session) -> None:
     """It is over: all it held goes in one commit."""
     state = turn.state
+    turn.live(SEEN, session.agent)
     turn.act_for(session)
     if session.connected:
         session.last = turn.at

@@ -8,7 +8,8 @@ matching key is read once, as it was at the revision, and what came later follow
 The order of the walk: namespaces by name; in each, the patterns in turn; for each pattern its keys in order, but for
 those that an earlier pattern has matched.
 
-What is handed over is bounded by `limit` bytes: beyond it the snapshot is `overrun` and has to be started again.
+What is handed over is bounded by `limit` bytes: beyond it the snapshot is `overrun`, lets go of everything, and has to
+be started again.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Snapshot:
 
     def before_change(self, ns: str, key: str, prev: Entry | None) -> None:
         """Hand over the entry that is about to change, None where there is none, unless it has been read."""
+        if self.overrun:
+            return
         if self._space >= len(self._spaces) or ns < self._spaces[self._space] or not self.interest.covers(ns):
             return
         pattern = self._first_match(key, len(self.interest.patterns))
@@ -58,14 +61,17 @@ class Snapshot:
             self._bytes += prev.size
         if self._bytes > self._limit:
             self.overrun = True
+            self._ahead.clear()
+            self._handed.clear()
 
     def read(self, now: float, *, max_keys: int, max_bytes: int) -> list[Entry]:
         """The next entries, none that are due. It ends after looking at `max_keys` or collecting `max_bytes`."""
         found = []
         size = 0
         while self._handed and size < max_bytes:
-            entry = self._handed.pop()
-            self._bytes -= entry.size
+            handed = self._handed.pop()
+            self._bytes -= handed.size
+            entry = self._touched(handed)
             if not entry.due(now):
                 found.append(entry)
                 size += entry.size
@@ -85,6 +91,11 @@ class Snapshot:
             if finished:
                 self._next_pattern()
         return found
+
+    def _touched(self, handed: Entry) -> Entry:
+        """The entry with the deadline it has by now, if nothing else of it has changed: a touch tells no value."""
+        now = self._keyspace.get(handed.ns, handed.key)
+        return now if now is not None and now.rev == handed.rev else handed
 
     def _wanted(self, entry: Entry, now: float) -> bool:
         if (entry.ns, entry.key) in self._ahead:

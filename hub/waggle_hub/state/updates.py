@@ -1,7 +1,7 @@
 """Updates of a JSON value: merge (RFC 7396), patch (RFC 6902), incr and append at a pointer (RFC 6901). Pure functions.
 
 A value comes in freshly decoded and may be changed in place. What does not apply is BadRequest and names the field; a
-`test` of a patch that fails is TestFailed. A patch may copy parts of the value into itself, which doubles it each
+`test` of a patch that fails is PatchTestFailed. A patch may copy parts of the value into itself, which doubles it each
 time: so what it adds is counted, and refused beyond the limit of a value.
 
 JSON's own equality is used: numbers by value, `true` is not 1, the order of members is nothing.
@@ -23,7 +23,7 @@ ABSENT: Any = object()
 """The value of a key that has no entry."""
 
 
-class TestFailed(Exception):
+class PatchTestFailed(Exception):
     """A `test` of a patch did not hold; the argument says which."""
 
 
@@ -139,8 +139,8 @@ class Patch:
                 self._apply(operation)
             except BadRequest as error:
                 raise BadRequest(f"operation {number} of the patch: {error.message}", field="patch") from None
-            except TestFailed:
-                raise TestFailed(f"operation {number} of the patch: the test does not hold") from None
+            except PatchTestFailed:
+                raise PatchTestFailed(f"operation {number} of the patch: the test does not hold") from None
             except RecursionError:
                 raise BadRequest(f"operation {number} of the patch nests too deeply", field="patch") from None
         return self.value
@@ -168,7 +168,7 @@ class Patch:
                 self._add(path, self._copy(found))
             case "test":
                 if not same(find(self.value, path), self._operand(operation)):
-                    raise TestFailed
+                    raise PatchTestFailed
             case _:
                 raise BadRequest("op is one of add, remove, replace, move, copy, test")
 
