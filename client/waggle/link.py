@@ -274,7 +274,7 @@ class Link:
     def _nobody_there(self, why: str) -> Disconnected:
         waited = self._connect_timeout if self.session.welcome is None else self._reconnect_timeout
         return Disconnected(
-            f"No hub answers at {self.url} since {waited:g} s ({why}): start one with `waggle serve`, or set"
+            f"No hub has answered at {self.url} for {waited:g} s ({why}): start one with `waggle serve`, or set"
             " WAGGLE_URL or pass url= if it is elsewhere."
         )
 

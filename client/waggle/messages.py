@@ -424,6 +424,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     value: Any = UNSET
     version: int | UnsetType = UNSET
     kind: str | UnsetType = UNSET
+    created_at: float | UnsetType = UNSET
     expires_at: float | UnsetType | None = UNSET
     meta: Any = UNSET
     reason: str | UnsetType = UNSET

@@ -48,10 +48,13 @@ class _Thread:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, done in the thread; an interrupted wait cancels it."""
         with self._gate:
-            if self.stopped or threading.current_thread() is self._thread:
+            if self.stopped:
                 work.close()
-                raise left() if self.stopped else RuntimeError(
-                    "on_state and conditions run in the hub's own thread, where its methods would wait for themselves"
+                raise left()
+            if threading.current_thread() is self._thread:
+                work.close()
+                raise RuntimeError(
+                    "on_state and conditions run in the hub's own thread, whose methods would wait for themselves"
                 )
             future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:

@@ -65,9 +65,8 @@ class Sink(Protocol):
     def empty(self) -> bool:
         """Whether the consumer has everything that came."""
 
-    @property
-    def point(self) -> Since:
-        """Where the consumer stands: behind the last whole revision it has."""
+    point: Since
+    """Where the consumer stands: behind the last whole revision it has; the subscription sets where it begins."""
 
     def put(self, events: Sequence[Event], size: int, point: Since | None) -> None:
         """Take the events of one revision, or one of a snapshot, or ``synced``.
@@ -204,7 +203,7 @@ class Subscription:
 
     def accepted(self, request: Subscribe, reply: Subscribed) -> Verdict:
         """The hub's answer to ``request``: set the cursor, or expect the snapshot that replaces all."""
-        self.begun, self.epoch = True, reply.epoch
+        first, self.begun, self.epoch = not self.begun, True, reply.epoch
         self._forget_group()
         if request.since is None:
             self.cursor, self.filling = reply.rev, self.snapshot
@@ -213,6 +212,8 @@ class Subscription:
         else:
             self.cursor = reply.rev
             return self._replaced(reply.reason or "unknown")
+        if first and not self.filling:
+            self.sink.point = Since(self.epoch, self.cursor)
         return Verdict.ON
 
     # --- what comes ---------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """A well-behaved agent in a process of its own, and how long its round trips took while others misbehaved.
 
-As a program: `python bystander.py ws://...`. It sets a key again and again, waits each time for its own event and for the
+As a program, `python bystander.py ws://...`, it sets a key again and again, waits each time for its own event and the
 reply, and prints its figures when its input ends.
 """
 
@@ -61,8 +61,10 @@ def main(url: str) -> None:
     times: list[float] = []
     with connect(url, compression=None, proxy=None, ping_interval=None, max_size=None) as socket:
         socket.send('{"id":1,"op":"hello","ns":"bystander"}\n{"id":2,"op":"subscribe","patterns":["*"]}')
-        lines = [line for _ in range(2) for line in str(socket.recv(timeout=30)).split("\n")]
-        assert all("ok" in json.loads(line) for line in lines[:2]), lines
+        lines: list[str] = []
+        while len(lines) < 2:
+            lines += str(socket.recv(timeout=30)).split("\n")
+        assert all("ok" in json.loads(line) for line in lines), lines
         number = 0
         while not select.select([sys.stdin], [], [], PAUSE)[0]:
             number += 1

@@ -67,7 +67,7 @@ async def test_a_pattern_that_is_none_is_a_bad_request(join: Join, pattern: str)
         ("list", {"pattern": pattern}, "pattern"),
         ("clear", {"pattern": pattern, "confirm": True}, "pattern"),
     ):
-        refusal = await wire.refusal(op, **fields)  # type: ignore[arg-type]
+        refusal = await wire.refusal(op, **fields)
         assert (refusal.code, refusal.field) == ("bad_request", field)
 
 

@@ -40,18 +40,20 @@ class Item:
     meta: Any
     value: Any
     owner: str | None
+    earlier: tuple[Item, ...] = ()
 
     def due(self, now: float) -> bool:
         return self.expires_at is not None and self.expires_at <= now
 
     def shown(self, values: bool = True) -> Fields:
-        return {name: value for name, value in vars(self).items() if name != "owner" and (values or name != "value")}
+        hidden = {"owner", "earlier"} if values else {"owner", "earlier", "value"}
+        return {name: value for name, value in vars(self).items() if name not in hidden}
 
     @property
     def size(self) -> int:
         held = [self.value] if self.meta is None else [self.value, self.meta]
         texts = (json.dumps(part, separators=(",", ":"), ensure_ascii=False) for part in held)
-        return len(self.key) + sum(len(text.encode()) for text in texts)
+        return len(self.key) + sum(len(text.encode()) for text in texts) + sum(item.size for item in self.earlier)
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class Model:
         self.opened += 1
         stay = Stay(fresh.session, fresh.secret, agent or fresh.agent, agent is not None, asked.get("ns") or "default",
                     asked.get("meta") or {}, self.now, self.opened, self.now)  # fmt: skip
-        self._live("$seen", stay.agent, stay.chosen)
+        self._live("$seen", stay.agent)
         self.stays[stay.id] = stay
         self._act(stay)
         self._show(stay.agent)
@@ -190,7 +192,7 @@ class Model:
         return stay
 
     def _end(self, stay: Stay) -> None:
-        self._live("$seen", stay.agent, stay.chosen)
+        self._live("$seen", stay.agent)
         self._act(stay)
         if stay.until is None:
             stay.last = self.now
@@ -263,6 +265,49 @@ class Model:
     def _do_get(self, stay: Stay, asked: Fields) -> Fields:
         item = self._live(asked["ns"], asked["key"])
         return {"entry": None if item is None else item.shown(), "rev": self.rev}
+
+    def _do_history(self, stay: Stay, asked: Fields) -> Fields:
+        item = self._live(asked["ns"], asked["key"])
+        return {"entries": [] if item is None else [one.shown() for one in (item, *item.earlier)]}
+
+    def _do_update(self, stay: Stay, asked: Fields) -> Fields:
+        """Of the ways to change a value, `incr` of a whole one: the others are tested by themselves."""
+        self._writable(asked["ns"])
+        prev = self._live(asked["ns"], asked["key"])
+        self._compare(asked, prev)
+        value = 0 if prev is None else prev.value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Refused("bad_request", field="incr")
+        if prev is None and len(self.entries) >= self.limits.keys:
+            raise Refused("limit", limit=self.limits.keys)
+        kind, meta, owner = ("persistent", None, None) if prev is None else (prev.kind, prev.meta, prev.owner)
+        kept = None if prev is None else prev.expires_at
+        item = self._write(
+            asked["ns"], asked["key"], value + asked["incr"], kind=kind, meta=meta, owner=owner,
+            expires_at=kept if asked.get("ttl") is None else self.now + asked["ttl"],
+        )  # fmt: skip
+        return {"rev": item.rev, "version": item.version, "value": item.value, "expires_at": item.expires_at}
+
+    def _do_txn(self, stay: Stay, asked: Fields) -> Fields:
+        """All or nothing: what was there is kept aside until it is known which."""
+        steps = [{"ns": stay.ns, **step} for step in (*asked["if"], *asked["then"], *asked.get("else", ()))]
+        for step in steps:
+            if "key" in step:
+                self._live(step["ns"], step["key"])
+        holds = True
+        for step in steps[: len(asked["if"])]:
+            item = self.entries.get((step["ns"], step["key"]))
+            holds &= (item is not None) == step["exists"] if "exists" in step else step["rev"] == (item.rev if item else 0)
+        kept = dict(self.entries), dict(self.graves), self.forgotten
+        results = []
+        for index, step in enumerate(asked["then"] if holds else asked.get("else", ())):
+            try:
+                results.append(getattr(self, f"_do_{step['op']}")(stay, {"ns": stay.ns, **step}))
+            except Refused as refused:
+                self.entries, self.graves, self.forgotten = kept
+                self._did = []
+                raise Refused(**refused.error, index=index) from None
+        return {"done": "then" if holds else "else", "rev": self._newest, "results": results}
 
     def _do_delete(self, stay: Stay, asked: Fields) -> Fields:
         self._writable(asked["ns"])
@@ -371,9 +416,9 @@ class Model:
         if asked.get("if_rev") not in (None, 0 if item is None else item.rev):
             raise Refused("conflict", current=None if item is None else item.shown())
 
-    def _live(self, ns: str, key: str, look: bool = True) -> Item | None:
+    def _live(self, ns: str, key: str) -> Item | None:
         """The entry; one that is due expires first, in a revision of its own."""
-        item = self.entries.get((ns, key)) if look else None
+        item = self.entries.get((ns, key))
         if item is None or not item.due(self.now):
             return item
         by, origin = self._by, self._origin
@@ -390,6 +435,9 @@ class Model:
         version = self.graves.pop((ns, key), self.forgotten) + 1 if prev is None else prev.version + 1
         created = self.now if prev is None else prev.created_at
         item = Item(key, ns, self.rev + 1, version, kind, created, self.now, expires_at, self._by, meta, value, owner)
+        if prev is not None and kind == "versioned":
+            before = (replace(prev, earlier=()), *prev.earlier)
+            item = replace(item, earlier=before[: self.limits.history])
         self.entries[ns, key] = item
         more = {"value": value, "version": version, "kind": kind, "expires_at": expires_at}
         self._happen("set", ns, key, prev, **more, **({} if meta is None else {"meta": meta}))

@@ -18,6 +18,7 @@ from waggle import messages as m
 from waggle.keys import compile_pattern
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout, Line
+from waggle_hub.delivery.feed import Cursor
 from waggle_hub.edge.lines import decode
 from waggle_hub.engine import Engine
 from waggle_hub.journal.port import Done
@@ -42,12 +43,24 @@ class SlowJournal:
         self.waiting.append(done)
 
 
+class Watched(Connection):
+    """A connection that remembers which subscriptions fell behind and have not caught up: G11 leaves those out."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self.refilled: set[int] = set()
+
+    def fall_behind(self, cursor: Cursor) -> None:
+        super().fall_behind(cursor)
+        self.refilled.add(cursor.feed.sub)
+
+
 class Seat:
     """An agent at the table: one connection at a time, one session at a time."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.connection: Connection | None = None
+        self.connection: Watched | None = None
         self.session: str | None = None
         self.secret = ""
         self.follows: dict[int, Follow] = {}
@@ -74,15 +87,13 @@ class Rig:
         self.machine = Machine(limits, "epoch", rev)
         self.model = Model(limits, "epoch", rev)
         self.journal = SlowJournal()
-        state = self.machine.state
-        self.fanout = Fanout(bounds, state.interests, state.log, lambda: self.now, scan)
+        self.fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, scan)
         self.engine = Engine(self.machine, self.journal, self.fanout, bounds, lambda: self.now, INFO, self._fresh)
         self.bounds = bounds
         self.seats = [Seat(f"agent-{number}") for number in range(seats)]
         self.orphans: list[Connection] = []
         """Connections whose sessions were taken over, and that nobody reads."""
         self.closed: list[tuple[int, str]] = []
-        self.counts: dict[str, int] = {}
         self._drawn = 0
 
     def _fresh(self) -> Fresh:
@@ -128,13 +139,14 @@ class Rig:
             wanted = self.model.hello(self._last_fresh(self._drawn), asked, self.now)
         else:
             wanted = self.model.apply(session or "", op, self._chosen(op, asked, reply), self.now)
+        if op == "txn" and "error" in reply:
+            self._allow_forgetting()
         follow = None
         if op == "subscribe" and "ok" in reply and "ok" in wanted:
             assert session is not None
             follow = Follow(self.model, session, asked, reply["ok"])
         seat.owed.append((line.text, {"op": op, **asked}, follow))
         self._compare(op, asked, reply, wanted)
-        self.counts[op] = self.counts.get(op, 0) + 1
         return reply
 
     def _decide(self, seat: Seat, connection: Connection, op: str, asked: Fields) -> tuple[Fields, Line]:
@@ -147,6 +159,14 @@ class Rig:
         reply: Fields = json.loads(line.text)
         assert reply.pop("id") == seat.next_id
         return reply, line
+
+    def _allow_forgetting(self) -> None:
+        """A txn that was taken back may have made the hub forget versions sooner; none may have gone back."""
+        keyspace, model = self.machine.state.keyspace, self.model
+        for (ns, key), version in model.graves.items():
+            assert keyspace.next_version(ns, key, None) > version
+        assert keyspace._forgotten >= model.forgotten
+        model.graves, model.forgotten = dict(keyspace._graves), keyspace._forgotten
 
     def _chosen(self, op: str, asked: Fields, reply: Fields) -> Fields:
         """What the hub is free to choose: how far a clear gets."""
@@ -199,7 +219,9 @@ class Rig:
 
     def hello(self, seat: Seat, **asked: Any) -> Fields:
         """A new connection and a new session; what the seat had before is left to its grace."""
-        seat.connection = Connection(self.bounds)
+        if seat.connection is not None:
+            self.leave(seat)
+        seat.connection = Watched(self.bounds)
         seat.forget()
         reply = self.ask(seat, "hello", **asked)
         if "ok" in reply:
@@ -216,7 +238,7 @@ class Rig:
         cursors = {sub: follow.take_over(sub not in forget) for sub, follow in seat.follows.items()}
         got = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
         session, secret = seat.session, seat.secret
-        seat.connection = Connection(self.bounds)
+        seat.connection = Watched(self.bounds)
         follows, muddled, seat.session = seat.follows, seat.muddled, None
         reply, line = self._decide(seat, seat.connection, "hello", {"session": session, "secret": secret, "got": got})
         asked = {"session": session, "secret": secret, "got": {int(sub): rev for sub, rev in got.items()}}
@@ -229,7 +251,6 @@ class Rig:
             seat.forget()
         if older is not None:
             self.orphans.append(older)
-        self.counts["takeover"] = self.counts.get("takeover", 0) + 1
         return reply
 
     def refused_hello(self, seat: Seat, **asked: Any) -> Fields:
@@ -262,8 +283,9 @@ class Rig:
         for op in ("ping", "hello"):
             decided = len(self.engine._batch)
             self.engine.submit(connection, decode(json.dumps({"id": 0, "op": op})))
-            (item,) = self.engine._batch[decided:]
-            assert isinstance(item, Line)
+            (item,) = [item for item in self.engine._batch[decided:] if isinstance(item, Line)]
+            if not connection.replaced:
+                self.model.begin(self.now)  # its session has ended: only the machine can tell
             assert json.loads(item.text)["error"]["code"] == "session_lost"
 
     def _lose_replies(self, seat: Seat) -> None:
@@ -286,7 +308,7 @@ class Rig:
             most -= 1
         return busy
 
-    def _write(self, seat: Seat, connection: Connection) -> bool:
+    def _write(self, seat: Seat, connection: Watched) -> bool:
         """One step of `Connection.write`, without a loop."""
         text = connection._take()
         if text is not None:
@@ -302,7 +324,10 @@ class Rig:
         if connection.behind:
             seat.written = self.now
             decided = len(self.engine._batch)
-            self.fanout.refill(next(iter(connection.behind)))
+            cursor = next(iter(connection.behind))
+            self.fanout.refill(cursor)
+            if cursor in cursor.feed.live:
+                connection.refilled.discard(cursor.feed.sub)
             if len(self.engine._batch) > decided:
                 self.model.begin(self.now)  # a cursor was lost, and beginning it again is a command
             return True
@@ -340,17 +365,22 @@ class Rig:
         if follow is not None:
             seat.follows[follow.sub] = follow
             seat.muddled.discard(follow.sub)
+            self._begin_live(seat, follow.sub)
         elif asked["op"] == "unsubscribe" and "ok" in line:
             seat.follows.pop(asked["sub"], None)
             seat.muddled.discard(asked["sub"])
 
+    def _begin_live(self, seat: Seat, sub: int) -> None:
+        cursor = self.fanout._cursors.get(seat.session or "", {}).get(sub)
+        if cursor is not None and cursor in cursor.feed.live:
+            assert seat.connection is not None
+            seat.connection.refilled.discard(sub)
+
     def _check_reply_after_events(self, seat: Seat, rev: int) -> None:
         """G11: but for subscriptions before their `synced`, or being refilled."""
-        cursors = self.fanout._cursors.get(seat.session or "", {})
+        assert seat.connection is not None
         for sub, follow in seat.follows.items():
-            cursor = cursors.get(sub)
-            refilled = cursor is not None and cursor not in cursor.feed.live
-            if follow.shown is None and not refilled:
+            if follow.shown is None and sub not in seat.connection.refilled:
                 assert not follow.missed(rev), f"the reply at {rev} came before its events"
 
     # --- what always holds ---

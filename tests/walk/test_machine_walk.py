@@ -19,6 +19,7 @@ from tests.walk.rig import Rig, Seat
 from waggle_hub.settings import Bounds, Limits
 
 LIMITS = Limits(sessions=6, graves=3, log_events=14, ephemeral=2, subscriptions=3, outcomes=3, keys=22, clear=2, scan=6,
+                history=2,
                 grace=4.0, seen=6.0, snapshot_bytes=3_000)  # fmt: skip
 BOUNDS = Bounds(unsent=700, frame=400, refill_events=3)
 
@@ -29,6 +30,17 @@ TTLS = st.sampled_from([None, None, 0.125, 0.5, 1.0, 3.0, 8.0])
 VALUES = st.sampled_from([None, 0, True, 1.5, "text", {"n": [1, {"m": None}]}, "ü" * 40])
 TYPES = st.sampled_from([None, None, None, ["set", "delete", "expire", "touch", "message"], ["message", "touch"]])
 RIDS = st.sampled_from([None, None, None, "r1", "r2", "r3", "r4"])
+STEPS = st.one_of(
+    st.builds(lambda key, value, ttl: {"op": "set", "key": key, "value": value, "ttl": ttl}, KEYS, VALUES, TTLS),
+    st.builds(lambda key, kind: {"op": "set", "key": key, "value": 7, "kind": kind}, KEYS,
+              st.sampled_from(["persistent", "versioned"])),
+    st.builds(lambda key: {"op": "set", "key": key, "value": "mine", "ephemeral": True}, KEYS),
+    st.builds(lambda key: {"op": "set", "key": key, "value": 1, "if_rev": 0}, KEYS),
+    st.builds(lambda key, ns: {"op": "delete", "key": key, "ns": ns}, KEYS, st.sampled_from(["default", "other"])),
+    st.builds(lambda key, ttl: {"op": "touch", "key": key, "ttl": ttl}, KEYS, TTLS),
+    st.builds(lambda key: {"op": "update", "key": key, "incr": 1}, KEYS),
+    st.builds(lambda channel: {"op": "publish", "channel": channel, "data": "psst"}, KEYS),
+)  # fmt: skip
 
 
 def given_only(**asked: Any) -> dict[str, Any]:
@@ -96,9 +108,11 @@ class Walk(RuleBasedStateMachine):
         self.done()
 
     @somebody_sits
-    @rule(n=anybody, key=KEYS, ns=st.sampled_from([None, "other", "$agents", "$seen"]))
-    def get(self, n: int, key: str, ns: str | None) -> None:
-        self.rig.ask(self.seat(n), "get", **given_only(key=f"agent-{n}" if ns and ns[0] == "$" else key, ns=ns))
+    @rule(n=anybody, op=st.sampled_from(["get", "get", "history", "ping", "namespaces", "hello"]), key=KEYS,
+          ns=st.sampled_from([None, "other", "$agents", "$seen"]))  # fmt: skip
+    def look(self, n: int, op: str, key: str, ns: str | None) -> None:
+        asked = given_only(key=f"agent-{n}" if ns and ns[0] == "$" else key, ns=ns)
+        self.rig.ask(self.seat(n), op, **asked if op in ("get", "history") else {})
         self.done()
 
     @somebody_sits
@@ -129,6 +143,26 @@ class Walk(RuleBasedStateMachine):
         self.done()
 
     @somebody_sits
+    @rule(n=anybody, key=KEYS, ns=SPACES, incr=st.sampled_from([1, -2, 0.5]), ttl=TTLS, rid=RIDS)
+    def update(self, n: int, **asked: Any) -> None:
+        self.rig.ask(self.seat(n), "update", **given_only(**asked))
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, holds=st.sampled_from(["always", "there", "absent", "rev"]), key=KEYS,
+          then=st.lists(STEPS, max_size=4), otherwise=st.lists(STEPS, max_size=2), rid=RIDS)  # fmt: skip
+    def txn(self, n: int, holds: str, key: str, then: Any, otherwise: Any, rid: str | None) -> None:
+        conditions = {
+            "always": [],
+            "there": [{"key": key, "exists": True}],
+            "absent": [{"key": key, "exists": False}],
+            "rev": [{"key": key, "ns": "default", "rev": 0}],
+        }[holds]
+        asked = {"if": conditions, "then": then, "else": otherwise}
+        self.rig.ask(self.seat(n), "txn", **asked, **given_only(rid=rid))
+        self.done()
+
+    @somebody_sits
     @rule(n=anybody, channel=KEYS, ns=SPACES, data=VALUES, rid=RIDS)
     def publish(self, n: int, channel: str, ns: str | None, data: Any, rid: str | None) -> None:
         self.rig.ask(self.seat(n), "publish", **given_only(channel=channel, ns=ns, rid=rid), data=data)
@@ -141,9 +175,27 @@ class Walk(RuleBasedStateMachine):
         self.done()
 
     @somebody_sits
-    @rule(n=anybody, op=st.sampled_from(["ping", "namespaces", "hello"]))
-    def ask_about_the_hub(self, n: int, op: str) -> None:
-        self.rig.ask(self.seat(n), op)
+    @rule(n=anybody, times=st.integers(2, 12), turns=st.booleans())
+    def flood(self, n: int, times: int, turns: bool) -> None:
+        """Much at once: slow readers fall behind, and out of the log."""
+        for number in range(times):
+            self.rig.ask(self.seat(n), "publish", channel="a:1", data="x" * 60 + str(number))
+            if turns:
+                self.rig.turn()
+        self.done()
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, ttl=st.sampled_from([0.125, 0.5]), later=st.sampled_from([None, 8.0]))
+    def keep_alive(self, n: int, key: str, ttl: float, later: float | None) -> None:
+        """An entry is touched just before its deadline, and the deadline that it had passes."""
+        seat = self.seat(n)
+        self.rig.ask(seat, "set", key=key, value="kept", ttl=ttl)
+        self.done()
+        if self.rig.model.stays.get(seat.session or "") is not None:
+            self.rig.ask(self.seat(n), "subscribe", patterns=["*"], snapshot=True)
+        self.done()
+        self.rig.ask(seat, "touch", key=key, ttl=later)
+        self.rig.now += ttl
         self.done()
 
     @somebody_sits
@@ -229,10 +281,11 @@ class Walk(RuleBasedStateMachine):
             self.done()
 
     @somebody_sits
-    @rule(n=anybody)
-    def bye(self, n: int) -> None:
-        self.rig.ask(self.seat(n), "bye")
-        self.done()
+    @rule(n=anybody, sure=st.integers(0, 3))
+    def bye(self, n: int, sure: int) -> None:
+        if sure == 0:
+            self.rig.ask(self.seat(n), "bye")
+            self.done()
 
     @precondition(lambda self: self.rig.orphans)
     @rule(heard=st.booleans())
@@ -267,7 +320,7 @@ class Walk(RuleBasedStateMachine):
         self.rig.turn()
         self.rig.commit(commits)
 
-    @rule(n=anybody, writes=st.sampled_from([1, 2, 10, 60]))
+    @rule(n=anybody, writes=st.sampled_from([1, 2, 3, 10, 60]))
     def read(self, n: int, writes: int) -> None:
         self.rig.read(self.rig.seats[n], writes)
         self.done()

@@ -82,6 +82,7 @@ def say(message: str) -> None:
 
 def no(message: str) -> NoReturn:
     """The answer is a plain no."""
+    sys.stdout.flush()  # what was asked for comes before what is said of it
     say(message)
     raise typer.Exit(NO)
 

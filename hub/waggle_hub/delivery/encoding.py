@@ -49,6 +49,7 @@ def event_body(event: Event, values: bool, prev: bool) -> bytes:
         value=_raw(entry.value) if written and values and entry else UNSET,
         version=_version(event),
         kind=entry.kind if written and entry else UNSET,
+        created_at=entry.created_at if written and entry else UNSET,
         expires_at=UNSET if entry is None else entry.expires_at,
         meta=_raw(entry.meta) if written and entry and entry.meta is not None else UNSET,
         reason=UNSET if event.reason is None else event.reason,
@@ -81,6 +82,7 @@ def snapshot_line(sub: int, entry: Entry, values: bool) -> bytes:
         value=_raw(entry.value) if values else UNSET,
         version=entry.version,
         kind=entry.kind,
+        created_at=entry.created_at,
         expires_at=entry.expires_at,
         meta=UNSET if entry.meta is None else _raw(entry.meta),
     )

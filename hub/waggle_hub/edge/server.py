@@ -51,6 +51,9 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def _parse(self) -> None:
         """Parse a piece of what has arrived, and the next in the next turn; while messages wait, the door asks."""
+        if self.transport.is_closing():
+            self._arrived.clear()
+            return
         super().data_received(bytes(self._arrived[:_PIECE]))
         del self._arrived[:_PIECE]
         if self.read_paused:
@@ -65,10 +68,14 @@ class Protocol(WebSocketsSansIOProtocol):
         if self.read_paused and self.queue.empty():
             self.read_paused = False
             if self._arrived:
-                self._parse()
+                self.loop.call_soon(self._parse)
             else:
                 self.transport.resume_reading()
         return message
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._arrived.clear()
+        super().connection_lost(exc)
 
     def handle_cont(self, event: Frame) -> None:
         """One buffer for all fragments: apart, a million of one byte would cost a hundred times what they hold."""

@@ -323,7 +323,7 @@ async def test_a_lost_session_puts_a_change_in_doubt(fake: FakeHub) -> None:
 async def test_a_hub_that_stays_away_is_given_up_after_the_time_given(fake: FakeHub) -> None:
     async with meeting(fake, reconnect_timeout=0.05) as (hub, _):
         await fake.stop()
-        with pytest.raises(Disconnected, match="No hub answers"):
+        with pytest.raises(Disconnected, match="No hub has answered"):
             await hub.ping()
         assert hub.state == "closed"
     await fake.start()

@@ -157,6 +157,21 @@ def test_a_takeover_repeats_what_is_unanswered_in_order_and_a_change_under_its_r
     assert "rid" not in second
 
 
+def test_what_was_sent_comes_before_what_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("waggle.session.WINDOW", 1)
+    wire = Wire()
+    wire.connect()
+    wire.session.ask(put("first"))
+    wire.session.ask(put("second"))
+    wire.sent()
+    wire.session.dropped()
+    wire.connect(resumed=True)
+    (first,) = wire.sent()
+    wire.reply(first, **WRITTEN)
+    (second,) = wire.sent()
+    assert (first["key"], second["key"]) == ("first", "second")
+
+
 def test_a_takeover_says_the_cursors_reached_but_for_snapshots_that_are_incomplete() -> None:
     wire = Wire()
     wire.connect()

@@ -49,7 +49,7 @@ def test_events_of_one_revision_come_together_or_not_at_all(wire: Wire) -> None:
     assert watched.subscription.point() == Since("e1", 100)
     wire.say(event(1, 101, 101, "c"))
     assert watched.buffer.take().key == "a"
-    assert watched.subscription.point() == NOWHERE, "within a revision there is no place to go on from"
+    assert watched.subscription.point() == Since("e1", 100), "within a revision there is no place to go on from"
     assert watched.keys() == ["b", "c"]
     assert watched.subscription.point() == Since("e1", 101)
 
@@ -115,10 +115,18 @@ def test_marks_move_the_cursor_and_are_not_seen(wire: Wire) -> None:
     assert one.subscription.point() == Since("e1", 120)
 
 
+def test_a_mark_within_a_revision_does_not_pass_for_its_end(wire: Wire) -> None:
+    watched = Watched()
+    wire.subscribe(watched.subscription, 1)
+    wire.say(event(1, 101, 100, "a", more=True), {"type": "mark", "rev": 101}, event(1, 101, 101, "b"))
+    assert watched.keys() == ["a", "b"]
+
+
 def test_the_resume_point_follows_the_consumer_and_not_the_socket(wire: Wire) -> None:
     watched = Watched()
     wire.subscribe(watched.subscription, 1)
     wire.say(event(1, 101, 100), event(1, 102, 101), {"type": "mark", "rev": 110})
+    assert watched.subscription.point() == Since("e1", 100)
     watched.buffer.take()
     assert watched.subscription.point() == Since("e1", 101)
     watched.buffer.take()
