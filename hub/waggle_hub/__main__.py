@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import socket
 import sys
 
@@ -81,7 +82,10 @@ def _say_where(settings: Settings, listener: socket.socket, epoch: str) -> None:
     ]
     if settings.insecure and not is_loopback(settings.host):
         lines.append("  WARNING    open to the network, and nobody is asked for a token")
-    print("\n".join(lines), flush=True)
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads it: the hub runs all the same
 
 
 def _parser() -> argparse.ArgumentParser:

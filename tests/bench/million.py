@@ -54,10 +54,12 @@ async def run(arena: Arena) -> Result:
     )
     result.tables.append(table)
     hub = found["hub"]
-    result.goals += [
-        Goal("memory of a key beyond its value", "under 400 bytes", f"{hub['beyond']:.0f} bytes", hub["beyond"] < 400),
-        Goal("longest pause while loading", "20 ms", ms(hub["slowest"]), hub["slowest"] <= 0.020),
-    ]
+    result.goals.append(Goal("longest pause while loading", "20 ms", ms(hub["slowest"]), hub["slowest"] <= 0.020))
+    if not arena.quick:  # with few keys the log outweighs them
+        beyond = hub["beyond"]
+        result.goals.append(
+            Goal("memory of a key beyond its value", "under 400 bytes", f"{beyond:.0f} bytes", beyond < 400)
+        )
     result.figures = dict(found)
     return result
 

@@ -246,6 +246,22 @@ def test_a_signal_stops_everything_it_started(number: signal.Signals) -> None:
         assert not any(map(alive, children))
 
 
+def test_as_a_background_job_it_can_be_stopped_too() -> None:
+    """Shells have the background jobs of a script ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with demo("--port", "0", *FAST) as running:
+            running.until("designing")
+            children = running.children()
+            running.process.send_signal(signal.SIGINT)
+            running.until("says")
+            running.process.terminate()
+            assert running.end() == 0
+            assert not any(map(alive, children))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_it_does_not_leave_anything_even_when_it_is_killed() -> None:
     with demo("--port", "0", *FAST) as running:
         running.until("designing")

@@ -135,9 +135,12 @@ class Model:
                 self._end(stay)
         self._act(None)
 
-    def expire(self, now: float, most: int) -> None:
+    def expire(self, now: float, most: int, order: list[Place]) -> None:
+        """`order` is that of the hub, which is free where both the deadline and the revision are the same."""
         self.begin(now)
-        due = sorted((i for i in self.entries.values() if i.due(now)), key=lambda i: (i.expires_at or 0.0, i.rev))
+        due = [self.entries[place] for place in order]
+        assert len(due) == sum(item.due(now) for item in self.entries.values())
+        assert due == sorted(due, key=lambda item: (item.expires_at or 0.0, item.rev))
         for item in due[:most]:
             self._live(item.ns, item.key)
 
@@ -196,8 +199,8 @@ class Model:
         self._act(stay)
         if stay.until is None:
             stay.last = self.now
-        for item in [item for item in self.entries.values() if item.owner == stay.id]:
-            self._remove(item, "delete", reason="session_ended")
+        for place in sorted(place for place, item in self.entries.items() if item.owner == stay.id):
+            self._remove(self.entries[place], "delete", reason="session_ended")
         for sub in list(stay.subs):
             self._leave(stay, sub)
         del self.stays[stay.id]
@@ -439,7 +442,7 @@ class Model:
             before = (replace(prev, earlier=()), *prev.earlier)
             item = replace(item, earlier=before[: self.limits.history])
         self.entries[ns, key] = item
-        more = {"value": value, "version": version, "kind": kind, "expires_at": expires_at}
+        more = {"value": value, "version": version, "kind": kind, "created_at": created, "expires_at": expires_at}
         self._happen("set", ns, key, prev, **more, **({} if meta is None else {"meta": meta}))
         return item
 

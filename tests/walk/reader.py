@@ -101,7 +101,7 @@ class Follow:
     def _check_shown(self, line: Fields, item: Item) -> None:
         said = {"sub": self.sub, "type": "set", "rev": item.rev, "after": 0, "snapshot": True, "key": item.key,
                 "ns": item.ns, "at": item.updated_at, "by": item.by, "version": item.version,
-                "kind": item.kind}  # fmt: skip
+                "kind": item.kind, "created_at": item.created_at}  # fmt: skip
         if self.scope.values:
             said["value"] = item.value
         if item.meta is not None:

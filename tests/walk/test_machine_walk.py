@@ -185,6 +185,29 @@ class Walk(RuleBasedStateMachine):
         self.done()
 
     @somebody_sits
+    @rule(n=anybody, slow=anybody, times=st.integers(8, 40), reads=st.integers(0, 3),
+          then=st.sampled_from(["read", "read", "take over", "drop", "idle"]))  # fmt: skip
+    def outrun(self, n: int, slow: int, times: int, reads: int, then: str) -> None:
+        """One agent does not read while another writes, and then something happens to it."""
+        writer, reader = self.seat(n), self.seat(slow)
+        for number in range(times):
+            self.rig.ask(writer, "publish", channel="b", data=number)
+            self.rig.turn()
+            self.rig.commit()
+            if writer is not reader:
+                self.rig.read(writer, 3)
+                if writer.connection is None or writer.session is None:
+                    return
+        self.rig.read(reader, reads)
+        if then == "idle":
+            self.idle_agents_hear_a_mark()
+        elif then == "drop":
+            self.drop(self.rig.seats.index(reader))
+        elif then == "take over":
+            self.take_over(self.rig.seats.index(reader), forgetful=False, leave_first=False)
+        self.done()
+
+    @somebody_sits
     @rule(n=anybody, key=KEYS, ttl=st.sampled_from([0.125, 0.5]), later=st.sampled_from([None, 8.0]))
     def keep_alive(self, n: int, key: str, ttl: float, later: float | None) -> None:
         """An entry is touched just before its deadline, and the deadline that it had passes."""
@@ -269,7 +292,7 @@ class Walk(RuleBasedStateMachine):
         if seat.session is not None:
             asked: dict[str, Any] = {"session": seat.session, "secret": seat.secret}
             asked |= {"secret": {"secret": "wrong"}, "session": {"session": "s-0"},
-                      "ahead": {"got": {"1": self.rig.model.rev + 1}}}[case]  # fmt: skip
+                      "ahead": {"got": {"1": self.rig.model.rev + 1_000}}}[case]  # fmt: skip
             self.rig.refused_hello(seat, **asked)
             self.done()
 

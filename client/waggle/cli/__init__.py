@@ -19,22 +19,15 @@ import io
 import os
 import signal
 import sys
-from types import FrameType
 
 __all__ = ["main"]
+
+BY_SIGNAL: dict[object, signal.Signals] = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM)}
+"""Exit codes that say which signal has ended a command, as shells count."""
 
 
 def main() -> None:
     """Run the command line, and exit with its code; by the signal, where one has ended it."""
-    from waggle.cli.visit import INTERRUPTED
-
-    told = [signal.SIGINT]
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        told.append(signal.Signals(number))
-        signal.raise_signal(signal.SIGINT)
-
-    signal.signal(signal.SIGTERM, leave)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -43,10 +36,10 @@ def main() -> None:
 
         app(prog_name="waggle")
     except KeyboardInterrupt:
-        _die_of(told[-1])
+        _die_of(signal.SIGINT)
     except SystemExit as exit:
-        if exit.code == INTERRUPTED:
-            _die_of(told[-1])
+        if exit.code in BY_SIGNAL:
+            _die_of(BY_SIGNAL[exit.code])
         raise
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
 
 from waggle import WaggleError
-from waggle.cli.visit import ERROR, say, unread
+from waggle.cli.visit import ERROR, run, say, unread
 
 __all__ = ["demo"]
 
@@ -26,9 +25,8 @@ def demo(
     from waggle.cli.stage import CannotGoOnError, play  # what no other command needs to import
 
     try:
-        asyncio.run(play(port, once, speed))
-    except KeyboardInterrupt:
-        print("\nStopped; everybody has gone home.")
+        if run(play(port, once, speed)):
+            print("\nStopped; everybody has gone home.", flush=True)
     except BrokenPipeError:
         unread()
     except (CannotGoOnError, WaggleError) as error:

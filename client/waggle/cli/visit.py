@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
@@ -15,11 +16,10 @@ from waggle import Hub, TimedOut, WaggleError, connect
 from waggle.cli.options import Where
 from waggle.session import State
 
-__all__ = ["ERROR", "INTERRUPTED", "NO", "fail", "in_words", "no", "say", "unread", "visit"]
+__all__ = ["ERROR", "NO", "fail", "in_words", "no", "run", "say", "unread", "visit"]
 
 NO = 1
 ERROR = 2
-INTERRUPTED = 130
 
 PATIENCE = 3.0
 """Seconds to find the hub: a command that is typed should not be silent for longer."""
@@ -37,14 +37,43 @@ def visit(where: Where, work: Work, *, on_state: Callable[[State], None] | None 
     one, which it does not remember.
     """
     try:
-        asyncio.run(_there_and_back(where, work, on_state))
+        ended_by = run(_there_and_back(where, work, on_state))
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         unread()
     except WaggleError as error:
         fail(in_words(error))
+    if ended_by is not None:
+        raise typer.Exit(128 + ended_by)
+
+
+def run(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
+    """Run ``work`` to its end; SIGINT and SIGTERM cancel it, and are then returned.
+
+    Not by way of KeyboardInterrupt alone: a shell has its background jobs ignore SIGINT, and SIGTERM must still work.
+    """
+    ended_by: list[signal.Signals] = []
+
+    async def stoppable() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop() -> None:
+            ended_by.append(signal.SIGTERM)
+            task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not ended_by:
+                raise
+
+    try:
+        asyncio.run(stoppable())
+    except KeyboardInterrupt:
+        ended_by.append(signal.SIGINT)
+    return ended_by[0] if ended_by else None
 
 
 async def _there_and_back(where: Where, work: Work, on_state: Callable[[State], None] | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
@@ -26,7 +27,9 @@ _LINGER = 2.0
 
 
 _PIECE = 4096
-"""Bytes that are parsed in one go: if they are the smallest of frames, that takes a few milliseconds."""
+"""Bytes that are parsed in one go: some milliseconds, if they are the smallest of frames."""
+_SLICE = 0.004
+"""Seconds of parsing for one connection, before others get their turn."""
 
 
 class Protocol(WebSocketsSansIOProtocol):
@@ -50,17 +53,15 @@ class Protocol(WebSocketsSansIOProtocol):
             self._parse()
 
     def _parse(self) -> None:
-        """Parse a piece of what has arrived, and the next in the next turn; while messages wait, the door asks."""
-        if self.transport.is_closing():
-            self._arrived.clear()
-            return
-        super().data_received(bytes(self._arrived[:_PIECE]))
-        del self._arrived[:_PIECE]
-        if self.read_paused:
-            return
-        if self._arrived:
-            self.loop.call_soon(self._parse)
-        else:
+        """Parse what has arrived, for a slice of time in each turn; while messages wait, the door asks for more."""
+        until = time.monotonic() + _SLICE
+        while self._arrived and not self.read_paused and not self.transport.is_closing():
+            if time.monotonic() > until:
+                self.loop.call_soon(self._parse)
+                return
+            super().data_received(bytes(self._arrived[:_PIECE]))
+            del self._arrived[:_PIECE]
+        if not self._arrived and not self.read_paused:
             self.transport.resume_reading()
 
     async def receive(self) -> ASGIReceiveEvent:

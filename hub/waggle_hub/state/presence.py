@@ -93,7 +93,7 @@ def end(turn: Turn, session: Session) -> None:
     turn.act_for(session)
     if session.connected:
         session.last = turn.at
-    for ns, key in list(session.ephemeral):
+    for ns, key in sorted(session.ephemeral):
         entry = state.keyspace.get(ns, key)
         assert entry is not None
         turn.remove(entry, reason="session_ended")

@@ -48,6 +48,8 @@ class Subscription(Struct, eq=False):
     """Whether a snapshot was promised."""
     synced: bool = False
     """Whether the end of that snapshot has been sent: a cursor taken over without it starts the snapshot again."""
+    lost: str | None = None
+    """Why the hub began it again unasked. What it said of that may not have arrived: it is said again at a takeover."""
 
 
 class Session:

@@ -82,7 +82,7 @@ def take_over(turn: Turn, session: Session, cursors: dict[int, int]) -> list[Out
     for sub, subscription in session.subscriptions.items():
         rev = cursors.get(sub)
         if rev is None:
-            attached.append(_attach(turn, session, sub, restart=True))
+            attached.append(_attach(turn, session, sub, restart=True, lost=subscription.lost))
         elif rev < turn.state.log.floor:
             attached.append(_attach(turn, session, sub, restart=True, lost=COMPACTED))
         else:
@@ -109,6 +109,7 @@ def _attach(
         subscription.start = turn.rev
         subscription.snapshot = True
         subscription.synced = False
+        subscription.lost = lost
     interest = subscription.interest
     snapshot = open_snapshot(turn.state, interest) if subscription.snapshot else None
     return Attach(session.id, interest, subscription.echo, subscription.start, replay, snapshot, lost)
