@@ -9,6 +9,7 @@ The public API is what `__all__` names; `waggle.sync` holds the same client with
 """
 
 from waggle.aio import Hub, connect
+from waggle.attempts import KEEP
 from waggle.errors import (
     BadRequest,
     Cancelled,
@@ -31,15 +32,33 @@ from waggle.errors import (
     WaggleError,
 )
 from waggle.following import Mirror, Watcher
-from waggle.messages import Entry, Event, NamespaceCount, Pong, Since, Welcome, Written
+from waggle.messages import (
+    Deleted,
+    Done,
+    Entry,
+    Event,
+    NamespaceCount,
+    Pong,
+    Published,
+    Since,
+    Touched,
+    Updated,
+    Welcome,
+    Written,
+)
+from waggle.steps import Condition, Step
 from waggle.version import __version__
 
 __all__ = [
+    "KEEP",
     "BadRequest",
     "Cancelled",
+    "Condition",
     "Conflict",
     "Deadlock",
+    "Deleted",
     "Disconnected",
+    "Done",
     "Entry",
     "Event",
     "Forbidden",
@@ -53,13 +72,17 @@ __all__ = [
     "NotFound",
     "NotHolder",
     "Pong",
+    "Published",
     "RateLimited",
     "SessionLost",
     "Since",
+    "Step",
     "TimedOut",
     "TooLarge",
+    "Touched",
     "Unauthorized",
     "Unavailable",
+    "Updated",
     "WaggleError",
     "Watcher",
     "Welcome",

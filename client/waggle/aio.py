@@ -7,13 +7,18 @@ connection drops is decided in `waggle.session`, what becomes of events in `wagg
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import Any
 
-from waggle import plain
-from waggle.errors import BadRequest
+from msgspec import UNSET, UnsetType
+
+from waggle import link, plain
+from waggle.attempts import KEEP, Attempts, check_update
+from waggle.errors import BadRequest, Conflict
 from waggle.following import Mirror, Watcher
 from waggle.link import Link
 from waggle.messages import (
@@ -21,10 +26,13 @@ from waggle.messages import (
     Cleared,
     Delete,
     Deleted,
+    Done,
     Entry,
     EventType,
     Get,
     Got,
+    Histories,
+    History,
     Kind,
     List,
     Listed,
@@ -41,15 +49,19 @@ from waggle.messages import (
     Status,
     Touch,
     Touched,
+    Update,
+    Updated,
     Welcome,
     Written,
 )
 from waggle.reconnect import websocket_url
 from waggle.session import Session, State
+from waggle.steps import Condition, Step, decoded, txn_of
 
 __all__ = ["Connecting", "Hub", "connect"]
 
 Entries = list[Entry]
+Patch = list[Any]
 Counts = list[NamespaceCount]
 
 DEFAULT_URL = "http://127.0.0.1:4483"
@@ -238,6 +250,80 @@ class Hub:
     async def touch(self, key: str, ttl: float | None, *, ns: str | None = None) -> float | None:
         """Give an entry ``ttl`` seconds from now, or no deadline with None; gives the deadline. Raises NotFound."""
         return (await self._link.ask(Touch(id=0, key=key, ttl=ttl, ns=ns), Touched)).expires_at
+
+    async def update(
+        self,
+        key: str,
+        fn: Callable[[Any], Any] | None = None,
+        *,
+        merge: Any = UNSET,
+        patch: Patch | UnsetType = UNSET,
+        incr: int | float | UnsetType = UNSET,
+        append: Any = UNSET,
+        pointer: str | None = None,
+        ns: str | None = None,
+        if_rev: int | None = None,
+        ttl: float | None = None,
+    ) -> Updated:
+        """Change a value from what it is, with nobody coming in between: one of ``fn``, or what the hub does itself.
+
+        ``fn`` is given the value (None if the key is absent) and returns the new one; it may be async. The write
+        takes effect only if nobody has written meanwhile; else ``fn`` is called again with the value as it is then,
+        100 times at most before Conflict is raised. So it should do nothing but compute. ``waggle.KEEP`` as its result
+        writes nothing, None is refused, since it is what a forgotten ``return`` gives; what it raises is raised here.
+
+        ``merge`` is a JSON Merge Patch (RFC 7396: None deletes a member), ``patch`` a JSON Patch (RFC 6902); ``incr``
+        adds a number, ``append`` an item to a list, to the value or where ``pointer`` (RFC 6901) leads. An absent key
+        counts as ``{}``, 0 or ``[]``. These are done by the hub in one step; ``if_rev`` goes with them.
+
+        Kind, meta and deadline stay, an ephemeral entry stays with its session; ``ttl`` gives a new deadline.
+        Raises BadRequest for what does not apply, Conflict if ``if_rev`` or a ``test`` of the patch does not hold.
+        """
+        command = Update(
+            id=0,
+            key=key,
+            ns=ns,
+            merge=merge,
+            patch=patch,
+            incr=incr,
+            append=append,
+            pointer=pointer,
+            if_rev=if_rev,
+            ttl=ttl,
+        )
+        check_update(command, fn)
+        if fn is None:
+            return await self._link.ask(command, Updated)
+        attempts = Attempts(command, await self.get(key, ns=ns))
+        while True:
+            value = fn(attempts.value)
+            if inspect.isawaitable(value):
+                value = await value
+            if value is KEEP:
+                return attempts.kept()
+            try:
+                return await self._link.ask(attempts.command(value), Updated)
+            except Conflict as conflict:
+                pause = attempts.refused(conflict, link.chance())
+            await asyncio.sleep(pause)
+
+    async def txn(self, then: Iterable[Step], *, if_: Iterable[Condition] = (), else_: Iterable[Step] = ()) -> Done:
+        """Several changes, all or nothing, at one revision: ``then`` if every condition holds, ``else_`` if not.
+
+        Steps and conditions are dicts in the words of the wire, as `waggle.steps` lists them: a step has an ``op``
+        (set, delete, touch, update, publish) and what the method of that name takes; a condition has a ``key`` and one
+        of ``rev`` (0: absent), ``exists`` and ``equals`` (with ``pointer``: a part of the value).
+
+        ``done`` of the result says which branch was taken, ``results`` holds Written, Deleted, Touched, Updated or
+        Published for each step. If a step is refused nothing has happened, and its error is raised, with its place
+        in ``details["index"]``.
+        """
+        command = txn_of(if_, then, else_)
+        return decoded(command, await self._link.ask(command, Done))
+
+    async def history(self, key: str, *, ns: str | None = None, limit: int | None = None) -> Entries:
+        """The entry and, if its kind is ``versioned``, up to 20 earlier versions, newest first; ``[]`` if absent."""
+        return (await self._link.ask(History(id=0, key=key, ns=ns, limit=limit), Histories)).entries
 
     async def list(
         self, pattern: str = "*", *, ns: str | None = None, limit: int | None = None, values: bool = True

@@ -70,7 +70,7 @@ def _apply(entries: dict[str, Entry], event: Event) -> None:
     """What one event does to the entries."""
     match event.type:
         case "set":
-            entries[event.key] = _entry(event, entries.get(event.key))
+            entries[event.key] = _entry(event)
         case "delete" | "expire" | "evict":
             entries.pop(event.key, None)
         case "touch" if event.key in entries:
@@ -80,15 +80,15 @@ def _apply(entries: dict[str, Entry], event: Event) -> None:
             pass
 
 
-def _entry(event: Event, before: Entry | None) -> Entry:
-    """The entry that a ``set`` leaves. Events do not tell its creation: it is the first write seen of it."""
+def _entry(event: Event) -> Entry:
+    """The entry that a ``set`` leaves."""
     return Entry(
         key=event.key,
         ns=event.ns,
         rev=event.rev,
         version=0 if event.version is UNSET else event.version,
         kind="persistent" if event.kind is UNSET else event.kind,
-        created_at=event.at if before is None else before.created_at,
+        created_at=event.at if event.created_at is UNSET else event.created_at,
         updated_at=event.at,
         expires_at=None if event.expires_at is UNSET else event.expires_at,
         by=event.by,

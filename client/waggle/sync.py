@@ -6,29 +6,50 @@ locks around one session: all the logic twice, and a connection that nobody keep
 A call costs a hop between threads, some 0.1 ms; events come over in batches.
 
 Calls may be made from several threads at once. ``on_state``, and the condition of `Mirror.until`, are called in the
-hub's thread: they must not call the hub.
+hub's thread: they must not call the hub. The function given to `Hub.update` is called in the caller's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from waggle import aio, following
+from msgspec import UNSET, UnsetType
+
+from waggle import aio, following, link
+from waggle.attempts import KEEP, Attempts, check_update
+from waggle.errors import BadRequest, Conflict
 from waggle.link import left
-from waggle.messages import Entry, Event, EventType, Kind, NamespaceCount, Pong, Since, Welcome, Written
+from waggle.messages import (
+    Done,
+    Entry,
+    Event,
+    EventType,
+    Kind,
+    NamespaceCount,
+    Pong,
+    Since,
+    Update,
+    Updated,
+    Welcome,
+    Written,
+)
 from waggle.mirror import MirrorView
 from waggle.session import State
+from waggle.steps import Condition, Step
 
 __all__ = ["Hub", "Mirror", "Watcher", "connect"]
 
 T = TypeVar("T")
 
 Entries = list[Entry]
+Patch = list[Any]
 Counts = list[NamespaceCount]
 
 BATCH = 1000
@@ -238,6 +259,64 @@ class Hub:
         """Give an entry ``ttl`` seconds from now, or no deadline with None; gives the deadline. Raises NotFound."""
         return self._thread.run(self._hub.touch(key, ttl, ns=ns))
 
+    def update(
+        self,
+        key: str,
+        fn: Callable[[Any], Any] | None = None,
+        *,
+        merge: Any = UNSET,
+        patch: Patch | UnsetType = UNSET,
+        incr: int | float | UnsetType = UNSET,
+        append: Any = UNSET,
+        pointer: str | None = None,
+        ns: str | None = None,
+        if_rev: int | None = None,
+        ttl: float | None = None,
+    ) -> Updated:
+        """Change a value from what it is, with nobody coming in between: one of ``fn``, or what the hub does itself.
+
+        ``fn`` is called in the thread of the caller. See `waggle.aio.Hub.update`.
+        """
+        command = Update(
+            id=0,
+            key=key,
+            ns=ns,
+            merge=merge,
+            patch=patch,
+            incr=incr,
+            append=append,
+            pointer=pointer,
+            if_rev=if_rev,
+            ttl=ttl,
+        )
+        check_update(command, fn)
+        if fn is None:
+            return self._updated(command)
+        attempts = Attempts(command, self.get(key, ns=ns))
+        while True:
+            value = fn(attempts.value)
+            if inspect.iscoroutine(value):
+                value.close()
+                raise BadRequest("An async function is for the async client: pass a plain one.", field="fn")
+            if value is KEEP:
+                return attempts.kept()
+            try:
+                return self._updated(attempts.command(value))
+            except Conflict as conflict:
+                pause = attempts.refused(conflict, link.chance())
+            time.sleep(pause)
+
+    def txn(self, then: Iterable[Step], *, if_: Iterable[Condition] = (), else_: Iterable[Step] = ()) -> Done:
+        """Several changes, all or nothing, at one revision: ``then`` if every condition holds, ``else_`` if not.
+
+        See `waggle.aio.Hub.txn`.
+        """
+        return self._thread.run(self._hub.txn(then, if_=if_, else_=else_))
+
+    def history(self, key: str, *, ns: str | None = None, limit: int | None = None) -> Entries:
+        """The entry and, if its kind is ``versioned``, up to 20 earlier versions, newest first; ``[]`` if absent."""
+        return self._thread.run(self._hub.history(key, ns=ns, limit=limit))
+
     def list(
         self, pattern: str = "*", *, ns: str | None = None, limit: int | None = None, values: bool = True
     ) -> Entries:
@@ -289,6 +368,9 @@ class Hub:
     def mirror(self, pattern: str = "*", *, ns: str | None = None) -> Mirror:
         """A local copy of the entries that match, kept in step: ``with hub.mirror("task:*") as tasks``."""
         return Mirror(self._hub.mirror(pattern, ns=ns), self._thread)
+
+    def _updated(self, command: Update) -> Updated:
+        return self._thread.run(self._hub._link.ask(command, Updated))
 
 
 class Watcher:

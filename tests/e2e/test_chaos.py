@@ -98,7 +98,7 @@ async def cut(proxy: ChaosProxy, seed: int, until: float) -> None:
         await asyncio.sleep(max(0, moment - time.monotonic()))
         if proxy.cuts < CUTS:
             await proxy.cut_one()
-    while proxy.cuts < CUTS:
+    while proxy.cuts < CUTS and time.monotonic() < until + 20:
         await proxy.cut_one()
         await asyncio.sleep(0.02)
 

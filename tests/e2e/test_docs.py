@@ -55,3 +55,10 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_promise_has_its_test() -> None:
+    promises = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "guarantees.md").read_text())
+    assert len(promises) > 20
+    for file, name in promises:
+        assert re.search(rf"^(async def|def|class) {name}\b|^{name} = ", (ROOT / file).read_text(), re.MULTILINE), name

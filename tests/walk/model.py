@@ -17,7 +17,7 @@ Place: TypeAlias = tuple[str, str]
 USUAL = ("set", "delete", "expire", "evict", "lock", "unlock", "message")
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """A refusal: its code, and what else it carries."""
 
     def __init__(self, code: str, **more: Any) -> None:
@@ -234,7 +234,9 @@ class Model:
         rid = asked.get("rid")
         if rid in stay.outcomes:
             first = stay.outcomes[rid]
-            return {**first, "dup": True, "ok": {**first["ok"], "dup": True}} if "ok" in first else {**first, "dup": True}
+            return (
+                {**first, "dup": True, "ok": {**first["ok"], "dup": True}} if "ok" in first else {**first, "dup": True}
+            )
         try:
             reply: Fields = {"ok": getattr(self, f"_do_{op}")(stay, {"ns": stay.ns, **asked})}
         except Refused as refused:
@@ -300,7 +302,9 @@ class Model:
         holds = True
         for step in steps[: len(asked["if"])]:
             item = self.entries.get((step["ns"], step["key"]))
-            holds &= (item is not None) == step["exists"] if "exists" in step else step["rev"] == (item.rev if item else 0)
+            holds &= (
+                (item is not None) == step["exists"] if "exists" in step else step["rev"] == (item.rev if item else 0)
+            )
         kept = dict(self.entries), dict(self.graves), self.forgotten
         results = []
         for index, step in enumerate(asked["then"] if holds else asked.get("else", ())):
@@ -360,7 +364,9 @@ class Model:
         spaces: dict[str, list[Item]] = {}
         for item in self.entries.values():
             spaces.setdefault(item.ns, []).append(item)
-        counts = [{"ns": ns, "keys": len(spaces[ns]), "bytes": sum(i.size for i in spaces[ns])} for ns in sorted(spaces)]
+        counts = [
+            {"ns": ns, "keys": len(spaces[ns]), "bytes": sum(i.size for i in spaces[ns])} for ns in sorted(spaces)
+        ]
         return {"namespaces": counts}
 
     def _do_bye(self, stay: Stay, asked: Fields) -> Fields:

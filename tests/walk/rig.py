@@ -260,7 +260,9 @@ class Rig:
         """A hello on a connection of its own that must not get in."""
         connection = Connection(self.bounds)
         reply, _ = self._decide(seat, connection, "hello", asked)
-        wanted = self.model.hello(None, {**asked, "got": {int(k): v for k, v in asked.get("got", {}).items()}}, self.now)
+        wanted = self.model.hello(
+            None, {**asked, "got": {int(k): v for k, v in asked.get("got", {}).items()}}, self.now
+        )
         self._compare("hello", asked, reply, wanted)
         assert "error" in reply
         self.engine.leave(connection)
@@ -393,7 +395,9 @@ class Rig:
         machine, model = self.machine, self.model
         machine.check()
         state = machine.state
-        stored = [entry for ns in state.keyspace.namespaces() for entry in state.keyspace.scan(ns, compile_pattern("*"))]
+        stored = [
+            entry for ns in state.keyspace.namespaces() for entry in state.keyspace.scan(ns, compile_pattern("*"))
+        ]
         shown = {(entry.ns, entry.key): json.loads(msgspec.json.encode(entry.view())) for entry in stored}
         assert shown == {place: item.shown() for place, item in model.entries.items()}
         assert state.log.rev == model.rev
@@ -414,5 +418,3 @@ class Rig:
                 assert not follow.group
                 assert not follow.missed(self.model.rev)
                 follow.check_belief(self.now)
-
-

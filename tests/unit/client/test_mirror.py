@@ -31,11 +31,13 @@ def test_nothing_is_shown_before_the_snapshot_is_complete(wire: Wire, view: Mirr
 
 
 def test_it_follows_every_event(wire: Wire, view: MirrorView) -> None:
-    wire.say(synced(1, 100), event(1, 101, 100, "a", value=1, version=1, at=5.0, by="me", expires_at=9.0))
+    wire.say(
+        synced(1, 100), event(1, 101, 100, "a", value=1, version=1, at=5.0, created_at=4.0, by="me", expires_at=9.0)
+    )
     entry = view["a"]
-    assert (entry.value, entry.rev, entry.created_at, entry.expires_at, entry.by) == (1, 101, 5.0, 9.0, "me")
-    wire.say(event(1, 102, 101, "a", value=2, version=2, at=6.0, expires_at=None))
-    assert (view.value("a"), view["a"].created_at, view["a"].updated_at, view["a"].expires_at) == (2, 5.0, 6.0, None)
+    assert (entry.value, entry.rev, entry.created_at, entry.expires_at, entry.by) == (1, 101, 4.0, 9.0, "me")
+    wire.say(event(1, 102, 101, "a", value=2, version=2, at=6.0, created_at=4.0, expires_at=None))
+    assert (view.value("a"), view["a"].created_at, view["a"].updated_at, view["a"].expires_at) == (2, 4.0, 6.0, None)
     wire.say(event(1, 103, 102, "a") | {"type": "touch", "expires_at": 20.0})
     assert (view["a"].expires_at, view["a"].rev) == (20.0, 102)
     for rev, gone in enumerate(["delete", "expire", "evict"], 104):

@@ -1,0 +1,281 @@
+"""The engine between machine, journal and fan-out: what is seen, when, and what is never seen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from waggle import messages as m
+from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.fanout import Fanout
+from waggle_hub.edge.lines import decode
+from waggle_hub.engine import Engine
+from waggle_hub.journal.null import NullJournal
+from waggle_hub.journal.port import Done, Journal
+from waggle_hub.settings import Bounds, Limits
+from waggle_hub.state.log import Commit
+from waggle_hub.state.machine import Machine
+
+INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
+                 hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
+
+
+class LateJournal:
+    """Keeps everything, and says so when it is told to."""
+
+    durability = "full"
+
+    def __init__(self) -> None:
+        self.kept: list[list[Commit]] = []
+        self.waiting: deque[Done] = deque()
+
+    def write(self, commits: list[Commit], done: Done) -> None:
+        self.kept.append(commits)
+        self.waiting.append(done)
+
+    def commit(self, error: Exception | None = None) -> None:
+        """Say that the oldest batch is kept, or is not."""
+        self.waiting.popleft()(error)
+
+
+class Agent:
+    """A connection whose lines are collected."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.connection = Connection(engine.bounds)
+        self.lines: list[dict[str, Any]] = []
+        self.writes = 0
+        self._engine = engine
+        self._writer = asyncio.create_task(self.connection.write(self._send, engine.fanout.refill))
+
+    async def _send(self, text: str) -> None:
+        self.writes += 1
+        self.lines += [json.loads(line) for line in text.split("\n")]
+
+    def ask(self, op: str, **fields: Any) -> None:
+        self._engine.submit(self.connection, decode(json.dumps({"id": op, "op": op, **fields})))
+
+    def take(self) -> list[dict[str, Any]]:
+        taken, self.lines = self.lines, []
+        return taken
+
+    async def stop(self) -> None:
+        self._writer.cancel()
+        await asyncio.gather(self._writer, return_exceptions=True)
+
+
+async def turns() -> None:
+    """Let the loop turn until everything that is ready has run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+class Table:
+    """An engine on the running loop, its time set by hand."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.now = 1_000.0
+        self.machine = Machine(Limits(), "epoch")
+        bounds = Bounds()
+        fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, 100)
+        self.engine = Engine(self.machine, journal, fanout, bounds, lambda: self.now, INFO)
+        self.engine.start()
+        self.agents: list[Agent] = []
+
+    def sit(self) -> Agent:
+        agent = Agent(self.engine)
+        self.agents.append(agent)
+        return agent
+
+
+@pytest_asyncio.fixture
+async def table(request: pytest.FixtureRequest) -> AsyncIterator[Table]:
+    table = Table(getattr(request, "param", NullJournal)())
+    yield table
+    table.engine.stop()
+    for agent in table.agents:
+        await agent.stop()
+
+
+def journal_of(table: Table) -> LateJournal:
+    journal = table.engine._journal
+    assert isinstance(journal, LateJournal)
+    return journal
+
+
+late = pytest.mark.parametrize("table", [LateJournal], indirect=True)
+
+
+async def test_without_a_journal_everything_is_seen_in_the_same_turn(table: Table) -> None:
+    agent = table.sit()
+    agent.ask("hello", agent="a")
+    agent.ask("subscribe", patterns=["*"])
+    agent.ask("set", key="k", value=1)
+    await turns()
+    assert [line.get("id") or line["type"] for line in agent.take()] == ["hello", "subscribe", "set", "set"]
+
+
+async def test_what_is_decided_in_one_turn_leaves_in_one_write(table: Table) -> None:
+    writer, reader = table.sit(), table.sit()
+    for agent in (writer, reader):
+        agent.ask("hello")
+        agent.ask("subscribe", patterns=["*"], ns="default")
+    await turns()
+    before = reader.writes
+    for number in range(100):
+        writer.ask("set", key=f"k{number}", value=number)
+    await turns()
+    assert reader.writes == before + 1
+    assert [line["value"] for line in reader.take() if line.get("type") == "set"] == list(range(100))
+
+
+@late
+async def test_nothing_is_seen_before_the_journal_says_so(table: Table) -> None:
+    journal, writer, reader = journal_of(table), table.sit(), table.sit()
+    writer.ask("hello")
+    reader.ask("hello")
+    reader.ask("subscribe", patterns=["*"])
+    await turns()
+    assert reader.take() == writer.take() == []
+    journal.commit()
+    await turns()
+    assert [line["id"] for line in reader.take()] == ["hello", "subscribe"]
+    writer.take()
+    writer.ask("set", key="k", value=1)
+    await turns()
+    reader.ask("get", key="k")
+    await turns()
+    assert reader.take() == writer.take() == []
+    journal.commit()
+    await turns()
+    assert [line["type"] for line in reader.take()] == ["set"]
+    assert [line["id"] for line in writer.take()] == ["set"]
+    journal.commit()
+    await turns()
+    (got,) = reader.take()
+    assert got["ok"]["entry"]["value"] == 1
+
+
+@late
+async def test_a_subscription_begins_between_two_changes_that_wait_for_the_journal(table: Table) -> None:
+    journal, agent = journal_of(table), table.sit()
+    agent.ask("hello")
+    agent.ask("set", key="before", value=1)
+    agent.ask("subscribe", patterns=["*"], snapshot=True)
+    agent.ask("set", key="after", value=2)
+    agent.ask("delete", key="before")
+    await turns()
+    journal.commit()
+    await turns()
+    events = [line for line in agent.take() if "type" in line]
+    assert [(line["type"], line.get("key")) for line in events] == [
+        ("set", "before"), ("synced", None), ("set", "after"), ("delete", "before"), ("mark", None),
+    ]  # fmt: skip
+
+
+@late
+async def test_one_that_leaves_in_the_same_batch_is_told_what_came_before(table: Table) -> None:
+    journal, agent = journal_of(table), table.sit()
+    agent.ask("hello")
+    agent.ask("subscribe", patterns=["*"])
+    await turns()
+    journal.commit()
+    await turns()
+    agent.take()
+    agent.ask("set", key="k", value=1)
+    agent.ask("unsubscribe", sub=1)
+    agent.ask("set", key="k", value=2)
+    await turns()
+    journal.commit()
+    await turns()
+    assert [line["value"] for line in agent.take() if line.get("type") == "set"] == [1]
+
+
+@late
+async def test_a_takeover_waits_its_turn(table: Table) -> None:
+    journal, first, second, other = journal_of(table), table.sit(), table.sit(), table.sit()
+    first.ask("hello", agent="a")
+    first.ask("subscribe", patterns=["*"])
+    other.ask("hello")
+    await turns()
+    journal.commit()
+    await turns()
+    welcome, subscribed = (line["ok"] for line in first.take())
+    other.ask("set", key="k", value=1)
+    got = {str(subscribed["sub"]): subscribed["rev"]}
+    second.ask("hello", session=welcome["session"], secret=welcome["secret"], got=got)
+    await turns()
+    assert first.connection.closing is None
+    assert second.take() == []
+    journal.commit()
+    await turns()
+    assert first.connection.closing is not None
+    assert first.connection.closing[0] == 4002
+    lines = second.take()
+    assert lines[0]["ok"]["resumed"] is True
+    assert [line["type"] for line in lines[1:]] == ["set", "mark"]
+
+
+@late
+async def test_nothing_of_a_batch_that_failed_is_ever_seen(table: Table) -> None:
+    journal, writer, reader = journal_of(table), table.sit(), table.sit()
+    writer.ask("hello")
+    reader.ask("hello")
+    reader.ask("subscribe", patterns=["*"])
+    await turns()
+    journal.commit()
+    await turns()
+    reader.take()
+    writer.take()
+    writer.ask("set", key="kept", value=1)
+    await turns()
+    writer.ask("set", key="lost", value=2)
+    await turns()
+    writer.ask("set", key="later", value=3)
+    await turns()
+    journal.commit()
+    journal.commit(OSError("disk full"))
+    journal.commit()
+    await turns()
+    writer.ask("get", key="lost")
+    await turns()
+    outcomes = [line.get("error", {}).get("code", "ok") for line in writer.take()]
+    assert outcomes == ["ok", "unavailable", "unavailable", "unavailable"]
+    assert [line["key"] for line in reader.take()] == ["kept"]
+
+
+async def test_what_is_due_expires_by_the_timer_in_slices(table: Table) -> None:
+    agent = table.sit()
+    agent.ask("hello")
+    agent.ask("subscribe", patterns=["*"])
+    for number in range(600):
+        agent.ask("set", key=f"k{number}", value=number, ttl=0.001)
+    await turns()
+    agent.take()
+    table.now += 1
+    table.engine._tick()
+    while table.machine.state.keyspace.keys > 2:
+        await turns()
+    await turns()
+    expired = [line["key"] for line in agent.take() if line.get("type") == "expire"]
+    assert expired == [f"k{number}" for number in range(600)]
+
+
+async def test_a_fault_in_a_rule_is_answered_and_harms_nobody(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = table.sit()
+    agent.ask("hello")
+    with monkeypatch.context() as broken:
+        broken.setattr(Machine, "apply", lambda *_: 1 / 0)
+        agent.ask("get", key="k")
+    agent.ask("ping")
+    await turns()
+    _, fault, pong = agent.take()
+    assert fault["error"]["code"] == "internal"
+    assert fault["error"]["id"] in fault["error"]["message"]
+    assert "ok" in pong
