@@ -63,6 +63,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(2048)  # whoever reads the address may connect at once
         listener.setblocking(False)
     except BaseException:
         listener.close()

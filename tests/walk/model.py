@@ -7,106 +7,11 @@ should have heard by any revision, and what was true at it.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from typing import Any
 
-Fields: TypeAlias = dict[str, Any]
-Place: TypeAlias = tuple[str, str]
-USUAL = ("set", "delete", "expire", "evict", "lock", "unlock", "message")
-
-
-class Refused(Exception):
-    """A refusal: its code, and what else it carries."""
-
-    def __init__(self, code: str, **more: Any) -> None:
-        self.error: Fields = {"code": code, **more}
-
-
-@dataclass(frozen=True)
-class Item:
-    """An entry."""
-
-    key: str
-    ns: str
-    rev: int
-    version: int
-    kind: str
-    created_at: float
-    updated_at: float
-    expires_at: float | None
-    by: str
-    meta: Any
-    value: Any
-    owner: str | None
-    earlier: tuple[Item, ...] = ()
-
-    def due(self, now: float) -> bool:
-        return self.expires_at is not None and self.expires_at <= now
-
-    def shown(self, values: bool = True) -> Fields:
-        hidden = {"owner", "earlier"} if values else {"owner", "earlier", "value"}
-        return {name: value for name, value in vars(self).items() if name not in hidden}
-
-    @property
-    def size(self) -> int:
-        held = [self.value] if self.meta is None else [self.value, self.meta]
-        texts = (json.dumps(part, separators=(",", ":"), ensure_ascii=False) for part in held)
-        return len(self.key) + sum(len(text.encode()) for text in texts) + sum(item.size for item in self.earlier)
-
-
-@dataclass(frozen=True)
-class Happening:
-    """An event, with the session that did it."""
-
-    type: str
-    rev: int
-    ns: str
-    key: str
-    at: float
-    by: str
-    origin: str | None
-    more: Fields
-    prev: Item | None
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a subscription asks for."""
-
-    ns: str
-    patterns: frozenset[str]
-    types: frozenset[str]
-    values: bool
-    prev: bool
-
-    def covers(self, ns: str, key: str) -> bool:
-        here = not ns.startswith("$") if self.ns == "*" else self.ns == ns
-        return here and any(fnmatchcase(key, pattern) for pattern in self.patterns)
-
-    def wants(self, event: Happening) -> bool:
-        return event.type in self.types and self.covers(event.ns, event.key)
-
-
-@dataclass
-class Stay:
-    """A session."""
-
-    id: str
-    secret: str
-    agent: str
-    chosen: bool
-    ns: str
-    meta: Any
-    since: float
-    number: int
-    last: float
-    status: Any = None
-    until: float | None = None
-    subs: dict[int, Scope] = field(default_factory=dict)
-    outcomes: dict[str, Fields] = field(default_factory=dict)
-    sweeping: bool = False
+from tests.walk.things import USUAL, Fields, Happening, Item, Place, Refused, Scope, Stay
 
 
 class Model:
@@ -123,7 +28,7 @@ class Model:
         self.forgotten = self.opened = self.subscribed = 0
         self.now = 0.0
         self._did: list[Happening] = []
-        self._by, self._origin = "$hub", None
+        self._by, self._origin = "$hub", ""
 
     # --- time, and what a session is ---
 
@@ -339,7 +244,8 @@ class Model:
         self._writable(asked["ns"])
         wanted = self.matching(asked["ns"], asked["pattern"])
         chosen = asked["chosen"]
-        assert set(chosen) <= set(wanted) and chosen == sorted(set(chosen)) and len(chosen) <= self.limits.clear
+        assert chosen == [key for key in wanted if key in chosen], "keys that are there, in order"
+        assert len(chosen) <= self.limits.clear
         assert asked["more"] or stay.sweeping or chosen == wanted, "nothing is left when a whole sweep is done"
         stay.sweeping = asked["more"]
         for key in chosen:
@@ -415,7 +321,7 @@ class Model:
         return self.rev + bool(self._did)
 
     def _act(self, stay: Stay | None) -> None:
-        self._by, self._origin = ("$hub", None) if stay is None else (stay.agent, stay.id)
+        self._by, self._origin = ("$hub", "") if stay is None else (stay.agent, stay.id)
 
     def _writable(self, ns: str) -> None:
         if ns.startswith("$"):
@@ -465,7 +371,7 @@ class Model:
             del self.numbers[scope]
 
     def _happen(self, type: str, ns: str, key: str, prev: Item | None, **more: Any) -> None:
-        self._did.append(Happening(type, self.rev + 1, ns, key, self.now, self._by, self._origin, more, prev))
+        self._did.append(Happening(type, self.rev + 1, ns, key, self.now, self._by, self._origin or None, more, prev))
 
     def _commit(self) -> None:
         if self._did:

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from tests.walk.model import Fields, Model
+from tests.walk.model import Model
 from tests.walk.reader import Follow
+from tests.walk.things import Fields
 from waggle import messages as m
 from waggle.keys import compile_pattern
 from waggle_hub.delivery.connection import Connection
@@ -38,8 +39,10 @@ class SlowJournal:
 
     def __init__(self) -> None:
         self.waiting: deque[Done] = deque()
+        self.kept: list[Commit] = []
 
     def write(self, commits: list[Commit], done: Done) -> None:
+        self.kept += commits
         self.waiting.append(done)
 
 
@@ -120,7 +123,8 @@ class Rig:
         for _ in range(10_000):
             self.turn()
             self.commit()
-            if not any([self.read(seat, 50) for seat in self.seats]):
+            busy = [self.read(seat, 50) for seat in self.seats]
+            if not any(busy):
                 return
         raise AssertionError("it never comes to rest")
 

@@ -9,6 +9,7 @@ Limits are small, so that logs are compacted, readers fall behind and out, grave
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -227,13 +228,14 @@ class Walk(RuleBasedStateMachine):
     @somebody_sits
     @rule(n=anybody, case=st.sampled_from(["ttl", "keep_ttl", "forbidden", "unsubscribe", "since"]))
     def ask_what_is_refused(self, n: int, case: str) -> None:
-        op, asked = {
+        refused: dict[str, tuple[str, dict[str, Any]]] = {
             "ttl": ("set", {"key": "a", "value": 1, "ttl": 0}),
             "keep_ttl": ("set", {"key": "a", "value": 1, "ttl": 1, "keep_ttl": True}),
             "forbidden": ("set", {"key": "a", "value": 1, "ns": "$agents"}),
             "unsubscribe": ("unsubscribe", {"sub": 1_000_000}),
             "since": ("subscribe", {"patterns": ["*"], "since": {"epoch": "epoch", "rev": self.rig.model.rev + 9}}),
-        }[case]
+        }
+        op, asked = refused[case]
         assert "error" in self.rig.ask(self.seat(n), op, **asked)
         self.done()
 
@@ -293,9 +295,12 @@ class Walk(RuleBasedStateMachine):
     def take_over_what_is_not_mine(self, n: int, case: str) -> None:
         seat = self.rig.seats[n]
         if seat.session is not None:
-            asked: dict[str, Any] = {"session": seat.session, "secret": seat.secret}
-            asked |= {"secret": {"secret": "wrong"}, "session": {"session": "s-0"},
-                      "ahead": {"got": {"1": self.rig.model.rev + 1_000}}}[case]  # fmt: skip
+            changed: dict[str, dict[str, Any]] = {
+                "secret": {"secret": "wrong"},
+                "session": {"session": "s-0"},
+                "ahead": {"got": {"1": self.rig.model.rev + 1_000}},
+            }
+            asked = {"session": seat.session, "secret": seat.secret, **changed[case]}
             self.rig.refused_hello(seat, **asked)
             self.done()
 
@@ -397,11 +402,14 @@ class Walk(RuleBasedStateMachine):
         return bool(self.rig.engine._batch or self.rig.journal.waiting)
 
 
+WALKS = os.environ.get("WAGGLE_WALKS")
+"""How many walks to take, each time other ones; the same 300 where it is not set."""
+
 Walk.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=int(WALKS or 300),
     stateful_step_count=70,
     deadline=None,
-    derandomize=True,
+    derandomize=WALKS is None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )

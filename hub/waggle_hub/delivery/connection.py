@@ -32,6 +32,8 @@ class Connection:
         """Whether its session has been taken over by another connection."""
         self.behind: dict[Cursor, None] = {}
         """Cursors to be refilled, in the order in which they fell behind."""
+        self.lost: dict[Cursor, None] = {}
+        """Cursors that have fallen out of the log, until the machine has begun them again."""
         self.unsent = 0
         """Bytes of events that wait."""
         self.owed = 0
@@ -81,8 +83,8 @@ class Connection:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits to be sent."""
-        return not self._lines and not self.behind
+        """Whether its agent has been told everything."""
+        return not self._lines and not self.behind and not self.lost
 
     @property
     def congested(self) -> bool:

@@ -90,6 +90,7 @@ class Fanout:
         """The connection is gone; its session's cursors stay, without one."""
         self._sent_at_last_mark.pop(connection, None)
         connection.behind.clear()
+        connection.lost.clear()
         session = connection.session
         if session is None or self.connections.get(session) is not connection:
             return
@@ -208,6 +209,7 @@ class Fanout:
         feed.live.pop(cursor, None)
         if cursor.connection is not None:
             cursor.connection.behind.pop(cursor, None)
+            cursor.connection.lost.pop(cursor, None)
         feed.cursors -= 1
         if not feed.cursors and not keep:
             del self._feeds[sub]
@@ -224,6 +226,7 @@ class Fanout:
     def _lose(self, connection: Connection, cursor: Cursor) -> None:
         """The log, or the memory for its snapshot, no longer reaches back to where this cursor stands."""
         del connection.behind[cursor]
+        connection.lost[cursor] = None
         cursor.losses += 1
         if cursor.losses > self.bounds.losses:
             connection.close(4001, "too slow: connect again and resume, with narrower patterns or faster reading")

@@ -2,7 +2,7 @@
 
 Rules:
 1. A cursor is live (it gets what the feed sends, as the same text as all the others), or behind (it is refilled from
-   a snapshot or the log), or its session has no connection. Nothing else.
+   a snapshot or the log), or lost (the machine is to begin it again), or its session has no connection. Nothing else.
 2. A line is encoded once, and only if somebody is live.
 3. `last` is the revision of the feed's newest event: the `after` of the next.
 """

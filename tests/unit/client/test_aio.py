@@ -13,9 +13,9 @@ import pytest
 import waggle
 from tests.unit.client.fakehub import FakeConnection, FakeHub
 from tests.unit.client.wire import event, snapshot, synced
-from waggle import link, watching
-from waggle.errors import BadRequest, Conflict, Disconnected, Forbidden, Lost, TimedOut, Unauthorized
-from waggle.messages import Since, Written
+from waggle import attempts, link, watching
+from waggle.errors import BadRequest, Conflict, Disconnected, Forbidden, LimitReached, Lost, TimedOut, Unauthorized
+from waggle.messages import Published, Since, Updated, Written
 
 WRITTEN = {"rev": 101, "version": 1, "expires_at": None}
 ENTRY = {
@@ -282,6 +282,239 @@ async def test_a_cancelled_command_leaves_nothing_pending(fake: FakeHub) -> None
         pinging = asyncio.create_task(hub.ping())
         await end.reply(await end.next("ping"), rev=1, at=1.0)
         await pinging
+
+
+# --- changes that depend on what is there ------------------------------------------------------------------------
+
+
+def there(rev: int, value: Any) -> dict[str, Any]:
+    return {**ENTRY, "rev": rev, "value": value}
+
+
+def updated(rev: int, value: Any) -> dict[str, Any]:
+    return {"rev": rev, "version": 3, "value": value, "expires_at": None}
+
+
+def written(command: dict[str, Any]) -> Any:
+    """The whole value that an attempt wants to write."""
+    (operation,) = command["patch"]
+    assert (operation["op"], operation["path"]) == ("add", "")
+    return operation["value"]
+
+
+async def test_an_update_without_a_function_is_one_command(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        for words in (
+            {"merge": {"a": None}, "ttl": 5},
+            {"patch": [{"op": "remove", "path": "/a"}]},
+            {"incr": 2, "pointer": "/n", "ns": "n"},
+            {"append": None, "if_rev": 7},
+        ):
+            updating = asyncio.create_task(hub.update("k", **words))
+            command = await end.next("update")
+            assert {name: command[name] for name in command if name not in ("id", "op", "rid")} == {"key": "k", **words}
+            await end.reply(command, **updated(8, [1]))
+            assert await updating == Updated(rev=8, version=3, value=[1], expires_at=None)
+        with pytest.raises(BadRequest, match="exactly one"):
+            await hub.update("k", incr=1, append=1)
+        assert end.quiet
+
+
+async def test_an_update_by_a_function_reads_once_and_goes_on_from_each_conflict(fake: FakeHub) -> None:
+    seen = []
+
+    def add(value: Any) -> Any:
+        seen.append(value)
+        return [*(value or []), len(seen)]
+
+    async with meeting(fake) as (hub, end):
+        updating = asyncio.create_task(hub.update("k", add, ns="n", ttl=5))
+        get = await end.next("get")
+        assert (get["key"], get["ns"]) == ("k", "n")
+        await end.reply(get, entry=there(7, ["a"]), rev=100)
+        first = await end.next("update")
+        assert (first["key"], first["ns"], first["ttl"], first["if_rev"]) == ("k", "n", 5, 7)
+        assert written(first) == ["a", 1]
+        await end.refuse(first, "conflict", current=there(9, ["b"]))
+        second = await end.next("update")
+        assert (second["if_rev"], written(second)) == (9, ["b", 2])
+        assert second["rid"] != first["rid"]
+        await end.refuse(second, "conflict", current=None)
+        third = await end.next("update")
+        assert (third["if_rev"], written(third)) == (0, [3])
+        await end.reply(third, **updated(12, [3]))
+        assert await updating == Updated(rev=12, version=3, value=[3], expires_at=None)
+        assert seen == [["a"], ["b"], None]
+        assert end.quiet
+
+
+async def test_an_async_function_is_awaited_and_may_use_the_hub(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+
+        async def joined(value: Any) -> Any:
+            other = await hub.get("other")
+            assert other is not None
+            return value + other.value
+
+        updating = asyncio.create_task(hub.update("k", joined))
+        await end.reply(await end.next("get"), entry=there(7, ["a"]), rev=100)
+        await end.reply(await end.next("get"), entry=there(8, ["b"]), rev=100)
+        command = await end.next("update")
+        assert written(command) == ["a", "b"]
+        await end.reply(command, **updated(12, ["a", "b"]))
+        await updating
+
+
+async def test_a_function_that_keeps_the_value_writes_nothing(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        for entry, result in (
+            (ENTRY, Updated(rev=7, version=2, value=[1], expires_at=None)),
+            (None, Updated(rev=0, version=0, value=None, expires_at=None)),
+        ):
+            updating = asyncio.create_task(hub.update("k", lambda _: waggle.KEEP))
+            await end.reply(await end.next("get"), entry=entry, rev=100)
+            assert await updating == result
+        assert end.quiet
+
+
+async def test_what_the_function_raises_or_forgets_to_return_writes_nothing(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        for function, error in (
+            (lambda value: value["missing"], TypeError),
+            (lambda value: value.append(2), BadRequest),
+            (lambda value: {1, 2}, BadRequest),
+        ):
+            updating = asyncio.create_task(hub.update("k", function))
+            await end.reply(await end.next("get"), entry=ENTRY, rev=100)
+            with pytest.raises(error):
+                await updating
+        assert end.quiet
+
+
+async def test_an_update_that_is_always_too_late_ends_with_the_conflict(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        updating = asyncio.create_task(hub.update("k", lambda value: value + 1))
+        await end.reply(await end.next("get"), entry=there(1, 0), rev=100)
+        for rev in range(2, attempts.TRIES + 2):
+            command = await end.next("update")
+            assert (command["if_rev"], written(command)) == (rev - 1, rev - 1)
+            await end.refuse(command, "conflict", current=there(rev, rev - 1))
+        with pytest.raises(Conflict, match="100 times") as conflict:
+            await updating
+        assert conflict.value.current.rev == attempts.TRIES + 1
+        assert end.quiet
+
+
+async def test_other_errors_end_an_update_at_once(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        updating = asyncio.create_task(hub.update("k", lambda value: value))
+        await end.reply(await end.next("get"), entry=ENTRY, rev=100)
+        await end.refuse(await end.next("update"), "limit", limit=1)
+        with pytest.raises(LimitReached):
+            await updating
+        assert end.quiet
+
+
+async def test_an_update_that_is_cancelled_tries_no_more(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "AT_ONCE", 0)
+    monkeypatch.setattr(attempts, "FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr(attempts, "LONGEST_PAUSE", 1000.0)
+    monkeypatch.setattr(link, "chance", lambda: 0.9)
+    thinking = asyncio.Event()
+
+    async def think(value: Any) -> Any:
+        thinking.set()
+        await asyncio.Event().wait()
+
+    async with meeting(fake) as (hub, end):
+        for function, waits_for in ((think, "function"), (lambda value: 1, "answer"), (lambda value: 1, "pause")):
+            updating = asyncio.create_task(hub.update("k", function))
+            await end.reply(await end.next("get"), entry=ENTRY, rev=100)
+            if waits_for == "function":
+                await thinking.wait()
+            elif waits_for == "answer":
+                await end.next("update")
+            else:
+                await end.refuse(await end.next("update"), "conflict", current=ENTRY)
+                await ponged(hub, end)
+            updating.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await updating
+            await ponged(hub, end)
+            assert end.quiet
+
+
+async def ponged(hub: waggle.Hub, end: FakeConnection) -> None:
+    """Wait until all that was said before has been heard, on both sides."""
+    pinging = asyncio.create_task(hub.ping())
+    await end.reply(await end.next("ping"), rev=100, at=1.0)
+    await pinging
+
+
+async def test_an_update_in_doubt_is_told_as_such(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        updating = asyncio.create_task(hub.update("k", lambda value: 1))
+        await end.reply(await end.next("get"), entry=ENTRY, rev=100)
+        await end.next("update")
+        end.cut()
+        again = await fake.connection()
+        await again.refuse(await again.next("hello"), "session_lost")
+        await again.welcome(session="s-2")
+        with pytest.raises(Disconnected, match="may or may not"):
+            await updating
+
+
+async def test_a_lost_connection_repeats_an_attempt_as_the_same(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        updating = asyncio.create_task(hub.update("k", lambda value: 1))
+        await end.reply(await end.next("get"), entry=ENTRY, rev=100)
+        first = await end.next("update")
+        end.cut()
+        again = await fake.welcomed(resumed=True)
+        second = await again.next("update")
+        assert {**first, "id": 0} == {**second, "id": 0}
+        await again.reply(second, **updated(12, 1))
+        assert (await updating).rev == 12
+
+
+async def test_a_txn_gives_each_step_its_own_reply(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        acting = asyncio.create_task(
+            hub.txn(
+                [{"op": "delete", "key": "a"}],
+                if_=[{"key": "a", "rev": 7}],
+                else_=[{"op": "set", "key": "b", "value": 1}, {"op": "publish", "channel": "c", "data": 2}],
+            )
+        )
+        command = await end.next("txn")
+        assert (command["if"], command["then"]) == ([{"key": "a", "rev": 7}], [{"op": "delete", "key": "a"}])
+        assert len(command["else"]) == 2
+        await end.reply(command, done="else", rev=101, results=[WRITTEN, {"rev": 101, "receivers": 2}])
+        done = await acting
+        assert (done.done, done.rev) == ("else", 101)
+        assert done.results == [Written(101, 1, None), Published(101, 2)]
+
+
+async def test_a_txn_that_is_refused_tells_which_step_and_what_is_there(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        acting = asyncio.create_task(hub.txn([{"op": "delete", "key": "a"}, {"op": "delete", "key": "k", "if_rev": 3}]))
+        await end.refuse(await end.next("txn"), "conflict", index=1, current=ENTRY)
+        with pytest.raises(Conflict) as conflict:
+            await acting
+        assert conflict.value.details["index"] == 1
+        assert conflict.value.current.rev == 7
+        with pytest.raises(BadRequest, match="put it into"):
+            await hub.txn({"op": "delete", "key": "a"})  # type: ignore[dict-item]
+        assert end.quiet
+
+
+async def test_history_gives_entries(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+        asking = asyncio.create_task(hub.history("k", ns="n", limit=2))
+        command = await end.next("history")
+        assert (command["key"], command["ns"], command["limit"]) == ("k", "n", 2)
+        await end.reply(command, entries=[there(9, 2), there(7, 1)])
+        assert [(entry.rev, entry.value) for entry in await asking] == [(9, 2), (7, 1)]
 
 
 # --- a connection that drops -------------------------------------------------------------------------------------

@@ -13,13 +13,18 @@ import pytest
 from tests.unit.client.fakehub import FakeConnection, FakeHub
 from tests.unit.client.wire import event, snapshot, synced
 from waggle import link
-from waggle.errors import Disconnected, Lost, TimedOut
-from waggle.messages import Since
+from waggle.attempts import KEEP
+from waggle.errors import BadRequest, Disconnected, Lost, TimedOut
+from waggle.messages import Deleted, Done, Since, Updated
 from waggle.sync import Hub, connect
 
 T = TypeVar("T")
 
 WRITTEN = {"rev": 101, "version": 1, "expires_at": None}
+ENTRY = {
+    "key": "k", "ns": "default", "rev": 7, "version": 2, "kind": "persistent", "created_at": 1.0,
+    "updated_at": 2.0, "expires_at": None, "by": "b", "meta": None, "value": [1],
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -187,3 +192,56 @@ async def test_a_call_from_the_hubs_own_thread_is_refused_and_does_not_hang(fake
     await end.subscribed(1)
     await end.say(synced(1, 100))
     await running
+
+
+async def test_an_update_calls_its_function_in_the_callers_thread_where_it_may_use_the_hub(fake: FakeHub) -> None:
+    def program(hub: Hub) -> Updated:
+        here = threading.current_thread()
+
+        def longer(value: list[int]) -> list[int]:
+            assert threading.current_thread() is here
+            return [*value, hub.ping().rev]
+
+        return hub.update("k", longer, ttl=5)
+
+    running, end = await meet(fake, program)
+    await end.reply(await end.next("get"), entry=ENTRY, rev=100)
+    await end.reply(await end.next("ping"), rev=100, at=1.0)
+    command = await end.next("update")
+    assert (command["if_rev"], command["patch"][0]["value"]) == (7, [1, 100])
+    await end.refuse(command, "conflict", current={**ENTRY, "rev": 9, "value": [2]})
+    await end.reply(await end.next("ping"), rev=101, at=1.0)
+    command = await end.next("update")
+    assert (command["if_rev"], command["patch"][0]["value"], command["ttl"]) == (9, [2, 101], 5)
+    await end.reply(command, rev=12, version=3, value=[2, 101], expires_at=9.0)
+    assert await running == Updated(rev=12, version=3, value=[2, 101], expires_at=9.0)
+
+
+async def test_an_update_keeps_refuses_and_goes_without_a_function_as_well(fake: FakeHub) -> None:
+    async def later(value: list[int]) -> list[int]:
+        return value
+
+    def program(hub: Hub) -> int:
+        assert hub.update("k", lambda value: KEEP).rev == 7
+        with pytest.raises(BadRequest, match="plain one"):
+            hub.update("k", later)
+        with pytest.raises(BadRequest, match="exactly one"):
+            hub.update("k")
+        return hub.update("k", incr=1).rev
+
+    running, end = await meet(fake, program)
+    for _ in range(2):
+        await end.reply(await end.next("get"), entry=ENTRY, rev=100)
+    await end.reply(await end.next("update"), rev=12, version=3, value=2, expires_at=None)
+    assert await running == 12
+
+
+async def test_a_txn_and_a_history_are_the_same_without_await(fake: FakeHub) -> None:
+    def program(hub: Hub) -> Done:
+        assert [entry.rev for entry in hub.history("k")] == [7]
+        return hub.txn([{"op": "delete", "key": "k"}], if_=[{"key": "k", "exists": True}])
+
+    running, end = await meet(fake, program)
+    await end.reply(await end.next("history"), entries=[ENTRY])
+    await end.reply(await end.next("txn"), done="then", rev=101, results=[{"deleted": True, "rev": 101}])
+    assert await running == Done("then", 101, [Deleted(True, 101)])

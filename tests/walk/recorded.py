@@ -1,0 +1,150 @@
+"""A recorded script of commands and their times, and what a fresh hub makes of it, to the byte.
+
+As a program it plays the script of the seed it is given and writes what came out, so that another process, with
+another seed for its hashes, can be compared: ``python -m tests.walk.recorded 7``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from random import Random
+from typing import Any
+
+from tests.walk.rig import INFO, SlowJournal
+from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.fanout import Fanout
+from waggle_hub.edge.lines import decode
+from waggle_hub.engine import Engine
+from waggle_hub.settings import Bounds, Limits
+from waggle_hub.state.log import Event
+from waggle_hub.state.machine import Machine
+from waggle_hub.state.sessions import Fresh
+
+LIMITS = Limits(sessions=8, graves=5, log_events=60, ephemeral=4, outcomes=5, keys=60, clear=3, scan=20, grace=4.0)
+BOUNDS = Bounds(unsent=2_000, frame=700, refill_events=5)
+SEATS = 5
+KEYS = [f"{kind}:{number}" for kind in ("task", "file", "note") for number in range(4)]
+PATTERNS = ["*", "task:*", "*:1", "[fn]*", "?ile:*", "note:3"]
+
+Step = tuple[str, int, str]
+"""What happens, to which seat, and a number or the text of a command."""
+
+
+def script(seed: int, length: int = 2_000) -> list[Step]:
+    """Steps that are drawn before any of them is taken."""
+    random = Random(seed)
+    steps: list[Step] = [("hello", seat, "") for seat in range(SEATS)]
+    kinds = ["say"] * 60 + ["read"] * 12 + ["turn"] * 10 + ["commit"] * 8 + ["pass"] * 6 + ["expire"] * 3
+    kinds += ["leave", "take over", "take over", "hello"]
+    for number in range(length):
+        kind = random.choice(kinds)
+        text = json.dumps({"id": number, **_command(random)}) if kind == "say" else str(random.randint(0, 9))
+        steps.append((kind, random.randrange(SEATS), text))
+    return steps
+
+
+def _command(random: Random) -> dict[str, Any]:
+    key, pattern = random.choice(KEYS), random.choice(PATTERNS)
+    ttl = random.choice([None, None, 0.25, 0.7, 2, 5.05])
+    commands: list[dict[str, Any]] = [
+        {"op": "set", "key": key, "value": {"n": random.random()}, "ttl": ttl},
+        {"op": "set", "key": key, "value": None, "kind": random.choice(["transient", "versioned"])},
+        {"op": "set", "key": key, "value": "mine", "ephemeral": True, "rid": str(random.randint(0, 9))},
+        {"op": "set", "key": key, "value": 1, "if_rev": 0},
+        {"op": "delete", "key": key},
+        {"op": "touch", "key": key, "ttl": ttl},
+        {"op": "get", "key": key},
+        {"op": "list", "pattern": pattern, "limit": 5},
+        {"op": "clear", "pattern": pattern, "confirm": True},
+        {"op": "txn", "if": [], "then": [{"op": "set", "key": name, "value": 2} for name in random.sample(KEYS, 3)]},
+        {"op": "publish", "channel": key, "data": [random.random()] * random.randint(0, 20)},
+        {"op": "status", "status": random.random()},
+        {"op": "subscribe", "patterns": random.sample(PATTERNS, 2), "snapshot": random.random() < 0.6,
+         "ns": random.choice([None, "*", "$agents"]), "prev": random.random() < 0.3, "echo": random.random() < 0.7},
+        {"op": "unsubscribe", "sub": random.randint(1, 12)},
+    ]  # fmt: skip
+    return random.choice(commands)
+
+
+class Player:
+    """A fresh hub on which a script is played."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+        self.machine = Machine(LIMITS, "epoch", 10**15)
+        self.journal = SlowJournal()
+        self.fanout = Fanout(BOUNDS, self.machine.state.log, lambda: self.now, 10)
+        self.engine = Engine(self.machine, self.journal, self.fanout, BOUNDS, lambda: self.now, INFO, self._fresh)
+        self.seats = [Connection(BOUNDS) for _ in range(SEATS)]
+        self.sessions = [Fresh("", "", "")] * SEATS
+        self.heard: list[str] = []
+        self._drawn = 0
+
+    def _fresh(self) -> Fresh:
+        self._drawn += 1
+        self.fresh = Fresh(f"s{self._drawn}", f"x{self._drawn}", f"agent{self._drawn}")
+        return self.fresh
+
+    def play(self, steps: list[Step]) -> bytes:
+        """Everything that every agent heard, and every event, in order."""
+        for kind, seat, text in steps:
+            self._step(kind, seat, text)
+        for seat in range(SEATS):
+            self._step("turn", 0, "")
+            self._step("commit", 0, "9")
+            self._read(seat, 10_000)
+        events = [_whole(event) for commit in self.journal.kept for event in commit.events]
+        return "\n".join([*self.heard, *events]).encode()
+
+    def _step(self, kind: str, seat: int, text: str) -> None:
+        match kind:
+            case "say":
+                self.engine.submit(self.seats[seat], decode(text))
+            case "read":
+                self._read(seat, int(text))
+            case "turn":
+                self.engine._flush()
+            case "commit":
+                for _ in range(min(int(text), len(self.journal.waiting))):
+                    self.journal.waiting.popleft()(None)
+            case "pass":
+                self.now += int(text) * 0.117
+            case "expire":
+                self.engine._take(self.machine.expire(self.now, int(text)), None)
+            case "leave":
+                self._leave(seat)
+            case "take over":
+                known = self.sessions[seat]
+                self._hello(seat, session=known.session, secret=known.secret)
+            case _:
+                self._hello(seat, agent=f"seat-{seat % 3}")
+                self.sessions[seat] = self.fresh
+
+    def _hello(self, seat: int, **asked: str) -> None:
+        self._leave(seat)
+        self.engine.submit(self.seats[seat], decode(json.dumps({"id": "hello", "op": "hello", **asked})))
+
+    def _leave(self, seat: int) -> None:
+        self.engine.leave(self.seats[seat])
+        self.seats[seat].close(1000)
+        self.seats[seat] = Connection(BOUNDS)
+
+    def _read(self, seat: int, most: int) -> None:
+        connection = self.seats[seat]
+        for _ in range(most):
+            text = connection._take()
+            if text is not None:
+                self.heard.append(f"{seat} {text}")
+            elif connection.behind:
+                self.fanout.refill(next(iter(connection.behind)))
+            else:
+                return
+
+
+def _whole(e: Event) -> str:
+    return repr((e.type, e.rev, e.ns, e.key, e.at, e.by, e.origin, e.entry, e.prev, e.data, e.reason, e.late))
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(Player().play(script(int(sys.argv[1]))))
