@@ -197,7 +197,8 @@ def _check_update(turn: Turn, command: m.Update) -> None:
         raise BadRequest("an update has exactly one of merge, patch, incr and append", field=field)
     if command.pointer is not None and given[0] in ("merge", "patch"):
         raise BadRequest(f"pointer goes with incr and append; a {given[0]} says itself where", field="pointer")
-    turn.value(operands[given[0]], given[0])
+    if given[0] != "patch":  # a patch nests deeper than what it makes, which is checked when it is made
+        turn.value(operands[given[0]], given[0])
 
 
 def _updated(turn: Turn, command: m.Update, prev: Entry | None) -> Any:
