@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from weakref import WeakSet
 
+from msgspec import structs
+
 from waggle.errors import Forbidden
 
 from ..settings import Limits
@@ -136,20 +138,7 @@ class Turn:
 
     def touch(self, prev: Entry, expires_at: float | None) -> None:
         """Give an entry another deadline, or none."""
-        entry = Entry(
-            key=prev.key,
-            ns=prev.ns,
-            value=prev.value,
-            rev=prev.rev,
-            version=prev.version,
-            kind=prev.kind,
-            created_at=prev.created_at,
-            updated_at=prev.updated_at,
-            expires_at=expires_at,
-            by=prev.by,
-            meta=prev.meta,
-            earlier=prev.earlier,
-        )
+        entry = structs.replace(prev, expires_at=expires_at)
         self._hand_over(prev.ns, prev.key, prev)
         self.state.keyspace.put(entry, prev)
         self._happened("touch", prev.ns, prev.key, entry=entry, prev=prev)
