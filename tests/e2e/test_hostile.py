@@ -25,8 +25,9 @@ MIB = 2**20
 SLOWEST = 1.0
 """Seconds that a round trip of the bystander may take: generous for a busy machine with two cores."""
 
-SLOWEST_WHOLE = 3.0
-"""The same beside the greatest values there can be: each is decided whole, and nothing else meanwhile."""
+SLOWEST_WHOLE = 6.0
+"""The same beside the greatest values there can be: each is decided whole, and nothing else meanwhile. That takes about
+a second on an idle machine."""
 
 Attack = Callable[..., AbstractAsyncContextManager[None]]
 

@@ -353,6 +353,8 @@ class Rig:
 
     def _hear(self, seat: Seat, text: str) -> None:
         line = json.loads(text)
+        told = line.get("ok", line).get("rev", 0)
+        assert told <= self.fanout.rev, "nobody hears of what has not been released"
         if "id" in line:
             self._hear_reply(seat, text, line)
         elif "sub" in line:

@@ -186,20 +186,29 @@ class Walk(RuleBasedStateMachine):
         self.done()
 
     @somebody_sits
-    @rule(n=anybody, slow=anybody, rounds=st.integers(1, 5), times=st.integers(4, 20), reads=st.integers(0, 4),
-          then=st.sampled_from(["read", "read", "take over", "drop", "idle"]))  # fmt: skip
-    def outrun(self, n: int, slow: int, rounds: int, times: int, reads: int, then: str) -> None:
+    @rule(
+        n=anybody,
+        slow=anybody,
+        rounds=st.integers(1, 5),
+        times=st.integers(4, 20),
+        reads=st.integers(0, 4),
+        own=st.booleans(),
+        then=st.sampled_from(["read", "read", "take over", "drop", "idle"]),
+    )
+    def outrun(self, n: int, slow: int, rounds: int, times: int, reads: int, own: bool, then: str) -> None:
         """One agent hardly reads while another writes, and then something happens to it."""
         writer, reader = self.seat(n), self.seat(slow)
         for number in range(rounds * times):
             self.rig.ask(writer, "publish", channel="b", data=number)
+            if number % 5 == 4 and own and writer is not reader:
+                self.rig.ask(reader, "publish", channel="b", data="own")
             self.rig.turn()
             self.rig.commit()
             if writer is not reader:
                 self.rig.read(writer, 3)
             if number % times == times - 1:
                 self.rig.read(reader, reads)
-            if writer.connection is None or writer.session is None:
+            if any(seat.connection is None or seat.session is None for seat in (writer, reader)):
                 return
         self.rig.read(reader, reads)
         if then == "idle":
@@ -251,11 +260,11 @@ class Walk(RuleBasedStateMachine):
         prev=st.sampled_from([None, True]),
         snapshot=st.booleans(),
         echo=st.sampled_from([None, None, False]),
-        since=st.sampled_from([None, None, "now", "before", "long ago", "another life"]),
+        since=st.sampled_from([None, None, "now", "before", "long ago", "floor", "another life"]),
     )
     def subscribe(self, n: int, patterns: Any, snapshot: bool, since: str | None, **rest: Any) -> None:
         rev = self.rig.model.rev
-        back = {"now": 0, "before": 3, "long ago": 15, "another life": 0}
+        back = {"now": 0, "before": 3, "long ago": 15, "floor": rev - self.rig.model.floor, "another life": 0}
         asked = given_only(patterns=patterns, snapshot=snapshot, **rest)
         if since is not None:
             epoch = "gone" if since == "another life" else "epoch"

@@ -3,7 +3,8 @@
 How it stays exact without copying anything up front (copy on update): the snapshot walks the keys in order. Before a
 key that lies ahead of the walk changes, the entry as it was is handed over (`before_change`); it goes out with the
 next slice, and the walk skips that key when it gets there. A key behind the walk has been read already. So each
-matching key is read once, as it was at the revision, and what came later follows as events.
+matching key is read once, as it was at the revision, and what came later follows as events. A touch is no such change:
+few hear of touches, so the deadline that is shown, and that decides whether an entry is due, is the one it has by now.
 
 The order of the walk: namespaces by name; in each, the patterns in turn; for each pattern its keys in order, but for
 those that an earlier pattern has matched.
@@ -69,9 +70,8 @@ class Snapshot:
         found = []
         size = 0
         while self._handed and size < max_bytes:
-            handed = self._handed.pop()
-            self._bytes -= handed.size
-            entry = self._touched(handed)
+            entry = self._handed.pop()
+            self._bytes -= entry.size
             if not entry.due(now):
                 found.append(entry)
                 size += entry.size
@@ -91,11 +91,6 @@ class Snapshot:
             if finished:
                 self._next_pattern()
         return found
-
-    def _touched(self, handed: Entry) -> Entry:
-        """The entry with the deadline it has by now, if nothing else of it has changed: a touch tells no value."""
-        now = self._keyspace.get(handed.ns, handed.key)
-        return now if now is not None and now.rev == handed.rev else handed
 
     def _wanted(self, entry: Entry, now: float) -> bool:
         if (entry.ns, entry.key) in self._ahead:

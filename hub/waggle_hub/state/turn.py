@@ -139,7 +139,6 @@ class Turn:
     def touch(self, prev: Entry, expires_at: float | None) -> None:
         """Give an entry another deadline, or none."""
         entry = structs.replace(prev, expires_at=expires_at)
-        self._hand_over(prev.ns, prev.key, prev)
         self.state.keyspace.put(entry, prev)
         self._happened("touch", prev.ns, prev.key, entry=entry, prev=prev)
 

@@ -1,0 +1,183 @@
+"""Feeds and connections: encoded once, written once, bounded always."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from waggle.keys import compile_pattern
+from waggle_hub.delivery import feed as feed_module
+from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.fanout import Fanout
+from waggle_hub.delivery.feed import cut
+from waggle_hub.settings import Bounds
+from waggle_hub.state.interests import Interest, Scope
+from waggle_hub.state.keyspace import Entry
+from waggle_hub.state.log import Commit, Event, Log
+from waggle_hub.state.outputs import Attach
+
+TYPES = frozenset({"set"})
+
+
+class Hive:
+    """A fan-out with connections whose lines are taken out by hand."""
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self.bounds = bounds or Bounds()
+        self.log = Log(0, max_events=1_000, max_bytes=10_000_000)
+        self.fanout = Fanout(self.bounds, self.log, lambda: 0.0, 100)
+        self.interests: dict[Scope, Interest] = {}
+        self.lost: list[str] = []
+        self.fanout.on_loss = lambda session, sub: self.lost.append(session)
+
+    def interest(self, pattern: str, *, values: bool = True, prev: bool = False) -> Interest:
+        scope = Scope("default", (pattern,), TYPES, values, prev)
+        made = Interest(len(self.interests) + 1, scope, (compile_pattern(pattern),))
+        return self.interests.setdefault(scope, made)
+
+    def join(self, session: str, interest: Interest, *, echo: bool = True) -> Connection:
+        connection = self.fanout.connections.get(session) or Connection(self.bounds)
+        connection.session = session
+        self.fanout.connections[session] = connection
+        self.fanout.release([Attach(session, interest, echo, self.fanout.rev)])
+        return connection
+
+    def set(self, key: str, value: str = "1", origin: str | None = None) -> Commit:
+        rev = self.log.rev + 1
+        entry = Entry(key, "default", value.encode(), rev, 1, "persistent", 1.0, 1.0, None, "a", None)
+        event = Event(type="set", rev=rev, ns="default", key=key, at=1.0, by="a", origin=origin, entry=entry)
+        return self.log.append((event,))
+
+
+def lines(connection: Connection) -> list[dict[str, Any]]:
+    """Everything that waits."""
+    found: list[dict[str, Any]] = []
+    while (text := connection._take()) is not None:
+        found += [json.loads(line) for line in text.split("\n")]
+    return found
+
+
+class Counter:
+    """Counts the calls of a function that it stands in for."""
+
+    def __init__(self, function: Any) -> None:
+        self.calls = 0
+        self._function = function
+
+    def __call__(self, *args: Any) -> Any:
+        self.calls += 1
+        return self._function(*args)
+
+
+def test_an_event_is_encoded_once_however_many_follow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies, heads = Counter(feed_module.event_body), Counter(feed_module.event_line)
+    monkeypatch.setattr(feed_module, "event_body", bodies)
+    monkeypatch.setattr(feed_module, "event_line", heads)
+    hive = Hive()
+    same, other, bare = hive.interest("*"), hive.interest("k*"), hive.interest("*", values=False)
+    for number in range(50):
+        for interest in (same, other, bare):
+            hive.join(f"s{number}", interest)
+    hive.fanout.release([hive.set("k")])
+    assert bodies.calls == 2, "once with values, once without"
+    assert heads.calls == 3, "once for each interest"
+
+
+def test_nothing_is_encoded_for_an_interest_that_nobody_follows_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = Counter(feed_module.event_body)
+    monkeypatch.setattr(feed_module, "event_body", bodies)
+    hive = Hive()
+    hive.fanout.leave(hive.join("s", hive.interest("*")))
+    hive.fanout.release([hive.set("k")])
+    assert bodies.calls == 0
+
+
+def test_all_who_follow_get_the_same_text() -> None:
+    hive = Hive()
+    one, two = (hive.join(name, hive.interest("*")) for name in ("one", "two"))
+    hive.fanout.release([hive.set("a"), hive.set("b")])
+    first, second = one._take(), two._take()
+    assert first is second
+
+
+def test_the_chain_goes_from_event_to_event_of_the_same_interest() -> None:
+    hive = Hive()
+    connection = hive.join("s", hive.interest("a*"))
+    hive.fanout.release([hive.set("a1"), hive.set("b"), hive.set("a2")])
+    assert [(line["rev"], line["after"]) for line in lines(connection)] == [(1, 0), (3, 1)]
+
+
+def test_ones_own_events_are_replaced_by_marks_where_echo_is_off() -> None:
+    hive = Hive()
+    connection = hive.join("s", hive.interest("*"), echo=False)
+    hive.fanout.release([hive.set("mine", origin="s"), hive.set("theirs", origin="t"), hive.set("mine", origin="s")])
+    assert [line["type"] for line in lines(connection)] == ["mark", "set", "mark"]
+
+
+def test_one_who_does_not_read_falls_behind_and_is_refilled_without_a_gap() -> None:
+    hive = Hive(Bounds(unsent=2_000, frame=1_000))
+    slow, quick = (hive.join(name, hive.interest("*")) for name in ("slow", "quick"))
+    for _ in range(40):
+        hive.fanout.release([hive.set("k", json.dumps("x" * 100))])
+        lines(quick)
+    assert slow.behind
+    assert slow.unsent < 4_000, "what waits is bounded"
+    assert not quick.behind
+    got = lines(slow)
+    while slow.behind:
+        hive.fanout.refill(next(iter(slow.behind)))
+        got += lines(slow)
+    assert [line["rev"] for line in got if line["type"] == "set"] == list(range(1, 41))
+    assert got[-1] == {"type": "mark", "rev": 40, "sub": 1}
+
+
+def test_one_whom_the_log_has_left_behind_is_lost_and_three_times_is_too_slow() -> None:
+    hive = Hive(Bounds(unsent=100))
+    hive.log._max_events = 5
+    connection = hive.join("s", hive.interest("*"))
+    for attempt in range(4):
+        for _ in range(20):
+            hive.fanout.release([hive.set("k", json.dumps("x" * 100))])
+        if attempt:
+            connection.fall_behind(next(iter(hive.fanout._cursors["s"].values())))
+        lines(connection)
+        hive.fanout.refill(next(iter(connection.behind)))
+        hive.fanout._cursors["s"][1].rev = 0
+        if attempt < 3:
+            assert hive.lost == ["s"] * (attempt + 1)
+            assert connection.closing is None
+    assert connection.closing is not None
+    assert connection.closing[0] == 4001
+
+
+def test_texts_are_cut_between_lines() -> None:
+    assert cut([b"a" * 60, b"b" * 60, b"c" * 10], 100) == ["a" * 60, "b" * 60 + "\n" + "c" * 10]
+    assert cut([b"a" * 500], 100) == ["a" * 500]
+    assert cut([], 100) == []
+
+
+def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
+    connection = Connection(Bounds(unsent=100))
+    connection.owe(150)
+    assert connection.congested
+    connection.put_reply("x" * 150)
+    connection._take()
+    assert not connection.congested
+
+
+async def test_a_connection_sends_all_that_waits_in_one_write_and_ends_when_closed() -> None:
+    connection = Connection(Bounds())
+    sent: list[str] = []
+
+    async def send(text: str) -> None:
+        sent.append(text)
+
+    for number in range(10):
+        connection.put_events(str(number))
+    connection.close(1000, flush=True)
+    connection.put_events("too late")
+    await asyncio.wait_for(connection.write(send, lambda cursor: None), 5)
+    assert sent == ["\n".join(map(str, range(10)))]
