@@ -104,11 +104,17 @@ class Crowd:
             if size == 0:
                 raise ConnectionError("the server hung up on a member of the crowd")
             data = self._space[:size].tobytes()
-            if self._kind == "hub" and data[0] == 0x89:
-                sock.send(frame(data[2 : 2 + data[1]], PONG))
-            elif sock is not self._publisher:
+            if self._kind == "hub":
+                self._answer_ping(sock, data)
+            if sock is not self._publisher:
                 found.append((data.count(MARKER), size))
         return found
+
+    def _answer_ping(self, sock: socket.socket, data: bytes) -> None:
+        """A ping of the hub (six bytes) comes before what else there is, or behind it."""
+        for ping in {data[:6], data[-6:]}:
+            if ping[:2] == b"\x89\x04":
+                sock.send(frame(ping[2:], PONG))
 
     def hang_up(self) -> None:
         for sock in self._sockets.values():

@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 
 def deadline_after(now: float, ttl: float) -> float:
-    """The instant `ttl` seconds after `now`, up to the next whole millisecond: never earlier than asked for."""
-    return math.ceil((now + ttl) * 1000.0) / 1000.0
+    """The instant `ttl` seconds after `now`, up to the next whole millisecond: never earlier than asked for, never now."""
+    return max(math.ceil((now + ttl) * 1000.0), math.floor(now * 1000.0) + 1) / 1000.0
 
 
 def place(deadline: float, serial: int) -> int:

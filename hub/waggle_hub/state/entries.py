@@ -150,7 +150,7 @@ def list_(turn: Turn, session: Session, command: m.List) -> m.Listed:
 
 
 def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
-    """At most `limits.clear` deletions and `limits.scan` keys looked at a call: the next call goes on from there."""
+    """At most `limits.clear` deletions a call, and `limits.scan` keys looked at: from there the next call goes on."""
     limits = turn.state.limits
     ns = _written_ns(command.ns, session)
     pattern = compile_pattern(command.pattern)
@@ -163,6 +163,8 @@ def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
     doomed: list[Entry] = []
     last: str | None = None
     for looked, entry in enumerate(turn.state.keyspace.scan(ns, pattern, after)):
+        if looked == limits.scan and last is not None:
+            session.clearing = (ns, pattern.text, last)
         if looked == limits.scan or len(doomed) == limits.clear:
             break
         last = entry.key
@@ -170,8 +172,6 @@ def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
             doomed.append(entry)
     else:
         last = None
-    if last is not None:
-        session.clearing = (ns, pattern.text, last)
     for entry in doomed:
         turn.remove(entry)
     return m.Cleared(len(doomed), last is not None, turn.rev)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from waggle.keys import compile_pattern
-from waggle_hub.delivery import feed as feed_module
+from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.feed import cut
@@ -73,9 +73,9 @@ class Counter:
 
 
 def test_an_event_is_encoded_once_however_many_follow_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    bodies, heads = Counter(feed_module.event_body), Counter(feed_module.event_line)
-    monkeypatch.setattr(feed_module, "event_body", bodies)
-    monkeypatch.setattr(feed_module, "event_line", heads)
+    bodies, heads = Counter(encoding.event_body), Counter(encoding.event_line)
+    monkeypatch.setattr("waggle_hub.delivery.feed.event_body", bodies)
+    monkeypatch.setattr("waggle_hub.delivery.feed.event_line", heads)
     hive = Hive()
     same, other, bare = hive.interest("*"), hive.interest("k*"), hive.interest("*", values=False)
     for number in range(50):
@@ -87,8 +87,8 @@ def test_an_event_is_encoded_once_however_many_follow_it(monkeypatch: pytest.Mon
 
 
 def test_nothing_is_encoded_for_an_interest_that_nobody_follows_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    bodies = Counter(feed_module.event_body)
-    monkeypatch.setattr(feed_module, "event_body", bodies)
+    bodies = Counter(encoding.event_body)
+    monkeypatch.setattr("waggle_hub.delivery.feed.event_body", bodies)
     hive = Hive()
     hive.fanout.leave(hive.join("s", hive.interest("*")))
     hive.fanout.release([hive.set("k")])
