@@ -135,7 +135,8 @@ class Machine:
         try:
             outcome = Outcome(ok=self._decide(turn, session, command))
         except Conflict as error:
-            outcome = Outcome(error=error)
+            # A new one: this one has a traceback, which would keep the command and its value for as long.
+            outcome = Outcome(error=Conflict(error.message, **error.details))
         session.outcomes[rid] = outcome
         if len(session.outcomes) > limits.outcomes:
             del session.outcomes[next(iter(session.outcomes))]

@@ -27,10 +27,10 @@ class Table:
         self.now = 1_000.0
         self.outputs: list[Output] = []
 
-    def sit(self, session: str, agent: str | None = None, **fields: Any) -> Any:
-        """Open a session whose secret is its own name, backwards."""
-        command = m.Hello(id=0, agent=agent, **fields)
-        self.outputs = self.machine.hello(command, Fresh(session, session[::-1], f"made-{session}"), self.now, INFO)
+    def sit(self, name: str, /, **fields: Any) -> Any:
+        """Open a session of this name, whose secret is the name backwards."""
+        command = m.Hello(id=0, **fields)
+        self.outputs = self.machine.hello(command, Fresh(name, name[::-1], f"made-{name}"), self.now, INFO)
         return self._ok()
 
     def return_to(self, session: str, got: dict[int, int] | None = None, secret: str | None = None) -> Any:

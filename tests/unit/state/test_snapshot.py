@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.unit.state.table import Table
-from waggle import messages as m
 from waggle_hub.settings import Limits
 from waggle_hub.state.keyspace import Entry
 from waggle_hub.state.snapshot import Snapshot
@@ -198,7 +197,8 @@ PATTERNS = ["*", "a*", "*a", "?", "b", "[ab]*", "*b*", "c?", "\\*"]
 def test_random_walk(seed: int) -> None:
     """Several snapshots over several namespaces, read in slices while everything changes: each is the state at its rev."""
     random = Random(seed)
-    table = seated(Limits(snapshot_bytes=random.choice([2_500, 10**6]), sessions=100))
+    limit = random.choice([2_500, 10**6])
+    table = seated(Limits(snapshot_bytes=limit, sessions=100))
     keys = [first + second for first in "abc*" for second in ("", "a", "b")]
     spaces = ["default", "one", "two", "$agents"]
     reading: list[tuple[Snapshot, dict[tuple[str, str], Entry], list[Entry]]] = []
@@ -221,7 +221,7 @@ def test_random_walk(seed: int) -> None:
             exact += 1
         reading = [one for one in reading if not one[0].done and not one[0].overrun]
     assert exact > 3
-    assert seed % 60 or lost == 0 or lost > 0
+    assert lost == 0 or limit == 2_500
 
 
 def _change(table: Table, random: Random, keys: list[str], spaces: list[str], number: int) -> None:
@@ -253,13 +253,6 @@ def _compare(table: Table, wanted: dict[tuple[str, str], Entry], found: list[Ent
     seen = {(entry.ns, entry.key): entry for entry in found}
     assert len(seen) == len(found), "each once"
     for place, entry in wanted.items():
-        assert seen.pop(place, entry) is entry or seen.get(place, entry).rev == entry.rev
-        assert any(one is entry for one in found) or entry.due(table.now)
+        shown = seen.pop(place, None)
+        assert shown is entry or (shown is None and entry.due(table.now))
     assert not seen, "nothing else"
-
-
-def test_messages_types_do_not_matter_to_what_is_read() -> None:
-    table = seated(keys="a")
-    snapshot = subscribe(table, types=["message"])
-    assert isinstance(table.attached()[0].interest.scope.types, frozenset)
-    assert m.DEFAULT_TYPES >= snapshot.interest.scope.types
