@@ -185,9 +185,12 @@ class Engine:
     def _withhold(self, batch: list[Released]) -> None:
         """Of a batch that was not kept nothing is shown: whoever asked is told so instead."""
         refusal = self._unavailable().to_wire()
-        refused = [
-            Line(item.connection, item.id, error_line(item.id, refusal)) for item in batch if isinstance(item, Line)
-        ]
+        refused: list[Released] = []
+        for item in batch:
+            if isinstance(item, Line):
+                text = error_line(item.id, refusal)
+                item.connection.owe(len(text) - len(item.text))
+                refused.append(Line(item.connection, item.id, text))
         self.fanout.release(refused)
 
     def _unavailable(self) -> Unavailable:

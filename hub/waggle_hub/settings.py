@@ -87,8 +87,8 @@ class Bounds:
     """Entries that expire in one go: about 4 ms."""
     losses: int = 3
     """Times in a row a reader may fall out of the log's window before it is closed as too slow (4001)."""
-    mark: float = 4.5
-    """An idle connection hears a mark after at most twice this: 10 seconds are promised."""
+    mark: float = 5.0
+    """An idle connection hears a mark this often: at most 10 seconds apart are promised."""
     ping: float = 20.0
     """Keepalive: a ping this often, and this long for its answer."""
     close_wait: float = 3.0

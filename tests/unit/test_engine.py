@@ -279,3 +279,99 @@ async def test_a_fault_in_a_rule_is_answered_and_harms_nobody(table: Table, monk
     assert fault["error"]["code"] == "internal"
     assert fault["error"]["id"] in fault["error"]["message"]
     assert "ok" in pong
+
+
+@late
+async def test_after_a_failure_nobody_is_held_for_replies_that_never_come(table: Table) -> None:
+    """What was owed was longer than the refusal in its place: the door must hear this agent again."""
+    journal, agent = journal_of(table), table.sit()
+    agent.ask("hello")
+    agent.ask("set", key="k", value="x" * 3_000_000)
+    agent.ask("get", key="k")
+    assert agent.connection.congested
+    await turns()
+    journal.commit(OSError("disk full"))
+    await turns()
+    assert [line["error"]["code"] for line in agent.take()] == ["unavailable"] * 3
+    assert agent.connection.owed == 0
+    assert not agent.connection.congested
+
+
+@late
+async def test_after_a_failure_nothing_unkept_is_read_from_log_or_snapshot(table: Table) -> None:
+    journal, writer, behind, showing = journal_of(table), table.sit(), table.sit(), table.sit()
+    for agent in (writer, behind, showing):
+        agent.ask("hello")
+    writer.ask("set", key="k", value="kept")
+    behind.ask("subscribe", patterns=["*"], since={"epoch": "epoch", "rev": 0})
+    showing.ask("subscribe", patterns=["*"], snapshot=True)
+    await turns()
+    writer.ask("set", key="k", value="lost")
+    writer.ask("set", key="l", value="lost")
+    writer.ask("delete", key="k")
+    writer.ask("publish", channel="c", data="lost")
+    await turns()
+    journal.commit()
+    journal.commit(OSError("disk full"))
+    await turns()
+    assert [line["value"] for line in behind.take() if line.get("type") == "set"] == ["kept"]
+    assert [line["value"] for line in showing.take() if line.get("type") == "set"] == ["kept"]
+    assert [line["error"]["code"] for line in writer.take() if "error" in line] == ["unavailable"] * 4
+
+
+@late
+async def test_while_the_journal_is_late_a_snapshot_shows_what_was_kept(table: Table) -> None:
+    journal, writer, reader = journal_of(table), table.sit(), table.sit()
+    writer.ask("hello")
+    reader.ask("hello")
+    writer.ask("set", key="k", value="old")
+    reader.ask("subscribe", patterns=["*"], snapshot=True)
+    await turns()
+    for key in "jkl":
+        writer.ask("set", key=key, value="new")
+    await turns()
+    journal.commit()
+    await turns()
+    said = [line for line in reader.take() if "type" in line]
+    assert [(line["type"], line.get("value")) for line in said] == [("set", "old"), ("synced", None), ("mark", None)]
+    journal.commit()
+    await turns()
+    assert [line["value"] for line in reader.take()] == ["new"] * 3
+
+
+async def test_a_connection_that_was_replaced_is_heard_no_more(table: Table) -> None:
+    older, newer = table.sit(), table.sit()
+    older.ask("hello", agent="a")
+    await turns()
+    (welcome,) = older.take()
+    newer.ask("hello", session=welcome["ok"]["session"], secret=welcome["ok"]["secret"])
+    rev = table.machine.state.log.rev
+    older.ask("set", key="k", value=1)
+    older.ask("hello", agent="b")
+    assert table.machine.state.log.rev == rev
+    assert len(table.machine.state.sessions) == 1
+    await turns()
+    assert older.connection.closing is not None
+    assert older.connection.closing[0] == 4002
+    table.engine.leave(older.connection)
+    session = table.machine.state.sessions.get(welcome["ok"]["session"])
+    assert session is not None
+    assert session.connected, "that the older one leaves is nothing to the newer"
+
+
+async def test_a_flood_in_the_turn_of_a_takeover_harms_nobody(table: Table) -> None:
+    older, newer, writer = table.sit(), table.sit(), table.sit()
+    older.ask("hello", agent="a")
+    older.ask("subscribe", patterns=["*"])
+    writer.ask("hello")
+    await turns()
+    welcome, subscribed = (line["ok"] for line in older.take())
+    for number in range(30):
+        writer.ask("publish", channel="c", data=[number, "x" * 100_000])
+    newer.ask(
+        "hello", session=welcome["session"], secret=welcome["secret"], got={str(subscribed["sub"]): subscribed["rev"]}
+    )
+    await turns()
+    await turns()
+    await turns()
+    assert [line["data"][0] for line in newer.take() if line.get("type") == "message"] == list(range(30))

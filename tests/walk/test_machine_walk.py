@@ -213,7 +213,6 @@ class Walk(RuleBasedStateMachine):
         self.rig.read(reader, reads)
         if then == "idle":
             self.rig.fanout.mark_idle()
-            self.rig.fanout.mark_idle()
         elif then == "drop":
             self.drop(self.rig.seats.index(reader))
         elif then == "take over":
@@ -375,7 +374,6 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def idle_agents_hear_a_mark(self) -> None:
-        self.rig.fanout.mark_idle()
         self.rig.fanout.mark_idle()
 
     # --- what always holds ---

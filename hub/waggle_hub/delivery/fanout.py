@@ -62,7 +62,6 @@ class Fanout:
         self._feeds: dict[int, Feed] = {}
         self._dirty: dict[Feed, None] = {}
         self._replies: list[Line] = []
-        self._sent_at_last_mark: dict[Connection, int] = {}
 
     def release(self, items: Iterable[Released]) -> None:
         """Let these go out, in order."""
@@ -88,7 +87,6 @@ class Fanout:
 
     def leave(self, connection: Connection) -> None:
         """The connection is gone; its session's cursors stay, without one."""
-        self._sent_at_last_mark.pop(connection, None)
         connection.behind.clear()
         connection.lost.clear()
         session = connection.session
@@ -123,13 +121,11 @@ class Fanout:
             connection.put_events(text)
 
     def mark_idle(self) -> None:
-        """Tell connections that have heard nothing since the last call how far the log has come."""
+        """Tell connections for which nothing waits how far the log has come; those too that hear replies alone."""
         line = mark_line(self.rev).decode()
         for session, connection in self.connections.items():
             if connection.idle and self._cursors.get(session):
-                if self._sent_at_last_mark.get(connection) == connection.sends:
-                    connection.put_events(line)
-                self._sent_at_last_mark[connection] = connection.sends
+                connection.put_events(line)
 
     # --- within a release ---
 

@@ -30,8 +30,7 @@ class Guard:
         origin = found.get(b"origin")
         if origin is None or origin.rstrip("/").lower() in self._origins:
             return None
-        parts = urlsplit(origin)
-        if parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower():
+        if _same_origin(origin, host):
             return None
         return f"origin {origin!r} is not allowed here: use --allow-origin"
 
@@ -41,6 +40,14 @@ class Guard:
         except ValueError:
             return False
         return name in self._hosts or _is_address(name)
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
 def _is_address(name: str) -> bool:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def deadline_after(now: float, ttl: float) -> float:
-    """The instant `ttl` seconds after `now`, up to the next whole millisecond: never earlier than asked for, never now."""
+    """The instant `ttl` seconds after `now`, up to the next whole millisecond: never earlier, and never now itself."""
     return max(math.ceil((now + ttl) * 1000.0), math.floor(now * 1000.0) + 1) / 1000.0
 
 

@@ -11,7 +11,8 @@ from tests.unit.state.table import Table
 from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, LimitReached, SessionLost, TooLarge
 from waggle_hub.settings import Limits
-from waggle_hub.state.outputs import Attach, Bind, Commit, Ended, Reply
+from waggle_hub.state.log import Commit
+from waggle_hub.state.outputs import Attach, Bind, Ended, Reply
 
 GRACE = Limits().grace
 
@@ -185,7 +186,7 @@ def test_a_sub_missing_from_got_goes_on_from_its_subscribe_reply() -> None:
 @pytest.mark.parametrize("synced", [False, True])
 @pytest.mark.parametrize("told", [False, True])
 def test_a_snapshot_that_did_not_arrive_starts_again(synced: bool, told: bool) -> None:
-    """The hub knows what it has sent, its agent what arrived: only where both have the end of it does the tail go on."""
+    """The hub knows what it has sent, its agent what arrived: only with its end at both does the tail go on."""
     table = Table()
     table.sit("s")
     reply = table.do("s", "subscribe", patterns=["*"], snapshot=True)

@@ -195,7 +195,7 @@ PATTERNS = ["*", "a*", "*a", "?", "b", "[ab]*", "*b*", "c?", "\\*"]
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_walk(seed: int) -> None:
-    """Several snapshots over several namespaces, read in slices while everything changes: each is the state at its rev."""
+    """Several snapshots, read in slices while everything changes: each is the state at its revision."""
     random = Random(seed)
     limit = random.choice([2_500, 10**6])
     table = seated(Limits(snapshot_bytes=limit, sessions=100))
@@ -216,7 +216,7 @@ def test_random_walk(seed: int) -> None:
                 room = random.choice([1, 20, 10**6])
                 found += snapshot.read(table.now, max_keys=random.randint(1, 6), max_bytes=room)
         lost += sum(snapshot.overrun for snapshot, _, _ in reading)
-        for snapshot, wanted, found in [one for one in reading if one[0].done and not one[0].overrun]:
+        for _, wanted, found in [one for one in reading if one[0].done and not one[0].overrun]:
             _compare(table, wanted, found)
             exact += 1
         reading = [one for one in reading if not one[0].done and not one[0].overrun]

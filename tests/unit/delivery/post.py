@@ -1,0 +1,115 @@
+"""A machine and its fan-out without an engine: what is decided is released when the test says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.unit.state.table import Table
+from waggle import messages as m
+from waggle.errors import WaggleError
+from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.encoding import reply_line
+from waggle_hub.delivery.fanout import Bound, Fanout, Line, Released
+from waggle_hub.settings import Bounds, Limits
+from waggle_hub.state.outputs import Bind, Output, Reply
+
+
+class Post:
+    """Sessions, each with a connection that nobody writes out unless the test takes its lines."""
+
+    def __init__(self, bounds: Bounds | None = None, limits: Limits | None = None, scan: int = 1_000) -> None:
+        self.table = Table(limits)
+        self.bounds = bounds or Bounds()
+        self.fanout = Fanout(self.bounds, self.table.machine.state.log, lambda: self.table.now, scan)
+        self.fanout.on_loss = self._restart
+        self.fanout.on_synced = self.table.machine.synced
+        self.connections: dict[str, Connection] = {}
+        self.waiting: list[Released] = []
+
+    def sit(self, *sessions: str) -> None:
+        """Open sessions, and forget what they were answered."""
+        for session in sessions:
+            self.connect(session)
+            self.table.sit(session)
+            self._collect(session)
+        self.release()
+        for session in self.connections:
+            self.take(session)
+
+    def connect(self, session: str) -> Connection:
+        connection = self.connections[session] = Connection(self.bounds)
+        connection.session = session
+        return connection
+
+    def decide(self, session: str, op: str, **fields: Any) -> Any:
+        """Decide a command, and keep what it gave off for the next release."""
+        try:
+            return self.table.do(session, op, **fields)
+        except WaggleError as error:
+            return error
+        finally:
+            self._collect(session)
+
+    def do(self, session: str, op: str, **fields: Any) -> Any:
+        """Decide a command and release it."""
+        ok = self.decide(session, op, **fields)
+        self.release()
+        return ok
+
+    def subscribe(self, session: str, **fields: Any) -> int:
+        """Begin a subscription, and forget the reply."""
+        reply = self.do(session, "subscribe", **{"patterns": ["*"], **fields})
+        assert isinstance(reply, m.Subscribed)
+        self.connections[session]._take()
+        return reply.sub
+
+    def release(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        self.fanout.release(waiting)
+
+    def _restart(self, session: str, sub: int) -> None:
+        self.table.outputs = self.table.machine.restart(session, sub, self.table.now)
+        self._collect(session)
+
+    def _collect(self, session: str) -> None:
+        self.waiting += [self._released(session, output) for output in self.table.outputs]
+        self.table.outputs = []
+
+    def _released(self, session: str, output: Output) -> Released:
+        if isinstance(output, Reply):
+            text = reply_line(output)
+            self.connections[session].owe(len(text))
+            return Line(self.connections[session], output.id, text)
+        if isinstance(output, Bind):
+            return Bound(self.connections[session], session)
+        return output
+
+    def frame(self, session: str) -> str | None:
+        """One write of the connection, or one slice of a refill, which gives none."""
+        connection = self.connections[session]
+        text = connection._take()
+        if text is None and connection.behind:
+            self.fanout.refill(next(iter(connection.behind)))
+            return ""
+        return text
+
+    def take(self, session: str) -> list[dict[str, Any]]:
+        """Everything the agent reads until nothing more comes, restarts included."""
+        lines: list[dict[str, Any]] = []
+        while True:
+            text = self.frame(session)
+            if text:
+                lines += [json.loads(line) for line in text.split("\n")]
+            elif self.waiting:
+                self.release()
+            elif text is None:
+                return lines
+
+
+def brief(lines: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """What matters of lines: an event's type, rev, after; a reply as `reply` and its rev."""
+    return [
+        ("reply", line["ok"].get("rev")) if "ok" in line else (line["type"], line.get("rev"), line.get("after"))
+        for line in lines
+    ]

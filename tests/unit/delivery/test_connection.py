@@ -1,0 +1,195 @@
+"""A connection: lines leave in the order in which they came, in few writes, and what waits is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.feed import Cursor, Feed
+from waggle_hub.settings import Bounds
+from waggle_hub.state.interests import Interest, Scope
+
+
+class Socket:
+    """Where a connection writes; it can be made to take nothing."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.sent: list[str] = []
+        self.refilled: list[Cursor] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.writer = asyncio.create_task(connection.write(self.send, self.refill))
+
+    async def send(self, text: str) -> None:
+        await self.open.wait()
+        self.sent.append(text)
+
+    def refill(self, cursor: Cursor) -> None:
+        self.refilled.append(cursor)
+        del self.connection.behind[cursor]
+        self.connection.put_events(f"refilled {cursor.session}")
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def cursor(name: str) -> Cursor:
+    scope = Scope("default", ("*",), frozenset({"set"}), True, False)
+    return Cursor(name, Feed(Interest(1, scope, ()), 0), True, 0, None)
+
+
+@pytest_asyncio.fixture
+async def socket() -> AsyncIterator[Socket]:
+    socket = Socket(Connection(Bounds(frame=50, unsent=100)))
+    yield socket
+    socket.writer.cancel()
+    await asyncio.gather(socket.writer, return_exceptions=True)
+
+
+async def test_what_came_in_one_turn_leaves_in_one_write(socket: Socket) -> None:
+    connection = socket.connection
+    connection.put_events("one")
+    connection.put_reply("two")
+    connection.put_events("three")
+    await turns()
+    assert socket.sent == ["one\ntwo\nthree"]
+    assert connection.sends == 1
+    connection.put_events("four")
+    await turns()
+    assert socket.sent[1:] == ["four"]
+
+
+async def test_writes_are_cut_at_the_bound_of_a_frame(socket: Socket) -> None:
+    for number in range(10):
+        socket.connection.put_events(f"{number}" * 20)
+    socket.connection.put_events("x" * 200)
+    await turns(20)
+    assert [len(text) for text in socket.sent] == [41, 41, 41, 41, 41, 200]
+
+
+async def test_what_waits_is_counted_and_what_has_left_is_not(socket: Socket) -> None:
+    connection = socket.connection
+    socket.open.clear()
+    connection.put_events("x" * 10)
+    await turns()
+    connection.put_events("x" * 30)
+    connection.owe(7)
+    assert (connection.unsent, connection.owed) == (30, 7)
+    connection.put_reply("1234567")
+    socket.open.set()
+    await turns()
+    assert (connection.unsent, connection.owed) == (0, 0)
+    assert connection.idle
+
+
+async def test_while_replies_beyond_the_bound_wait_the_door_hears_nothing(socket: Socket) -> None:
+    connection = socket.connection
+    socket.open.clear()
+    connection.put_events("first")
+    await turns()
+    connection.owe(101)
+    assert connection.congested, "decided is owed, released or not"
+    door = asyncio.create_task(connection.room())
+    connection.put_reply("x" * 101)
+    await turns()
+    assert not door.done()
+    socket.open.set()
+    await turns()
+    assert door.done()
+    assert not connection.congested
+
+
+async def test_refills_come_one_by_one_when_everything_else_has_left(socket: Socket) -> None:
+    one, two = cursor("one"), cursor("two")
+    socket.connection.fall_behind(one)
+    socket.connection.fall_behind(two)
+    socket.connection.put_events("before")
+    assert not socket.connection.idle
+    await turns(10)
+    assert socket.sent == ["before", "refilled one", "refilled two"]
+
+
+async def test_others_get_their_turn_between_two_slices_of_a_refill() -> None:
+    connection = Connection(Bounds())
+    order: list[str] = []
+    one = cursor("one")
+
+    def refill(_: Cursor) -> None:
+        order.append("slice")
+        if len(order) > 6:
+            connection.close(1000)
+
+    async def other() -> None:
+        while connection.closing is None:
+            order.append("other")
+            await asyncio.sleep(0)
+
+    async def send(_: str) -> None: ...
+
+    connection.fall_behind(one)
+    await asyncio.gather(connection.write(send, refill), other())
+    assert order[:6] == ["slice", "other"] * 3
+
+
+async def test_closing_at_once_drops_what_waits(socket: Socket) -> None:
+    socket.connection.put_events("lost")
+    socket.connection.close(4001, "too slow")
+    socket.connection.put_reply("late")
+    await socket.writer
+    assert socket.sent == []
+    assert socket.connection.closing == (4001, "too slow")
+
+
+async def test_closing_with_a_flush_sends_what_waits_and_nothing_after(socket: Socket) -> None:
+    socket.connection.put_events("last words")
+    socket.connection.close(1000, "bye", flush=True)
+    socket.connection.put_reply("late")
+    await socket.writer
+    assert socket.sent == ["last words"]
+
+
+async def test_the_first_reason_for_closing_stands(socket: Socket) -> None:
+    socket.connection.close(4002, "taken over")
+    socket.connection.close(1000)
+    assert socket.connection.closing == (4002, "taken over")
+
+
+async def test_closing_frees_a_door_that_waits_for_room(socket: Socket) -> None:
+    socket.connection.owe(1_000)
+    door = asyncio.create_task(socket.connection.room())
+    await turns()
+    socket.connection.close(1000)
+    await door
+
+
+async def test_a_socket_that_is_stuck_is_cut_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    later: list[tuple[float, Any]] = []
+    monkeypatch.setattr(loop, "call_later", lambda delay, callback: later.append((delay, callback)))
+    cut: list[str] = []
+    connection = Connection(Bounds(close_wait=3.0), abort=lambda: cut.append("cut"))
+    connection.close(4001)
+    connection.close(1000)
+    ((delay, callback),) = later
+    assert delay == 3.0
+    callback()
+    assert cut == ["cut"]
+
+
+async def test_a_send_that_fails_ends_the_writer() -> None:
+    connection = Connection(Bounds())
+
+    async def broken(_: str) -> None:
+        raise OSError("gone")
+
+    connection.put_events("x")
+    with pytest.raises(OSError, match="gone"):
+        await connection.write(broken, lambda cursor: None)
