@@ -82,7 +82,7 @@ class Bounds:
     slice: float = 0.004
     """How long one message may keep the loop before others get their turn."""
     refill_events: int = 2_000
-    """Events of the log that one slice of a refill looks at: about 2 ms."""
+    """Events of the log that one slice of a refill looks at, fewer where it has many patterns: about 2 ms."""
     expire_slice: int = 250
     """Entries that expire in one go: about 4 ms."""
     losses: int = 3

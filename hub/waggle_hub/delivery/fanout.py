@@ -96,6 +96,7 @@ class Fanout:
         for cursor in self._cursors.get(session, {}).values():
             cursor.feed.live.pop(cursor, None)
             cursor.connection = None
+            cursor.snapshot = None
 
     def refill(self, cursor: Cursor) -> None:
         """Tell a cursor that is behind the next slice of what it missed."""

@@ -29,13 +29,17 @@ def snapshot_slice(cursor: Cursor, now: float, *, max_keys: int, max_bytes: int)
 
 
 def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes: int) -> list[bytes]:
-    """The next lines of the log up to and with the revision `upto`; a mark ends them when the cursor gets there."""
+    """The next lines of the log up to and with the revision `upto`; a mark ends them when the cursor gets there.
+
+    `max_events` is for a subscription of one pattern: an event is tried against each.
+    """
+    patterns = len(cursor.feed.interest.patterns)
     lines: list[bytes] = []
     looked = size = 0
     for commit in log.after(cursor.rev):
         if commit.rev > upto or looked >= max_events or size >= max_bytes:
             break
-        looked += len(commit.events)
+        looked += len(commit.events) * patterns
         for line in _commit_lines(cursor, commit):
             lines.append(line)
             size += len(line)

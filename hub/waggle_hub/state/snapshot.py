@@ -66,25 +66,30 @@ class Snapshot:
             self._handed.clear()
 
     def read(self, now: float, *, max_keys: int, max_bytes: int) -> list[Entry]:
-        """The next entries, none that are due. It ends after looking at `max_keys` or collecting `max_bytes`."""
+        """The next entries, none that are due. It ends after looking at `max_keys` or collecting `max_bytes`; a key
+        counts once more for each earlier pattern that it is tried against."""
         found = []
         size = 0
-        while self._handed and size < max_bytes:
+        looked = 0
+        while self._handed and looked < max_keys and size < max_bytes:
+            looked += 1
             entry = self._handed.pop()
             self._bytes -= entry.size
             if not entry.due(now):
                 found.append(entry)
                 size += entry.size
-        looked = 0
         while self._space < len(self._spaces) and looked < max_keys and size < max_bytes:
             finished = True
-            patterns = self.interest.patterns
-            for entry in self._keyspace.scan(self._spaces[self._space], patterns[self._pattern], self._after or None):
+            pattern = self.interest.patterns[self._pattern]
+            for entry in self._keyspace.scan(self._spaces[self._space], pattern, self._after or None):
                 if looked >= max_keys or size >= max_bytes:
                     finished = False
                     break
                 looked += 1
                 self._after = entry.key
+                if not pattern.match(entry.key):
+                    continue
+                looked += self._pattern
                 if self._wanted(entry, now):
                     found.append(entry)
                     size += entry.size
@@ -93,12 +98,10 @@ class Snapshot:
         return found
 
     def _wanted(self, entry: Entry, now: float) -> bool:
-        if (entry.ns, entry.key) in self._ahead:
+        """Whether an entry that matches has not been handed over or read with an earlier pattern, and is there."""
+        if (entry.ns, entry.key) in self._ahead or entry.due(now):
             return False
-        patterns = self.interest.patterns
-        if self._first_match(entry.key, self._pattern) is not None or entry.due(now):
-            return False
-        return patterns[self._pattern].match(entry.key)
+        return self._first_match(entry.key, self._pattern) is None
 
     def _first_match(self, key: str, below: int) -> int | None:
         for number, pattern in enumerate(self.interest.patterns[:below]):

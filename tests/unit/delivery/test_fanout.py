@@ -332,6 +332,27 @@ def test_a_refill_goes_on_in_slices() -> None:
     assert [count for count in frames if count] == [1, 3, 3, 3, 2]
 
 
+def test_a_slice_looks_at_fewer_events_where_each_is_tried_against_many_patterns() -> None:
+    post = Post(Bounds(refill_events=20))
+    post.sit("a", "w")
+    for number in range(10):
+        post.do("w", "publish", channel="c", data=number)
+    post.do("a", "subscribe", patterns=[f"x{number}" for number in range(10)], since={"epoch": "epoch", "rev": 2})
+    slices = 0
+    while (text := post.frame("a")) is not None:
+        slices += not text
+    assert slices == 5
+
+
+def test_a_snapshot_is_let_go_when_its_connection_is_gone(post: Post) -> None:
+    """Nobody will read it: after a takeover it begins again."""
+    post.do("a", "set", key="k", value=1)
+    post.do("a", "subscribe", patterns=["*"], snapshot=True)
+    assert len(post.table.machine.state.snapshots) == 1
+    post.fanout.leave(post.connections["a"])
+    assert len(post.table.machine.state.snapshots) == 0
+
+
 def test_a_slice_ends_when_it_has_enough_bytes() -> None:
     post = Post(Bounds(frame=300, refill_events=1_000))
     post.sit("a", "w")

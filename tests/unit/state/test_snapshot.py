@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.state.table import Table
+from waggle.keys import Pattern
 from waggle_hub.settings import Limits
 from waggle_hub.state.keyspace import Entry
 from waggle_hub.state.snapshot import Snapshot
@@ -69,6 +70,16 @@ def test_a_slice_ends_when_it_has_looked_at_enough_keys_even_if_none_matched() -
     snapshot = subscribe(table, patterns=["*z"])
     assert read(table, snapshot, 4) == []
     assert not snapshot.done
+
+
+def test_what_was_handed_over_goes_out_in_slices_too() -> None:
+    table = seated(keys="abcdef")
+    snapshot = subscribe(table)
+    table.do(READER, "clear", pattern="*", confirm=True)
+    assert len(read(table, snapshot, 4)) == 4
+    assert not snapshot.done
+    assert len(read(table, snapshot, 4)) == 2
+    assert snapshot.done
 
 
 @pytest.mark.parametrize("change", ["set", "delete", "clear", "expire", "the end of a session"])
@@ -164,6 +175,29 @@ def test_an_entry_that_several_patterns_match_is_shown_once() -> None:
         "b",
         "c",
     ]
+
+
+def test_a_slice_tries_no_more_patterns_than_it_may_look_at_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a hundred patterns overlap, a slice stays short for everybody else."""
+    table = seated()
+    for number in range(50):
+        table.do(READER, "set", key=f"k{number}", value=1)
+    snapshot = subscribe(table, patterns=[f"*{'?' * number}z*" for number in range(99)] + ["[k-l]*"])
+    tries = 0
+    match = Pattern.match
+
+    def counted(pattern: Pattern, key: str) -> bool:
+        nonlocal tries
+        tries += 1
+        return match(pattern, key)
+
+    monkeypatch.setattr(Pattern, "match", counted)
+    found = []
+    while not snapshot.done:
+        found += read(table, snapshot, 200)
+        assert tries <= 200 + 100
+        tries = 0
+    assert len(found) == 50
 
 
 def test_it_holds_back_no_more_than_its_limit_and_then_lets_go() -> None:
