@@ -445,6 +445,16 @@ def test_a_snapshot_that_held_back_too_much_begins_again() -> None:
     assert [line["value"] for line in shown] == ["y"] * 20
 
 
+def test_the_machine_hears_when_the_end_of_a_snapshot_has_been_sent(post: Post) -> None:
+    """So that a takeover goes on from there, and does not begin again."""
+    sub = post.subscribe("a", snapshot=True)
+    session = post.table.machine.state.sessions.get("a")
+    assert session is not None
+    assert not session.subscriptions[sub].synced
+    post.take("a")
+    assert session.subscriptions[sub].synced
+
+
 # --- marks ---
 
 
