@@ -20,9 +20,6 @@ from waggle.keys import Pattern
 
 from .deadlines import Deadlines, place
 
-OVERHEAD = 350
-"""Bytes an entry costs beyond key and value: measured, see docs/performance.md."""
-
 
 class Entry(Struct, frozen=True, eq=False, gc=False):
     """A key with its value (JSON text) and what is known of it. Instants are Unix seconds."""
