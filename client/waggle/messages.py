@@ -193,6 +193,7 @@ class Subscribe(Command, tag="subscribe", kw_only=True):
     snapshot: bool = False
     since: Since | None = None
     echo: bool = True
+    conflate: float | None = None
 
 
 class Unsubscribe(Command, tag="unsubscribe", kw_only=True):
@@ -201,12 +202,16 @@ class Unsubscribe(Command, tag="unsubscribe", kw_only=True):
     sub: int
 
 
+class Stats(Command, tag="stats", kw_only=True):
+    """Ask what this hub holds and has done since it started (protocol 8)."""
+
+
 Step = Set | Delete | Touch | Update | Publish
 """The commands that a txn may hold."""
 
 AnyCommand = (
     Hello | Bye | Status | Ping | Set | Get | Delete | Touch | List | Update | Txn | History | Clear | Namespaces
-    | Publish | Subscribe | Unsubscribe
+    | Publish | Subscribe | Unsubscribe | Stats
 )  # fmt: skip
 
 
@@ -372,9 +377,82 @@ class Subscribed(Struct, omit_defaults=True):
     reason: str | None = None
 
 
+class OpCount(Struct, frozen=True):
+    """How often an op was decided, how often it was refused, and the mean time of deciding it, in seconds."""
+
+    count: int = 0
+    errors: int = 0
+    mean: float = 0.0
+
+
+class Rates(Struct, frozen=True):
+    """What happened in each second, over the last ten: commands, revisions, events, and writes to sockets."""
+
+    commands: float = 0.0
+    revisions: float = 0.0
+    events: float = 0.0
+    sends: float = 0.0
+
+
+class Lateness(Struct, frozen=True):
+    """How late the last thousand entries expired, in seconds; ``count`` is of all since the start."""
+
+    count: int = 0
+    p50: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+
+
+class LogWindow(Struct, frozen=True):
+    """What the log reaches back to: everything after the revision ``floor``, up to ``rev``."""
+
+    events: int = 0
+    bytes: int = 0
+    floor: int = 0
+    rev: int = 0
+
+
+class Statistics(Struct, kw_only=True):
+    """Reply to stats: what is held now, and what was done since ``started_at`` (protocol 8)."""
+
+    rev: int
+    at: float
+    keys: int
+    bytes: int
+    max_keys: int
+    max_bytes: int
+    sessions: int
+    subscriptions: int
+    locks: int
+    waits: int
+    log: LogWindow
+    started_at: float = 0.0
+    durability: str = ""
+    reads: int = 0
+    """Entries asked for by key: hits and misses."""
+    writes: int = 0
+    """Entries written."""
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+    expiries: int = 0
+    events: int = 0
+    """Events of every type."""
+    sends: int = 0
+    """Writes to sockets: a write carries all that waited."""
+    connections: int = 0
+    slow: int = 0
+    """Connections whose agents read more slowly than they are told."""
+    ops: dict[str, OpCount] = {}
+    rates: Rates = Rates()
+    lateness: Lateness = Lateness()
+    memory: int = 0
+    """Bytes of memory that the process of the hub takes."""
+
+
 Ok = (
     Welcome | Empty | Revised | Pong | Written | Got | Deleted | Touched | Listed | Updated | Done | Histories
-    | Cleared | NamespaceCounts | Published | Subscribed
+    | Cleared | NamespaceCounts | Published | Subscribed | Statistics
 )  # fmt: skip
 
 REPLIES: dict[type[Command], type[Struct]] = {
@@ -395,6 +473,7 @@ REPLIES: dict[type[Command], type[Struct]] = {
     Publish: Published,
     Subscribe: Subscribed,
     Unsubscribe: Empty,
+    Stats: Statistics,
 }
 """The reply that each command gets: the one table that says which commands there are."""
 

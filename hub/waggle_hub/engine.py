@@ -23,13 +23,18 @@ from .delivery.connection import Connection
 from .delivery.encoding import error_line, reply_line
 from .delivery.fanout import Bound, Fanout, Line, Released
 from .journal.port import Journal
+from .meter import SAMPLE, Meter
+from .recency import Recency
 from .settings import Bounds
+from .state.entries import Full
 from .state.log import Commit
 from .state.machine import Machine
 from .state.outputs import Bind, Output, Reply
-from .state.sessions import Fresh
+from .state.sessions import Fresh, Outcome
 
 log = logging.getLogger("waggle_hub")
+_MAKING_ROOM = 0.05
+"""Seconds after which to try again, when one command would have to evict more than `bounds.evict` entries."""
 
 
 class Clock:
@@ -68,6 +73,8 @@ class Engine:
         self._journal = journal
         self._info = info
         self._fresh = fresh
+        self.meter = Meter(clock(), fanout.sends)
+        self.recency = Recency()
         self._batch: list[Released] = []
         self._flush_due = False
         self._failure: Exception | None = None
@@ -77,6 +84,7 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._marker: asyncio.TimerHandle | None = None
+        self._sampler: asyncio.TimerHandle | None = None
         fanout.on_loss = self._restart
         fanout.on_synced = machine.synced
 
@@ -84,14 +92,15 @@ class Engine:
         """Begin to keep time, on the running loop."""
         self._loop = asyncio.get_running_loop()
         self._marker = self._loop.call_later(self.bounds.mark, self._mark)
+        self._sampler = self._loop.call_later(SAMPLE, self._sample)
         self._arm()
 
     def stop(self) -> None:
         """Keep time no longer."""
-        for timer in (self._timer, self._marker):
+        for timer in (self._timer, self._marker, self._sampler):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._marker = None
+        self._timer = self._marker = self._sampler = None
 
     # --- what doors call ---
 
@@ -103,16 +112,40 @@ class Engine:
         if connection.replaced:
             self.refuse(connection, command.id, SessionLost("the session was taken over by a newer connection"))
             return
-        now = self.clock()
+        started = time.perf_counter()
         try:
-            if isinstance(command, m.Hello) and connection.session is None:
-                outputs = self.machine.hello(command, self._fresh(), now, self._info)
-            else:
-                outputs = self.machine.apply(command, connection.session, now)
+            outputs = self._decide(command, connection, self.clock())
         except Exception:
             self.refuse(connection, command.id, self._fault(command))
             return
-        self._take(outputs, connection)
+        self.meter.decided(command, time.perf_counter() - started)
+        self._take(outputs, connection, command)
+
+    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Output]:
+        if isinstance(command, m.Hello) and connection.session is None:
+            return self.machine.hello(command, self._fresh(), now, self._info)
+        outputs = self.machine.apply(command, connection.session, now)
+        return self._make_room(outputs, command, connection, now) if self.recency else outputs
+
+    def _make_room(
+        self, outputs: list[Output], command: m.AnyCommand, connection: Connection, now: float
+    ) -> list[Output]:
+        """While a command was refused since the hub is full: evict what was used least recently, and decide anew."""
+        room = self.bounds.evict
+        least = 1
+        while (full := _full(outputs)) is not None:
+            victims = self.recency.victims(full, least, room)
+            if not victims:
+                break
+            self._take([output for output in outputs if not isinstance(output, Reply)], None)
+            self._take(self.machine.evict(victims, now), None)
+            room -= len(victims)
+            if room <= 0:
+                busy = Unavailable("the hub is full, and making room: try again", retry_after=_MAKING_ROOM)
+                return [Reply(command.id, Outcome(error=busy))]
+            outputs = self.machine.apply(command, connection.session, now)
+            least *= 2
+        return outputs
 
     def refuse(self, connection: Connection, id: m.Id | None, error: WaggleError) -> None:
         """Answer what never became a command, in its place among the replies."""
@@ -133,12 +166,18 @@ class Engine:
 
     # --- batches ---
 
-    def _take(self, outputs: list[Output], connection: Connection | None) -> None:
+    def _take(self, outputs: list[Output], connection: Connection | None, command: m.AnyCommand | None = None) -> None:
         """Add what the machine gave off to the batch; replies are encoded here, where their size counts."""
         batch = self._batch
         for output in outputs:
-            if isinstance(output, Reply):
+            if isinstance(output, Commit):
+                self.meter.committed(output)
+                self.recency.committed(output)
+                batch.append(output)
+            elif isinstance(output, Reply):
                 assert connection is not None
+                if command is not None:
+                    self._observe(command, output)
                 text = reply_line(output)
                 connection.owe(len(text))
                 batch.append(Line(connection, output.id, text))
@@ -149,6 +188,17 @@ class Engine:
             else:
                 batch.append(output)
         self._schedule()
+
+    def _observe(self, command: m.AnyCommand, reply: Reply) -> None:
+        """What a reply tells those who keep count, and what they add to it."""
+        self.meter.replied(command, reply)
+        ok = reply.outcome.ok
+        if isinstance(ok, m.Got):
+            if ok.entry is not None and ok.entry.kind == "cached":
+                self.recency.used(ok.entry.ns, ok.entry.key)
+        elif isinstance(ok, m.Statistics):
+            connections = list(self.fanout.connections.values())
+            self.meter.complete(ok, self.clock(), self._journal.durability, connections)
 
     def _bind(self, connection: Connection, session: str) -> None:
         older = self._speakers.get(session)
@@ -230,6 +280,19 @@ class Engine:
         self.fanout.mark_idle()
         self._marker = self._loop.call_later(self.bounds.mark, self._mark)
 
+    def _sample(self) -> None:
+        assert self._loop is not None
+        self.meter.sample(self.clock())
+        self._sampler = self._loop.call_later(SAMPLE, self._sample)
+
     def _restart(self, session: str, sub: int) -> None:
         if self._failure is None:
             self._take(self.machine.restart(session, sub, self.clock()), None)
+
+
+def _full(outputs: list[Output]) -> Full | None:
+    """What a command was refused for want of room, if it was."""
+    for output in outputs:
+        if isinstance(output, Reply) and isinstance(output.outcome.error, Full):
+            return output.outcome.error
+    return None

@@ -85,6 +85,8 @@ class Bounds:
     """Events of the log that one slice of a refill looks at, fewer where it has many patterns: about 2 ms."""
     expire_slice: int = 250
     """Entries that expire in one go: about 4 ms."""
+    evict: int = 1_000
+    """Cached entries that are evicted in one go to make room for a write: about 10 ms."""
     losses: int = 3
     """Times in a row a reader may fall out of the log's window before it is closed as too slow (4001)."""
     mark: float = 5.0

@@ -375,3 +375,97 @@ async def test_a_flood_in_the_turn_of_a_takeover_harms_nobody(table: Table) -> N
     await turns()
     await turns()
     assert [line["data"][0] for line in newer.take() if line.get("type") == "message"] == list(range(30))
+
+
+async def test_a_full_hub_evicts_the_cached_entry_that_was_used_least_recently(table: Table) -> None:
+    agent = table.sit()
+    table.machine.state.limits = Limits(keys=5)  # two of them say that the agent is here
+    agent.ask("hello", agent="a")
+    agent.ask("subscribe", patterns=["*"], types=["evict"])
+    for key in ("old", "kept", "newer"):
+        agent.ask("set", key=key, value=1, kind="persistent" if key == "kept" else "cached")
+    agent.ask("get", key="old")
+    agent.ask("set", key="more", value=1)
+    await turns()
+    (event,) = [line for line in agent.take() if "type" in line]
+    assert (event["type"], event["key"], event["by"], event["version"]) == ("evict", "newer", "$hub", 1)
+    agent.ask("set", key="again", value=1)
+    agent.ask("set", key="too many", value=1)
+    await turns()
+    *_, evicted, written, refused = agent.take()
+    assert evicted["key"] == "old"
+    assert "ok" in written
+    assert refused["error"]["code"] == "limit"
+    assert refused["error"]["limit"] == 5
+
+
+async def test_a_rid_of_a_write_that_needed_room_is_kept_once(table: Table) -> None:
+    agent = table.sit()
+    table.machine.state.limits = Limits(keys=3)
+    agent.ask("hello", agent="a")
+    agent.ask("set", key="old", value=1, kind="cached")
+    agent.ask("set", key="new", value=1, rid="r")
+    agent.ask("set", key="new", value=1, rid="r")
+    await turns()
+    *_, first, second = agent.take()
+    assert second == {**first, "ok": {**first["ok"], "dup": True}, "dup": True}
+
+
+async def test_a_write_that_would_cost_too_many_others_their_place_is_asked_to_come_again(table: Table) -> None:
+    agent = table.sit()
+    table.engine.bounds = Bounds(evict=2)
+    agent.ask("hello", agent="a")
+    for number in range(10):
+        agent.ask("set", key=str(number), value="x" * 10, kind="cached")
+    table.machine.state.limits = Limits(bytes=table.machine.state.keyspace.bytes)
+    for _ in range(5):
+        agent.ask("set", key="large", value="y" * 90)
+    await turns()
+    replies = [line for line in agent.take() if line["id"] == "set"][10:]
+    assert replies[0]["error"]["code"] == "unavailable"
+    assert replies[0]["error"]["retry_after"] > 0
+    assert "ok" in replies[-1]
+
+
+async def test_stats_tell_what_the_hub_holds_and_has_done(table: Table) -> None:
+    agent = table.sit()
+    agent.ask("hello", agent="a")
+    agent.ask("set", key="k", value="text", ttl=1.0)
+    agent.ask("get", key="k")
+    agent.ask("get", key="nothing")
+    agent.ask("delete", key="k", if_rev=1)
+    agent.ask("subscribe", patterns=["*"])
+    await turns()
+    table.now += 2.0
+    table.engine._tick()
+    agent.take()
+    agent.ask("stats")
+    await turns()
+    stats = agent.take()[-1]["ok"]
+    assert {name: stats[name] for name in ("reads", "writes", "hits", "misses", "evictions", "expiries")} == {
+        "reads": 2, "writes": 1, "hits": 1, "misses": 1, "evictions": 0, "expiries": 1,
+    }  # fmt: skip
+    assert {name: stats[name] for name in ("keys", "sessions", "subscriptions", "connections", "slow")} == {
+        "keys": 2, "sessions": 1, "subscriptions": 1, "connections": 1, "slow": 0,
+    }  # fmt: skip
+    assert (stats["ops"]["get"]["count"], stats["ops"]["get"]["errors"], stats["ops"]["delete"]["errors"]) == (2, 0, 1)
+    assert 0 < stats["ops"]["get"]["mean"] < 1
+    assert stats["lateness"] == {"count": 1, "p50": 1.0, "p99": 1.0, "max": 1.0}
+    assert stats["log"] == {"events": 4, "bytes": stats["log"]["bytes"], "floor": 0, "rev": 3}
+    assert (stats["rev"], stats["events"], stats["durability"]) == (3, 4, "memory")
+    assert stats["memory"] > 1_000_000
+    assert stats["sends"] == agent.writes - 1
+
+
+async def test_rates_are_those_of_the_last_ten_seconds(table: Table) -> None:
+    agent = table.sit()
+    agent.ask("hello", agent="a")
+    for second in range(1, 31):
+        for number in range(4):
+            agent.ask("set", key=str(number), value=second)
+        table.now += 1.0
+        table.engine.meter.sample(table.now)
+    agent.ask("stats")
+    await turns()
+    rates = agent.take()[-1]["ok"]["rates"]
+    assert (rates["commands"], rates["revisions"], rates["events"]) == (4.1, 4.0, 4.0)

@@ -62,6 +62,7 @@ class Fanout:
         self._feeds: dict[int, Feed] = {}
         self._dirty: dict[Feed, None] = {}
         self._replies: list[Line] = []
+        self._sends_of_gone = 0
 
     def release(self, items: Iterable[Released]) -> None:
         """Let these go out, in order."""
@@ -93,6 +94,7 @@ class Fanout:
         if session is None or self.connections.get(session) is not connection:
             return
         del self.connections[session]
+        self._sends_of_gone += connection.sends
         for cursor in self._cursors.get(session, {}).values():
             cursor.feed.live.pop(cursor, None)
             cursor.connection = None
@@ -120,6 +122,10 @@ class Fanout:
                 feed.live[cursor] = None
         for text in cut(lines, self.bounds.frame):
             connection.put_events(text)
+
+    def sends(self) -> int:
+        """How many writes to sockets there were, of all connections that ever spoke for a session."""
+        return self._sends_of_gone + sum(connection.sends for connection in self.connections.values())
 
     def mark_idle(self) -> None:
         """Tell connections for which nothing waits how far the log has come; those too that hear replies alone."""
@@ -218,6 +224,7 @@ class Fanout:
         self._cursors.pop(session, None)
         connection = self.connections.pop(session, None)
         if connection is not None:
+            self._sends_of_gone += connection.sends
             connection.close(1000, "bye", flush=True)
 
     def _lose(self, connection: Connection, cursor: Cursor) -> None:

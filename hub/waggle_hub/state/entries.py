@@ -26,6 +26,17 @@ _VIEW_BYTES = 250
 """What the fields of an entry take in a reply, beside its key, value and meta."""
 
 
+class Full(LimitReached):
+    """There is no room for this entry: `keys` and `bytes` say how much is missing."""
+
+    def __init__(self, what: str, limit: int, ns: str, key: str, *, keys: int, bytes: int) -> None:
+        super().__init__(f"{what}, and nothing that may be evicted: delete some, or give them a ttl", limit=limit)
+        self.ns = ns
+        self.key = key
+        self.keys = keys
+        self.bytes = bytes
+
+
 def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
     ns = _written_ns(command.ns, session)
     check_key(command.key)
@@ -38,7 +49,7 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
     _check_if_rev(command.if_rev, prev)
     if command.keep_ttl and prev is not None:
         expires_at = prev.expires_at
-    _check_room(turn, command.key, value, meta, prev)
+    _check_room(turn, ns, command.key, value, meta, prev)
     if command.ephemeral:
         _check_ephemeral(turn, session, ns, command.key)
     entry = turn.put(
@@ -96,7 +107,7 @@ def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
     except updates.PatchTestFailed as failed:
         raise Conflict(f"{failed}: decide again from current", current=prev.view() if prev else None) from None
     meta = prev.meta if prev is not None else None
-    _check_room(turn, command.key, value, meta, prev)
+    _check_room(turn, ns, command.key, value, meta, prev)
     kind = prev.kind if prev is not None else "persistent"
     if command.ttl is None and prev is not None:
         expires_at = prev.expires_at
@@ -181,6 +192,15 @@ def namespaces(turn: Turn) -> m.NamespaceCounts:
     return m.NamespaceCounts(turn.state.keyspace.counts())
 
 
+def evict(turn: Turn, places: list[tuple[str, str]]) -> None:
+    """Let these go to make room, in one revision: no other than cached entries ever do."""
+    turn.act_for_hub()
+    for ns, key in places:
+        entry = turn.state.keyspace.get(ns, key)
+        if entry is not None and entry.kind == "cached":
+            turn.remove(entry, "evict")
+
+
 def _earlier(turn: Turn, kind: str, prev: Entry | None) -> tuple[Entry, ...]:
     """What a versioned entry keeps of those before it."""
     if kind != "versioned" or prev is None:
@@ -251,16 +271,15 @@ def _check_if_rev(if_rev: int | None, entry: Entry | None) -> None:
         )
 
 
-def _check_room(turn: Turn, key: str, value: bytes, meta: bytes | None, prev: Entry | None) -> None:
+def _check_room(turn: Turn, ns: str, key: str, value: bytes, meta: bytes | None, prev: Entry | None) -> None:
     limits, keyspace = turn.state.limits, turn.state.keyspace
-    if prev is None and keyspace.keys >= limits.keys:
-        raise LimitReached(f"the hub holds {limits.keys} entries: delete some, or give them a ttl", limit=limits.keys)
+    keys = keyspace.keys + (prev is None) - limits.keys
     added = len(key) + len(value) + len(meta or b"") - (prev.size if prev is not None else 0)
-    if added > 0 and keyspace.bytes + added > limits.bytes:
-        raise LimitReached(
-            f"the hub holds {limits.bytes} bytes of values: delete some, or give them a ttl",
-            limit=limits.bytes,
-        )
+    size = keyspace.bytes + added - limits.bytes
+    if prev is None and keys > 0:
+        raise Full(f"the hub holds {limits.keys} entries", limits.keys, ns, key, keys=keys, bytes=max(size, 0))
+    if added > 0 and size > 0:
+        raise Full(f"the hub holds {keyspace.bytes} bytes of values", limits.bytes, ns, key, keys=0, bytes=size)
 
 
 def _check_ephemeral(turn: Turn, session: Session, ns: str, key: str) -> None:

@@ -83,6 +83,12 @@ class Machine:
             turn.expire(entry)
         return self._finish(turn)
 
+    def evict(self, places: list[tuple[str, str]], now: float) -> list[Output]:
+        """Make room: let these cached entries go. Which is for the caller to choose, who knows what was read."""
+        turn = self._turn(now)
+        entries.evict(turn, places)
+        return self._finish(turn)
+
     def restart(self, session_id: str, sub: int, now: float) -> list[Output]:
         """A cursor has fallen out of the log's window: begin it again with a snapshot."""
         turn = self._turn(now)
@@ -174,6 +180,8 @@ class Machine:
                 return m.Pong(turn.rev, turn.at)
             case m.Namespaces():
                 return entries.namespaces(turn)
+            case m.Stats():
+                return self._statistics(turn)
             case m.Bye():
                 presence.end(turn, session)
                 return m.Empty()
@@ -181,6 +189,22 @@ class Machine:
                 raise BadRequest("this connection has said hello already", field="op")
             case _:
                 assert_never(command)
+
+    def _statistics(self, turn: Turn) -> m.Statistics:
+        state = self.state
+        return m.Statistics(
+            rev=turn.rev,
+            at=turn.at,
+            keys=state.keyspace.keys,
+            bytes=state.keyspace.bytes,
+            max_keys=state.limits.keys,
+            max_bytes=state.limits.bytes,
+            sessions=len(state.sessions),
+            subscriptions=sum(len(session.subscriptions) for session in state.sessions),
+            locks=0,
+            waits=0,
+            log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
+        )
 
     def _answer(self, turn: Turn, command: m.Command, outcome: Outcome, dup: bool = False) -> list[Output]:
         assert outcome.error is None or turn.clean, "a refused command changes nothing"
