@@ -43,9 +43,12 @@ from typing import Final
 from waggle.errors import BadRequest
 
 __all__ = [
+    "ANY",
     "MAX_AGENT",
     "MAX_KEY",
+    "Class",
     "Pattern",
+    "Piece",
     "check_agent",
     "check_key",
     "check_ns",
@@ -308,7 +311,9 @@ def _only(character: str) -> Class:
 class Pattern:
     """A pattern, ready to match. Equal to every other that is the same but for the way it is written (law 7)."""
 
-    __slots__ = ("_first", "_hash", "_last", "_least", "_middle", "exact", "only_prefix", "prefix", "runs", "text")
+    __slots__ = (
+        "_first", "_hash", "_last", "_least", "_middle", "exact", "only_prefix", "prefix", "runs", "segments", "text",
+    )  # fmt: skip
 
     text: str
     """As it was written."""
@@ -320,6 +325,8 @@ class Pattern:
     """Whether it matches every key with that prefix."""
     runs: tuple[str, ...]
     """The plain text in it after the prefix: every key that it matches has these, in this order, not overlapping."""
+    segments: tuple[tuple[Piece, ...], ...]
+    """The canonical form: the pieces of what stands before, between and after its stars."""
 
     def __init__(self, text: str) -> None:
         """Read ``text``; raises BadRequest, without a field, if it is no pattern."""
@@ -334,7 +341,8 @@ class Pattern:
         self._first, *self._middle = segments
         self._last = self._middle.pop() if self._middle else None
         self._least = sum(segment.length for segment in segments)
-        self._hash = hash(self._form())
+        self.segments = tuple(segment.pieces for segment in segments)
+        self._hash = hash(self.segments)
         runs = [piece for segment in segments for piece in segment.pieces if isinstance(piece, str)]
         opening = self._first.pieces[:1]
         self.prefix = runs.pop(0) if opening and isinstance(opening[0], str) else ""
@@ -361,15 +369,10 @@ class Pattern:
                 return False
         return True
 
-    def _form(self) -> tuple[tuple[Piece, ...], ...]:
-        """The canonical form: the pieces of each segment."""
-        last = () if self._last is None else (self._last,)
-        return tuple(segment.pieces for segment in (self._first, *self._middle, *last))
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Pattern):
             return NotImplemented
-        return self is other or (self._hash == other._hash and self._form() == other._form())
+        return self is other or (self._hash == other._hash and self.segments == other.segments)
 
     def __hash__(self) -> int:
         return self._hash

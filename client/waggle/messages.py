@@ -16,6 +16,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 Id = int | str
 Kind = Literal["persistent", "transient", "cached", "versioned"]
+Mode = Literal["exclusive", "shared"]
+Comparison = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "exists", "contains"]
 EventType = Literal["set", "delete", "expire", "evict", "touch", "lock", "renew", "unlock", "queue", "message"]
 DEFAULT_TYPES: frozenset[str] = frozenset({"set", "delete", "expire", "evict", "lock", "unlock", "message"})
 """What a subscription gets that names no ``types``: all but touch, renew and queue."""
@@ -65,6 +67,12 @@ class Ping(Command, tag="ping", kw_only=True):
     """Ask for the hub's revision and time."""
 
 
+class Guard(Struct, forbid_unknown_fields=True):
+    """Lets a write through only while the lock with this token is held (protocol 4)."""
+
+    token: int
+
+
 class Set(Change, tag="set", kw_only=True):
     """Write an entry."""
 
@@ -77,6 +85,7 @@ class Set(Change, tag="set", kw_only=True):
     kind: Kind = "persistent"
     ephemeral: bool = False
     meta: dict[str, Any] | None = None
+    guard: Guard | None = None
 
 
 class Get(Command, tag="get", kw_only=True):
@@ -93,6 +102,7 @@ class Delete(Change, tag="delete", kw_only=True):
     key: str
     ns: str | None = None
     if_rev: int | None = None
+    guard: Guard | None = None
 
 
 class Touch(Change, tag="touch", kw_only=True):
@@ -101,6 +111,7 @@ class Touch(Change, tag="touch", kw_only=True):
     key: str
     ttl: float | None
     ns: str | None = None
+    guard: Guard | None = None
 
 
 class List(Command, tag="list", kw_only=True):
@@ -126,6 +137,7 @@ class Update(Change, tag="update", kw_only=True):
     pointer: str | None = None
     if_rev: int | None = None
     ttl: float | None = None
+    guard: Guard | None = None
 
 
 class Condition(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -206,12 +218,99 @@ class Stats(Command, tag="stats", kw_only=True):
     """Ask what this hub holds and has done since it started (protocol 8)."""
 
 
+class Lock(Change, tag="lock", kw_only=True):
+    """Ask for a lock on names or on patterns, all of them or none (protocol 6). ``wait`` null waits for ever."""
+
+    name: str | None = None
+    names: list[str] | None = None
+    pattern: str | None = None
+    patterns: list[str] | None = None
+    ns: str | None = None
+    mode: Mode = "exclusive"
+    ttl: float = 30.0
+    wait: float | None = 0.0
+    task: str | None = None
+
+
+class Unlock(Change, tag="unlock", kw_only=True):
+    """Let a lock go: one's own by its token, or anyone's with ``force`` and a ``reason``."""
+
+    token: int | None = None
+    name: str | None = None
+    ns: str | None = None
+    force: bool = False
+    reason: str | None = None
+
+
+class Renew(Change, tag="renew", kw_only=True):
+    """Give a lock that is held a new deadline; by default its ``ttl`` again."""
+
+    token: int
+    ttl: float | None = None
+
+
+class Locks(Command, tag="locks", kw_only=True):
+    """Read which locks are held, and who waits for them."""
+
+    pattern: str | None = None
+    ns: str | None = None
+
+
+class Cancel(Command, tag="cancel", kw_only=True):
+    """Let a waiting command of this session end now."""
+
+    target: Id
+
+
+class Where(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a value has to be like, at ``pointer`` (RFC 6901)."""
+
+    pointer: str = ""
+    op: Comparison = "eq"
+    value: Any = UNSET
+
+
+class Awaited(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A condition of a wait: so many entries of a key or pattern, none of them, or nothing locked there."""
+
+    key: str | None = None
+    pattern: str | None = None
+    ns: str | None = None
+    count: int = 1
+    absent: bool = False
+    unlocked: bool = False
+    since: int | None = None
+    where: Where | None = None
+
+
+class Wait(Command, tag="wait", kw_only=True):
+    """Wait until all, or any, of the conditions hold (protocol 7)."""
+
+    all: list[Awaited] | None = None
+    any: list[Awaited] | None = None
+    timeout: float = 30.0
+
+
+class Take(Change, tag="take", kw_only=True):
+    """Take the oldest matching entry that nobody has locked, for the length of a lease: work with one winner."""
+
+    patterns: list[str]
+    ns: str | None = None
+    lease: float = 30.0
+    timeout: float | None = 0.0
+    max_deliveries: int | None = None
+
+
+class Inspect(Command, tag="inspect", kw_only=True):
+    """Ask who is here, who holds what, and who waits for whom."""
+
+
 Step = Set | Delete | Touch | Update | Publish
 """The commands that a txn may hold."""
 
 AnyCommand = (
     Hello | Bye | Status | Ping | Set | Get | Delete | Touch | List | Update | Txn | History | Clear | Namespaces
-    | Publish | Subscribe | Unsubscribe | Stats
+    | Publish | Subscribe | Unsubscribe | Stats | Lock | Unlock | Renew | Locks | Cancel | Wait | Take | Inspect
 )  # fmt: skip
 
 
@@ -274,7 +373,7 @@ class Empty(Struct):
 
 
 class Revised(Struct):
-    """Reply to status: the revision of the change."""
+    """Reply to status and unlock: the revision of the change."""
 
     rev: int
 
@@ -450,9 +549,151 @@ class Statistics(Struct, kw_only=True):
     """Bytes of memory that the process of the hub takes."""
 
 
+class Granted(Struct, kw_only=True, omit_defaults=True):
+    """Reply to lock: the fencing token, the deadline, and how many seconds it was waited for."""
+
+    token: int
+    mode: Mode
+    expires_at: float
+    waited: float
+    names: list[str] | UnsetType = UNSET
+    patterns: list[str] | UnsetType = UNSET
+
+
+class Renewed(Struct):
+    """Reply to renew: the new deadline."""
+
+    expires_at: float
+    rev: int
+
+
+class Holder(Struct, kw_only=True, omit_defaults=True):
+    """Who holds what is asked for. ``self`` says whether that is the session that asks."""
+
+    agent: str
+    session: str
+    mode: Mode
+    since: float
+    expires_at: float
+    self: bool
+    names: list[str] | UnsetType = UNSET
+    patterns: list[str] | UnsetType = UNSET
+
+
+class Waiter(Struct, kw_only=True, omit_defaults=True):
+    """Who waits for a lock, and since when."""
+
+    agent: str
+    session: str
+    mode: Mode
+    since: float
+    names: list[str] | UnsetType = UNSET
+    patterns: list[str] | UnsetType = UNSET
+
+
+class HeldLock(Struct, kw_only=True, omit_defaults=True):
+    """A lock that is held, and who waits for it, in the order in which they asked."""
+
+    ns: str
+    mode: Mode
+    agent: str
+    session: str
+    token: int
+    since: float
+    expires_at: float
+    queue: list[Waiter]
+    names: list[str] | UnsetType = UNSET
+    patterns: list[str] | UnsetType = UNSET
+
+
+class HeldLocks(Struct):
+    """Reply to locks, in the order in which they were granted."""
+
+    locks: list[HeldLock]
+
+
+class Cancelling(Struct):
+    """Reply to cancel: whether there was a waiting command to cancel."""
+
+    cancelled: bool
+
+
+class Waited(Struct):
+    """Reply to wait: the entries that met it, the indices of the conditions that hold, and the revision."""
+
+    matched: list[Entry]
+    met: list[int]
+    rev: int
+
+
+class Taken(Struct):
+    """Reply to take: the entry, the token of its lock, and how often it was delivered by now."""
+
+    entry: Entry
+    token: int
+    expires_at: float
+    delivery: int
+
+
+class SeenSession(Struct):
+    """A session, as inspect tells of it."""
+
+    session: str
+    agent: str
+    ns: str
+    connected: bool
+    since: float
+    expires_at: float | None
+    subscriptions: int
+    locks: int
+    waits: int
+    ephemeral: int
+
+
+class SeenWait(Struct, kw_only=True, omit_defaults=True):
+    """A waiting command: who, for what, since when and until when; ``met`` are the conditions that hold by now."""
+
+    op: str
+    id: Id
+    agent: str
+    session: str
+    ns: str
+    since: float
+    until: float | None
+    names: list[str] | UnsetType = UNSET
+    patterns: list[str] | UnsetType = UNSET
+    mode: Mode | UnsetType = UNSET
+    all: list[Awaited] | UnsetType = UNSET
+    any: list[Awaited] | UnsetType = UNSET
+    met: list[int] | UnsetType = UNSET
+    blocked_by: list[Holder] | UnsetType = UNSET
+
+
+class SeenSubscription(Struct):
+    """An interest, and who has it."""
+
+    sub: int
+    ns: str
+    patterns: list[str]
+    types: list[str]
+    agents: list[str]
+
+
+class Inspection(Struct):
+    """Reply to inspect: who is here, what is held, who waits for whom, who hears of what."""
+
+    rev: int
+    at: float
+    sessions: list[SeenSession]
+    locks: list[HeldLock]
+    waits: list[SeenWait]
+    subscriptions: list[SeenSubscription]
+
+
 Ok = (
     Welcome | Empty | Revised | Pong | Written | Got | Deleted | Touched | Listed | Updated | Done | Histories
-    | Cleared | NamespaceCounts | Published | Subscribed | Statistics
+    | Cleared | NamespaceCounts | Published | Subscribed | Statistics | Granted | Renewed | HeldLocks | Cancelling
+    | Waited | Taken | Inspection
 )  # fmt: skip
 
 REPLIES: dict[type[Command], type[Struct]] = {
@@ -474,6 +715,14 @@ REPLIES: dict[type[Command], type[Struct]] = {
     Subscribe: Subscribed,
     Unsubscribe: Empty,
     Stats: Statistics,
+    Lock: Granted,
+    Unlock: Revised,
+    Renew: Renewed,
+    Locks: HeldLocks,
+    Cancel: Cancelling,
+    Wait: Waited,
+    Take: Taken,
+    Inspect: Inspection,
 }
 """The reply that each command gets: the one table that says which commands there are."""
 
@@ -511,6 +760,22 @@ class Event(Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     late: float | UnsetType = UNSET
     data: Any = UNSET
     prev: Entry | UnsetType | None = UNSET
+    token: int | UnsetType = UNSET
+    mode: str | UnsetType = UNSET
+    session: str | UnsetType = UNSET
+    names: list[str] | UnsetType = UNSET
+    patterns: list[str] | UnsetType = UNSET
+    waiting: int | UnsetType = UNSET
+
+
+class LostLock(Struct, kw_only=True, omit_defaults=True):
+    """A lock that its holder lost: the hub says so unasked (protocol 6)."""
+
+    token: int
+    reason: str
+    names: list[str] | UnsetType = UNSET
+    patterns: list[str] | UnsetType = UNSET
+    message: str = ""
 
 
 class Incoming(Event, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
@@ -520,3 +785,4 @@ class Incoming(Event, kw_only=True, omit_defaults=True, repr_omit_defaults=True)
     ok: msgspec.Raw | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
     dup: bool = False
+    lost: LostLock | UnsetType = UNSET

@@ -20,7 +20,7 @@ from waggle import messages as m
 from waggle.errors import Internal, SessionLost, Unavailable, WaggleError
 
 from .delivery.connection import Connection
-from .delivery.encoding import error_line, reply_line
+from .delivery.encoding import error_line, lock_lost_line, reply_line
 from .delivery.fanout import Bound, Fanout, Line, Released
 from .journal.port import Journal
 from .meter import SAMPLE, Meter
@@ -29,7 +29,7 @@ from .settings import Bounds
 from .state.entries import Full
 from .state.log import Commit
 from .state.machine import Machine
-from .state.outputs import Bind, Output, Reply
+from .state.outputs import Answer, Bind, LockLost, Output, Reply
 from .state.sessions import Fresh, Outcome
 
 log = logging.getLogger("waggle_hub")
@@ -181,6 +181,8 @@ class Engine:
                 text = reply_line(output)
                 connection.owe(len(text))
                 batch.append(Line(connection, output.id, text))
+            elif isinstance(output, Answer | LockLost):
+                self._tell(output)
             elif isinstance(output, Bind):
                 assert connection is not None
                 self._bind(connection, output.session)
@@ -188,6 +190,16 @@ class Engine:
             else:
                 batch.append(output)
         self._schedule()
+
+    def _tell(self, said: Answer | LockLost) -> None:
+        """What a session is told in its own time goes to the connection that speaks for it now."""
+        connection = self._speakers[said.session]
+        if isinstance(said, Answer):
+            line = Line(connection, said.id, reply_line(said))
+        else:
+            line = Line(connection, None, lock_lost_line(said.lock))
+        connection.owe(len(line.text))
+        self._batch.append(line)
 
     def _observe(self, command: m.AnyCommand, reply: Reply) -> None:
         """What a reply tells those who keep count, and what they add to it."""

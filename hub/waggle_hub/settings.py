@@ -32,6 +32,26 @@ class Limits:
     """Subscriptions of a session: with 100 patterns each, 100,000 patterns to index."""
     ephemeral: int = 1_000
     """Ephemeral entries of a session: all go in one step when it ends."""
+    names: int = 100
+    """Names in one lock, conditions in one wait."""
+    lock_patterns: int = 10
+    """Patterns in one lock: each is held against every other lock on a pattern."""
+    pattern_locks: int = 1_000
+    """Locks on patterns, held or waited for, in a namespace."""
+    claims: int = 1_000
+    """Locks that a session holds or waits for."""
+    waiting: int = 10_000
+    """Waiting commands of a session."""
+    conflicts: int = 1_000_000
+    """Pairs of locks of which one waits for the other because of a pattern, about 60 bytes each."""
+    holders: int = 1_000
+    """Holders that a refusal tells of."""
+    reason: int = 1_000
+    """Characters of the reason for a forced release."""
+    task: int = 100
+    """Characters of a task."""
+    wait: float = 3_600.0
+    """The longest wait for conditions."""
     rid: int = 64
     """Characters of a rid."""
     outcomes: int = 1_000

@@ -12,13 +12,13 @@ from msgspec import UNSET, Raw, Struct
 from waggle import messages as m
 
 from ..state.keyspace import Entry
-from ..state.log import Event
-from ..state.outputs import Reply
+from ..state.log import Event, Grip
+from ..state.outputs import Answer, Reply
 
 _encode = msgspec.json.Encoder().encode
 
 
-def reply_line(reply: Reply) -> str:
+def reply_line(reply: Reply | Answer) -> str:
     """The line of a reply; a repeated outcome says so beside and inside of `ok`, for doors that show only `ok`."""
     head = b'{"id":' + _encode(reply.id)
     outcome = reply.outcome
@@ -26,7 +26,7 @@ def reply_line(reply: Reply) -> str:
         body = b',"error":' + _encode(outcome.error.to_wire())
     else:
         body = b',"ok":' + _encode(outcome.ok)
-    if reply.dup:
+    if isinstance(reply, Reply) and reply.dup:
         body = body[:-1] + (b'"dup":true}' if body.endswith(b"{}") else b',"dup":true}') + b',"dup":true'
     return (head + body + b"}").decode()
 
@@ -58,6 +58,8 @@ def event_body(event: Event, values: bool, prev: bool) -> bytes:
         data=UNSET if event.data is None else _raw(event.data),
         prev=_before(event.prev, values) if prev and event.type in m.ENTRY_TYPES else UNSET,
     )
+    if event.grip is not None:
+        _add_grip(line, event.grip)
     return _encode(line)[1:]
 
 
@@ -87,6 +89,39 @@ def snapshot_line(sub: int, entry: Entry, values: bool) -> bytes:
         meta=UNSET if entry.meta is None else _raw(entry.meta),
     )
     return _encode(line)
+
+
+def lock_snapshot_line(sub: int, event: Event) -> bytes:
+    """A lock of a snapshot. Its `after` is 0: it stands outside of the chain."""
+    line = m.Event(
+        type="lock",
+        rev=event.rev,
+        sub=sub,
+        after=0,
+        key=event.key,
+        ns=event.ns,
+        at=event.at,
+        by=event.by,
+        snapshot=True,
+    )
+    assert event.grip is not None
+    _add_grip(line, event.grip)
+    return _encode(line)
+
+
+def _add_grip(line: m.Event, grip: Grip) -> None:
+    line.token = grip.token
+    line.mode = grip.mode
+    line.session = grip.session
+    line.expires_at = grip.expires_at
+    line.names = grip.names
+    line.patterns = grip.patterns
+    line.waiting = grip.waiting
+
+
+def lock_lost_line(lock: m.LostLock) -> str:
+    """What the holder of a lock hears that it has lost."""
+    return _encode({"lost": lock}).decode()
 
 
 class _Mark(Struct, omit_defaults=True):

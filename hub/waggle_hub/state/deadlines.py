@@ -1,10 +1,11 @@
 """Deadlines: things in the order in which their time comes.
 
 The head is the next to fall due, so one timer at the head is enough and nothing is ever scanned or sampled. Two lists
-exist: one of entries, one of the rest (sessions now). Each thing stands in its list exactly while it has a deadline.
+exist: one of entries, one of the rest (`Timers`: sessions in their grace, locks, waiting commands). Each thing stands
+in its list exactly while it has a deadline.
 
 The order is one integer: the deadline in whole milliseconds above a number that tells apart what falls due in the
-same millisecond (the revision of an entry, the serial of a session). So a hundred thousand keys due at one instant
+same millisecond (the revision of an entry, the serial of the rest). So a hundred thousand keys due at one instant
 still cost a logarithm each to take out.
 """
 
@@ -54,3 +55,52 @@ class Deadlines(Generic[T]):
         self._items._check()
         assert len(self._items) == len(expected)
         assert {id(item) for item in self._items} == {id(item) for item in expected}
+
+
+class Timed:
+    """What has a deadline at times and is no entry. Its serial tells its age: lower came first."""
+
+    __slots__ = ("deadline", "serial")
+
+    def __init__(self, serial: int) -> None:
+        self.serial = serial
+        self.deadline: float | None = None
+
+
+def _place_of(thing: Timed) -> int:
+    assert thing.deadline is not None
+    return place(thing.deadline, thing.serial)
+
+
+class Timers:
+    """The deadlines of everything but entries, and the serials."""
+
+    def __init__(self) -> None:
+        self._list: Deadlines[Timed] = Deadlines(_place_of)
+        self._serial = 0
+
+    def serial(self) -> int:
+        """A number above all that were given before."""
+        self._serial += 1
+        return self._serial
+
+    def set(self, thing: Timed, deadline: float | None) -> None:
+        """Give a thing a new deadline, or none."""
+        if thing.deadline is not None:
+            self._list.remove(thing)
+        thing.deadline = deadline
+        if deadline is not None:
+            self._list.add(thing)
+
+    def head(self) -> Timed | None:
+        """The thing whose time comes first."""
+        return self._list.head()
+
+    def due(self, now: float) -> Timed | None:
+        """The head, if its time has come."""
+        head = self._list.head()
+        return head if head is not None and head.deadline is not None and head.deadline <= now else None
+
+    def check(self, expected: list[Timed]) -> None:
+        """Assert that exactly those of the expected things are in that have a deadline."""
+        self._list.check([thing for thing in expected if thing.deadline is not None])

@@ -15,7 +15,7 @@ from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, LimitReached, NotFound
 from waggle.keys import check_key, check_ns, compile_pattern
 
-from . import updates
+from . import locks, updates
 from .deadlines import deadline_after
 from .keyspace import Entry
 from .sessions import Session
@@ -46,6 +46,7 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
     value = turn.value(command.value, "value")
     meta = None if command.meta is None else turn.value(command.meta, "meta", turn.state.limits.meta)
     prev = turn.live(ns, command.key)
+    locks.check_write(turn, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, prev)
     if command.keep_ttl and prev is not None:
         expires_at = prev.expires_at
@@ -77,6 +78,7 @@ def delete(turn: Turn, session: Session, command: m.Delete) -> m.Deleted:
     ns = _written_ns(command.ns, session)
     check_key(command.key)
     entry = turn.live(ns, command.key)
+    locks.check_write(turn, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, entry)
     if entry is not None:
         turn.remove(entry)
@@ -88,6 +90,7 @@ def touch(turn: Turn, session: Session, command: m.Touch) -> m.Touched:
     check_key(command.key)
     expires_at = _deadline(turn, command.ttl)
     entry = turn.live(ns, command.key)
+    locks.check_write(turn, session, ns, command.key, command.guard)
     if entry is None:
         raise NotFound(f"there is no entry {command.key!r} in namespace {ns}: set it")
     turn.touch(entry, expires_at)
@@ -101,6 +104,7 @@ def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
     expires_at = _deadline(turn, command.ttl)
     _check_update(turn, command)
     prev = turn.live(ns, command.key)
+    locks.check_write(turn, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, prev)
     try:
         value = turn.value(_updated(turn, command, prev), "value")
@@ -167,6 +171,7 @@ def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
     pattern = compile_pattern(command.pattern)
     if not command.confirm:
         raise BadRequest("clear deletes every entry that matches: say so with confirm: true", field="confirm")
+    locks.check_clear(turn, session, ns, pattern)
     after = None
     if session.clearing is not None and session.clearing[:2] == (ns, pattern.text):
         after = session.clearing[2]

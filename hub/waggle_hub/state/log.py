@@ -14,12 +14,24 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from .keyspace import Entry
 
 _EVENT_BYTES = 250
 """What an event costs beyond key and values: the struct, its commit, its place in the window."""
+
+
+class Grip(Struct, frozen=True, eq=False, gc=False, kw_only=True):
+    """What an event tells of a lock, as far as its type has it."""
+
+    session: str
+    token: int | UnsetType = UNSET
+    mode: str | UnsetType = UNSET
+    expires_at: float | UnsetType = UNSET
+    names: list[str] | UnsetType = UNSET
+    patterns: list[str] | UnsetType = UNSET
+    waiting: int | UnsetType = UNSET
 
 
 class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
@@ -40,6 +52,8 @@ class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
     data: bytes | None = None
     reason: str | None = None
     late: float | None = None
+    grip: Grip | None = None
+    """Of lock, renew, unlock and queue."""
 
     @property
     def size(self) -> int:

@@ -17,7 +17,8 @@ from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
 
 from ..settings import Limits
-from . import entries, presence, subscriptions, txn
+from . import entries, locks, presence, subscriptions, txn, waiting
+from .claims import Claim
 from .outputs import Output, Reply
 from .sessions import Fresh, Outcome, Session
 from .turn import State, Turn
@@ -58,9 +59,13 @@ class Machine:
         try:
             session = self._session(session_id)
             turn.act_for(session)
+            if isinstance(command, m.Change) and command.rid is not None and command.rid in session.joins:
+                waiting.join(session.joins[command.rid], command.id)
+                return self._finish(turn)
+            waiting.check_id(session, command.id)
             if isinstance(command, m.Change) and command.rid is not None:
                 return self._apply_once(turn, session, command, command.rid)
-            return self._answer(turn, command, Outcome(ok=self._decide(turn, session, command)))
+            return self._conclude(turn, command, self._decide(turn, session, command))
         except WaggleError as error:
             return self._answer(turn, command, Outcome(error=error))
 
@@ -107,19 +112,19 @@ class Machine:
     def next_deadline(self) -> float | None:
         """The instant at which `expire` has something to do."""
         entry = self.state.keyspace.deadlines.head()
-        session = self.state.sessions.deadlines.head()
-        instants = [
-            thing.expires_at for thing in (entry, session) if thing is not None and thing.expires_at is not None
-        ]
-        return min(instants, default=None)
+        timed = self.state.timers.head()
+        instants = [entry.expires_at if entry is not None else None, timed.deadline if timed is not None else None]
+        return min((instant for instant in instants if instant is not None), default=None)
 
     def _turn(self, now: float) -> Turn:
         turn = Turn(self.state, now)
-        session = self.state.sessions.deadlines.head()
-        while session is not None and session.expires_at is not None and session.expires_at <= now:
-            presence.end(turn, session)
+        while (due := self.state.timers.due(now)) is not None:
+            turn.act_for_hub()
+            if isinstance(due, Session):
+                presence.end(turn, due)
+            elif isinstance(due, Claim):
+                locks.time_out(turn, due)
             self._finish(turn)
-            session = self.state.sessions.deadlines.head()
         turn.act_for_hub()
         return turn
 
@@ -132,23 +137,27 @@ class Machine:
         return session
 
     def _apply_once(self, turn: Turn, session: Session, command: m.AnyCommand, rid: str) -> list[Output]:
-        limits = self.state.limits
-        if not 1 <= len(rid) <= limits.rid:
-            raise BadRequest(f"rid is 1 to {limits.rid} characters", field="rid")
+        limit = self.state.limits.rid
+        if not 1 <= len(rid) <= limit:
+            raise BadRequest(f"rid is 1 to {limit} characters", field="rid")
         known = session.outcomes.get(rid)
         if known is not None:
             return self._answer(turn, command, known, dup=True)
         try:
-            outcome = Outcome(ok=self._decide(turn, session, command))
+            ok = self._decide(turn, session, command)
         except Conflict as error:
-            # A new one: this one has a traceback, which would keep the command and its value for as long.
-            outcome = Outcome(error=Conflict(error.message, **error.details))
-        session.outcomes[rid] = outcome
-        if len(session.outcomes) > limits.outcomes:
-            del session.outcomes[next(iter(session.outcomes))]
-        return self._answer(turn, command, outcome)
+            waiting.keep(turn, session, rid, Outcome(error=error))
+            raise
+        if ok is not None:
+            waiting.keep(turn, session, rid, Outcome(ok=ok))
+        return self._conclude(turn, command, ok)
 
-    def _decide(self, turn: Turn, session: Session, command: m.AnyCommand) -> m.Ok:  # noqa: C901 - one line an op
+    def _conclude(self, turn: Turn, command: m.Command, ok: m.Ok | None) -> list[Output]:
+        """Reply to a command, unless it waits: then its answer comes in its own time."""
+        return self._finish(turn) if ok is None else self._answer(turn, command, Outcome(ok=ok))
+
+    def _decide(self, turn: Turn, session: Session, command: m.AnyCommand) -> m.Ok | None:  # noqa: C901 - one line an op
+        """What a command comes to; None if it waits."""
         match command:
             case m.Set():
                 return entries.set_(turn, session, command)
@@ -182,6 +191,16 @@ class Machine:
                 return entries.namespaces(turn)
             case m.Stats():
                 return self._statistics(turn)
+            case m.Lock():
+                return locks.lock(turn, session, command)
+            case m.Unlock():
+                return locks.unlock(turn, session, command)
+            case m.Renew():
+                return locks.renew(turn, session, command)
+            case m.Locks():
+                return locks.locks(turn, session, command)
+            case m.Cancel():
+                return locks.cancel(turn, session, command)
             case m.Bye():
                 presence.end(turn, session)
                 return m.Empty()
@@ -201,8 +220,8 @@ class Machine:
             max_bytes=state.limits.bytes,
             sessions=len(state.sessions),
             subscriptions=sum(len(session.subscriptions) for session in state.sessions),
-            locks=0,
-            waits=0,
+            locks=len(state.claims.held),
+            waits=sum(len(session.waiting) for session in state.sessions),
             log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
         )
 
@@ -216,6 +235,7 @@ class Machine:
         turn.commit()
         turn.outputs.extend(turn.later)
         turn.later.clear()
+        locks.settle(turn)
         return turn.outputs
 
     def check(self) -> None:
@@ -224,6 +244,8 @@ class Machine:
         state.keyspace.check()
         state.log.check()
         state.sessions.check()
+        state.claims.check(state.sessions)
+        state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed())])
         state.interests.check()
         for (ns, key), owner in state.owners.items():
             assert state.keyspace.get(ns, key) is not None

@@ -57,4 +57,22 @@ class Ended(Struct, frozen=True, eq=False):
     session: str
 
 
-Output = Commit | Reply | Bind | Attach | Detach | Ended
+class Answer(Struct, frozen=True, eq=False):
+    """The reply to a command of this session that has waited; its connection is whichever speaks for it now."""
+
+    session: str
+    id: m.Id
+    outcome: Outcome
+
+
+class LockLost(Struct, frozen=True, eq=False):
+    """This session has lost a lock that it held: it is told so unasked."""
+
+    session: str
+    lock: m.LostLock
+
+
+Said = Answer | LockLost
+"""What is told to a session in its own time, and kept for it while its agent is away."""
+
+Output = Commit | Reply | Bind | Attach | Detach | Ended | Answer | LockLost

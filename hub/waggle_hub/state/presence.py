@@ -11,13 +11,13 @@ import hmac
 import msgspec
 
 from waggle import messages as m
-from waggle.errors import BadRequest, LimitReached, SessionLost
+from waggle.errors import BadRequest, Cancelled, LimitReached, SessionLost
 from waggle.keys import check_agent, check_ns
 
-from . import subscriptions
+from . import locks, subscriptions, waiting
 from .deadlines import deadline_after
 from .outputs import Bind, Ended
-from .sessions import Fresh, Session
+from .sessions import Fresh, Outcome, Session
 from .turn import Turn
 
 AGENTS = "$agents"
@@ -40,12 +40,14 @@ def hello(turn: Turn, command: m.Hello, fresh: Fresh) -> tuple[Session, bool]:
     cursors = subscriptions.cursors_of(turn, session, command.got or {})
     turn.act_for(session)
     turn.later.append(Bind(session.id))
-    turn.state.sessions.set_deadline(session, None)
+    turn.state.timers.set(session, None)
     if not session.connected:
         session.connected = True
         show(turn, session.agent)
         turn.commit()
     turn.later.extend(subscriptions.take_over(turn, session, cursors))
+    turn.later.extend(session.unsaid)
+    session.unsaid.clear()
     return session, True
 
 
@@ -66,7 +68,7 @@ def _open(turn: Turn, command: m.Hello, fresh: Fresh) -> Session:
         ns=ns,
         meta=meta,
         at=turn.at,
-        serial=state.sessions.opened + 1,
+        serial=state.timers.serial(),
     )
     turn.live(SEEN, agent)
     state.sessions.add(session)
@@ -81,7 +83,7 @@ def drop(turn: Turn, session: Session) -> None:
     """Its connection is gone: from now on it lives for its grace."""
     session.connected = False
     session.last = turn.at
-    turn.state.sessions.set_deadline(session, deadline_after(turn.now, turn.state.limits.grace))
+    turn.state.timers.set(session, deadline_after(turn.now, turn.state.limits.grace))
     turn.act_for(session)
     show(turn, session.agent)
 
@@ -93,12 +95,16 @@ def end(turn: Turn, session: Session) -> None:
     turn.act_for(session)
     if session.connected:
         session.last = turn.at
+    locks.leave_all(turn, session)
     for ns, key in sorted(session.ephemeral):
         entry = state.keyspace.get(ns, key)
         assert entry is not None
         turn.remove(entry, reason="session_ended")
     for sub in list(session.subscriptions):
         subscriptions.end(turn, session, sub)
+    for one in list(session.waiting.values()):
+        waiting.answer(turn, one, Outcome(error=Cancelled("the session has ended")))
+    state.timers.set(session, None)
     state.sessions.remove(session)
     show(turn, session.agent)
     _remember(turn, session)

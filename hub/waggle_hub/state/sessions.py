@@ -11,14 +11,20 @@ This module keeps the books; the rules of hello, drop and end are in `presence`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from waggle import messages as m
 from waggle.errors import WaggleError
 
-from .deadlines import Deadlines, place
+from .deadlines import Timed
 from .interests import Interest
+
+if TYPE_CHECKING:
+    from .claims import Claim
+    from .outputs import Said
+    from .waiting import Waiting
 
 
 class Fresh(Struct, frozen=True):
@@ -52,15 +58,16 @@ class Subscription(Struct, eq=False):
     """Why the hub began it again unasked. What it said of that may not have arrived: it is said again at a takeover."""
 
 
-class Session:
-    """An agent's stay."""
+class Session(Timed):
+    """An agent's stay. Its deadline is the end of its grace."""
 
     __slots__ = (
-        "agent", "chosen", "clearing", "connected", "ephemeral", "expires_at", "id", "last", "meta", "ns", "outcomes",
-        "secret", "serial", "since", "status", "subscriptions",
+        "agent", "chosen", "claims", "clearing", "connected", "ephemeral", "id", "joins", "last", "meta", "ns",
+        "outcomes", "secret", "since", "status", "subscriptions", "unsaid", "waiting",
     )  # fmt: skip
 
     def __init__(self, fresh: Fresh, agent: str, *, chosen: bool, ns: str, meta: bytes, at: float, serial: int) -> None:
+        super().__init__(serial)
         self.id = fresh.session
         self.secret = fresh.secret
         self.agent = agent
@@ -72,30 +79,32 @@ class Session:
         self.since = at
         self.last = at
         """When it was last connected."""
-        self.serial = serial
         self.connected = True
-        self.expires_at: float | None = None
         self.subscriptions: dict[int, Subscription] = {}
         self.ephemeral: dict[tuple[str, str], None] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.clearing: tuple[str, str, str] | None = None
         """Namespace, pattern and last key of a clear that has more to look at."""
+        self.claims: dict[Claim, None] = {}
+        """Locks that it holds or waits for."""
+        self.waiting: dict[m.Id, Waiting] = {}
+        """Its commands that wait, by id."""
+        self.joins: dict[str, Waiting] = {}
+        """Those of them that carry a rid."""
+        self.unsaid: list[Said] = []
+        """What is to be told when its agent is back: answers and losses that came due in its grace."""
 
-
-def _place(session: Session) -> int:
-    assert session.expires_at is not None
-    return place(session.expires_at, session.serial)
+    def timed(self) -> Iterator[Timed]:
+        """Everything of it that may have a deadline."""
+        yield from dict.fromkeys([*self.claims, *self.waiting.values()])
 
 
 class Sessions:
-    """All sessions, by id, by agent, and in order of the end of their grace."""
+    """All sessions, by id and by agent."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Session] = {}
         self._by_agent: dict[str, dict[str, Session]] = {}
-        self.deadlines: Deadlines[Session] = Deadlines(_place)
-        self.opened = 0
-        """How many were ever opened: the serial of the newest."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -107,7 +116,6 @@ class Sessions:
         return self._by_id.get(session)
 
     def add(self, session: Session) -> None:
-        self.opened = session.serial
         self._by_id[session.id] = session
         self._by_agent.setdefault(session.agent, {})[session.id] = session
 
@@ -117,15 +125,6 @@ class Sessions:
         del namesakes[session.id]
         if not namesakes:
             del self._by_agent[session.agent]
-        self.set_deadline(session, None)
-
-    def set_deadline(self, session: Session, deadline: float | None) -> None:
-        """Give a session a new deadline, or none."""
-        if session.expires_at is not None:
-            self.deadlines.remove(session)
-        session.expires_at = deadline
-        if deadline is not None:
-            self.deadlines.add(session)
 
     def of_agent(self, agent: str) -> list[Session]:
         """The sessions under this name, oldest first."""
@@ -135,7 +134,9 @@ class Sessions:
         """Assert the rules of this module."""
         sessions = list(self._by_id.values())
         for session in sessions:
-            assert session.connected == (session.expires_at is None)
+            assert session.connected == (session.deadline is None)
             assert session in self.of_agent(session.agent)
+            assert not (session.connected and session.unsaid)
+            assert all(waiting.id == id for id, waiting in session.waiting.items())
+            assert all(waiting.rid == rid for rid, waiting in session.joins.items())
         assert sum(len(namesakes) for namesakes in self._by_agent.values()) == len(sessions)
-        self.deadlines.check([session for session in sessions if session.expires_at is not None])

@@ -14,19 +14,25 @@ from weakref import WeakSet
 
 from msgspec import structs
 
+from waggle import messages as m
 from waggle.errors import Forbidden
 
 from ..settings import Limits
+from .claims import Claim, Claims
+from .deadlines import Timers
 from .interests import Interest, Interests
 from .keyspace import Entry, Keyspace
-from .log import Event, Log
-from .outputs import Output
+from .log import Event, Grip, Log
+from .outputs import LockLost, Output, Said
 from .sessions import Session, Sessions
 from .snapshot import Snapshot
 from .values import encode_value
 
 HUB = "$hub"
 """Who does what time does."""
+
+_ENDS = {"delete": "released", "expire": "expired", "evict": "released"}
+"""How an entry ends, and the reason that is given for the end of the lock of its taker."""
 
 
 class State:
@@ -37,7 +43,9 @@ class State:
         self.epoch = epoch
         self.keyspace = Keyspace(limits.graves)
         self.log = Log(rev, max_events=limits.log_events, max_bytes=limits.log_bytes)
+        self.timers = Timers()
         self.sessions = Sessions()
+        self.claims = Claims()
         self.interests = Interests()
         self.owners: dict[tuple[str, str], Session] = {}
         """The session that each ephemeral entry is tied to."""
@@ -48,7 +56,7 @@ class State:
 class Turn:
     """A command being decided at the instant `now`."""
 
-    __slots__ = ("_events", "_owned", "at", "by", "later", "now", "origin", "outputs", "state")
+    __slots__ = ("_events", "_lost", "_owned", "at", "by", "later", "now", "origin", "outputs", "state")
 
     def __init__(self, state: State, now: float) -> None:
         self.state = state
@@ -63,6 +71,8 @@ class Turn:
         self._events: list[Event] = []
         self._owned: list[tuple[str, str, Session | None]] = []
         """Entries whose owner has changed since the last commit, each with the owner before."""
+        self._lost: list[tuple[Session, LockLost]] = []
+        """Who has lost a lock since the last commit."""
 
     @property
     def rev(self) -> int:
@@ -163,12 +173,79 @@ class Turn:
         self.commit()
         self.by, self.origin = by, origin
 
+    # --- locks ---
+
+    def hold(self, claim: Claim, expires_at: float) -> None:
+        """Grant a claim that nothing stands in the way of any more; its token is the revision."""
+        waited = claim.id in claim.session.waiting
+        self.state.claims.grant(claim, self.next_rev, self.at)
+        self.state.timers.set(claim, expires_at)
+        grip = claim.grip()
+        for key in claim.keys:
+            self._happened("lock", claim.ns, key, grip=grip)
+        if waited:
+            self.tell_queue(claim)
+
+    def release(self, claim: Claim, reason: str, *, lost: bool = False, message: str = "") -> None:
+        """Let a lock go; `lost` if its holder is to be told."""
+        assert claim.token is not None
+        self.state.claims.remove(claim)
+        self.state.timers.set(claim, None)
+        grip = Grip(session=claim.session.id, token=claim.token)
+        for key in claim.keys:
+            self._happened("unlock", claim.ns, key, reason=reason, grip=grip)
+        if lost:
+            told = m.LostLock(
+                token=claim.token, reason=reason, names=claim.shown_names, patterns=claim.shown_patterns,
+                message=message,
+            )  # fmt: skip
+            self._lost.append((claim.session, LockLost(claim.session.id, told)))
+
+    def renew(self, claim: Claim, expires_at: float) -> None:
+        """Give a lock that is held a new deadline."""
+        assert claim.token is not None
+        self.state.timers.set(claim, expires_at)
+        grip = Grip(session=claim.session.id, token=claim.token, expires_at=expires_at)
+        for key in claim.keys:
+            self._happened("renew", claim.ns, key, grip=grip)
+
+    def tell_queue(self, claim: Claim) -> None:
+        """A session has begun or stopped waiting for a lock."""
+        for key in claim.keys:
+            waiting = self.state.claims.waiting_for(claim, key)
+            self._happened("queue", claim.ns, key, grip=Grip(session=claim.session.id, waiting=waiting))
+
+    def say(self, session: Session, said: Said) -> None:
+        """Tell a session something now, or when its agent is back."""
+        if session.connected:
+            self.outputs.append(said)
+        else:
+            session.unsaid.append(said)
+
+    # --- closing ---
+
     def commit(self) -> None:
         """Close the revision, if anything has changed."""
-        if self._events:
-            self.outputs.append(self.state.log.append(tuple(self._events)))
-            self._events = []
-            self._owned = []
+        if not self._events:
+            return
+        self._end_takes()
+        commit = self.state.log.append(tuple(self._events))
+        self.outputs.append(commit)
+        self._events = []
+        self._owned = []
+        for session, lost in self._lost:
+            self.say(session, lost)
+        self._lost = []
+
+    def _end_takes(self) -> None:
+        """The lock of a taken entry ends with it, however that ends."""
+        if not self.state.claims.taken:
+            return
+        for event in list(self._events):
+            claim = self.state.claims.taken.get((event.ns, event.key)) if event.type in _ENDS else None
+            if claim is not None:
+                lost = event.origin != claim.session.id
+                self.release(claim, _ENDS[event.type], lost=lost)
 
     def undo(self) -> None:
         """Take back everything since the last commit: a later part of the command was refused."""
@@ -201,6 +278,7 @@ class Turn:
         data: bytes | None = None,
         reason: str | None = None,
         late: float | None = None,
+        grip: Grip | None = None,
     ) -> None:
         self._events.append(
             Event(
@@ -216,6 +294,7 @@ class Turn:
                 data=data,
                 reason=reason,
                 late=late,
+                grip=grip,
             )
         )
 

@@ -1,0 +1,566 @@
+"""Claims: locks that are held or waited for, and what stands in the way of each (protocol 6, G8).
+
+The law: a claim is granted when no earlier claim that it conflicts with is left, held or waiting. So nobody is ever
+overtaken by somebody who came later, two conflicting locks are never held at once, and shared locks starve nobody.
+Two claims conflict when they are of the same namespace, some string could match both, and not both are shared.
+
+How it is kept without looking at all claims for each command:
+
+1. *Names against names.* Each name in use has a queue of the claims on it, in order of arrival. Its *front* is what
+   stands in nobody's way there: one exclusive claim, or the shared ones before the first exclusive one. A claim counts
+   the queues in which it is not in front (`behind`). Thousands may wait for one name: an arrival looks at the tail, a
+   departure at what comes next.
+2. *Whatever has a pattern.* A pair of claims that conflict because of a pattern is remembered: `blockers` of the later
+   one, `blocking` of the earlier one. Only an arrival makes pairs, only a departure ends them.
+3. A claim is *ready* when it is behind in no queue and has no blockers. The turn grants those that have become ready,
+   lowest serial first.
+
+Deadlock: the strands (session and task) are the nodes of a graph, with an edge from each strand that waits to those
+that hold, or asked earlier for, what its claim conflicts with. Only an arrival makes edges, so a circle can only close
+with the newcomer, and `circle` looks for a way from it back to its own strand. In a queue it is enough to look at the
+nearest earlier claims that conflict: these wait for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
+from itertools import chain
+
+from msgspec import UNSET, UnsetType
+from sortedcontainers import SortedDict
+
+from waggle import messages as m
+from waggle.keys import Pattern
+
+from .log import Grip
+from .overlap import overlap
+from .patternindex import PatternIndex
+from .sessions import Session
+from .waiting import Waiting
+
+Strand = tuple[str, str | None]
+
+
+class Claim(Waiting):
+    """One `lock` or `take` on its way: it waits, then is held. Its deadline ends its patience, then its ttl."""
+
+    __slots__ = (
+        "agent", "behind", "blockers", "blocking", "granted_at", "mode", "names", "ns", "patterns", "places", "taken",
+        "task", "token", "ttl",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        serial: int,
+        session: Session,
+        id: m.Id,
+        rid: str | None,
+        since: float,
+        *,
+        ns: str,
+        names: tuple[str, ...] = (),
+        patterns: tuple[Pattern, ...] = (),
+        mode: m.Mode,
+        ttl: float,
+        task: str | None = None,
+        taken: bool = False,
+    ) -> None:
+        super().__init__(serial, session, id, rid, since)
+        self.agent = session.agent
+        self.ns = ns
+        self.names = names
+        self.patterns = patterns
+        self.mode = mode
+        self.ttl = ttl
+        self.task = task
+        self.taken = taken
+        """Whether it is the lock of a taken entry, and ends with it."""
+        self.token: int | None = None
+        """The revision of the grant; None while it waits."""
+        self.granted_at = 0.0
+        self.behind = 0
+        """In how many queues it is not in front."""
+        self.places: list[_Place] = []
+        """Its places in the queues of its names."""
+        self.blockers: dict[Claim, None] = {}
+        """Earlier claims that it conflicts with because of a pattern."""
+        self.blocking: dict[Claim, None] = {}
+        """Later claims that wait for it because of a pattern."""
+
+    @property
+    def exclusive(self) -> bool:
+        return self.mode == "exclusive"
+
+    @property
+    def strand(self) -> Strand:
+        """The strand of work that asks: one session may have many."""
+        return self.session.id, self.task
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing stands in its way."""
+        return not self.behind and not self.blockers
+
+    @property
+    def keys(self) -> list[str]:
+        """Its names, or the texts of its patterns: the keys of its events."""
+        return [*self.names, *(pattern.text for pattern in self.patterns)]
+
+    @property
+    def shown_names(self) -> list[str] | UnsetType:
+        return list(self.names) if self.names else UNSET
+
+    @property
+    def shown_patterns(self) -> list[str] | UnsetType:
+        return [pattern.text for pattern in self.patterns] if self.patterns else UNSET
+
+    def grip(self) -> Grip:
+        """What its events tell of it."""
+        return Grip(
+            session=self.session.id,
+            token=UNSET if self.token is None else self.token,
+            mode=self.mode,
+            expires_at=UNSET if self.token is None or self.deadline is None else self.deadline,
+            names=self.shown_names,
+            patterns=self.shown_patterns,
+        )
+
+    def conflicts(self, other: Claim) -> bool:
+        """Whether the modes conflict; what they are on is not looked at."""
+        return self.exclusive or other.exclusive
+
+    def covers(self, key: str) -> bool:
+        """Whether it is on this key, by name or by pattern."""
+        return key in self.names or any(pattern.match(key) for pattern in self.patterns)
+
+
+class _Place:
+    """A claim in the queue of one name."""
+
+    __slots__ = ("after", "before", "claim", "front", "queue")
+
+    def __init__(self, queue: _Queue, claim: Claim) -> None:
+        self.queue = queue
+        self.claim = claim
+        self.before: _Place | None = None
+        self.after: _Place | None = None
+        self.front = False
+
+
+class _Queue:
+    """The claims on one name, in order of arrival: a linked list whose front stands in nobody's way."""
+
+    __slots__ = ("first", "last", "next", "shared", "waiting")
+
+    def __init__(self) -> None:
+        self.first: _Place | None = None
+        self.last: _Place | None = None
+        self.next: _Place | None = None
+        """The first that is not in front."""
+        self.shared = True
+        """Whether the front, if there is any, is shared."""
+        self.waiting = 0
+        """How many of them wait."""
+
+    def admits(self, claim: Claim) -> bool:
+        """Whether it would be in front at once."""
+        return self.first is None or (self.next is None and self.shared and not claim.exclusive)
+
+    def append(self, claim: Claim) -> _Place:
+        place = _Place(self, claim)
+        admitted = self.admits(claim)
+        place.before = self.last
+        if self.last is None:
+            self.first = place
+        else:
+            self.last.after = place
+        self.last = place
+        if admitted:
+            place.front = True
+            self.shared = not claim.exclusive
+        elif self.next is None:
+            self.next = place
+        return place
+
+    def remove(self, place: _Place) -> list[Claim]:
+        """Take a claim out; those that are in front now and were not before."""
+        if place.before is None:
+            self.first = place.after
+        else:
+            place.before.after = place.after
+        if place.after is None:
+            self.last = place.before
+        else:
+            place.after.before = place.before
+        if self.next is place:
+            self.next = place.after
+        return self._advance()
+
+    def _advance(self) -> list[Claim]:
+        advanced = []
+        while self.next is not None:
+            empty = self.first is self.next
+            if not empty and not (self.shared and not self.next.claim.exclusive):
+                break
+            self.next.front = True
+            self.shared = not self.next.claim.exclusive
+            advanced.append(self.next.claim)
+            self.next = self.next.after
+        return advanced
+
+    def __iter__(self) -> Iterator[Claim]:
+        place = self.first
+        while place is not None:
+            yield place.claim
+            place = place.after
+
+    def front(self) -> Iterator[Claim]:
+        place = self.first
+        while place is not None and place.front:
+            yield place.claim
+            place = place.after
+
+
+class _Space:
+    """The claims of one namespace, by name and by pattern."""
+
+    def __init__(self) -> None:
+        self.queues: SortedDict[str, _Queue] = SortedDict()
+        self.patterns: PatternIndex[Claim] = PatternIndex()
+        """Claims with patterns, by the keys they match."""
+        self.by_pattern: dict[Pattern, dict[Claim, None]] = {}
+        self.waiting: dict[str, int] = {}
+        """How many claims wait for a pattern of this text."""
+        self.claims = 0
+
+    def on_key(self, key: str) -> Iterator[Claim]:
+        """Every claim on this key, held or waiting."""
+        queue = self.queues.get(key)
+        if queue is not None:
+            yield from queue
+        if self.by_pattern:
+            yield from self.patterns.find(key)
+
+    def on_pattern(self, pattern: Pattern) -> Iterator[Claim]:
+        """Every claim on something that this pattern could match as well; more than once if by several of its names."""
+        yield from self.on_names_of(pattern)
+        for other, claims in self.by_pattern.items():
+            if overlap(pattern, other):
+                yield from claims
+
+    def on_names_of(self, pattern: Pattern) -> Iterator[Claim]:
+        """Every claim on a name that this pattern matches."""
+        if pattern.exact is not None:
+            yield from self.queues.get(pattern.exact, ())
+            return
+        for name in self.queues.irange(minimum=pattern.prefix):
+            if not name.startswith(pattern.prefix):
+                break
+            if pattern.match(name):
+                yield from self.queues[name]
+
+
+class Claims:
+    """All claims of the hub."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, Claim] = {}
+        """What is held, by token: in the order in which it was granted."""
+        self.taken: dict[tuple[str, str], Claim] = {}
+        """The locks of taken entries, by namespace and key."""
+        self.waiting = 0
+        self.conflicts = 0
+        """Pairs that are remembered."""
+        self._ready: list[tuple[int, Claim]] = []
+        self._spaces: dict[str, _Space] = {}
+        self._strands: dict[Strand, dict[Claim, None]] = {}
+        """The claims of each strand, held or waiting."""
+
+    # --- asking ---
+
+    def over(self, ns: str, key: str) -> Claim | None:
+        """The exclusive lock that is held on this key, by name or by pattern: there is at most one."""
+        return next((claim for claim in self.held_on(ns, key) if claim.exclusive), None)
+
+    def held_on(self, ns: str, key: str) -> Iterator[Claim]:
+        """The locks that are held on this key, by name or by pattern."""
+        space = self._spaces.get(ns)
+        if space is not None:
+            queue = space.queues.get(key)
+            claims = chain(queue.front() if queue is not None else (), space.patterns.find(key))
+            yield from (claim for claim in claims if claim.token is not None)
+
+    def held_within(self, ns: str, pattern: Pattern) -> Iterator[Claim]:
+        """The locks that are held on something that this pattern could match."""
+        space = self._spaces.get(ns)
+        if space is not None:
+            yield from (claim for claim in space.on_pattern(pattern) if claim.token is not None)
+
+    def any_on(self, ns: str, key: str) -> bool:
+        """Whether anybody holds, or waits for, a lock on this key."""
+        space = self._spaces.get(ns)
+        return space is not None and next(space.on_key(key), None) is not None
+
+    def named(self, ns: str, key: str) -> list[Claim]:
+        """The locks that are held on this very name, or on a pattern of this text."""
+        space = self._spaces.get(ns)
+        if space is None:
+            return []
+        queue = space.queues.get(key, ())
+        patterned = (claim for claims in space.by_pattern.values() for claim in claims)
+        found = dict.fromkeys([*queue, *(claim for claim in patterned if key in claim.keys)])
+        return [claim for claim in found if claim.token is not None]
+
+    def patterns_in(self, ns: str) -> int:
+        """How many claims of a namespace are on patterns."""
+        space = self._spaces.get(ns)
+        return 0 if space is None else sum(len(claims) for claims in space.by_pattern.values())
+
+    def waiting_for(self, claim: Claim, key: str) -> int:
+        """How many wait for this name, or for a pattern of this text."""
+        space = self._spaces.get(claim.ns)
+        if space is None:
+            return 0
+        if claim.patterns:
+            return space.waiting.get(key, 0)
+        queue = space.queues.get(key)
+        return 0 if queue is None else queue.waiting
+
+    def earlier(self, newcomer: Claim) -> dict[Claim, None]:
+        """All claims that a newcomer conflicts with, in no order."""
+        space = self._spaces.get(newcomer.ns)
+        if space is None:
+            return {}
+        found: dict[Claim, None] = {}
+        for name in newcomer.names:
+            found.update(dict.fromkeys(space.queues.get(name, ())))
+        found.update(self.across(newcomer))
+        return {claim: None for claim in found if newcomer.conflicts(claim)}
+
+    def queue_of(self, held: Claim) -> list[Claim]:
+        """Those who wait for a lock that is held, in order of arrival."""
+        found = dict.fromkeys(held.blocking)
+        for place in held.places:
+            found.update((claim, None) for claim in place.queue if claim.token is None and claim.conflicts(held))
+        return sorted(found, key=lambda claim: claim.serial)
+
+    def admits(self, newcomer: Claim, across: dict[Claim, None]) -> bool:
+        """Whether a newcomer, of which `across` is known, would be ready at once."""
+        space = self._spaces.get(newcomer.ns)
+        if space is None:
+            return True
+        queues = (space.queues.get(name) for name in newcomer.names)
+        return not across and all(queue is None or queue.admits(newcomer) for queue in queues)
+
+    def across(self, newcomer: Claim) -> dict[Claim, None]:
+        """The claims that a newcomer conflicts with because of a pattern, its own or theirs."""
+        space = self._spaces.get(newcomer.ns)
+        if space is None:
+            return {}
+        found: Iterable[Claim] = ()
+        if newcomer.patterns:
+            found = (claim for pattern in newcomer.patterns for claim in space.on_pattern(pattern))
+        elif space.by_pattern:
+            found = (claim for name in newcomer.names for claim in space.patterns.find(name))
+        return {claim: None for claim in found if newcomer.conflicts(claim)}
+
+    # --- changing ---
+
+    def add(self, claim: Claim, across: dict[Claim, None]) -> None:
+        """A claim arrives behind all others, of which `across` conflict with it because of a pattern."""
+        space = self._spaces.get(claim.ns)
+        if space is None:
+            space = self._spaces[claim.ns] = _Space()
+        space.claims += 1
+        for name in claim.names:
+            queue = space.queues.get(name)
+            if queue is None:
+                queue = space.queues[name] = _Queue()
+            place = queue.append(claim)
+            queue.waiting += 1
+            claim.places.append(place)
+            claim.behind += not place.front
+        for pattern in claim.patterns:
+            space.patterns.add(pattern, claim)
+            space.by_pattern.setdefault(pattern, {})[claim] = None
+            space.waiting[pattern.text] = space.waiting.get(pattern.text, 0) + 1
+        claim.blockers = across
+        self.conflicts += len(across)
+        for blocker in across:
+            blocker.blocking[claim] = None
+        claim.session.claims[claim] = None
+        self._strands.setdefault(claim.strand, {})[claim] = None
+        self.waiting += 1
+
+    def grant(self, claim: Claim, token: int, at: float) -> None:
+        """A ready claim is held from now on."""
+        assert claim.ready
+        assert claim.token is None
+        self._wait_no_longer(claim)
+        claim.token = token
+        claim.granted_at = at
+        self.held[token] = claim
+        if claim.taken:
+            self.taken[claim.ns, claim.names[0]] = claim
+
+    def remove(self, claim: Claim) -> None:
+        """A claim goes: released, or no longer waited for. Who is ready by that is put into `ready`."""
+        space = self._spaces[claim.ns]
+        if claim.token is None:
+            self._wait_no_longer(claim)
+        else:
+            del self.held[claim.token]
+            if claim.taken:
+                del self.taken[claim.ns, claim.names[0]]
+        for place, name in zip(claim.places, claim.names, strict=True):
+            for advanced in place.queue.remove(place):
+                advanced.behind -= 1
+                self._look_at(advanced)
+            if place.queue.first is None:
+                del space.queues[name]
+        for pattern in claim.patterns:
+            space.patterns.remove(pattern, claim)
+            del space.by_pattern[pattern][claim]
+            if not space.by_pattern[pattern]:
+                del space.by_pattern[pattern]
+        for blocker in claim.blockers:
+            del blocker.blocking[claim]
+        for blocked in claim.blocking:
+            del blocked.blockers[claim]
+            self._look_at(blocked)
+        self.conflicts -= len(claim.blockers) + len(claim.blocking)
+        del claim.session.claims[claim]
+        strand = self._strands[claim.strand]
+        del strand[claim]
+        if not strand:
+            del self._strands[claim.strand]
+        space.claims -= 1
+        if not space.claims:
+            del self._spaces[claim.ns]
+
+    def next_ready(self) -> Claim | None:
+        """The oldest claim that is to be granted now; it is taken out of `ready`."""
+        while self._ready:
+            _, claim = heappop(self._ready)
+            if claim in claim.session.claims and claim.token is None:
+                return claim
+        return None
+
+    def _wait_no_longer(self, claim: Claim) -> None:
+        self.waiting -= 1
+        for place in claim.places:
+            place.queue.waiting -= 1
+        space = self._spaces[claim.ns]
+        for pattern in claim.patterns:
+            space.waiting[pattern.text] -= 1
+            if not space.waiting[pattern.text]:
+                del space.waiting[pattern.text]
+
+    def _look_at(self, claim: Claim) -> None:
+        if claim.token is None and claim.ready:
+            heappush(self._ready, (claim.serial, claim))
+
+    # --- deadlock ---
+
+    def circle(self, newcomer: Claim, across: dict[Claim, None]) -> list[Claim] | None:
+        """The waiting claims, the newcomer first, that would wait for each other in a circle; None if none would."""
+        goal = newcomer.strand
+        own = self._strands.get(goal, {})
+        if not own or (newcomer.task is None and not any(_is_waited_for(claim) for claim in own)):
+            return None
+        came_by: dict[Claim, Claim | None] = {newcomer: None}
+        walked: set[_Place] = set()
+        stack = [newcomer]
+        while stack:
+            claim = stack.pop()
+            nearest = self._nearest_of_newcomer(newcomer, across) if claim is newcomer else _nearest(claim, walked)
+            for earlier in nearest:
+                if earlier.strand == goal and (claim.strand != goal or newcomer.task is not None):
+                    return _way(claim, came_by)
+                for waiting in self._strands[earlier.strand]:
+                    if waiting.token is None and waiting not in came_by:
+                        came_by[waiting] = claim
+                        stack.append(waiting)
+        return None
+
+    def _nearest_of_newcomer(self, newcomer: Claim, across: dict[Claim, None]) -> Iterator[Claim]:
+        space = self._spaces.get(newcomer.ns)
+        if space is not None:
+            for name in newcomer.names:
+                queue = space.queues.get(name)
+                if queue is not None:
+                    yield from _before(newcomer, queue.last, set())
+        yield from across
+
+    # --- for tests ---
+
+    def check(self, sessions: Iterable[Session]) -> None:
+        """Assert the rules of this module, by looking at every pair."""
+        claims = sorted((claim for session in sessions for claim in session.claims), key=lambda claim: claim.serial)
+        assert len({claim.serial for claim in claims}) == len(claims)
+        assert {claim for claim in claims if claim.token is not None} == set(self.held.values())
+        assert self.waiting == sum(claim.token is None for claim in claims)
+        for number, claim in enumerate(claims):
+            before = [other for other in claims[:number] if _conflict(claim, other)]
+            by_pattern = {other for other in before if claim.patterns or other.patterns}
+            assert set(claim.blockers) == by_pattern
+            assert claim.ready == (not before), "ready is who conflicts with nobody earlier"
+            assert (claim.token is not None) == claim.ready, "who is ready is granted"
+            assert all(claim in other.blocking for other in by_pattern)
+        assert self.conflicts == sum(len(claim.blockers) for claim in claims)
+        assert not self._ready
+        assert sum(space.claims for space in self._spaces.values()) == len(claims)
+        for space in self._spaces.values():
+            assert space.claims
+            for queue in space.queues.values():
+                assert queue.first is not None
+                assert queue.waiting == sum(claim.token is None for claim in queue)
+        for (ns, key), claim in self.taken.items():
+            assert claim.taken
+            assert (claim.ns, claim.names) == (ns, (key,))
+
+
+def _conflict(claim: Claim, other: Claim) -> bool:
+    if claim.ns != other.ns or not claim.conflicts(other):
+        return False
+    return any(
+        other.covers(name) for name in claim.names
+    ) or any(claim.covers(name) for name in other.names) or any(
+        overlap(mine, yours) for mine in claim.patterns for yours in other.patterns
+    )  # fmt: skip
+
+
+def _is_waited_for(claim: Claim) -> bool:
+    return bool(claim.blocking) or any(place.after is not None for place in claim.places)
+
+
+def _nearest(claim: Claim, walked: set[_Place]) -> Iterator[Claim]:
+    """Earlier claims that it conflicts with: from these there is a way to all the others."""
+    for place in claim.places:
+        if not place.front:
+            yield from _before(claim, place.before, walked)
+    yield from claim.blockers
+
+
+def _before(claim: Claim, place: _Place | None, walked: set[_Place]) -> Iterator[Claim]:
+    """In one queue: back to the nearest exclusive claim, and for an exclusive one the shared ones on the way."""
+    while place is not None:
+        if place.claim.exclusive:
+            yield place.claim
+            return
+        if claim.exclusive:
+            yield place.claim
+        elif place in walked:
+            return  # somebody else who is shared has been here, and found the nearest exclusive one
+        else:
+            walked.add(place)
+        place = place.before
+
+
+def _way(claim: Claim | None, came_by: dict[Claim, Claim | None]) -> list[Claim]:
+    way = []
+    while claim is not None:
+        way.append(claim)
+        claim = came_by[claim]
+    return way[::-1]

@@ -1,0 +1,91 @@
+"""Commands that wait: `lock`, `wait` and `take` that cannot be answered at once (protocol 2, 6, 7).
+
+Rules:
+1. A waiting command belongs to its session, survives a lost connection with it, and is answered exactly once: when what
+   it waits for comes, when its time is over, when it is cancelled, or when the session says goodbye.
+2. It is answered under the id it was asked with; if its rid was asked again meanwhile, under the newest id.
+3. What comes due while the agent is away is kept, and told after the reply to the takeover.
+
+What each waits for is for `locks`, `waits` and `takes` to say; here is only how it is answered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from waggle import messages as m
+from waggle.errors import BadRequest, Conflict, LimitReached
+
+from .deadlines import Timed
+from .outputs import Answer
+from .sessions import Outcome, Session
+
+if TYPE_CHECKING:
+    from .turn import Turn
+
+
+class Waiting(Timed):
+    """A command of a session that may have to wait. Its deadline is the end of its patience."""
+
+    __slots__ = ("id", "rid", "session", "since")
+
+    def __init__(self, serial: int, session: Session, id: m.Id, rid: str | None, since: float) -> None:
+        super().__init__(serial)
+        self.session = session
+        self.id = id
+        self.rid = rid
+        self.since = since
+
+
+def check_number(turn: Turn, session: Session) -> None:
+    """LimitReached if the session has as many waiting commands as it may have."""
+    limit = turn.state.limits.waiting
+    if len(session.waiting) >= limit:
+        raise LimitReached(f"this session has {limit} commands that wait: cancel some", limit=limit)
+
+
+def check_id(session: Session, id: m.Id) -> None:
+    """BadRequest if a command with this id still waits."""
+    if id in session.waiting:
+        raise BadRequest(f"a command with id {id!r} still waits for its answer: choose another", field="id")
+
+
+def begin(turn: Turn, waiting: Waiting, deadline: float | None) -> None:
+    """It waits from now on, until the deadline at most."""
+    waiting.session.waiting[waiting.id] = waiting
+    if waiting.rid is not None:
+        waiting.session.joins[waiting.rid] = waiting
+    turn.state.timers.set(waiting, deadline)
+
+
+def join(waiting: Waiting, id: m.Id) -> None:
+    """Its rid was asked again: from now on this id is the one to be answered."""
+    if id == waiting.id:
+        return
+    check_id(waiting.session, id)
+    del waiting.session.waiting[waiting.id]
+    waiting.id = id
+    waiting.session.waiting[id] = waiting
+
+
+def answer(turn: Turn, waiting: Waiting, outcome: Outcome) -> None:
+    """It waits no longer: this is what becomes of it. Stands after the commits that it reflects."""
+    session = waiting.session
+    del session.waiting[waiting.id]
+    turn.state.timers.set(waiting, None)
+    if waiting.rid is not None:
+        del session.joins[waiting.rid]
+        keep(turn, session, waiting.rid, outcome)
+    turn.say(session, Answer(session.id, waiting.id, outcome))
+
+
+def keep(turn: Turn, session: Session, rid: str, outcome: Outcome) -> None:
+    """Remember an outcome, so that its rid has its effect once (G10): `ok` and `conflict` are kept."""
+    if outcome.error is not None:
+        if not isinstance(outcome.error, Conflict):
+            return
+        # A new one: this one has a traceback, which would keep the command and its value for as long.
+        outcome = Outcome(error=Conflict(outcome.error.message, **outcome.error.details))
+    session.outcomes[rid] = outcome
+    if len(session.outcomes) > turn.state.limits.outcomes:
+        del session.outcomes[next(iter(session.outcomes))]
