@@ -688,6 +688,8 @@ class Inspection(Struct):
     locks: list[HeldLock]
     waits: list[SeenWait]
     subscriptions: list[SeenSubscription]
+    cut: list[str]
+    """Those of the four lists that have more than the 1,000 shown."""
 
 
 Ok = (

@@ -230,6 +230,8 @@ class Engine:
         if self._failure is not None:
             self._withhold(batch)
             return
+        if self.machine.unfinished and self._loop is not None:
+            self._loop.call_soon(self._proceed)
         commits = [item for item in batch if isinstance(item, Commit)]
         self._journal.write(commits, lambda error: self._done(batch, error))
         self._arm()
@@ -286,6 +288,10 @@ class Engine:
     def _tick(self) -> None:
         self._timer = None
         self._take(self.machine.expire(self.clock(), self.bounds.expire_slice), None)
+
+    def _proceed(self) -> None:
+        if self._failure is None and self.machine.unfinished:
+            self._take(self.machine.proceed(self.clock()), None)
 
     def _mark(self) -> None:
         assert self._loop is not None

@@ -40,6 +40,8 @@ class Limits:
     """Locks on patterns, held or waited for, in a namespace."""
     claims: int = 1_000
     """Locks that a session holds or waits for."""
+    lines: int = 64
+    """Sets of patterns for which the order of what may be taken is kept, about 150 bytes for each entry in it."""
     waiting: int = 10_000
     """Waiting commands of a session."""
     conflicts: int = 1_000_000

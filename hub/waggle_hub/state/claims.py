@@ -297,6 +297,22 @@ class Claims:
         if space is not None:
             yield from (claim for claim in space.on_pattern(pattern) if claim.token is not None)
 
+    def named_on(self, ns: str, key: str) -> bool:
+        """Whether anybody holds, or waits for, a lock on this very name."""
+        space = self._spaces.get(ns)
+        return space is not None and key in space.queues
+
+    def blocks_all(self, ns: str, patterns: tuple[Pattern, ...]) -> bool:
+        """Whether locks, held or waited for, are plainly on all that these patterns could match."""
+        space = self._spaces.get(ns)
+        if space is None:
+            return False
+        wide = [one for one in space.by_pattern if one.only_prefix]
+        return all(
+            pattern in space.by_pattern or any(pattern.prefix.startswith(one.prefix) for one in wide)
+            for pattern in patterns
+        )
+
     def any_on(self, ns: str, key: str) -> bool:
         """Whether anybody holds, or waits for, a lock on this key."""
         space = self._spaces.get(ns)
@@ -439,6 +455,11 @@ class Claims:
         if not space.claims:
             del self._spaces[claim.ns]
 
+    @property
+    def any_ready(self) -> bool:
+        """Whether somebody may be ready."""
+        return bool(self._ready)
+
     def next_ready(self) -> Claim | None:
         """The oldest claim that is to be granted now; it is taken out of `ready`."""
         while self._ready:
@@ -507,6 +528,8 @@ class Claims:
             assert set(claim.blockers) == by_pattern
             assert claim.ready == (not before), "ready is who conflicts with nobody earlier"
             assert (claim.token is not None) == claim.ready, "who is ready is granted"
+            assert claim.token is None or claim.deadline is not None, "a lock has a ttl"
+            assert (claim.token is None) == (claim.session.waiting.get(claim.id) is claim)
             assert all(claim in other.blocking for other in by_pattern)
         assert self.conflicts == sum(len(claim.blockers) for claim in claims)
         assert not self._ready

@@ -19,7 +19,7 @@ from . import locks, updates
 from .deadlines import deadline_after
 from .keyspace import Entry
 from .sessions import Session
-from .turn import Turn, refuse_hub_namespace
+from .turn import DEAD, Turn, refuse_hub_namespace
 
 _decode = msgspec.json.Decoder().decode
 _VIEW_BYTES = 250
@@ -75,7 +75,7 @@ def get(turn: Turn, session: Session, command: m.Get) -> m.Got:
 
 
 def delete(turn: Turn, session: Session, command: m.Delete) -> m.Deleted:
-    ns = _written_ns(command.ns, session)
+    ns = _emptied_ns(command.ns, session)
     check_key(command.key)
     entry = turn.live(ns, command.key)
     locks.check_write(turn, session, ns, command.key, command.guard)
@@ -167,7 +167,7 @@ def list_(turn: Turn, session: Session, command: m.List) -> m.Listed:
 def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
     """At most `limits.clear` deletions a call, and `limits.scan` keys looked at: from there the next call goes on."""
     limits = turn.state.limits
-    ns = _written_ns(command.ns, session)
+    ns = _emptied_ns(command.ns, session)
     pattern = compile_pattern(command.pattern)
     if not command.confirm:
         raise BadRequest("clear deletes every entry that matches: say so with confirm: true", field="confirm")
@@ -252,6 +252,11 @@ def _written_ns(ns: str | None, session: Session) -> str:
     check_ns(ns, hub=True)
     refuse_hub_namespace(ns)
     return ns
+
+
+def _emptied_ns(ns: str | None, session: Session) -> str:
+    """Like a written one, and what is dead may be deleted too."""
+    return DEAD if ns == DEAD else _written_ns(ns, session)
 
 
 def _deadline(turn: Turn, ttl: float | None) -> float | None:

@@ -9,7 +9,7 @@ Numbers are given in order and never again. An interest exists exactly as long a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -97,6 +97,9 @@ class Interests:
 
     def __len__(self) -> int:
         return len(self._by_scope)
+
+    def __iter__(self) -> Iterator[Interest]:
+        return iter(self._by_scope.values())
 
     def get(self, scope: Scope) -> Interest | None:
         return self._by_scope.get(scope)

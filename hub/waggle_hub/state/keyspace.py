@@ -35,6 +35,8 @@ class Entry(Struct, frozen=True, eq=False, gc=False):
     expires_at: float | None
     by: str
     meta: bytes | None
+    created_rev: int = 0
+    """The revision at which the key came to be: the age of work."""
     earlier: tuple[Entry, ...] = ()
     """Of a versioned entry its earlier versions, newest first; they have none of their own."""
 

@@ -1,7 +1,7 @@
-"""The rules of locks: lock, unlock, renew, locks, cancel; and what a lock means for writes (protocol 4 and 6, G8).
+"""The rules of locks: lock, unlock, renew, locks; and what a lock means for writes (protocol 4 and 6, G8).
 
 A grant is an ordinary change: it takes a revision, and that is its token. Whatever frees a lock does so in its own
-revision; those who are next are granted after it, each in one of its own (`settle`), oldest first.
+revision; those who are next are granted after it, each in one of its own (`grant_next`), oldest first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from waggle import messages as m
-from waggle.errors import BadRequest, Cancelled, Deadlock, LimitReached, Locked, NotHolder, TimedOut
+from waggle.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder, TimedOut
 from waggle.keys import Pattern, check_key, check_ns, compile_pattern
 
 from . import waiting
@@ -18,7 +18,6 @@ from .claims import Claim
 from .deadlines import deadline_after
 from .sessions import Outcome, Session
 from .turn import Turn, refuse_hub_namespace
-from .waiting import Waiting
 
 
 def lock(turn: Turn, session: Session, command: m.Lock) -> m.Granted | None:
@@ -29,7 +28,7 @@ def lock(turn: Turn, session: Session, command: m.Lock) -> m.Granted | None:
     across = claims.across(claim)
     _check_numbers(turn, claim, across)
     if claims.admits(claim, across):
-        claims.add(claim, across)
+        turn.add_claim(claim, across)
         return grant(turn, claim)
     if command.wait == 0:
         raise Locked(f"{_named(claim)} is locked: wait for it, or try again later", **_in_the_way(turn, claim))
@@ -41,7 +40,7 @@ def lock(turn: Turn, session: Session, command: m.Lock) -> m.Granted | None:
             "hold, then try again",
             cycle=[_link(one) for one in circle],
         )
-    claims.add(claim, across)
+    turn.add_claim(claim, across)
     deadline = None if command.wait is None else deadline_after(turn.now, command.wait)
     waiting.begin(turn, claim, deadline)
     turn.tell_queue(claim)
@@ -63,13 +62,16 @@ def grant(turn: Turn, claim: Claim) -> m.Granted:
     )
 
 
-def settle(turn: Turn) -> None:
-    """Grant every lock that has become free to those who are next, each in a revision of its own."""
-    while (claim := turn.state.claims.next_ready()) is not None:
-        turn.act_for(claim.session)
-        granted = grant(turn, claim)
-        turn.commit()
-        waiting.answer(turn, claim, Outcome(ok=granted))
+def grant_next(turn: Turn) -> bool:
+    """Grant a lock that has become free to who is next, in a revision of its own; whether there was one."""
+    claim = turn.state.claims.next_ready()
+    if claim is None:
+        return False
+    turn.act_for(claim.session)
+    granted = grant(turn, claim)
+    turn.commit()
+    waiting.answer(turn, claim, Outcome(ok=granted))
+    return True
 
 
 def unlock(turn: Turn, session: Session, command: m.Unlock) -> m.Revised:
@@ -112,21 +114,10 @@ def locks(turn: Turn, session: Session, command: m.Locks) -> m.HeldLocks:
     return m.HeldLocks(found)
 
 
-def cancel(turn: Turn, session: Session, command: m.Cancel) -> m.Cancelling:
-    found = session.waiting.get(command.target)
-    if found is None:
-        return m.Cancelling(False)
-    give_up(turn, found)
-    turn.commit()
-    waiting.answer(turn, found, Outcome(error=Cancelled("cancelled, as asked")))
-    return m.Cancelling(True)
-
-
-def give_up(turn: Turn, found: Waiting) -> None:
-    """It waits no longer; what it was in is told. The answer is for the caller."""
-    if isinstance(found, Claim):
-        turn.state.claims.remove(found)
-        turn.tell_queue(found)
+def give_up(turn: Turn, claim: Claim) -> None:
+    """It waits no longer, and that is told. The answer is for the caller."""
+    turn.remove_claim(claim)
+    turn.tell_queue(claim)
 
 
 def time_out(turn: Turn, claim: Claim) -> None:
@@ -140,15 +131,6 @@ def time_out(turn: Turn, claim: Claim) -> None:
     turn.commit()
     error = TimedOut(f"{_named(claim)} was not free in time: somebody else holds it, or was first", **in_the_way)
     waiting.answer(turn, claim, Outcome(error=error))
-
-
-def leave_all(turn: Turn, session: Session) -> None:
-    """The session ends: what it held is free, what it waited for it no longer waits for."""
-    for claim in list(session.claims):
-        if claim.token is None:
-            give_up(turn, claim)
-        else:
-            turn.release(claim, "session_ended")
 
 
 # --- what a lock means for writes --------------------------------------------------------------------------------

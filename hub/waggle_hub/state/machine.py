@@ -17,8 +17,7 @@ from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
 
 from ..settings import Limits
-from . import entries, locks, presence, subscriptions, txn, waiting
-from .claims import Claim
+from . import entries, inspection, locks, patience, presence, subscriptions, takes, txn, waiting, waits
 from .outputs import Output, Reply
 from .sessions import Fresh, Outcome, Session
 from .turn import State, Turn
@@ -94,6 +93,22 @@ class Machine:
         entries.evict(turn, places)
         return self._finish(turn)
 
+    def proceed(self, now: float) -> list[Output]:
+        """Go on with what is looked at in slices, one slice of it: `unfinished` tells whether there is more."""
+        turn = self._turn(now)
+        wait = next(iter(self.state.conditions.to_scan), None)
+        taker = next(iter(self.state.work.looking), None)
+        if wait is not None:
+            waits.proceed(turn, wait)
+        if taker is not None:
+            takes.proceed(turn, taker)
+        return self._finish(turn)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether `proceed` has something to do."""
+        return bool(self.state.conditions.to_scan or self.state.work.looking)
+
     def restart(self, session_id: str, sub: int, now: float) -> list[Output]:
         """A cursor has fallen out of the log's window: begin it again with a snapshot."""
         turn = self._turn(now)
@@ -122,8 +137,8 @@ class Machine:
             turn.act_for_hub()
             if isinstance(due, Session):
                 presence.end(turn, due)
-            elif isinstance(due, Claim):
-                locks.time_out(turn, due)
+            else:
+                patience.time_out(turn, due)
             self._finish(turn)
         turn.act_for_hub()
         return turn
@@ -200,7 +215,13 @@ class Machine:
             case m.Locks():
                 return locks.locks(turn, session, command)
             case m.Cancel():
-                return locks.cancel(turn, session, command)
+                return patience.cancel(turn, session, command)
+            case m.Wait():
+                return waits.wait(turn, session, command)
+            case m.Take():
+                return takes.take(turn, session, command)
+            case m.Inspect():
+                return inspection.inspect(turn)
             case m.Bye():
                 presence.end(turn, session)
                 return m.Empty()
@@ -235,7 +256,9 @@ class Machine:
         turn.commit()
         turn.outputs.extend(turn.later)
         turn.later.clear()
-        locks.settle(turn)
+        while self.state.claims.any_ready or self.state.work.any_free:
+            if not locks.grant_next(turn):
+                takes.serve_next(turn)
         return turn.outputs
 
     def check(self) -> None:
@@ -245,6 +268,8 @@ class Machine:
         state.log.check()
         state.sessions.check()
         state.claims.check(state.sessions)
+        state.conditions.check(state.sessions, state.keyspace)
+        state.work.check(state.sessions, state.keyspace, state.claims)
         state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed())])
         state.interests.check()
         for (ns, key), owner in state.owners.items():

@@ -11,13 +11,13 @@ import hmac
 import msgspec
 
 from waggle import messages as m
-from waggle.errors import BadRequest, Cancelled, LimitReached, SessionLost
+from waggle.errors import BadRequest, LimitReached, SessionLost
 from waggle.keys import check_agent, check_ns
 
-from . import locks, subscriptions, waiting
+from . import patience, subscriptions
 from .deadlines import deadline_after
 from .outputs import Bind, Ended
-from .sessions import Fresh, Outcome, Session
+from .sessions import Fresh, Session
 from .turn import Turn
 
 AGENTS = "$agents"
@@ -95,15 +95,13 @@ def end(turn: Turn, session: Session) -> None:
     turn.act_for(session)
     if session.connected:
         session.last = turn.at
-    locks.leave_all(turn, session)
+    patience.leave_all(turn, session)
     for ns, key in sorted(session.ephemeral):
         entry = state.keyspace.get(ns, key)
         assert entry is not None
         turn.remove(entry, reason="session_ended")
     for sub in list(session.subscriptions):
         subscriptions.end(turn, session, sub)
-    for one in list(session.waiting.values()):
-        waiting.answer(turn, one, Outcome(error=Cancelled("the session has ended")))
     state.timers.set(session, None)
     state.sessions.remove(session)
     show(turn, session.agent)

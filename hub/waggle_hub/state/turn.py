@@ -18,7 +18,9 @@ from waggle import messages as m
 from waggle.errors import Forbidden
 
 from ..settings import Limits
+from . import waits
 from .claims import Claim, Claims
+from .conditions import Conditions
 from .deadlines import Timers
 from .interests import Interest, Interests
 from .keyspace import Entry, Keyspace
@@ -27,9 +29,13 @@ from .outputs import LockLost, Output, Said
 from .sessions import Session, Sessions
 from .snapshot import Snapshot
 from .values import encode_value
+from .work import Work
 
 HUB = "$hub"
 """Who does what time does."""
+
+DEAD = "$dead"
+"""The namespace of work that was given up too often."""
 
 _ENDS = {"delete": "released", "expire": "expired", "evict": "released"}
 """How an entry ends, and the reason that is given for the end of the lock of its taker."""
@@ -46,6 +52,8 @@ class State:
         self.timers = Timers()
         self.sessions = Sessions()
         self.claims = Claims()
+        self.conditions = Conditions()
+        self.work = Work(limits.lines)
         self.interests = Interests()
         self.owners: dict[tuple[str, str], Session] = {}
         """The session that each ephemeral entry is tied to."""
@@ -56,7 +64,7 @@ class State:
 class Turn:
     """A command being decided at the instant `now`."""
 
-    __slots__ = ("_events", "_lost", "_owned", "at", "by", "later", "now", "origin", "outputs", "state")
+    __slots__ = ("_events", "_freed", "_lost", "_owned", "at", "by", "later", "now", "origin", "outputs", "state")
 
     def __init__(self, state: State, now: float) -> None:
         self.state = state
@@ -73,6 +81,8 @@ class Turn:
         """Entries whose owner has changed since the last commit, each with the owner before."""
         self._lost: list[tuple[Session, LockLost]] = []
         """Who has lost a lock since the last commit."""
+        self._freed: list[Claim] = []
+        """Locks that were let go since the last commit."""
 
     @property
     def rev(self) -> int:
@@ -138,6 +148,7 @@ class Turn:
             expires_at=expires_at,
             by=self.by,
             meta=meta,
+            created_rev=prev.created_rev if prev is not None else self.next_rev,
             earlier=earlier,
         )
         self._hand_over(ns, key, prev)
@@ -175,9 +186,21 @@ class Turn:
 
     # --- locks ---
 
+    def add_claim(self, claim: Claim, across: dict[Claim, None]) -> None:
+        """A claim arrives; `across` are those it conflicts with because of a pattern."""
+        self.state.claims.add(claim, across)
+        self.state.work.claimed(claim)
+
+    def remove_claim(self, claim: Claim) -> None:
+        """A claim goes, held or waiting."""
+        state = self.state
+        state.claims.remove(claim)
+        state.timers.set(claim, None)
+        state.work.freed(claim, state.keyspace, state.claims)
+
     def hold(self, claim: Claim, expires_at: float) -> None:
         """Grant a claim that nothing stands in the way of any more; its token is the revision."""
-        waited = claim.id in claim.session.waiting
+        waited = claim.session.waiting.get(claim.id) is claim
         self.state.claims.grant(claim, self.next_rev, self.at)
         self.state.timers.set(claim, expires_at)
         grip = claim.grip()
@@ -189,8 +212,8 @@ class Turn:
     def release(self, claim: Claim, reason: str, *, lost: bool = False, message: str = "") -> None:
         """Let a lock go; `lost` if its holder is to be told."""
         assert claim.token is not None
-        self.state.claims.remove(claim)
-        self.state.timers.set(claim, None)
+        self.remove_claim(claim)
+        self._freed.append(claim)
         grip = Grip(session=claim.session.id, token=claim.token)
         for key in claim.keys:
             self._happened("unlock", claim.ns, key, reason=reason, grip=grip)
@@ -236,6 +259,11 @@ class Turn:
         for session, lost in self._lost:
             self.say(session, lost)
         self._lost = []
+        self.state.work.notice(commit, self.state.keyspace, self.state.claims)
+        freed, self._freed = self._freed, []
+        if self.state.conditions.waits:
+            for wait in self.state.conditions.concerned(commit, freed, self.state.keyspace):
+                waits.decide(self, wait)
 
     def _end_takes(self) -> None:
         """The lock of a taken entry ends with it, however that ends."""

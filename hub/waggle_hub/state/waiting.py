@@ -72,7 +72,6 @@ def answer(turn: Turn, waiting: Waiting, outcome: Outcome) -> None:
     """It waits no longer: this is what becomes of it. Stands after the commits that it reflects."""
     session = waiting.session
     del session.waiting[waiting.id]
-    turn.state.timers.set(waiting, None)
     if waiting.rid is not None:
         del session.joins[waiting.rid]
         keep(turn, session, waiting.rid, outcome)

@@ -1,0 +1,60 @@
+"""The end of waiting, whatever it is for: cancelled, out of time, or the session is over (protocol 2, 6, 7)."""
+
+from __future__ import annotations
+
+from waggle import messages as m
+from waggle.errors import Cancelled
+
+from . import locks, takes, waiting, waits
+from .claims import Claim
+from .conditions import Wait
+from .deadlines import Timed
+from .sessions import Outcome, Session
+from .turn import Turn
+from .waiting import Waiting
+from .work import Taker
+
+
+def cancel(turn: Turn, session: Session, command: m.Cancel) -> m.Cancelling:
+    """What waits under this id waits no longer; a grant that was faster stays one."""
+    found = session.waiting.get(command.target)
+    if found is None:
+        return m.Cancelling(False)
+    _give_up(turn, found)
+    turn.commit()
+    waiting.answer(turn, found, Outcome(error=Cancelled("cancelled, as asked")))
+    return m.Cancelling(True)
+
+
+def leave_all(turn: Turn, session: Session) -> None:
+    """The session ends: what it held is free, what it waited for it no longer waits for."""
+    for found in list(session.waiting.values()):
+        _give_up(turn, found)
+        waiting.answer(turn, found, Outcome(error=Cancelled("the session has ended")))
+    for claim in list(session.claims):
+        turn.release(claim, "session_ended")
+
+
+def time_out(turn: Turn, thing: Timed) -> None:
+    """The time of a lock, or of a waiting command, is over."""
+    match thing:
+        case Claim():
+            locks.time_out(turn, thing)
+        case Wait():
+            waits.time_out(turn, thing)
+        case Taker():
+            takes.time_out(turn, thing)
+        case _:
+            raise AssertionError(f"{thing} has no time to be over")
+
+
+def _give_up(turn: Turn, found: Waiting) -> None:
+    match found:
+        case Claim():
+            locks.give_up(turn, found)
+        case Wait():
+            waits.give_up(turn, found)
+        case Taker():
+            takes.give_up(turn, found)
+        case _:
+            raise AssertionError(f"{found} waits for nothing")

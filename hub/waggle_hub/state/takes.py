@@ -1,0 +1,221 @@
+"""The rules of take: work with one winner (protocol 7).
+
+What is taken is the oldest matching entry that nobody has locked or waits to lock; taking it is locking its name, for
+the length of a lease. The lock ends with the entry. If it ends otherwise the entry was given up, and the next taker
+gets it; one that was given up too often goes to ``$dead`` instead.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import msgspec
+
+from waggle import messages as m
+from waggle.errors import BadRequest, LimitReached, TimedOut
+from waggle.keys import check_ns, compile_pattern
+
+from . import locks, waiting
+from .claims import Claim
+from .deadlines import deadline_after
+from .keyspace import Entry
+from .sessions import Outcome, Session
+from .turn import DEAD, Turn, refuse_hub_namespace
+from .work import Taker
+
+_encode = msgspec.json.Encoder().encode
+
+
+def take(turn: Turn, session: Session, command: m.Take) -> m.Taken | None:
+    """The entry that was taken, or None while there is none."""
+    taker = _taker(turn, session, command)
+    taken = _look(turn, taker)
+    if taken is not None:
+        return taken
+    if command.timeout == 0 and not taker.looking:
+        raise _nothing(taker)
+    waiting.check_number(turn, session)
+    turn.state.work.add(taker)
+    waiting.begin(turn, taker, None if command.timeout is None else deadline_after(turn.now, command.timeout))
+    return None
+
+
+def serve_next(turn: Turn) -> None:
+    """Give something that has become free to the first who waits for it."""
+    work = turn.state.work
+    for taker in work.reopened():
+        work.look_again(taker)
+    place = work.next_offer()
+    if place is None:
+        return
+    ns, key = place
+    entry = turn.state.keyspace.get(ns, key)
+    if entry is None or entry.due(turn.now) or turn.state.claims.any_on(ns, key):
+        return
+    takers = work.waiting_for(ns, key)
+    if takers and takers[0].looking:
+        takers[0].after = 0
+        work.hold_back(ns, key)
+    elif takers:
+        _serve(turn, takers[0], entry)
+
+
+def proceed(turn: Turn, taker: Taker) -> None:
+    """Look on, one slice of it."""
+    turn.act_for(taker.session)
+    taken = _look(turn, taker)
+    if taken is not None:
+        _answer(turn, taker, Outcome(ok=taken))
+    elif not taker.looking:
+        turn.state.work.looked(taker)
+        if taker.late:
+            _answer(turn, taker, Outcome(error=_nothing(taker)))
+
+
+def time_out(turn: Turn, taker: Taker) -> None:
+    """Its time is over."""
+    turn.state.timers.set(taker, None)
+    taker.late = True
+    if not taker.looking:
+        _answer(turn, taker, Outcome(error=_nothing(taker)))
+
+
+def give_up(turn: Turn, taker: Taker) -> None:
+    """It waits no longer. The answer is for the caller."""
+    turn.state.timers.set(taker, None)
+    turn.state.work.remove(taker)
+
+
+def _look(turn: Turn, taker: Taker) -> m.Taken | None:
+    """Look through its line from where it stands, one slice of it, and take the first that is free."""
+    state, line = turn.state, taker.line
+    left = state.limits.scan
+    if line.scanning:
+        left -= line.scan(state.keyspace, state.claims, turn.now, left)
+        if line.scanning:
+            return None
+    if state.claims.blocks_all(line.ns, line.patterns):
+        taker.looking = False
+        return None
+    looked = 0
+    for rev in list(islice(line.work.irange(minimum=taker.after), left)):
+        looked += 1
+        taker.after = rev + 1
+        key = line.work.get(rev)
+        entry = None if key is None else state.keyspace.get(line.ns, key)
+        if key is None or entry is None or entry.due(turn.now) or state.claims.any_on(line.ns, key):
+            continue
+        first = next(iter(state.work.waiting_for(line.ns, key)), taker)
+        if first.serial < taker.serial:
+            state.work.hold_back(line.ns, key)
+            continue
+        taken = _deliver(turn, taker, entry)
+        if taken is not None:
+            taker.looking = False
+            return taken
+    taker.looking = looked == left
+    return None
+
+
+def _serve(turn: Turn, taker: Taker, entry: Entry) -> None:
+    turn.act_for(taker.session)
+    if len(taker.session.claims) >= turn.state.limits.claims:
+        limit = turn.state.limits.claims
+        error = LimitReached(f"this session has {limit} locks: finish some of its work", limit=limit)
+        _answer(turn, taker, Outcome(error=error))
+        turn.state.work.offer(entry.ns, entry.key)
+        return
+    taken = _deliver(turn, taker, entry)
+    if taken is not None:
+        _answer(turn, taker, Outcome(ok=taken))
+
+
+def _answer(turn: Turn, taker: Taker, outcome: Outcome) -> None:
+    give_up(turn, taker)
+    turn.commit()
+    waiting.answer(turn, taker, outcome)
+
+
+def _deliver(turn: Turn, taker: Taker, entry: Entry) -> m.Taken | None:
+    """Lock it for the taker; or None, and it is dead: it was delivered too often."""
+    place = entry.ns, entry.key
+    delivery = turn.state.work.deliveries.get(place, 0) + 1
+    if taker.max_deliveries is not None and delivery > taker.max_deliveries:
+        _bury(turn, entry, delivery - 1)
+        return None
+    turn.state.work.deliveries[place] = delivery
+    claim = Claim(
+        turn.state.timers.serial(),
+        taker.session,
+        taker.id,
+        None,
+        turn.at,
+        ns=entry.ns,
+        names=(entry.key,),
+        mode="exclusive",
+        ttl=taker.lease,
+        taken=True,
+    )
+    turn.act_for(taker.session)
+    turn.add_claim(claim, {})
+    granted = locks.grant(turn, claim)
+    return m.Taken(entry.view(), granted.token, granted.expires_at, delivery)
+
+
+def _bury(turn: Turn, entry: Entry, deliveries: int) -> None:
+    """Move an entry to ``$dead``, in one revision."""
+    state = turn.state
+    turn.act_for_hub()
+    key = f"{entry.ns}:{entry.created_rev}"
+    number = 0
+    while state.keyspace.get(DEAD, key) is not None:  # of two that were created in one txn
+        number += 1
+        key = f"{entry.ns}:{entry.created_rev}.{number}"
+    meta = {
+        "ns": entry.ns,
+        "key": entry.key,
+        "deliveries": deliveries,
+        "by": entry.by,
+        "meta": None if entry.meta is None else msgspec.Raw(entry.meta),
+    }
+    turn.remove(entry, reason="dead")
+    turn.put(DEAD, key, entry.value, None, meta=_encode(meta))
+    turn.commit()
+
+
+def _nothing(taker: Taker) -> TimedOut:
+    texts = ", ".join(pattern.text for pattern in taker.line.patterns[:3])
+    return TimedOut(f"there was nothing to take for {texts} in time: try again, or wait with a longer timeout")
+
+
+def _taker(turn: Turn, session: Session, command: m.Take) -> Taker:
+    limits = turn.state.limits
+    ns = session.ns if command.ns is None else command.ns
+    check_ns(ns, hub=True)
+    if ns != DEAD:
+        refuse_hub_namespace(ns)
+    elif command.max_deliveries is not None:
+        raise BadRequest(f"what is in {DEAD} is dead already: take it without max_deliveries", field="max_deliveries")
+    if not command.patterns:
+        raise BadRequest("patterns is empty: say what to take", field="patterns")
+    if len(command.patterns) > limits.patterns:
+        raise LimitReached(f"a take has at most {limits.patterns} patterns", limit=limits.patterns, field="patterns")
+    patterns = tuple(dict.fromkeys(compile_pattern(text, "patterns") for text in sorted(set(command.patterns))))
+    if not 0 < command.lease <= limits.ttl:
+        raise BadRequest(f"lease is above 0 and at most {limits.ttl:.0f} seconds", field="lease")
+    if command.timeout is not None and not 0 <= command.timeout <= limits.ttl:
+        raise BadRequest(f"timeout is 0 to {limits.ttl:.0f} seconds, or null to wait for ever", field="timeout")
+    if command.max_deliveries is not None and command.max_deliveries < 1:
+        raise BadRequest("max_deliveries is at least 1", field="max_deliveries")
+    if len(session.claims) >= limits.claims:
+        raise LimitReached(f"this session has {limits.claims} locks: let some go", limit=limits.claims)
+    return Taker(
+        turn.state.timers.serial(),
+        session,
+        command.id,
+        command.rid,
+        turn.at,
+        turn.state.work.line(ns, patterns),
+        command.lease,
+        command.max_deliveries,
+    )
