@@ -520,3 +520,7 @@ class Incoming(Event, kw_only=True, omit_defaults=True, repr_omit_defaults=True)
     ok: msgspec.Raw | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
     dup: bool = False
+
+    def __repr__(self) -> str:
+        """As the Event that a program takes it for."""
+        return super().__repr__().replace("Incoming", "Event", 1)
