@@ -9,7 +9,8 @@ The public API is what `__all__` names; `waggle.sync` holds the same client with
 """
 
 from waggle.aio import Hub, connect
-from waggle.attempts import KEEP
+from waggle.aioviews import TypedMirror, TypedWatcher, View
+from waggle.attempts import KEEP, Keep
 from waggle.errors import (
     BadRequest,
     Cancelled,
@@ -21,6 +22,7 @@ from waggle.errors import (
     LimitReached,
     Locked,
     Lost,
+    Mismatch,
     NotFound,
     NotHolder,
     RateLimited,
@@ -41,12 +43,14 @@ from waggle.messages import (
     Pong,
     Published,
     Since,
+    Statistics,
     Touched,
     Updated,
     Welcome,
     Written,
 )
 from waggle.steps import Condition, Step
+from waggle.typed import TypedEntry, TypedEvent, TypedUpdated
 from waggle.version import __version__
 
 __all__ = [
@@ -64,10 +68,12 @@ __all__ = [
     "Forbidden",
     "Hub",
     "Internal",
+    "Keep",
     "LimitReached",
     "Locked",
     "Lost",
     "Mirror",
+    "Mismatch",
     "NamespaceCount",
     "NotFound",
     "NotHolder",
@@ -76,13 +82,20 @@ __all__ = [
     "RateLimited",
     "SessionLost",
     "Since",
+    "Statistics",
     "Step",
     "TimedOut",
     "TooLarge",
     "Touched",
+    "TypedEntry",
+    "TypedEvent",
+    "TypedMirror",
+    "TypedUpdated",
+    "TypedWatcher",
     "Unauthorized",
     "Unavailable",
     "Updated",
+    "View",
     "WaggleError",
     "Watcher",
     "Welcome",

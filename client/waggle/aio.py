@@ -12,11 +12,12 @@ import inspect
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType
 
 from waggle import link, plain
+from waggle.aioviews import View
 from waggle.attempts import KEEP, Attempts, check_update
 from waggle.errors import BadRequest, Conflict
 from waggle.following import Mirror, Watcher
@@ -46,6 +47,8 @@ from waggle.messages import (
     Revised,
     Set,
     Since,
+    Statistics,
+    Stats,
     Status,
     Touch,
     Touched,
@@ -57,8 +60,11 @@ from waggle.messages import (
 from waggle.reconnect import websocket_url
 from waggle.session import Session, State
 from waggle.steps import Condition, Step, decoded, txn_of
+from waggle.typed import Lens
 
 __all__ = ["Connecting", "Hub", "connect"]
+
+T = TypeVar("T")
 
 Entries = list[Entry]
 Patch = list[Any]
@@ -194,6 +200,10 @@ class Hub:
     async def ping(self) -> Pong:
         """The hub's revision and time."""
         return await self._link.ask(Ping(id=0), Pong)
+
+    async def stats(self) -> Statistics:
+        """What this hub holds now, and what it has done since it started: counts, rates, times."""
+        return await self._link.ask(Stats(id=0), Statistics)
 
     async def status(self, status: Any) -> None:
         """Say what this agent does, for others to see in ``agents()``: any JSON up to 4 KiB."""
@@ -380,6 +390,7 @@ class Hub:
         snapshot: bool = False,
         since: Since | tuple[str, int] | None = None,
         echo: bool = True,
+        conflate: float | None = None,
     ) -> Watcher:
         """The events of what matches any pattern (all, if none is given), in order and without a gap.
 
@@ -396,6 +407,10 @@ class Hub:
 
         ``types`` defaults to all but touch, renew and queue; ``values=False`` leaves the values out; ``prev=True``
         adds the entry before each change; ``echo=False`` leaves out what this session does itself.
+
+        ``conflate=0.5`` is for keys that change more often than one cares to know: one delivery each half second, in
+        order, with the latest event of each key (set, delete, expire, evict, touch) and every message. A watcher is
+        given a delivery when it is whole; ``watcher.since`` stands behind whole deliveries.
         """
         point = since if since is None or isinstance(since, Since) else Since(*since)
         return Watcher(
@@ -408,11 +423,27 @@ class Hub:
             prev=prev,
             snapshot=snapshot,
             echo=echo,
+            conflate=conflate,
         )
 
-    def mirror(self, pattern: str = "*", *, ns: str | None = None) -> Mirror:
+    def mirror(self, pattern: str = "*", *, ns: str | None = None, conflate: float | None = None) -> Mirror:
         """A local copy of the entries that match, kept in step: ``async with hub.mirror("task:*") as tasks``.
 
         It is a mapping from key to Entry, filled when the block is entered, and never shows part of a change.
+        ``conflate=0.5`` brings it up to date each half second at most: for entries that change more often than that.
+
+        It shows a state that was, at ``tasks.rev``; a reply may come before what it tells of is shown, and does where
+        it is conflated. To see what you wrote: ``await tasks.until(lambda m: m.rev >= written.rev)``.
         """
-        return Mirror(self._link, pattern, ns)
+        return Mirror(self._link, pattern, ns, conflate)
+
+    # --- values as types -------------------------------------------------------------------------------------
+
+    def view(self, model: type[T], *, ns: str | None = None, prefix: str = "") -> View[T]:
+        """The entries under a prefix with their values as ``model``: ``tasks = hub.view(Task, prefix="task:")``.
+
+        ``model`` is a dataclass, a msgspec Struct, a TypedDict, or a plain type such as ``int`` or ``list[str]``. The
+        view has get, set, update, list, watch, mirror and more, with keys within the prefix: ``tasks.get("auth")``.
+        A stored value that is no ``model`` raises Mismatch where ``value`` is read, and never before.
+        """
+        return View(self, Lens(model, ns, prefix))

@@ -22,7 +22,7 @@ from waggle import plain
 from waggle.errors import BadRequest, Conflict
 from waggle.messages import Entry, Update, Updated
 
-__all__ = ["KEEP", "Attempts", "check_update"]
+__all__ = ["KEEP", "Attempts", "Keep", "check_update"]
 
 TRIES = 100
 """Attempts before the conflict is raised: with the pauses below some five seconds, which is no passing crowd."""

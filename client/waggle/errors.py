@@ -20,6 +20,7 @@ __all__ = [
     "LimitReached",
     "Locked",
     "Lost",
+    "Mismatch",
     "NotFound",
     "NotHolder",
     "RateLimited",
@@ -166,6 +167,12 @@ class Lost(WaggleError):
     """A subscription missed events that nothing can bring back."""
 
     code = "lost"
+
+
+class Mismatch(WaggleError):
+    """A value is not of the type of the view: ``details`` has ``key``, ``path`` and ``expected``."""
+
+    code = "mismatch"
 
 
 _BY_CODE: dict[str, type[WaggleError]] = {

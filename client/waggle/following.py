@@ -70,6 +70,7 @@ class Watcher(_Following):
         prev: bool,
         snapshot: bool,
         echo: bool,
+        conflate: float | None,
     ) -> None:
         self._buffer = Buffer(since)
         subscription = Subscription(
@@ -82,6 +83,7 @@ class Watcher(_Following):
             snapshot=snapshot,
             since=since,
             echo=echo,
+            conflate=conflate,
         )
         super().__init__(link, subscription)
 
@@ -142,8 +144,8 @@ class Watcher(_Following):
 class Mirror(_Following, MirrorView):
     """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
 
-    def __init__(self, link: Link, pattern: str, ns: str | None) -> None:
-        replica, subscription = mirroring(pattern, ns)
+    def __init__(self, link: Link, pattern: str, ns: str | None, conflate: float | None) -> None:
+        replica, subscription = mirroring(pattern, ns, conflate)
         MirrorView.__init__(self, replica)
         _Following.__init__(self, link, subscription)
 

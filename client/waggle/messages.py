@@ -788,3 +788,7 @@ class Incoming(Event, kw_only=True, omit_defaults=True, repr_omit_defaults=True)
     error: dict[str, Any] | UnsetType = UNSET
     dup: bool = False
     lost: LostLock | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        """As the Event that a program takes it for."""
+        return super().__repr__().replace("Incoming", "Event", 1)

@@ -3,7 +3,8 @@
 The rules:
 
 1. **Never part of a state.** A snapshot is gathered aside and shown at once when it is complete; until then the
-   former state is shown, and ``synced`` is false. The changes of one revision are shown together.
+   former state is shown, and ``synced`` is false. The changes of one revision are shown together, and so are those
+   of one delivery, where the mirror is conflated.
 2. **Read only.** Write through the hub; the mirror follows.
 3. **Safe to read from any thread:** every read is of one dict that is replaced or changed by a single step.
 
@@ -97,12 +98,12 @@ def _entry(event: Event) -> Entry:
     )
 
 
-def mirroring(pattern: str, ns: str | None) -> tuple[Replica, Subscription]:
+def mirroring(pattern: str, ns: str | None, conflate: float | None = None) -> tuple[Replica, Subscription]:
     """A replica and the subscription that feeds it. Raises BadRequest for more than one namespace."""
     if ns == "*":
         raise BadRequest("A mirror is of one namespace, since keys repeat in others: make one for each.")
     replica = Replica()
-    return replica, Subscription([pattern], replica, ns=ns, types=TYPES, snapshot=True)
+    return replica, Subscription([pattern], replica, ns=ns, types=TYPES, snapshot=True, conflate=conflate)
 
 
 class MirrorView(Mapping[str, Entry]):
@@ -150,7 +151,7 @@ class MirrorView(Mapping[str, Entry]):
 
     @property
     def rev(self) -> int:
-        """The revision that the entries show."""
+        """The revision that the entries show: whatever was written up to there, and matches, is in them."""
         return self._replica.point.rev
 
     @property

@@ -35,6 +35,7 @@ from waggle.messages import (
     NamespaceCount,
     Pong,
     Since,
+    Statistics,
     Update,
     Updated,
     Welcome,
@@ -43,8 +44,10 @@ from waggle.messages import (
 from waggle.mirror import MirrorView
 from waggle.session import State
 from waggle.steps import Condition, Step
+from waggle.syncviews import TypedMirror, TypedWatcher, View
+from waggle.typed import Lens
 
-__all__ = ["Hub", "Mirror", "Watcher", "connect"]
+__all__ = ["Hub", "Mirror", "TypedMirror", "TypedWatcher", "View", "Watcher", "connect"]
 
 T = TypeVar("T")
 
@@ -209,6 +212,10 @@ class Hub:
         """The hub's revision and time."""
         return self._thread.run(self._hub.ping())
 
+    def stats(self) -> Statistics:
+        """What this hub holds now, and what it has done since it started: counts, rates, times."""
+        return self._thread.run(self._hub.stats())
+
     def status(self, status: Any) -> None:
         """Say what this agent does, for others to see in ``agents()``: any JSON up to 4 KiB."""
         self._thread.run(self._hub.status(status))
@@ -347,6 +354,7 @@ class Hub:
         snapshot: bool = False,
         since: Since | tuple[str, int] | None = None,
         echo: bool = True,
+        conflate: float | None = None,
     ) -> Watcher:
         """The events of what matches any pattern (all, if none is given), in order and without a gap.
 
@@ -362,12 +370,25 @@ class Hub:
             snapshot=snapshot,
             since=since,
             echo=echo,
+            conflate=conflate,
         )
         return Watcher(watcher, self._thread)
 
-    def mirror(self, pattern: str = "*", *, ns: str | None = None) -> Mirror:
-        """A local copy of the entries that match, kept in step: ``with hub.mirror("task:*") as tasks``."""
-        return Mirror(self._hub.mirror(pattern, ns=ns), self._thread)
+    def mirror(self, pattern: str = "*", *, ns: str | None = None, conflate: float | None = None) -> Mirror:
+        """A local copy of the entries that match, kept in step: ``with hub.mirror("task:*") as tasks``.
+
+        See `waggle.aio.Hub.mirror`.
+        """
+        return Mirror(self._hub.mirror(pattern, ns=ns, conflate=conflate), self._thread)
+
+    # --- values as types -------------------------------------------------------------------------------------
+
+    def view(self, model: type[T], *, ns: str | None = None, prefix: str = "") -> View[T]:
+        """The entries under a prefix with their values as ``model``: ``tasks = hub.view(Task, prefix="task:")``.
+
+        See `waggle.aio.Hub.view`.
+        """
+        return View(self, Lens(model, ns, prefix))
 
     def _updated(self, command: Update) -> Updated:
         return self._thread.run(self._hub._link.ask(command, Updated))

@@ -4,10 +4,11 @@ The rules:
 
 1. **The cursor moves by whole revisions only.** Events of one revision are held back until the last of them
    is here, then passed on together. So a consumer never sees half a transaction, and going on from the cursor
-   after a lost connection repeats nothing.
-2. **A gap cannot pass.** An event whose ``after`` lies beyond the cursor is not passed on: the verdict is
-   GAP, and the session subscribes again from the cursor. What was seen before (``rev`` up to the cursor) is
-   dropped.
+   after a lost connection repeats nothing. A conflated subscription moves by whole deliveries: what comes up to
+   its ``mark`` is passed on together, since earlier events were left out of it, and only its end is a state.
+2. **A gap cannot pass.** An event whose ``after`` lies beyond what is here (the cursor, and what is held back) is
+   not passed on: the verdict is GAP, and the session subscribes again from the cursor. What was seen before
+   (``rev`` up to the cursor) is dropped.
 3. **A snapshot has no cursor.** Until ``synced`` there is nothing to go on from; a snapshot that was
    interrupted begins again, and its consumer is told by ``lost`` to forget the part it has.
 4. **The hub's log is the buffer.** A consumer that is slow gets no more than `BUFFER` bytes of events kept
@@ -69,7 +70,7 @@ class Sink(Protocol):
     """Where the consumer stands: behind the last whole revision it has; the subscription sets where it begins."""
 
     def put(self, events: Sequence[Event], size: int, point: Since | None) -> None:
-        """Take the events of one revision, or one of a snapshot, or ``synced``.
+        """Take the events of one revision or delivery, or one of a snapshot, or ``synced``.
 
         ``size`` is in bytes of the wire; ``point`` is the resume point behind them, None within a snapshot.
         """
@@ -134,12 +135,14 @@ class Subscription:
         snapshot: bool = False,
         since: Since | None = None,
         echo: bool = True,
+        conflate: float | None = None,
     ) -> None:
         self.sink = sink
         self.patterns = list(patterns)
         self.ns = ns
         self.types = None if types is None else list(types)
         self.values, self.prev, self.echo, self.snapshot = values, prev, echo, snapshot
+        self.conflate = conflate
         self.variant = 0
         """How many subscriptions of this session say the same already: see `request`."""
         self.begun = False
@@ -154,16 +157,20 @@ class Subscription:
         self._since = since
         self._partly = False
         """Whether the consumer was given part of the snapshot that is on its way."""
-        self._group: list[Event] = []
-        self._group_size = 0
-        self._group_rev: int | None = None
+        self._held: list[Event] = []
+        """What is held back until its revision, or its delivery, is whole."""
+        self._held_size = 0
+        self._reached = 0
+        """The revision of the last line: beyond the cursor while something is held back."""
+        self._unfinished = False
+        """Whether more of the revision ``_reached`` is to come."""
 
     # --- asking -------------------------------------------------------------------------------------------
 
     def interest(self, ns: str) -> tuple[object, ...]:
         """What the hub numbers interests by, where ``ns`` is the session's namespace."""
         types = DEFAULT_TYPES if self.types is None else self.types
-        return self.ns or ns, frozenset(self.patterns), frozenset(types), self.values, self.prev
+        return self.ns or ns, frozenset(self.patterns), frozenset(types), self.values, self.prev, self.conflate
 
     def request(self) -> Subscribe:
         """The command that begins it, or goes on from the cursor.
@@ -183,6 +190,7 @@ class Subscription:
             snapshot=self.snapshot and since is None,
             since=since,
             echo=self.echo,
+            conflate=self.conflate,
         )
 
     def _wording(self) -> list[str]:
@@ -204,13 +212,14 @@ class Subscription:
     def accepted(self, request: Subscribe, reply: Subscribed) -> Verdict:
         """The hub's answer to ``request``: set the cursor, or expect the snapshot that replaces all."""
         first, self.begun, self.epoch = not self.begun, True, reply.epoch
-        self._forget_group()
         if request.since is None:
-            self.cursor, self.filling = reply.rev, self.snapshot
+            self._stand_at(reply.rev)
+            self.filling = self.snapshot
         elif reply.resumed:
-            self.cursor, self.filling = request.since.rev, False
+            self._stand_at(request.since.rev)
+            self.filling = False
         else:
-            self.cursor = reply.rev
+            self._stand_at(reply.rev)
             return self._replaced(reply.reason or "unknown")
         if first and not self.filling:
             self.sink.point = Since(self.epoch, self.cursor)
@@ -232,7 +241,7 @@ class Subscription:
             return Verdict.LOST
         if event.type == "synced":
             self.filling = self._partly = False
-            self.cursor = event.rev
+            self._stand_at(event.rev)
             self.sink.put((event,), size, Since(self.epoch, event.rev))
         else:
             self._partly = True
@@ -240,44 +249,43 @@ class Subscription:
         return Verdict.ON
 
     def _follow(self, event: Event, size: int) -> Verdict:
-        """An event or a mark of the tail: check the chain, and pass a whole revision on."""
+        """An event or a mark of the tail: check the chain, and pass on what is whole."""
         if self.filling:
             return Verdict.ON if event.type == "mark" else Verdict.GAP
         if event.rev <= self.cursor:
             return Verdict.ON
-        if self._group_rev is None:
-            if event.after is not UNSET and event.after > self.cursor:
-                return Verdict.GAP
-        elif event.rev != self._group_rev:
+        if event.after is not UNSET and event.after > self._reached:
+            return Verdict.GAP
+        if self._unfinished and event.rev != self._reached:
             return Verdict.GAP
         if event.type != "mark":
-            self._group.append(event)
-            self._group_size += size
-        if event.more:
-            self._group_rev = event.rev
-            return Verdict.ON
-        return self._complete(event.rev)
+            self._held.append(event)
+            self._held_size += size
+        self._reached = event.rev
+        if self.conflate is None:
+            self._unfinished = event.more
+            return Verdict.ON if event.more else self._complete(event.rev)
+        return self._complete(event.rev) if event.type == "mark" else Verdict.ON
 
     def _complete(self, rev: int) -> Verdict:
-        """Everything of ``rev`` is here: pass it on and move the cursor."""
-        group, size = self._group, self._group_size
-        self._forget_group()
-        self.cursor = rev
-        if group:
-            group[-1].more = False  # it may have been followed by a mark
-            self.sink.put(group, size, Since(self.epoch, rev))
+        """Everything up to ``rev`` is here: pass it on and move the cursor."""
+        held, size = self._held, self._held_size
+        self._stand_at(rev)
+        if held:
+            held[-1].more = False  # it may have been followed by a mark
+            self.sink.put(held, size, Since(self.epoch, rev))
         return Verdict.FULL if self.sink.full else Verdict.ON
 
     def marked(self, rev: int) -> None:
         """The connection's own mark: every event up to ``rev`` was sent."""
-        if not self.filling and self._group_rev is None:
-            self.cursor = max(self.cursor, rev)
+        if not self.filling and self._reached == self.cursor:
+            self._stand_at(max(self.cursor, rev))
 
     # --- breaks -------------------------------------------------------------------------------------------
 
     def restart(self) -> None:
         """The stream begins again: at the cursor, so what is half received comes again, or with its snapshot."""
-        self._forget_group()
+        self._stand_at(self.cursor)
         if self.filling and self._partly:
             self._partly = False
             self.sink.replaced("reconnected")
@@ -288,7 +296,7 @@ class Subscription:
 
     def _replaced(self, reason: str) -> Verdict:
         """The hub cannot go on from the cursor: a snapshot follows, for those who can use one."""
-        self._forget_group()
+        self._stand_at(self.cursor)
         if not self.snapshot:
             self.fail(
                 Lost(
@@ -302,8 +310,10 @@ class Subscription:
         self.sink.replaced(reason)
         return Verdict.ON
 
-    def _forget_group(self) -> None:
-        self._group, self._group_size, self._group_rev = [], 0, None
+    def _stand_at(self, rev: int) -> None:
+        """The cursor is here, and nothing is held back."""
+        self.cursor = self._reached = rev
+        self._held, self._held_size, self._unfinished = [], 0, False
 
     # --- where the consumer stands ------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ class ModelSubscription:
     after: int = 0
     synced: bool = False
     """Whether the end of the snapshot has left the hub."""
+    conflated: bool = False
+    waiting: dict[str, Line] = field(default_factory=dict)
+    """What the next delivery of a conflated subscription holds: the latest event of each key, in order."""
 
 
 @dataclass
@@ -35,6 +38,9 @@ class ModelSession:
     secret: str
     subscriptions: dict[int, ModelSubscription] = field(default_factory=dict)
     outcomes: dict[str, Line] = field(default_factory=dict)
+    unheard: dict[int, int] | None = None
+    """The numbers that the client knows, with the present ones, while the welcome that says so is on its way: should
+    it be lost, the client comes with the old ones again, which may name other interests by now."""
 
 
 class ModelHub:
@@ -50,6 +56,8 @@ class ModelHub:
         self.opened = 0
         self.session: ModelSession | None = None
         self.outbox: list[Line] = []
+        self.states: dict[int, dict[str, str]] = {100: {}}
+        """The values behind every revision at which a client may stand."""
         self.applied: list[str] = []
         """The value of each set that took effect, in order."""
         self._ids: set[int] = set()
@@ -68,6 +76,8 @@ class ModelHub:
             subscription = self.session.subscriptions.get(line["sub"])
             if subscription is not None:
                 subscription.synced = True
+        if "subs" in line.get("ok", {}) and self.session is not None:
+            self.session.unheard = None
         return line
 
     # --- what happens to the hub -----------------------------------------------------------------------------
@@ -96,6 +106,7 @@ class ModelHub:
         self.rev += 1_000
         self.floor = self.rev
         self.sessions.clear()
+        self._remember()
 
     def write(self, changes: list[tuple[str, str | None]]) -> None:
         """One commit: each key set, or deleted where the value is None."""
@@ -113,14 +124,26 @@ class ModelHub:
             self.rev -= 1
             return
         self.history.append((self.epoch_number, commit))
+        self._remember()
         if self.session is not None:
             for number, subscription in self.session.subscriptions.items():
                 self._tell(number, subscription, commit)
 
     def mark(self) -> None:
-        """The mark of an idle connection."""
+        """The mark of an idle connection: nothing waits."""
+        self.tick()
         if self.session is not None:
             self.outbox.append({"type": "mark", "rev": self.rev})
+
+    def tick(self) -> None:
+        """It is time for the deliveries of conflated subscriptions."""
+        if self.session is not None:
+            for number, subscription in self.session.subscriptions.items():
+                if subscription.waiting:
+                    self._deliver(number, subscription)
+
+    def _remember(self) -> None:
+        self.states[self.rev] = {key: entry["value"] for key, entry in self.entries.items()}
 
     # --- the wire --------------------------------------------------------------------------------------------
 
@@ -157,8 +180,10 @@ class ModelHub:
         self.session = session
         got = {int(number): rev for number, rev in command["got"].items()}
         assert all(rev <= self.rev for rev in got.values()), "a cursor ahead of the hub"
-        before, session.subscriptions = session.subscriptions, {}
+        names = session.unheard or {number: number for number in session.subscriptions}
+        before = {known: session.subscriptions[present] for known, present in names.items()}
         subs = {number: subscription.interest + self._shift for number, subscription in before.items()}
+        session.subscriptions, session.unheard = {}, subs
         ok = welcome(session=command["session"], secret=session.secret, resumed=True, epoch=self.epoch)
         self._reply(command, **{**ok, "rev": self.rev, "subs": subs})
         for number, subscription in before.items():
@@ -180,6 +205,7 @@ class ModelHub:
         assert self.session is not None
         since = command.get("since")
         interest = (*sorted(set(command["patterns"])), "of", *sorted(command.get("types", ["default"])))
+        interest += ("conflated",) if "conflate" in command else ()
         base = self._numbers.setdefault(interest, len(self._numbers) + 1)
         number = base + self._shift
         reason = None
@@ -188,6 +214,7 @@ class ModelHub:
             reason = "epoch" if since["epoch"] != self.epoch else "compacted" if since["rev"] < self.floor else None
         subscription = ModelSubscription(base, self.rev, command.get("snapshot", False) or reason is not None)
         subscription.after = self.rev
+        subscription.conflated = "conflate" in command
         self.session.subscriptions[number] = subscription
         ok: Line = {"sub": number, "epoch": self.epoch, "rev": self.rev}
         if since is not None:
@@ -224,6 +251,11 @@ class ModelHub:
     # --- events ----------------------------------------------------------------------------------------------
 
     def _tell(self, number: int, subscription: ModelSubscription, commit: Commit) -> None:
+        if subscription.conflated:
+            for event in commit:
+                subscription.waiting.pop(event["key"], None)
+                subscription.waiting[event["key"]] = event
+            return
         for place, event in enumerate(commit, 1):
             line = {"sub": number, "after": subscription.after, **event}
             if place < len(commit):
@@ -231,7 +263,15 @@ class ModelHub:
             self.outbox.append(line)
             subscription.after = event["rev"]
 
+    def _deliver(self, number: int, subscription: ModelSubscription) -> None:
+        for event in subscription.waiting.values():
+            self.outbox.append({"sub": number, "after": subscription.after, **event})
+            subscription.after = event["rev"]
+        subscription.waiting = {}
+        self.outbox.append({"sub": number, "type": "mark", "rev": self.rev})
+
     def _snapshot(self, number: int, subscription: ModelSubscription) -> None:
+        subscription.waiting = {}
         subscription.snapshot, subscription.start, subscription.after = True, self.rev, self.rev
         subscription.synced = False
         for key in sorted(self.entries):
@@ -239,12 +279,12 @@ class ModelHub:
         self.outbox.append({"sub": number, "type": "synced", "rev": self.rev})
 
     def _replay(self, number: int, subscription: ModelSubscription, cursor: int) -> None:
-        subscription.after = cursor
+        subscription.after, subscription.waiting = cursor, {}
         for epoch, commit in self.history:
             if epoch == self.epoch_number and commit[0]["rev"] > cursor:
                 self._tell(number, subscription, commit)
+        self._deliver(number, subscription)
         subscription.after = self.rev
-        self.outbox.append({"sub": number, "type": "mark", "rev": self.rev})
 
     def events_between(self, low: int, high: int) -> list[tuple[int, str, str]]:
         """All that ever happened above ``low`` and up to ``high``: revision, type, key."""

@@ -187,6 +187,18 @@ async def test_every_command_has_its_words_and_its_answer(fake: FakeHub) -> None
         assert (await both(hub.status("busy"), "status", rev=101))[1] == {"status": "busy"}
         assert (await both(hub.ping(), "ping", rev=150, at=1.0))[0].rev == 150
         assert hub.rev == 150
+        numbers: dict[str, Any] = {
+            "rev": 150,
+            "at": 1.0,
+            "keys": 3,
+            "bytes": 4,
+            "max_keys": 5,
+            "max_bytes": 6,
+            "sessions": 7,
+        }
+        numbers |= {"subscriptions": 8, "locks": 0, "waits": 0, "log": {"events": 9}, "ops": {"set": {"count": 2}}}
+        result, command = await both(hub.stats(), "stats", **numbers, of_a_later_version=1)
+        assert (result.keys, result.log.events, result.ops["set"].count, command) == (3, 9, 2, {})
         result, _ = await both(hub.namespaces(), "namespaces", namespaces=[{"ns": "n", "keys": 1, "bytes": 2}])
         assert result[0].keys == 1
         result, command = await both(hub.agents(), "list", entries=[ENTRY], next=None, rev=101)

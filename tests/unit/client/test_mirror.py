@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import UNSET
 
 from tests.unit.client.wire import Wire, event, snapshot, synced
 from waggle.errors import BadRequest
@@ -56,6 +57,16 @@ def test_one_revision_shows_at_once(wire: Wire, view: MirrorView) -> None:
     wire.say(event(1, 101, 101, "b"))
     assert list(view) == ["a", "b"]
     assert view.changes == 2
+
+
+def test_a_conflated_mirror_shows_each_delivery_at_once_and_its_revision(wire: Wire) -> None:
+    replica, subscription = mirroring("*", None, 0.5)
+    wire.subscribe(subscription, 2)
+    view = MirrorView(replica)
+    wire.say(snapshot(2, 40, "a"), synced(2, 100), event(2, 103, 100, "b"), event(2, 107, 103, "a", value=2))
+    assert (list(view), view.value("a"), view.rev) == (["a"], UNSET, 100)
+    wire.say({"sub": 2, "type": "mark", "rev": 109})
+    assert (list(view), view.value("a"), view.rev, view.changes) == (["a", "b"], 2, 109, 2)
 
 
 def test_a_fresh_snapshot_replaces_all_and_the_former_state_stays_until_then(wire: Wire, view: MirrorView) -> None:

@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 
 import waggle
-from waggle import aio, attempts, errors, following, steps, sync
+from waggle import aio, aioviews, attempts, errors, following, steps, sync, syncviews, typed
 from waggle.mirror import MirrorView
+from waggle.typed import TypedMirrorView
 
 TWINS = [
     (aio.Hub, sync.Hub),
     (following.Watcher, sync.Watcher),
     (following.Mirror, sync.Mirror),
+    (aioviews.View, syncviews.View),
+    (aioviews.TypedWatcher, syncviews.TypedWatcher),
+    (aioviews.TypedMirror, syncviews.TypedMirror),
 ]
 BATCHES = {"batch"}
 """What a blocking watcher reads by; not for programs."""
@@ -38,6 +42,7 @@ def parameters(function: Any) -> list[tuple[str, Any, Any, Any]]:
 
 def test_the_hubs_have_the_same_methods_in_the_same_order() -> None:
     assert public(aio.Hub) == public(sync.Hub)
+    assert public(aioviews.View) == public(syncviews.View)
 
 
 @pytest.mark.parametrize(("one", "other"), TWINS)
@@ -59,9 +64,17 @@ def test_both_connect_in_the_same_way() -> None:
 def test_both_mirrors_are_read_in_the_same_way() -> None:
     assert issubclass(following.Mirror, MirrorView)
     assert issubclass(sync.Mirror, MirrorView)
+    assert issubclass(aioviews.TypedMirror, TypedMirrorView)
+    assert issubclass(syncviews.TypedMirror, TypedMirrorView)
 
 
-@pytest.mark.parametrize("module", [aio, sync, following, attempts, steps, waggle])
+def test_a_typed_mirror_is_read_as_a_plain_one() -> None:
+    assert sorted(public(TypedMirrorView)) == sorted(public(MirrorView))
+    assert set(public(aioviews.TypedWatcher)) <= set(public(following.Watcher))
+    assert sorted(public(aioviews.TypedMirror)) == sorted(public(following.Mirror))
+
+
+@pytest.mark.parametrize("module", [aio, sync, following, attempts, steps, typed, aioviews, syncviews, waggle])
 def test_everything_public_is_documented(module: ModuleType) -> None:
     for name in module.__all__:
         thing = getattr(module, name)

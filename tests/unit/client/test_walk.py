@@ -18,7 +18,7 @@ from waggle import watching
 from waggle.asks import Ask, Outcome
 from waggle.errors import Disconnected, Lost, WaggleError
 from waggle.messages import Event, Get, Set, Since, Written
-from waggle.mirror import mirroring
+from waggle.mirror import Replica, mirroring
 from waggle.session import Session
 from waggle.watching import Buffer, Subscription
 
@@ -89,8 +89,11 @@ class World:
         self.outcomes: dict[Ask, Outcome] = {}
         self.sets: dict[Ask, str] = {}
         self.reads: list[Ask] = []
-        self.replica, self.mirror = mirroring("*", None)
-        self.session.subscribe(self.mirror)
+        self.replicas: list[Replica] = []
+        for conflate in (None, 0.5):
+            replica, mirror = mirroring("*", None, conflate)
+            self.replicas.append(replica)
+            self.session.subscribe(mirror)
 
     def collect(self) -> None:
         news = self.session.collect()
@@ -162,6 +165,9 @@ class World:
     def mark(self, _: int) -> None:
         self.hub.mark()
 
+    def tick(self, _: int) -> None:
+        self.hub.tick()
+
     def compact(self, _: int) -> None:
         self.hub.compact()
 
@@ -184,6 +190,7 @@ class World:
         for _ in range(500):
             self.reconnect(0)
             self.send(7)
+            self.hub.tick()
             self.deliver(1000)
             for consumer in self.consumers:
                 while not consumer.buffer.empty:
@@ -195,8 +202,10 @@ class World:
 
     def check(self) -> None:
         expected = {key: entry["value"] for key, entry in self.hub.entries.items()}
-        assert self.replica.synced
-        assert {key: entry.value for key, entry in self.replica.entries.items()} == expected
+        self.check_mirrors()
+        for replica in self.replicas:
+            assert replica.synced
+            assert {key: entry.value for key, entry in replica.entries.items()} == expected
         for consumer in self.consumers:
             error = consumer.subscription.error
             if error is None:
@@ -213,7 +222,14 @@ class World:
         assert not any(isinstance(self.outcomes[ask], WaggleError) for ask in self.reads)
         assert self.hub.session is not None
         running = [c for c in self.consumers if c.subscription.error is None]
-        assert len(self.hub.session.subscriptions) == len(running) + 1, "nothing is left open"
+        assert len(self.hub.session.subscriptions) == len(running) + 2, "nothing is left open"
+
+    def check_mirrors(self) -> None:
+        """A mirror shows what was at its revision, whole."""
+        for replica in self.replicas:
+            if replica.changes:
+                state = {key: entry.value for key, entry in replica.entries.items()}
+                assert state == self.hub.states[replica.point.rev]
 
     def check_sets(self) -> None:
         applied = self.hub.applied
@@ -232,7 +248,7 @@ STEPS: Sequence[Step] = (
     [World.deliver, World.send] * 12
     + [World.write, World.consume, World.reconnect] * 6
     + [World.set, World.drop] * 3
-    + [World.get, World.mark, World.watch, World.leave]
+    + [World.get, World.mark, World.watch, World.leave, World.tick]
     + [World.compact, World.end_sessions, World.renumber, World.begin_epoch]
 )
 
@@ -259,6 +275,7 @@ def walk(steps: list[tuple[Step, int]]) -> None:
     for step, number in steps:
         step(world, number)
         world.collect()
+        world.check_mirrors()
         for consumer in world.consumers:
             if consumer.subscription.error is None:
                 consumer.check_tail()

@@ -133,6 +133,71 @@ def test_the_resume_point_follows_the_consumer_and_not_the_socket(wire: Wire) ->
     assert watched.subscription.point() == Since("e1", 110)
 
 
+# --- conflation --------------------------------------------------------------------------------------------------
+
+
+def mark(sub: int, rev: int) -> dict[str, Any]:
+    return {"sub": sub, "type": "mark", "rev": rev}
+
+
+def test_conflation_is_asked_for_and_is_an_interest_of_its_own(wire: Wire) -> None:
+    plain, conflated = Watched(), Watched(conflate=0.5)
+    wire.subscribe(plain.subscription, 1)
+    wire.session.subscribe(conflated.subscription)
+    (command,) = wire.sent()
+    assert (command["patterns"], command["conflate"]) == (["*"], 0.5)
+
+
+def test_a_conflated_delivery_comes_whole_and_has_no_place_within(wire: Wire) -> None:
+    watched = Watched(conflate=1)
+    wire.subscribe(watched.subscription, 1)
+    wire.say(event(1, 103, 100, "b"), event(1, 107, 103, "a"))
+    assert watched.buffer.empty
+    assert watched.subscription.point() == Since("e1", 100)
+    wire.say(mark(1, 109))
+    assert watched.buffer.take().key == "b"
+    assert watched.subscription.point() == Since("e1", 100)
+    assert watched.keys() == ["a"]
+    assert watched.subscription.point() == Since("e1", 109)
+    wire.say(event(1, 112, 107, "c"), mark(1, 112))
+    assert watched.keys() == ["c"]
+
+
+def test_a_delivery_with_part_of_a_revision_is_no_gap(wire: Wire) -> None:
+    watched = Watched(conflate=1)
+    wire.subscribe(watched.subscription, 1)
+    wire.say(event(1, 103, 100, "a", more=True), event(1, 105, 103, "b"), mark(1, 105))
+    assert watched.keys() == ["a", "b"]
+    assert wire.sent() == []
+
+
+def test_a_gap_in_a_delivery_is_repaired_from_its_beginning(wire: Wire) -> None:
+    watched = Watched(conflate=1)
+    wire.subscribe(watched.subscription, 1)
+    wire.say(event(1, 103, 100, "a"), event(1, 107, 105, "c"), mark(1, 107))
+    assert watched.keys() == []
+    (command,) = wire.sent()
+    assert (command["since"], command["conflate"]) == ({"epoch": "e1", "rev": 100}, 1)
+
+
+def test_half_a_delivery_is_forgotten_with_its_connection(wire: Wire) -> None:
+    watched = Watched(conflate=1)
+    wire.subscribe(watched.subscription, 1)
+    wire.say(event(1, 103, 100, "a"), {"type": "mark", "rev": 103})
+    wire.session.dropped()
+    assert wire.connect(resumed=True, subs={1: 1})["got"] == {"1": 100}
+    wire.say(event(1, 105, 100, "a", value=2), mark(1, 106))
+    (only,) = watched.take()
+    assert only.value == 2
+
+
+def test_the_mark_of_a_quiet_connection_speaks_for_a_conflated_subscription_too(wire: Wire) -> None:
+    watched = Watched(conflate=1)
+    wire.subscribe(watched.subscription, 1)
+    wire.say({"type": "mark", "rev": 120})
+    assert watched.subscription.point() == Since("e1", 120)
+
+
 # --- snapshots and losses ----------------------------------------------------------------------------------------
 
 
