@@ -1,7 +1,8 @@
 """A raw agent for tests: speaks the wire with nothing of the project's client, and believes nothing it hears.
 
 Every line that comes is checked as it comes:
-1. Replies answer the commands sent, in the order sent, each with `ok` or `error` and the fields its op has.
+1. Replies answer the commands sent, in the order sent but for those that wait, each with `ok` or `error` and the fields
+   its op has.
 2. Events have the fields of their type (the hub may add new ones). Their revisions run up, each once; `after` is never
    beyond the cursor (the chain); a revision of several events is not split; a snapshot ends with `synced`, a replay
    with a `mark`.
@@ -33,12 +34,21 @@ _EVENT_FIELDS = {
     "set": {"version", "kind", "created_at", "expires_at"},
     "delete": {"version"},
     "expire": {"version", "deadline", "late"},
+    "evict": {"version"},
     "touch": {"expires_at"},
+    "lock": {"token", "mode", "session", "expires_at"},
+    "renew": {"token", "session", "expires_at"},
+    "unlock": {"token", "session", "reason"},
+    "queue": {"waiting", "session"},
     "message": {"data"},
 }
-_FIELDS_OF_SOME = {"value", "prev", "snapshot", "data", "deadline", "late", "reason", "meta"}
-_MAY_HAVE = {"set": {"meta"}, "delete": {"reason"}}
-_ENTRY_EVENTS = {"set", "delete", "expire", "touch"}
+_FIELDS_OF_SOME = {
+    "value", "prev", "snapshot", "data", "deadline", "late", "reason", "meta", "token", "mode", "session", "names",
+    "patterns", "waiting",
+}  # fmt: skip
+_MAY_HAVE = {"set": {"meta"}, "delete": {"reason"}, "lock": {"names", "patterns"}}
+_ENTRY_EVENTS = {"set", "delete", "expire", "evict", "touch"}
+_WAITING = {"lock", "wait", "take"}
 ENTRY_FIELDS = {
     "key", "ns", "value", "rev", "version", "kind", "created_at", "updated_at", "expires_at", "by", "meta",
 }  # fmt: skip
@@ -60,6 +70,18 @@ _OK_FIELDS = {
     "publish": {"rev", "receivers"},
     "subscribe": {"sub", "epoch", "rev"},
     "unsubscribe": set(),
+    "update": {"rev", "version", "value", "expires_at"},
+    "txn": {"done", "rev", "results"},
+    "history": {"entries"},
+    "stats": {"rev", "at", "keys", "bytes", "locks", "waits", "ops", "rates", "lateness", "log", "memory"},
+    "lock": {"token", "mode", "expires_at", "waited"},
+    "unlock": {"rev"},
+    "renew": {"expires_at"},
+    "locks": {"locks"},
+    "cancel": set(),
+    "wait": {"matched", "met", "rev"},
+    "take": {"entry", "token", "expires_at", "delivery"},
+    "inspect": {"sessions", "locks", "waits", "subscriptions"},
 }  # fmt: skip
 _CODES = {
     "bad_request", "unauthorized", "forbidden", "not_found", "conflict", "locked", "not_holder", "session_lost",
@@ -117,6 +139,8 @@ class Chain:
         """Whether a mark of its own is still to come."""
         self.snapshot: dict[tuple[str, str], Json] = {}
         """The entries of the newest snapshot."""
+        self.locks: dict[tuple[str, str, int], Json] = {}
+        """The locks of it, by namespace, name and token."""
         self.losses = 0
         self.by_snapshot: bool = not ok.get("resumed") and ("resumed" in ok or command.get("snapshot", False))
         """Whether it begins with a snapshot."""
@@ -141,7 +165,7 @@ class Chain:
         """A snapshot comes that replaces all."""
         self.filling = self.replaying = True
         self.open = None
-        self.snapshot = {}
+        self.snapshot, self.locks = {}, {}
 
     def check(self, line: Json, floor: int) -> None:
         """Take a line of this subscription. `floor`: replies up to this revision have come."""
@@ -166,6 +190,9 @@ class Chain:
         elif line.get("snapshot"):
             self._check_fields(line)
             need(self.filling, "a snapshot line outside of a snapshot", line)
+            if kind == "lock":
+                self.locks[line["ns"], line["key"], line["token"]] = line
+                return
             place = (line["ns"], line["key"])
             need(place not in self.snapshot, "a key twice in a snapshot", line)
             self.snapshot[place] = line
@@ -196,9 +223,7 @@ class Chain:
         kind = line["type"]
         need(kind in self.types, f"a type not asked for ({sorted(self.types)})", line)
         must = _PLACE | _EVENT_FIELDS[kind]
-        others = {"value", "prev", "snapshot", "data", "deadline", "late", "reason", "meta"} - _MAY_HAVE.get(
-            kind, set()
-        )
+        others = _FIELDS_OF_SOME - _MAY_HAVE.get(kind, set())
         if kind == "set" and self.values:
             must = must | {"value"}
         if line.get("snapshot"):
@@ -239,8 +264,12 @@ class Wire:
         self.unread: deque[str] = deque()
         self._numbers = itertools.count(1)
         self._asked: deque[Json] = deque()
+        self._waiting: dict[Any, Json] = {}
+        """Commands that may be answered out of turn."""
         self._replies: dict[Any, deque[Json]] = {}
         self._rev = 0
+        self.lost: list[Json] = []
+        """Locks that the hub said were lost."""
 
     @classmethod
     async def connect(cls, url: str, **options: Any) -> Wire:
@@ -273,6 +302,7 @@ class Wire:
         for sub, chain in older.chains.items():
             self.chains[sub] = chain
             chain.resume(got.get(sub))
+        self._waiting = older._waiting
         session, secret = older.welcome["session"], older.welcome["secret"]
         return await self.hello(session=session, secret=secret, got={str(sub): rev for sub, rev in got.items()})
 
@@ -280,7 +310,10 @@ class Wire:
         """Send commands as one message; their ids, given where they had none."""
         for command in commands:
             command.setdefault("id", next(self._numbers))
-            self._asked.append(command)
+            if command["op"] in _WAITING:
+                self._waiting[command["id"]] = command
+            else:
+                self._asked.append(command)
         await self.say("\n".join(json.dumps(command) for command in commands))
         return [command["id"] for command in commands]
 
@@ -406,6 +439,10 @@ class Wire:
         if "id" in line:
             id = self._check_reply(line)
             self._replies.setdefault(id, deque()).append(line)
+        elif "lost" in line:
+            need({"token", "reason"} <= set(line["lost"]), "fields of a loss", line)
+            need(("names" in line["lost"]) != ("patterns" in line["lost"]), "names or patterns", line)
+            self.lost.append(line["lost"])
         else:
             self._check_event(line)
             self.events.append(line)
@@ -416,6 +453,11 @@ class Wire:
         if "error" in line:
             error = line["error"]
             need(error["code"] in _CODES and error["message"], "code and message of an error", line)
+        if line["id"] in self._waiting:
+            command = self._waiting.pop(line["id"])
+            if "ok" in line:
+                need(_OK_FIELDS[command["op"]] <= set(line["ok"]), f"fields of {command['op']}", line)
+            return line["id"]
         need(self._asked, "a reply to nothing", line)
         need(line["id"] is not None or "error" in line, "a reply without id is a refusal", line)
         command = self._asked.popleft()
