@@ -361,7 +361,7 @@ async def test_seen_keeps_names_that_the_client_chose(join: Join) -> None:
     assert later["expires_at"] > entry["expires_at"]
 
 
-@pytest.mark.parametrize("space", ["$agents", "$seen", "$dead", "$other"])
+@pytest.mark.parametrize("space", ["$agents", "$seen", "$other"])
 async def test_namespaces_with_a_dollar_are_written_by_the_hub_alone(join: Join, space: str) -> None:
     wire = await join(agent="writer")
     for op, fields in (

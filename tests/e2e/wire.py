@@ -302,7 +302,7 @@ class Wire:
         for sub, chain in older.chains.items():
             self.chains[sub] = chain
             chain.resume(got.get(sub))
-        self._waiting = older._waiting
+        self._waiting, self._numbers = older._waiting, older._numbers
         session, secret = older.welcome["session"], older.welcome["secret"]
         return await self.hello(session=session, secret=secret, got={str(sub): rev for sub, rev in got.items()})
 
