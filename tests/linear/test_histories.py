@@ -69,10 +69,15 @@ class Agent:
         return f"agent-{self.number}.{self.stays}"
 
     async def begin(self) -> None:
-        self.stays += 1
         self.tokens.clear()
-        self.wire = await self._connect()
-        await self.wire.hello(agent=self.name, ns=self.ns)
+        while True:
+            self.stays += 1
+            self.wire = await self._connect()
+            try:
+                await self.wire.hello(agent=self.name, ns=self.ns)
+                return
+            except Closed:
+                pass  # whether or not that session is there, it holds nothing
 
     async def _connect(self) -> Wire:
         wire = await Wire.connect(self.url)
