@@ -10,20 +10,31 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from waggle.errors import Disconnected, WaggleError, error_from_wire
-from waggle.messages import REPLIES, Change, Command, Entry, Incoming
+from waggle.messages import REPLIES, Change, Command, Entry, Id, Incoming, Lock, Take, Wait
 from waggle.watching import Subscription
 
-__all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of"]
+__all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of", "patience"]
 
 Outcome = Struct | WaggleError
 
 _OK = {command: msgspec.json.Decoder(reply) for command, reply in REPLIES.items()}
 
 
+def patience(command: Command) -> float | None:
+    """Seconds that the hub may take to answer because that is what was asked for; None if it may take for ever."""
+    match command:
+        case Lock():
+            return command.wait
+        case Wait() | Take():
+            return command.timeout
+        case _:
+            return 0.0
+
+
 class Ask:
     """A command that somebody waits for. Its identity is what a shell finds the caller by."""
 
-    __slots__ = ("command", "sent", "subscription")
+    __slots__ = ("command", "given_up", "ids", "repeated", "sent", "subscription")
 
     def __init__(self, command: Command, subscription: Subscription | None = None) -> None:
         self.command = command
@@ -31,11 +42,27 @@ class Ask:
         """Whether the hub may have seen it."""
         self.subscription = subscription
         """Whose ``subscribe`` it is: the command is then made anew each time it is sent."""
+        self.ids: list[Id] = []
+        """Under which it was sent in this session: the hub may answer under any of them."""
+        self.given_up = False
+        """Whether nobody waits for it any more, but what the hub may have granted is still to be given back."""
+        self.repeated = False
+        """Whether the outcome is that of an earlier time, and may not hold any more."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the hub may answer it late, out of order."""
+        return patience(self.command) != 0
+
+    @property
+    def grants(self) -> bool:
+        """Whether it asks for something to hold."""
+        return isinstance(self.command, Lock | Take)
 
     @property
     def in_doubt(self) -> bool:
-        """Whether it may have changed something without our knowing."""
-        return self.sent and isinstance(self.command, Change)
+        """Whether it may have changed something without our knowing. What a session was granted went with it."""
+        return self.sent and isinstance(self.command, Change) and not self.grants
 
 
 def outcome_of(command: Command, incoming: Incoming) -> Outcome:

@@ -18,6 +18,7 @@ __all__ = [
     "Forbidden",
     "Internal",
     "LimitReached",
+    "LockLost",
     "Locked",
     "Lost",
     "Mismatch",
@@ -167,6 +168,17 @@ class Lost(WaggleError):
     """A subscription missed events that nothing can bring back."""
 
     code = "lost"
+
+
+class LockLost(NotHolder):
+    """A lock, or the lease of a job, was lost while it was held: ``reason`` says how."""
+
+    code = "lock_lost"
+
+    @property
+    def reason(self) -> str:
+        """``expired``, ``forced``, ``released``, ``session_ended``, ``session_lost``, ``disconnected``, ``not_holder``."""
+        return str(self.details.get("reason", ""))
 
 
 class Mismatch(WaggleError):

@@ -10,10 +10,18 @@ The rules:
    may be repeated freely. Never more than `WINDOW` commands are unanswered, since the hub remembers the
    outcomes of the last 1,000 only.
 4. **In a new session a Change is not repeated:** if it was sent, it may or may not have happened, and its
-   caller is told exactly that. Reads are repeated, and each subscription goes on from its own cursor.
+   caller is told exactly that. Reads are repeated, and each subscription goes on from its own cursor. So are `lock`
+   and `take`, since what the old session may have been granted went with it; what it held is lost, and its holders
+   are told.
+5. **A command that waits** (`Ask.waits`) has no place in the order of replies and does not count for the window. The
+   hub answers it under the id it had before a takeover, or under its new one, if it was asked again in time: the first
+   answer is the one that counts. It is asked again in any case, since the answer may be what was lost: `lock` and
+   `take` join by their ``rid``; a second `wait` stands before the first is cancelled, so no moment goes unseen.
+6. **A grant has an owner, or goes back.** What a caller has given up is cancelled, and remembered until the hub has
+   answered: should it have been granted meanwhile, in this connection or the next, it is unlocked.
 
-How one reply is read is in `waggle.asks`, what is watched in `waggle.subscriptions`, where and when to
-connect again in `waggle.reconnect`.
+How one reply is read is in `waggle.asks`, what is held in `waggle.holds`, what is watched in `waggle.subscriptions`,
+where and when to connect again in `waggle.reconnect`.
 """
 
 from __future__ import annotations
@@ -26,8 +34,27 @@ import msgspec
 from msgspec import UNSET
 
 from waggle.asks import Ask, Outcome, again, in_doubt, outcome_of
-from waggle.errors import BadRequest, Disconnected, SessionLost, TooLarge, WaggleError
-from waggle.messages import Bye, Change, Command, Hello, Id, Incoming, Status, Unsubscribe, Welcome
+from waggle.errors import BadRequest, Cancelled, Disconnected, SessionLost, TooLarge, WaggleError
+from waggle.holds import Hold
+from waggle.messages import (
+    Bye,
+    Cancel,
+    Change,
+    Command,
+    Granted,
+    Hello,
+    Id,
+    Incoming,
+    Lock,
+    LostLock,
+    Status,
+    Take,
+    Taken,
+    Unlock,
+    Unsubscribe,
+    Wait,
+    Welcome,
+)
 from waggle.subscriptions import Subscriptions
 from waggle.watching import Subscription
 
@@ -46,11 +73,13 @@ _LINE = msgspec.json.Decoder(Incoming)
 
 
 class News(NamedTuple):
-    """What a shell passes on: outcomes, consumers to wake, subscriptions to `retry` after so many seconds."""
+    """What a shell passes on: outcomes, consumers to wake, subscriptions to `retry` after so many seconds, and what
+    is not held any more."""
 
     settled: list[tuple[Ask, Outcome]]
     woken: list[Subscription]
     retries: list[tuple[float, Subscription]]
+    lost: list[Hold]
 
 
 class Session:
@@ -79,6 +108,11 @@ class Session:
         """Whether the session is known to be gone, so that the next hello begins another."""
         self._queue: deque[Ask] = deque()
         self._asked: dict[Id, Ask] = {}
+        """What was sent and will be answered in order, by id."""
+        self._waiting: dict[Id, Ask] = {}
+        """What was sent and may be answered late, by every id that it had in this session."""
+        self._holds: dict[int, Hold] = {}
+        self._lost_holds: list[Hold] = []
         self._out: list[bytes] = []
         self._settled: list[tuple[Ask, Outcome]] = []
         self._subscriptions = Subscriptions()
@@ -90,24 +124,41 @@ class Session:
         """Queue a command; its outcome comes with `collect`. Raises what closed the session, if it is
         closed."""
         self._check_open()
-        if isinstance(command, Change):
-            command.rid = str(next(self._numbers))
         if isinstance(command, Status):
             self._status = command.status
-        ask = Ask(command)
-        self._queue.append(ask)
+        ask = self._enqueue(command)
         self._pump()
         return ask
 
     def forget(self, ask: Ask) -> None:
-        """Nobody waits for this any more: it is not sent, or not again, and its reply is dropped."""
+        """Nobody waits for this any more: it is not sent, or not again, and its reply is dropped.
+
+        What it was granted, or may be, is given back; what was to be let go still is.
+        """
         if ask.subscription is not None:
             self.leave(ask.subscription)
-        elif self._asked.get(ask.command.id) is ask:
+        elif ask.hold is not None:
+            self.give_up(ask.hold)
+        elif ask.sent and (ask.grants or isinstance(ask.command, Wait)):
+            self._give_up(ask)
+        elif self._asked.get(ask.command.id) is ask and not isinstance(ask.command, Unlock):
             del self._asked[ask.command.id]
-            self._pump()
-        elif ask in self._queue:
+        elif ask in self._queue and not isinstance(ask.command, Unlock):
             self._queue.remove(ask)
+        self._pump()
+
+    def give_up(self, hold: Hold) -> None:
+        """This is not held any more as far as we are concerned: nobody is told, and the hub is as soon as may be."""
+        if self._holds.pop(hold.token, None) is not None:
+            self._enqueue(Unlock(id=0, token=hold.token))
+            self._pump()
+
+    def let_go(self, hold: Hold) -> Ask:
+        """Unlock it; its outcome comes with `collect`. Raises LockLost, or what closed the session."""
+        hold.check()
+        self._check_open()
+        self._holds.pop(hold.token, None)
+        return self.ask(Unlock(id=0, token=hold.token))
 
     def subscribe(self, subscription: Subscription) -> Ask:
         """Begin a subscription; its outcome is the first answer. Raises what closed the session."""
@@ -146,7 +197,9 @@ class Session:
             self.state = "reconnecting"
         self._hello = None
         self._out.clear()
-        unanswered = [*self._asked.values(), *self._queue]
+        waiting = [ask for ask in self._waiting.values() if ask not in self._queue]
+        sent = sorted({*self._asked.values(), *waiting}, key=lambda ask: self._order(ask))
+        unanswered = [*sent, *self._queue]
         self._asked.clear()
         self._queue.clear()
         for ask in unanswered:

@@ -95,7 +95,7 @@ class Agent:
                 await self._return()
 
     async def _return(self) -> None:
-        if self.random.random() < 0.25:
+        if self.random.random() < 0.4:
             raise Gone
         while True:
             older, self.wire = self.wire, await self._connect()
@@ -198,7 +198,7 @@ async def cut_all_the_time() -> AsyncIterator[list[Agent]]:
 
     async def cut() -> None:
         while True:
-            await asyncio.sleep(0.015)
+            await asyncio.sleep(0.008)
             if agents and hasattr(agent := chance.choice(agents), "wire"):
                 agent.wire.cut()
 
@@ -220,7 +220,7 @@ async def test_histories_of_keys_locks_and_work_are_linearizable(
         await boss.ask("set", key=item, value=item)
         history.add(item, "boss", began, time.monotonic(), ("put",), True)
     cut_all_the_time += [Agent(100 * round + number, quick_hub.ws, history, ns) for number in range(5)]
-    await asyncio.gather(*(agent.run(60) for agent in cut_all_the_time))
+    await asyncio.gather(*(agent.run(150) for agent in cut_all_the_time))
     await boss.close()
     history.check()
     assert sum(len(operations) for operations in history.of.values()) > 200
