@@ -9,8 +9,9 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Struct
 
-from waggle.errors import Disconnected, WaggleError, error_from_wire
-from waggle.messages import REPLIES, Change, Command, Entry, Id, Incoming, Lock, Take, Wait
+from waggle.errors import Disconnected, WaggleError, again, error_from_wire
+from waggle.holds import Hold
+from waggle.messages import REPLIES, Change, Command, Entry, Incoming, Lock, Take, Wait
 from waggle.watching import Subscription
 
 __all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of", "patience"]
@@ -34,7 +35,7 @@ def patience(command: Command) -> float | None:
 class Ask:
     """A command that somebody waits for. Its identity is what a shell finds the caller by."""
 
-    __slots__ = ("command", "given_up", "ids", "repeated", "sent", "subscription")
+    __slots__ = ("command", "given_up", "hold", "ids", "repeated", "sent", "subscription")
 
     def __init__(self, command: Command, subscription: Subscription | None = None) -> None:
         self.command = command
@@ -42,8 +43,10 @@ class Ask:
         """Whether the hub may have seen it."""
         self.subscription = subscription
         """Whose ``subscribe`` it is: the command is then made anew each time it is sent."""
-        self.ids: list[Id] = []
-        """Under which it was sent in this session: the hub may answer under any of them."""
+        self.ids: list[int] = []
+        """Under which it was sent in this session, and may be answered."""
+        self.hold: Hold | None = None
+        """What it was granted."""
         self.given_up = False
         """Whether nobody waits for it any more, but what the hub may have granted is still to be given back."""
         self.repeated = False
@@ -85,7 +88,3 @@ def in_doubt(ask: Ask, why: str) -> Disconnected:
         in_doubt=True,
     )
 
-
-def again(error: WaggleError) -> WaggleError:
-    """The same error as a new exception, without the traceback of the first raise."""
-    return type(error)(error.message, **error.details)

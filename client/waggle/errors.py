@@ -31,6 +31,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "WaggleError",
+    "again",
     "error_from_wire",
 ]
 
@@ -201,3 +202,8 @@ def error_from_wire(error: dict[str, Any]) -> WaggleError:
     details = {name: value for name, value in error.items() if name not in ("code", "message")}
     cls = _BY_CODE.get(error.get("code", ""), WaggleError)
     return cls(str(error.get("message", error.get("code", "unknown error"))), **details)
+
+
+def again(error: WaggleError) -> WaggleError:
+    """The same error as a new exception, without the traceback of the first raise."""
+    return type(error)(error.message, **error.details)

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
-from waggle.asks import again
-from waggle.errors import BadRequest, TimedOut
+from waggle.errors import BadRequest, TimedOut, again
 from waggle.link import Link
 from waggle.messages import Event, EventType, Since
 from waggle.mirror import MirrorView, mirroring

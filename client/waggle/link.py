@@ -19,9 +19,10 @@ from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from waggle.asks import Ask, Outcome
-from waggle.errors import Disconnected, Forbidden, TimedOut, Unauthorized, WaggleError
-from waggle.messages import Bye, Command
+from waggle.asks import Ask, Outcome, patience
+from waggle.errors import Disconnected, Forbidden, LockLost, NotHolder, TimedOut, Unauthorized, WaggleError
+from waggle.holds import Hold, granted_at
+from waggle.messages import Bye, Command, Granted, Lock, Renew, Renewed, Revised, Take, Taken
 from waggle.reconnect import after_close, backoff, is_loopback
 from waggle.session import Session, State
 from waggle.watching import Subscription
@@ -62,6 +63,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._callers: dict[Ask, asyncio.Future[Outcome]] = {}
         self._bells: dict[Subscription, asyncio.Event] = {}
+        self._alarms: dict[Hold, Callable[[], None]] = {}
         self._to_send = asyncio.Event()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._leaving = False
@@ -140,30 +142,109 @@ class Link:
             bell.clear()
             await bell.wait()
 
+    # --- what is held ----------------------------------------------------------------------------------------
+
+    async def grant(self, command: Lock | Take) -> tuple[Granted | Taken, Hold]:
+        """Ask for something to hold; it is held, and sure to be for a while, when this returns. Raises as `ask`.
+
+        However it is left, by cancelling too, nothing stays granted that nobody knows of.
+        """
+        ask = self.session.ask(command)
+        asked = self._loop.time()
+        outcome = await self._outcome(ask)
+        assert isinstance(outcome, Granted | Taken)
+        assert ask.hold is not None
+        hold = ask.hold
+        hold.confirmed(granted_at(outcome, asked), self._grace)
+        if ask.repeated or hold.due <= self._loop.time():
+            try:
+                outcome.expires_at = (await self.renew(hold)).expires_at
+            except BaseException:
+                self.give_up(hold)
+                raise
+        return outcome, hold
+
+    async def renew(self, hold: Hold, ttl: float | None = None) -> Renewed:
+        """Give it its time anew, or another one. Raises LockLost, or as `ask`."""
+        hold.check()
+        ttl = hold.ttl if ttl is None else ttl
+        asked = self._loop.time()
+        try:
+            renewed = await self.ask(Renew(id=0, token=hold.token, ttl=ttl), Renewed)
+        except NotHolder as refused:
+            self.give_up(hold, "not_holder")
+            hold.check()
+            raise refused from None  # not reached: it is lost now
+        hold.check()
+        hold.ttl = ttl
+        hold.confirmed(asked, self._grace)
+        return renewed
+
+    async def let_go(self, hold: Hold) -> None:
+        """Unlock it. Raises LockLost if it was not held to the end, or as `ask`; it is on its way in any case."""
+        self._alarms.pop(hold, None)
+        try:
+            await self._outcome(self.session.let_go(hold))
+        except NotHolder as refused:
+            if isinstance(refused, LockLost):
+                raise
+            hold.lose("not_holder")
+            hold.check()
+
+    def give_up(self, hold: Hold, reason: str = "released") -> None:
+        """It is not to be held any more, or must be taken for lost; nobody waits for the hub's word on it."""
+        self.session.give_up(hold, reason)
+        self._act()
+
+    def alarm(self, hold: Hold, lost: Callable[[], None]) -> None:
+        """Call ``lost`` when it is lost; at once, if it is."""
+        if hold.lost is None:
+            self._alarms[hold] = lost
+        else:
+            lost()
+
+    def at(self, instant: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call it at this instant of `now`."""
+        return self._loop.call_at(instant, call)
+
+    @property
+    def now(self) -> float:
+        """The clock that holds are measured by, in seconds."""
+        return self._loop.time()
+
+    @property
+    def _grace(self) -> float:
+        assert self.session.welcome is not None
+        return self.session.welcome.grace
+
     # --- callers ---------------------------------------------------------------------------------------------
 
     async def _outcome(self, ask: Ask) -> Outcome:
-        """What becomes of ``ask``, raised if it is an error. A caller that goes away leaves nothing pending."""
+        """What becomes of ``ask``, raised if it is an error. A caller that goes away leaves nothing pending, and
+        nothing granted."""
         future = self._callers[ask] = self._loop.create_future()
         self._act()
+        waits = patience(ask.command)
+        seconds = None if waits is None else waits + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 outcome: Outcome = await future
-        except TimeoutError:
-            raise self._late(ask) from None
-        finally:
-            if self._callers.pop(ask, None) is not None:
-                self.session.forget(ask)
-                self._act()
+        except BaseException as why:
+            self._callers.pop(ask, None)
+            self.session.forget(ask)
+            self._act()
+            if isinstance(why, TimeoutError):
+                raise self._late(ask, seconds or 0.0) from None
+            raise
         if isinstance(outcome, WaggleError):
             raise outcome
         return outcome
 
-    def _late(self, ask: Ask) -> TimedOut:
+    def _late(self, ask: Ask, seconds: float) -> TimedOut:
         op = ask.command.__struct_config__.tag
-        what = f"The hub did not answer `{op}` within {self._timeout:g} s"
+        what = f"The hub did not answer `{op}` within {seconds:g} s"
         if self.session.state != "connected":
-            what = f"The hub at {self.url} is away, and `{op}` had no answer within {self._timeout:g} s"
+            what = f"The hub at {self.url} is away, and `{op}` had no answer within {seconds:g} s"
         then = "It may still take effect." if ask.in_doubt else "It has changed nothing."
         return TimedOut(f"{what}: check that the hub runs, or pass a longer timeout= to connect. {then}")
 
@@ -178,6 +259,10 @@ class Link:
             bell = self._bells.get(subscription)
             if bell is not None:
                 bell.set()
+        for hold in news.lost:
+            alarm = self._alarms.pop(hold, None)
+            if alarm is not None:
+                alarm()
         for seconds, subscription in news.retries:
             self._loop.call_later(seconds, self._retry, subscription)
         if self.session.has_output:

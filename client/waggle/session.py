@@ -33,8 +33,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from waggle.asks import Ask, Outcome, again, in_doubt, outcome_of
-from waggle.errors import BadRequest, Cancelled, Disconnected, SessionLost, TooLarge, WaggleError
+from waggle.asks import Ask, Outcome, in_doubt, outcome_of
+from waggle.errors import BadRequest, Cancelled, Disconnected, SessionLost, TooLarge, WaggleError, again
 from waggle.holds import Hold
 from waggle.messages import (
     Bye,
@@ -147,9 +147,10 @@ class Session:
             self._queue.remove(ask)
         self._pump()
 
-    def give_up(self, hold: Hold) -> None:
-        """This is not held any more as far as we are concerned: nobody is told, and the hub is as soon as may be."""
+    def give_up(self, hold: Hold, reason: str = "released") -> None:
+        """This must not be taken for held any more: the hub is told as soon as may be, and who has it hears why."""
         if self._holds.pop(hold.token, None) is not None:
+            self._lose(hold, reason)
             self._enqueue(Unlock(id=0, token=hold.token))
             self._pump()
 
@@ -197,9 +198,8 @@ class Session:
             self.state = "reconnecting"
         self._hello = None
         self._out.clear()
-        waiting = [ask for ask in self._waiting.values() if ask not in self._queue]
-        sent = sorted({*self._asked.values(), *waiting}, key=lambda ask: self._order(ask))
-        unanswered = [*sent, *self._queue]
+        sent = {*self._asked.values(), *self._waiting.values()}.difference(self._queue)
+        unanswered = [*sorted(sent, key=lambda ask: ask.ids[-1]), *self._queue]
         self._asked.clear()
         self._queue.clear()
         for ask in unanswered:
@@ -223,11 +223,13 @@ class Session:
     def end(self, error: WaggleError) -> None:
         """There is no way back: everybody who waits is told ``error``."""
         self.state, self.error = "closed", error
-        for ask in (*self._asked.values(), *self._queue):
+        for ask in dict.fromkeys([*self._asked.values(), *self._waiting.values(), *self._queue]):
             doubtful = ask.in_doubt and isinstance(error, Disconnected)
             self._settled.append((ask, in_doubt(ask, error.message) if doubtful else again(error)))
         self._asked.clear()
+        self._waiting.clear()
         self._queue.clear()
+        self._lose_all("disconnected", error.message)
         self._subscriptions.end(error)
 
     @property
@@ -254,8 +256,8 @@ class Session:
     def collect(self) -> News:
         """What there is to pass on since the last call."""
         ours = self._subscriptions
-        news = News([*self._settled, *ours.settled], list(ours.woken), list(ours.retries))
-        for told in (self._settled, ours.settled, ours.woken, ours.retries):
+        news = News([*self._settled, *ours.settled], list(ours.woken), list(ours.retries), list(self._lost_holds))
+        for told in (self._settled, self._lost_holds, ours.settled, ours.woken, ours.retries):
             told.clear()
         return news
 
@@ -295,15 +297,18 @@ class Session:
             self._queue.extend(waiting)
 
     def _begin_anew(self, waiting: deque[Ask]) -> deque[Ask]:
-        """The session was lost: restore what can be, and tell whose change is in doubt; what else waits is
-        kept."""
+        """The session was lost: restore what can be, and tell whose change is in doubt, and who has lost a lock; what
+        else waits is kept."""
+        self._lose_all("session_lost")
+        self._waiting.clear()
         if self._status is not UNSET:
             self._queue.append(Ask(Status(id=0, status=self._status)))
         self._subscriptions.begun_anew()
         for ask in waiting:
+            ask.ids.clear()
             if ask.in_doubt:
                 self._settled.append((ask, in_doubt(ask, "The session was lost with its connection.")))
-        return deque(ask for ask in waiting if not ask.in_doubt)
+        return deque(ask for ask in waiting if not ask.in_doubt and not ask.given_up)
 
     # --- commands and replies -----------------------------------------------------------------------------
 
@@ -340,8 +345,17 @@ class Session:
             self._settle(ask, TooLarge(f"{said}: store the value elsewhere, a reference here.", limit=MESSAGE))
             return
         ask.sent = True
-        self._asked[number] = ask
+        ask.ids.append(number)
         self._out.append(line)
+        if not ask.waits:
+            self._asked[number] = ask
+            return
+        self._waiting[number] = ask
+        if ask.given_up:
+            self._enqueue(Cancel(id=0, target=number))
+        elif isinstance(ask.command, Wait):
+            for earlier in ask.ids[:-1]:
+                self._enqueue(Cancel(id=0, target=earlier))
 
     def _take(self, incoming: Incoming, size: int) -> None:
         """One line of the hub. What has neither type nor id is not for this client, or of a later version."""
@@ -351,13 +365,98 @@ class Session:
         elif self._hello is not None and incoming.id == self._hello.id:
             self._welcomed(self._hello, outcome_of(self._hello, incoming))
         elif incoming.id is not None:
-            ask = self._asked.pop(incoming.id, None)
-            if ask is not None:
-                self._settle(ask, outcome_of(ask.command, incoming))
+            self._answered(incoming.id, incoming)
+        elif incoming.lost is not UNSET:
+            self._told_of_loss(incoming.lost)
+
+    def _answered(self, number: Id, incoming: Incoming) -> None:
+        """A reply; to nobody, where its caller has gone, or an earlier one was taken."""
+        ask = self._asked.pop(number, None) or self._waiting.get(number)
+        if ask is None:
+            return
+        ask.repeated = incoming.dup
+        outcome = outcome_of(ask.command, incoming)
+        superseded = ask.ids[-1] != number
+        if superseded and (ask.given_up or isinstance(outcome, Cancelled)):
+            del self._waiting[number]  # its successor is answered, too
+            self._take_back(ask, outcome)
+            return
+        for known in ask.ids:
+            self._waiting.pop(known, None)
+        if ask.waits and ask in self._queue:
+            self._queue.remove(ask)
+        if superseded:
+            self._abandon(ask, outcome)
+        self._settle(ask, outcome)
 
     def _settle(self, ask: Ask, outcome: Outcome) -> None:
         self.rev = max(self.rev, getattr(outcome, "rev", 0))
-        if ask.subscription is None:
+        if ask.given_up:
+            self._take_back(ask, outcome)
+        elif ask.subscription is None:
+            if isinstance(outcome, Granted | Taken):
+                ask.hold = self._holds[outcome.token] = _hold_of(ask.command, outcome)
             self._settled.append((ask, outcome))
         else:
             self._subscriptions.answered(ask, ask.subscription, outcome)
+
+    def _enqueue(self, command: Command) -> Ask:
+        """Queue a command, for a caller or for nobody."""
+        if isinstance(command, Change):
+            command.rid = str(next(self._numbers))
+        ask = Ask(command)
+        self._queue.append(ask)
+        return ask
+
+    # --- what is granted, and lost ------------------------------------------------------------------------
+
+    def _give_up(self, ask: Ask) -> None:
+        """Cancel what was sent; a grant is waited for, to give it back (rule 6)."""
+        ask.given_up = True
+        if isinstance(ask.command, Wait):
+            for known in ask.ids:
+                self._waiting.pop(known, None)
+            if ask in self._queue:
+                self._queue.remove(ask)
+        if ask.waits:
+            self._enqueue(Cancel(id=0, target=ask.ids[-1]))
+
+    def _abandon(self, ask: Ask, outcome: Outcome) -> None:
+        """It was answered under an earlier id, so the newest is wanted no more: that repeats a grant, or begins anew."""
+        if isinstance(outcome, Granted | Taken):
+            return
+        successor = Ask(ask.command)
+        successor.sent, successor.ids = True, ask.ids[-1:]
+        if ask.grants:
+            self._waiting[ask.ids[-1]] = successor
+        self._give_up(successor)
+
+    def _take_back(self, ask: Ask, outcome: Outcome) -> None:
+        """What was granted although nobody waits any more is unlocked."""
+        if ask.given_up and isinstance(outcome, Granted | Taken):
+            self._enqueue(Unlock(id=0, token=outcome.token))
+
+    def _told_of_loss(self, lost: LostLock) -> None:
+        hold = self._holds.pop(lost.token, None)
+        if hold is not None:
+            self._lose(hold, lost.reason, lost.message)
+
+    def _lose_all(self, reason: str, message: str = "") -> None:
+        for hold in self._holds.values():
+            self._lose(hold, reason, message)
+        self._holds.clear()
+
+    def _lose(self, hold: Hold, reason: str, message: str = "") -> None:
+        hold.lose(reason, message)
+        self._lost_holds.append(hold)
+
+
+def _hold_of(command: Command, grant: Granted | Taken) -> Hold:
+    """What a command was granted, by the first of its names."""
+    if isinstance(grant, Taken):
+        assert isinstance(command, Take)
+        return Hold(repr(grant.entry.key), grant.token, command.lease)
+    assert isinstance(command, Lock)
+    names = [*(grant.names or ()), *(grant.patterns or ())]
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    return Hold(f"the lock on {names[0]!r}{more}", grant.token, command.ttl)

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
-from waggle.asks import Ask, Outcome, again
-from waggle.errors import WaggleError
+from waggle.asks import Ask, Outcome
+from waggle.errors import WaggleError, again
 from waggle.messages import Event, Subscribe, Subscribed, Unsubscribe, Welcome
 from waggle.watching import Subscription, Verdict
 

@@ -21,9 +21,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType, structs
 
-from waggle.asks import again
 from waggle.attempts import Keep
-from waggle.errors import BadRequest, Mismatch
+from waggle.errors import BadRequest, Mismatch, again
 from waggle.messages import Entry, Event, EventType, Updated
 from waggle.mirror import MirrorView
 

@@ -95,7 +95,7 @@ class Agent:
                 await self._return()
 
     async def _return(self) -> None:
-        if self.random.random() < 0.4:
+        if self.random.random() < 0.3:
             raise Gone
         while True:
             older, self.wire = self.wire, await self._connect()
@@ -117,6 +117,7 @@ class Agent:
             except Gone:
                 self._give_up(call, asked)
                 await self.begin()
+        self._leave(time.monotonic(), {*self.tokens})
         for wire in self.wires:
             await wire.close()
 
@@ -182,12 +183,18 @@ class Agent:
                 return await self.ask("unlock", token=self.tokens[about], rid=rid)
 
     def _give_up(self, call: float, asked: tuple[str, tuple[Any, ...]]) -> None:
-        """What was asked last may have happened; and some time from now the session ends."""
+        """What was asked last may have happened; and the session ends."""
         about, what = asked
-        for place in [about] if about else ITEMS:
-            self.history.add(place, self.name, call, NEVER, what, UNKNOWN)
-        for place in [*LOCKS, *ITEMS]:
-            self.history.add(place, self.name, call, NEVER, ("leave",), UNKNOWN)
+        places = [about] if about else ITEMS
+        if what[0] != "get":
+            for place in places:
+                self.history.add(place, self.name, call, NEVER, what, UNKNOWN)
+        self._leave(call, {*places, *self.tokens} - {*KEYS})
+
+    def _leave(self, since: float, places: set[str]) -> None:
+        """Some time after this its session ends, and with it what it holds there."""
+        for place in places:
+            self.history.add(place, self.name, since, NEVER, ("leave",), UNKNOWN)
 
 
 @pytest.fixture
@@ -220,7 +227,7 @@ async def test_histories_of_keys_locks_and_work_are_linearizable(
         await boss.ask("set", key=item, value=item)
         history.add(item, "boss", began, time.monotonic(), ("put",), True)
     cut_all_the_time += [Agent(100 * round + number, quick_hub.ws, history, ns) for number in range(5)]
-    await asyncio.gather(*(agent.run(150) for agent in cut_all_the_time))
+    await asyncio.gather(*(agent.run(80) for agent in cut_all_the_time))
     await boss.close()
     history.check()
     assert sum(len(operations) for operations in history.of.values()) > 200

@@ -122,6 +122,13 @@ class Condition:
                 self.found[key] = None
                 self.after = max(self.found)
 
+    def forget_due(self, keyspace: Keyspace, now: float) -> None:
+        """Drop what has fallen due: that expires in its own time, and a scan may have to find others instead."""
+        for key in list(self.found):
+            entry = keyspace.get(self.ns, key)
+            if entry is None or entry.due(now):
+                del self.found[key]
+
     def scan(self, keyspace: Keyspace, now: float, most: int) -> int:
         """Look at the next keys, at most so many, while there is room; how many were looked at."""
         assert self.pattern is not None
@@ -236,6 +243,13 @@ class Conditions:
                     watches[one.ns].remove(one)
                     if not watches[one.ns]:
                         del watches[one.ns]
+
+    def forget_due(self, wait: Wait, keyspace: Keyspace, now: float) -> None:
+        """Ask no entry that is due for a wait which is about to be refused."""
+        for one in wait.conditions:
+            if one.scanning:
+                one.forget_due(keyspace, now)
+        self.look_for_scans(wait)
 
     def look_for_scans(self, wait: Wait) -> None:
         """Remember a wait that a scan has to go on for."""

@@ -23,6 +23,9 @@ from .sessions import Outcome, Session
 if TYPE_CHECKING:
     from .turn import Turn
 
+_VIEW_BYTES = 250
+"""What the fields of an entry take in a reply, beside its key, value and meta."""
+
 
 def wait(turn: Turn, session: Session, command: m.Wait) -> m.Waited | None:
     """What was waited for, or None while it is not there yet."""
@@ -50,6 +53,8 @@ def wait(turn: Turn, session: Session, command: m.Wait) -> m.Waited | None:
 
 def decide(turn: Turn, one: Wait) -> None:
     """Answer a wait if it is met now, or if its time was over and its scan is done."""
+    if one.late:
+        turn.state.conditions.forget_due(one, turn.state.keyspace, turn.now)
     met = _met(turn, one)
     if one.satisfied(met):
         outcome = Outcome(ok=_waited(turn, one, met))
@@ -101,7 +106,7 @@ def _waited(turn: Turn, one: Wait, met: list[int]) -> m.Waited:
         if condition.absent or not condition.on_entries:
             continue
         for entry in condition.matching(turn.state.keyspace, turn.now):
-            size += entry.size
+            size += _VIEW_BYTES + entry.size
             if entries and size > limit:
                 break
             entries.append(entry.view())
