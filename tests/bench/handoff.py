@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import msgspec
+
 import waggle
 
 from .arena import Arena, Server
@@ -48,6 +50,7 @@ Way = Callable[[Server, Arena, Got], AbstractAsyncContextManager[Give]]
 
 async def run(arena: Arena) -> Result:
     ways: list[tuple[str, Way, Server]] = [("hub, bare socket", _hub_socket, arena.hub)]
+    ways.append(("hub, bare socket, `wait`", _hub_wait, arena.hub))
     ways.append(("hub, `waggle` watch", _hub_client, arena.hub))
     if arena.redis is not None:
         ways += [(label, way, arena.redis) for label, way in _redis_ways(arena).items()]
@@ -116,6 +119,27 @@ async def _hub_socket(server: Server, arena: Arena, got: Got) -> AsyncIterator[G
     await waiter.ask(b'"op":"subscribe","patterns":["%b"]' % KEY.encode())
     command = set_command(KEY, VALUE)
     yield lambda: giver.ask(command)
+    giver.close()
+    waiter.close()
+
+
+@asynccontextmanager
+async def _hub_wait(server: Server, arena: Arena, got: Got) -> AsyncIterator[Give]:
+    """One `wait` for each value: asked for as soon as the one before is answered, for what is written after it."""
+    giver = await FastClient.open(server.host, server.port)
+    waiter = await FastClient.open(server.host, server.port)
+    waits = b'"op":"wait","timeout":600,"all":[{"key":"%b","since":%d}]'
+
+    async def wait() -> None:
+        rev = 0
+        while True:
+            reply = msgspec.json.decode(await waiter.ask(waits % (KEY.encode(), rev)))
+            rev = reply["ok"]["rev"]
+            got.now()
+
+    command = set_command(KEY, VALUE)
+    async with _in_background(wait()):
+        yield lambda: giver.ask(command)
     giver.close()
     waiter.close()
 
