@@ -61,10 +61,15 @@ def _seconds_in(reason: str) -> float:
 
 def websocket_url(url: str) -> str:
     """The WebSocket address of the hub at ``url``: http becomes ws, https wss, and ``/ws`` is appended."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    fault = BadRequest(f"{url!r} is not the address of a hub: use one like http://127.0.0.1:4483", field="url")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError:  # a port that is no number or too large, half an IPv6 address
+        raise fault from None
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
-    if scheme is None or not parts.hostname:
-        raise BadRequest(f"{url!r} is not the address of a hub: use one like http://127.0.0.1:4483", field="url")
+    if scheme is None or not parts.hostname or port == 0:
+        raise fault
     path = parts.path.rstrip("/")
     return f"{scheme}://{parts.netloc}{path if path.endswith('/ws') else path + '/ws'}"
 

@@ -10,7 +10,9 @@ The rules, the same for every command:
 4. **Ctrl-C, SIGTERM and a reader that has gone end it quietly,** and the session with it, so that no agent is left
    on the list that is not there.
 
-`app` has the commands, `visit` is how each of them gets to the hub and back.
+`app` lists the commands, `options` has what they share, `visit` is how each of them gets to the hub and back. A file
+of commands is named after what they are about, and imported only when one of them is called. What things look like is
+in `show`, `tables`, `lines`, `diff` and `board`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if "_WAGGLE_COMPLETE" in os.environ:
+        from waggle.cli.complete import glue
+
+        glue(os.environ)
     try:
         from waggle.cli.app import app
 

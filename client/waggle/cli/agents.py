@@ -1,18 +1,25 @@
-"""The command `agents`: who is here."""
+"""The commands about agents: who is here, and being here oneself."""
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
-from waggle import Hub
-from waggle.cli.options import DEFAULT_URL, Agent, Json, Token, Url, Where
-from waggle.cli.show import agent_row, in_table, in_tabs, to_json
-from waggle.cli.visit import visit
+import typer
 
-__all__ = ["agents"]
+from waggle import Entry, Hub
+from waggle.cli.hold import Told, keep, keep_while
+from waggle.cli.options import Options, shared
+from waggle.cli.show import to_json
+from waggle.cli.tables import Rows, agent_row
+from waggle.cli.values import json_if_it_is
+from waggle.cli.visit import fail, say, visit
+
+__all__ = ["agents", "status", "without"]
 
 
-def agents(json: Json = False, url: Url = DEFAULT_URL, agent: Agent = None, token: Token = None) -> None:
+@shared(ns=False)
+def agents(options: Options) -> None:
     """List the agents that are here: name, role, whether connected, for how long, and status.
 
     "away" is an agent that lost its connection, and has a few seconds to come back. This command itself is left out.
@@ -20,15 +27,52 @@ def agents(json: Json = False, url: Url = DEFAULT_URL, agent: Agent = None, toke
 
     async def work(hub: Hub) -> None:
         everyone = await hub.agents()
-        others = [entry for entry in everyone if entry.value["session"] != hub.session]
-        if json:
+        others = without(hub, everyone)
+        if options.json:
             sys.stdout.writelines(f"{to_json({'agent': entry.key, **entry.value})}\n" for entry in others)
             return
         now = (await hub.ping()).at
-        rows = [agent_row(entry, now) for entry in others]
-        if sys.stdout.isatty():
-            in_table(("AGENT", "ROLE", "STATE", "FOR", "STATUS"), rows, wide=4)
-        else:
-            sys.stdout.write(in_tabs(rows))
+        rows = Rows(("AGENT", "ROLE", "STATE", "FOR", "STATUS"), wide=4)
+        rows.print([agent_row(entry, now) for entry in others])
 
-    visit(Where(url, agent, token), work)
+    visit(options, work)
+
+
+def without(hub: Hub, everyone: list[Entry]) -> list[Entry]:
+    """The agents but the one that this command is itself, unless that name is also somebody else's."""
+    return [one for one in everyone if one.value["session"] != hub.session or one.value["sessions"] > 1]
+
+
+@shared(ns=False)
+def status(
+    options: Options,
+    said: Annotated[str, typer.Argument(metavar="STATUS", show_default=False, help="Text, or JSON; up to 4 KiB.")],
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="-- CMD", help="A program to run; else until Ctrl-C.")
+    ] = None,
+) -> None:
+    """Be among the agents, with STATUS for others to see, while CMD runs. The exit code is that of CMD.
+
+    A status belongs to a session, and goes when that ends: so this one stays. Say with --agent who you are.
+    """
+    content = json_if_it_is(said)
+    told = Told()
+    code = 0
+
+    async def tell(hub: Hub) -> None:
+        await hub.status(content)
+
+    async def work(hub: Hub) -> None:
+        nonlocal code
+        await tell(hub)
+        if command:
+            code = await keep_while(hub, told, tell, command)
+        else:
+            say(f"{hub.agent} is here until this ends: Ctrl-C")
+            await keep(hub, told, tell)
+
+    try:
+        visit(options, work, on_state=told)
+    except OSError as fault:
+        fail(f"{command[0] if command else 'the program'} cannot be run: {fault.strerror}.")
+    raise typer.Exit(code)

@@ -1,26 +1,141 @@
-"""The commands of `waggle`, in the order in which the help lists them."""
+"""The commands of `waggle`, in the order in which the help lists them.
+
+A command costs the others nothing: its module is imported when it is called, and not for the help of all.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from waggle.cli.agents import agents
-from waggle.cli.demo import demo
-from waggle.cli.keys import delete, get, list_, set_
-from waggle.cli.serve import serve
-from waggle.cli.watch import watch
 from waggle.version import __version__
 
-__all__ = ["app"]
+__all__ = ["COMMANDS", "app"]
+
+HELP_OPTIONS = ["-h", "--help"]
+
+
+class Named(NamedTuple):
+    """Where a command is, and what the list of all says of it."""
+
+    module: str
+    function: str
+    help: str
+    own_options: bool = False
+    """Whether it takes what follows as it is, --help included."""
+
+
+SECTIONS = {
+    "A hub": {
+        "serve": Named("serve", "serve", "Start a hub; --help tells its options.", own_options=True),
+        "demo": Named("demo", "demo", "Start a hub and a crew of sample agents."),
+        "ping": Named("hub", "ping", "Ask whether the hub is there, and how far away."),
+        "stats": Named("hub", "stats", "What the hub holds and has done."),
+        "top": Named("top", "top", "The same, live: rates, agents, latest events."),
+        "namespaces": Named("hub", "namespaces", "List the namespaces, with their keys and bytes."),
+    },
+    "Keys": {
+        "get": Named("keys", "get", "Print the value of a key."),
+        "set": Named("keys", "set_", "Write a value under a key."),
+        "update": Named("update", "update", "Change a value where it is, with nobody in between."),
+        "touch": Named("keys", "touch", "Give an entry a new deadline, or none."),
+        "delete": Named("keys", "delete", "Delete a key."),
+        "list": Named("listing", "list_", "List the entries whose key matches a pattern."),
+        "clear": Named("listing", "clear", "Delete all entries whose key matches a pattern."),
+        "txn": Named("txn", "txn", "Several changes, all or nothing, on conditions."),
+        "history": Named("history", "history", "What an entry was before, and what changed."),
+    },
+    "Events": {
+        "watch": Named("watch", "watch", "Print each event as it happens, or run a command for it."),
+        "log": Named("log", "log", "What happened so far, by whom, as far back as is kept."),
+        "publish": Named("messages", "publish", "Send a message to all who watch a channel."),
+    },
+    "Agents": {
+        "agents": Named("agents", "agents", "List the agents that are here."),
+        "status": Named("agents", "status", "Be here, and say what you do, while a command runs."),
+    },
+}
+
+COMMANDS = {name: named for section in SECTIONS.values() for name, named in section.items()}
+
+
+class _Quick:
+    """A command where typer does nothing to what was not given, nor to text.
+
+    It would do so by way of pydantic, which takes 60 ms to import: a quarter of what a command takes.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All arguments and options."""
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            if "process_value" not in vars(parameter):
+                parameter.process_value = partial(_processed, parameter, parameter.process_value)
+        return parameters
+
+
+def _processed(parameter: Any, typer_s: Callable[..., Any], ctx: typer.Context, value: Any) -> Any:
+    """What becomes of a value; ``typer_s`` is how typer does it."""
+    text = isinstance(value, str) and getattr(getattr(parameter, "type_descriptor", None), "annotation", None) is str
+    nothing = value is None and not parameter.required
+    if not (text or nothing) or parameter.nargs != 1 or parameter.multiple:
+        return typer_s(ctx, value)
+    return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
+
+
+class _Command(_Quick, TyperCommand):
+    """One command."""
+
+
+class _OnDemand(Mapping[str, Any]):
+    """The commands by name, each made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        named = COMMANDS[name]
+        function = getattr(import_module(f"waggle.cli.{named.module}"), named.function)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        settings: dict[str, Any] = {"help_option_names": HELP_OPTIONS}
+        if named.own_options:
+            settings = {"help_option_names": [], "allow_extra_args": True, "ignore_unknown_options": True}
+        alone.command(name, cls=_Command, short_help=named.help, context_settings=settings)(function)
+        return typer.main.get_command(alone)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+
+class _Group(_Quick, TyperGroup):
+    """All commands, listed in sections."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _OnDemand()
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what the help lists."""
+        width = max(map(len, COMMANDS))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), named.help) for name, named in section.items()])
+
 
 app = typer.Typer(
     name="waggle",
-    add_completion=False,
+    cls=_Group,
     rich_markup_mode=None,  # plain help: half the lines, and no 60 ms to import what draws the boxes
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP_OPTIONS},
 )
 
 
@@ -32,7 +147,7 @@ def waggle(
     """Waggle: the hub where AI agents that work on the same thing find each other.
 
     \b
-      waggle serve    start a hub: agents connect to it, you watch them in a browser
+      waggle serve    start a hub: agents connect, and you watch them in a browser
       waggle demo     the same with a crew of sample agents, to see it work
 
     The other commands talk to a hub: the one at WAGGLE_URL, else at http://127.0.0.1:4483.
@@ -43,17 +158,3 @@ def waggle(
         print(f"waggle {__version__}")
     elif ctx.invoked_subcommand is None:
         print(ctx.get_help())
-
-
-app.command(
-    "serve",
-    short_help="Start a hub; --help tells its options.",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-)(serve)
-app.command("demo", short_help="Start a hub and a crew of sample agents.")(demo)
-app.command("get", short_help="Print the value of a key.")(get)
-app.command("set", short_help="Write a value under a key.")(set_)
-app.command("delete", short_help="Delete a key.")(delete)
-app.command("list", short_help="List the entries whose key matches a pattern.")(list_)
-app.command("watch", short_help="Print each event as it happens.")(watch)
-app.command("agents", short_help="List the agents that are here.")(agents)

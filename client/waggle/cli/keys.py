@@ -1,22 +1,23 @@
-"""The commands about keys: get, set, delete, list."""
+"""The commands about one key: get, set, delete, touch."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
-import msgspec
 import typer
 
-from waggle import Conflict, Hub
-from waggle.cli.options import DEFAULT_URL, Agent, IfRev, Json, Ns, Token, Url, Where
-from waggle.cli.show import entry_row, in_table, in_tabs, to_json
-from waggle.cli.visit import no, visit
+from waggle import Conflict, Hub, Written
+from waggle.cli.hold import Told, keep
+from waggle.cli.options import IfRev, Key, Options, Text, shared
+from waggle.cli.show import left, to_json, visible
+from waggle.cli.values import json_or_text, read_json
+from waggle.cli.visit import no, say, visit
 
-__all__ = ["delete", "get", "list_", "set_"]
-
-Key = Annotated[str, typer.Argument(metavar="KEY", show_default=False)]
+__all__ = ["delete", "get", "set_", "touch"]
 
 
 class Kinds(StrEnum):
@@ -28,14 +29,11 @@ class Kinds(StrEnum):
     versioned = "versioned"
 
 
+@shared
 def get(
+    options: Options,
     key: Key,
     text: Annotated[bool, typer.Option("--text", help="Print a value that is text without its quotes.")] = False,
-    json: Json = False,
-    ns: Ns = None,
-    url: Url = DEFAULT_URL,
-    agent: Agent = None,
-    token: Token = None,
 ) -> None:
     """Print the value of KEY, as JSON. Exit code 1 if it is absent.
 
@@ -43,20 +41,22 @@ def get(
     """
 
     async def work(hub: Hub) -> None:
-        entry = await hub.get(key, ns=ns)
-        if json:
+        entry = await hub.get(key, ns=options.ns)
+        if options.json:
             print(to_json(entry))
         if entry is None:
-            no(f"there is no key {key!r}{_in(ns)}")
-        if text and not json and isinstance(entry.value, str):
+            no(f"there is no key {key!r}{options.within}")
+        if text and not options.json and isinstance(entry.value, str):
             print(entry.value)
-        elif not json:
+        elif not options.json:
             print(to_json(entry.value, indented=sys.stdout.isatty()))
 
-    visit(Where(url, agent, token), work)
+    visit(options, work)
 
 
+@shared
 def set_(
+    options: Options,
     key: Key,
     value: Annotated[
         str, typer.Argument(metavar="VALUE", show_default=False, help="JSON; - reads it from standard input.")
@@ -67,111 +67,99 @@ def set_(
     ] = None,
     keep_ttl: Annotated[bool, typer.Option("--keep-ttl", help="Leave the deadline as it is.")] = False,
     if_rev: IfRev = None,
-    kind: Annotated[Kinds, typer.Option("--kind", help="How it is kept.")] = Kinds.persistent,
-    text: Annotated[bool, typer.Option("--text", help="VALUE is text, not JSON.")] = False,
-    json: Json = False,
-    ns: Ns = None,
-    url: Url = DEFAULT_URL,
-    agent: Agent = None,
-    token: Token = None,
+    kind: Annotated[
+        Kinds, typer.Option("--kind", help="How it is kept; versioned: with what it was before.")
+    ] = Kinds.persistent,
+    meta: Annotated[
+        str | None, typer.Option("--meta", metavar="JSON", help="An object that goes with it, such as a label.")
+    ] = None,
+    held: Annotated[
+        bool, typer.Option("--hold", help="Make it ephemeral: it is there while this command runs, until Ctrl-C.")
+    ] = False,
+    text: Text = False,
 ) -> None:
     """Write VALUE under KEY. Exit code 1 if --if-rev does not hold.
 
     Of text from standard input, one newline at the end is left out. A VALUE that begins with a hyphen, such as a
     negative number, goes after two of them: waggle set -- KEY -5
     """
-    content = _value(value, text)
+    content = json_or_text(value, text)
+    label = None if meta is None else read_json(meta, "--meta")
+
+    async def write(hub: Hub) -> Written:
+        with _in_words(key, if_rev):
+            return await hub.set(
+                key,
+                content,
+                ns=options.ns,
+                ttl=ttl,
+                keep_ttl=keep_ttl,
+                if_rev=if_rev,
+                kind=kind.value,
+                ephemeral=held,
+                meta=label,
+            )
 
     async def work(hub: Hub) -> None:
-        try:
-            written = await hub.set(key, content, ns=ns, ttl=ttl, keep_ttl=keep_ttl, if_rev=if_rev, kind=kind.value)
-        except Conflict as conflict:
-            _refuse(conflict, key, if_rev, json)
-        print(to_json(written) if json else f"{key}: rev {written.rev}, version {written.version}")
+        written = await write(hub)
+        print(to_json(written) if options.json else f"{visible(key)}: rev {written.rev}, version {written.version}")
+        if held:
+            sys.stdout.flush()
+            say("it is there until this ends: Ctrl-C")
+            await keep(hub, told, write)
 
-    visit(Where(url, agent, token), work)
+    told = Told()
+    visit(options, work, on_state=told)
 
 
-def delete(
-    key: Key,
-    if_rev: IfRev = None,
-    json: Json = False,
-    ns: Ns = None,
-    url: Url = DEFAULT_URL,
-    agent: Agent = None,
-    token: Token = None,
-) -> None:
+@shared
+def delete(options: Options, key: Key, if_rev: IfRev = None) -> None:
     """Delete KEY. Exit code 1 if it was absent, or if --if-rev does not hold."""
 
     async def work(hub: Hub) -> None:
-        try:
-            deleted = await hub.delete(key, ns=ns, if_rev=if_rev)
-        except Conflict as conflict:
-            _refuse(conflict, key, if_rev, json)
-        if json:
+        with _in_words(key, if_rev):
+            deleted = await hub.delete(key, ns=options.ns, if_rev=if_rev)
+        if options.json:
             print(to_json({"deleted": deleted}))
         if not deleted:
-            no(f"there is no key {key!r}{_in(ns)}")
-        if not json:
-            print(f"{key}: deleted")
+            no(f"there is no key {key!r}{options.within}")
+        if not options.json:
+            print(f"{visible(key)}: deleted")
 
-    visit(Where(url, agent, token), work)
+    visit(options, work)
 
 
-def list_(
-    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Quote it, or the shell takes it.")] = "*",
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many; else all.")] = None,
-    json: Json = False,
-    ns: Ns = None,
-    url: Url = DEFAULT_URL,
-    agent: Agent = None,
-    token: Token = None,
+@shared
+def touch(
+    options: Options,
+    key: Key,
+    ttl: Annotated[float | None, typer.Option("--ttl", metavar="SECONDS", help="It expires so long from now.")] = None,
+    forever: Annotated[bool, typer.Option("--forever", help="It has no deadline any more.")] = False,
 ) -> None:
-    """List the entries whose key matches PATTERN, in key order.
-
-    Each with its value, the time it has left, who wrote it, and its revision; with tabs between them, and nothing
-    cut, where the output is not a terminal. In a PATTERN, * is any run of characters, ? is one, [abc] one of these.
-    """
+    """Give KEY a new deadline, or none. Exit code 1 if it is absent. Its value, revision and version stay."""
+    if (ttl is None) != forever:
+        raise typer.BadParameter("say either --ttl SECONDS or --forever.")
 
     async def work(hub: Hub) -> None:
-        entries = await hub.list(pattern, ns=ns, limit=limit)
-        if json:
-            sys.stdout.writelines(f"{to_json(entry)}\n" for entry in entries)
-            return
-        now = (await hub.ping()).at
-        rows = [entry_row(entry, now) for entry in entries]
-        if sys.stdout.isatty():
-            in_table(("KEY", "VALUE", "LEFT", "BY", "REV"), rows, wide=1)
+        expires_at = await hub.touch(key, ttl, ns=options.ns)
+        if options.json:
+            print(to_json({"expires_at": expires_at}))
+        elif expires_at is None:
+            print(f"{visible(key)}: no deadline")
         else:
-            sys.stdout.write(in_tabs(rows))
+            print(f"{visible(key)}: {left(expires_at, (await hub.ping()).at)} left")
 
-    visit(Where(url, agent, token), work)
+    visit(options, work)
 
 
-def _value(said: str, text: bool) -> Any:
-    """What VALUE means. Raises typer.BadParameter if it is not what it should be."""
+@contextmanager
+def _in_words(key: str, if_rev: int | None) -> Iterator[None]:
+    """Has a Conflict say what there is instead of what was expected, so that no further read is needed."""
     try:
-        content = sys.stdin.buffer.read() if said == "-" else said.encode()
-        if text:
-            return content.decode().removesuffix("\n") if said == "-" else said
-    except UnicodeError:
-        raise typer.BadParameter("VALUE is not valid UTF-8.") from None
-    try:
-        return msgspec.json.decode(content)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as fault:
-        hint = f"""--text {said}, or as JSON '"{said}"'""" if len(said) < 40 and said.isalnum() else "--text"
-        raise typer.BadParameter(f"VALUE is not JSON ({fault}). If it is meant to be text: {hint}.") from None
-
-
-def _refuse(conflict: Conflict, key: str, if_rev: int | None, json: bool) -> NoReturn:
-    """Say that ``--if-rev`` did not hold, and what is there instead, so that no further read is needed."""
-    current = conflict.current
-    if json:
-        print(to_json({"error": conflict.to_wire()}))
-    found = "it is absent" if current is None else f"it is at rev {current.rev}, written by {current.by}"
-    expected = "absent" if if_rev == 0 else f"at rev {if_rev}"
-    no(f"{key!r} is not {expected}: {found}. Read it, and decide anew.")
-
-
-def _in(ns: str | None) -> str:
-    return "" if ns is None else f" in namespace {ns!r}"
+        yield
+    except Conflict as conflict:
+        current = conflict.current
+        found = "it is absent" if current is None else f"it is at rev {current.rev}, written by {current.by}"
+        expected = "absent" if if_rev == 0 else f"at rev {if_rev}"
+        conflict.message = f"{key!r} is not {expected}: {found}. Read it, and decide anew."
+        raise

@@ -1,51 +1,122 @@
-"""The options that many commands share, each defined once."""
+"""What commands have in common: the options that say which hub, as whom and for whom, each defined once.
+
+`shared` gives them to a command, which gets what they say as its first argument::
+
+    @shared
+    def get(options: Options, key: Key) -> None: ...
+
+is ``waggle get KEY`` with ``--json``, ``--ns``, ``--url``, ``--agent`` and ``--token``. Arguments and options that
+some commands have in common stand here too, with their completion.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Concatenate, NamedTuple, ParamSpec, get_type_hints, overload
 
 import typer
 
-__all__ = ["Agent", "IfRev", "Json", "Ns", "Token", "Url", "Where"]
+from waggle.cli import complete
+
+__all__ = ["DEFAULT_URL", "IfRev", "Key", "Limit", "Options", "Text", "shared"]
 
 DEFAULT_URL = "http://127.0.0.1:4483"
 
-Url = Annotated[
-    str,
-    typer.Option("--url", envvar="WAGGLE_URL", metavar="URL", help="Where the hub is."),
-]
-Ns = Annotated[
-    str | None,
-    typer.Option("--ns", envvar="WAGGLE_NS", metavar="NAME", help="The namespace; else that called default."),
-]
-Agent = Annotated[
-    str | None,
-    typer.Option(
-        "--agent",
-        envvar="WAGGLE_AGENT",
-        metavar="NAME",
-        help="The name to go by; else the hub makes one.",
-    ),
-]
-Token = Annotated[
-    str | None,
-    typer.Option("--token", envvar="WAGGLE_TOKEN", metavar="TEXT", help="The token, where the hub asks for one."),
-]
-Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print JSON, one object a line, for programs."),
-]
+P = ParamSpec("P")
+
+
+class Options(NamedTuple):
+    """What the shared options say. Their order here is that of the help."""
+
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON, one object a line, for programs."),
+    ] = False
+    ns: Annotated[
+        str | None,
+        typer.Option(
+            "--ns",
+            envvar="WAGGLE_NS",
+            metavar="NAME",
+            help="The namespace; else that called default.",
+            autocompletion=complete.namespaces,
+        ),
+    ] = None
+    url: Annotated[
+        str,
+        typer.Option("--url", envvar="WAGGLE_URL", metavar="URL", help="Where the hub is."),
+    ] = DEFAULT_URL
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent", envvar="WAGGLE_AGENT", metavar="NAME", help="The name to go by; else the hub makes one."
+        ),
+    ] = None
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="WAGGLE_TOKEN", metavar="TEXT", help="The token, where the hub asks for one."),
+    ] = None
+
+    @property
+    def within(self) -> str:
+        """The namespace, for a sentence that would be wrong without it."""
+        return "" if self.ns is None else f" in namespace {self.ns!r}"
+
+
+# --- giving them to a command ------------------------------------------------------------------------------------
+
+Body = Callable[Concatenate[Options, P], None]
+Command = Callable[..., None]
+
+
+@overload
+def shared(body: Body[P]) -> Command: ...
+@overload
+def shared(*, ns: bool) -> Callable[[Body[P]], Command]: ...
+def shared(body: Body[P] | None = None, *, ns: bool = True) -> Command | Callable[[Body[P]], Command]:
+    """The command with the shared options; ``ns=False`` leaves out that one, where nothing lies in a namespace."""
+    if body is None:
+        return functools.partial(_with_options, ns=ns)
+    return _with_options(body, ns=ns)
+
+
+def _with_options(body: Body[P], ns: bool) -> Command:
+    names = [name for name in Options._fields if ns or name != "ns"]
+
+    @functools.wraps(body)
+    def command(**said: object) -> None:
+        options = Options(**{name: said.pop(name) for name in names})  # type: ignore[arg-type]
+        body(options, **said)  # type: ignore[call-arg, arg-type]
+
+    own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    hints = get_type_hints(Options, include_extras=True)
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=Options._field_defaults[name], annotation=hints[name]
+        )
+        for name in names
+    ]
+    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *added]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command
+
+
+# --- what some commands share ------------------------------------------------------------------------------------
+
+Key = Annotated[str, typer.Argument(metavar="KEY", show_default=False, autocompletion=complete.keys)]
+
+Text = Annotated[bool, typer.Option("--text", help="It is text, not JSON.")]
+
 IfRev = Annotated[
     int | None,
     typer.Option(
         "--if-rev", metavar="REV", help="Only if this is the entry's revision; 0: only if absent. Else exit code 1."
     ),
 ]
-
-
-class Where(NamedTuple):
-    """Which hub, and as whom: what the shared options say."""
-
-    url: str = DEFAULT_URL
-    agent: str | None = None
-    token: str | None = None
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, help="At most so many; else all."),
+]

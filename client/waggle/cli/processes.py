@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Child", "Children"]
+__all__ = ["Child", "Children", "run_to_end"]
 
 GOODBYE = 4.0
 """Seconds that a process has to end after SIGTERM, until it is killed."""
@@ -65,6 +66,47 @@ class Children:
             if child.process.returncode is None:
                 child.process.kill()
             await child.ended
+
+
+async def run_to_end(
+    command: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: bytes | None = None
+) -> int:
+    """Run a program of the person's to its end, and give its exit code, as shells count: 128 and more for a signal.
+
+    It has our output. Our terminal is its own, unless it is given its input: then it has a process group, so that
+    whatever it starts ends with it. Cancelled, this asks the program to end. Raises OSError if there is none.
+    """
+    apart = stdin is not None
+    pipe = asyncio.subprocess.PIPE if apart else None
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(*command, env=env, stdin=pipe, process_group=0 if apart else None)
+    )
+    try:
+        await (await asyncio.shield(starting)).communicate(stdin)
+    finally:
+        process = await starting  # also when we were cancelled meanwhile: it must not be left behind
+        await _ended(process, apart)
+    code = process.returncode
+    assert code is not None
+    return code if code >= 0 else 128 - code
+
+
+async def _ended(process: asyncio.subprocess.Process, apart: bool) -> None:
+    """See to it that a process, or all of its group, ends: politely first."""
+    if process.returncode is None:
+        _signal(process, apart, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), GOODBYE)
+        except TimeoutError:
+            _signal(process, apart, signal.SIGKILL)
+            await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, apart: bool, number: signal.Signals) -> None:
+    if apart:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -1,33 +1,39 @@
-"""How things look: entries, events and agents as text, for people and for programs.
+"""How things look as text: values, times, sizes, for people and for programs.
 
 Pure: the time, the width and whether there is a person in front of it are arguments. Whatever agents wrote is shown
-so that it cannot act on the terminal.
+so that it cannot act on the terminal. Rows and tables are in `tables`, events in `lines`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
 from datetime import datetime
 from typing import Any
 
 import msgspec
-import typer
 from msgspec import UNSET
 
-from waggle import Entry, Event
+__all__ = [
+    "amount",
+    "clock",
+    "counted",
+    "cut",
+    "duration",
+    "left",
+    "milliseconds",
+    "moment",
+    "preview",
+    "size",
+    "to_json",
+    "visible",
+    "words",
+]
 
-__all__ = ["agent_row", "entry_row", "event_line", "in_table", "in_tabs", "left", "preview", "to_json", "visible"]
+_unseen = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-COLOURS = {
-    "set": "green", "delete": "red", "expire": "yellow", "evict": "yellow", "touch": "cyan", "message": "magenta",
-    "lost": "red",
-}  # fmt: skip
 
-GAP = 2
-"""Blanks between the columns of a table."""
-
-_unseen = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# --- what agents wrote -------------------------------------------------------------------------------------------
 
 
 def visible(text: str) -> str:
@@ -48,9 +54,35 @@ def preview(value: Any, width: int | None) -> str:
     return "" if value is UNSET else cut(to_json(value), width)
 
 
+def words(value: Any) -> str:
+    """What an agent says of itself: text as it is, anything else as JSON, nothing for null."""
+    if value is None:
+        return ""
+    return visible(value) if isinstance(value, str) else to_json(value)
+
+
 def cut(text: str, width: int | None) -> str:
-    """At most ``width`` characters of the text, and a sign that there is more."""
-    return text if width is None or len(text) <= width else text[: max(0, width - 1)] + "…"
+    """As much of the text as fits into ``width`` cells of a terminal, and a sign that there is more."""
+    if width is None or (len(text) <= width and text.isascii()):
+        return text
+    room, fitting = width, 0
+    for place, char in enumerate(text):
+        room -= _cells(char)
+        if room < 0:
+            return text[:fitting] + "…"
+        if room >= 1:
+            fitting = place + 1
+    return text
+
+
+def _cells(char: str) -> int:
+    """How many cells of a terminal a character takes: two for most of East Asia, none for what combines."""
+    if char.isascii():
+        return 1
+    return 0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+# --- time --------------------------------------------------------------------------------------------------------
 
 
 def left(expires_at: float | None, now: float) -> str:
@@ -73,92 +105,38 @@ def duration(seconds: float) -> str:
     return f"{whole}s"
 
 
-# --- tables ------------------------------------------------------------------------------------------------------
+def milliseconds(seconds: float) -> str:
+    """A short time: ``0.042 ms``, ``1.2 ms``, ``250 ms``."""
+    return f"{seconds * 1000:.3g} ms"
 
 
-def entry_row(entry: Entry, now: float) -> list[str]:
-    """An entry as the columns of `waggle list`: key, value, time left, by, revision."""
-    return [
-        visible(entry.key),
-        preview(entry.value, None),
-        left(entry.expires_at, now),
-        visible(entry.by),
-        f"{entry.rev}",
-    ]
+def clock(at: float) -> str:
+    """The time of day, as people here have it, to the millisecond."""
+    return f"{datetime.fromtimestamp(at):%H:%M:%S.%f}"[:-3]
 
 
-def agent_row(entry: Entry, now: float) -> list[str]:
-    """An entry of ``$agents`` as the columns of `waggle agents`: agent, role, state, for how long, status."""
-    value = entry.value
-    role = (value["meta"] or {}).get("role", "")
-    status = value["status"]
-    return [
-        visible(entry.key),
-        visible(role) if isinstance(role, str) else to_json(role),
-        "here" if value["connected"] else "away",
-        duration(max(0.0, now - value["since"])),
-        visible(status) if isinstance(status, str) else "" if status is None else to_json(status),
-    ]
+def moment(at: float) -> str:
+    """Date and time with their zone, to the millisecond: for programs."""
+    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="milliseconds")
 
 
-def in_tabs(rows: Sequence[Sequence[str]]) -> str:
-    """Rows for other programs: one a line, tabs between the columns, nothing cut, no heading."""
-    return "".join("\t".join(row) + "\n" for row in rows)
+# --- amounts -----------------------------------------------------------------------------------------------------
 
 
-def in_table(heading: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> None:
-    """Print rows for a person: column ``wide`` gives way to the others, and the first to it beyond half of the room."""
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    widths = [max(map(cell_len, column)) for column in zip(heading, *rows, strict=True)]
-    room = console.width - GAP * (len(widths) - 1) - (sum(widths) - widths[0] - widths[wide])
-    widths[0] = max(len(heading[0]), min(widths[0], max(room // 2, room - widths[wide])))
-    widths[wide] = max(len(heading[wide]), min(widths[wide], room - widths[0]))
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for name, width in zip(heading, widths, strict=True):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+def amount(number: float) -> str:
+    """``12``, ``1,234,567``; with one decimal below ten where it is not whole."""
+    return f"{number:,.1f}" if number < 10 and number != int(number) else f"{number:,.0f}"
 
 
-# --- events ------------------------------------------------------------------------------------------------------
+def counted(number: int, what: str) -> str:
+    """``1 session``, ``2 sessions``."""
+    return f"{amount(number)} {what}{'' if number == 1 else 's'}"
 
 
-def event_line(event: Event, *, with_ns: bool, width: int | None, colour: bool) -> str:
-    """An event on one line: time, type, key, by, and what else matters of it; cut to ``width`` if given."""
-    if event.type == "synced":
-        return "-- this is all there is; from here on, what happens --"
-    if event.type == "lost":
-        return f"-- missed too much ({_reason(event)}): forget the above, all there is follows --"
-    time = f"{datetime.fromtimestamp(event.at):%H:%M:%S.%f}"[:-3]
-    key = visible(f"{event.ns} {event.key}" if with_ns else event.key)
-    head = f"{time}  {event.type:<7} "
-    line = cut(f"{head} {key}  {visible(event.by)}  {_matter(event)}".rstrip(), width)
-    if colour:
-        return typer.style(line[: len(head)], fg=COLOURS.get(event.type)) + line[len(head) :]
-    return line
-
-
-def _matter(event: Event) -> str:
-    """What an event of its type is about."""
-    match event.type:
-        case "set":
-            return preview(event.value, None)
-        case "message":
-            return preview(event.data, None)
-        case "expire":
-            return "" if event.late is UNSET else f"{event.late * 1000:.1f} ms late"
-        case "touch":
-            until = None if event.expires_at is UNSET else event.expires_at
-            return f"{left(until, event.at)} left" if until is not None else "no deadline any more"
-        case _:
-            return "" if event.reason is UNSET else _reason(event)
-
-
-def _reason(event: Event) -> str:
-    return "unknown" if event.reason is UNSET else visible(event.reason)
+def size(count: float) -> str:
+    """Bytes: ``512 B``, ``1.5 KiB``, ``4.0 GiB``."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 import typer
 
-from waggle import Hub, TimedOut, WaggleError, connect
-from waggle.cli.options import Where
+from waggle import Conflict, Hub, NotFound, TimedOut, WaggleError, connect
+from waggle.cli.options import Options
+from waggle.cli.show import to_json, visible
 from waggle.session import State
 
 __all__ = ["ERROR", "NO", "fail", "in_words", "no", "run", "say", "unread", "visit"]
@@ -26,21 +27,27 @@ PATIENCE = 3.0
 
 _ARGUMENT = re.compile(r"\b(url|token|snapshot)=(True)?")
 """How the client's messages name an argument, where the command line has an option of that name."""
+_ADDRESS = re.compile(r"\bws(s?://\S+?)/ws\b")
+"""The address of the hub's door, where the person has said that of the hub."""
 
 Work = Callable[[Hub], Coroutine[Any, Any, None]]
 
 
-def visit(where: Where, work: Work, *, on_state: Callable[[State], None] | None = None) -> None:
+def visit(options: Options, work: Work, *, on_state: Callable[[State], None] | None = None) -> None:
     """Do ``work`` with a connection to the hub. Raises typer.Exit unless all went well.
 
     The session says that it is a command line's. It has no name of its own unless one was given, so the hub makes
-    one, which it does not remember.
+    one, which it does not remember. What the hub found absent, or not as expected, is a plain no.
     """
     try:
-        ended_by = run(_there_and_back(where, work, on_state))
+        ended_by = run(_there_and_back(options, work, on_state))
         sys.stdout.flush()
     except BrokenPipeError:
         unread()
+    except (Conflict, NotFound) as refusal:
+        if options.json:
+            print(to_json({"error": refusal.to_wire()}))
+        no(in_words(refusal))
     except WaggleError as error:
         fail(in_words(error))
     if ended_by is not None:
@@ -76,11 +83,12 @@ def run(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
     return ended_by[0] if ended_by else None
 
 
-async def _there_and_back(where: Where, work: Work, on_state: Callable[[State], None] | None) -> None:
+async def _there_and_back(options: Options, work: Work, on_state: Callable[[State], None] | None) -> None:
     async with connect(
-        where.url,
-        agent=where.agent,
-        token=where.token,
+        options.url,
+        agent=options.agent,
+        ns="default",  # each command names its own, which may be one that no session can live in
+        token=options.token,
         meta={"role": "cli"},
         connect_timeout=PATIENCE,
         on_state=on_state,
@@ -95,7 +103,7 @@ def in_words(error: WaggleError) -> str:
             "The hub did not answer in time, and what was asked may still take effect: check that the hub runs, and"
             " look before you try again."
         )
-    return _ARGUMENT.sub(r"--\1", error.message)
+    return _ADDRESS.sub(r"http\1", _ARGUMENT.sub(r"--\1", error.message))
 
 
 def unread() -> NoReturn:
@@ -106,7 +114,7 @@ def unread() -> NoReturn:
 
 def say(message: str) -> None:
     """Tell the person something that is not the result."""
-    print(f"waggle: {message}", file=sys.stderr, flush=True)
+    print(f"waggle: {visible(message)}", file=sys.stderr, flush=True)
 
 
 def no(message: str) -> NoReturn:

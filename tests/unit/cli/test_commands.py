@@ -14,10 +14,18 @@ from typer.testing import CliRunner
 
 from waggle import BadRequest, Disconnected, Lost, TimedOut, Unauthorized, Written
 from waggle.cli import serve as serving
-from waggle.cli.app import app
+from waggle.cli.app import COMMANDS, SECTIONS, app
 from waggle.cli.visit import ERROR, NO, fail, in_words, no
+from waggle.messages import OPS
 
-COMMANDS = ("serve", "demo", "get", "set", "delete", "list", "watch", "agents")
+WITHOUT_HUB = ("serve", "demo")
+"""Commands that need no hub: they start one."""
+LEAST = {
+    "get": ("k",), "set": ("k", "1"), "update": ("k", "--incr", "1"), "touch": ("k", "--forever"), "delete": ("k",),
+    "clear": ("*", "--yes"), "txn": ('{"then": []}',), "history": ("k",), "publish": ("c", "1"), "status": ("at work",),
+    "top": ("--once",),
+}  # fmt: skip
+"""The arguments that a command cannot do without."""
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -38,6 +46,8 @@ def test_alone_it_says_what_it_is_and_how_to_begin() -> None:
     text = result.output
     assert text.index("where AI agents") < text.index("waggle serve") < text.index("waggle demo")
     assert all(f"\n  {name} " in text for name in COMMANDS)
+    assert all(f"\n{title}:\n" in text for title in SECTIONS)
+    assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_the_version() -> None:
@@ -46,21 +56,34 @@ def test_the_version() -> None:
     assert result.output.startswith("waggle ")
 
 
+def test_each_op_of_the_wire_has_a_command() -> None:
+    elsewhere = {"hello": "agents", "bye": "agents", "subscribe": "watch", "unsubscribe": "watch"}
+    assert {elsewhere.get(op, op) for op in OPS} <= set(COMMANDS)
+
+
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "serve"])
-def test_each_command_has_help(command: str) -> None:
+def test_each_command_has_help_that_says_what_it_does(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
     assert f" {command} [OPTIONS]" in result.output.splitlines()[0]
+    assert result.output.splitlines()[2].startswith("  ")
 
 
-@pytest.mark.parametrize(
-    "command", [("get", "k"), ("set", "k", "1"), ("delete", "k"), ("list",), ("watch",), ("agents",)]
-)
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in WITHOUT_HUB])
+def test_each_command_that_goes_to_a_hub_takes_the_shared_options(command: str) -> None:
+    text = run(command, "--help").output
+    assert all(f"  {option} " in text for option in ("--json", "--url", "--agent", "--token"))
+    nowhere = ("ping", "stats", "top", "namespaces", "agents", "status")
+    assert ("  --ns " in text) == (command not in nowhere)
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in WITHOUT_HUB])
 @pytest.mark.usefixtures("hurry")
-def test_without_a_hub_it_is_an_error_with_a_remedy(command: tuple[str, ...]) -> None:
-    result = run(*command)
+def test_without_a_hub_it_is_an_error_with_a_remedy(command: str) -> None:
+    result = run(command, *LEAST.get(command, ()))
     assert result.exit_code == 2
     assert result.stdout == ""
+    assert f" {NOWHERE} " in result.stderr
     assert "waggle serve" in result.stderr
     assert "WAGGLE_URL" in result.stderr
     assert "--url" in result.stderr
@@ -80,11 +103,32 @@ def test_without_a_hub_it_is_an_error_with_a_remedy(command: tuple[str, ...]) ->
         ("watch", "--types", "set,sat"),
         ("watch", "--count", "0"),
         ("watch", "--timeout", "-1"),
+        ("watch", "--fail"),
+        ("log", "--types", "sat"),
+        ("log", "--last", "0"),
+        ("touch", "k"),
+        ("touch", "k", "--ttl", "1", "--forever"),
+        ("update", "k"),
+        ("update", "k", "--incr", "1", "--append", "1"),
+        ("update", "k", "--merge", "{"),
+        ("set", "k", "1", "--meta", "{"),
+        ("txn", "[]"),
+        ("txn", "{}"),
+        ("txn", '{"then": [], "otherwise": []}'),
+        ("txn", "then"),
+        ("txn", '{"then": {"op": "delete"}}'),
+        ("clear",),
+        ("clear", "*"),
+        ("top",),
+        ("status",),
         ("demo", "--port", "66666"),
         ("demo", "--speed", "0"),
         ("dance",),
         ("--dance",),
         ("get", "k", "--url", "ftp://hub"),
+        ("get", "k", "--url", "hub:port"),
+        ("get", "k", "--url", "hub:99999"),
+        ("get", "k", "--url", "http://[::1"),
     ],
 )
 def test_what_it_does_not_understand_is_an_error(command: tuple[str, ...]) -> None:
@@ -134,7 +178,7 @@ def test_what_a_value_means(
             seen.append((key, value))
             return Written(rev=1, version=1, expires_at=None)
 
-    def visit(where: object, work: Any) -> None:
+    def visit(options: object, work: Any, **_: object) -> None:
         asyncio.run(work(Recorder()))
 
     monkeypatch.setattr("waggle.cli.keys.visit", visit)
@@ -151,6 +195,8 @@ def test_errors_speak_of_options_where_the_client_speaks_of_arguments() -> None:
     assert in_words(Unauthorized("set WAGGLE_TOKEN or pass token=.")) == "set WAGGLE_TOKEN or pass --token."
     assert in_words(Lost("watch with snapshot=True, which")) == "watch with --snapshot, which"
     assert in_words(BadRequest("the key is empty")) == "the key is empty"
+    assert in_words(Disconnected("at ws://a:1/ws for 3 s")) == "at http://a:1 for 3 s"
+    assert in_words(Disconnected("at wss://a/b/ws: gone")) == "at https://a/b: gone"
     assert "still take effect" in in_words(TimedOut("pass a longer timeout="))
 
 
@@ -163,6 +209,12 @@ def test_no_and_error_have_their_codes(capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr()
     assert said.err == "waggle: it is not there\nwaggle: it broke\n"
     assert said.out == ""
+
+
+def test_what_others_wrote_cannot_act_on_the_terminal_through_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        no("written by \x1b[2J\u202e")
+    assert capsys.readouterr().err == "waggle: written by \\u001b[2J\\u202e\n"
 
 
 # --- serve -------------------------------------------------------------------------------------------------------
@@ -190,8 +242,26 @@ def test_without_the_hub_s_packages_it_says_what_to_install(
 # --- what it costs -----------------------------------------------------------------------------------------------
 
 
+def modules_after(code: str) -> set[str]:
+    """What is imported once this code has run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"], check=True, capture_output=True, text=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
 def test_a_command_imports_neither_the_hub_nor_what_only_others_need() -> None:
-    code = "import sys, waggle.cli.app; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    heavy = {"waggle_hub", "starlette", "uvicorn", "rich", "waggle.cli.stage", "waggle.examples.crew"}
-    assert not heavy & set(loaded)
+    loaded = modules_after("import waggle.cli.app")
+    assert not {"waggle_hub", "starlette", "uvicorn", "rich", "waggle.cli.keys", "waggle.examples.crew"} & loaded
+
+
+def test_a_command_that_takes_text_does_not_pay_for_typer_s_checks() -> None:
+    """They import pydantic: more than a quarter of the time that a command takes."""
+    code = f"""
+from waggle.cli.app import app
+try:
+    app(["get", "k", "--url", "{NOWHERE}x"], prog_name="waggle")
+except SystemExit as exit:
+    assert exit.code == 2
+"""
+    assert not {"pydantic", "rich", "waggle.cli.watch", "waggle.cli.stage"} & modules_after(code)

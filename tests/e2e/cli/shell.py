@@ -1,0 +1,147 @@
+"""What tests of the command line share: how to run `waggle`, to its end, for a while, or in a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import socket
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+WAGGLE = str(Path(sys.executable).with_name("waggle"))
+SOON = 20.0
+"""Seconds in which what is due must have come, on a machine that has other things to do."""
+
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs `waggle` with these arguments to its end: the fixture `shell`."""
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment without what is said there of a hub, and with ``variables``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WAGGLE_")}
+    return {**kept, **variables}
+
+
+class Running:
+    """A `waggle` that runs."""
+
+    def __init__(self, env: dict[str, str], *args: str) -> None:
+        self.process = subprocess.Popen(
+            [WAGGLE, *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.output, self.said = self.process.stdout, self.process.stderr
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        with self.process:
+            pass
+
+    def line(self) -> str:
+        return self.output.readline()
+
+    def until_synced(self) -> None:
+        """Read up to where the snapshot ends: from here on, it is subscribed."""
+        while line := self.line():
+            if "\tsynced\t" in line or '"synced"' in line:
+                return
+        raise AssertionError(self.said.read())
+
+    def end(self) -> tuple[int, str]:
+        """Wait for its end: the exit code, and what it said to people."""
+        return self.process.wait(SOON), self.said.read()
+
+
+class Restarting:
+    """A hub by `waggle serve` that can be stopped, and started again at the same place, with nothing in it."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = str(free.getsockname()[1])
+        self.env = environment(WAGGLE_URL=f"http://127.0.0.1:{self._port}")
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it is there."""
+        serve = [WAGGLE, "serve", "--memory", "--port", self._port]
+        self._process = subprocess.Popen(serve, env=self.env, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline()
+
+    def stop(self) -> None:
+        """Stop it, as one does."""
+        self._process.terminate()
+        with self._process:
+            assert self._process.wait(SOON) == 0
+
+    def __enter__(self) -> Restarting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        with self._process:
+            pass
+
+
+class Terminal:
+    """A terminal of this size, in which `waggle` runs."""
+
+    def __init__(self, env: dict[str, str], *args: str, width: int = 80, height: int = 24) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        env = {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            [WAGGLE, *args],
+            env={**env, "TERM": "xterm-256color"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
+        )
+        os.close(theirs)
+        self._written = b""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(SOON)
+        os.close(self._ours)
+
+    def type(self, text: str) -> None:
+        """Type on the keyboard."""
+        os.write(self._ours, text.encode())
+
+    def until(self, part: str) -> str:
+        """Read up to ``part``; all that was written so far."""
+        while part.encode() not in self._written:
+            if not self._read():
+                raise AssertionError(f"it has ended without {part!r}: {self._written.decode()}")
+        return self._written.decode()
+
+    def end(self) -> tuple[int, str]:
+        """Read to its end: the exit code, and all that it has written."""
+        while self._read():
+            pass
+        return self.process.wait(SOON), self._written.decode().replace("\r\n", "\n")
+
+    def _read(self) -> bytes:
+        assert select.select([self._ours], [], [], SOON)[0], f"nothing more is written: {self._written.decode()}"
+        try:
+            part = os.read(self._ours, 65536)
+        except OSError:
+            return b""  # what Linux says when the other end is closed
+        self._written += part
+        return part

@@ -1,0 +1,62 @@
+"""The shared options: each defined once, given to every command that wants them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from typer.testing import CliRunner
+
+from waggle.cli.options import DEFAULT_URL, Options, shared
+
+
+def called(body: object, *args: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+    app = typer.Typer(rich_markup_mode=None)
+    app.command()(body)  # type: ignore[type-var]
+    said: dict[str, str | None] = dict.fromkeys(("WAGGLE_URL", "WAGGLE_NS", "WAGGLE_AGENT", "WAGGLE_TOKEN"))
+    result = CliRunner().invoke(app, args, env={**said, **(env or {})})
+    return result.exit_code, result.output
+
+
+def test_a_command_gets_what_they_say_and_its_own_arguments() -> None:
+    seen: list[object] = []
+
+    @shared
+    def command(options: Options, key: str, often: Annotated[int, typer.Option("--often")] = 1) -> None:
+        seen.append((options, key, often))
+
+    assert called(command, "k")[0] == 0
+    assert called(command, "k", "--often", "3", "--json", "--ns", "demo", "--url", "http://a", "--agent", "me")[0] == 0
+    assert called(command, "k", env={"WAGGLE_NS": "env", "WAGGLE_TOKEN": "secret"})[0] == 0
+    assert seen == [
+        (Options(url=DEFAULT_URL), "k", 1),
+        (Options(json=True, ns="demo", url="http://a", agent="me"), "k", 3),
+        (Options(ns="env", token="secret"), "k", 1),
+    ]
+
+
+def test_what_lies_in_no_namespace_takes_none() -> None:
+    seen: list[Options] = []
+
+    @shared(ns=False)
+    def command(options: Options) -> None:
+        seen.append(options)
+
+    assert called(command, "--json")[0] == 0
+    assert called(command, "--ns", "demo")[0] == 2
+    assert seen == [Options(json=True)]
+
+
+def test_the_help_is_the_command_s_own() -> None:
+    @shared
+    def command(options: Options, key: str) -> None:
+        """Do something with KEY."""
+
+    _, text = called(command, "--help")
+    assert "Do something with KEY." in text
+    assert text.index("--json") < text.index("--ns") < text.index("--token")
+
+
+def test_a_sentence_names_the_namespace_where_it_is_not_the_default_one() -> None:
+    assert Options().within == ""
+    assert Options(ns="demo").within == " in namespace 'demo'"
