@@ -1,19 +1,31 @@
 #!/bin/sh
-# What the tests need that pip cannot bring: Chromium for the page, node for its model.
-# Gets them from Debian's packages where it can, and says plainly what is missing where it cannot.
+# What the tests need that pip cannot bring: Chromium for the page, node for its model, axe-core for its accessibility.
+# Gets them from Debian's packages and from npm where it can, and says plainly what is missing where it cannot.
 set -u
+cd "$(dirname "$0")" || exit 1
 missing=""
 have() { command -v "$1" >/dev/null 2>&1; }
+axe=node_modules/axe-core/axe.min.js
 have chromium || have chromium-browser || have google-chrome || missing="$missing chromium"
 have node || missing="$missing nodejs"
-[ -z "$missing" ] && exit 0
-if have apt-get && [ "$(id -u)" = 0 ]; then
+[ -f "$axe" ] || have npm || missing="$missing npm"
+if [ -n "$missing" ] && have apt-get && [ "$(id -u)" = 0 ]; then
     echo "waggle: installing$missing"
     # shellcheck disable=SC2086
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing; } \
-        >/tmp/waggle-needs.log 2>&1 && exit 0
-    tail -n 5 /tmp/waggle-needs.log
+    if { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing; } \
+        >/tmp/waggle-needs.log 2>&1; then
+        missing=""
+    else
+        tail -n 5 /tmp/waggle-needs.log
+    fi
 fi
-echo "waggle: the tests also need:$missing (as root: apt-get install$missing)"
+if [ ! -f "$axe" ] && have npm; then
+    echo "waggle: installing axe-core from npm, for the tests of the page"
+    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error || true
+fi
+[ -f "$axe" ] || missing="$missing axe-core"
+[ -z "$missing" ] && exit 0
+echo "waggle: the tests also need:$missing (Debian's packages, as root: apt-get install chromium nodejs npm;"
+echo "waggle: axe-core comes from npm: sh tests/needs.sh)"
 [ -n "${CI:-}" ] && exit 1
 echo "waggle: going on without; the tests that need them will fail and say so"

@@ -39,6 +39,11 @@ export function filter(text) {
   return SPECIAL.test(text) ? compile(text) : (key) => key.includes(text);
 }
 
+/** The pattern that says to the hub what a filter box means. */
+export function patternOf(text) {
+  return SPECIAL.test(text) ? text : text === "" ? "*" : `*${text}*`;
+}
+
 function matches(tokens, key) {
   let t = 0;
   let k = 0;

@@ -5,84 +5,64 @@
  *
  * 1. No clock, no DOM, no socket, no chance. Time comes in as an argument (`now`: the hub's clock, Unix seconds), so the
  *    same lines at the same times give the same state, and all of it runs under `node --test`.
- * 2. Changes are made in place: 100,000 entries are not copied for every event. Only the functions here make them.
- *    Entries and events are never changed, but replaced.
- * 3. Everything that grows has a bound here, but for the entries and agents themselves, which are the hub's.
- * 4. A snapshot replaces what was known at its `synced`, at once: until then what was known stays in view.
+ * 2. Changes are made in place: 100,000 keys are not copied for every event. Only the functions here make them.
+ * 3. Everything that grows has a bound, but for the agents, who are the hub's.
+ * 4. What is read anew replaces what was known at its end, at once: until then what was known stays in view.
+ * 5. What to ask the hub is asked for here (`questions`), and answered here: whoever carries it knows nothing of it.
  *
- * Values are kept as previews of some 140 characters; the view of one entry asks the hub for the whole.
+ * Its parts, each with laws of its own: `book.js` (keys) with `tree.js`, `feed.js` (events), `series.js` (rates),
+ * `selected.js` (one entry). What comes in are three streams: `keys` (entry events, conflated, without values), `events`
+ * (all of them, with values), `agents`.
  */
 
-import { BadPattern, filter } from "./glob.js";
-import { Ordered } from "./ordered.js";
-import { many, preview, remaining } from "./text.js";
+import { Book, idOf, ORDERS } from "./book.js";
+import { box, typeInto } from "./box.js";
+import { Feed } from "./feed.js";
+import { Selected } from "./selected.js";
+import { Series } from "./series.js";
+import { count, many, preview, remaining } from "./text.js";
+import { compareKeys } from "./order.js";
 
-/** Events kept, about 400 bytes each: 0.4 MB. */
-export const FEED = 1_000;
-/** Seconds of the chart of events. */
-export const SECONDS = 60;
-/** Expiry latenesses kept. */
-const LATENESSES = 100;
 /** Seconds for which the page says what became of the last reconnect; the events keep saying it. */
 const NOTE = 60;
 /** Seconds within which a reset belongs to the reconnect, or to the loss, that was noted last. */
 const SAME_CAUSE = 5;
-
 /** Seconds before its deadline, within the last quarter of its time, in which an entry is marked as going soon. */
 const SOON = 60;
+/** Previews of values that are kept: of the keys that were in view lately. */
+const PREVIEWS = 2_000;
+/** A folder of so many rows opens by itself where keys are filtered. */
+const FEW_FOUND = 500;
 
 export const AGENTS = "$agents";
 const DASHBOARD = "dashboard";
 
-/** The types a person may choose from; others are shown under their own name, always. */
-export const TYPES = ["set", "touch", "delete", "expire", "evict", "message", "agent"];
-
-const ORDERS = {
-  key: (a, b) => compareText(a.key, b.key) || compareText(a.ns, b.ns),
-  deadline: (a, b) => (a.expiresAt ?? Infinity) - (b.expiresAt ?? Infinity) || ORDERS.key(a, b),
-};
-// Infinity - Infinity is NaN, which is falsy: entries without a deadline come last, by key.
-
 /** The state before anything was heard. */
-export function initial() {
+export function initial(bounds = {}) {
   return {
     welcome: null,
     connection: { name: "connecting", attempt: 0 },
     note: null,
     rev: 0,
     trip: null,
-    entries: source(),
+    stats: null,
+    rates: new Series(),
+    bounds,
+    /** All keys, as far as they are kept. */
+    book: new Book({}, bounds),
+    /** Those of one namespace or pattern, null if all are wanted. */
+    scoped: null,
+    /** A book that is being read, and takes the place of one of the two. */
+    next: { book: null, scoped: null },
+    previews: new Map(),
     agents: source(),
-    namespaces: new Map(),
-    keys: new Ordered(ORDERS.key),
-    deadlines: new Ordered(ORDERS.deadline, (entry) => entry.expiresAt !== null),
-    feed: [],
-    feedSeq: 0,
-    rates: new Map(),
-    late: [],
-    want: {
-      ns: null,
-      keys: box(),
-      sort: "key",
-      events: box(),
-      hidden: new Set(),
-      paused: null,
-      dashboards: false,
-      selected: null,
-    },
+    feed: new Feed(),
+    want: { ns: null, keys: box(), view: "tree", by: null, dashboards: false, selected: null },
   };
 }
 
 /** What one subscription has told: what is known, and the snapshot that is on its way. */
 const source = () => ({ known: new Map(), incoming: null, synced: false });
-
-/** A filter box: its text, what it accepts, and what is wrong with it. */
-const box = () => ({ text: "", accepts: filter(""), wrong: null });
-
-const compareText = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
-
-/** The name of an entry within the page: a key has no control characters. */
-export const idOf = (ns, key) => `${ns}\n${key}`;
 
 // --- the connection -----------------------------------------------------------------------------------------------
 
@@ -140,130 +120,80 @@ export function noteText(note, now) {
 // --- lines --------------------------------------------------------------------------------------------------------
 
 /**
- * A line of one of the two subscriptions: `from` is "entries" or "agents".
- * @param {"entries"|"agents"} from
+ * A line of one of the three streams.
+ * @param {"keys"|"events"|"agents"} from
  */
 export function heard(state, from, line, now) {
-  const it = state[from];
   switch (line.type) {
     case "reset":
-      it.incoming = new Map();
-      it.synced = false;
       if (line.reason !== null) refreshed(state, line.reason, now);
+      if (from === "agents") Object.assign(state.agents, { incoming: new Map(), synced: false });
+      if (from === "keys") readAgain(state);
+      if (from === "events") state.want.selected?.outdated();
       break;
     case "resumed":
       if (state.note !== null) state.note.rev = Math.max(state.note.rev, line.rev);
       break;
     case "synced":
-      swap(state, from);
+      Object.assign(state.agents, { known: state.agents.incoming ?? state.agents.known, incoming: null, synced: true });
       state.rev = Math.max(state.rev, line.rev);
       break;
     case "refused":
       state.connection = { name: "closed", attempt: 0, retryAt: null, reason: line.error.message };
       break;
     default:
-      if (line.snapshot) it.incoming?.set(idOf(line.ns, line.key), fromLine(from, line));
-      else happened(state, from, line, now);
+      if (from === "keys") keyHeard(state, line);
+      else if (line.snapshot) state.agents.incoming?.set(idOf(line.ns, line.key), agentOf(line));
+      else happened(state, from, line);
   }
 }
 
-/** The hub could not tell all that was missed, and sends a fresh snapshot instead. */
+/** The hub could not tell all that was missed. */
 function refreshed(state, reason, now) {
   if (state.note === null || now - state.note.at > SAME_CAUSE) noted(state, { at: now, rev: 0, takenOver: true });
   state.note.fresh = reason;
 }
 
-/** The snapshot is complete: it is what is known from now on. */
-function swap(state, from) {
-  const it = state[from];
-  it.known = it.incoming ?? it.known;
-  it.incoming = null;
-  it.synced = true;
-  if (from === "agents") return;
-  state.namespaces = new Map();
-  for (const entry of it.known.values()) countNamespace(state, entry.ns, 1);
-  state.deadlines.reset(it.known.values());
-  rearrange(state);
-  const { selected } = state.want;
-  if (selected === null) return;
-  if (it.known.has(selected.id)) selected.stale = true;
-  else gone(selected, "absent", null);
+function keyHeard(state, line) {
+  for (const book of books(state)) book.heard(line);
 }
 
-/** An event. */
-function happened(state, from, line, now) {
+/** An event, as it happened. */
+function happened(state, from, line) {
   state.rev = Math.max(state.rev, line.rev);
-  const item = from === "agents" ? presenceItem(state, line) : entryItem(line);
-  if (from === "agents") agentEvent(state, line);
-  else entryEvent(state, line);
   const own = from === "agents" && line.key === state.welcome?.agent;
   if (!own && state.note !== null && line.rev <= state.note.rev) state.note.caughtUp += 1;
-  if (line.type === "expire" && line.late !== undefined) {
-    state.late.push(line.late);
-    if (state.late.length > LATENESSES) state.late.shift();
+  if (from === "agents") {
+    record(state, presenceItem(state, line));
+    agentEvent(state, line);
+    return;
   }
+  const item = entryItem(line);
   record(state, item);
-  countRate(state, now);
-}
-
-function entryEvent(state, line) {
   const id = idOf(line.ns, line.key);
-  const old = state.entries.known.get(id);
-  switch (line.type) {
-    case "set":
-      replace(state, id, old, fromLine("entries", line));
-      break;
-    case "touch":
-      if (old) replace(state, id, old, { ...old, expiresAt: line.expires_at, from: line.at });
-      break;
-    case "delete":
-    case "expire":
-    case "evict":
-      replace(state, id, old, undefined);
-      if (state.want.selected?.id === id) gone(state.want.selected, line.type, line.rev);
-      break;
-  }
-}
-
-function replace(state, id, old, entry) {
-  const { known } = state.entries;
-  for (const list of [state.keys, state.deadlines]) {
-    if (old) list.drop(old);
-    if (entry) list.put(entry);
-  }
-  if (entry) known.set(id, entry);
-  else known.delete(id);
-  const { ns } = entry ?? old ?? {};
-  if (ns !== undefined && !old !== !entry) countNamespace(state, ns, entry ? 1 : -1);
-  if (entry && state.want.selected?.id === id) state.want.selected.stale = true;
-}
-
-function countNamespace(state, ns, by) {
-  const keys = (state.namespaces.get(ns) ?? 0) + by;
-  if (keys > 0) state.namespaces.set(ns, keys);
-  else state.namespaces.delete(ns);
+  if (line.type !== "message" && state.want.selected?.id === id) state.want.selected.heard(line);
+  if (line.type === "set" && state.previews.has(id)) keepPreview(state, id, line.rev, item.said);
 }
 
 function agentEvent(state, line) {
   const id = idOf(line.ns, line.key);
-  if (line.type === "set") state.agents.known.set(id, fromLine("agents", line));
+  if (line.type === "set") state.agents.known.set(id, agentOf(line));
   else if (line.type !== "touch") state.agents.known.delete(id);
 }
 
-/** An entry or agent as the page knows it. */
-function fromLine(from, line) {
-  const { ns, key, rev, version, by, at, kind, value } = line;
-  const id = idOf(ns, key);
-  if (from === "entries") {
-    return { id, ns, key, rev, version, by, kind, preview: preview(value), expiresAt: line.expires_at ?? null, from: at };
-  }
+function agentOf({ ns, key, at, value }) {
   const { connected, since, meta, status, sessions } = value ?? {};
   const role = typeof meta?.role === "string" ? meta.role : "";
   const words = status === null || status === undefined ? "" : typeof status === "string" ? status : preview(status);
-  return { id, name: key, connected: connected !== false, since: since ?? at, role, status: words, sessions: sessions ?? 1 };
+  return {
+    id: idOf(ns, key), name: key, connected: connected !== false, since: since ?? at, role, status: words,
+    sessions: sessions ?? 1,
+  };
 }
 
-// --- events -------------------------------------------------------------------------------------------------------
+function record(state, item) {
+  state.feed.record(item);
+}
 
 function entryItem(line) {
   const { type, ns, key, by, rev, at, late, reason } = line;
@@ -275,7 +205,7 @@ function entryItem(line) {
 function presenceItem(state, line) {
   const { ns, key, by, rev, at } = line;
   const old = state.agents.known.get(idOf(ns, key));
-  const agent = line.type === "set" ? fromLine("agents", line) : undefined;
+  const agent = line.type === "set" ? agentOf(line) : undefined;
   const dashboard = (agent ?? old)?.role === DASHBOARD;
   return { type: "agent", ns, key, by, rev, at, said: presenceText(old, agent), dashboard };
 }
@@ -288,79 +218,126 @@ function presenceText(old, agent) {
   return agent.status === old.status ? "here" : `status ${agent.status}`;
 }
 
-function record(state, item) {
-  state.feedSeq += 1;
-  state.feed.push({ ...item, seq: state.feedSeq });
-  if (state.feed.length >= FEED * 2) state.feed = state.feed.slice(-FEED);
+// --- keys ---------------------------------------------------------------------------------------------------------
+
+/** The book whose keys are in view. */
+export const shownBook = (state) => state.scoped ?? state.book;
+
+const books = (state) => [state.book, state.scoped, state.next.book, state.next.scoped].filter((book) => book !== null);
+
+/** What was heard of the keys has a gap: read them anew, behind what is known. */
+function readAgain(state) {
+  state.next.book = new Book({}, state.bounds);
+  if (state.scoped !== null || state.next.scoped !== null) state.next.scoped = scopedBook(state);
+  state.want.selected?.outdated();
 }
 
-function countRate(state, now) {
-  const second = Math.floor(now);
-  state.rates.set(second, (state.rates.get(second) ?? 0) + 1);
-  if (state.rates.size <= SECONDS * 2) return;
-  for (const old of state.rates.keys()) if (old < second - SECONDS) state.rates.delete(old);
+/** Another namespace or pattern: nothing to read anew if all is wanted. */
+function rescope(state) {
+  const { ns, keys } = state.want;
+  const all = ns === null && keys.text === "";
+  if (all) state.scoped = null;
+  state.next.scoped = all ? null : scopedBook(state);
+  holdWanted(state);
 }
 
-/** The events to show, newest first: those that pass the filters, or passed them when the view was paused. */
-export function shownEvents(state) {
-  const { paused, events, hidden, dashboards } = state.want;
-  const feed = paused ?? state.feed.slice(-FEED);
-  const shown = [];
-  for (let i = feed.length - 1; i >= 0; i--) {
-    const item = feed[i];
-    if (item.type === "connection") shown.push(item);
-    else if (!hidden.has(item.type) && (dashboards || !item.dashboard) && events.accepts(item.key)) shown.push(item);
+function scopedBook(state) {
+  const { ns, keys } = state.want;
+  return new Book({ ns, pattern: keys.pattern, accepts: keys.accepts }, { ...state.bounds, few: FEW_FOUND });
+}
+
+/**
+ * The next pages to ask for: each with the command, and what to do with its reply.
+ * @returns {{op: string, fields: object, answered: (ok: object) => void, failed: (error: Error) => void}[]}
+ */
+export function questions(state) {
+  const asked = [];
+  for (const book of books(state)) {
+    const question = book.next();
+    if (question === null) continue;
+    const answered = (ok) => {
+      book.answered(ok);
+      turned(state, book);
+    };
+    asked.push({ ...question, answered, failed: (error) => book.refused(error.message) });
   }
-  return shown;
+  const { selected } = state.want;
+  const question = selected?.question() ?? null;
+  if (question !== null) {
+    const failed = (error) => selected.failed(error.message);
+    asked.push({ ...question, answered: (ok) => selected.answered(ok), failed });
+  }
+  return asked;
 }
 
-/** How many events have come since the view was paused. */
-export function eventsSincePause(state) {
-  const { paused } = state.want;
-  return paused === null ? 0 : state.feedSeq - (paused.at(-1)?.seq ?? 0);
+/** A page of a book has come: it may take its place. What was filtered does as soon as it has something to show. */
+function turned(state, book) {
+  for (const place of ["book", "scoped"]) {
+    const ready = book.settled || (place === "scoped" && book.records.size > 0);
+    if (state.next[place] !== book || !ready) continue;
+    state[place] = book;
+    state.next[place] = null;
+    holdWanted(state);
+  }
 }
 
-/** Events for each of the last 60 whole seconds, oldest first. */
-export function ratesUntil(state, now) {
-  const last = Math.floor(now) - 1;
-  return Array.from({ length: SECONDS }, (_, i) => state.rates.get(last - SECONDS + 1 + i) ?? 0);
-}
+/** The rows of the tree. */
+export const shownTree = (state) => shownBook(state).tree.rows();
 
-/** The lateness that 99 of the last 100 expiries did not exceed, null before the first. */
-export function latenessP99(state) {
-  const late = [...state.late].sort((a, b) => a - b);
-  return late.length === 0 ? null : late[Math.ceil(late.length * 0.99) - 1];
-}
-
-// --- entries ------------------------------------------------------------------------------------------------------
-
-/** The entries to show, in the order wanted. */
+/** The keys to show as a list, in the order wanted. */
 export function shownKeys(state) {
-  return state.keys.items();
+  const book = shownBook(state);
+  if (state.want.by !== null) return state.book.held;
+  return state.want.view === "deadline" ? book.deadlines : book.listed;
+}
+
+/** The view that is shown: what one agent wrote is a list. */
+export const shownView = ({ want }) => (want.by !== null && want.view === "tree" ? "key" : want.view);
+
+/** What the page says of how much it shows, empty if that is all there is. */
+export function boundText(state) {
+  const book = state.want.by === null ? shownBook(state) : state.book;
+  if (book.wrong !== null) return `The hub did not tell all keys: ${book.wrong}`;
+  if (!book.full) return "";
+  const all = book.expected === null ? "" : ` of ${count(Math.max(book.expected, state.stats?.keys ?? 0))}`;
+  return `Only the first ${count(book.records.size)}${all} keys are kept here: a filter or a namespace shows others.`;
 }
 
 /**
  * How far an entry is from its deadline, null if it has none.
+ * @param {{expiresAt: number|null, since: number}} entry
  * @returns {{text: string, part: number, due: boolean, tone: string}|null} `part` is what is left of the whole time, 0 to 1
  */
-export function countdown(entry, now) {
-  if (entry.expiresAt === null) return null;
-  const left = entry.expiresAt - now;
-  const whole = Math.max(entry.expiresAt - entry.from, 0.001);
-  const part = Math.min(1, Math.max(0, left / whole));
+export function countdown({ expiresAt, since }, now) {
+  if (expiresAt === null) return null;
+  const left = expiresAt - now;
+  const part = Math.min(1, Math.max(0, left / Math.max(expiresAt - since, 0.001)));
   const due = left <= 0;
   return { text: remaining(left), part, due, tone: due ? "due" : left < SOON && part < 0.25 ? "soon" : "calm" };
 }
 
 /** The entry that is next to expire, null if none has a deadline. */
 export function nextToExpire(state) {
-  return state.deadlines.items()[0] ?? null;
+  return state.book.deadlines.at(0) ?? null;
 }
 
-function rearrange(state) {
-  const { ns, keys, sort } = state.want;
-  const accept = (entry) => (ns === null || entry.ns === ns) && keys.accepts(entry.key);
-  state.keys.reset(state.entries.known.values(), ORDERS[sort], accept);
+/** The beginning of the value of a key, as far as it is known; `stale` if it is to be asked for. */
+export function previewOf(state, { id, rev }) {
+  const known = state.previews.get(id);
+  return { text: known?.text ?? "", stale: known === undefined || known.rev < rev };
+}
+
+/** A value was read: for the rows that show it. */
+export function valueRead(state, { id, rev }, entry) {
+  keepPreview(state, id, entry?.rev ?? rev, entry === null ? "" : preview(entry.value));
+}
+
+function keepPreview(state, id, rev, text) {
+  const known = state.previews.get(id);
+  if (known !== undefined && known.rev > rev) return;
+  state.previews.delete(id);
+  state.previews.set(id, { rev, text });
+  if (state.previews.size > PREVIEWS) state.previews.delete(state.previews.keys().next().value);
 }
 
 // --- agents -------------------------------------------------------------------------------------------------------
@@ -371,7 +348,7 @@ export function shownAgents(state) {
   const rank = (agent) => (agent.role === DASHBOARD ? 2 : agent.connected ? 0 : 1);
   return agents
     .filter((agent) => state.want.dashboards || agent.role !== DASHBOARD)
-    .sort((a, b) => rank(a) - rank(b) || compareText(a.name, b.name));
+    .sort((a, b) => rank(a) - rank(b) || compareKeys(a.name, b.name));
 }
 
 /** How many agents there are: here, away, and dashboards. */
@@ -385,80 +362,68 @@ export function countAgents(state) {
   return counts;
 }
 
+// --- figures ------------------------------------------------------------------------------------------------------
+
+/** The hub has answered `stats`. */
+export function counted(state, stats) {
+  state.stats = stats;
+  state.rev = Math.max(state.rev, stats.rev);
+  state.rates.read(stats.at, { revisions: stats.rev, events: stats.events });
+}
+
 // --- what the person wants ----------------------------------------------------------------------------------------
 
 /** Show the keys of one namespace, or of all (null). */
 export function chooseNamespace(state, ns) {
   state.want.ns = ns;
-  rearrange(state);
-}
-
-/** Sort keys by "key" or by "deadline". */
-export function sortKeys(state, sort) {
-  state.want.sort = sort;
-  rearrange(state);
+  rescope(state);
 }
 
 export function filterKeys(state, text) {
-  if (typeInto(state.want.keys, text)) rearrange(state);
+  if (typeInto(state.want.keys, text)) rescope(state);
 }
 
-export function filterEvents(state, text) {
-  typeInto(state.want.events, text);
+/** Show keys as a "tree", as a list by "key", or those with a deadline by "deadline". */
+export function chooseView(state, view) {
+  state.want.view = view;
+  holdWanted(state);
 }
 
-/** A pattern that is not one (yet) leaves the filter as it was; returns whether it changed. */
-function typeInto(target, text) {
-  target.text = text;
-  try {
-    target.accepts = filter(text);
-    target.wrong = null;
-    return true;
-  } catch (error) {
-    if (!(error instanceof BadPattern)) throw error;
-    target.wrong = error.message;
-    return false;
-  }
+/** Show only what one agent wrote last, or all (null). */
+export function showKeysOf(state, agent) {
+  state.want.by = agent;
+  holdWanted(state);
 }
 
-export function toggleType(state, type) {
-  const { hidden } = state.want;
-  if (!hidden.delete(type)) hidden.add(type);
+function holdWanted(state) {
+  const { by, view, ns, keys } = state.want;
+  const accepts = (record) => (ns === null || record.ns === ns) && keys.accepts(record.key);
+  state.book.hold(by, view === "deadline" ? "deadline" : "key", accepts);
 }
 
-/** Hold the events in view as they are, or go on. */
-export function pauseEvents(state, paused) {
-  if (paused === (state.want.paused !== null)) return;
-  state.want.paused = paused ? state.feed.slice(-FEED) : null;
+/** Open or close a folder of the tree. */
+export function toggleFolder(state, folder, open) {
+  shownBook(state).tree.toggle(folder, open);
+}
+
+/** Anything a person may want of the events: `wantOfEvents(state, "filterKeys", "task:*")`. */
+export function wantOfEvents(state, verb, ...args) {
+  state.feed[verb](...args);
 }
 
 export function showDashboards(state, shown) {
   state.want.dashboards = shown;
+  state.feed.showDashboards(shown);
 }
 
-/** Look at one entry, or at none (null). Its value is then to be asked for. */
+/** Look at one entry, or at none (null). */
 export function select(state, id) {
-  const [ns, key] = id === null ? [] : id.split("\n");
-  state.want.selected = id === null ? null : { id, ns, key, entry: null, stale: true, gone: null, error: null };
+  state.want.selected = id === null ? null : new Selected(...id.split("\n"));
 }
 
-/** What to ask the hub for the selected entry, null if nothing; once told, it counts as asked. */
-export function ask(state) {
-  const { selected } = state.want;
-  if (selected === null || !selected.stale) return null;
-  selected.stale = false;
-  return { id: selected.id, ns: selected.ns, key: selected.key };
+/** Anything a person may want of the selected entry: `wantOfSelected(state, "show", "history")`. */
+export function wantOfSelected(state, verb, ...args) {
+  state.want.selected?.[verb](...args);
 }
 
-/** The hub's answer to the question for the selected entry. */
-export function answered(state, id, entry, error = null) {
-  const { selected } = state.want;
-  if (selected?.id !== id) return;
-  selected.error = error;
-  if (entry !== null) Object.assign(selected, { entry, gone: null });
-  else if (error === null && selected.gone === null) gone(selected, "absent", null);
-}
-
-function gone(selected, how, rev) {
-  selected.gone = { how, rev };
-}
+export { idOf, ORDERS };

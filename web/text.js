@@ -5,7 +5,7 @@
 /** Characters of a value that a row shows. */
 const PREVIEW = 140;
 /** Characters of a value that the view of one entry shows: beyond it a browser takes seconds to lay it out. */
-const PRETTY = 200_000;
+export const PRETTY = 200_000;
 
 /**
  * The beginning of a value as JSON on one line. Looks at no more of it than it shows, however large it is.
@@ -125,4 +125,17 @@ export function dateTime(at) {
   const date = new Date(at * 1000);
   const two = (number) => String(number).padStart(2, "0");
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${timeOfDay(at).slice(0, 8)}`;
+}
+
+/** Bytes, in the unit that fits: "812 B", "4.2 kB", "118 MB". */
+export function bytes(number) {
+  for (const [unit, size] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
+    if (number >= size) return `${number / size < 10 ? (number / size).toFixed(1) : Math.round(number / size)} ${unit}`;
+  }
+  return `${number} B`;
+}
+
+/** So many in a second: "0.4", "12", "1,020". */
+export function rate(number) {
+  return number > 0 && number < 9.95 ? number.toFixed(1) : count(number);
 }

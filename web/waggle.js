@@ -73,6 +73,7 @@ const CHANGES = new Set([
  * @property {boolean} [prev]
  * @property {boolean} [snapshot]
  * @property {boolean} [echo]
+ * @property {number} [conflate] seconds: one delivery in each such time, with the latest event of each key
  *
  * @typedef {object} ConnectionState
  * @property {"connecting"|"open"|"waiting"|"closed"} name `waiting` is between two attempts
@@ -310,6 +311,26 @@ export class Hub {
     return this.command("publish", { channel, data, ...options });
   }
 
+  /** Change a value where it is; `how` is one of merge, patch, incr, append; options: pointer, if_rev, ttl, ns. */
+  update(key, how, options = {}) {
+    return this.command("update", { key, ...how, ...options });
+  }
+
+  /** An entry and its earlier versions, newest first: those of kind `versioned` keep some. */
+  async history(key, options = {}) {
+    return (await this.command("history", { key, ...options })).entries;
+  }
+
+  /** How many keys and bytes each namespace has. */
+  async namespaces() {
+    return (await this.command("namespaces")).namespaces;
+  }
+
+  /** What the hub holds, and what it has done since it started. */
+  stats() {
+    return this.command("stats");
+  }
+
   /** Set one's own status in `$agents`. */
   status(status) {
     return this.command("status", { status });
@@ -371,7 +392,7 @@ export class Hub {
       // The hub is behind what we have seen, in the same epoch: what we know is not its past.
       subscription.synced = false;
       subscription.begin("restart");
-      this.#join(subscription);
+      if (!subscription.closed) this.#join(subscription);
       return;
     }
     if (error.code === "disconnected") return;
@@ -626,6 +647,20 @@ function parse(text) {
   return LARGE.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text);
 }
 
+/**
+ * The value that a text of JSON stands for, integers of any size included.
+ * @param {string} text
+ * @param {(value: *) => void} [look] is shown every part of it, and may throw
+ * @throws {SyntaxError}
+ */
+export function parseValue(text, look = () => {}) {
+  return JSON.parse(text, (key, source, context) => {
+    const value = exactInteger(key, source, context);
+    look(value);
+    return value;
+  });
+}
+
 function exactInteger(_key, value, context) {
   if (typeof value !== "number" || Number.isSafeInteger(value) || !Number.isInteger(value)) return value;
   return /^-?\d+$/.test(context?.source ?? "") ? BigInt(context.source) : value;
@@ -645,7 +680,7 @@ function socketUrl(address) {
 }
 
 /** What the hub goes by to tell whether two interests are the same. */
-function nameOf({ patterns, ns, types, values = true, prev = false }) {
+function nameOf({ patterns, ns, types, values = true, prev = false, conflate }) {
   const set = (list) => (list === undefined ? null : [...new Set(list)].sort());
-  return JSON.stringify([ns ?? null, set(patterns), set(types), values, prev]);
+  return JSON.stringify([ns ?? null, set(patterns), set(types), values, prev, conflate ?? null]);
 }

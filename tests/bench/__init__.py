@@ -1,9 +1,10 @@
 """Measurements, side by side with what is there: `python -m tests.bench` (docs/performance.md shows its tables).
 
 How to read the folder: `__main__` runs scenarios one after another; each scenario is a module (`sets`, `handoff`,
-`fanout`, `million`, `expiry`) with one `run`, that gives tables. `arena` starts the hub and its rival, `callers` are
-the clients that are compared, `fastclient` and `fastredis` the cheapest clients that Python can have, `crowd` and
-`pinger` are processes of their own, so that what loads a server and what watches it disturb each other little.
+`fanout`, `million`, `expiry`, `page`) with one `run`, that gives tables. `arena` starts the hub and its rival,
+`callers` are the clients that are compared, `fastclient` and `fastredis` the cheapest clients that Python can have,
+`crowd` and `pinger` are processes of their own, so that what loads a server and what watches it disturb each other
+little.
 
 A new scenario: a module with `async def run(arena: Arena) -> Result`, and its line in `__main__.SCENARIOS`.
 

@@ -1,46 +1,74 @@
-/** Who is here: each agent with its role, its status, and since when. */
+/** Who is here: each agent with its role, its status, since when, and how many keys it wrote last. */
 
 import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
 import { countAgents, shownAgents } from "../model.js";
-import { count, since } from "../text.js";
+import { count, many, since } from "../text.js";
 import { mountRows } from "./rows.js";
+import { showTab } from "./tabs.js";
 
-/** @param {{showDashboards: (shown: boolean) => void, look: () => void}} intents */
+/**
+ * @param {object} intents
+ * @param {(shown: boolean) => void} intents.showDashboards
+ * @param {(agent: string|null) => void} intents.showKeysOf
+ * @param {(verb: string, ...args: any[]) => void} intents.ofEvents
+ * @param {() => void} intents.look
+ */
 export function mountAgents(intents) {
+  const list = byId("agents");
   const total = byId("agents-count");
   const tab = byId("tab-agents");
   const none = byId("agents-none");
   const box = byId("show-dashboards");
   const label = byId("dashboards-label");
-  let self = null;
-  const rows = mountRows(byId("agents"), { idOf: (agent) => agent.id, make: makeRow, fill, changed: intents.look });
+  let model = null;
+  const rows = mountRows(list, { idOf: (agent) => agent.id, make: makeRow, fill, changed: intents.look });
   box.addEventListener("change", () => intents.showDashboards(box.checked));
+  list.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button === null) return;
+    const { agent } = button.closest("[data-agent]").dataset;
+    const on = button.getAttribute("aria-pressed") === "true";
+    if (button.classList.contains("holds")) intents.showKeysOf(on ? null : agent);
+    else intents.ofEvents("follow", on ? null : { agent });
+    if (!on) showTab(button.classList.contains("holds") ? "keys" : "events");
+  });
 
   function makeRow() {
     return make("div", "row agent", { role: "listitem", tabindex: "-1" },
       make("span", "dot"),
-      make("div", "who", {}, make("span", "name"), make("span", "role")),
+      make("div", "who", {}, make("span", "name"), make("span", "role"), make("span", "push"),
+        make("button", "small holds", { type: "button", tabindex: "-1" }),
+        make("button", "small follows", { type: "button", tabindex: "-1" }, "follow")),
       make("div", "how", {}, make("span", "state"), make("span", "status")),
     );
   }
 
   function fill(row, agent, now) {
-    const [name, role] = row.children[1].children;
+    const [name, role, , holds, follows] = row.children[1].children;
     const [state, status] = row.children[2].children;
+    const self = agent.name === model.welcome?.agent;
+    const keys = model.book.countOf(agent.name);
     setAttribute(row, "data-agent", agent.name);
     setAttribute(row, "data-connected", String(agent.connected));
     setAttribute(row, "data-role", agent.role);
     setText(name, agent.name);
     setAttribute(name, "title", agent.name);
-    setHidden(role, agent.role === "" && agent.name !== self);
-    setText(role, agent.name === self ? "this page" : agent.role);
+    setHidden(role, agent.role === "" && !self);
+    setText(role, self ? "this page" : agent.role);
+    setHidden(holds, keys === 0 && model.want.by !== agent.name);
+    setText(holds, many(keys, "key"));
+    setAttribute(holds, "title", `Keys that ${agent.name} wrote last`);
+    setAttribute(holds, "aria-label", `${many(keys, "key")} that ${agent.name} wrote last`);
+    setAttribute(holds, "aria-pressed", String(model.want.by === agent.name));
+    setAttribute(follows, "aria-label", `follow ${agent.name}`);
+    setAttribute(follows, "aria-pressed", String(model.feed.followed?.agent === agent.name));
     setText(state, stateText(agent, now));
     setText(status, agent.status);
     setAttribute(status, "title", agent.status);
   }
 
-  return function update(model, now) {
-    self = model.welcome?.agent ?? null;
+  return function update(model_, now) {
+    model = model_;
     const { here, away, dashboards } = countAgents(model);
     const agents = shownAgents(model);
     setText(total, model.agents.synced ? (away === 0 ? count(here) : `${count(here)} here, ${count(away)} away`) : "");

@@ -1,9 +1,13 @@
-/** One entry in full: its value, and all that is known of it. */
+/** One entry in full: all that is known of it, its value, its history, and a draft of another value. */
 
 import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
 import { countdown } from "../model.js";
-import { count, dateTime, pretty } from "../text.js";
-import { fillCountdown } from "./keys.js";
+import { count, dateTime } from "../text.js";
+import { mountDraft } from "./draft.js";
+import { mountHistory } from "./history.js";
+import { fillCountdown } from "./keyrow.js";
+import { showTab } from "./tabs.js";
+import { mountValue } from "./value.js";
 
 const GONE = {
   delete: "Deleted",
@@ -12,7 +16,14 @@ const GONE = {
   absent: "No longer there",
 };
 
-/** @param {{select: (id: string|null) => void}} intents */
+/**
+ * @param {object} intents
+ * @param {(id: string|null) => void} intents.select
+ * @param {(verb: string, ...args: any[]) => void} intents.ofSelected
+ * @param {(verb: string, ...args: any[]) => void} intents.ofEvents
+ * @param {() => void} intents.save
+ * @param {() => void} intents.remove
+ */
 export function mountEntry(intents) {
   const panel = byId("entry");
   const title = byId("entry-key");
@@ -20,36 +31,79 @@ export function mountEntry(intents) {
   const left = byId("entry-left");
   const gone = byId("entry-gone");
   const facts = byId("entry-facts");
-  const value = byId("entry-value");
+  const confirm = byId("entry-confirm");
+  const remove = byId("entry-delete");
+  const follow = byId("entry-follow");
+  const tabs = [...document.querySelectorAll("[data-part]")];
+  const parts = { value: mountValue(), history: mountHistory(intents), edit: mountDraft(intents) };
+  let selected = null;
   let shown = null;
 
   byId("entry-close").addEventListener("click", () => intents.select(null));
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !panel.hidden) intents.select(null);
+  panel.addEventListener("keydown", escape);
+  byId("keys").addEventListener("keydown", escape);
+  for (const tab of tabs) tab.addEventListener("click", () => intents.ofSelected("show", tab.dataset.part));
+  remove.addEventListener("click", () => intents.ofSelected("askToDelete"));
+  byId("entry-delete-yes").addEventListener("click", () => intents.remove());
+  byId("entry-delete-no").addEventListener("click", () => intents.ofSelected("keep"));
+  follow.addEventListener("click", () => {
+    const on = follow.getAttribute("aria-pressed") === "true";
+    intents.ofEvents("follow", on ? null : { ns: selected.ns, key: selected.key });
+    if (!on) showTab("events");
   });
 
+  /** Out of what was begun, and then out of the entry; a draft is not thrown away by one key. */
+  function escape(event) {
+    if (event.key !== "Escape" || selected === null || selected.draft !== null) return;
+    if (selected.deleting !== null) intents.ofSelected("keep");
+    else intents.select(null);
+  }
+
   return function update(model, now) {
-    const { selected } = model.want;
+    if (selected?.id !== model.want.selected?.id) shown = null;
+    ({ selected } = model.want);
     setHidden(panel, selected === null);
     if (selected === null) return;
-    const { entry } = selected;
-    const known = model.entries.known.get(selected.id);
+    const { entry, tab, deleting } = selected;
+    const there = entry !== null && selected.gone === null;
     setText(title, selected.key);
     setAttribute(panel, "data-gone", String(selected.gone !== null));
+    setAttribute(panel, "data-tab", tab);
     setHidden(gone, selected.gone === null && selected.error === null);
     setText(gone, goneText(selected));
-    fillCountdown(left.parentElement, bar, left, known === undefined ? null : countdown(known, now));
-    setHidden(left.parentElement, known === undefined);
+    setHidden(left.parentElement, !there);
+    if (there) fillCountdown(left.parentElement, bar, left, countdown(timesOf(entry, model), now));
+    for (const button of tabs) setAttribute(button, "aria-pressed", String(button.dataset.part === tab));
+    const followed = model.feed.followed;
+    const isFollowed = followed?.key === selected.key && followed.ns === selected.ns;
+    setAttribute(follow, "aria-pressed", String(isFollowed));
+    setText(follow, isFollowed ? "Following" : "Follow");
+    setHidden(remove, !there || deleting !== null);
+    const asked = !confirm.hidden;
+    setHidden(confirm, deleting === null);
+    if (deleting !== null) {
+      setText(byId("entry-confirm-text"), deleting.wrong ?? `Delete version ${count(entry.version)} of this entry?`);
+      if (!asked) byId("entry-delete-no").focus();
+    }
     if (entry !== shown) {
       shown = entry;
-      setText(value, entry === null ? "" : pretty(entry.value));
       facts.replaceChildren(...(entry === null ? [] : factsOf(entry)));
+    }
+    for (const [name, part] of Object.entries(parts)) {
+      setHidden(byId(`part-${name}`), name !== tab);
+      if (name === tab) part(selected);
     }
   };
 }
 
+/** Its deadline: the list of keys hears of one that was moved before the value is read again. */
+function timesOf(entry, { book }) {
+  const known = book.records.get(`${entry.ns}\n${entry.key}`);
+  return known?.rev === entry.rev ? known : { expiresAt: entry.expires_at, since: entry.updated_at };
+}
+
 function goneText({ gone, error }) {
-  if (error !== null) return `The hub did not tell its value: ${error}`;
+  if (error !== null) return `The hub did not tell: ${error}`;
   if (gone === null) return "";
   return gone.rev === null ? `${GONE[gone.how]}.` : `${GONE[gone.how]} at revision ${count(gone.rev)}. This is what it was.`;
 }
@@ -57,14 +111,18 @@ function goneText({ gone, error }) {
 function factsOf(entry) {
   const facts = [
     ["namespace", entry.ns],
-    ["revision", count(entry.rev)],
     ["version", count(entry.version)],
-    ["kind", entry.kind],
     ["by", entry.by],
-    ["created", dateTime(entry.created_at)],
+    ["kind", entry.kind],
     ["updated", dateTime(entry.updated_at)],
+    ["created", dateTime(entry.created_at)],
     ["deadline", entry.expires_at === null ? "none" : dateTime(entry.expires_at)],
+    ["revision", count(entry.rev)],
   ];
   if (entry.meta !== null && entry.meta !== undefined) facts.push(["meta", JSON.stringify(entry.meta)]);
-  return facts.map(([name, text]) => make("div", "", {}, make("dt", "", {}, name), make("dd", "", {}, text)));
+  return facts.map(([name, text]) => {
+    const said = make("dd");
+    setText(said, text);
+    return make("div", "", {}, make("dt", "", {}, name), said);
+  });
 }

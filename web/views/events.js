@@ -1,15 +1,14 @@
 /** What happened, newest first. Scrolling down or pressing Pause holds the view; events go on being counted. */
 
 import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { eventsSincePause, idOf, noteText, shownEvents, TYPES } from "../model.js";
+import { KEPT, TYPES } from "../feed.js";
+import { idOf, noteText } from "../model.js";
 import { brief, count, many, shortRev, timeOfDay } from "../text.js";
 import { mountRows } from "./rows.js";
 
 /**
  * @param {object} intents
- * @param {(text: string) => void} intents.filterEvents
- * @param {(type: string) => void} intents.toggleType
- * @param {(paused: boolean) => void} intents.pauseEvents
+ * @param {(verb: string, ...args: any[]) => void} intents.ofEvents
  * @param {(id: string) => void} intents.select
  * @param {() => void} intents.look
  */
@@ -17,10 +16,12 @@ export function mountEvents(intents) {
   const list = byId("events");
   const total = byId("events-count");
   const none = byId("events-none");
-  const input = byId("filter-events");
+  const byKey = byId("filter-events");
+  const byAgent = byId("filter-agents");
   const wrong = byId("filter-events-wrong");
   const pause = byId("pause");
   const newer = byId("newer");
+  const followed = byId("followed");
   const chips = TYPES.map((type) => make("button", "chip", { type: "button", "data-type": type }, type));
   const rows = mountRows(list, { idOf: (event) => event.seq, make: makeRow, fill, changed: intents.look });
   let paused = false;
@@ -28,13 +29,15 @@ export function mountEvents(intents) {
   byId("types").append(...chips);
   byId("types").addEventListener("click", (event) => {
     const chip = event.target.closest("[data-type]");
-    if (chip !== null) intents.toggleType(chip.dataset.type);
+    if (chip !== null) intents.ofEvents("toggleType", chip.dataset.type);
   });
-  input.addEventListener("input", () => intents.filterEvents(input.value));
-  pause.addEventListener("click", () => (paused ? goOn() : intents.pauseEvents(true)));
+  byKey.addEventListener("input", () => intents.ofEvents("filterKeys", byKey.value));
+  byAgent.addEventListener("input", () => intents.ofEvents("filterAgents", byAgent.value));
+  byId("unfollow").addEventListener("click", () => intents.ofEvents("follow", null));
+  pause.addEventListener("click", () => (paused ? goOn() : intents.ofEvents("pause", true)));
   newer.addEventListener("click", goOn);
   list.addEventListener("scroll", () => {
-    if (list.scrollTop > 8) intents.pauseEvents(true);
+    if (list.scrollTop > 8) intents.ofEvents("pause", true);
   });
   list.addEventListener("click", (event) => {
     const id = event.target.closest("button")?.dataset.entry;
@@ -43,7 +46,7 @@ export function mountEvents(intents) {
 
   function goOn() {
     rows.toTop();
-    intents.pauseEvents(false);
+    intents.ofEvents("pause", false);
   }
 
   function makeRow() {
@@ -74,28 +77,42 @@ export function mountEvents(intents) {
     setText(more, moreText(event));
   }
 
-  return function update(model, now) {
-    const { want } = model;
-    const events = shownEvents(model);
-    const waiting = eventsSincePause(model);
-    paused = want.paused !== null;
-    setText(total, countText(model, events.length));
-    setText(wrong, want.events.wrong === null ? "" : `Not a pattern yet: ${want.events.wrong}.`);
-    setAttribute(input, "aria-invalid", want.events.wrong === null ? null : "true");
-    for (const chip of chips) setAttribute(chip, "aria-pressed", String(!want.hidden.has(chip.dataset.type)));
+  return function update({ feed }, now) {
+    const events = feed.shown();
+    const waiting = feed.sincePause();
+    paused = feed.paused;
+    setText(total, countText(feed, events.length));
+    setText(wrong, wrongText(feed));
+    setAttribute(byKey, "aria-invalid", feed.keys.wrong === null ? null : "true");
+    setAttribute(byAgent, "aria-invalid", feed.agents.wrong === null ? null : "true");
+    for (const chip of chips) setAttribute(chip, "aria-pressed", String(!feed.hidden.has(chip.dataset.type)));
     setText(pause, paused ? "Go on" : "Pause");
     setAttribute(pause, "aria-pressed", String(paused));
     setHidden(newer, !paused || waiting === 0);
     setText(newer, `${many(waiting, "newer event")}: show`);
+    setHidden(followed, feed.followed === null);
+    setText(followed.firstChild, followedText(feed.followed));
     setHidden(none, events.length > 0);
-    setText(none, model.feed.length === 0 ? "Nothing has happened since this page was opened." : "No event matches.");
+    setText(none, feed.seq === 0 ? "Nothing has happened since this page was opened." : "No event matches.");
     rows.update(events, now);
   };
 }
 
-function countText(model, shown) {
-  const told = model.feedSeq > model.feed.length ? `newest ${count(shown)} of ${count(model.feedSeq)}` : count(shown);
-  return model.feedSeq === 0 ? "" : told;
+function countText(feed, shown) {
+  if (feed.seq === 0) return "";
+  if (shown === feed.seq) return count(shown);
+  if (feed.filtered) return `${shown === KEPT ? "newest " : ""}${count(shown)} that match, of ${count(feed.seq)}`;
+  return shown === KEPT ? `newest ${count(shown)} of ${count(feed.seq)}` : count(shown);
+}
+
+function wrongText({ keys, agents }) {
+  const wrong = keys.wrong ?? agents.wrong;
+  return wrong === null ? "" : `Not a pattern yet: ${wrong}.`;
+}
+
+function followedText(followed) {
+  if (followed === null) return "";
+  return followed.agent === undefined ? `Following the key ${followed.key}` : `Following the agent ${followed.agent}`;
 }
 
 function moreText(event) {

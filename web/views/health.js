@@ -1,46 +1,93 @@
-/** The strip of figures: how many, how fast, what is next, how late. */
+/** The strip of figures: what the hub promises, how much it holds, how late and how burdened it is. */
 
-import { byId, setAttribute, setText } from "../dom.js";
-import { countAgents, countdown, latenessP99, nextToExpire, ratesUntil, SECONDS } from "../model.js";
-import { brief, count } from "../text.js";
+import { byId, make, setAttribute, setText } from "../dom.js";
+import { countAgents, countdown, nextToExpire } from "../model.js";
+import { brief, bytes, count, many, rate } from "../text.js";
 
-const WIDTH = 118; // two units a second: the viewBox of the chart
-const HEIGHT = 28;
+/** What each durability promises, in the words of the hub's guarantees. */
+const DURABILITIES = {
+  full: "Every change is on disk before anyone is told of it.",
+  relaxed: "The journal is at most 50 ms behind: a crash may lose that much.",
+  memory: "Nothing is on disk: all is gone when this hub stops.",
+};
 
-/** @param {{select: (id: string) => void}} intents */
+/** Each figure: its label, what the label means, and how it is made: text, more about it, and whether it is alarming. */
+const FIGURES = {
+  mode: ["mode", "What the hub promises of what it was told", mode],
+  agents: ["agents", "Agents that are connected", agents],
+  keys: ["keys", "Entries of this hub, and how many it may hold", keys],
+  connections: ["connections", "Sockets to this hub, this page's among them; sessions outlive them for a while", connections],
+  slow: ["slow readers", "Connections whose agents read more slowly than they are told", slow],
+  memory: ["memory", "Of the process of the hub; the values take part of it", memory],
+  late: ["expiry lateness", "99 in 100 of the last thousand expiries were no later than this", late],
+  trip: ["round trip", "A command of this page there, and its reply back", trip],
+  next: ["next to expire", "The entry whose deadline comes first", next],
+};
+
 export function mountHealth() {
-  const figures = Object.fromEntries(
-    ["agents", "keys", "rate", "next", "next-key", "late", "trip"].map((name) => [name, byId(`health-${name}`)]),
-  );
-  const chart = byId("health-chart");
-  const line = chart.querySelector(".line");
-  const area = chart.querySelector(".area");
-  let drawn = 0;
+  const tiles = Object.entries(FIGURES).map(([name, [label, meaning, figure]]) => {
+    const tile = make("div", "tile", { "data-figure": name, title: meaning },
+      make("dt", "label", {}, label), make("dd", "", {}, make("b", "", {}, "–"), make("span", "of")));
+    return { tile, figure, value: tile.querySelector("b"), more: tile.querySelector(".of") };
+  });
+  byId("tiles").append(...tiles.map(({ tile }) => tile));
+  tiles[0].value.setAttribute("data-testid", "durability");
 
   return function update(model, now) {
     if (model.welcome === null) return;
-    const { here, away } = countAgents(model);
-    setText(figures.agents, away === 0 ? count(here) : `${count(here)} + ${count(away)} away`);
-    setText(figures.keys, count(model.entries.known.size));
-    const next = nextToExpire(model);
-    setText(figures.next, next === null ? "–" : countdown(next, now).text);
-    setText(figures["next-key"], next === null ? "" : next.key);
-    setAttribute(figures["next-key"], "title", next === null ? null : next.key);
-    const late = latenessP99(model);
-    setText(figures.late, late === null ? "–" : brief(late));
-    setText(figures.trip, model.trip === null ? "–" : brief(model.trip));
-    if (Math.floor(now) !== drawn) {
-      drawn = Math.floor(now);
-      draw(ratesUntil(model, now));
+    for (const { tile, figure, value, more } of tiles) {
+      const { text = "–", of = "", title = null, bad = false } = figure(model, now) ?? {};
+      setText(value, text);
+      setText(more, of);
+      setAttribute(more, "title", title);
+      setAttribute(tile, "data-bad", bad ? "true" : null);
     }
   };
-
-  function draw(rates) {
-    setText(figures.rate, count(rates.at(-1)));
-    const most = Math.max(4, ...rates);
-    const step = WIDTH / (SECONDS - 1);
-    const points = rates.map((rate, i) => `${(i * step).toFixed(1)} ${(HEIGHT - 2 - (rate / most) * (HEIGHT - 4)).toFixed(1)}`);
-    setAttribute(line, "d", `M${points.join("L")}`);
-    setAttribute(area, "d", `M${points.join("L")}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}z`);
-  }
 }
+
+function mode({ welcome: { durability } }) {
+  return { text: durability, title: DURABILITIES[durability] ?? null };
+}
+
+function agents(model) {
+  const { here, away } = countAgents(model);
+  return { text: count(here), of: away === 0 ? "" : `+ ${count(away)} away` };
+}
+
+function keys({ stats, book }) {
+  if (stats === null || (book.settled && !book.full)) {
+    return { text: count(book.records.size), of: stats === null ? "" : bytes(stats.bytes) };
+  }
+  const full = stats.max_keys > 0 && stats.keys > 0.9 * stats.max_keys;
+  const of = stats.max_keys > 0 ? `of ${short(stats.max_keys)}` : "";
+  return { text: count(stats.keys), of, title: `${bytes(stats.bytes)} of values`, bad: full };
+}
+
+function connections({ stats }) {
+  return stats && { text: count(stats.connections), of: many(stats.sessions, "session") };
+}
+
+function slow({ stats }) {
+  return stats && { text: count(stats.slow), bad: stats.slow > 0 };
+}
+
+function memory({ stats }) {
+  return stats && { text: bytes(stats.memory) };
+}
+
+function late({ stats }) {
+  const lateness = stats?.lateness;
+  if (!lateness || lateness.count === 0) return null;
+  return { text: brief(lateness.p99), bad: lateness.p99 > 1 };
+}
+
+function trip(model) {
+  return model.trip === null ? null : { text: brief(model.trip) };
+}
+
+function next(model, now) {
+  const entry = nextToExpire(model);
+  return entry === null ? null : { text: countdown(entry, now).text, of: entry.key, title: entry.key };
+}
+
+const short = (number) => (number >= 1e6 ? `${rate(number / 1e6).replace(/\.0$/, "")} million` : count(number));

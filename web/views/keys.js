@@ -1,109 +1,120 @@
-/** The keys, each with a preview of its value and the time to its deadline. */
+/** The keys: as a tree, as a list, or those with a deadline, next to expire first. */
 
 import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { countdown, shownKeys } from "../model.js";
+import { boundText, shownBook, shownKeys, shownView } from "../model.js";
 import { count, many } from "../text.js";
+import { fillFacts, makeFacts } from "./keyrow.js";
 import { mountRows } from "./rows.js";
+import { mountTree } from "./tree.js";
 
 /** The namespace that goes without saying. */
 const USUAL = "default";
+/** Milliseconds after the last key press in which the filter is asked for. */
+const TYPING = 120;
 
 /**
  * @param {object} intents
  * @param {(text: string) => void} intents.filterKeys
- * @param {(sort: string) => void} intents.sortKeys
+ * @param {(view: string) => void} intents.chooseView
  * @param {(ns: string|null) => void} intents.chooseNamespace
+ * @param {(agent: string|null) => void} intents.showKeysOf
  * @param {(id: string|null) => void} intents.select
+ * @param {(record: object) => void} intents.readValue
  * @param {() => void} intents.look
  */
 export function mountKeys(intents) {
-  const list = byId("keys");
+  const list = byId("list");
   const total = byId("keys-count");
   const tab = byId("tab-keys");
   const none = byId("keys-none");
   const begin = byId("begin");
   const table = byId("keys-table");
+  const treeTable = byId("keys-tree");
   const input = byId("filter-keys");
   const wrong = byId("filter-keys-wrong");
   const namespace = byId("namespace");
-  const sorts = [...document.querySelectorAll("[data-sort]")];
-  let selected = null;
-  let chosen = null;
-  const rows = mountRows(list, { idOf: (entry) => entry.id, make: makeRow, fill, changed: intents.look });
+  const chosen = byId("keys-of");
+  const bound = byId("keys-bound");
+  const ways = [...document.querySelectorAll("[data-keys-as]")];
+  const rows = mountRows(list, { idOf: (record) => record.id, make: makeRow, fill, changed: intents.look });
+  const tree = mountTree(byId("tree"), intents);
+  let model = null;
+  let typing = null;
 
   input.addEventListener("input", () => {
-    intents.filterKeys(input.value);
-    rows.toTop();
+    clearTimeout(typing);
+    typing = setTimeout(() => narrow(intents.filterKeys, input.value), TYPING);
   });
-  namespace.addEventListener("change", () => {
-    intents.chooseNamespace(namespace.value === "" ? null : namespace.value);
-    rows.toTop();
-  });
-  for (const button of sorts) {
-    button.addEventListener("click", () => {
-      intents.sortKeys(button.dataset.sort);
-      rows.toTop();
-    });
-  }
+  namespace.addEventListener("change", () => narrow(intents.chooseNamespace, namespace.value || null));
+  for (const way of ways) way.addEventListener("click", () => narrow(intents.chooseView, way.dataset.keysAs));
+  byId("keys-of-all").addEventListener("click", () => narrow(intents.showKeysOf, null));
   list.addEventListener("click", (event) => {
     const row = event.target.closest("[data-id]");
-    if (row !== null) intents.select(row.dataset.id === selected ? null : row.dataset.id);
+    if (row !== null) intents.select(row.dataset.id === model.want.selected?.id ? null : row.dataset.id);
   });
   byId("begin-shell").textContent = `${hubElsewhere()}waggle set hello '"world"' --ttl 60`;
   byId("begin-python").textContent =
     `async with waggle.connect("${location.origin}") as hub:\n    await hub.set("hello", "world", ttl=60)`;
 
+  function narrow(intent, what) {
+    intent(what);
+    rows.toTop();
+    tree.toTop();
+  }
+
   function makeRow() {
     return make("div", "row columns entry-row", { role: "row" },
       make("span", "c-key", { role: "cell" }, make("button", "key", { type: "button", tabindex: "-1" }), make("span", "ns")),
-      make("span", "c-value", { role: "cell" }),
-      make("span", "c-version", { role: "cell" }),
-      make("span", "c-by", { role: "cell" }),
-      make("span", "c-deadline countdown", { role: "cell" },
-        make("span", "meter", { "aria-hidden": "true" }, make("span", "fill")), make("span", "left")),
+      ...makeFacts("cell"),
     );
   }
 
-  function fill(row, entry, now) {
-    const [key, value, version, by, deadline] = row.children;
-    const [button, ns] = key.children;
-    setAttribute(row, "data-id", entry.id);
-    setAttribute(row, "data-key", entry.key);
-    setAttribute(row, "data-rev", String(entry.rev));
-    setAttribute(button, "aria-current", entry.id === selected ? "true" : null);
-    setText(button, entry.key);
-    setAttribute(button, "title", entry.key);
-    setHidden(ns, chosen !== null || entry.ns === USUAL);
-    setText(ns, entry.ns);
-    setText(value, entry.preview);
-    setText(version, `v${entry.version}`);
-    setText(by, entry.by);
-    setAttribute(by, "title", entry.by);
-    fillCountdown(deadline, deadline.firstChild.firstChild, deadline.lastChild, countdown(entry, now));
+  function fill(row, record, now) {
+    const [first, ...facts] = row.children;
+    const [button, ns] = first.children;
+    setAttribute(row, "data-id", record.id);
+    setAttribute(row, "data-key", record.key);
+    setAttribute(row, "data-rev", String(record.rev));
+    const selected = record.id === model.want.selected?.id ? "true" : null;
+    setAttribute(row, "data-selected", selected);
+    setAttribute(button, "aria-current", selected);
+    setText(button, record.key);
+    setAttribute(button, "title", record.key);
+    setHidden(ns, model.want.ns !== null || record.ns === USUAL);
+    setText(ns, record.ns);
+    fillFacts(facts, record, model, now, intents.readValue);
   }
 
-  return function update(model, now) {
-    const { want, entries } = model;
-    const keys = shownKeys(model);
-    selected = want.selected?.id ?? null;
-    chosen = want.ns;
-    const loading = entries.incoming === null ? 0 : entries.incoming.size;
-    setText(total, countText(keys.length, entries, loading));
-    setText(tab, count(entries.known.size));
+  return function update(model_, now) {
+    model = model_;
+    const { want, book } = model;
+    const scope = shownBook(model);
+    const view = shownView(model);
+    const asTree = view === "tree";
+    const keys = asTree ? null : shownKeys(model);
+    const shown = keys === null ? scope.records.size : keys.length;
+    const empty = book.settled && book.records.size === 0;
+    setText(total, countText(model, shown));
+    setText(tab, count(book.full ? (model.stats?.keys ?? book.records.size) : book.records.size));
     setText(wrong, want.keys.wrong === null ? "" : `Not a pattern yet: ${want.keys.wrong}.`);
     setAttribute(input, "aria-invalid", want.keys.wrong === null ? null : "true");
-    for (const button of sorts) setAttribute(button, "aria-pressed", String(button.dataset.sort === want.sort));
-    fillNamespaces(model);
-    const empty = entries.synced && entries.known.size === 0;
+    for (const way of ways) setAttribute(way, "aria-pressed", String(way.dataset.keysAs === view));
+    setHidden(chosen, want.by === null);
+    setText(chosen.firstChild, want.by === null ? "" : `Written last by ${want.by}`);
+    setHidden(bound, boundText(model) === "");
+    setText(bound, boundText(model));
+    fillNamespaces(book, want);
     setHidden(begin, !empty);
-    setHidden(table, empty);
-    setHidden(none, empty || keys.length > 0 || !entries.synced);
-    setText(none, "No key matches. Text is found anywhere in a key; * ? [a-z] make it a pattern for the whole key.");
-    setAttribute(table, "aria-rowcount", String(keys.length));
-    rows.update(keys, now);
+    setHidden(table, empty || asTree);
+    setHidden(treeTable, empty || !asTree);
+    setHidden(none, empty || shown > 0 || !scope.settled);
+    setText(none, noneText(view, want));
+    setAttribute(table, "aria-rowcount", String(shown));
+    tree.update(model, now, asTree);
+    rows.update(keys ?? [], now);
   };
 
-  function fillNamespaces({ namespaces, want }) {
+  function fillNamespaces({ namespaces }, want) {
     const names = [...namespaces.keys()].sort();
     if (want.ns !== null && !namespaces.has(want.ns)) names.push(want.ns);
     const wanted = [["", "all namespaces"], ...names.map((ns) => [ns, `${ns} (${count(namespaces.get(ns) ?? 0)})`])];
@@ -118,18 +129,17 @@ export function mountKeys(intents) {
   }
 }
 
-/** Fill a bar and the words beside it; shared with the view of one entry. */
-export function fillCountdown(element, bar, words, left) {
-  setAttribute(element, "data-tone", left === null ? "none" : left.tone);
-  setText(words, left === null ? "no deadline" : left.text);
-  const scale = left === null ? "" : `scaleX(${left.part.toFixed(3)})`;
-  if (bar.style.transform !== scale) bar.style.transform = scale;
+function countText({ book, want, scoped, next }, shown) {
+  const all = book.records.size;
+  if (!book.settled) return all === 0 ? "" : `${many(all, "key")} so far …`;
+  if ([scoped, next.scoped].some((scope) => scope?.settled === false)) return `${count(shown)} so far …`;
+  return want.ns === null && want.keys.text === "" && shown === all ? count(all) : `${count(shown)} of ${count(all)}`;
 }
 
-function countText(shown, { known, synced }, loading) {
-  if (!synced && loading > 0) return `${many(loading, "key")} so far …`;
-  if (!synced && known.size === 0) return "";
-  return shown === known.size ? count(shown) : `${count(shown)} of ${count(known.size)}`;
+function noneText(view, want) {
+  if (want.by !== null) return "It wrote no key last, or none that matches.";
+  if (view === "deadline" && want.keys.text === "") return "No key has a deadline.";
+  return "No key matches. Text is found anywhere in a key; * ? [a-z] make it a pattern for the whole key.";
 }
 
 /** What a shell must be told where this hub is not at the usual place. */

@@ -1,0 +1,232 @@
+"""The live page in a real browser, before a hub with many keys, many agents and much happening.
+
+What is measured is the browser's own counters: tasks that kept the page from answering for longer than 50 ms (its
+`longtask`), frames drawn, elements in the document, memory of its heap. The hub, its agents and the browser share the
+machine, so the page gets what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from playwright.async_api import Page, async_playwright
+
+from tests.e2e.page.browsing import ARGUMENTS, chromium
+
+from .arena import Arena, Server, start
+from .callers import set_command
+from .fastclient import FastClient
+from .million import BATCH, OUTSTANDING, key_of, value_of
+from .report import Goal, Result, Table, ms
+
+AGENTS = 200
+RATE = 1_000
+"""Events a second."""
+TICK = 0.02
+"""Seconds between two handfuls of commands."""
+LONGEST = 0.100
+"""Seconds: the goal for the longest task."""
+NODES = 1_500
+"""Elements that the document may have: the goal for a DOM that is bounded."""
+
+# Watches from before the page's first line; `take` gives what was seen since the last call.
+WATCH = """
+(() => {
+  const seen = { tasks: [], frames: 0, since: performance.now() };
+  new PerformanceObserver((list) => {
+    for (const task of list.getEntries()) seen.tasks.push(task.duration);
+  }).observe({ type: "longtask", buffered: true });
+  const frame = () => { seen.frames += 1; requestAnimationFrame(frame); };
+  requestAnimationFrame(frame);
+  window.take = () => {
+    const seconds = (performance.now() - seen.since) / 1000;
+    const taken = { tasks: seen.tasks, frames: seen.frames / seconds, seconds,
+      nodes: document.getElementsByTagName("*").length, heap: performance.memory?.usedJSHeapSize ?? 0 };
+    Object.assign(seen, { tasks: [], frames: 0, since: performance.now() });
+    return taken;
+  };
+})()
+"""
+
+
+@dataclass
+class Phase:
+    """What the browser said of a stretch of time."""
+
+    what: str
+    tasks: list[float]
+    frames: float
+    nodes: int
+    heap: int
+
+    @property
+    def longest(self) -> float:
+        """Seconds; a task of up to 50 ms is none."""
+        return max(self.tasks, default=0.0)
+
+
+async def run(arena: Arena) -> Result:
+    result = Result()
+    place = chromium()
+    if place is None:
+        result.tables.append(Table("The page", ["no Chromium here: apt-get install chromium"]))
+        return result
+    keys, seconds = arena.scale(100_000, 20_000), arena.scale(10, 4)
+    with start("hub") as server:
+        await _load(server, keys)
+        phases, events = await _measure(server, keys, seconds, place)
+    table = Table(
+        f"The page at {keys:,} keys, {AGENTS} agents and {events:,.0f} events/s",
+        ["", "longest task", "tasks over 50 ms", "frames/s", "elements", "heap"],
+    )
+    for phase in phases:
+        longest = f"{phase.longest * 1e3:.0f} ms" if phase.tasks else "under 50 ms"
+        table.rows.append(
+            [
+                phase.what,
+                longest,
+                str(len(phase.tasks)),
+                f"{phase.frames:.0f}",
+                str(phase.nodes),
+                f"{phase.heap / 1e6:.0f} MB",
+            ]
+        )
+        result.figures[phase.what] = asdict(phase)
+    table.notes.append(
+        "Headless Chromium without a GPU, 1440 x 900. All keys are in one folder of the tree, which is the worst case. "
+        "Of the events 8 in 10 write a key that is there; the others are of keys that come with a ttl of 2 s and "
+        f"expire. {seconds} s each."
+    )
+    result.tables.append(table)
+    worst, most = max(phase.longest for phase in phases), max(phase.nodes for phase in phases)
+    said = ms(worst) if worst else "under 50 ms"
+    result.goals.append(Goal("longest task of the page", "100 ms", said, worst <= LONGEST))
+    result.goals.append(Goal("elements of the page, at most", f"{NODES:,}", f"{most:,}", most <= NODES))
+    return result
+
+
+async def _measure(server: Server, keys: int, seconds: float, place: str) -> tuple[list[Phase], float]:
+    phases: list[Phase] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=place, args=[*ARGUMENTS, "--enable-precise-memory-info"]
+        )
+        page = await browser.new_page(viewport={"width": 1440, "height": 900})
+        await page.add_init_script(WATCH)
+
+        async def phase(what: str, act: Callable[[], Awaitable[object]]) -> None:
+            await page.evaluate("() => take()")
+            await act()
+            phases.append(_phase(what, await page.evaluate("() => take()")))
+
+        await page.goto(server.url)
+        await page.wait_for_function(f"() => document.querySelector('#tab-keys').textContent === '{keys:,}'")
+        phases.append(_phase("reading the keys", await page.evaluate("() => take()")))
+        async with _busy(server, keys) as count:
+            begun, first = time.monotonic(), count()
+            await phase("as it is opened", lambda: asyncio.sleep(seconds))
+            await phase("the folder of all keys opened", lambda: _open_folder(page, seconds))
+            await phase("scrolled through", lambda: _scroll(page, "#tree", seconds))
+            await phase("as a list, scrolled", lambda: _list(page, seconds))
+            await phase("next to expire", lambda: _next_to_expire(page, seconds))
+            await phase("a filter typed, and taken back", lambda: _filter(page, seconds))
+            events = (count() - first) / (time.monotonic() - begun)
+        await browser.close()
+    return phases, events
+
+
+def _phase(what: str, seen: dict[str, Any]) -> Phase:
+    tasks = [duration / 1000 for duration in seen["tasks"]]
+    return Phase(what, tasks, seen["frames"], seen["nodes"], seen["heap"])
+
+
+async def _open_folder(page: Page, seconds: float) -> None:
+    await page.locator("#tree [data-folder]").first.click()
+    await asyncio.sleep(seconds)
+
+
+async def _scroll(page: Page, where: str, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        await page.evaluate(f"() => {{ document.querySelector('{where}').scrollTop += 4000 }}")
+        await asyncio.sleep(0.05)
+
+
+async def _list(page: Page, seconds: float) -> None:
+    await page.locator('[data-keys-as="key"]').click()
+    await _scroll(page, "#list", seconds)
+
+
+async def _next_to_expire(page: Page, seconds: float) -> None:
+    await page.locator('[data-keys-as="deadline"]').click()
+    await asyncio.sleep(seconds)
+
+
+async def _filter(page: Page, seconds: float) -> None:
+    await page.locator("#filter-keys").press_sequentially("*5", delay=150)
+    await asyncio.sleep(seconds / 2)
+    await page.locator("#filter-keys").fill("")
+    await asyncio.sleep(seconds / 2)
+
+
+# --- the hub's agents ---------------------------------------------------------------------------------------------
+
+
+async def _load(server: Server, keys: int) -> None:
+    """All keys, in their order: it is the page that is measured here."""
+    client = await FastClient.open(server.host, server.port)
+    chance = random.Random(1)
+    batches = iter(range(0, keys, BATCH))
+
+    async def work() -> None:
+        for begin in batches:
+            replies = [
+                client.ask(set_command(key_of(number), value_of(number), chance.uniform(3600, 36_000)))
+                for number in range(begin, min(keys, begin + BATCH))
+            ]
+            await replies[-1]
+
+    await asyncio.gather(*(work() for _ in range(OUTSTANDING)))
+    client.close()
+
+
+@asynccontextmanager
+async def _busy(server: Server, keys: int) -> AsyncIterator[Callable[[], int]]:
+    """Many agents that write; gives how many events that has made so far."""
+    agents = [await FastClient.open(server.host, server.port, f"worker-{n:03}") for n in range(AGENTS)]
+    made = 0
+
+    async def work() -> None:
+        nonlocal made
+        chance = random.Random(2)
+        begun = time.monotonic()
+        while True:
+            behind = int((time.monotonic() - begun) * RATE) - made
+            while behind > 0:
+                number = chance.randrange(keys)
+                agent = chance.choice(agents)
+                if chance.random() < 8 / 9:
+                    agent.ask(set_command(key_of(number), value_of(number), chance.uniform(3600, 36_000)))
+                    done = 1
+                else:
+                    agent.ask(set_command(f"brief:{number}:{made}", b'"x"', 2.0))
+                    done = 2  # it is set, and it expires
+                made += done
+                behind -= done
+            await asyncio.sleep(TICK)
+
+    task = asyncio.create_task(work())
+    try:
+        yield lambda: made
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        for agent in agents:
+            await agent.ask(b'"op":"ping"')  # after the replies to all before it
+            agent.close()

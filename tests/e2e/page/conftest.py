@@ -1,0 +1,60 @@
+"""The live page in a real browser, before a real hub.
+
+The page reaches the hub through a doorway of the test: a port that hands bytes on to a hub, that can be cut, and
+behind which the hub can be exchanged for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
+
+from tests.e2e.hubs import HubProcess
+from tests.e2e.page.browsing import ARGUMENTS, Doorway, chromium
+
+
+@pytest.fixture
+async def doorway(hub: HubProcess) -> AsyncIterator[Doorway]:
+    """A doorway before the hub that the tests share."""
+    doorway = Doorway(hub)
+    await doorway.open()
+    yield doorway
+    await doorway.shut()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        place = chromium()
+        if place is None:  # a page untested is a page broken
+            pytest.fail("no Chromium: apt-get install chromium, or set WAGGLE_CHROMIUM", pytrace=False)
+        browser = await playwright.chromium.launch(executable_path=place, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def page(browser: Browser, doorway: Doorway) -> AsyncIterator[Page]:
+    """The page, connected. It must not complain on the way, nor ask for anything from anywhere else."""
+    complaints: list[str] = []
+    page = await browser.new_page(viewport={"width": 1440, "height": 900})
+
+    def said(message: ConsoleMessage) -> None:
+        # A browser logs a connection that could not be made; the page cannot keep it from that.
+        if message.type in ("error", "warning") and "WebSocket connection to" not in message.text:
+            complaints.append(message.text)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith(doorway.url):
+            complaints.append(f"asked {request.url}")
+
+    page.on("console", said)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", asked)
+    await page.goto(doorway.url)
+    await expect(page.get_by_test_id("conn-state")).to_have_text("connected")
+    yield page
+    await page.close()
+    assert complaints == []

@@ -1,0 +1,141 @@
+"""The page is for everyone: no violation of what axe-core checks, in both themes, at a phone's width, by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.e2e.page.browsing import Doorway, choose_namespace, key_row, look_at, show_keys_as
+from tests.e2e.wire import Join, Wire
+
+pytestmark = pytest.mark.e2e
+
+AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
+
+Check = Callable[[str], Awaitable[None]]
+
+
+@pytest.fixture(
+    params=[("light", WIDE), ("dark", WIDE), ("light", PHONE), ("dark", PHONE)],
+    ids=lambda it: f"{it[0]}-{it[1]['width']}",
+)
+async def page(request: pytest.FixtureRequest, browser: Browser, doorway: Doorway) -> AsyncIterator[Page]:
+    """The page in one of the themes and sizes."""
+    theme, size = request.param
+    page = await browser.new_page(viewport=size, color_scheme=theme)
+    await page.goto(doorway.url)
+    await expect(page.get_by_test_id("conn-state")).to_have_text("connected")
+    yield page
+    await page.close()
+
+
+@pytest.fixture
+def check(page: Page) -> Check:
+    """Looks for violations in what is shown now: `await check("the tree")`."""
+    if not AXE.is_file():
+        pytest.fail("axe-core is missing: sh tests/needs.sh", pytrace=False)
+
+    async def check(where: str) -> None:
+        if not await page.evaluate("() => typeof axe === 'object'"):
+            await page.evaluate(AXE.read_text())
+        found: Any = await page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+        told = [
+            f"{each['id']}: {each['help']}: {node['html'][:200]} {node.get('failureSummary', '')}"
+            for each in found["violations"]
+            for node in each["nodes"][:3]
+        ]
+        assert told == [], f"{where}: " + "\n".join(told)
+
+    return check
+
+
+async def plant(agent: Wire) -> None:
+    for n in range(3):
+        await agent.ask(
+            "set", key="config", value={"n": n, "list": [1, 2], "text": "x"}, kind="versioned", meta={"a": 1}
+        )
+    await agent.send(*({"op": "set", "key": f"task:{n}", "value": n, "ttl": 600 + n} for n in range(20)))
+    await agent.ask("status", status="planting")
+    await agent.ask("publish", channel="chat", data="hello")
+    await agent.ask("delete", key="task:3")
+
+
+async def open_tab(page: Page, name: str) -> None:
+    """On a phone one view is shown at a time."""
+    tab = page.get_by_role("navigation", name="Views").get_by_role("button", name=name)
+    if await tab.is_visible():
+        await tab.click()
+
+
+async def test_axe_finds_no_violation_in_any_view(page: Page, join: Join, ns: str, check: Check) -> None:
+    agent = await join(agent="gardener", meta={"role": "gardener"})
+    await plant(agent)
+    await choose_namespace(page, ns)
+    await expect(key_row(page, "task:1")).to_be_visible()
+    await check("the tree")
+    await show_keys_as(page, "list")
+    await check("the list")
+    await show_keys_as(page, "next to expire")
+    await check("next to expire")
+    await page.get_by_test_id("filter-keys").fill("[")
+    await check("a filter that is no pattern")
+    await page.get_by_test_id("filter-keys").fill("")
+    await open_tab(page, "Health")
+    await check("health")
+    await open_tab(page, "Agents")
+    await page.get_by_label("dashboard").check()
+    await check("agents")
+    await page.get_by_role("button", name="follow gardener").click()
+    await check("events")
+    await page.get_by_test_id("pause").click()
+    await agent.ask("set", key="later", value=1)
+    await expect(page.locator("#newer")).to_be_visible()
+    await check("events, paused")
+
+
+async def test_axe_finds_no_violation_in_an_entry(page: Page, join: Join, ns: str, check: Check) -> None:
+    agent = await join(agent="gardener")
+    await plant(agent)
+    await choose_namespace(page, ns)
+    await page.get_by_test_id("filter-keys").fill("config")
+    await expect(page.get_by_test_id("keys").locator("[data-key]")).to_have_count(1)
+    await look_at(page, "config")
+    await expect(page.get_by_test_id("entry-value")).to_contain_text("list")
+    await check("its value")
+    shown = page.get_by_role("group", name="Show of this entry")
+    await shown.get_by_role("button", name="history").click()
+    await expect(page.get_by_test_id("diff")).to_contain_text('"n"')
+    await check("its history")
+    await shown.get_by_role("button", name="edit").click()
+    await page.get_by_test_id("draft").fill("{")
+    await check("a draft that is no JSON")
+    await page.get_by_test_id("draft").fill("1")
+    await agent.ask("set", key="config", value=2)
+    await page.get_by_test_id("draft-save").click()
+    await expect(page.get_by_test_id("theirs")).to_be_visible()
+    await check("a conflict")
+    await page.get_by_test_id("entry-delete").click()
+    await check("a deletion")
+
+
+async def test_axe_finds_no_violation_without_a_hub(page: Page, doorway: Doorway, check: Check) -> None:
+    await doorway.shut()
+    await expect(page.get_by_test_id("conn-state")).to_contain_text("reconnecting")
+    await check("without a hub")
+    await doorway.open_again()
+
+
+async def test_nothing_is_wider_than_the_window(page: Page, join: Join, ns: str) -> None:
+    agent = await join(agent="a" * 100, meta={"role": "r" * 200})
+    await agent.ask("set", key="k" * 255, value="v" * 1000)
+    await agent.ask("status", status="s" * 500)
+    await choose_namespace(page, ns)
+    await look_at(page, "k" * 255)
+    for tab in ("Health", "Agents", "Keys", "Events"):
+        await open_tab(page, tab)
+        assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), tab

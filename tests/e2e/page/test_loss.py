@@ -1,0 +1,98 @@
+"""The page loses its hub: it says so, comes back, and tells what it missed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.e2e.hubs import StartHub
+from tests.e2e.page.browsing import Doorway, events, key_row, never_reloaded, still_the_same
+from tests.e2e.wire import Join
+
+pytestmark = pytest.mark.e2e
+
+
+async def test_a_cut_connection_resumes_with_what_was_missed(browser: Browser, start_hub: StartHub, join: Join) -> None:
+    hub = start_hub()
+    doorway = Doorway(hub)
+    await doorway.open()
+    page = await browser.new_page(viewport={"width": 1440, "height": 1800})
+    await page.goto(doorway.url)
+    await never_reloaded(page)
+    state = page.get_by_test_id("conn-state")
+    await expect(state).to_have_text("connected")
+    agent = await join(at=hub, agent="steady")
+    await agent.ask("set", key="cut:before", value=1)
+    await expect(key_row(page, "cut:before")).to_be_visible()
+
+    await doorway.shut()
+    await expect(state).to_contain_text("reconnecting")
+    for n in range(12):
+        await agent.ask("set", key=f"cut:{n}", value=n)
+    await agent.ask("delete", key="cut:before")
+    await doorway.open_again()
+
+    await expect(state).to_have_text("connected · resumed, 13 events caught up")
+    await expect(page.get_by_test_id("keys").locator("[data-key]")).to_have_count(12)
+    await expect(events(page, "delete", "cut:before")).to_have_count(1)
+    await expect(page.get_by_test_id("events").locator('[data-key^="cut:"]')).to_have_count(14)
+    resumed = page.get_by_test_id("events").locator('.row[data-type="connection"]')
+    await expect(resumed).to_contain_text("resumed, 13 events caught up")
+    await agent.ask("set", key="cut:after", value=1)
+    await expect(key_row(page, "cut:after")).to_be_visible()
+    await still_the_same(page)
+    await page.close()
+    await doorway.shut()
+
+
+async def test_a_session_that_ended_meanwhile_is_replaced_and_resumes(browser: Browser, start_hub: StartHub) -> None:
+    hub = start_hub(limits={"grace": 0.2})
+    doorway = Doorway(hub)
+    await doorway.open()
+    page = await browser.new_page()
+    await page.goto(doorway.url)
+    state = page.get_by_test_id("conn-state")
+    await expect(state).to_have_text("connected")
+    await doorway.shut()
+    await asyncio.sleep(1)
+    await doorway.open_again()
+    await expect(state).to_contain_text("resumed in a new session")
+    await page.close()
+    await doorway.shut()
+
+
+async def test_a_restarted_hub_is_found_again_and_said_to_be_another(
+    browser: Browser, start_hub: StartHub, join: Join
+) -> None:
+    first = start_hub()
+    doorway = Doorway(first)
+    await doorway.open()
+    page = await browser.new_page()
+    await page.goto(doorway.url)
+    state = page.get_by_test_id("conn-state")
+    await expect(state).to_have_text("connected")
+    await never_reloaded(page)
+    old = await join(at=first, agent="old")
+    await old.ask("set", key="old", value=1)
+    await expect(key_row(page, "old")).to_be_visible()
+    epoch = await page.get_by_test_id("epoch").text_content()
+
+    first.process.kill()
+    await expect(state).to_contain_text("reconnecting")
+    await expect(key_row(page, "old")).to_be_visible()
+    doorway.hub = start_hub()
+    new = await join(at=doorway.hub, agent="new")
+    await new.ask("set", key="new", value=2)
+
+    await expect(state).to_have_text("connected · hub restarted: fresh snapshot")
+    await expect(key_row(page, "new")).to_be_visible()
+    await expect(key_row(page, "old")).to_have_count(0)
+    await expect(page.get_by_test_id("agents").locator('[data-agent="old"]')).to_have_count(0)
+    await expect(page.get_by_test_id("epoch")).not_to_have_text(str(epoch))
+    await new.ask("set", key="after", value=3)
+    await expect(key_row(page, "after")).to_be_visible()
+    await still_the_same(page)
+    await page.close()
+    await doorway.shut()
