@@ -17,12 +17,13 @@ How it is kept without looking at all claims for each command:
 
 Deadlock: the strands (session and task) are the nodes of a graph, with an edge from each strand that waits to those
 that hold, or asked earlier for, what its claim conflicts with. Only an arrival makes edges, so a circle can only close
-with the newcomer, and `circle` looks for a way from it back to its own strand. In a queue it is enough to look at the
-nearest earlier claims that conflict: these wait for the others.
+with the newcomer, and `circle` looks for the shortest way from it back to its own strand. It looks at each place of a
+queue once or twice, and at none where nobody waits for what the strand has.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import chain
@@ -281,7 +282,15 @@ class Claims:
 
     def over(self, ns: str, key: str) -> Claim | None:
         """The exclusive lock that is held on this key, by name or by pattern: there is at most one."""
-        return next((claim for claim in self.held_on(ns, key) if claim.exclusive), None)
+        space = self._spaces.get(ns)
+        if space is None:
+            return None
+        queue: _Queue | None = space.queues.get(key)
+        if queue is not None and queue.first is not None and not queue.shared and queue.first.claim.token is not None:
+            return queue.first.claim
+        if not space.by_pattern:
+            return None
+        return next((one for one in space.patterns.find(key) if one.exclusive and one.token is not None), None)
 
     def held_on(self, ns: str, key: str) -> Iterator[Claim]:
         """The locks that are held on this key, by name or by pattern."""
@@ -343,16 +352,33 @@ class Claims:
         queue = space.queues.get(key)
         return 0 if queue is None else queue.waiting
 
-    def earlier(self, newcomer: Claim) -> dict[Claim, None]:
-        """All claims that a newcomer conflicts with, in no order."""
-        space = self._spaces.get(newcomer.ns)
-        if space is None:
-            return {}
-        found: dict[Claim, None] = {}
-        for name in newcomer.names:
-            found.update(dict.fromkeys(space.queues.get(name, ())))
-        found.update(self.across(newcomer))
-        return {claim: None for claim in found if newcomer.conflicts(claim)}
+    def holders(self, claim: Claim, across: dict[Claim, None]) -> list[Claim]:
+        """The locks that stand in the way of a claim, or of a newcomer, of which `across` is known; oldest first."""
+        found = dict(across)
+        for queue, _ in self._places_of(claim):
+            found.update((one, None) for one in queue.front() if claim.conflicts(one))
+        return sorted((one for one in found if one.token is not None), key=lambda one: one.serial)
+
+    def queued(self, claim: Claim, across: dict[Claim, None]) -> int:
+        """How many of those before a claim, or a newcomer, that it conflicts with, wait."""
+        places = self._places_of(claim)
+        if len(places) == 1 and not across and not claim.places and claim.exclusive:
+            return places[0][0].waiting
+        found = {one for one in across if one.token is None}
+        for _, place in places:
+            while place is not None:
+                if place.claim.token is None and claim.conflicts(place.claim):
+                    found.add(place.claim)
+                place = place.before
+        return len(found)
+
+    def _places_of(self, claim: Claim) -> list[tuple[_Queue, _Place | None]]:
+        """The queues that a claim stands in, or that a newcomer would join, each with who is before it."""
+        if claim.places:
+            return [(place.queue, place.before) for place in claim.places]
+        space = self._spaces.get(claim.ns)
+        queues = [] if space is None else [space.queues.get(name) for name in claim.names]
+        return [(queue, queue.last) for queue in queues if queue is not None]
 
     def queue_of(self, held: Claim) -> list[Claim]:
         """Those who wait for a lock that is held, in order of arrival."""
@@ -487,32 +513,31 @@ class Claims:
     def circle(self, newcomer: Claim, across: dict[Claim, None]) -> list[Claim] | None:
         """The waiting claims, the newcomer first, that would wait for each other in a circle; None if none would."""
         goal = newcomer.strand
-        own = self._strands.get(goal, {})
-        if not own or (newcomer.task is None and not any(_is_waited_for(claim) for claim in own)):
+        own = self._strands.get(goal)
+        if own is None:
             return None
+        if not any(_is_waited_for(claim) for claim in own):
+            blocks_itself = newcomer.task is not None and any(_meet(newcomer, claim, across) for claim in own)
+            return [newcomer] if blocks_itself else None
         came_by: dict[Claim, Claim | None] = {newcomer: None}
-        walked: set[_Place] = set()
-        stack = [newcomer]
-        while stack:
-            claim = stack.pop()
-            nearest = self._nearest_of_newcomer(newcomer, across) if claim is newcomer else _nearest(claim, walked)
-            for earlier in nearest:
-                if earlier.strand == goal and (claim.strand != goal or newcomer.task is not None):
+        seen = {goal}
+        walked = _Walked()
+        line = deque([newcomer])
+        while line:
+            claim = line.popleft()
+            places = (place for _, place in self._places_of(claim))
+            # What blocks the newcomer and is its own closes no circle, but does so for others: each has to see it.
+            ahead = (one for place in places for one in (_Walked() if claim is newcomer else walked).back(claim, place))
+            for earlier in chain(ahead, across if claim is newcomer else claim.blockers):
+                if earlier.strand == goal and (claim is not newcomer or newcomer.task is not None):
                     return _way(claim, came_by)
-                for waiting in self._strands[earlier.strand]:
-                    if waiting.token is None and waiting not in came_by:
-                        came_by[waiting] = claim
-                        stack.append(waiting)
+                if earlier.strand not in seen:
+                    seen.add(earlier.strand)
+                    for waiting in self._strands[earlier.strand]:
+                        if waiting.token is None:
+                            came_by[waiting] = claim
+                            line.append(waiting)
         return None
-
-    def _nearest_of_newcomer(self, newcomer: Claim, across: dict[Claim, None]) -> Iterator[Claim]:
-        space = self._spaces.get(newcomer.ns)
-        if space is not None:
-            for name in newcomer.names:
-                queue = space.queues.get(name)
-                if queue is not None:
-                    yield from _before(newcomer, queue.last, set())
-        yield from across
 
     # --- for tests ---
 
@@ -555,30 +580,35 @@ def _conflict(claim: Claim, other: Claim) -> bool:
 
 
 def _is_waited_for(claim: Claim) -> bool:
-    return bool(claim.blocking) or any(place.after is not None for place in claim.places)
+    """Whether somebody may wait for it: False is certain."""
+    return bool(claim.blocking) or any(
+        (place.queue.next if place.front else place.after) is not None for place in claim.places
+    )
 
 
-def _nearest(claim: Claim, walked: set[_Place]) -> Iterator[Claim]:
-    """Earlier claims that it conflicts with: from these there is a way to all the others."""
-    for place in claim.places:
-        if not place.front:
-            yield from _before(claim, place.before, walked)
-    yield from claim.blockers
+def _meet(newcomer: Claim, claim: Claim, across: dict[Claim, None]) -> bool:
+    """Whether a newcomer, of which `across` is known, conflicts with this claim."""
+    by_name = newcomer.ns == claim.ns and not set(newcomer.names).isdisjoint(claim.names)
+    return claim in across or (by_name and newcomer.conflicts(claim))
 
 
-def _before(claim: Claim, place: _Place | None, walked: set[_Place]) -> Iterator[Claim]:
-    """In one queue: back to the nearest exclusive claim, and for an exclusive one the shared ones on the way."""
-    while place is not None:
-        if place.claim.exclusive:
-            yield place.claim
-            return
-        if claim.exclusive:
-            yield place.claim
-        elif place in walked:
-            return  # somebody else who is shared has been here, and found the nearest exclusive one
-        else:
-            walked.add(place)
-        place = place.before
+class _Walked:
+    """The places of queues that a search for a circle has seen, so that it sees each once for each mode."""
+
+    __slots__ = ("_by_exclusive", "_by_shared")
+
+    def __init__(self) -> None:
+        self._by_exclusive: set[_Place] = set()
+        self._by_shared: set[_Place] = set()
+
+    def back(self, claim: Claim, place: _Place | None) -> Iterator[Claim]:
+        """Those that a claim conflicts with from this place on to the front, up to where the search has been."""
+        seen = self._by_exclusive if claim.exclusive else self._by_shared
+        while place is not None and place not in seen and place not in self._by_exclusive:
+            seen.add(place)
+            if claim.conflicts(place.claim):
+                yield place.claim
+            place = place.before
 
 
 def _way(claim: Claim | None, came_by: dict[Claim, Claim | None]) -> list[Claim]:

@@ -7,7 +7,8 @@ revision; those who are next are granted after it, each in one of its own (`gran
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+
+import msgspec
 
 from waggle import messages as m
 from waggle.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder, TimedOut
@@ -25,20 +26,21 @@ def lock(turn: Turn, session: Session, command: m.Lock) -> m.Granted | None:
     claim = _claim(turn, session, command)
     _check_wait(turn, command.wait)
     claims = turn.state.claims
+    _check_numbers(turn, claim)
     across = claims.across(claim)
-    _check_numbers(turn, claim, across)
+    _check_conflicts(turn, across)
     if claims.admits(claim, across):
         turn.add_claim(claim, across)
         return grant(turn, claim)
     if command.wait == 0:
-        raise Locked(f"{_named(claim)} is locked: wait for it, or try again later", **_in_the_way(turn, claim))
+        raise Locked(f"{_named(claim)} is locked: wait for it, or try again later", **_in_the_way(turn, claim, across))
     waiting.check_number(turn, session)
     circle = claims.circle(claim, across)
     if circle is not None:
         raise Deadlock(
             f"waiting for {_named(claim)} would close a circle, in which each waits for the next: let go of what you "
             "hold, then try again",
-            cycle=[_link(one) for one in circle],
+            cycle=[_link(one) for one in _as_fit(circle, turn.state.limits.page_bytes)],
         )
     turn.add_claim(claim, across)
     deadline = None if command.wait is None else deadline_after(turn.now, command.wait)
@@ -103,14 +105,14 @@ def locks(turn: Turn, session: Session, command: m.Locks) -> m.HeldLocks:
     if ns != "*":
         check_ns(ns, hub=True)
     found: list[m.HeldLock] = []
-    size = 0
+    left = turn.state.limits.page_bytes
     for claim in turn.state.claims.held.values():
         if ns in ("*", claim.ns) and (pattern is None or any(pattern.match(key) for key in claim.keys)):
             shown = show(turn, claim)
-            size += (1 + len(shown.queue)) * _SHOWN_BYTES + sum(map(len, claim.keys))
-            found.append(shown)
-            if size > turn.state.limits.page_bytes:
+            left -= len(_encode(shown))
+            if left < 0:
                 break
+            found.append(shown)
     return m.HeldLocks(found)
 
 
@@ -126,7 +128,7 @@ def time_out(turn: Turn, claim: Claim) -> None:
         turn.release(claim, "expired", lost=True)
         turn.commit()
         return
-    in_the_way = _in_the_way(turn, claim)
+    in_the_way = _in_the_way(turn, claim, claim.blockers)
     give_up(turn, claim)
     turn.commit()
     error = TimedOut(f"{_named(claim)} was not free in time: somebody else holds it, or was first", **in_the_way)
@@ -162,10 +164,21 @@ def check_clear(turn: Turn, session: Session, ns: str, pattern: Pattern) -> None
 
 _SHOWN_BYTES = 200
 """What a holder or a waiter takes in a reply, beside its names."""
+_encode = msgspec.json.Encoder().encode
+
+
+def _as_fit(claims: Iterable[Claim], room: int) -> Iterator[Claim]:
+    """As many of these as take no more than so many bytes in a reply."""
+    for claim in claims:
+        room -= _SHOWN_BYTES + sum(len(key.encode()) for key in claim.keys)
+        if room < 0:
+            return
+        yield claim
 
 
 def show(turn: Turn, claim: Claim) -> m.HeldLock:
-    """A lock that is held, with those who wait for it."""
+    """A lock that is held, with those who wait for it, as far as they take an eighth of a reply."""
+    queue = _as_fit(turn.state.claims.queue_of(claim), turn.state.limits.page_bytes // 8)
     assert claim.token is not None
     assert claim.deadline is not None
     return m.HeldLock(
@@ -176,28 +189,22 @@ def show(turn: Turn, claim: Claim) -> m.HeldLock:
         token=claim.token,
         since=claim.granted_at,
         expires_at=claim.deadline,
-        queue=[_waiter(one) for one in turn.state.claims.queue_of(claim)],
+        queue=[_waiter(one) for one in queue],
         names=claim.shown_names,
         patterns=claim.shown_patterns,
     )
 
 
-def blockers(turn: Turn, claim: Claim) -> list[m.Holder]:
-    """Who holds what this claim waits for, `limits.holders` of them at most."""
-    held = (one for one in _earlier(turn, claim) if one.token is not None)
-    return [_holder(one, claim.session) for one in islice(held, turn.state.limits.holders)]
+def blockers(turn: Turn, claim: Claim, across: dict[Claim, None] | None = None) -> list[m.Holder]:
+    """Who holds what this claim waits for, so many as a reply takes; `across` is for one that has not come."""
+    limits = turn.state.limits
+    held = turn.state.claims.holders(claim, claim.blockers if across is None else across)
+    return [_holder(one, claim.session) for one in _as_fit(held[: limits.holders], limits.page_bytes)]
 
 
-def _in_the_way(turn: Turn, claim: Claim) -> dict[str, object]:
+def _in_the_way(turn: Turn, claim: Claim, across: dict[Claim, None]) -> dict[str, object]:
     """What a refusal carries: who holds it, and how many asked before."""
-    queued = sum(one.token is None for one in _earlier(turn, claim))
-    return {"holders": blockers(turn, claim), "queued": queued}
-
-
-def _earlier(turn: Turn, claim: Claim) -> Iterator[Claim]:
-    """What it conflicts with and that came before it, in order of arrival."""
-    found = turn.state.claims.earlier(claim)
-    yield from sorted((one for one in found if one.serial < claim.serial), key=lambda one: one.serial)
+    return {"holders": blockers(turn, claim, across), "queued": turn.state.claims.queued(claim, across)}
 
 
 def _holder(claim: Claim, session: Session) -> m.Holder:
@@ -292,15 +299,19 @@ def _check_wait(turn: Turn, wait: float | None) -> None:
         raise BadRequest(f"wait is 0 to {longest:.0f} seconds, or null to wait for ever", field="wait")
 
 
-def _check_numbers(turn: Turn, claim: Claim, across: dict[Claim, None]) -> None:
+def _check_numbers(turn: Turn, claim: Claim) -> None:
     limits, claims = turn.state.limits, turn.state.claims
     if len(claim.session.claims) >= limits.claims:
         raise LimitReached(f"this session has {limits.claims} locks: let some go", limit=limits.claims)
     if claim.patterns and claims.patterns_in(claim.ns) >= limits.pattern_locks:
         limit = limits.pattern_locks
         raise LimitReached(f"namespace {claim.ns} has {limit} locks on patterns: lock names instead", limit=limit)
-    if across and claims.conflicts + len(across) > limits.conflicts:
-        raise LimitReached("too many locks conflict because of patterns: lock names instead", limit=limits.conflicts)
+
+
+def _check_conflicts(turn: Turn, across: dict[Claim, None]) -> None:
+    limit = turn.state.limits.conflicts
+    if across and turn.state.claims.conflicts + len(across) > limit:
+        raise LimitReached("too many locks conflict because of patterns: lock names instead", limit=limit)
 
 
 def _own(turn: Turn, session: Session, token: int | None) -> Claim:
