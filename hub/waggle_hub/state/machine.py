@@ -225,6 +225,7 @@ class Machine:
         state.log.check()
         state.sessions.check()
         state.interests.check()
+        state.snapshots.check()
         for (ns, key), owner in state.owners.items():
             assert state.keyspace.get(ns, key) is not None
             assert (ns, key) in owner.ephemeral
