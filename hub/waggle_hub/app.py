@@ -41,7 +41,7 @@ class Hub:
         limits = settings.limits
         self.settings = settings
         self.machine = Machine(limits, secrets.token_hex(6), _first_rev(clock()))
-        fanout = Fanout(settings.bounds, self.machine.state.log, clock, limits.scan)
+        fanout = Fanout(settings.bounds, self.machine.state.log, clock)
         self.engine = Engine(self.machine, journal, fanout, settings.bounds, clock, _info(settings, journal))
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketDoor(self.engine, guard)

@@ -91,6 +91,7 @@ class Engine:
     def start(self) -> None:
         """Begin to keep time, on the running loop."""
         self._loop = asyncio.get_running_loop()
+        self.fanout.start(self._loop)
         self._marker = self._loop.call_later(self.bounds.mark, self._mark)
         self._sampler = self._loop.call_later(SAMPLE, self._sample)
         self._arm()

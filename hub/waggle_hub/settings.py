@@ -30,6 +30,8 @@ class Limits:
     """Patterns in one subscription."""
     subscriptions: int = 1_000
     """Subscriptions of a session: with 100 patterns each, 100,000 patterns to index."""
+    conflate: float = 3_600.0
+    """Seconds from one delivery of a conflated subscription to the next: the log hardly reaches back an hour."""
     ephemeral: int = 1_000
     """Ephemeral entries of a session: all go in one step when it ends."""
     names: int = 100
@@ -102,9 +104,14 @@ class Bounds:
     """Unsent events of a connection before it reads from the log at its own pace, and unsent replies before no
     further command of it is read."""
     slice: float = 0.004
-    """How long one message may keep the loop before others get their turn."""
+    """How long one message, all refills together, or all conflated deliveries may keep the loop before others get
+    their turn."""
+    refill_keys: int = 2_000
+    """Keys that one slice of a snapshot looks at: about 2 ms."""
     refill_events: int = 2_000
     """Events of the log that one slice of a refill looks at, fewer where it has many patterns: about 2 ms."""
+    conflated: int = 1 * MIB
+    """What a conflated interest collects before it is delivered early: one delivery has room in `unsent`."""
     expire_slice: int = 250
     """Entries that expire in one go: about 4 ms."""
     evict: int = 1_000

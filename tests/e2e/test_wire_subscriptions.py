@@ -99,6 +99,7 @@ async def test_the_same_interest_has_the_same_number_in_every_session(join: Join
         {"patterns": ["a*", "b"]},
         {"patterns": ["a*", "b"], "types": ["set", "delete"], "values": False},
         {"patterns": ["a*", "b"], "types": ["set", "delete"], "prev": True},
+        {"patterns": ["a*", "b"], "types": ["set", "delete"], "conflate": 1},
         {"patterns": ["a*", "b"], "types": ["set", "delete"], "ns": "*"},
     ]
     others = [(await one.subscribe(*fields.pop("patterns"), **fields)).sub for fields in different]
@@ -432,6 +433,135 @@ async def test_marks_are_at_most_ten_seconds_apart(join: Join) -> None:
         now = time.monotonic()
         assert now - heard <= 10.25, "ten seconds, and what a busy machine adds"
         heard = now
+
+
+# --- conflation --------------------------------------------------------------------------------------------------
+
+
+async def deliveries(reader: Wire, upto: int) -> list[list[Json]]:
+    """The deliveries that come until one reaches a revision, each with its mark."""
+    made: list[list[Json]] = [[]]
+    while not made[-1] or made[-1][-1]["type"] != "mark" or made[-1][-1]["rev"] < upto:
+        if made[-1] and made[-1][-1]["type"] == "mark":
+            made.append([])
+        made[-1].append(await reader.event("set", "delete", "message", "mark"))
+    return made
+
+
+async def test_a_conflated_subscription_has_one_delivery_an_interval_of_the_latest_of_each_key(join: Join) -> None:
+    writer, reader, whole = await join(), await join(), await join()
+    chain = await reader.subscribe("*", conflate=0.4)
+    await whole.subscribe("*")
+    state, heard, rev = {}, [], 0
+    began = time.monotonic()
+    n = 0
+    while time.monotonic() < began + 1.4:
+        n += 1
+        key = f"k{n % 7}"
+        rev = (await writer.ask("set", key=key, value=n))["rev"]
+        state[key] = n
+        if n % 50 == 0:
+            await writer.ask("publish", channel="k0", data=n)
+    took = time.monotonic() - began
+    made = await deliveries(reader, rev)
+    for delivery in made:
+        revs = [line["rev"] for line in delivery]
+        keys = [line["key"] for line in delivery if line["type"] == "set"]
+        assert revs == sorted(revs)
+        assert len(keys) == len(set(keys)) <= 7
+        heard += delivery
+    assert 2 <= len(made) <= took / 0.4 + 1
+    assert {line["key"]: line["value"] for line in heard if line["type"] == "set"} == state
+    messages = [line["data"] for line in heard if line["type"] == "message"]
+    assert messages == list(range(50, n + 1, 50)), "every event that is not of an entry"
+    assert len([line for line in await whole.settle() if line["type"] == "set"]) == n
+    assert chain.cursor >= rev
+
+
+async def test_a_reply_waits_for_no_conflated_delivery(join: Join) -> None:
+    wire = await join()
+    await wire.subscribe("*", conflate=0.5)
+    rev = (await wire.ask("set", key="k", value=1))["rev"]
+    assert await wire.settle() == []
+    (delivery,) = await deliveries(wire, rev)
+    assert told(delivery[:1]) == [("set", "k")]
+
+
+async def test_a_conflated_subscription_begins_with_a_snapshot_and_goes_on_without_a_gap(join: Join) -> None:
+    writer, reader = await join(), await join()
+    for n in range(300):
+        await writer.send({"op": "set", "key": f"k{n}", "value": n})
+    await writer.ask("ping")
+    chain = await reader.subscribe("*", conflate=0.2, snapshot=True)
+    assert len(chain.snapshot) == 300
+    state = {key: line["value"] for (_, key), line in chain.snapshot.items()}
+    reader.drain()
+    for n in range(100):
+        await writer.send({"op": "set", "key": f"k{n % 9}", "value": -n}, {"op": "delete", "key": f"k{n % 11 + 50}"})
+    rev = (await writer.ask("ping"))["rev"]
+    for delivery in await deliveries(reader, rev):
+        for line in delivery:
+            if line["type"] == "set":
+                state[line["key"]] = line["value"]
+            elif line["type"] == "delete":
+                del state[line["key"]]
+    entries = (await writer.ask("list", pattern="*", limit=1000))["entries"]
+    assert state == {entry["key"]: entry["value"] for entry in entries}
+
+
+async def test_a_takeover_gets_the_latest_of_what_a_delivery_had_not_told(join: Join) -> None:
+    writer, reader = await join(), await join()
+    chain = await reader.subscribe("*", conflate=3_600)
+    for n in range(20):
+        await writer.ask("set", key=f"k{n % 3}", value=n)
+    reader.cut()
+    again = await join(hello=False)
+    await again.take_over(reader)
+    assert [line["value"] for line in await again.take(3)] == [17, 18, 19]
+    mark = await again.event("mark")
+    assert (mark["sub"], mark["rev"] >= chain.cursor) == (chain.sub, True)
+
+
+async def test_ones_own_events_are_no_part_of_a_delivery_where_echo_is_off(join: Join) -> None:
+    wire, other = await join(), await join()
+    await wire.subscribe("*", conflate=0.3, echo=False)
+    await other.ask("set", key="theirs", value=1)
+    await other.ask("set", key="both", value=1)
+    rev = (await wire.ask("set", key="both", value=2))["rev"]
+    (delivery,) = await deliveries(wire, rev)
+    assert [(line["type"], line.get("key")) for line in delivery] == [("set", "theirs"), ("mark", None)]
+
+
+async def test_no_mark_of_the_connection_speaks_for_what_a_delivery_has_not_told(
+    quick_hub: HubProcess, join: Join
+) -> None:
+    wire, other = await join(quick_hub), await join(quick_hub)
+    held, whole = await wire.subscribe("a*", conflate=3_600), await wire.subscribe("b*")
+    rev = (await other.ask("set", key="a", value=1))["rev"]
+    while whole.cursor < rev:
+        mark = await wire.event("mark")
+        assert mark["sub"] == whole.sub or mark["rev"] < rev
+    assert held.cursor < rev
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 3_601, 1e300])
+async def test_an_interval_that_is_none_is_a_bad_request(join: Join, seconds: float) -> None:
+    refusal = await (await join()).refusal("subscribe", patterns=["*"], conflate=seconds)
+    assert (refusal.code, refusal.field) == ("bad_request", "conflate")
+
+
+async def test_a_conflated_subscription_that_is_not_read_is_refilled_with_the_latest(join: Join) -> None:
+    writer, reader = await join(), await join()
+    reader.slow = True
+    chain = await reader.subscribe("*", conflate=0.05)
+    for n in range(150):
+        await writer.ask("set", key=f"k{n % 40}", value=[n, "x" * 200_000])
+    rev = (await writer.ask("ping"))["rev"]
+    state = {}
+    for delivery in await deliveries(reader, rev):
+        state.update({line["key"]: line["value"][0] for line in delivery if line["type"] == "set"})
+    assert sorted(state.values()) == list(range(110, 150))
+    assert chain.losses == 0
 
 
 # --- the chain under pressure ------------------------------------------------------------------------------------

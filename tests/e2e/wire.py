@@ -6,7 +6,7 @@ Every line that comes is checked as it comes:
 2. Events have the fields of their type (the hub may add new ones). Their revisions run up, each once; `after` is never
    beyond the cursor (the chain); a revision of several events is not split; a snapshot ends with `synced`, a replay
    with a `mark`.
-3. A reply comes after every event up to its `rev` (G11), unless the subscription is being filled.
+3. A reply comes after every event up to its `rev` (G11), unless the subscription is being filled or conflated.
 A breach is a `Breach`. Nothing is read but while somebody waits: an agent that does not ask does not read.
 """
 
@@ -126,6 +126,7 @@ class Chain:
         self.values: bool = command.get("values", True)
         self.prev: bool = command.get("prev", False)
         self.echo: bool = command.get("echo", True)
+        self.conflated = command.get("conflate") is not None
         self.types = frozenset(command.get("types") or DEFAULT_TYPES)
         self.start: int = ok["rev"]
         """Where it began."""
@@ -142,6 +143,8 @@ class Chain:
         self.locks: dict[tuple[str, str, int], Json] = {}
         """The locks of it, by namespace, name and token."""
         self.losses = 0
+        self.delivery: list[object] = []
+        """If conflated: what has come since its last mark."""
         self.by_snapshot: bool = not ok.get("resumed") and ("resumed" in ok or command.get("snapshot", False))
         """Whether it begins with a snapshot."""
         if ok.get("resumed"):
@@ -153,6 +156,7 @@ class Chain:
     def resume(self, rev: int | None) -> None:
         """Its session is taken over: it goes on from `rev`, or from where it began."""
         self.open = None
+        self.delivery = []
         self.replaying = True
         if rev is not None:
             self.cursor = rev
@@ -186,6 +190,7 @@ class Chain:
             need(self.open is None, "a mark within a revision", line)
             need(line["rev"] >= self.cursor, "a mark that goes back", line)
             self.cursor = line["rev"]
+            self.delivery = []
             self.replaying = self.replaying and not self.echo  # without echo, marks stand within a replay, too
         elif line.get("snapshot"):
             self._check_fields(line)
@@ -204,6 +209,7 @@ class Chain:
         """The connection's own mark."""
         need(not self.filling, "a mark of the connection while a snapshot is on its way", rev)
         need(self.open is None, "a mark of the connection within a revision", rev)
+        need(not self.delivery, "a mark of the connection within a delivery", rev)
         self.cursor = max(self.cursor, rev)
 
     def _check_event(self, line: Json, floor: int) -> None:
@@ -212,7 +218,11 @@ class Chain:
         need(rev > self.cursor, f"an event twice or out of order, the cursor is {self.cursor}", line)
         need(self.open in (None, rev), f"revision {self.open} was split", line)
         need(line["after"] <= self.cursor, f"a gap, the cursor is {self.cursor}", line)
-        need(self.replaying or rev > floor, f"an event after a reply at {floor} (G11)", line)
+        need(self.replaying or self.conflated or rev > floor, f"an event after a reply at {floor} (G11)", line)
+        if self.conflated:
+            place = ("" if line["type"] in _ENTRY_EVENTS else rev, line["ns"], line["key"], line["type"] == "touch")
+            need(place not in self.delivery, "old news in a delivery", line)
+            self.delivery.append(place)
         if line.get("more"):
             self.open = rev
         else:

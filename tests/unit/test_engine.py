@@ -52,7 +52,7 @@ class Agent:
         self.lines: list[dict[str, Any]] = []
         self.writes = 0
         self._engine = engine
-        self._writer = asyncio.create_task(self.connection.write(self._send, engine.fanout.refill))
+        self._writer = asyncio.create_task(self.connection.write(self._send, engine.fanout.ready))
 
     async def _send(self, text: str) -> None:
         self.writes += 1
@@ -83,7 +83,7 @@ class Table:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
         bounds = Bounds()
-        fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, 100)
+        fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
         self.engine = Engine(self.machine, journal, fanout, bounds, lambda: self.now, INFO)
         self.engine.start()
         self.agents: list[Agent] = []

@@ -284,7 +284,9 @@ class Model:
 
     def _do_subscribe(self, stay: Stay, asked: Fields) -> Fields:
         scope = Scope(asked["ns"], frozenset(asked["patterns"]), frozenset(asked.get("types") or USUAL),
-                      asked.get("values", True), asked.get("prev", False))  # fmt: skip
+                      asked.get("values", True), asked.get("prev", False), asked.get("conflate"))  # fmt: skip
+        if scope.conflate is not None and not 0 < scope.conflate <= 3600:
+            raise Refused("bad_request", field="conflate")
         since = asked.get("since")
         reason = None
         if since is not None and since["epoch"] != self.epoch:

@@ -1,7 +1,8 @@
 """What an agent makes of the lines of one subscription, checked against everything that is true.
 
 A `Follow` believes nothing: each line must be the next one that a reader of this subscription is owed (G3), and what
-it has been told, put together, must be the state (G4).
+it has been told, put together, must be the state (G4). A `ConflatedFollow` is owed less, and no less: of what happened
+from one mark to the next the latest of each key, and all that is not of a key.
 """
 
 from __future__ import annotations
@@ -12,6 +13,12 @@ from tests.walk.model import Model
 from tests.walk.things import Fields, Happening, Item, Place, Scope
 
 ENTRY_TYPES = {"set", "delete", "expire", "evict"}
+
+
+def begin_follow(model: Model, session: str, asked: Fields, reply: Fields) -> Follow:
+    """What an agent makes of the subscription that it asked for."""
+    kind = Follow if asked.get("conflate") is None else ConflatedFollow
+    return kind(model, session, asked, reply)
 
 
 class Follow:
@@ -56,7 +63,8 @@ class Follow:
 
     def hear(self, line: Fields, written: float) -> None:
         """The next line of this subscription; those of a snapshot were written at the instant given."""
-        assert not self.group or line["type"] not in ("lost", "synced", "mark"), "a revision is never split"
+        if line["type"] in ("lost", "synced"):
+            assert not self.group, "neither a revision nor a delivery is ever split"
         if line["type"] == "lost":
             assert line == {"sub": self.sub, "type": "lost", "reason": "compacted"}
             self.shown, self.believed, self.base, self.promised = {}, None, None, True
@@ -72,6 +80,7 @@ class Follow:
 
     def hear_mark(self, rev: int) -> None:
         assert self.shown is None, "no mark speaks for a snapshot"
+        assert not self.group, "a revision is never split"
         assert rev >= self.cursor
         assert not self.missed(rev), "a mark passes over nothing"
         self.cursor = rev
@@ -185,3 +194,55 @@ class Follow:
             else:
                 assert (line["rev"], line["version"]) == (item.rev, item.version)
                 assert not self.scope.values or line["value"] == item.value
+
+
+class ConflatedFollow(Follow):
+    """A subscription with `conflate`: what comes up to a mark is one delivery, and stands for all since the last."""
+
+    marked = 0
+    """Where the last delivery on this connection ended."""
+
+    def take_over(self, tell: bool) -> int | None:
+        """Of a delivery that was cut off, it keeps the revisions that are whole: events move the cursor."""
+        self.marked = 0
+        while self.group and self.group[-1].get("more"):
+            self.group.pop()
+        if tell and self.group:
+            self._believe(self.group)
+            self.cursor = self.group[-1]["rev"]
+        return super().take_over(tell)
+
+    def hear_mark(self, rev: int) -> None:
+        assert self.shown is None, "no mark speaks for a snapshot"
+        assert rev >= self.cursor
+        delivery, self.group = self.group, []
+        wanted = self.missed(rev)
+        assert len(delivery) == len(wanted), "all that is news, and nothing else"
+        after = delivery[0]["after"] if delivery else self.cursor
+        assert self.marked <= after <= self.cursor, "a delivery is chained to the one before"
+        for number, (line, event) in enumerate(zip(delivery, wanted, strict=True), 1):
+            more = event.rev in [other.rev for other in wanted[number : number + 1]]
+            assert line == {**self._said(event), "after": after, **({"more": True} if more else {})}
+            after = after if more else event.rev
+        if delivery:
+            self.marked = rev
+        self.cursor = rev
+        self._believe(delivery)
+
+    def _hear_event(self, line: Fields) -> None:
+        assert self.shown is None, "events come after the snapshot"
+        self.group.append(line)
+
+    def missed(self, rev: int) -> list[Happening]:
+        """What is still news, and not one's own: what one's own have made old news of is none."""
+        events = self._between(self.cursor, rev)
+        news = [event for number, event in enumerate(events, 1) if not _superseded(event, events[number:])]
+        return [event for event in news if not self._own(event)]
+
+
+def _superseded(event: Happening, later: list[Happening]) -> bool:
+    """Whether later events make it old news: a write any write, a touch any write or touch, all else nothing."""
+    types = {other.type for other in later if (other.ns, other.key) == (event.ns, event.key)}
+    if event.type == "touch":
+        return bool(types & {*ENTRY_TYPES, "touch"})
+    return event.type in ENTRY_TYPES and bool(types & ENTRY_TYPES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -22,7 +23,7 @@ from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import Fresh
 
 LIMITS = Limits(sessions=8, graves=5, log_events=60, ephemeral=4, outcomes=5, keys=60, clear=3, scan=20, grace=4.0)
-BOUNDS = Bounds(unsent=2_000, frame=700, refill_events=5)
+BOUNDS = Bounds(unsent=2_000, frame=700, refill_keys=10, refill_events=5)
 SEATS = 5
 KEYS = [f"{kind}:{number}" for kind in ("task", "file", "note") for number in range(4)]
 PATTERNS = ["*", "task:*", "*:1", "[fn]*", "?ile:*", "note:3"]
@@ -35,7 +36,9 @@ def script(seed: int, length: int = 2_000) -> list[Step]:
     """Steps that are drawn before any of them is taken."""
     random = Random(seed)
     steps: list[Step] = [("hello", seat, "") for seat in range(SEATS)]
-    kinds = ["say"] * 60 + ["read"] * 12 + ["turn"] * 10 + ["commit"] * 8 + ["pass"] * 6 + ["expire"] * 3
+    kinds = (
+        ["say"] * 60 + ["read"] * 12 + ["turn"] * 10 + ["commit"] * 8 + ["pass"] * 6 + ["expire"] * 3 + ["deliver"] * 3
+    )
     kinds += ["leave", "take over", "take over", "hello"]
     for number in range(length):
         kind = random.choice(kinds)
@@ -61,7 +64,8 @@ def _command(random: Random) -> dict[str, Any]:
         {"op": "publish", "channel": key, "data": [random.random()] * random.randint(0, 20)},
         {"op": "status", "status": random.random()},
         {"op": "subscribe", "patterns": random.sample(PATTERNS, 2), "snapshot": random.random() < 0.6,
-         "ns": random.choice([None, "*", "$agents"]), "prev": random.random() < 0.3, "echo": random.random() < 0.7},
+         "ns": random.choice([None, "*", "$agents"]), "prev": random.random() < 0.3, "echo": random.random() < 0.7,
+         "conflate": random.choice([None, None, 0.5])},
         {"op": "unsubscribe", "sub": random.randint(1, 12)},
     ]  # fmt: skip
     return random.choice(commands)
@@ -74,7 +78,7 @@ class Player:
         self.now = 1_700_000_000.0
         self.machine = Machine(LIMITS, "epoch", 10**15)
         self.journal = SlowJournal()
-        self.fanout = Fanout(BOUNDS, self.machine.state.log, lambda: self.now, 10)
+        self.fanout = Fanout(BOUNDS, self.machine.state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, BOUNDS, lambda: self.now, INFO, self._fresh)
         self.seats = [Connection(BOUNDS) for _ in range(SEATS)]
         self.sessions = [Fresh("", "", "")] * SEATS
@@ -112,6 +116,8 @@ class Player:
                 self.now += int(text) * 0.117
             case "expire":
                 self.engine._take(self.machine.expire(self.now, int(text)), None)
+            case "deliver":
+                self.fanout.conflate(self.now)
             case "leave":
                 self._leave(seat)
             case "take over":
@@ -136,8 +142,9 @@ class Player:
             text = connection._take()
             if text is not None:
                 self.heard.append(f"{seat} {text}")
-            elif connection.behind:
-                self.fanout.refill(next(iter(connection.behind)))
+            elif connection.ready:
+                self.fanout.ready(connection)
+                self.fanout.refill()
             else:
                 return
 

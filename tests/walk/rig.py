@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from itertools import count
 from typing import Any
 
 import msgspec
 
 from tests.walk.model import Model
-from tests.walk.reader import Follow
+from tests.walk.reader import Follow, begin_follow
 from tests.walk.things import Fields
 from waggle import messages as m
 from waggle.keys import compile_pattern
@@ -85,12 +86,12 @@ class Seat:
 class Rig:
     """The hub, the model, and the seats."""
 
-    def __init__(self, limits: Limits, bounds: Bounds, rev: int = 0, seats: int = 4, scan: int = 2) -> None:
+    def __init__(self, limits: Limits, bounds: Bounds, rev: int = 0, seats: int = 4) -> None:
         self.now = 1_000_000.0
         self.machine = Machine(limits, "epoch", rev)
         self.model = Model(limits, "epoch", rev)
         self.journal = SlowJournal()
-        self.fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, scan)
+        self.fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, bounds, lambda: self.now, INFO, self._fresh)
         self.bounds = bounds
         self.seats = [Seat(f"agent-{number}") for number in range(seats)]
@@ -118,11 +119,33 @@ class Rig:
             self.journal.waiting.popleft()(None)
             most -= 1
 
+    def refill(self) -> None:
+        """The loop has time for one slice of a refill."""
+        behind = []
+        for seat in self.seats:
+            if seat.connection is not None:
+                behind += [(seat.connection, cursor) for cursor in seat.connection.behind]
+                if seat.connection.ready:
+                    seat.written = self.now
+        decided = len(self.engine._batch)
+        self.fanout.refill()
+        for connection, cursor in behind:
+            if cursor in cursor.feed.live:
+                connection.refilled.discard(cursor.feed.sub)
+        if len(self.engine._batch) > decided:
+            self.model.begin(self.now)  # a cursor was lost, and beginning it again is a command
+
+    def deliver(self, early: bool = False) -> None:
+        """Make the deliveries of conflated subscriptions that are due, or `early` all of them."""
+        while (due := self.fanout.next_delivery()) is not None and (early or due <= self.now):
+            self.fanout.conflate(max(due, self.now))
+
     def settle(self) -> None:
         """Everything decided is shown, and everybody has read everything."""
         for _ in range(10_000):
             self.turn()
             self.commit()
+            self.deliver(early=True)
             busy = [self.read(seat, 50) for seat in self.seats]
             if not any(busy):
                 return
@@ -148,11 +171,11 @@ class Rig:
             wanted = self.model.apply(session or "", op, self._chosen(op, asked, reply), self.now)
         if op == "txn" and "error" in reply:
             self._allow_forgetting()
-        follow = None
+        begun: Follow | None = None
         if op == "subscribe" and "ok" in reply and "ok" in wanted:
             assert session is not None
-            follow = Follow(self.model, session, asked, reply["ok"])
-        seat.owed.append((line.text, {"op": op, **asked}, follow))
+            begun = begin_follow(self.model, session, asked, reply["ok"])
+        seat.owed.append((line.text, {"op": op, **asked}, begun))
         self._compare(op, asked, reply, wanted)
         return reply
 
@@ -330,15 +353,9 @@ class Rig:
         if connection.closing is not None:
             self._closed(seat, connection)
             return True
-        if connection.behind:
-            seat.written = self.now
-            decided = len(self.engine._batch)
-            cursor = next(iter(connection.behind))
-            self.fanout.refill(cursor)
-            if cursor in cursor.feed.live:
-                connection.refilled.discard(cursor.feed.sub)
-            if len(self.engine._batch) > decided:
-                self.model.begin(self.now)  # a cursor was lost, and beginning it again is a command
+        if connection.ready:
+            self.fanout.ready(connection)
+            self.refill()
             return True
         return False
 
@@ -388,10 +405,10 @@ class Rig:
             seat.connection.refilled.discard(sub)
 
     def _check_reply_after_events(self, seat: Seat, rev: int) -> None:
-        """G11: but for subscriptions before their `synced`, or being refilled."""
+        """G11: but for conflated subscriptions, and those before their `synced`, or being refilled."""
         assert seat.connection is not None
         for sub, follow in seat.follows.items():
-            if follow.shown is None and sub not in seat.connection.refilled:
+            if follow.shown is None and follow.scope.conflate is None and sub not in seat.connection.refilled:
                 assert not follow.missed(rev), f"the reply at {rev} came before its events"
 
     # --- what always holds ---
@@ -413,6 +430,18 @@ class Rig:
             assert [(e.type, e.rev, e.ns, e.key, e.at, e.by, e.origin) for e in commit.events] == mine
         assert machine.next_deadline() == model.next_deadline()
         assert {session.id for session in state.sessions} == model.stays.keys()
+        self._check_what_is_held()
+
+    def _check_what_is_held(self) -> None:
+        """Snapshots are open for those who read them, and feeds collect for those who are live."""
+        cursors = [cursor for cursors in self.fanout._cursors.values() for cursor in cursors.values()]
+        reading = [cursor.snapshot for cursor in cursors if cursor.snapshot is not None]
+        if not self.engine._batch and not self.journal.waiting:
+            held = [snapshot for snapshot in reading if not snapshot.done and not snapshot.overrun]
+            assert len(self.machine.state.snapshots) == len(held)
+        collecting = [feed for feed in self.fanout._feeds.values() if feed.holds_back]
+        assert {feed.sub for feed in self.fanout._deliveries} == {feed.sub for feed in collecting}
+        assert all(feed.live for feed in collecting)
 
     def check_rest(self) -> None:
         """When all is read: nobody has missed anything, and everybody who keeps a copy has the state."""

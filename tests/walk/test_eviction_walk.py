@@ -83,7 +83,7 @@ class Walk(RuleBasedStateMachine):
     def begin(self) -> None:
         self.machine = Machine(LIMITS, "epoch")
         bounds = Bounds()
-        fanout = Fanout(bounds, self.machine.state.log, lambda: 1_000.0, 100)
+        fanout = Fanout(bounds, self.machine.state.log, lambda: 1_000.0)
         self.engine = Engine(self.machine, SlowJournal(), fanout, bounds, lambda: 1_000.0, INFO)
         self.connection = Connection(bounds)
         self.ask("hello", agent="a")

@@ -22,13 +22,14 @@ from waggle_hub.settings import Bounds, Limits
 LIMITS = Limits(sessions=6, graves=3, log_events=14, ephemeral=2, subscriptions=3, outcomes=3, keys=22, clear=2, scan=6,
                 history=2,
                 grace=4.0, seen=6.0, snapshot_bytes=900)  # fmt: skip
-BOUNDS = Bounds(unsent=700, frame=400, refill_events=3)
+BOUNDS = Bounds(unsent=700, frame=400, refill_keys=2, refill_events=3, conflated=3_000)
 
 KEYS = st.sampled_from(["a", "a:1", "a:2", "b", "b:1", "ab:1"])
 SPACES = st.sampled_from([None, "default", "other"])
 PATTERNS = st.sampled_from(["*", "a*", "a:?", "*:1", "b", "?b*", "[ab]:*", "nothing*"])
 TTLS = st.sampled_from([None, None, 0.125, 0.5, 1.0, 3.0, 8.0])
 VALUES = st.sampled_from([None, 0, True, 1.5, "text", {"n": [1, {"m": None}]}, "ü" * 40])
+TOLD = ["set", "delete", "expire", "evict", "touch", "message"]
 TYPES = st.sampled_from([None, None, None, ["set", "delete", "expire", "touch", "message"], ["message", "touch"]])
 RIDS = st.sampled_from([None, None, None, "r1", "r2", "r3", "r4"])
 STEPS = st.one_of(
@@ -70,21 +71,25 @@ class Walk(RuleBasedStateMachine):
 
     def seat(self, number: int) -> Seat:
         """A seat that has a session: the one with this number, or else another."""
-        seats = [seat for seat in self.rig.seats if seat.session is not None and seat.connection is not None]
+        seats = self._seated()
         return seats[number % len(seats)]
+
+    def _seated(self) -> tuple[Seat, ...]:
+        return tuple(seat for seat in self.rig.seats if seat.session is not None and seat.connection is not None)
 
     def done(self) -> None:
         """In an eager walk, what was decided is shown at once."""
         if self.eager:
-            self.rig.turn()
-            self.rig.commit()
+            self._show()
+
+    def _show(self) -> None:
+        self.rig.turn()
+        self.rig.commit()
 
     # --- commands ---
 
     anybody = st.integers(0, 3)
-    somebody_sits = precondition(
-        lambda self: any(seat.session is not None and seat.connection is not None for seat in self.rig.seats)
-    )
+    somebody_sits = precondition(lambda self: bool(self._seated()))
 
     @somebody_sits
     @rule(
@@ -259,6 +264,7 @@ class Walk(RuleBasedStateMachine):
         prev=st.sampled_from([None, True]),
         snapshot=st.booleans(),
         echo=st.sampled_from([None, None, False]),
+        conflate=st.sampled_from([None, None, None, 0.5, 3.0, 3_601.0]),
         since=st.sampled_from([None, None, "now", "before", "long ago", "floor", "another life"]),
     )
     def subscribe(self, n: int, patterns: Any, snapshot: bool, since: str | None, **rest: Any) -> None:
@@ -280,6 +286,40 @@ class Walk(RuleBasedStateMachine):
         if subs:
             self.rig.ask(seat, "unsubscribe", sub=subs[which % len(subs)])
             self.done()
+
+    @somebody_sits
+    @rule(
+        n=anybody,
+        later=anybody,
+        steps=st.lists(STEPS, min_size=2, max_size=6),
+        more=st.lists(STEPS, max_size=4),
+        snapshot=st.booleans(),
+        echo=st.sampled_from([None, False]),
+        then=st.sampled_from(["wait", "wait", "wait", "idle", "outrun", "take over"]),
+    )
+    def conflate(self, n: int, later: int, steps: Any, more: Any, snapshot: bool, echo: Any, then: str) -> None:
+        """Two agents follow the latest of everything, one of them from the middle of an interval on."""
+        asked = {"patterns": ["*"], "ns": "default", "types": [*TOLD], "conflate": 2.0}
+        for number, changes, fields in ((n, steps, {"snapshot": snapshot}), (later, more, given_only(echo=echo))):
+            for seat in self.rig.seats:
+                self.rig.read(seat, 20)
+            if not self._seated():
+                return
+            self.rig.ask(self.seat(number), "subscribe", **asked, **fields)
+            self._show()
+            for step in changes:
+                self.rig.ask(self.seat(n + later), **{"ns": "default", **step})
+            self._show()
+        if then == "idle":
+            self.rig.fanout.mark_idle()
+        elif then == "outrun":
+            self.flood(n + later, times=10, turns=False)
+        elif then == "take over":
+            self.take_over(self.rig.seats.index(self.seat(later)), forgetful=False, leave_first=False)
+        self.rig.now += 2.0
+        self.rig.deliver()
+        for seat in self.rig.seats:
+            self.rig.read(seat, 20)
 
     # --- sessions ---
 
@@ -371,6 +411,10 @@ class Walk(RuleBasedStateMachine):
     def everybody_reads_everything(self) -> None:
         self.rig.settle()
         self.rig.check_rest()
+
+    @rule()
+    def what_is_due_of_conflated_subscriptions_is_delivered(self) -> None:
+        self.rig.deliver()
 
     @rule()
     def idle_agents_hear_a_mark(self) -> None:

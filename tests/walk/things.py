@@ -75,6 +75,7 @@ class Scope:
     types: frozenset[str]
     values: bool
     prev: bool
+    conflate: float | None = None
 
     def covers(self, ns: str, key: str) -> bool:
         here = not ns.startswith("$") if self.ns == "*" else self.ns == ns

@@ -3,9 +3,9 @@
 Its door reads commands from the socket and runs `write`; everybody else puts lines in. Lines leave in the order in
 which they came, all that wait in one write, cut near `bounds.frame`.
 
-Bounds: events beyond `bounds.unsent` make fan-out move this connection's cursors behind, from where they are refilled
-when everything has left. Replies that are decided but not sent count as `owed`: beyond the same bound the door reads
-no further command.
+Bounds: events beyond `bounds.unsent` make fan-out move this connection's cursors behind. They are refilled when
+everything has left, which `write` tells fan-out. Replies that are decided but not sent count as `owed`: beyond the
+same bound the door reads no further command.
 """
 
 from __future__ import annotations
@@ -87,6 +87,11 @@ class Connection:
         return not self._lines and not self.behind and not self.lost
 
     @property
+    def ready(self) -> bool:
+        """Whether the next slice of a refill may come: it is behind, and everything that waited has left."""
+        return bool(self.behind) and not self._lines
+
+    @property
     def congested(self) -> bool:
         """Whether its agent should read replies before it is heard again."""
         return not self._room.is_set()
@@ -95,8 +100,9 @@ class Connection:
         """Wait until there is room for more replies, or the connection closes."""
         await self._room.wait()
 
-    async def write(self, send: Callable[[str], Awaitable[None]], refill: Callable[[Cursor], None]) -> None:
-        """Send what waits, as it comes, until the connection closes; then return."""
+    async def write(self, send: Callable[[str], Awaitable[None]], ready: Callable[[Connection], None]) -> None:
+        """Send what waits, as it comes, until the connection closes; then return. `ready` hears of it each time that
+        everything has left and more can be had from a refill."""
         while True:
             text = self._take()
             if text is not None:
@@ -104,11 +110,10 @@ class Connection:
                 await send(text)
             elif self.closing is not None:
                 return
-            elif self.behind:
-                refill(next(iter(self.behind)))
-                await asyncio.sleep(0)
             else:
                 self._wake.clear()
+                if self.ready:
+                    ready(self)
                 await self._wake.wait()
 
     def _put(self, text: str, size: int, event: bool) -> None:

@@ -11,11 +11,23 @@ from msgspec import UNSET, Raw, Struct
 
 from waggle import messages as m
 
+from ..state.interests import Interest
 from ..state.keyspace import Entry
 from ..state.log import Event, Grip
 from ..state.outputs import Answer, Reply
 
 _encode = msgspec.json.Encoder().encode
+
+Bodies = dict[tuple[int, bool, bool], bytes]
+"""Bodies that have been encoded, by the id of the event, values and prev."""
+
+
+class Told(Struct, frozen=True, eq=False, gc=False):
+    """A line of a subscription, with its revision and the session that did it."""
+
+    origin: str | None
+    rev: int
+    text: bytes
 
 
 def reply_line(reply: Reply | Answer) -> str:
@@ -67,6 +79,23 @@ def event_line(sub: int, rev: int, after: int, more: bool, body: bytes) -> bytes
     """An event for one interest; `more` says that the same revision goes on."""
     more_text = b'"more":true,' if more else b""
     return b'{"sub":%d,"rev":%d,"after":%d,%b%b' % (sub, rev, after, more_text, body)
+
+
+def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -> list[Told]:
+    """The lines of events in order of revisions, each with the revision told before its own; `after` is the first's."""
+    scope = interest.scope
+    lines = []
+    last = len(events) - 1
+    for number, event in enumerate(events):
+        more = number < last and events[number + 1].rev == event.rev
+        want = (id(event), scope.values, scope.prev)
+        body = bodies.get(want)
+        if body is None:
+            body = bodies[want] = event_body(event, scope.values, scope.prev)
+        lines.append(Told(event.origin, event.rev, event_line(interest.sub, event.rev, after, more, body)))
+        if not more:
+            after = event.rev
+    return lines
 
 
 def snapshot_line(sub: int, entry: Entry, values: bool) -> bytes:

@@ -1,26 +1,32 @@
 """Fan-out: what the engine releases goes to those it concerns, in the engine's order.
 
 Rules:
-1. Within a release, the events of a feed collect and go out as one text; replies follow them (G11). Whatever changes
-   who listens (attach, detach, bind, end) first sends what has collected.
+1. Within a release, the lines of a feed wait and go out as one text; replies follow them (G11). Whatever changes who
+   listens (attach, detach, bind, end) first hands out what waits.
 2. `rev` is the newest revision released: nobody is told anything above it, however far the machine is ahead.
 3. A connection with more than `bounds.unsent` bytes of events waiting has its cursors moved behind; it holds up nobody.
+4. Refills (`RefillQueue`) and what is due of conflated feeds (`Deliveries`) take little of each turn of the loop and go
+   on in the next. Where there is no loop (`start`), somebody calls `refill` and `conflate`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
 from ..settings import Bounds
-from ..state.interests import InterestIndex
+from ..state.interests import Interest, InterestIndex
 from ..state.log import Commit, Event, Log
 from ..state.outputs import Attach, Detach, Ended
+from .conflation import ConflatedFeed, Deliveries
 from .connection import Connection
-from .encoding import lost_line, mark_line
-from .feed import Bodies, Cursor, Feed, cut
+from .encoding import Bodies, lost_line, mark_line
+from .feed import Cursor, Feed, cut
 from .refill import log_slice, snapshot_slice
+from .refillqueue import RefillQueue
 
 
 class Line(Struct, frozen=True, eq=False):
@@ -42,9 +48,15 @@ Released = Commit | Line | Bound | Attach | Detach | Ended
 
 
 class Fanout:
-    """All connections, and the cursors of all sessions."""
+    """All connections, and the cursors of all sessions. `clock` tells the time, `timer` how long something took."""
 
-    def __init__(self, bounds: Bounds, log: Log, clock: Callable[[], float], scan: int) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        log: Log,
+        clock: Callable[[], float],
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.bounds = bounds
         self.rev = log.rev
         self.connections: dict[str, Connection] = {}
@@ -57,12 +69,18 @@ class Fanout:
         """The interests of the feeds. Not the machine's: that one knows already who leaves later in the same batch."""
         self._log = log
         self._clock = clock
-        self._scan = scan
+        self._queue = RefillQueue(self._refill, bounds.slice, timer)
+        self._deliveries = Deliveries(lambda feed: self._hand_out([feed]), bounds, clock, timer)
         self._cursors: dict[str, dict[int, Cursor]] = {}
         self._feeds: dict[int, Feed] = {}
         self._dirty: dict[Feed, None] = {}
         self._replies: list[Line] = []
         self._sends_of_gone = 0
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From here on this loop calls `refill` and `conflate` when there is something to do."""
+        self._queue.call_soon = loop.call_soon
+        self._deliveries.call_later = loop.call_later
 
     def release(self, items: Iterable[Released]) -> None:
         """Let these go out, in order."""
@@ -96,32 +114,25 @@ class Fanout:
         del self.connections[session]
         self._sends_of_gone += connection.sends
         for cursor in self._cursors.get(session, {}).values():
-            cursor.feed.live.pop(cursor, None)
+            cursor.feed.leave(cursor, self.rev)
             cursor.connection = None
-            cursor.snapshot = None
+            cursor.drop_snapshot()
 
-    def refill(self, cursor: Cursor) -> None:
-        """Tell a cursor that is behind the next slice of what it missed."""
-        connection = cursor.connection
-        if connection is None:
-            return
-        feed = cursor.feed
-        if cursor.snapshot is not None and not cursor.snapshot.overrun:
-            lines = snapshot_slice(cursor, self._clock(), max_keys=self._scan, max_bytes=self.bounds.frame)
-            if cursor.snapshot is None:
-                self.on_synced(cursor.session, feed.sub, cursor.rev)
-        elif cursor.snapshot is not None or cursor.rev < self._log.floor:
-            self._lose(connection, cursor)
-            return
-        else:
-            bounds = self.bounds
-            lines = log_slice(cursor, self._log, self.rev, max_events=bounds.refill_events, max_bytes=bounds.frame)
-            if cursor.rev == self.rev:
-                del connection.behind[cursor]
-                cursor.losses = 0
-                feed.live[cursor] = None
-        for text in cut(lines, self.bounds.frame):
-            connection.put_events(text)
+    def ready(self, connection: Connection) -> None:
+        """This connection is ready for the next slice of its refill."""
+        self._queue.add(connection)
+
+    def refill(self) -> None:
+        """Tell those who are ready as many slices as one turn of the loop has time for."""
+        self._queue.step()
+
+    def next_delivery(self) -> float | None:
+        """The instant at which `conflate` has something to do."""
+        return self._deliveries.next()
+
+    def conflate(self, now: float) -> None:
+        """Make the deliveries of conflated feeds that are due, as many as one turn of the loop has time for."""
+        self._deliveries.step(now)
 
     def sends(self) -> int:
         """How many writes to sockets there were, of all connections that ever spoke for a session."""
@@ -130,9 +141,17 @@ class Fanout:
     def mark_idle(self) -> None:
         """Tell connections for which nothing waits how far the log has come; those too that hear replies alone."""
         line = mark_line(self.rev).decode()
+        partly = {cursor.connection for feed in self._deliveries for cursor in feed.live}
         for session, connection in self.connections.items():
-            if connection.idle and self._cursors.get(session):
-                connection.put_events(line)
+            cursors = self._cursors.get(session)
+            if cursors and connection.idle:
+                for text in self._marks(cursors) if connection in partly else (line,):
+                    connection.put_events(text)
+
+    def _marks(self, cursors: dict[int, Cursor]) -> list[str]:
+        """A mark for each subscription that has been told everything: one for all would speak for the others."""
+        told = [sub for sub, cursor in cursors.items() if not cursor.feed.holds_back]
+        return cut([mark_line(self.rev, sub) for sub in told], self.bounds.frame)
 
     # --- within a release ---
 
@@ -144,32 +163,33 @@ class Fanout:
                 hits.setdefault(self._feeds[interest.sub], []).append(event)
         bodies: Bodies = {}
         for feed, events in hits.items():
-            feed.add(commit.rev, events, bodies)
-            if feed.pending:
+            if feed.add(events, bodies):
                 self._dirty[feed] = None
 
     def _flush(self) -> None:
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
-            touched: dict[Connection, None] = {}
-            for feed in dirty:
-                feed.flush(self.bounds.frame)
-                for cursor in feed.live:
-                    if cursor.connection is not None and cursor.connection.unsent > self.bounds.unsent:
-                        touched[cursor.connection] = None
-            for connection in touched:
-                self._move_behind(connection)
+            self._hand_out(dirty)
         if self._replies:
             replies, self._replies = self._replies, []
             for line in replies:
                 line.connection.put_reply(line.text)
 
+    def _hand_out(self, feeds: Iterable[Feed]) -> None:
+        slow: dict[Connection, None] = {}
+        for feed in feeds:
+            feed.hand_out(self.rev, self.bounds.frame)
+            for cursor in feed.live:
+                if cursor.connection is not None and cursor.connection.unsent > self.bounds.unsent:
+                    slow[cursor.connection] = None
+        for connection in slow:
+            self._move_behind(connection)
+
     def _move_behind(self, connection: Connection) -> None:
         assert connection.session is not None
         for cursor in self._cursors.get(connection.session, {}).values():
             if cursor in cursor.feed.live:
-                del cursor.feed.live[cursor]
-                cursor.rev, cursor.after = self.rev, cursor.feed.last
+                cursor.feed.leave(cursor, self.rev)
                 connection.fall_behind(cursor)
 
     def _bind(self, connection: Connection, session: str) -> None:
@@ -185,31 +205,37 @@ class Fanout:
         older = cursors.get(sub)
         if older is not None:
             self._detach(order.session, sub, keep=True)
-        feed = self._feeds.get(sub)
-        if feed is None:
-            feed = self._feeds[sub] = Feed(order.interest, self.rev)
-            self._index.add(order.interest)
+        feed = self._feeds.get(sub) or self._begin_feed(order.interest)
         cursor = cursors[sub] = Cursor(order.session, feed, order.echo, order.rev, order.snapshot)
         feed.cursors += 1
         connection = cursor.connection = self.connections.get(order.session)
         if order.lost is not None and older is not None:
             cursor.losses = older.losses
         if connection is None:
+            cursor.drop_snapshot()
             return
         if order.lost is not None:
             connection.put_events(lost_line(sub, order.lost).decode())
         if order.snapshot is None and not order.replay:
             assert order.rev == self.rev
-            feed.live[cursor] = None
+            feed.join(cursor)
         else:
             connection.fall_behind(cursor)
+
+    def _begin_feed(self, interest: Interest) -> Feed:
+        conflated = interest.scope.conflate is not None
+        feed = ConflatedFeed(interest, self.rev, self._deliveries) if conflated else Feed(interest, self.rev)
+        self._feeds[interest.sub] = feed
+        self._index.add(interest)
+        return feed
 
     def _detach(self, session: str, sub: int, keep: bool = False) -> None:
         cursor = self._cursors.get(session, {}).pop(sub, None)
         if cursor is None:
             return
         feed = cursor.feed
-        feed.live.pop(cursor, None)
+        feed.leave(cursor, self.rev)
+        cursor.drop_snapshot()
         if cursor.connection is not None:
             cursor.connection.behind.pop(cursor, None)
             cursor.connection.lost.pop(cursor, None)
@@ -226,6 +252,28 @@ class Fanout:
         if connection is not None:
             self._sends_of_gone += connection.sends
             connection.close(1000, "bye", flush=True)
+
+    # --- those who are behind ---
+
+    def _refill(self, connection: Connection) -> None:
+        """Tell the cursor of this connection that has been behind for longest the next slice of what it missed."""
+        cursor = next(iter(connection.behind))
+        feed, bounds = cursor.feed, self.bounds
+        if cursor.snapshot is not None and not cursor.snapshot.overrun:
+            lines = snapshot_slice(cursor, self._clock(), max_keys=bounds.refill_keys, max_bytes=bounds.frame)
+            if cursor.snapshot is None:
+                self.on_synced(cursor.session, feed.sub, cursor.rev)
+        elif cursor.snapshot is not None or cursor.rev < self._log.floor:
+            self._lose(connection, cursor)
+            return
+        else:
+            lines = log_slice(cursor, self._log, self.rev, max_events=bounds.refill_events, max_bytes=bounds.frame)
+            if cursor.rev == self.rev:
+                del connection.behind[cursor]
+                cursor.losses = 0
+                feed.join(cursor)
+        for text in cut(lines, bounds.frame):
+            connection.put_events(text)
 
     def _lose(self, connection: Connection, cursor: Cursor) -> None:
         """The log, or the memory for its snapshot, no longer reaches back to where this cursor stands."""

@@ -4,18 +4,19 @@ Rules:
 1. A cursor is live (it gets what the feed sends, as the same text as all the others), or behind (it is refilled from
    a snapshot or the log), or lost (the machine is to begin it again), or its session has no connection. Nothing else.
 2. A line is encoded once, and only if somebody is live.
-3. `last` is the revision of the feed's newest event: the `after` of the next.
+3. `last` is the revision that the next line names as the one before it: here that of the feed's newest event.
 """
 
 from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
 
 from ..state.interests import Interest
 from ..state.log import Event
 from ..state.snapshot import Snapshot
 from .connection import Connection
-from .encoding import event_body, event_line, mark_line
-
-Bodies = dict[tuple[int, bool, bool], bytes]
+from .encoding import Bodies, Told, chain, mark_line
 
 
 class Cursor:
@@ -30,7 +31,7 @@ class Cursor:
         self.rev = rev
         """Everything up to here has been told, or put into the outbox. Not kept up while it is live."""
         self.after = rev
-        """The revision of the event it was told last, or where it began: the chain of a refill."""
+        """The revision of the line it was told last, or where it began: the chain of a refill."""
         self.snapshot = snapshot
         self.losses = 0
         """How often in a row the log did not reach back to it."""
@@ -39,6 +40,12 @@ class Cursor:
     def own(self, event: Event) -> bool:
         """Whether this is left out by `echo: false`."""
         return not self.echo and event.origin == self.session
+
+    def drop_snapshot(self) -> None:
+        """Its snapshot will not be read any further."""
+        if self.snapshot is not None:
+            self.snapshot.close()
+            self.snapshot = None
 
 
 class Feed:
@@ -53,48 +60,70 @@ class Feed:
         self.cursors = 0
         """How many sessions have a cursor here."""
         self.live: dict[Cursor, None] = {}
-        self.pending: list[tuple[str | None, int, bytes]] = []
-        """The origin, the revision and the text of each line that waits for the end of the turn."""
+        self.pending: list[Told] = []
+        """Lines that wait for the end of the turn."""
 
-    def add(self, rev: int, events: list[Event], bodies: Bodies) -> None:
-        """What happened at this revision, in order. `bodies` is shared by all feeds that this revision concerns."""
+    @property
+    def holds_back(self) -> bool:
+        """Whether those who are live have not been told everything that was released."""
+        return False
+
+    def join(self, cursor: Cursor) -> None:
+        """From here on this cursor is live; it has been told everything up to its `rev`."""
+        self.live[cursor] = None
+
+    def leave(self, cursor: Cursor, rev: int) -> None:
+        """This cursor is live no longer, if it was: set how far it has been told of what was released, up to `rev`."""
+        if cursor in self.live:
+            del self.live[cursor]
+            cursor.rev, cursor.after = rev, self.last
+
+    def add(self, events: list[Event], bodies: Bodies) -> bool:
+        """What happened at one revision, in order. Whether it is to be handed out at the end of the turn."""
         if self.live:
-            self._encode(rev, events, bodies)
-        self.last = rev
+            self.pending += chain(self.interest, events, self.last, bodies)
+        self.last = events[-1].rev
+        return bool(self.pending)
 
-    def _encode(self, rev: int, events: list[Event], bodies: Bodies) -> None:
-        scope = self.interest.scope
-        final = len(events) - 1
-        for number, event in enumerate(events):
-            want = (id(event), scope.values, scope.prev)
-            body = bodies.get(want)
-            if body is None:
-                body = bodies[want] = event_body(event, scope.values, scope.prev)
-            self.pending.append((event.origin, rev, event_line(self.sub, rev, self.last, number < final, body)))
+    def hand_out(self, rev: int, frame: int) -> None:
+        """Give everybody who is live the lines that wait, in texts of about `frame` bytes; `rev` has been released."""
+        lines, self.pending = self.pending, []
+        self._spread(lines, frame, lambda first, session: _marked(self.sub, lines[first:], session))
 
-    def flush(self, frame: int) -> None:
-        """Hand the lines of this turn to everybody who is live, in texts of about `frame` bytes."""
-        pending, self.pending = self.pending, []
-        texts = cut([line for _, _, line in pending], frame)
+    def _spread(self, lines: list[Told], frame: int, without_own: Callable[[int, str], list[bytes]]) -> None:
+        """Give each cursor the lines above the revision where it became live; `without_own` gives those of a session
+        that wants no echo, from a number of line on."""
+        origins = {line.origin for line in lines}
+        shared: dict[int, list[str]] = {}
         for cursor in self.live:
             assert cursor.connection is not None
-            mine = texts
-            if not cursor.echo and any(origin == cursor.session for origin, _, _ in pending):
-                mine = cut(self._without_own(pending, cursor.session), frame)
-            for text in mine:
+            first = _first_after(lines, cursor.rev)
+            if not cursor.echo and cursor.session in origins:
+                texts = cut(without_own(first, cursor.session), frame)
+            elif first in shared:
+                texts = shared[first]
+            else:
+                texts = shared[first] = cut([line.text for line in lines[first:]], frame)
+            for text in texts:
                 cursor.connection.put_events(text)
 
-    def _without_own(self, pending: list[tuple[str | None, int, bytes]], session: str) -> list[bytes]:
-        """The lines with a mark in place of each revision that the session itself made."""
-        lines = []
-        marked = 0
-        for origin, rev, line in pending:
-            if origin != session:
-                lines.append(line)
-            elif rev != marked:
-                lines.append(mark_line(rev, self.sub))
-                marked = rev
-        return lines
+
+def _first_after(lines: list[Told], rev: int) -> int:
+    """The number of the first line above this revision."""
+    return 0 if rev < lines[0].rev else bisect_right(lines, rev, key=lambda line: line.rev)
+
+
+def _marked(sub: int, lines: list[Told], session: str) -> list[bytes]:
+    """The lines with a mark in place of each revision that the session itself made."""
+    texts = []
+    marked = 0
+    for line in lines:
+        if line.origin != session:
+            texts.append(line.text)
+        elif line.rev != marked:
+            texts.append(mark_line(line.rev, sub))
+            marked = line.rev
+    return texts
 
 
 def cut(lines: list[bytes], frame: int) -> list[str]:

@@ -68,7 +68,7 @@ class WebSocketDoor:
             await send({"type": "websocket.send", "text": text})
 
         try:
-            await connection.write(send_text, self._engine.fanout.refill)
+            await connection.write(send_text, self._engine.fanout.ready)
             assert connection.closing is not None
             code, reason = connection.closing
             await send({"type": "websocket.close", "code": code, "reason": _reason(reason)})

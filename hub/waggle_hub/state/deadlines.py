@@ -12,7 +12,7 @@ still cost a logarithm each to take out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from sortedcontainers import SortedKeyList
@@ -38,6 +38,9 @@ class Deadlines(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._items)
 
     def add(self, item: T) -> None:
         self._items.add(item)

@@ -1,8 +1,8 @@
 """Interests: what sessions subscribe to, each counted once.
 
-An interest is a namespace (``*``: all but the hub's own), a set of patterns, a set of types, and whether values and
-the entry before are wanted. Two sessions with the same interest share its number ``sub``, so an event is encoded
-once for both. Echo, snapshot and since belong to the session's own cursor, not to the interest.
+An interest is a namespace (``*``: all but the hub's own), a set of patterns, a set of types, whether values and the
+entry before are wanted, and how many seconds apart. Two sessions with the same interest share its number ``sub``, so
+an event is encoded once for both. Echo, snapshot and since belong to the session's own cursor, not to the interest.
 
 Numbers are given in order and never again. An interest exists exactly as long as a session is subscribed to it.
 """
@@ -28,6 +28,8 @@ class Scope(Struct, frozen=True):
     types: frozenset[str]
     values: bool
     prev: bool
+    conflate: float | None = None
+    """Seconds from one delivery to the next; None for all that happens, as it happens."""
 
 
 class Interest:
@@ -47,7 +49,14 @@ class Interest:
 
     def matches(self, ns: str, key: str, type: str) -> bool:
         """Whether an event concerns it: the same answer as being found in the index."""
-        return type in self.scope.types and self.covers(ns) and any(pattern.match(key) for pattern in self.patterns)
+        return type in self.scope.types and self.covers(ns) and self.first_match(key) is not None
+
+    def first_match(self, key: str, below: int | None = None) -> int | None:
+        """The number of the first of its patterns, or of those `below`, that matches; None if none does."""
+        for number, pattern in enumerate(self.patterns[:below]):
+            if pattern.match(key):
+                return number
+        return None
 
 
 class InterestIndex:
@@ -55,6 +64,10 @@ class InterestIndex:
 
     def __init__(self) -> None:
         self._by_ns: dict[str, PatternIndex[Interest]] = {}
+
+    def __len__(self) -> int:
+        """How many pairs of interest and pattern are in."""
+        return sum(len(index) for index in self._by_ns.values())
 
     def add(self, interest: Interest) -> None:
         index = self._by_ns.setdefault(interest.scope.ns, PatternIndex())

@@ -272,6 +272,7 @@ class Machine:
         state.work.check(state.sessions, state.keyspace, state.claims)
         state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed())])
         state.interests.check()
+        state.snapshots.check()
         for (ns, key), owner in state.owners.items():
             assert state.keyspace.get(ns, key) is not None
             assert (ns, key) in owner.ephemeral

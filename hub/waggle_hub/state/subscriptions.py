@@ -10,10 +10,11 @@ from waggle import messages as m
 from waggle.errors import BadRequest, LimitReached, NotFound
 from waggle.keys import Pattern, check_key, check_ns, compile_pattern
 
-from .interests import EVERYWHERE, Scope
+from .interests import EVERYWHERE, Interest, Scope
+from .log import Event
 from .outputs import Attach, Detach, Output
 from .sessions import Session, Subscription
-from .turn import Turn, open_snapshot, refuse_hub_namespace
+from .turn import Turn, refuse_hub_namespace
 
 COMPACTED = "compacted"
 
@@ -111,8 +112,32 @@ def _attach(
         subscription.synced = False
         subscription.lost = lost
     interest = subscription.interest
-    snapshot = open_snapshot(turn.state, interest) if subscription.snapshot else None
+    snapshot = None
+    if subscription.snapshot:
+        snapshot = turn.state.snapshots.open(interest, turn.state.log.rev, _held(turn, interest))
     return Attach(session.id, interest, subscription.echo, subscription.start, replay, snapshot, lost)
+
+
+def _held(turn: Turn, interest: Interest) -> list[Event]:
+    """The locks that are held and that an interest asks for, as the events of their grants would tell them now."""
+    if "lock" not in interest.scope.types:
+        return []
+    return [
+        Event(
+            type="lock",
+            rev=claim.token or 0,
+            ns=claim.ns,
+            key=key,
+            at=claim.granted_at,
+            by=claim.agent,
+            origin=claim.session.id,
+            grip=claim.grip(),
+        )
+        for claim in turn.state.claims.held.values()
+        if interest.covers(claim.ns)
+        for key in claim.keys
+        if interest.first_match(key) is not None
+    ]
 
 
 def _scope(turn: Turn, session: Session, command: m.Subscribe) -> tuple[Scope, tuple[Pattern, ...]]:
@@ -126,10 +151,14 @@ def _scope(turn: Turn, session: Session, command: m.Subscribe) -> tuple[Scope, t
         raise BadRequest("patterns is empty: '*' asks for everything", field="patterns")
     if command.types is not None and not command.types:
         raise BadRequest("types is empty: leave it out for the usual ones", field="types")
+    longest = turn.state.limits.conflate
+    if command.conflate is not None and not 0 < command.conflate <= longest:
+        raise BadRequest(f"conflate is a number of seconds above 0 and at most {longest:g}", field="conflate")
     unique = dict.fromkeys(compile_pattern(text, "patterns") for text in sorted(set(command.patterns)))
     patterns = tuple(unique)
     types = m.DEFAULT_TYPES if command.types is None else frozenset(command.types)
-    return Scope(ns, tuple(pattern.text for pattern in patterns), types, command.values, command.prev), patterns
+    texts = tuple(pattern.text for pattern in patterns)
+    return Scope(ns, texts, types, command.values, command.prev, command.conflate), patterns
 
 
 def _check_number(turn: Turn, session: Session, scope: Scope) -> None:

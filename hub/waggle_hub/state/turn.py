@@ -10,8 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-from weakref import WeakSet
-
 from msgspec import structs
 
 from waggle import messages as m
@@ -22,12 +20,12 @@ from . import waits
 from .claims import Claim, Claims
 from .conditions import Conditions
 from .deadlines import Timers
-from .interests import Interest, Interests
+from .interests import Interests
 from .keyspace import Entry, Keyspace
 from .log import Event, Grip, Log
 from .outputs import LockLost, Output, Said
 from .sessions import Session, Sessions
-from .snapshot import Snapshot
+from .snapshot import Snapshots
 from .values import encode_value
 from .work import Work
 
@@ -57,8 +55,7 @@ class State:
         self.interests = Interests()
         self.owners: dict[tuple[str, str], Session] = {}
         """The session that each ephemeral entry is tied to."""
-        self.snapshots: WeakSet[Snapshot] = WeakSet()
-        """Snapshots that somebody still reads."""
+        self.snapshots = Snapshots(self.keyspace, limits.snapshot_bytes)
 
 
 class Turn:
@@ -151,7 +148,7 @@ class Turn:
             created_rev=prev.created_rev if prev is not None else self.next_rev,
             earlier=earlier,
         )
-        self._hand_over(ns, key, prev)
+        self.state.snapshots.before_change(ns, key, prev)
         keyspace.put(entry, prev)
         self._own(ns, key, owner)
         self._happened("set", ns, key, entry=entry, prev=prev)
@@ -165,7 +162,7 @@ class Turn:
 
     def remove(self, entry: Entry, type: str = "delete", reason: str | None = None, late: float | None = None) -> None:
         """Take an entry out: by delete, expire or evict."""
-        self._hand_over(entry.ns, entry.key, entry)
+        self.state.snapshots.before_change(entry.ns, entry.key, entry)
         self.state.keyspace.remove(entry)
         self._own(entry.ns, entry.key, None)
         self._happened(type, entry.ns, entry.key, prev=entry, reason=reason, late=late)
@@ -326,11 +323,6 @@ class Turn:
             )
         )
 
-    def _hand_over(self, ns: str, key: str, prev: Entry | None) -> None:
-        if self.state.snapshots:
-            for snapshot in self.state.snapshots:
-                snapshot.before_change(ns, key, prev)
-
     def _own(self, ns: str, key: str, owner: Session | None) -> None:
         before = self.state.owners.get((ns, key))
         if before is not owner:
@@ -344,13 +336,6 @@ class Turn:
         if owner is not None:
             self.state.owners[ns, key] = owner
             owner.ephemeral[ns, key] = None
-
-
-def open_snapshot(state: State, interest: Interest) -> Snapshot:
-    """A snapshot of the state as it stands; it is kept exact for as long as somebody holds it."""
-    snapshot = Snapshot(state.keyspace, interest, state.log.rev, state.limits.snapshot_bytes)
-    state.snapshots.add(snapshot)
-    return snapshot
 
 
 def refuse_hub_namespace(ns: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import Any
 
 from tests.unit.state.table import Table
@@ -18,10 +19,11 @@ from waggle_hub.state.outputs import Answer, Bind, LockLost, Output, Reply
 class Post:
     """Sessions, each with a connection that nobody writes out unless the test takes its lines."""
 
-    def __init__(self, bounds: Bounds | None = None, limits: Limits | None = None, scan: int = 1_000) -> None:
+    def __init__(self, bounds: Bounds | None = None, limits: Limits | None = None) -> None:
         self.table = Table(limits)
         self.bounds = bounds or Bounds()
-        self.fanout = Fanout(self.bounds, self.table.machine.state.log, lambda: self.table.now, scan)
+        log = self.table.machine.state.log
+        self.fanout = Fanout(self.bounds, log, lambda: self.table.now, timer=count().__next__)
         self.fanout.on_loss = self._restart
         self.fanout.on_synced = self.table.machine.synced
         self.connections: dict[str, Connection] = {}
@@ -87,11 +89,12 @@ class Post:
         return output
 
     def frame(self, session: str) -> str | None:
-        """One write of the connection, or one slice of a refill, which gives none."""
+        """One write of the connection, or a turn of refills, which gives none: one slice, the timer says."""
         connection = self.connections[session]
         text = connection._take()
-        if text is None and connection.behind:
-            self.fanout.refill(next(iter(connection.behind)))
+        if text is None and connection.ready:
+            self.fanout.ready(connection)
+            self.fanout.refill()
             return ""
         return text
 

@@ -21,19 +21,19 @@ class Socket:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.sent: list[str] = []
-        self.refilled: list[Cursor] = []
         self.open = asyncio.Event()
         self.open.set()
-        self.writer = asyncio.create_task(connection.write(self.send, self.refill))
+        self.writer = asyncio.create_task(connection.write(self.send, self.ready))
 
     async def send(self, text: str) -> None:
         await self.open.wait()
         self.sent.append(text)
 
-    def refill(self, cursor: Cursor) -> None:
-        self.refilled.append(cursor)
-        del self.connection.behind[cursor]
-        self.connection.put_events(f"refilled {cursor.session}")
+    def ready(self, connection: Connection) -> None:
+        """A slice at once: the whole of it for the first that is behind."""
+        cursor = next(iter(connection.behind))
+        del connection.behind[cursor]
+        connection.put_events(f"refilled {cursor.session}")
 
 
 async def turns(count: int = 5) -> None:
@@ -117,26 +117,33 @@ async def test_refills_come_one_by_one_when_everything_else_has_left(socket: Soc
     assert socket.sent == ["before", "refilled one", "refilled two"]
 
 
-async def test_others_get_their_turn_between_two_slices_of_a_refill() -> None:
+async def test_who_is_behind_says_once_that_it_is_ready_and_sleeps_until_it_is_told_something() -> None:
     connection = Connection(Bounds())
-    order: list[str] = []
-    one = cursor("one")
+    ready: list[Connection] = []
+    sent: list[str] = []
 
-    def refill(_: Cursor) -> None:
-        order.append("slice")
-        if len(order) > 6:
-            connection.close(1000)
+    async def send(text: str) -> None:
+        sent.append(text)
 
-    async def other() -> None:
-        while connection.closing is None:
-            order.append("other")
-            await asyncio.sleep(0)
+    connection.fall_behind(cursor("one"))
+    connection.put_events("before")
+    writer = asyncio.create_task(connection.write(send, ready.append))
+    await turns(20)
+    assert (sent, ready) == (["before"], [connection])
+    connection.put_events("slice")
+    await turns(20)
+    assert (sent, ready) == (["before", "slice"], [connection] * 2)
+    connection.close(1000)
+    await writer
 
-    async def send(_: str) -> None: ...
 
-    connection.fall_behind(one)
-    await asyncio.gather(connection.write(send, refill), other())
-    assert order[:6] == ["slice", "other"] * 3
+async def test_who_has_lines_that_wait_is_not_ready() -> None:
+    connection = Connection(Bounds())
+    assert not connection.ready
+    connection.fall_behind(cursor("one"))
+    assert connection.ready
+    connection.put_reply("x")
+    assert not connection.ready
 
 
 async def test_closing_at_once_drops_what_waits(socket: Socket) -> None:
@@ -192,4 +199,4 @@ async def test_a_send_that_fails_ends_the_writer() -> None:
 
     connection.put_events("x")
     with pytest.raises(OSError, match="gone"):
-        await connection.write(broken, lambda cursor: None)
+        await connection.write(broken, lambda connection: None)

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.delivery.post import Post, brief
-from waggle_hub.delivery import feed as feed_module
-from waggle_hub.delivery import refill as refill_module
+from waggle_hub.delivery import encoding, refill
 from waggle_hub.settings import Bounds, Limits
 
 SMALL = Bounds(unsent=400, frame=300)
@@ -24,7 +23,7 @@ def post() -> Post:
 
 @pytest.fixture
 def encodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How often a body and a line were encoded."""
+    """How often a body and a line were encoded, and how often a refill did so."""
     counts = {"body": 0, "line": 0, "refill": 0}
 
     def counted(name: str, module: Any, function: str) -> None:
@@ -36,9 +35,9 @@ def encodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         monkeypatch.setattr(module, function, call)
 
-    counted("body", feed_module, "event_body")
-    counted("line", feed_module, "event_line")
-    counted("refill", refill_module, "event_body")
+    counted("body", encoding, "event_body")
+    counted("line", encoding, "event_line")
+    counted("refill", refill, "chain")
     return counts
 
 
@@ -353,6 +352,24 @@ def test_a_snapshot_is_let_go_when_its_connection_is_gone(post: Post) -> None:
     assert len(post.table.machine.state.snapshots) == 0
 
 
+def test_a_snapshot_is_let_go_when_its_connection_is_gone_before_it_begins(post: Post) -> None:
+    post.do("a", "set", key="k", value=1)
+    post.decide("a", "subscribe", patterns=["*"], snapshot=True)
+    assert len(post.table.machine.state.snapshots) == 1
+    post.fanout.leave(post.connections["a"])
+    post.release()
+    assert len(post.table.machine.state.snapshots) == 0
+
+
+def test_a_snapshot_is_let_go_when_another_takes_its_place(post: Post) -> None:
+    post.do("a", "set", key="k", value=1)
+    for _ in range(3):
+        post.do("a", "subscribe", patterns=["*"], snapshot=True)
+    assert len(post.table.machine.state.snapshots) == 1
+    post.take("a")
+    assert len(post.table.machine.state.snapshots) == 0
+
+
 def test_a_slice_ends_when_it_has_enough_bytes() -> None:
     post = Post(Bounds(frame=300, refill_events=1_000))
     post.sit("a", "w")
@@ -430,7 +447,7 @@ def test_who_catches_up_in_between_may_be_lost_any_number_of_times() -> None:
 
 
 def test_a_snapshot_that_held_back_too_much_begins_again() -> None:
-    post = Post(limits=Limits(snapshot_bytes=2_000), scan=5)
+    post = Post(Bounds(refill_keys=5), Limits(snapshot_bytes=2_000))
     post.sit("a", "w")
     for number in range(20):
         post.do("w", "set", key=f"{number:02}", value="x" * 200)

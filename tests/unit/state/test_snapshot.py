@@ -62,7 +62,7 @@ def test_a_slice_ends_when_it_has_enough_bytes() -> None:
     table = seated(keys="abc")
     snapshot = subscribe(table)
     assert [entry.key for entry in snapshot.read(table.now, max_keys=100, max_bytes=1)] == ["a"]
-    assert [entry.key for entry in snapshot.read(table.now, max_keys=100, max_bytes=5)] == ["b", "c"]
+    assert [entry.key for entry in snapshot.read(table.now, max_keys=100, max_bytes=300)] == ["b", "c"]
 
 
 def test_a_slice_ends_when_it_has_looked_at_enough_keys_even_if_none_matched() -> None:
@@ -215,13 +215,84 @@ def test_it_holds_back_no_more_than_its_limit_and_then_lets_go() -> None:
     assert not snapshot._ahead
 
 
-def test_nobody_pays_for_a_snapshot_that_nobody_reads_any_more() -> None:
-    table = seated(keys="a")
+# --- who pays for it ---
+
+
+def opened(table: Table) -> int:
+    return len(table.machine.state.snapshots)
+
+
+def test_a_snapshot_is_open_until_all_of_it_has_been_read() -> None:
+    table = seated(keys="ab")
     snapshot = subscribe(table)
-    assert len(table.machine.state.snapshots) == 1
-    del snapshot
-    table.outputs = []
-    assert len(table.machine.state.snapshots) == 0
+    read(table, snapshot, 1)
+    assert opened(table) == 1
+    read(table, snapshot, 2)
+    assert snapshot.done
+    assert opened(table) == 0
+
+
+def test_a_snapshot_that_is_closed_costs_nobody_anything() -> None:
+    table = seated(keys="ab")
+    one, two = subscribe(table), subscribe(table)
+    one.close()
+    one.close()
+    assert opened(table) == 1
+    table.do(READER, "set", key="a", value="new")
+    assert (len(one._handed), len(two._handed)) == (0, 1)
+    two.close()
+    assert opened(table) == 0
+
+
+def test_a_snapshot_that_is_overrun_is_closed() -> None:
+    table = seated(Limits(snapshot_bytes=1_000), keys="abcdef")
+    snapshot = subscribe(table)
+    table.do(READER, "clear", pattern="*", confirm=True)
+    assert snapshot.overrun
+    assert opened(table) == 0
+
+
+def test_a_snapshot_of_nothing_but_messages_has_nothing_to_read() -> None:
+    table = seated(keys="ab")
+    assert subscribe(table, types=["message"]).done
+    assert opened(table) == 0
+
+
+def test_a_change_is_handed_over_to_those_whom_it_concerns_and_asks_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = seated(keys="abc")
+    table.do(READER, "set", key="a", ns="other", value=1)
+    for number in range(50):
+        subscribe(table, patterns=[f"b{number}", f"{number}*"])
+        subscribe(table, ns="other", patterns=["*", f"{number}"])
+    concerned = [subscribe(table, patterns=["a", "b"]), subscribe(table, ns="*"), subscribe(table, patterns=["?"])]
+    asked: list[Snapshot] = []
+    before_change = Snapshot.before_change
+
+    def counted(snapshot: Snapshot, *change: Any) -> None:
+        asked.append(snapshot)
+        before_change(snapshot, *change)
+
+    monkeypatch.setattr(Snapshot, "before_change", counted)
+    table.do(READER, "set", key="a", value="new")
+    assert sorted(asked, key=id) == sorted(concerned, key=id)
+
+
+def test_of_snapshots_of_one_interest_the_patterns_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = seated(keys="a")
+    snapshots = [subscribe(table, patterns=[f"{number}*" for number in range(99)] + ["a*"]) for _ in range(20)]
+    table.do(READER, "set", key="a", value="first")
+    tries = 0
+    match = Pattern.match
+
+    def counted(pattern: Pattern, key: str) -> bool:
+        nonlocal tries
+        tries += 1
+        return match(pattern, key)
+
+    monkeypatch.setattr(Pattern, "match", counted)
+    table.machine.state.snapshots.before_change("default", "a", None)
+    assert tries <= 100
+    assert all(len(snapshot._handed) == 1 for snapshot in snapshots)
 
 
 PATTERNS = ["*", "a*", "*a", "?", "b", "[ab]*", "*b*", "c?", "\\*"]
@@ -254,6 +325,7 @@ def test_random_walk(seed: int) -> None:
             _compare(table, wanted, found)
             exact += 1
         reading = [one for one in reading if not one[0].done and not one[0].overrun]
+        assert opened(table) == len(reading)
     assert exact > 3
     assert lost == 0 or limit == 2_500
 

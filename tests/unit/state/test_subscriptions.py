@@ -46,11 +46,19 @@ def test_no_types_are_the_usual_types() -> None:
 
 @pytest.mark.parametrize("fields", [
     {"ns": "other"}, {"ns": "*"}, {"ns": "$agents"}, {"patterns": ["a"]}, {"patterns": ["*", "a"]},
-    {"types": ["set"]}, {"values": False}, {"prev": True},
+    {"types": ["set"]}, {"values": False}, {"prev": True}, {"conflate": 1},
 ])  # fmt: skip
 def test_whoever_asks_for_something_else_gets_another_number(fields: dict[str, Any]) -> None:
     table = seated()
     assert number(table, "s") != number(table, "s", **fields)
+
+
+def test_a_conflated_interest_is_one_for_each_interval() -> None:
+    table = seated()
+    second = number(table, "s", conflate=1)
+    assert number(table, "w", ns="default", conflate=1.0, snapshot=True) == second
+    assert number(table, "w", ns="default", conflate=1.5) != second
+    assert number(table, "s", conflate=None) == number(table, "s")
 
 
 def test_the_namespace_of_the_session_is_meant_where_none_is_named() -> None:
@@ -207,7 +215,9 @@ def test_a_message_has_the_limits_of_a_value() -> None:
 
 @pytest.mark.parametrize(("fields", "field"), [
     ({"patterns": []}, "patterns"), ({"patterns": [""]}, "patterns"), ({"patterns": ["*", "[a"]}, "patterns"),
-    ({"types": []}, "types"), ({"ns": "a b"}, "ns"), ({"ns": ""}, "ns"),
+    ({"types": []}, "types"), ({"ns": "a b"}, "ns"), ({"ns": ""}, "ns"), ({"conflate": 0}, "conflate"),
+    ({"conflate": -1}, "conflate"), ({"conflate": 3_600.1}, "conflate"), ({"conflate": float("inf")}, "conflate"),
+    ({"conflate": float("nan")}, "conflate"),
 ])  # fmt: skip
 def test_a_subscription_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
     table = seated()
