@@ -606,10 +606,11 @@ class HeldLock(Struct, kw_only=True, omit_defaults=True):
     patterns: list[str] | UnsetType = UNSET
 
 
-class HeldLocks(Struct):
-    """Reply to locks, in the order in which they were granted."""
+class HeldLocks(Struct, omit_defaults=True):
+    """Reply to locks, in the order in which they were granted; ``cut`` if there are more than a reply can hold."""
 
     locks: list[HeldLock]
+    cut: bool = False
 
 
 class Cancelling(Struct):

@@ -30,7 +30,7 @@ from .state.machine import Machine
 
 _LIMITS_SHOWN = (
     "value", "depth", "status", "meta", "ttl", "patterns", "subscriptions", "ephemeral", "page", "scan", "clear",
-    "history", "steps", "keys", "bytes",
+    "history", "steps", "keys", "bytes", "names", "lock_patterns", "pattern_locks", "claims", "waiting",
 )  # fmt: skip
 
 

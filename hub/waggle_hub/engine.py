@@ -5,7 +5,7 @@ Rules:
 2. What the commands of one turn of the loop gave off is one batch. It goes to the journal as a whole and is released as
    a whole, in order, when the journal says so; the engine goes on deciding meanwhile.
 3. One timer stands at the head of all deadlines. What is due expires in slices, and others get their turn in between.
-4. A journal that fails stops the engine: see `journal.port`.
+4. A journal that fails stops the engine: see `journal.port`. So does a fault of the machine in the middle of a change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from waggle.errors import Internal, SessionLost, Unavailable, WaggleError
 
 from .delivery.connection import Connection
 from .delivery.encoding import error_line, lock_lost_line, reply_line
-from .delivery.fanout import Bound, Fanout, Line, Released
+from .delivery.fanout import Bound, Fanout, Line, Notice, Released
 from .journal.port import Journal
 from .meter import SAMPLE, Meter
 from .recency import Recency
@@ -77,7 +77,8 @@ class Engine:
         self.recency = Recency()
         self._batch: list[Released] = []
         self._flush_due = False
-        self._failure: Exception | None = None
+        self._failure: str | None = None
+        """Why nothing is accepted any more."""
         self._speakers: dict[str, Connection] = {}
         """The connection whose commands count for each session, as decided; fan-out follows when it is released."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,7 +118,10 @@ class Engine:
         try:
             outputs = self._decide(command, connection, self.clock())
         except Exception:
-            self.refuse(connection, command.id, self._fault(command))
+            fault = self._fault(type(command).__name__)
+            self.refuse(connection, command.id, fault)
+            if self.machine.torn:
+                self._fail(fault.message)
             return
         self.meter.decided(command, time.perf_counter() - started)
         self._take(outputs, connection, command)
@@ -162,8 +166,7 @@ class Engine:
         if session is None or self._speakers.get(session) is not connection:
             return
         del self._speakers[session]
-        if self._failure is None:
-            self._take(self.machine.drop(session, self.clock()), connection)
+        self._run(lambda: self.machine.drop(session, self.clock()))
 
     # --- batches ---
 
@@ -196,11 +199,12 @@ class Engine:
         """What a session is told in its own time goes to the connection that speaks for it now."""
         connection = self._speakers[said.session]
         if isinstance(said, Answer):
-            line = Line(connection, said.id, reply_line(said))
+            text = reply_line(said)
+            self._batch.append(Line(connection, said.id, text))
         else:
-            line = Line(connection, None, lock_lost_line(said.lock))
-        connection.owe(len(line.text))
-        self._batch.append(line)
+            text = lock_lost_line(said.lock)
+            self._batch.append(Notice(connection, text))
+        connection.owe(len(text))
 
     def _observe(self, command: m.AnyCommand, reply: Reply) -> None:
         """What a reply tells those who keep count, and what they add to it."""
@@ -239,9 +243,7 @@ class Engine:
 
     def _done(self, batch: list[Released], error: Exception | None) -> None:
         if error is not None and self._failure is None:
-            log.error("the journal failed, nothing is accepted any more: %s", error)
-            self._failure = error
-            self.stop()
+            self._fail(f"the journal failed ({error})")
         if self._failure is not None:
             self._withhold(batch)
         else:
@@ -260,13 +262,19 @@ class Engine:
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(
-            f"the journal failed ({self._failure}): nothing is accepted until the hub is started again",
+            f"{self._failure}: nothing is accepted until the hub is started again",
             retry_after=5.0,
         )
 
-    def _fault(self, command: m.AnyCommand) -> Internal:
+    def _fail(self, why: str) -> None:
+        """Accept nothing any more: what is in memory may not be what is kept, or not be whole."""
+        log.error("nothing is accepted any more: %s", why)
+        self._failure = why
+        self.stop()
+
+    def _fault(self, where: str) -> Internal:
         name = secrets.token_hex(4)
-        log.exception("fault %s in %s", name, type(command).__name__)
+        log.exception("fault %s in %s", name, where)
         return Internal(f"a fault of the hub, {name} in its output: please report it", id=name)
 
     # --- time ---
@@ -288,11 +296,22 @@ class Engine:
 
     def _tick(self) -> None:
         self._timer = None
-        self._take(self.machine.expire(self.clock(), self.bounds.expire_slice), None)
+        self._run(lambda: self.machine.expire(self.clock(), self.bounds.expire_slice))
 
     def _proceed(self) -> None:
-        if self._failure is None and self.machine.unfinished:
-            self._take(self.machine.proceed(self.clock()), None)
+        if self.machine.unfinished:
+            self._run(lambda: self.machine.proceed(self.clock()))
+
+    def _run(self, decide: Callable[[], list[Output]]) -> None:
+        """What nobody asked for: time, and the coming and going of connections. A fault in it ends the engine."""
+        if self._failure is not None:
+            return
+        try:
+            outputs = decide()
+        except Exception:
+            self._fail(self._fault("what time does").message)
+        else:
+            self._take(outputs, None)
 
     def _mark(self) -> None:
         assert self._loop is not None
@@ -305,8 +324,7 @@ class Engine:
         self._sampler = self._loop.call_later(SAMPLE, self._sample)
 
     def _restart(self, session: str, sub: int) -> None:
-        if self._failure is None:
-            self._take(self.machine.restart(session, sub, self.clock()), None)
+        self._run(lambda: self.machine.restart(session, sub, self.clock()))
 
 
 def _full(outputs: list[Output]) -> Full | None:

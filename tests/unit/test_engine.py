@@ -19,8 +19,10 @@ from waggle_hub.engine import Engine
 from waggle_hub.journal.null import NullJournal
 from waggle_hub.journal.port import Done, Journal
 from waggle_hub.settings import Bounds, Limits
+from waggle_hub.state import entries
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
+from waggle_hub.state.turn import Turn
 
 INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
                  hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
@@ -469,3 +471,106 @@ async def test_rates_are_those_of_the_last_ten_seconds(table: Table) -> None:
     await turns()
     rates = agent.take()[-1]["ok"]["rates"]
     assert (rates["commands"], rates["revisions"], rates["events"]) == (4.1, 4.0, 4.0)
+
+
+async def test_a_fault_that_changed_nothing_is_told_and_nothing_else_happens(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = table.sit()
+    agent.ask("hello")
+    monkeypatch.setattr(entries, "get", _fail)
+    agent.ask("get", key="k")
+    agent.ask("set", key="k", value=1)
+    await turns()
+    *_, fault, written = agent.take()
+    assert fault["error"]["code"] == "internal"
+    assert fault["error"]["id"]
+    assert "ok" in written
+
+
+async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = table.sit()
+    agent.ask("hello")
+    monkeypatch.setattr(Turn, "_own", _fail)
+    agent.ask("set", key="k", value=1)
+    monkeypatch.undo()
+    agent.ask("set", key="l", value=1)
+    await turns()
+    assert [line["error"]["code"] for line in agent.take()] == ["unavailable"] * 3
+    assert table.machine.torn
+
+
+async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = table.sit()
+    agent.ask("hello")
+    agent.ask("set", key="k", value=1, ttl=1)
+    await turns()
+    monkeypatch.setattr(Turn, "expire", _fail)
+    table.now += 2
+    table.engine._tick()
+    agent.take()
+    agent.ask("ping")
+    await turns()
+    assert agent.take()[-1]["error"]["code"] == "unavailable"
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("a fault made by the test")
+
+
+@late
+async def test_a_waiting_command_and_a_loss_are_told_when_the_journal_says_so(table: Table) -> None:
+    journal, holder, waiter = journal_of(table), table.sit(), table.sit()
+    holder.ask("hello")
+    holder.ask("lock", name="a", ttl=1)
+    waiter.ask("hello")
+    waiter.ask("lock", name="a", wait=10)
+    await turns()
+    journal.commit()
+    await turns()
+    holder.take()
+    waiter.take()
+    table.now += 2
+    table.engine._tick()
+    await turns()
+    assert holder.take() == waiter.take() == []
+    journal.commit()
+    await turns()
+    (lost,) = holder.take()
+    assert lost["lost"]["reason"] == "expired"
+    (granted,) = waiter.take()
+    assert granted["ok"]["token"] > lost["lost"]["token"]
+
+
+@late
+async def test_of_a_loss_that_was_not_kept_nobody_hears(table: Table) -> None:
+    journal, holder = journal_of(table), table.sit()
+    holder.ask("hello")
+    holder.ask("lock", name="a", ttl=1)
+    await turns()
+    journal.commit()
+    await turns()
+    holder.take()
+    table.now += 2
+    table.engine._tick()
+    await turns()
+    journal.commit(OSError("disk full"))
+    await turns()
+    assert holder.take() == []
+
+
+async def test_what_is_looked_at_in_slices_goes_on_by_itself(table: Table) -> None:
+    table.machine.state.limits = Limits(scan=10)
+    agent = table.sit()
+    agent.ask("hello")
+    for number in range(50):
+        agent.ask("set", key=f"k{number:02}", value=number)
+    agent.ask("wait", all=[{"pattern": "*", "where": {"value": 45}}], timeout=0)
+    agent.ask("take", patterns=["*7"])
+    for _ in range(10):
+        await turns()
+    replies = {line["id"]: line for line in agent.take()}
+    assert [entry["key"] for entry in replies["wait"]["ok"]["matched"]] == ["k45"]
+    assert replies["take"]["ok"]["entry"]["key"] == "k07"

@@ -37,6 +37,13 @@ class Line(Struct, frozen=True, eq=False):
     text: str
 
 
+class Notice(Struct, frozen=True, eq=False):
+    """A line that a connection is told unasked: it stands among the replies, and answers none."""
+
+    connection: Connection
+    text: str
+
+
 class Bound(Struct, frozen=True, eq=False):
     """This connection speaks for the session from now on."""
 
@@ -44,7 +51,7 @@ class Bound(Struct, frozen=True, eq=False):
     session: str
 
 
-Released = Commit | Line | Bound | Attach | Detach | Ended
+Released = Commit | Line | Notice | Bound | Attach | Detach | Ended
 
 
 class Fanout:
@@ -74,7 +81,7 @@ class Fanout:
         self._cursors: dict[str, dict[int, Cursor]] = {}
         self._feeds: dict[int, Feed] = {}
         self._dirty: dict[Feed, None] = {}
-        self._replies: list[Line] = []
+        self._replies: list[Line | Notice] = []
         self._sends_of_gone = 0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -88,7 +95,7 @@ class Fanout:
             match item:
                 case Commit():
                     self._commit(item)
-                case Line():
+                case Line() | Notice():
                     self._replies.append(item)
                 case Bound():
                     self._flush()

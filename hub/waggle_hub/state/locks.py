@@ -111,7 +111,7 @@ def locks(turn: Turn, session: Session, command: m.Locks) -> m.HeldLocks:
             shown = show(turn, claim)
             left -= len(_encode(shown))
             if left < 0:
-                break
+                return m.HeldLocks(found, cut=True)
             found.append(shown)
     return m.HeldLocks(found)
 

@@ -28,6 +28,7 @@ class Machine:
 
     def __init__(self, limits: Limits, epoch: str, rev: int = 0) -> None:
         self.state = State(limits, epoch, rev)
+        self._newest = Turn(self.state, 0.0)
 
     def hello(self, command: m.Hello, fresh: Fresh, now: float, info: m.Welcome) -> list[Output]:
         """Open a session or take one over. `info` says what this hub is; the rest of the reply is filled in here."""
@@ -105,6 +106,11 @@ class Machine:
         return self._finish(turn)
 
     @property
+    def torn(self) -> bool:
+        """Whether a fault has left a change half made. Nothing may be built on such a state."""
+        return not self._newest.clean
+
+    @property
     def unfinished(self) -> bool:
         """Whether `proceed` has something to do."""
         return bool(self.state.conditions.to_scan or self.state.work.looking)
@@ -132,7 +138,7 @@ class Machine:
         return min((instant for instant in instants if instant is not None), default=None)
 
     def _turn(self, now: float) -> Turn:
-        turn = Turn(self.state, now)
+        turn = self._newest = Turn(self.state, now)
         while (due := self.state.timers.due(now)) is not None:
             turn.act_for_hub()
             if isinstance(due, Session):

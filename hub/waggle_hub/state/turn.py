@@ -61,7 +61,7 @@ class State:
 class Turn:
     """A command being decided at the instant `now`."""
 
-    __slots__ = ("_events", "_freed", "_lost", "_owned", "at", "by", "later", "now", "origin", "outputs", "state")
+    __slots__ = ("_changing", "_events", "_freed", "_lost", "_owned", "at", "by", "later", "now", "origin", "outputs", "state")
 
     def __init__(self, state: State, now: float) -> None:
         self.state = state
@@ -73,6 +73,8 @@ class Turn:
         self.outputs: list[Output] = []
         self.later: list[Output] = []
         """What goes out after the reply."""
+        self._changing = False
+        """Whether anything may have changed since the last commit."""
         self._events: list[Event] = []
         self._owned: list[tuple[str, str, Session | None]] = []
         """Entries whose owner has changed since the last commit, each with the owner before."""
@@ -132,6 +134,7 @@ class Turn:
         earlier: tuple[Entry, ...] = (),
     ) -> Entry:
         """Write an entry in place of `prev`; `owner` is the session it is tied to."""
+        self._changing = True
         keyspace = self.state.keyspace
         entry = Entry(
             key=key,
@@ -156,12 +159,14 @@ class Turn:
 
     def touch(self, prev: Entry, expires_at: float | None) -> None:
         """Give an entry another deadline, or none."""
+        self._changing = True
         entry = structs.replace(prev, expires_at=expires_at)
         self.state.keyspace.put(entry, prev)
         self._happened("touch", prev.ns, prev.key, entry=entry, prev=prev)
 
     def remove(self, entry: Entry, type: str = "delete", reason: str | None = None, late: float | None = None) -> None:
         """Take an entry out: by delete, expire or evict."""
+        self._changing = True
         self.state.snapshots.before_change(entry.ns, entry.key, entry)
         self.state.keyspace.remove(entry)
         self._own(entry.ns, entry.key, None)
@@ -185,11 +190,13 @@ class Turn:
 
     def add_claim(self, claim: Claim, across: dict[Claim, None]) -> None:
         """A claim arrives; `across` are those it conflicts with because of a pattern."""
+        self._changing = True
         self.state.claims.add(claim, across)
         self.state.work.claimed(claim)
 
     def remove_claim(self, claim: Claim) -> None:
         """A claim goes, held or waiting."""
+        self._changing = True
         state = self.state
         state.claims.remove(claim)
         state.timers.set(claim, None)
@@ -253,6 +260,7 @@ class Turn:
         self.outputs.append(commit)
         self._events = []
         self._owned = []
+        self._changing = False
         for session, lost in self._lost:
             self.say(session, lost)
         self._lost = []
@@ -284,11 +292,12 @@ class Turn:
             self._set_owner(ns, key, owner)
         self._events = []
         self._owned = []
+        self._changing = False
 
     @property
     def clean(self) -> bool:
         """Whether nothing has changed since the last commit."""
-        return not self._events
+        return not self._changing and not self._events
 
     # --- keeping in step ---
 
