@@ -14,6 +14,21 @@ from typing import Any
 from tests.walk.things import USUAL, Fields, Happening, Item, Place, Refused, Scope, Stay
 
 
+def merged(value: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    kept = value if isinstance(value, dict) else {}
+    names = [*kept, *(name for name in patch if name not in kept)]
+    changed = {name: merged(kept.get(name), patch[name]) if name in patch else kept[name] for name in names}
+    return {name: part for name, part in changed.items() if name not in patch or patch[name] is not None}
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal as JSON is, for what the walk compares: `true` is not 1."""
+    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+
+
 class Model:
     """All that is true."""
 
@@ -181,22 +196,47 @@ class Model:
         return {"entries": [] if item is None else [one.shown() for one in (item, *item.earlier)]}
 
     def _do_update(self, stay: Stay, asked: Fields) -> Fields:
-        """Of the ways to change a value, `incr` of a whole one: the others are tested by themselves."""
         self._writable(asked["ns"])
         prev = self._live(asked["ns"], asked["key"])
         self._compare(asked, prev)
-        value = 0 if prev is None else prev.value
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Refused("bad_request", field="incr")
+        value = self._updated(prev, asked)
         if prev is None and len(self.entries) >= self.limits.keys:
             raise Refused("limit", limit=self.limits.keys)
         kind, meta, owner = ("persistent", None, None) if prev is None else (prev.kind, prev.meta, prev.owner)
         kept = None if prev is None else prev.expires_at
         item = self._write(
-            asked["ns"], asked["key"], value + asked["incr"], kind=kind, meta=meta, owner=owner,
+            asked["ns"], asked["key"], value, kind=kind, meta=meta, owner=owner,
             expires_at=kept if asked.get("ttl") is None else self.now + asked["ttl"],
         )  # fmt: skip
         return {"rev": item.rev, "version": item.version, "value": item.value, "expires_at": item.expires_at}
+
+    def _updated(self, prev: Item | None, asked: Fields) -> Any:
+        """What becomes of a value; of a patch, the operations that the walk knows: test, replace, add, remove."""
+        if "merge" in asked:
+            return merged(None if prev is None else prev.value, asked["merge"])
+        if "incr" in asked:
+            value = 0 if prev is None else prev.value
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise Refused("bad_request", field="incr")
+            return value + asked["incr"]
+        if "append" in asked:
+            value = [] if prev is None else prev.value
+            if not isinstance(value, list):
+                raise Refused("bad_request", field="append")
+            return [*value, asked["append"]]
+        value = {} if prev is None else prev.value
+        for step in asked["patch"]:
+            if step["path"] == "":
+                if step["op"] == "test" and not same(value, step["value"]):
+                    raise Refused("conflict", current=None if prev is None else prev.shown())
+                value = step["value"]
+                continue
+            name = step["path"][1:]
+            if not isinstance(value, dict) or (step["op"] == "remove" and name not in value):
+                raise Refused("bad_request", field="patch")
+            value = {at: part for at, part in value.items() if at != name}
+            value |= {name: step["value"]} if step["op"] == "add" else {}
+        return value
 
     def _do_txn(self, stay: Stay, asked: Fields) -> Fields:
         """All or nothing: what was there is kept aside until it is known which."""
@@ -207,9 +247,12 @@ class Model:
         holds = True
         for step in steps[: len(asked["if"])]:
             item = self.entries.get((step["ns"], step["key"]))
-            holds &= (
-                (item is not None) == step["exists"] if "exists" in step else step["rev"] == (item.rev if item else 0)
-            )
+            if "equals" in step:
+                holds &= item is not None and same(item.value, step["equals"])
+            elif "exists" in step:
+                holds &= (item is not None) == step["exists"]
+            else:
+                holds &= step["rev"] == (item.rev if item else 0)
         kept = dict(self.entries), dict(self.graves), self.forgotten
         results = []
         for index, step in enumerate(asked["then"] if holds else asked.get("else", ())):

@@ -31,6 +31,12 @@ TTLS = st.sampled_from([None, None, 0.125, 0.5, 1.0, 3.0, 8.0])
 VALUES = st.sampled_from([None, 0, True, 1.5, "text", {"n": [1, {"m": None}]}, "ü" * 40])
 TOLD = ["set", "delete", "expire", "evict", "touch", "message"]
 TYPES = st.sampled_from([None, None, None, ["set", "delete", "expire", "touch", "message"], ["message", "touch"]])
+UPDATES = st.sampled_from([
+    {"incr": 1}, {"incr": -2}, {"incr": 0.5}, {"append": 1}, {"append": {"n": 1}}, {"merge": {"n": None, "m": {"a": 1}}},
+    {"merge": 7}, {"merge": [1]}, {"patch": [{"op": "add", "path": "/n", "value": [1]}]},
+    {"patch": [{"op": "remove", "path": "/n"}, {"op": "add", "path": "/m", "value": 2}]},
+    {"patch": [{"op": "test", "path": "", "value": 7}, {"op": "replace", "path": "", "value": []}]},
+])  # fmt: skip
 RIDS = st.sampled_from([None, None, None, "r1", "r2", "r3", "r4"])
 STEPS = st.one_of(
     st.builds(lambda key, value, ttl: {"op": "set", "key": key, "value": value, "ttl": ttl}, KEYS, VALUES, TTLS),
@@ -40,7 +46,7 @@ STEPS = st.one_of(
     st.builds(lambda key: {"op": "set", "key": key, "value": 1, "if_rev": 0}, KEYS),
     st.builds(lambda key, ns: {"op": "delete", "key": key, "ns": ns}, KEYS, st.sampled_from(["default", "other"])),
     st.builds(lambda key, ttl: {"op": "touch", "key": key, "ttl": ttl}, KEYS, TTLS),
-    st.builds(lambda key: {"op": "update", "key": key, "incr": 1}, KEYS),
+    st.builds(lambda key, how: {"op": "update", "key": key, **how}, KEYS, UPDATES),
     st.builds(lambda channel: {"op": "publish", "channel": channel, "data": "psst"}, KEYS),
 )  # fmt: skip
 
@@ -149,13 +155,13 @@ class Walk(RuleBasedStateMachine):
         self.done()
 
     @somebody_sits
-    @rule(n=anybody, key=KEYS, ns=SPACES, incr=st.sampled_from([1, -2, 0.5]), ttl=TTLS, rid=RIDS)
-    def update(self, n: int, **asked: Any) -> None:
-        self.rig.ask(self.seat(n), "update", **given_only(**asked))
+    @rule(n=anybody, key=KEYS, ns=SPACES, how=UPDATES, ttl=TTLS, rid=RIDS)
+    def update(self, n: int, how: dict[str, Any], **asked: Any) -> None:
+        self.rig.ask(self.seat(n), "update", **given_only(**asked), **how)
         self.done()
 
     @somebody_sits
-    @rule(n=anybody, holds=st.sampled_from(["always", "there", "absent", "rev"]), key=KEYS,
+    @rule(n=anybody, holds=st.sampled_from(["always", "there", "absent", "rev", "equals"]), key=KEYS,
           then=st.lists(STEPS, max_size=4), otherwise=st.lists(STEPS, max_size=2), rid=RIDS)  # fmt: skip
     def txn(self, n: int, holds: str, key: str, then: Any, otherwise: Any, rid: str | None) -> None:
         conditions = {
@@ -163,6 +169,7 @@ class Walk(RuleBasedStateMachine):
             "there": [{"key": key, "exists": True}],
             "absent": [{"key": key, "exists": False}],
             "rev": [{"key": key, "ns": "default", "rev": 0}],
+            "equals": [{"key": key, "equals": 7}],
         }[holds]
         asked = {"if": conditions, "then": then, "else": otherwise}
         self.rig.ask(self.seat(n), "txn", **asked, **given_only(rid=rid))
