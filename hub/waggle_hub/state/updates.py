@@ -181,7 +181,9 @@ class Patch:
     def _operand(self, operation: dict[str, Any]) -> Any:
         if "value" not in operation:
             raise BadRequest("it needs a value")
-        return operation["value"]
+        value = operation["value"]
+        # A copy: later operations may go on inside of it, and the command may be decided a second time.
+        return _decode(_encode(value)) if isinstance(value, dict | list) else value
 
     def _add(self, path: list[str], value: Any) -> None:
         if not path:
@@ -193,7 +195,8 @@ class Patch:
         elif isinstance(parent, list) and path[-1] in ("-", str(len(parent))):
             parent.append(value)
         else:
-            parent.insert(_index(parent, path[-1]), value)
+            index = _index(parent, path[-1])
+            parent.insert(index, value)
 
     def _remove(self, path: list[str]) -> None:
         if not path:

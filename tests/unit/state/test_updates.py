@@ -190,3 +190,17 @@ def test_kinds_are_called_as_json_calls_them() -> None:
     values: list[Any] = [None, True, 1, 1.5, "a", [], {}]
     named = [updates.kind_of(value) for value in values]
     assert named == ["null", "a boolean", "a number", "a number", "text", "an array", "an object"]
+
+
+@pytest.mark.parametrize("value", ["text", 7, None, True])
+@pytest.mark.parametrize("op", ["add", "remove", "replace", "test"])
+def test_a_patch_that_goes_into_what_has_no_parts_is_refused(value: Any, op: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        updates.Patch(value, 1_000).apply([{"op": op, "path": "/n", "value": 1}])
+    assert refused.value.details["field"] == "patch"
+
+
+def test_a_patch_leaves_its_operations_as_they_are() -> None:
+    operations = [{"op": "add", "path": "/n", "value": [1]}, {"op": "add", "path": "/n/-", "value": 2}]
+    for _ in range(2):  # a command may be decided a second time
+        assert updates.Patch({}, 1_000).apply(operations) == {"n": [1, 2]}
