@@ -11,6 +11,8 @@ The public API is what `__all__` names; `waggle.sync` holds the same client with
 from waggle.aio import Hub, connect
 from waggle.aioviews import TypedMirror, TypedWatcher, View
 from waggle.attempts import KEEP, Keep
+from waggle.awaiting import WaitFor, Where
+from waggle.elections import Election, Leader, Leaders
 from waggle.errors import (
     BadRequest,
     Cancelled,
@@ -21,6 +23,7 @@ from waggle.errors import (
     Internal,
     LimitReached,
     Locked,
+    LockLost,
     Lost,
     Mismatch,
     NotFound,
@@ -34,11 +37,16 @@ from waggle.errors import (
     WaggleError,
 )
 from waggle.following import Mirror, Watcher
+from waggle.holds import Guarding
+from waggle.inboxes import Inbox, Message, Sent
+from waggle.locking import Lock
 from waggle.messages import (
     Deleted,
     Done,
     Entry,
     Event,
+    HeldLock,
+    Inspection,
     NamespaceCount,
     Pong,
     Published,
@@ -46,12 +54,14 @@ from waggle.messages import (
     Statistics,
     Touched,
     Updated,
+    Waited,
     Welcome,
     Written,
 )
 from waggle.steps import Condition, Step
 from waggle.typed import TypedEntry, TypedEvent, TypedUpdated
 from waggle.version import __version__
+from waggle.working import Job, Work
 
 __all__ = [
     "KEEP",
@@ -63,15 +73,26 @@ __all__ = [
     "Deleted",
     "Disconnected",
     "Done",
+    "Election",
     "Entry",
     "Event",
     "Forbidden",
+    "Guarding",
+    "HeldLock",
     "Hub",
+    "Inbox",
+    "Inspection",
     "Internal",
+    "Job",
     "Keep",
+    "Leader",
+    "Leaders",
     "LimitReached",
+    "Lock",
+    "LockLost",
     "Locked",
     "Lost",
+    "Message",
     "Mirror",
     "Mismatch",
     "NamespaceCount",
@@ -80,6 +101,7 @@ __all__ = [
     "Pong",
     "Published",
     "RateLimited",
+    "Sent",
     "SessionLost",
     "Since",
     "Statistics",
@@ -97,8 +119,12 @@ __all__ = [
     "Updated",
     "View",
     "WaggleError",
+    "WaitFor",
+    "Waited",
     "Watcher",
     "Welcome",
+    "Where",
+    "Work",
     "Written",
     "__version__",
     "connect",

@@ -12,17 +12,23 @@ import inspect
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
-from waggle import link, plain
+from waggle import barriers, inboxes, link, plain
 from waggle.aioviews import View
 from waggle.attempts import KEEP, Attempts, check_update
-from waggle.errors import BadRequest, Conflict
+from waggle.awaiting import Patience, WaitFor, Where, condition_of, conditions_of
+from waggle.elections import Election
+from waggle.errors import BadRequest, Conflict, TimedOut
 from waggle.following import Mirror, Watcher
+from waggle.holds import Guarding, guard_of
+from waggle.inboxes import Inbox, Sent
 from waggle.link import Link
+from waggle.locking import Lock, lock_of
 from waggle.messages import (
+    Awaited,
     Clear,
     Cleared,
     Delete,
@@ -32,11 +38,16 @@ from waggle.messages import (
     EventType,
     Get,
     Got,
+    HeldLock,
+    HeldLocks,
     Histories,
     History,
+    Inspect,
+    Inspection,
     Kind,
     List,
     Listed,
+    Locks,
     NamespaceCount,
     NamespaceCounts,
     Namespaces,
@@ -52,8 +63,10 @@ from waggle.messages import (
     Status,
     Touch,
     Touched,
+    Unlock,
     Update,
     Updated,
+    Waited,
     Welcome,
     Written,
 )
@@ -61,6 +74,7 @@ from waggle.reconnect import websocket_url
 from waggle.session import Session, State
 from waggle.steps import Condition, Step, decoded, txn_of
 from waggle.typed import Lens
+from waggle.working import Job, Work, take_of
 
 __all__ = ["Connecting", "Hub", "connect"]
 
@@ -69,6 +83,8 @@ T = TypeVar("T")
 Entries = list[Entry]
 Patch = list[Any]
 Counts = list[NamespaceCount]
+HeldLockList = list[HeldLock]
+Awaiteds = list[Awaited]
 
 DEFAULT_URL = "http://127.0.0.1:4483"
 PAGE = 1000
@@ -228,10 +244,13 @@ class Hub:
         kind: Kind = "persistent",
         ephemeral: bool = False,
         meta: dict[str, Any] | None = None,
+        guard: Guarding | None = None,
     ) -> Written:
         """Write an entry, for ``ttl`` seconds or for good. Raises Conflict if ``if_rev`` is not its revision.
 
-        ``if_rev=0`` means only if absent. ``ephemeral`` entries go with this session.
+        ``if_rev=0`` means only if absent. ``ephemeral`` entries go with this session. ``guard`` is a lock, a job or the
+        token of one: it is written only while that is held, else NotHolder is raised, or LockLost where that is known.
+        Without it, a key under somebody else's lock raises Locked.
         """
         plain.check(value, "value")
         plain.check(meta, "meta")
@@ -246,6 +265,7 @@ class Hub:
             kind=kind,
             ephemeral=ephemeral,
             meta=meta,
+            guard=guard_of(guard),
         )
         return await self._link.ask(command, Written)
 
@@ -253,13 +273,18 @@ class Hub:
         """The entry, or None if it is absent."""
         return (await self._link.ask(Get(id=0, key=key, ns=ns), Got)).entry
 
-    async def delete(self, key: str, *, ns: str | None = None, if_rev: int | None = None) -> bool:
+    async def delete(
+        self, key: str, *, ns: str | None = None, if_rev: int | None = None, guard: Guarding | None = None
+    ) -> bool:
         """Delete an entry; False if there was none. Raises Conflict if ``if_rev`` is not its revision."""
-        return (await self._link.ask(Delete(id=0, key=key, ns=ns, if_rev=if_rev), Deleted)).deleted
+        command = Delete(id=0, key=key, ns=ns, if_rev=if_rev, guard=guard_of(guard))
+        return (await self._link.ask(command, Deleted)).deleted
 
-    async def touch(self, key: str, ttl: float | None, *, ns: str | None = None) -> float | None:
+    async def touch(
+        self, key: str, ttl: float | None, *, ns: str | None = None, guard: Guarding | None = None
+    ) -> float | None:
         """Give an entry ``ttl`` seconds from now, or no deadline with None; gives the deadline. Raises NotFound."""
-        return (await self._link.ask(Touch(id=0, key=key, ttl=ttl, ns=ns), Touched)).expires_at
+        return (await self._link.ask(Touch(id=0, key=key, ttl=ttl, ns=ns, guard=guard_of(guard)), Touched)).expires_at
 
     async def update(
         self,
@@ -274,6 +299,7 @@ class Hub:
         ns: str | None = None,
         if_rev: int | None = None,
         ttl: float | None = None,
+        guard: Guarding | None = None,
     ) -> Updated:
         """Change a value from what it is, with nobody coming in between: one of ``fn``, or what the hub does itself.
 
@@ -300,6 +326,7 @@ class Hub:
             pointer=pointer,
             if_rev=if_rev,
             ttl=ttl,
+            guard=guard_of(guard),
         )
         check_update(command, fn)
         if fn is None:
@@ -436,6 +463,209 @@ class Hub:
         it is conflated. To see what you wrote: ``await tasks.until(lambda m: m.rev >= written.rev)``.
         """
         return Mirror(self._link, pattern, ns, conflate)
+
+    # --- locks -----------------------------------------------------------------------------------------------
+
+    def lock(
+        self,
+        *names: str,
+        pattern: str | Iterable[str] | None = None,
+        ns: str | None = None,
+        shared: bool = False,
+        ttl: float = 30.0,
+        wait: float | None = 0.0,
+    ) -> Lock:
+        """A lock on names, or on all that a pattern could match: all of them or none, first come, first served.
+
+        ``async with hub.lock("src/auth.py", wait=60) as lock``: it renews itself, and should it be lost, the block is
+        cancelled and raises LockLost, which says why. What writes under it passes ``guard=lock``; what is outside of
+        the hub is given ``lock.token``, and refuses lower ones.
+
+        ``wait`` is for so many seconds, 0: not at all, None: for ever. Entering raises Locked or TimedOut, with
+        ``details["holders"]``, and Deadlock where waiting would close a circle. ``shared`` locks go together with each
+        other. A lock that nobody renews ends after ``ttl`` seconds, and when this session does.
+        """
+        return Lock(self._link, lock_of(names, pattern, ns, shared, ttl, wait))
+
+    async def unlock(self, lock: int | str, *, ns: str | None = None, force: str | None = None) -> None:
+        """Let a lock of this session go, by its token. Raises NotHolder if it is not held.
+
+        ``force`` frees anybody's, by its token or its name, and is the reason that its holder is told.
+        """
+        token, name = (lock, None) if isinstance(lock, int) else (None, lock)
+        command = Unlock(id=0, token=token, name=name, ns=ns, force=force is not None, reason=force)
+        await self._link.ask(command, Revised)
+
+    async def locks(self, pattern: str | None = None, *, ns: str | None = None) -> HeldLockList:
+        """The locks that are held, on names that match, each with its holder and those who wait; ``ns="*"`` is all."""
+        return (await self._link.ask(Locks(id=0, pattern=pattern, ns=ns), HeldLocks)).locks
+
+    async def inspect(self) -> Inspection:
+        """Who is here, what is held, who waits for whom, who hears of what."""
+        return await self._link.ask(Inspect(id=0), Inspection)
+
+    # --- waiting ---------------------------------------------------------------------------------------------
+
+    @overload
+    async def wait(
+        self,
+        key: str,
+        *,
+        where: Where | None = ...,
+        since: int | None = ...,
+        ns: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry: ...
+
+    @overload
+    async def wait(
+        self,
+        *,
+        pattern: str,
+        count: int = ...,
+        where: Where | None = ...,
+        since: int | None = ...,
+        ns: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Entries: ...
+
+    @overload
+    async def wait(
+        self,
+        key: str | None = ...,
+        *,
+        pattern: str | None = ...,
+        absent: bool = ...,
+        unlocked: bool = ...,
+        where: Where | None = ...,
+        since: int | None = ...,
+        ns: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry | Entries | None: ...
+
+    async def wait(
+        self,
+        key: str | None = None,
+        *,
+        pattern: str | None = None,
+        count: int = 1,
+        absent: bool = False,
+        unlocked: bool = False,
+        where: Where | None = None,
+        since: int | None = None,
+        ns: str | None = None,
+        timeout: float | None = 30.0,
+    ) -> Entry | Entries | None:
+        """Wait until an entry is there, now or as soon as it comes: ``spec = await hub.wait("spec", timeout=600)``.
+
+        With ``pattern`` for ``count`` entries that match, which are given in a list. ``where`` says what the value has
+        to be like, ``{"pointer": "/state", "value": "done"}``, ``since`` that it was written after that revision.
+        ``absent`` waits until there is none, ``unlocked`` until nothing there is locked; these give None.
+
+        Raises TimedOut after ``timeout`` seconds (None: never).
+        """
+        condition = condition_of(
+            key=key, pattern=pattern, count=count, absent=absent, unlocked=unlocked, where=where, since=since, ns=ns
+        )
+        matched = (await self._wait([condition], timeout, all=True)).matched
+        if absent or unlocked:
+            return None
+        return matched[0] if pattern is None else matched
+
+    async def wait_all(self, conditions: Iterable[str | WaitFor], *, timeout: float | None = 30.0) -> Waited:
+        """Wait until all conditions hold, at one revision: keys, or dicts as `waggle.WaitFor`; at most 100.
+
+        ``matched`` of the result has their entries, ``rev`` is that revision. Raises TimedOut, whose
+        ``details["met"]`` has the indices of those that hold.
+        """
+        return await self._wait(conditions_of(conditions, "wait_all"), timeout, all=True)
+
+    async def wait_any(self, conditions: Iterable[str | WaitFor], *, timeout: float | None = 30.0) -> Waited:
+        """Wait until one of the conditions holds, as `wait_all`; ``met`` of the result has the indices of those that
+        do."""
+        return await self._wait(conditions_of(conditions, "wait_any"), timeout, all=False)
+
+    async def _wait(self, conditions: Awaiteds, timeout: float | None, *, all: bool) -> Waited:
+        patience = Patience(timeout, self._link.now)
+        while True:
+            try:
+                return await self._link.ask(patience.command(conditions, all=all, now=self._link.now), Waited)
+            except TimedOut as late:
+                patience.refused(late, self._link.now)
+
+    # --- work ------------------------------------------------------------------------------------------------
+
+    def take(
+        self,
+        *patterns: str,
+        ns: str | None = None,
+        lease: float = 30.0,
+        timeout: float | None = 0.0,
+        max_deliveries: int | None = None,
+    ) -> Job:
+        """Take the oldest entry that matches and that nobody has, under a lease: one winner, whoever asks.
+
+        ``async with hub.take("job:*") as job`` renews the lease; the end of the block is the end of the job: done
+        (the entry is deleted), or given back if an exception leaves it. Or ``job = await hub.take("job:*")``, and then
+        `Job.done`, `Job.give_back`, `Job.extend` before the lease is over.
+
+        Raises TimedOut if there is nothing within ``timeout`` seconds (0: now; None: waits for ever). An entry that was
+        taken ``max_deliveries`` times already goes to namespace ``$dead`` instead.
+        """
+        return Job(self._link, take_of(patterns, ns, lease, timeout, max_deliveries))
+
+    def work(
+        self,
+        *patterns: str,
+        ns: str | None = None,
+        lease: float = 30.0,
+        timeout: float | None = None,
+        max_deliveries: int | None = None,
+    ) -> Work:
+        """One job after another, as `take`: ``async for job in hub.work("job:*")``, ended by ``timeout`` seconds
+        without work.
+
+        Inside the loop, ``async with job:`` finishes it. The lease renews itself until the next step.
+        """
+        return Work(self._link, take_of(patterns, ns, lease, timeout, max_deliveries))
+
+    # --- together --------------------------------------------------------------------------------------------
+
+    async def barrier(self, name: str, parties: int, *, ns: str | None = None, timeout: float | None = None) -> None:
+        """Wait until so many parties have come to the barrier of this name; then all go on, and it is closed again.
+
+        A party that dies or gives up does not count. Raises TimedOut after ``timeout`` seconds.
+        """
+        await barriers.meet(self, name, parties, ns, timeout)
+
+    def elect(self, name: str, *, ns: str | None = None, ttl: float = 30.0, wait: float | None = None) -> Election:
+        """Lead, or see who does: ``async with hub.elect("planner") as term`` waits until this agent leads.
+
+        ``term`` is a lock. `Election.leader` says who leads, `Election.observe` follows it.
+        """
+        return Election(self, name, ns, ttl, wait)
+
+    async def send(self, to: str, body: Any, *, ns: str | None = None, ttl: float | None = inboxes.KEPT) -> Sent:
+        """Leave a message for an agent, here or not: it waits ``ttl`` seconds (None: for ever) until it is read.
+
+        Gives `Sent`: whether the recipient is ``here``, and when it was ``last_seen``.
+        """
+        return await inboxes.send(self, to, body, ns, ttl)
+
+    def inbox(self, *, ns: str | None = None, lease: float = 30.0) -> Inbox:
+        """The messages for this agent: ``async for message in hub.inbox()``, or `Inbox.receive`.
+
+        Read is not acknowledged: ``async with message:``, or `Message.ack`; else it comes again after ``lease``
+        seconds.
+        """
+        return Inbox(self, ns, lease)
+
+    async def ask(self, to: str, body: Any, *, ns: str | None = None, timeout: float = 60.0) -> Any:
+        """Ask an agent something, which it finds in its inbox, and give what it says by `Message.answer`.
+
+        Raises TimedOut; the question is gone then.
+        """
+        return await inboxes.ask(self, to, body, ns, timeout)
 
     # --- values as types -------------------------------------------------------------------------------------
 

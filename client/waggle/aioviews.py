@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from waggle.attempts import Keep
 from waggle.following import Mirror, Watcher
+from waggle.holds import Guarding
 from waggle.messages import Entry, EventType, Kind, Since, Written
 from waggle.typed import TYPES, Lens, TypedEntry, TypedEvent, TypedMirrorView, TypedUpdated
 
@@ -47,6 +48,7 @@ class View(Generic[T]):
         kind: Kind = "persistent",
         ephemeral: bool = False,
         meta: dict[str, Any] | None = None,
+        guard: Guarding | None = None,
     ) -> Written:
         """Write an entry, as `Hub.set`. Raises Mismatch if ``value`` could not be read as a T."""
         return await self._hub.set(
@@ -59,6 +61,7 @@ class View(Generic[T]):
             kind=kind,
             ephemeral=ephemeral,
             meta=meta,
+            guard=guard,
         )
 
     async def get(self, key: str) -> TypedEntry[T] | None:
@@ -66,15 +69,17 @@ class View(Generic[T]):
         entry = await self._hub.get(self._lens.key(key), ns=self._lens.ns)
         return None if entry is None else self._lens.entry(entry)
 
-    async def delete(self, key: str, *, if_rev: int | None = None) -> bool:
+    async def delete(self, key: str, *, if_rev: int | None = None, guard: Guarding | None = None) -> bool:
         """Delete an entry, as `Hub.delete`; False if there was none."""
-        return await self._hub.delete(self._lens.key(key), ns=self._lens.ns, if_rev=if_rev)
+        return await self._hub.delete(self._lens.key(key), ns=self._lens.ns, if_rev=if_rev, guard=guard)
 
-    async def touch(self, key: str, ttl: float | None) -> float | None:
+    async def touch(self, key: str, ttl: float | None, *, guard: Guarding | None = None) -> float | None:
         """Give an entry a new deadline, as `Hub.touch`."""
-        return await self._hub.touch(self._lens.key(key), ttl, ns=self._lens.ns)
+        return await self._hub.touch(self._lens.key(key), ttl, ns=self._lens.ns, guard=guard)
 
-    async def update(self, key: str, fn: Decision[T], *, ttl: float | None = None) -> TypedUpdated[T]:
+    async def update(
+        self, key: str, fn: Decision[T], *, ttl: float | None = None, guard: Guarding | None = None
+    ) -> TypedUpdated[T]:
         """Change a value by a function of it, as `Hub.update`: given a T, or None if the key is absent, it returns a T
         or KEEP. Raises Mismatch if what is stored is no T, or what it returned is none."""
 
@@ -84,7 +89,9 @@ class View(Generic[T]):
                 value = await value
             return self._lens.decided(key, value)
 
-        return self._lens.updated(key, await self._hub.update(self._lens.key(key), change, ns=self._lens.ns, ttl=ttl))
+        key_in_hub = self._lens.key(key)
+        updated = await self._hub.update(key_in_hub, change, ns=self._lens.ns, ttl=ttl, guard=guard)
+        return self._lens.updated(key, updated)
 
     async def list(self, pattern: str = "*", *, limit: int | None = None) -> TypedEntries[T]:
         """The entries that match, in key order: all of them, or the first ``limit``."""

@@ -35,7 +35,7 @@ def patience(command: Command) -> float | None:
 class Ask:
     """A command that somebody waits for. Its identity is what a shell finds the caller by."""
 
-    __slots__ = ("command", "given_up", "hold", "ids", "repeated", "sent", "subscription")
+    __slots__ = ("command", "given_up", "hold", "ids", "repeated", "sent", "settled", "subscription")
 
     def __init__(self, command: Command, subscription: Subscription | None = None) -> None:
         self.command = command
@@ -46,9 +46,11 @@ class Ask:
         self.ids: list[int] = []
         """Under which it was sent in this session, and may be answered."""
         self.hold: Hold | None = None
-        """What it was granted."""
+        """What it was granted; or, of a `renew` that nobody waits for, what it renews."""
         self.given_up = False
         """Whether nobody waits for it any more, but what the hub may have granted is still to be given back."""
+        self.settled = False
+        """Whether its outcome is known."""
         self.repeated = False
         """Whether the outcome is that of an earlier time, and may not hold any more."""
 
@@ -87,4 +89,3 @@ def in_doubt(ask: Ask, why: str) -> Disconnected:
         " find out, then repeat it if needed.",
         in_doubt=True,
     )
-

@@ -178,7 +178,8 @@ class LockLost(NotHolder):
 
     @property
     def reason(self) -> str:
-        """``expired``, ``forced``, ``released``, ``session_ended``, ``session_lost``, ``disconnected``, ``not_holder``."""
+        """``expired``, ``forced``, ``released``, ``session_ended``, ``session_lost``, ``disconnected`` or
+        ``not_holder``."""
         return str(self.details.get("reason", ""))
 
 

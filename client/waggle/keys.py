@@ -53,6 +53,7 @@ __all__ = [
     "check_key",
     "check_ns",
     "compile_pattern",
+    "quoted",
 ]
 
 MAX_KEY: Final = 255
@@ -390,3 +391,8 @@ def compile_pattern(text: str, field: str = "pattern") -> Pattern:
         return _compiled(text)
     except BadRequest as error:
         raise BadRequest(error.message, field=field) from None
+
+
+def quoted(text: str) -> str:
+    """The pattern that matches this text and nothing else."""
+    return "".join(f"\\{character}" if character in "*?[\\" else character for character in text)

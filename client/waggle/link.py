@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from websockets.typing import Subprotocol
 from waggle.asks import Ask, Outcome, patience
 from waggle.errors import Disconnected, Forbidden, LockLost, NotHolder, TimedOut, Unauthorized, WaggleError
 from waggle.holds import Hold, granted_at
-from waggle.messages import Bye, Command, Granted, Lock, Renew, Renewed, Revised, Take, Taken
+from waggle.messages import Bye, Command, Granted, Lock, Renew, Renewed, Take, Taken
 from waggle.reconnect import after_close, backoff, is_loopback
 from waggle.session import Session, State
 from waggle.watching import Subscription
@@ -30,6 +31,7 @@ from waggle.watching import Subscription
 __all__ = ["Link", "left"]
 
 T = TypeVar("T", bound=Struct)
+S = TypeVar("S")
 
 SUBPROTOCOL = Subprotocol("waggle.v1")
 LARGEST_MESSAGE = 32 * 2**20
@@ -123,11 +125,7 @@ class Link:
 
     def leave_soon(self, subscription: Subscription) -> None:
         """As `leave`, from any thread, and when the loop may be gone."""
-        if not self._loop.is_closed():
-            try:
-                self._loop.call_soon_threadsafe(self.leave, subscription)
-            except RuntimeError:
-                pass  # it was closed this very moment
+        self._soon(self.leave, subscription)
 
     def drained(self, subscription: Subscription) -> None:
         """The consumer has taken everything that waited."""
@@ -142,6 +140,13 @@ class Link:
             bell.clear()
             await bell.wait()
 
+    def _soon(self, call: Callable[[S], object], subject: S) -> None:
+        if not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(call, subject)
+            except RuntimeError:
+                pass  # it was closed this very moment
+
     # --- what is held ----------------------------------------------------------------------------------------
 
     async def grant(self, command: Lock | Take) -> tuple[Granted | Taken, Hold]:
@@ -149,14 +154,14 @@ class Link:
 
         However it is left, by cancelling too, nothing stays granted that nobody knows of.
         """
+        asked = self.now
         ask = self.session.ask(command)
-        asked = self._loop.time()
         outcome = await self._outcome(ask)
         assert isinstance(outcome, Granted | Taken)
         assert ask.hold is not None
         hold = ask.hold
         hold.confirmed(granted_at(outcome, asked), self._grace)
-        if ask.repeated or hold.due <= self._loop.time():
+        if ask.repeated or hold.due <= self.now:
             try:
                 outcome.expires_at = (await self.renew(hold)).expires_at
             except BaseException:
@@ -168,13 +173,13 @@ class Link:
         """Give it its time anew, or another one. Raises LockLost, or as `ask`."""
         hold.check()
         ttl = hold.ttl if ttl is None else ttl
-        asked = self._loop.time()
+        asked = self.now
         try:
             renewed = await self.ask(Renew(id=0, token=hold.token, ttl=ttl), Renewed)
         except NotHolder as refused:
             self.give_up(hold, "not_holder")
             hold.check()
-            raise refused from None  # not reached: it is lost now
+            raise refused from None  # it was let go meanwhile
         hold.check()
         hold.ttl = ttl
         hold.confirmed(asked, self._grace)
@@ -182,7 +187,6 @@ class Link:
 
     async def let_go(self, hold: Hold) -> None:
         """Unlock it. Raises LockLost if it was not held to the end, or as `ask`; it is on its way in any case."""
-        self._alarms.pop(hold, None)
         try:
             await self._outcome(self.session.let_go(hold))
         except NotHolder as refused:
@@ -196,21 +200,28 @@ class Link:
         self.session.give_up(hold, reason)
         self._act()
 
-    def alarm(self, hold: Hold, lost: Callable[[], None]) -> None:
-        """Call ``lost`` when it is lost; at once, if it is."""
-        if hold.lost is None:
-            self._alarms[hold] = lost
-        else:
-            lost()
+    def drop(self, hold: Hold) -> None:
+        """It has ended with its entry, as it was meant to."""
+        self.session.drop(hold)
 
-    def at(self, instant: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call it at this instant of `now`."""
-        return self._loop.call_at(instant, call)
+    def give_up_soon(self, hold: Hold) -> None:
+        """As `give_up`, from any thread, and when the loop may be gone."""
+        self._soon(self.give_up, hold)
+
+    def alarm(self, hold: Hold, lost: Callable[[], None]) -> None:
+        """Call ``lost`` when it is lost; soon, if it is."""
+        self._alarms[hold] = lost
+        if hold.lost is not None:
+            self._loop.call_soon(self._ring, hold)
+
+    def hush(self, hold: Hold) -> None:
+        """Nobody wants to be called any more when it is lost."""
+        self._alarms.pop(hold, None)
 
     @property
     def now(self) -> float:
-        """The clock that holds are measured by, in seconds."""
-        return self._loop.time()
+        """The clock that holds are measured by, in seconds: not the loop's, which may stand still for a whole turn."""
+        return time.monotonic()
 
     @property
     def _grace(self) -> float:
@@ -246,7 +257,8 @@ class Link:
         if self.session.state != "connected":
             what = f"The hub at {self.url} is away, and `{op}` had no answer within {seconds:g} s"
         then = "It may still take effect." if ask.in_doubt else "It has changed nothing."
-        return TimedOut(f"{what}: check that the hub runs, or pass a longer timeout= to connect. {then}")
+        said = f"{what}: check that the hub runs, or pass a longer timeout= to connect. {then}"
+        return TimedOut(said, unanswered=True)
 
     def _act(self) -> None:
         """Pass on what the session has to say: to callers, consumers, the writer, and who watches the state."""
@@ -260,15 +272,18 @@ class Link:
             if bell is not None:
                 bell.set()
         for hold in news.lost:
-            alarm = self._alarms.pop(hold, None)
-            if alarm is not None:
-                alarm()
+            self._ring(hold)
         for seconds, subscription in news.retries:
             self._loop.call_later(seconds, self._retry, subscription)
         if self.session.has_output:
             self._to_send.set()
         if self.session.state != self._told:
             self._tell(self.session.state)
+
+    def _ring(self, hold: Hold) -> None:
+        alarm = self._alarms.pop(hold, None)
+        if alarm is not None:
+            alarm()
 
     def _retry(self, subscription: Subscription) -> None:
         self.session.retry(subscription)

@@ -16,9 +16,12 @@ The rules:
 5. **A command that waits** (`Ask.waits`) has no place in the order of replies and does not count for the window. The
    hub answers it under the id it had before a takeover, or under its new one, if it was asked again in time: the first
    answer is the one that counts. It is asked again in any case, since the answer may be what was lost: `lock` and
-   `take` join by their ``rid``; a second `wait` stands before the first is cancelled, so no moment goes unseen.
+   `take` join by their ``rid``; a second `wait`, which has none, stands before the first is cancelled, so that no
+   moment goes unseen.
 6. **A grant has an owner, or goes back.** What a caller has given up is cancelled, and remembered until the hub has
-   answered: should it have been granted meanwhile, in this connection or the next, it is unlocked.
+   answered: should it have been granted meanwhile, in this connection or the next, it is unlocked. Until then no other
+   lock is asked for on behalf of the same task, to which the hub would say that it waits for itself.
+7. **After a takeover all that is held is renewed,** since what told of a loss may have been lost itself.
 
 How one reply is read is in `waggle.asks`, what is held in `waggle.holds`, what is watched in `waggle.subscriptions`,
 where and when to connect again in `waggle.reconnect`.
@@ -34,7 +37,7 @@ import msgspec
 from msgspec import UNSET
 
 from waggle.asks import Ask, Outcome, in_doubt, outcome_of
-from waggle.errors import BadRequest, Cancelled, Disconnected, SessionLost, TooLarge, WaggleError, again
+from waggle.errors import BadRequest, Cancelled, Disconnected, NotHolder, SessionLost, TooLarge, WaggleError, again
 from waggle.holds import Hold
 from waggle.messages import (
     Bye,
@@ -46,7 +49,7 @@ from waggle.messages import (
     Id,
     Incoming,
     Lock,
-    LostLock,
+    Renew,
     Status,
     Take,
     Taken,
@@ -111,6 +114,8 @@ class Session:
         """What was sent and will be answered in order, by id."""
         self._waiting: dict[Id, Ask] = {}
         """What was sent and may be answered late, by every id that it had in this session."""
+        self._given_up: dict[Ask, None] = {}
+        """What nobody waits for, and may be granted yet."""
         self._holds: dict[int, Hold] = {}
         self._lost_holds: list[Hold] = []
         self._out: list[bytes] = []
@@ -139,6 +144,8 @@ class Session:
             self.leave(ask.subscription)
         elif ask.hold is not None:
             self.give_up(ask.hold)
+        elif ask.settled:
+            pass
         elif ask.sent and (ask.grants or isinstance(ask.command, Wait)):
             self._give_up(ask)
         elif self._asked.get(ask.command.id) is ask and not isinstance(ask.command, Unlock):
@@ -153,6 +160,10 @@ class Session:
             self._lose(hold, reason)
             self._enqueue(Unlock(id=0, token=hold.token))
             self._pump()
+
+    def drop(self, hold: Hold) -> None:
+        """It has ended, and the hub knows."""
+        self._holds.pop(hold.token, None)
 
     def let_go(self, hold: Hold) -> Ask:
         """Unlock it; its outcome comes with `collect`. Raises LockLost, or what closed the session."""
@@ -205,7 +216,7 @@ class Session:
         for ask in unanswered:
             if ask.subscription is not None and ask.subscription.ended:
                 self._subscriptions.abandoned(ask.subscription)
-            elif not isinstance(ask.command, Unsubscribe | Bye):
+            elif not isinstance(ask.command, Unsubscribe | Bye) and ask.hold is None:
                 self._queue.append(ask)
 
     def receive(self, message: bytes) -> None:
@@ -295,12 +306,15 @@ class Session:
                 waiting = self._begin_anew(waiting)
             self._queue.extend(self._take_asks())
             self._queue.extend(waiting)
+            for hold in self._holds.values():
+                self._enqueue(Renew(id=0, token=hold.token, ttl=hold.ttl)).hold = hold
 
     def _begin_anew(self, waiting: deque[Ask]) -> deque[Ask]:
         """The session was lost: restore what can be, and tell whose change is in doubt, and who has lost a lock; what
         else waits is kept."""
         self._lose_all("session_lost")
         self._waiting.clear()
+        self._given_up.clear()
         if self._status is not UNSET:
             self._queue.append(Ask(Status(id=0, status=self._status)))
         self._subscriptions.begun_anew()
@@ -308,7 +322,8 @@ class Session:
             ask.ids.clear()
             if ask.in_doubt:
                 self._settled.append((ask, in_doubt(ask, "The session was lost with its connection.")))
-        return deque(ask for ask in waiting if not ask.in_doubt and not ask.given_up)
+        over = {ask for ask in waiting if ask.in_doubt or ask.given_up or isinstance(ask.command, Cancel)}
+        return deque(ask for ask in waiting if ask not in over)
 
     # --- commands and replies -----------------------------------------------------------------------------
 
@@ -327,9 +342,19 @@ class Session:
                 # Without a connection there is nothing to close: a takeover closes what nobody wants.
                 if self.state == "connected" or ask.subscription is not None:
                     self._queue.append(ask)
-            if not (self._queue and self.state == "connected" and len(self._asked) < WINDOW):
+            following = self._next() if self.state == "connected" and len(self._asked) < WINDOW else None
+            if following is None:
                 return
-            self._send(self._queue.popleft())
+            self._queue.remove(following)
+            self._send(following)
+
+    def _next(self) -> Ask | None:
+        """The first that may be sent: all but locks of tasks that have one to give back."""
+        busy = {ask.command.task for ask in self._given_up if isinstance(ask.command, Lock)} - {None}
+        for ask in self._queue:
+            if ask.given_up or not (isinstance(ask.command, Lock) and ask.command.task in busy):
+                return ask
+        return None
 
     def _send(self, ask: Ask) -> None:
         if ask.subscription is not None:
@@ -367,7 +392,7 @@ class Session:
         elif incoming.id is not None:
             self._answered(incoming.id, incoming)
         elif incoming.lost is not UNSET:
-            self._told_of_loss(incoming.lost)
+            self._told_of_loss(incoming.lost.token, incoming.lost.reason, incoming.lost.message)
 
     def _answered(self, number: Id, incoming: Incoming) -> None:
         """A reply; to nobody, where its caller has gone, or an earlier one was taken."""
@@ -383,16 +408,21 @@ class Session:
             return
         for known in ask.ids:
             self._waiting.pop(known, None)
-        if ask.waits and ask in self._queue:
+        if superseded and not isinstance(outcome, Granted | Taken):
+            self._abandon(ask)
+        elif ask.waits and ask in self._queue:
             self._queue.remove(ask)
-        if superseded:
-            self._abandon(ask, outcome)
         self._settle(ask, outcome)
 
     def _settle(self, ask: Ask, outcome: Outcome) -> None:
         self.rev = max(self.rev, getattr(outcome, "rev", 0))
+        ask.settled = True
         if ask.given_up:
+            self._given_up.pop(ask, None)
             self._take_back(ask, outcome)
+        elif ask.hold is not None:
+            if isinstance(outcome, NotHolder):
+                self._told_of_loss(ask.hold.token, "not_holder")
         elif ask.subscription is None:
             if isinstance(outcome, Granted | Taken):
                 ask.hold = self._holds[outcome.token] = _hold_of(ask.command, outcome)
@@ -413,7 +443,9 @@ class Session:
     def _give_up(self, ask: Ask) -> None:
         """Cancel what was sent; a grant is waited for, to give it back (rule 6)."""
         ask.given_up = True
-        if isinstance(ask.command, Wait):
+        if ask.grants:
+            self._given_up[ask] = None
+        else:
             for known in ask.ids:
                 self._waiting.pop(known, None)
             if ask in self._queue:
@@ -421,13 +453,13 @@ class Session:
         if ask.waits:
             self._enqueue(Cancel(id=0, target=ask.ids[-1]))
 
-    def _abandon(self, ask: Ask, outcome: Outcome) -> None:
-        """It was answered under an earlier id, so the newest is wanted no more: that repeats a grant, or begins anew."""
-        if isinstance(outcome, Granted | Taken):
-            return
+    def _abandon(self, ask: Ask) -> None:
+        """It was refused under an earlier id: what was asked with the newest has begun anew, and nobody wants it."""
         successor = Ask(ask.command)
         successor.sent, successor.ids = True, ask.ids[-1:]
-        if ask.grants:
+        if ask in self._queue:
+            self._queue[self._queue.index(ask)] = successor
+        elif ask.grants:
             self._waiting[ask.ids[-1]] = successor
         self._give_up(successor)
 
@@ -435,11 +467,12 @@ class Session:
         """What was granted although nobody waits any more is unlocked."""
         if ask.given_up and isinstance(outcome, Granted | Taken):
             self._enqueue(Unlock(id=0, token=outcome.token))
+            self._queue.rotate(1)  # before the locks that waited for this
 
-    def _told_of_loss(self, lost: LostLock) -> None:
-        hold = self._holds.pop(lost.token, None)
+    def _told_of_loss(self, token: int, reason: str, message: str = "") -> None:
+        hold = self._holds.pop(token, None)
         if hold is not None:
-            self._lose(hold, lost.reason, lost.message)
+            self._lose(hold, reason, message)
 
     def _lose_all(self, reason: str, message: str = "") -> None:
         for hold in self._holds.values():
@@ -457,6 +490,6 @@ def _hold_of(command: Command, grant: Granted | Taken) -> Hold:
         assert isinstance(command, Take)
         return Hold(repr(grant.entry.key), grant.token, command.lease)
     assert isinstance(command, Lock)
-    names = [*(grant.names or ()), *(grant.patterns or ())]
+    names = [*(command.names or ()), *(command.patterns or ())]
     more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
     return Hold(f"the lock on {names[0]!r}{more}", grant.token, command.ttl)

@@ -18,6 +18,7 @@ import msgspec
 
 from waggle import plain
 from waggle.errors import BadRequest
+from waggle.holds import Guarding, guard_of
 from waggle.messages import OPS, REPLIES, Done, Kind, Txn
 from waggle.messages import Condition as WireCondition
 
@@ -26,6 +27,7 @@ __all__ = [
     "DeleteStep",
     "EqualsCondition",
     "ExistsCondition",
+    "GuardToken",
     "PublishStep",
     "RevCondition",
     "SetStep",
@@ -35,6 +37,12 @@ __all__ = [
     "decoded",
     "txn_of",
 ]
+
+
+class GuardToken(TypedDict):
+    """The token of a lock or job, as the wire has it."""
+
+    token: int
 
 
 class SetStep(TypedDict):
@@ -50,6 +58,7 @@ class SetStep(TypedDict):
     kind: NotRequired[Kind]
     ephemeral: NotRequired[bool]
     meta: NotRequired[dict[str, Any] | None]
+    guard: NotRequired[Guarding | GuardToken | None]
 
 
 class DeleteStep(TypedDict):
@@ -59,6 +68,7 @@ class DeleteStep(TypedDict):
     key: str
     ns: NotRequired[str | None]
     if_rev: NotRequired[int | None]
+    guard: NotRequired[Guarding | GuardToken | None]
 
 
 class TouchStep(TypedDict):
@@ -68,6 +78,7 @@ class TouchStep(TypedDict):
     key: str
     ttl: float | None
     ns: NotRequired[str | None]
+    guard: NotRequired[Guarding | GuardToken | None]
 
 
 class UpdateStep(TypedDict):
@@ -83,6 +94,7 @@ class UpdateStep(TypedDict):
     ns: NotRequired[str | None]
     if_rev: NotRequired[int | None]
     ttl: NotRequired[float | None]
+    guard: NotRequired[Guarding | GuardToken | None]
 
 
 class PublishStep(TypedDict):
@@ -142,10 +154,16 @@ def _dicts(items: Iterable[Any], field: str) -> list[dict[str, Any]]:
         if not isinstance(item, Mapping):
             said = f"{field}[{index}] is a dict, not {type(item).__name__}"
             raise BadRequest(f'{said}: such as {{"key": "a", ...}}', field=field, index=index)
-        for name, value in item.items():
+        plain_item = {name: _guard(value) if name == "guard" else value for name, value in item.items()}
+        for name, value in plain_item.items():
             plain.check(value, f"{field}[{index}][{name!r}]")
-        dicts.append(dict(item))
+        dicts.append(plain_item)
     return dicts
+
+
+def _guard(guard: Any) -> Any:
+    """A guard as the wire has it. Raises LockLost if it is known to be lost."""
+    return guard if guard is None or isinstance(guard, Mapping) else msgspec.to_builtins(guard_of(guard))
 
 
 def decoded(command: Txn, done: Done) -> Done:

@@ -18,19 +18,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
-from waggle import aio, following, link
+from waggle import aio, following, inboxes, link
 from waggle.attempts import KEEP, Attempts, check_update
+from waggle.awaiting import WaitFor, Where
 from waggle.errors import BadRequest, Conflict
+from waggle.holds import Guarding, guard_of, token_of
+from waggle.inboxes import Sent
 from waggle.link import left
 from waggle.messages import (
     Done,
     Entry,
     Event,
     EventType,
+    HeldLock,
+    Inspection,
     Kind,
     NamespaceCount,
     Pong,
@@ -38,28 +43,34 @@ from waggle.messages import (
     Statistics,
     Update,
     Updated,
+    Waited,
     Welcome,
     Written,
 )
 from waggle.mirror import MirrorView
 from waggle.session import State
-from waggle.steps import Condition, Step
+from waggle.steps import Condition, Step, decoded, txn_of
+from waggle.syncholds import Election, Inbox, Job, Leaders, Lock, Message, Work
 from waggle.syncviews import TypedMirror, TypedWatcher, View
 from waggle.typed import Lens
 
-__all__ = ["Hub", "Mirror", "TypedMirror", "TypedWatcher", "View", "Watcher", "connect"]
+__all__ = [
+    "Election", "Hub", "Inbox", "Job", "Leaders", "Lock", "Message", "Mirror", "TypedMirror", "TypedWatcher", "View",
+    "Watcher", "Work", "connect",
+]  # fmt: skip
 
 T = TypeVar("T")
 
 Entries = list[Entry]
 Patch = list[Any]
 Counts = list[NamespaceCount]
+HeldLockList = list[HeldLock]
 
 BATCH = 1000
 """Events that come over at a time: a hop between threads for each would be a tenth of the speed."""
 
 
-class _Thread:
+class Thread:
     """An event loop in a thread of its own. What is handed over before `stop` is done; what comes later is refused."""
 
     def __init__(self) -> None:
@@ -146,7 +157,7 @@ def connect(
         reconnect_timeout=reconnect_timeout,
         on_state=on_state,
     )
-    thread = _Thread()
+    thread = Thread()
     try:
         return Hub(thread.run(_opened(connecting)), thread)
     except BaseException:
@@ -157,7 +168,7 @@ def connect(
 class Hub:
     """A session with the hub. See `waggle.aio.Hub`, which says what each method does."""
 
-    def __init__(self, hub: aio.Hub, thread: _Thread) -> None:
+    def __init__(self, hub: aio.Hub, thread: Thread) -> None:
         self._hub, self._thread = hub, thread
 
     def __enter__(self) -> Hub:
@@ -238,6 +249,7 @@ class Hub:
         kind: Kind = "persistent",
         ephemeral: bool = False,
         meta: dict[str, Any] | None = None,
+        guard: Guarding | None = None,
     ) -> Written:
         """Write an entry, for ``ttl`` seconds or for good. Raises Conflict if ``if_rev`` is not its revision."""
         return self._thread.run(
@@ -251,6 +263,7 @@ class Hub:
                 kind=kind,
                 ephemeral=ephemeral,
                 meta=meta,
+                guard=token_of(guard),
             )
         )
 
@@ -258,13 +271,17 @@ class Hub:
         """The entry, or None if it is absent."""
         return self._thread.run(self._hub.get(key, ns=ns))
 
-    def delete(self, key: str, *, ns: str | None = None, if_rev: int | None = None) -> bool:
+    def delete(
+        self, key: str, *, ns: str | None = None, if_rev: int | None = None, guard: Guarding | None = None
+    ) -> bool:
         """Delete an entry; False if there was none. Raises Conflict if ``if_rev`` is not its revision."""
-        return self._thread.run(self._hub.delete(key, ns=ns, if_rev=if_rev))
+        return self._thread.run(self._hub.delete(key, ns=ns, if_rev=if_rev, guard=token_of(guard)))
 
-    def touch(self, key: str, ttl: float | None, *, ns: str | None = None) -> float | None:
+    def touch(
+        self, key: str, ttl: float | None, *, ns: str | None = None, guard: Guarding | None = None
+    ) -> float | None:
         """Give an entry ``ttl`` seconds from now, or no deadline with None; gives the deadline. Raises NotFound."""
-        return self._thread.run(self._hub.touch(key, ttl, ns=ns))
+        return self._thread.run(self._hub.touch(key, ttl, ns=ns, guard=token_of(guard)))
 
     def update(
         self,
@@ -279,6 +296,7 @@ class Hub:
         ns: str | None = None,
         if_rev: int | None = None,
         ttl: float | None = None,
+        guard: Guarding | None = None,
     ) -> Updated:
         """Change a value from what it is, with nobody coming in between: one of ``fn``, or what the hub does itself.
 
@@ -295,6 +313,7 @@ class Hub:
             pointer=pointer,
             if_rev=if_rev,
             ttl=ttl,
+            guard=guard_of(guard),
         )
         check_update(command, fn)
         if fn is None:
@@ -318,7 +337,8 @@ class Hub:
 
         See `waggle.aio.Hub.txn`.
         """
-        return self._thread.run(self._hub.txn(then, if_=if_, else_=else_))
+        command = txn_of(if_, then, else_)
+        return decoded(command, self._thread.run(self._hub._link.ask(command, Done)))
 
     def history(self, key: str, *, ns: str | None = None, limit: int | None = None) -> Entries:
         """The entry and, if its kind is ``versioned``, up to 20 earlier versions, newest first; ``[]`` if absent."""
@@ -381,6 +401,192 @@ class Hub:
         """
         return Mirror(self._hub.mirror(pattern, ns=ns, conflate=conflate), self._thread)
 
+    # --- locks -----------------------------------------------------------------------------------------------
+
+    def lock(
+        self,
+        *names: str,
+        pattern: str | Iterable[str] | None = None,
+        ns: str | None = None,
+        shared: bool = False,
+        ttl: float = 30.0,
+        wait: float | None = 0.0,
+    ) -> Lock:
+        """A lock on names, or on all that a pattern could match: all of them or none, first come, first served.
+
+        ``with hub.lock("src/auth.py", wait=60) as lock``: it renews itself. Should it be lost, the end of the block
+        raises LockLost; until then ``lock.check()`` does, and writes with ``guard=lock``. See `waggle.aio.Hub.lock`.
+        """
+        lock = self._hub.lock(*names, pattern=pattern, ns=ns, shared=shared, ttl=ttl, wait=wait)
+        return Lock(lock, self._thread)
+
+    def unlock(self, lock: int | str, *, ns: str | None = None, force: str | None = None) -> None:
+        """Let a lock of this session go, by its token. Raises NotHolder if it is not held.
+
+        ``force`` frees anybody's, by its token or its name, and is the reason that its holder is told.
+        """
+        self._thread.run(self._hub.unlock(lock, ns=ns, force=force))
+
+    def locks(self, pattern: str | None = None, *, ns: str | None = None) -> HeldLockList:
+        """The locks that are held, on names that match, each with its holder and those who wait; ``ns="*"`` is all."""
+        return self._thread.run(self._hub.locks(pattern, ns=ns))
+
+    def inspect(self) -> Inspection:
+        """Who is here, what is held, who waits for whom, who hears of what."""
+        return self._thread.run(self._hub.inspect())
+
+    # --- waiting ---------------------------------------------------------------------------------------------
+
+    @overload
+    def wait(
+        self,
+        key: str,
+        *,
+        where: Where | None = ...,
+        since: int | None = ...,
+        ns: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry: ...
+
+    @overload
+    def wait(
+        self,
+        *,
+        pattern: str,
+        count: int = ...,
+        where: Where | None = ...,
+        since: int | None = ...,
+        ns: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Entries: ...
+
+    @overload
+    def wait(
+        self,
+        key: str | None = ...,
+        *,
+        pattern: str | None = ...,
+        absent: bool = ...,
+        unlocked: bool = ...,
+        where: Where | None = ...,
+        since: int | None = ...,
+        ns: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry | Entries | None: ...
+
+    def wait(
+        self,
+        key: str | None = None,
+        *,
+        pattern: str | None = None,
+        count: int = 1,
+        absent: bool = False,
+        unlocked: bool = False,
+        where: Where | None = None,
+        since: int | None = None,
+        ns: str | None = None,
+        timeout: float | None = 30.0,
+    ) -> Entry | Entries | None:
+        """Wait until an entry is there, now or as soon as it comes: ``spec = hub.wait("spec", timeout=600)``.
+
+        See `waggle.aio.Hub.wait`.
+        """
+        condition: dict[str, Any] = {
+            "key": key,
+            "pattern": pattern,
+            "count": count,
+            "absent": absent,
+            "unlocked": unlocked,
+            "where": where,
+            "since": since,
+        }
+        found: Entry | Entries | None = self._thread.run(self._hub.wait(**condition, ns=ns, timeout=timeout))
+        return found
+
+    def wait_all(self, conditions: Iterable[str | WaitFor], *, timeout: float | None = 30.0) -> Waited:
+        """Wait until all conditions hold, at one revision: keys, or dicts as `waggle.WaitFor`; at most 100.
+
+        See `waggle.aio.Hub.wait_all`.
+        """
+        return self._thread.run(self._hub.wait_all(conditions, timeout=timeout))
+
+    def wait_any(self, conditions: Iterable[str | WaitFor], *, timeout: float | None = 30.0) -> Waited:
+        """Wait until one of the conditions holds, as `wait_all`; ``met`` of the result has the indices of those that
+        do."""
+        return self._thread.run(self._hub.wait_any(conditions, timeout=timeout))
+
+    # --- work ------------------------------------------------------------------------------------------------
+
+    def take(
+        self,
+        *patterns: str,
+        ns: str | None = None,
+        lease: float = 30.0,
+        timeout: float | None = 0.0,
+        max_deliveries: int | None = None,
+    ) -> Job:
+        """Take the oldest entry that matches and that nobody has, under a lease: one winner, whoever asks.
+
+        ``with hub.take("job:*") as job`` renews the lease, and finishes the job. See `waggle.aio.Hub.take`.
+        """
+        work = self._hub.take(*patterns, ns=ns, lease=lease, timeout=timeout, max_deliveries=max_deliveries)
+        job = Job(work, self._thread)
+        job._begin(work._taken())
+        return job
+
+    def work(
+        self,
+        *patterns: str,
+        ns: str | None = None,
+        lease: float = 30.0,
+        timeout: float | None = None,
+        max_deliveries: int | None = None,
+    ) -> Work:
+        """One job after another, as `take`: ``for job in hub.work("job:*")``, ended by ``timeout`` seconds
+        without work.
+
+        Inside the loop, ``with job:`` finishes it. The lease renews itself until the next step.
+        """
+        work = self._hub.work(*patterns, ns=ns, lease=lease, timeout=timeout, max_deliveries=max_deliveries)
+        return Work(work, self._thread)
+
+    # --- together --------------------------------------------------------------------------------------------
+
+    def barrier(self, name: str, parties: int, *, ns: str | None = None, timeout: float | None = None) -> None:
+        """Wait until so many parties have come to the barrier of this name; then all go on, and it is closed again.
+
+        A party that dies or gives up does not count. Raises TimedOut after ``timeout`` seconds.
+        """
+        self._thread.run(self._hub.barrier(name, parties, ns=ns, timeout=timeout))
+
+    def elect(self, name: str, *, ns: str | None = None, ttl: float = 30.0, wait: float | None = None) -> Election:
+        """Lead, or see who does: ``with hub.elect("planner") as term`` waits until this agent leads.
+
+        ``term`` is a lock. `Election.leader` says who leads, `Election.observe` follows it.
+        """
+        return Election(self._hub.elect(name, ns=ns, ttl=ttl, wait=wait), self._thread)
+
+    def send(self, to: str, body: Any, *, ns: str | None = None, ttl: float | None = inboxes.KEPT) -> Sent:
+        """Leave a message for an agent, here or not: it waits ``ttl`` seconds (None: for ever) until it is read.
+
+        Gives `Sent`: whether the recipient is ``here``, and when it was ``last_seen``.
+        """
+        return self._thread.run(self._hub.send(to, body, ns=ns, ttl=ttl))
+
+    def inbox(self, *, ns: str | None = None, lease: float = 30.0) -> Inbox:
+        """The messages for this agent: ``for message in hub.inbox()``, or `Inbox.receive`.
+
+        Read is not acknowledged: ``with message:``, or `Message.ack`; else it comes again after ``lease`` seconds.
+        """
+        return Inbox(self._hub.inbox(ns=ns, lease=lease), self._thread)
+
+    def ask(self, to: str, body: Any, *, ns: str | None = None, timeout: float = 60.0) -> Any:
+        """Ask an agent something, which it finds in its inbox, and give what it says by `Message.answer`.
+
+        Raises TimedOut; the question is gone then.
+        """
+        return self._thread.run(self._hub.ask(to, body, ns=ns, timeout=timeout))
+
     # --- values as types -------------------------------------------------------------------------------------
 
     def view(self, model: type[T], *, ns: str | None = None, prefix: str = "") -> View[T]:
@@ -397,7 +603,7 @@ class Hub:
 class Watcher:
     """The events of one ``hub.watch``: iterate over it, inside ``with`` or without. See `waggle.aio`."""
 
-    def __init__(self, watcher: following.Watcher, thread: _Thread) -> None:
+    def __init__(self, watcher: following.Watcher, thread: Thread) -> None:
         self._watcher, self._thread = watcher, thread
         self._events: deque[tuple[Event, Since]] = deque()
         self._point: Since | None = None
@@ -448,7 +654,7 @@ class Watcher:
 class Mirror(MirrorView):
     """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
 
-    def __init__(self, mirror: following.Mirror, thread: _Thread) -> None:
+    def __init__(self, mirror: following.Mirror, thread: Thread) -> None:
         super().__init__(mirror._replica)
         self._mirror, self._thread = mirror, thread
 

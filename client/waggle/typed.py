@@ -23,6 +23,7 @@ from msgspec import UNSET, UnsetType, structs
 
 from waggle.attempts import Keep
 from waggle.errors import BadRequest, Mismatch, again
+from waggle.keys import quoted
 from waggle.messages import Entry, Event, EventType, Updated
 from waggle.mirror import MirrorView
 
@@ -97,7 +98,7 @@ class Lens(Generic[T]):
 
     def pattern(self, pattern: str) -> str:
         """The pattern in the hub: the prefix stands for itself, whatever characters it has."""
-        return "".join(f"\\{c}" if c in "*?[\\" else c for c in self._prefix) + pattern
+        return quoted(self._prefix) + pattern
 
     # --- values that are read -----------------------------------------------------------------------------
 

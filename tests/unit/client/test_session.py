@@ -67,7 +67,11 @@ def test_a_conflict_shows_the_entry_as_it_is() -> None:
 def test_a_reply_to_nobody_is_ignored_and_so_is_what_a_later_version_says() -> None:
     wire = Wire()
     wire.connect()
-    wire.say({"id": 999, "ok": {}}, {"id": None, "error": {"code": "bad_request"}}, {"lost": {"token": 1}})
+    wire.say(
+        {"id": 999, "ok": {}},
+        {"id": None, "error": {"code": "bad_request"}},
+        {"lost": {"token": 1, "reason": "forced"}},
+    )
     wire.say({"type": "comet", "rev": 101, "sub": 3, "tail": 7})
     assert wire.outcomes == {}
 

@@ -11,7 +11,26 @@ from typing import Any
 import pytest
 
 import waggle
-from waggle import aio, aioviews, attempts, errors, following, steps, sync, syncviews, typed
+from waggle import (
+    aio,
+    aioviews,
+    attempts,
+    awaiting,
+    elections,
+    errors,
+    following,
+    holds,
+    inboxes,
+    keeping,
+    locking,
+    messages,
+    steps,
+    sync,
+    syncholds,
+    syncviews,
+    typed,
+    working,
+)
 from waggle.mirror import MirrorView
 from waggle.typed import TypedMirrorView
 
@@ -22,6 +41,13 @@ TWINS = [
     (aioviews.View, syncviews.View),
     (aioviews.TypedWatcher, syncviews.TypedWatcher),
     (aioviews.TypedMirror, syncviews.TypedMirror),
+    (locking.Lock, syncholds.Lock),
+    (working.Job, syncholds.Job),
+    (working.Work, syncholds.Work),
+    (elections.Election, syncholds.Election),
+    (elections.Leaders, syncholds.Leaders),
+    (inboxes.Inbox, syncholds.Inbox),
+    (inboxes.Message, syncholds.Message),
 ]
 BATCHES = {"batch"}
 """What a blocking watcher reads by; not for programs."""
@@ -31,7 +57,7 @@ def public(cls: type) -> list[str]:
     """The public names that the class itself or a private base of it defines, in order of definition."""
     names: dict[str, None] = {}
     for base in reversed(cls.__mro__):
-        if base is cls or base.__name__.startswith("_"):
+        if base is cls or base is keeping.Held or base.__name__.startswith("_"):
             names |= dict.fromkeys(name for name in vars(base) if not name.startswith("_"))
     return [name for name in names if name not in BATCHES]
 
@@ -43,6 +69,9 @@ def parameters(function: Any) -> list[tuple[str, Any, Any, Any]]:
 def test_the_hubs_have_the_same_methods_in_the_same_order() -> None:
     assert public(aio.Hub) == public(sync.Hub)
     assert public(aioviews.View) == public(syncviews.View)
+    assert public(locking.Lock) == public(syncholds.Lock)
+    assert public(working.Job) == public(syncholds.Job)
+    assert public(inboxes.Message) == public(syncholds.Message)
 
 
 @pytest.mark.parametrize(("one", "other"), TWINS)
@@ -74,14 +103,27 @@ def test_a_typed_mirror_is_read_as_a_plain_one() -> None:
     assert sorted(public(aioviews.TypedMirror)) == sorted(public(following.Mirror))
 
 
-@pytest.mark.parametrize("module", [aio, sync, following, attempts, steps, typed, aioviews, syncviews, waggle])
+MODULES = [
+    aio, sync, following, attempts, steps, typed, aioviews, syncviews, awaiting, elections, holds, inboxes, locking,
+    syncholds, working, waggle,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_everything_public_is_documented(module: ModuleType) -> None:
     for name in module.__all__:
         thing = getattr(module, name)
         if isinstance(thing, type) and thing.__module__ == module.__name__:
             for method in public(thing):
-                assert inspect.getdoc(inspect.getattr_static(thing, method)), f"{name}.{method}"
+                static = inspect.getattr_static(thing, method)
+                assert inspect.ismemberdescriptor(static) or inspect.getdoc(static), f"{name}.{method}"
         assert name == "__version__" or inspect.getdoc(thing), name
+
+
+def test_every_op_of_the_wire_has_its_method() -> None:
+    """Those that have none of the same name are what the client does by itself, or by another name."""
+    others = {"hello", "bye", "subscribe", "unsubscribe", "cancel", "renew"}
+    assert set(messages.OPS) - others <= set(public(aio.Hub))
 
 
 def test_every_error_is_exported() -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from tests.unit.client.fakehub import Line, welcome
 from waggle.asks import Ask, Outcome
+from waggle.holds import Hold
 from waggle.session import Session
 from waggle.watching import Subscription
 
@@ -20,6 +21,7 @@ class Wire:
         self.outcomes: dict[Ask, Outcome] = {}
         self.woken: list[Subscription] = []
         self.retries: list[tuple[float, Subscription]] = []
+        self.lost: list[Hold] = []
 
     def sent(self) -> list[Line]:
         """The commands sent since the last call."""
@@ -36,6 +38,7 @@ class Wire:
         self.outcomes |= dict(news.settled)
         self.woken += news.woken
         self.retries += news.retries
+        self.lost += news.lost
 
     def reply(self, command: Line, **ok: Any) -> None:
         self.say({"id": command["id"], "ok": ok})
