@@ -1,4 +1,7 @@
-"""`waggle demo`: the crew works in the right order, and nothing is left of it afterwards."""
+"""`waggle demo`: the crew works in the right order, a person is asked, and nothing is left of it afterwards.
+
+What the examples prove is `test_patterns.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from msgspec import structs
 import waggle
 from tests.e2e.hubs import HubProcess, StartHub
 from waggle import Event
+from waggle.examples import EXAMPLES
 from waggle.examples.crew import SERVICES, number
 from waggle.messages import EventType
 
@@ -302,6 +306,104 @@ def test_a_story_that_nobody_reads_any_more_ends_quietly() -> None:
         assert running.process.wait(SOON) == 0
         assert running.said.read() == ""
         assert not any(map(alive, children))
+
+
+# --- the examples ------------------------------------------------------------------------------------------------
+
+
+def test_the_list_has_the_crew_and_every_example() -> None:
+    with demo("--list") as running:
+        assert running.end() == 0
+    assert [line.split("\t")[0] for line in running.told] == ["crew", *EXAMPLES]
+
+
+def test_a_name_that_is_none_is_an_error_that_says_which_there_are() -> None:
+    with demo("nonsense") as running:
+        assert running.end() == 2
+        assert "'nonsense'" in (said := running.said.read())
+        assert ", ".join(["crew", *EXAMPLES]) in said
+
+
+def test_an_example_ends_by_itself_with_all_it_has_started() -> None:
+    with demo("fan", "--port", "0", *FAST) as running:
+        running.until("writes fanout/spec")
+        children = running.children()
+        assert len(children) == 7
+        assert running.end() == 0
+        assert running.said.read() == ""
+        assert not any(map(alive, children))
+
+
+def test_a_signal_stops_an_example_too() -> None:
+    with demo("gates", "--port", "0", *FAST) as running:
+        running.until("May version 1.0 be released?")
+        children = running.children()
+        running.process.send_signal(signal.SIGINT)
+        assert running.end() == 0
+        assert running.said.read() == ""
+        assert not any(map(alive, children))
+
+
+def test_an_agent_of_an_example_that_dies_is_told_of_unless_it_was_to() -> None:
+    with demo("queue", "--port", "0") as running:
+        running.until("has locked job/")
+        (victim,) = (pid for pid in running.children() if "worker-1" in command_of(pid))
+        os.kill(victim, signal.SIGKILL)
+        assert running.end() == 2
+        assert running.said.read().startswith("waggle: worker-1 was killed by SIGKILL")
+
+
+def test_two_different_demos_can_be_played_at_the_same_hub(start_hub: StartHub) -> None:
+    hub = start_hub()
+    with demo("--port", str(hub.port)) as running:
+        running.until("Watch it live")
+        with demo("chain", "--port", str(hub.port), *FAST) as second:
+            assert second.end() == 0
+            assert second.said.read() == ""
+        assert running.process.poll() is None
+
+
+async def test_at_a_terminal_the_person_in_front_of_it_decides(start_hub: StartHub) -> None:
+    hub = start_hub()
+    ours, theirs = os.openpty()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            WAGGLE, "demo", "gates", "--port", str(hub.port), *FAST,
+            env=environment(), stdin=theirs, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        for answer in "\n", "not on a Friday\n", "yes\n":
+            await asyncio.wait_for(process.stdout.readuntil(b"or why not: "), SOON)
+            os.write(ours, answer.encode())
+        story, _ = await asyncio.wait_for(process.communicate(), SOON)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode == 0
+    assert b'person              writes checkpoint/gates/release  {"status":"approved"}' in story
+    async with waggle.connect(hub.url, ns="demo-gates") as witness:
+        work = await witness.get("checkpoint/release/work")
+        assert work is not None
+        assert work.value["mended"] == ["not on a Friday"]
+
+
+async def test_while_a_person_is_asked_at_a_terminal_somebody_else_may_decide(start_hub: StartHub) -> None:
+    hub = start_hub()
+    ours, theirs = os.openpty()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            WAGGLE, "demo", "gates", "--port", str(hub.port), *FAST,
+            env=environment(), stdin=theirs, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        await asyncio.wait_for(process.stdout.readuntil(b"or why not: "), SOON)
+        async with waggle.connect(hub.url, ns="demo-gates") as other:
+            await other.set("checkpoint/gates/release", {"status": "approved"})
+        await asyncio.wait_for(process.communicate(), SOON)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode == 0
 
 
 # --- the port ----------------------------------------------------------------------------------------------------

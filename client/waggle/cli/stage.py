@@ -1,4 +1,4 @@
-"""What `waggle demo` starts, in the order of starting: a hub, a narrator, and a crew, each agent a process."""
+"""What `waggle demo` starts, in the order of starting: a hub, a narrator, and the agents, each a process."""
 
 from __future__ import annotations
 
@@ -6,67 +6,78 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 
 import typer
 
-from waggle import Disconnected, Forbidden, Hub, Watcher, connect
+from waggle import Disconnected, Forbidden, Watcher, connect
+from waggle.cli.person import asker
 from waggle.cli.processes import Child, Children
 from waggle.cli.serve import SERVE, need_hub
-from waggle.cli.story import Story
-from waggle.examples import crew
-from waggle.examples.crew import SERVICES, number
+from waggle.cli.shows import DONE, Member, Show
+from waggle.cli.story import Teller, count_of
 
 __all__ = ["CannotGoOnError", "play"]
 
-CREW = (
-    ("researcher", ("researcher",)),
-    *((service, ("builder", "--service", service)) for service in SERVICES),
-    ("tester", ("tester",)),
-)
-"""Who is in the crew: a name, and the arguments of `waggle.examples.crew`."""
-
 HOST = "127.0.0.1"
-NS = "demo"
-"""The crew's own namespace: on a hub that was running already, nobody else's keys are touched."""
-NARRATOR = "narrator"
-"""The agent that tells the story."""
 PATIENCE = 10.0
 """Seconds for a hub that was just started to answer."""
+
+Ends = dict[Child, frozenset[int]]
+"""What was started, with the exit codes that are right for it."""
 
 
 class CannotGoOnError(Exception):
     """The demo cannot go on; the message says why, and what to do."""
 
 
-async def play(port: int, once: bool, speed: float) -> None:
-    """Run the demo to its end, if it has one. Raises CannotGoOnError, or any WaggleError.
+async def play(show: Show, port: int, yes: bool) -> None:
+    """Play it to its end, if it has one. Raises CannotGoOnError, or any WaggleError.
 
-    What was started last is stopped first: the crew, then the narrator, then the hub.
+    What was started last is stopped first: the agents, then the narrator, then the hub.
     """
     async with Children() as servers:
-        url, server = await _hub_at(port, servers)
-        async with (
-            connect(url, agent=NARRATOR, ns=NS, meta={"role": NARRATOR}, connect_timeout=PATIENCE) as hub,
-            hub.watch(types=["set", "message"]) as events,
-            Children() as processes,
-        ):
-            _welcome(url, started=server is not None)
-            members = await _gather(hub, url, processes, once, speed)
-            telling = asyncio.create_task(_tell(events))
-            await _work(members, server, telling, once)
-            await hub.ping()  # its reply comes after every event there was so far
-            await events.close()
-            await telling
+        url, server = await _hub_at(port, servers, show.narrator)
+        meta = {"role": "narrator"}
+        async with connect(url, agent=show.narrator, ns=show.ns, meta=meta, connect_timeout=PATIENCE) as hub:
+            _welcome(url, show, started=server is not None)
+            members = await show.gather(hub)
+            before = await hub.stats()
+            async with (
+                hub.watch(types=show.types) as events,
+                Children() as processes,
+                _meanwhile(_tell(events, show.story()), _ask(url, show, yes)) as (telling, asking),
+            ):
+                ends = await _start(members, url, show.ns, processes)
+                await _work({**ends, **({server: frozenset()} if server else {})}, [telling, asking])
+                after = await hub.stats()  # the reply comes after every event there was so far
+                await events.close()
+                await telling
+            if server is not None:
+                print(f"\nThe hub was given {count_of(before.ops, after.ops)}.", flush=True)
+
+
+@asynccontextmanager
+async def _meanwhile(*work: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Tasks that are not needed any more when the block ends."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 # --- the hub -----------------------------------------------------------------------------------------------------
 
 
-async def _hub_at(port: int, servers: Children) -> tuple[str, Child | None]:
+async def _hub_at(port: int, servers: Children, narrator: str) -> tuple[str, Child | None]:
     """The address of the hub at the port, and its process if it was started here. Raises if there is none."""
     if port and await _taken(port):
         url = f"http://{HOST}:{port}"
-        await _check(url, port)
+        await _check(url, port, narrator)
         return url, None
     need_hub()
     command = [*SERVE, "--memory", "--host", HOST, "--port", str(port)]
@@ -87,8 +98,8 @@ async def _taken(port: int) -> bool:
     return True
 
 
-async def _check(url: str, port: int) -> None:
-    """Raise CannotGoOnError unless it is a hub that answers there, without a demo."""
+async def _check(url: str, port: int, narrator: str) -> None:
+    """Raise CannotGoOnError unless it is a hub that answers there, without this demo."""
     try:
         async with connect(url, connect_timeout=PATIENCE / 3, meta={"role": "cli"}) as hub:
             agents = await hub.agents()
@@ -96,35 +107,31 @@ async def _check(url: str, port: int) -> None:
         raise CannotGoOnError(
             f"port {port} is taken by something that is not a hub: choose another with --port."
         ) from None
-    if any(entry.key == NARRATOR and entry.value["connected"] for entry in agents):
-        raise CannotGoOnError(f"a demo is running there already: look at {url}/, or choose another port with --port.")
+    if any(entry.key == narrator and entry.value["connected"] for entry in agents):
+        raise CannotGoOnError(
+            f"this demo is running there already: look at {url}/, or choose another port with --port."
+        )
 
 
-# --- the crew ----------------------------------------------------------------------------------------------------
+# --- the agents --------------------------------------------------------------------------------------------------
 
 
-async def _gather(hub: Hub, url: str, processes: Children, once: bool, speed: float) -> list[Child]:
-    """Start the crew, to begin after the last build that an earlier one has left."""
-    left = await hub.list("build/*", values=False)
-    first = 1 + max((number(entry.key) for entry in left), default=0)
-    job = ["--first", str(first), "--speed", str(speed), *(["--builds", "1"] if once else [])]
-    env = {**os.environ, "WAGGLE_URL": url, "WAGGLE_NS": NS}
-    return [
-        await processes.start(name, [sys.executable, "-P", "-m", "waggle.examples.crew", *role, *job], env)
-        for name, role in CREW
-    ]
+async def _start(members: list[Member], url: str, ns: str, processes: Children) -> Ends:
+    env = {**os.environ, "WAGGLE_URL": url, "WAGGLE_NS": ns}
+    return {await processes.start(member.name, member.command, env): member.ends for member in members}
 
 
-async def _work(members: list[Child], server: Child | None, telling: asyncio.Task[None], once: bool) -> None:
-    """Return when the crew has done its one build. Raises if somebody dies, or the story breaks."""
-    essential = [*members, *([server] if server else [])]
-    waiting = {telling, *(child.ended for child in essential)}
-    while any(not child.ended.done() for child in members):
+async def _work(ends: Ends, helpers: list[asyncio.Task[None]]) -> None:
+    """Return when all who have work to do are done. Raises if somebody ends in another way, or a helper fails."""
+    awaited = [child for child, codes in ends.items() if DONE in codes]
+    waiting = {*helpers, *(child.ended for child in ends)}
+    while not awaited or any(not child.ended.done() for child in awaited):
         _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if telling.done():
-            await telling
-        for child in essential:
-            if child.ended.done() and not (once and child in members and child.ended.result() == 0):
+        for helper in helpers:
+            if helper.done():
+                await helper
+        for child, codes in ends.items():
+            if child.ended.done() and child.ended.result() not in codes:
                 raise CannotGoOnError(
                     f"{child.name} {_fate(child.ended.result())}, and without it the demo cannot go on."
                 )
@@ -138,7 +145,7 @@ def _fate(code: int) -> str:
 # --- what people read --------------------------------------------------------------------------------------------
 
 
-def _welcome(url: str, started: bool) -> None:
+def _welcome(url: str, show: Show, started: bool) -> None:
     address = f"Watch it live:  {url}/"
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         address = typer.style(address, bold=True)
@@ -146,17 +153,23 @@ def _welcome(url: str, started: bool) -> None:
     if not started:
         print("This hub was running already, and stays when the demo ends.")
     print(
-        "A crew of five agents builds software together, each in a process of its own. They meet only in the hub:\n"
-        "each starts when the hub tells it that what it needs is there, and nobody ever asks twice.\n"
-        f"Their code: {crew.__file__}\n"
-        f"Their keys: waggle watch --ns {NS} --snapshot --url {url}\n"
-        "Ctrl-C stops it all.",
+        f"{show.intro}\n"
+        f"Their code: {show.code.__file__}\n"
+        f"Their keys: waggle watch --ns {show.ns} --snapshot --url {url}\n"
+        "Ctrl-C stops it all.\n",
         flush=True,
     )
 
 
-async def _tell(events: Watcher) -> None:
-    story = Story()
+async def _tell(events: Watcher, story: Teller) -> None:
     async for event in events:
         for line in story.tell(event):
             print(line, flush=True)
+
+
+async def _ask(url: str, show: Show, yes: bool) -> None:
+    """Have the person decide, if the show needs one."""
+    if show.person is None:
+        return
+    async with connect(url, agent="person", ns=show.ns, meta={"role": "person"}) as hub:
+        await show.person(hub, asker(yes, f"waggle set --url {url} --ns {show.ns}"))

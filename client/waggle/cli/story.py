@@ -1,15 +1,75 @@
-"""What `waggle demo` tells: the events of the crew's keys, as sentences."""
+"""What `waggle demo` tells: the events of the crew's keys as sentences, those of an example one by one."""
 
 from __future__ import annotations
 
-from waggle import Event
-from waggle.cli.show import visible
-from waggle.examples.crew import number
+from typing import Protocol
 
-__all__ = ["Story"]
+from msgspec import UNSET
+
+from waggle import Event
+from waggle.cli.show import counted, preview, visible
+from waggle.examples.crew import number
+from waggle.messages import OpCount
+
+__all__ = ["Chronicle", "Story", "Teller", "count_of"]
 
 NAME = 17
-"""Characters for who it is about."""
+"""Characters for who of the crew it is about."""
+LONG_NAME = 20
+"""The same, where the examples have longer ones."""
+SHORT = 70
+"""Characters of a value."""
+OWN = {"hello", "bye", "subscribe", "unsubscribe", "ping", "stats", "clear"}
+"""Commands that the demo needs for itself."""
+
+
+class Teller(Protocol):
+    """Makes lines of events."""
+
+    def tell(self, event: Event) -> list[str]:
+        """The lines about an event; none for what is left out."""
+
+
+class Chronicle:
+    """Tells each event of an example: when, who, and what happened to which key."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._deleted: tuple[int, str] | None = None
+
+    def tell(self, event: Event) -> list[str]:
+        """The line about an event; none for what is not of the log, and for the lock that ends with its entry."""
+        what = "" if (event.rev, event.key) == self._deleted else _what(event)
+        self._deleted = (event.rev, event.key) if event.type == "delete" else None
+        if not what:
+            return []
+        if self._began is None:
+            self._began = event.at
+        return [f"  {event.at - self._began:5.1f} s  {visible(event.by):<{LONG_NAME}}{what}"]
+
+
+def _what(event: Event) -> str:
+    key = visible(event.key)
+    match event.type:
+        case "set":
+            return f"writes {key}  {preview(event.value, SHORT)}"
+        case "delete" | "expire" | "evict":
+            return f"{event.type}s {key}"
+        case "lock":
+            return f"has {'a shared lock on' if event.mode == 'shared' else 'locked'} {key}"
+        case "unlock":
+            return f"frees {key}" + ("" if event.reason in (UNSET, "released") else f": {event.reason}")
+        case "message":
+            return f"says {preview(event.data, SHORT)}"
+        case _:
+            return ""
+
+
+def count_of(before: dict[str, OpCount], after: dict[str, OpCount]) -> str:
+    """How many commands the hub was given in between, without what the demo needs for itself."""
+    counts = {op: count.count - before.get(op, OpCount()).count for op, count in after.items() if op not in OWN}
+    each = sorted(((count, op) for op, count in counts.items() if count), key=lambda pair: (-pair[0], pair[1]))
+    return f"{counted(sum(counts.values()), 'command')}: " + ", ".join(f"{op} {count}" for count, op in each)
 
 
 class Story:

@@ -6,4 +6,12 @@ others run. See it work with ``waggle demo``, or start one role yourself, agains
 
     waggle serve
     python -m waggle.examples.crew researcher
+
+Then one small file for each way to work together, which ``waggle demo NAME`` plays: `EXAMPLES`. Each agent there is a
+short function; `waggle.examples.cast` makes a process of it.
 """
+
+__all__ = ["EXAMPLES"]
+
+EXAMPLES = ("chain", "fan", "gates", "shared", "files", "queue", "questions")
+"""The modules beside the crew, in the order in which to read them."""
