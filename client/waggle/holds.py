@@ -69,8 +69,7 @@ class Hold:
 
 def granted_at(grant: Granted | Taken, asked: float) -> float:
     """The earliest instant at which the hub can have granted what was asked for at ``asked``."""
-    waited = grant.waited - ROUNDED if isinstance(grant, Granted) else 0.0
-    return asked + max(0.0, waited)
+    return asked + max(0.0, grant.waited - ROUNDED)
 
 
 class Grip(Protocol):

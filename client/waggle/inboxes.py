@@ -83,8 +83,12 @@ class Inbox:
     async def receive(self, *, timeout: float | None = None) -> Message:
         """The next message, under a lease. Raises TimedOut if none comes within ``timeout`` seconds."""
         pattern = quoted(f"inbox:{self._hub.agent}/") + "?" * DIGITS
-        job = await self._hub.take(pattern, ns=self._ns, lease=self._lease, timeout=timeout)
-        return Message(self._hub, job)
+        while True:
+            try:
+                job = await self._hub.take(pattern, ns=self._ns, lease=self._lease, timeout=timeout)
+            except LockLost:
+                continue  # this program stood still until the lease was over: the message comes again
+            return Message(self._hub, job)
 
     def __aiter__(self) -> Self:
         return self

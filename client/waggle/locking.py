@@ -52,8 +52,8 @@ class Lock(Held):
         return tuple(self._command.patterns or ())
 
     async def acquire(self) -> Self:
-        """Lock. Raises Locked, TimedOut (with `details["holders"]`), Deadlock; a caller that is cancelled holds
-        nothing."""
+        """Lock. Raises Locked, TimedOut (with `details["holders"]`), Deadlock; LockLost if the program stood still
+        until the lock was over. A caller that is cancelled holds nothing."""
         return await self._acquire(strand())
 
     async def renew(self, ttl: float | None = None) -> float:

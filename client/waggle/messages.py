@@ -628,12 +628,13 @@ class Waited(Struct):
 
 
 class Taken(Struct):
-    """Reply to take: the entry, the token of its lock, and how often it was delivered by now."""
+    """Reply to take: the entry, the token of its lock, how often it was delivered by now, how long it was waited for."""
 
     entry: Entry
     token: int
     expires_at: float
     delivery: int
+    waited: float = 0.0
 
 
 class SeenSession(Struct):

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Self
 
-from waggle.errors import BadRequest, NotHolder, TimedOut
+from waggle.errors import BadRequest, LockLost, NotHolder, TimedOut
 from waggle.keeping import Held
 from waggle.link import Link
 from waggle.messages import Delete, Deleted, Entry, Guard, Take, Taken
@@ -32,7 +32,8 @@ class Job(Held):
     """An entry that was taken: ``job = await hub.take(...)``, or ``async with hub.take(...) as job``.
 
     Within a block the lease renews itself, and the end of the block is the end of the job: done, or given back if an
-    exception leaves it. Should the lease be lost, the task is cancelled, and the block raises LockLost.
+    exception leaves it. Should the lease be lost, the task is cancelled, and the block raises LockLost; so does taking,
+    if the program stood still until the lease was over.
     """
 
     @property
@@ -130,13 +131,16 @@ class Work:
         if self._job is not None:
             self._job._stop_keeping()
             self._job = None
-        job = Job(self._link, self._command)
-        try:
-            await job._take()
-        except TimedOut as late:
-            if late.details.get("unanswered"):
-                raise
-            raise StopAsyncIteration from None
-        job._keep()
-        self._job = job
-        return job
+        while True:
+            job = Job(self._link, self._command)
+            try:
+                await job._take()
+            except LockLost:
+                continue  # it was granted while this program stood still, and its lease was over before that was heard
+            except TimedOut as late:
+                if late.details.get("unanswered"):
+                    raise
+                raise StopAsyncIteration from None
+            job._keep()
+            self._job = job
+            return job

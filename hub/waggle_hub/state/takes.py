@@ -24,6 +24,8 @@ from .turn import DEAD, Turn, refuse_hub_namespace
 from .work import Taker
 
 _encode = msgspec.json.Encoder().encode
+_FEW = 16
+"""Places of a line that are listed in one go: as a rule the first of them is free."""
 
 
 def take(turn: Turn, session: Session, command: m.Take) -> m.Taken | None:
@@ -52,18 +54,26 @@ def serve_next(turn: Turn) -> None:
     entry = turn.state.keyspace.get(ns, key)
     if entry is None or entry.due(turn.now) or turn.state.claims.any_on(ns, key):
         return
-    takers = work.waiting_for(ns, key)
-    if takers and takers[0].looking:
-        takers[0].after = 0
-        work.hold_back(ns, key)
-    elif takers:
-        _serve(turn, takers[0], entry)
+    first = work.first_for(ns, key)
+    if first is None:
+        return
+    if first.looking:
+        work.look_again(first, key)
+        work.hold_back(entry)
+    elif work.holds_back_for(first):
+        work.hold_back(entry)
+    else:
+        _serve(turn, first, entry)
 
 
 def proceed(turn: Turn, taker: Taker) -> None:
     """Look on, one slice of it."""
     turn.act_for(taker.session)
-    taken = _look(turn, taker)
+    try:
+        taken = _look(turn, taker)
+    except LimitReached as error:
+        _answer(turn, taker, Outcome(error=error))
+        return
     if taken is not None:
         _answer(turn, taker, Outcome(ok=taken))
     elif not taker.looking:
@@ -76,6 +86,8 @@ def time_out(turn: Turn, taker: Taker) -> None:
     """Its time is over."""
     turn.state.timers.set(taker, None)
     taker.late = True
+    if not taker.looking and turn.state.work.holds_back_for(taker):
+        turn.state.work.look_again(taker)
     if not taker.looking:
         _answer(turn, taker, Outcome(error=_nothing(taker)))
 
@@ -87,45 +99,52 @@ def give_up(turn: Turn, taker: Taker) -> None:
 
 
 def _look(turn: Turn, taker: Taker) -> m.Taken | None:
-    """Look through its line from where it stands, one slice of it, and take the first that is free."""
+    """Look through its line from where it stands, one slice of it, and take the first that is free.
+
+    `looking` tells whether it has to go on. LimitReached if there is one, but its session has as many locks as it may.
+    """
     state, line = turn.state, taker.line
     left = state.limits.scan
     if line.scanning:
-        left -= line.scan(state.keyspace, state.claims, turn.now, left)
+        left = max(0, left - line.scan(state.keyspace, state.claims, turn.now, left))
         if line.scanning:
             return None
     if state.claims.blocks_all(line.ns, line.patterns):
         taker.looking = False
         return None
-    looked = 0
-    for rev in list(islice(line.work.irange(minimum=taker.after), left)):
-        looked += 1
-        taker.after = rev + 1
-        key = line.work.get(rev)
-        entry = None if key is None else state.keyspace.get(line.ns, key)
-        if key is None or entry is None or entry.due(turn.now) or state.claims.any_on(line.ns, key):
-            continue
-        first = next(iter(state.work.waiting_for(line.ns, key)), taker)
-        if first.serial < taker.serial:
-            state.work.hold_back(line.ns, key)
-            continue
-        taken = _deliver(turn, taker, entry)
-        if taken is not None:
+    while left:
+        places = list(islice(line.work.irange(minimum=taker.after), min(left, _FEW)))
+        left -= len(places)
+        for place in places:
+            taker.after = place + 1
+            key = line.work.get(place)
+            entry = None if key is None else state.keyspace.get(line.ns, key)
+            if key is None or entry is None or entry.due(turn.now) or state.claims.any_on(line.ns, key):
+                continue
+            first = state.work.first_for(line.ns, key)
+            if first is not None and first.serial < taker.serial:
+                # Somebody who came earlier still looks: what is left for this one shows when that is done.
+                assert state.work.looking[0].serial < taker.serial
+                taker.after = place
+                return None
+            taken = _deliver(turn, taker, entry)
+            if taken is not None:
+                taker.looking = False
+                return taken
+        if not places:
             taker.looking = False
-            return taken
-    taker.looking = looked == left
+            break
     return None
 
 
 def _serve(turn: Turn, taker: Taker, entry: Entry) -> None:
     turn.act_for(taker.session)
-    if len(taker.session.claims) >= turn.state.limits.claims:
-        limit = turn.state.limits.claims
-        error = LimitReached(f"this session has {limit} locks: finish some of its work", limit=limit)
+    try:
+        taken = _deliver(turn, taker, entry)
+    except LimitReached as error:
         _answer(turn, taker, Outcome(error=error))
-        turn.state.work.offer(entry.ns, entry.key)
+        turn.state.work.offer(entry)
         return
-    taken = _deliver(turn, taker, entry)
     if taken is not None:
         _answer(turn, taker, Outcome(ok=taken))
 
@@ -143,6 +162,7 @@ def _deliver(turn: Turn, taker: Taker, entry: Entry) -> m.Taken | None:
     if taker.max_deliveries is not None and delivery > taker.max_deliveries:
         _bury(turn, entry, delivery - 1)
         return None
+    _check_number(turn, taker.session)
     turn.state.work.deliveries[place] = delivery
     claim = Claim(
         turn.state.timers.serial(),
@@ -159,7 +179,8 @@ def _deliver(turn: Turn, taker: Taker, entry: Entry) -> m.Taken | None:
     turn.act_for(taker.session)
     turn.add_claim(claim, {})
     granted = locks.grant(turn, claim)
-    return m.Taken(entry.view(), granted.token, granted.expires_at, delivery)
+    waited = round(turn.at - taker.since, 3)
+    return m.Taken(entry.view(), granted.token, granted.expires_at, delivery, waited)
 
 
 def _bury(turn: Turn, entry: Entry, deliveries: int) -> None:
@@ -181,6 +202,12 @@ def _bury(turn: Turn, entry: Entry, deliveries: int) -> None:
     turn.remove(entry, reason="dead")
     turn.put(DEAD, key, entry.value, None, meta=_encode(meta))
     turn.commit()
+
+
+def _check_number(turn: Turn, session: Session) -> None:
+    limit = turn.state.limits.claims
+    if len(session.claims) >= limit:
+        raise LimitReached(f"this session has {limit} locks: finish some of its work", limit=limit)
 
 
 def _nothing(taker: Taker) -> TimedOut:
@@ -207,8 +234,7 @@ def _taker(turn: Turn, session: Session, command: m.Take) -> Taker:
         raise BadRequest(f"timeout is 0 to {limits.ttl:.0f} seconds, or null to wait for ever", field="timeout")
     if command.max_deliveries is not None and command.max_deliveries < 1:
         raise BadRequest("max_deliveries is at least 1", field="max_deliveries")
-    if len(session.claims) >= limits.claims:
-        raise LimitReached(f"this session has {limits.claims} locks: let some go", limit=limits.claims)
+    _check_number(turn, session)
     return Taker(
         turn.state.timers.serial(),
         session,

@@ -211,3 +211,21 @@ async def test_a_job_that_nobody_has_any_more_is_given_back(fake: FakeHub) -> No
         await taken(hub, end)
         gc.collect()
         assert (await end.next("unlock"))["token"] == 110
+
+
+async def test_a_job_whose_lease_was_over_before_it_was_heard_of_is_passed_over(fake: FakeHub) -> None:
+    async with meeting(fake) as (hub, end):
+
+        async def program() -> int:
+            async for job in hub.work("job:*", lease=1e-6):
+                return job.token
+            raise AssertionError
+
+        running = asyncio.create_task(program())
+        await give(end, token=110)
+        await end.refuse(await end.next("renew"), "not_holder")
+        await end.refuse(await end.next("unlock"), "not_holder")
+        await give(end, token=111)
+        renewal = await end.next("renew")
+        await end.reply(renewal, expires_at=60.0, rev=130)
+        assert await soon(running) == 111
