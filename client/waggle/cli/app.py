@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from waggle.cli.options import PROGRAM
 from waggle.version import __version__
 
 __all__ = ["COMMANDS", "app"]
@@ -28,6 +29,8 @@ class Named(NamedTuple):
     help: str
     own_options: bool = False
     """Whether it takes what follows as it is, --help included."""
+    runs: bool = False
+    """Whether it runs a program, which stands after two hyphens."""
 
 
 SECTIONS = {
@@ -50,6 +53,14 @@ SECTIONS = {
         "txn": Named("txn", "txn", "Several changes, all or nothing, on conditions."),
         "history": Named("history", "history", "What an entry was before, and what changed."),
     },
+    "Locks, waits and work": {
+        "lock": Named("lock", "lock", "Hold a lock while a program runs.", runs=True),
+        "locks": Named("lock", "locks", "List the locks: who holds them, and who waits."),
+        "unlock": Named("lock", "unlock", "Free somebody else's lock by force, and say why."),
+        "wait": Named("wait", "wait", "Wait until an entry is there, or other conditions hold."),
+        "take": Named("take", "take", "Run a program for a job that nobody else has.", runs=True),
+        "why": Named("why", "why", "Say who waits for whom, and why nothing moves."),
+    },
     "Events": {
         "watch": Named("watch", "watch", "Print each event as it happens, or run a command for it."),
         "log": Named("log", "log", "What happened so far, by whom, as far back as is kept."),
@@ -58,6 +69,8 @@ SECTIONS = {
     "Agents": {
         "agents": Named("agents", "agents", "List the agents that are here."),
         "status": Named("agents", "status", "Be here, and say what you do, while a command runs."),
+        "send": Named("inbox", "send", "Leave a message for an agent, here or not."),
+        "inbox": Named("inbox", "inbox", "Read the messages for this agent."),
     },
 }
 
@@ -92,6 +105,22 @@ class _Command(_Quick, TyperCommand):
     """One command."""
 
 
+class _RunningCommand(_Command):
+    """One that runs a program: what stands after the first two hyphens is not its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the program for `waggle.cli.options.program`, and read the rest."""
+        if "--" in args:
+            place = args.index("--")
+            ctx.meta[PROGRAM] = args[place + 1 :]
+            args = args[:place]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """What stands behind the name of the command in its help."""
+        return [*super().collect_usage_pieces(ctx), "-- CMD..."]
+
+
 class _OnDemand(Mapping[str, Any]):
     """The commands by name, each made when it is asked for."""
 
@@ -102,7 +131,8 @@ class _OnDemand(Mapping[str, Any]):
         settings: dict[str, Any] = {"help_option_names": HELP_OPTIONS}
         if named.own_options:
             settings = {"help_option_names": [], "allow_extra_args": True, "ignore_unknown_options": True}
-        alone.command(name, cls=_Command, short_help=named.help, context_settings=settings)(function)
+        cls = _RunningCommand if named.runs else _Command
+        alone.command(name, cls=cls, short_help=named.help, context_settings=settings)(function)
         return typer.main.get_command(alone)
 
     def __iter__(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Completion of keys and namespaces: what the hub has that begins like that.
+"""Completion of keys, namespaces, locks and agents: what the hub has that begins like that.
 
 A person has pressed a key and waits for the line to move on, so:
 
@@ -19,7 +19,7 @@ import typer
 if TYPE_CHECKING:
     from waggle import Hub
 
-__all__ = ["glue", "keys", "namespaces"]
+__all__ = ["agents", "glue", "keys", "locks", "namespaces"]
 
 PATIENCE = 0.5
 """Seconds for the hub to answer, the connection included."""
@@ -35,10 +35,11 @@ _special = re.compile(r"([*?\[\\])")
 def keys(ctx: typer.Context, incomplete: str) -> list[str]:
     """The keys that begin with what was typed."""
     before = os.environ.get(GLUED, "")
-    pattern = _special.sub(r"\\\1", before + incomplete) + "*"
 
     async def ask(hub: Hub) -> list[str]:
-        entries = await hub.list(pattern, ns=ctx.params.get("ns"), limit=MOST, values=False)
+        entries = await hub.list(
+            _beginning_with(before + incomplete), ns=ctx.params.get("ns"), limit=MOST, values=False
+        )
         return [entry.key.removeprefix(before) for entry in entries]
 
     return _asked(ctx, ask)
@@ -51,6 +52,31 @@ def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:
         return [one.ns for one in await hub.namespaces() if one.ns.startswith(incomplete)][:MOST]
 
     return _asked(ctx, ask)
+
+
+def agents(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The agents that are here."""
+
+    async def ask(hub: Hub) -> list[str]:
+        return [one.key for one in await hub.list(_beginning_with(incomplete), ns="$agents", limit=MOST, values=False)]
+
+    return _asked(ctx, ask)
+
+
+def locks(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names that are locked."""
+    before = os.environ.get(GLUED, "")
+
+    async def ask(hub: Hub) -> list[str]:
+        held = await hub.locks(_beginning_with(before + incomplete), ns=ctx.params.get("ns"))
+        keys = [key for lock in held for key in lock.names or lock.patterns or ()]
+        return [key.removeprefix(before) for key in keys if key.startswith(before + incomplete)][:MOST]
+
+    return _asked(ctx, ask)
+
+
+def _beginning_with(text: str) -> str:
+    return _special.sub(r"\\\1", text) + "*"
 
 
 def _asked(ctx: typer.Context, ask: Callable[[Hub], Awaitable[list[str]]]) -> list[str]:

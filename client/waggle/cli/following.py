@@ -27,7 +27,7 @@ TICK = 0.02
 Patterns = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PATTERN]...",
+        metavar="PATTERN",
         help="Quote them, or the shell takes them. None: everything.",
         autocompletion=complete.keys,
     ),

@@ -6,18 +6,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from waggle import Conflict, Hub, Written
 from waggle.cli.hold import Told, keep
-from waggle.cli.options import IfRev, Key, Options, Text, shared
+from waggle.cli.options import Guard, IfRev, Key, Options, Text, shared
 from waggle.cli.show import left, to_json, visible
 from waggle.cli.values import json_or_text, read_json
 from waggle.cli.visit import no, say, visit
 
-__all__ = ["delete", "get", "set_", "touch"]
+__all__ = ["delete", "get", "print_value", "set_", "touch"]
 
 
 class Kinds(StrEnum):
@@ -46,12 +46,15 @@ def get(
             print(to_json(entry))
         if entry is None:
             no(f"there is no key {key!r}{options.within}")
-        if text and not options.json and isinstance(entry.value, str):
-            print(entry.value)
-        elif not options.json:
-            print(to_json(entry.value, indented=sys.stdout.isatty()))
+        if not options.json:
+            print_value(entry.value, text)
 
     visit(options, work)
+
+
+def print_value(value: Any, text: bool) -> None:
+    """Print a value as JSON, indented for people; with ``text``, what is text without its quotes."""
+    print(value if text and isinstance(value, str) else to_json(value, indented=sys.stdout.isatty()))
 
 
 @shared
@@ -76,6 +79,7 @@ def set_(
     held: Annotated[
         bool, typer.Option("--hold", help="Make it ephemeral: it is there while this command runs, until Ctrl-C.")
     ] = False,
+    guard: Guard = None,
     text: Text = False,
 ) -> None:
     """Write VALUE under KEY. Exit code 1 if --if-rev does not hold.
@@ -98,6 +102,7 @@ def set_(
                 kind=kind.value,
                 ephemeral=held,
                 meta=label,
+                guard=guard,
             )
 
     async def work(hub: Hub) -> None:
@@ -113,12 +118,12 @@ def set_(
 
 
 @shared
-def delete(options: Options, key: Key, if_rev: IfRev = None) -> None:
+def delete(options: Options, key: Key, if_rev: IfRev = None, guard: Guard = None) -> None:
     """Delete KEY. Exit code 1 if it was absent, or if --if-rev does not hold."""
 
     async def work(hub: Hub) -> None:
         with _in_words(key, if_rev):
-            deleted = await hub.delete(key, ns=options.ns, if_rev=if_rev)
+            deleted = await hub.delete(key, ns=options.ns, if_rev=if_rev, guard=guard)
         if options.json:
             print(to_json({"deleted": deleted}))
         if not deleted:
@@ -135,13 +140,14 @@ def touch(
     key: Key,
     ttl: Annotated[float | None, typer.Option("--ttl", metavar="SECONDS", help="It expires so long from now.")] = None,
     forever: Annotated[bool, typer.Option("--forever", help="It has no deadline any more.")] = False,
+    guard: Guard = None,
 ) -> None:
     """Give KEY a new deadline, or none. Exit code 1 if it is absent. Its value, revision and version stay."""
     if (ttl is None) != forever:
         raise typer.BadParameter("say either --ttl SECONDS or --forever.")
 
     async def work(hub: Hub) -> None:
-        expires_at = await hub.touch(key, ttl, ns=options.ns)
+        expires_at = await hub.touch(key, ttl, ns=options.ns, guard=guard)
         if options.json:
             print(to_json({"expires_at": expires_at}))
         elif expires_at is None:

@@ -14,15 +14,33 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated, Concatenate, NamedTuple, ParamSpec, get_type_hints, overload
 
 import typer
 
 from waggle.cli import complete
 
-__all__ = ["DEFAULT_URL", "IfRev", "Key", "Limit", "Options", "Text", "shared"]
+__all__ = [
+    "DEFAULT_URL",
+    "FOREVER",
+    "PROGRAM",
+    "Guard",
+    "IfRev",
+    "Key",
+    "Limit",
+    "OnLoss",
+    "Options",
+    "Text",
+    "program",
+    "seconds",
+    "shared",
+]
 
 DEFAULT_URL = "http://127.0.0.1:4483"
+FOREVER = "forever"
+PROGRAM = "waggle.program"
+"""Where `app` leaves what stands after ``--``, for `program`."""
 
 P = ParamSpec("P")
 
@@ -120,3 +138,40 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", metavar="N", min=1, help="At most so many; else all."),
 ]
+Guard = Annotated[
+    int | None,
+    typer.Option(
+        "--guard",
+        envvar="WAGGLE_LOCK_TOKEN",
+        metavar="TOKEN",
+        help="Only while the lock with this token is held. Else exit code 1.",
+    ),
+]
+
+
+class OnLoss(StrEnum):
+    """What becomes of a program when what is held for it is lost."""
+
+    kill = "kill"
+    warn = "warn"
+
+
+def program(ctx: typer.Context, example: str) -> list[str]:
+    """What stands after ``--``. Raises typer.BadParameter, with the example, if it is nothing."""
+    command: list[str] = ctx.meta.get(PROGRAM, [])
+    if not command:
+        raise typer.BadParameter(f"say after two hyphens what to run, such as: {example}")
+    return command
+
+
+def seconds(said: str, option: str) -> float | None:
+    """So many seconds, or None for ever. Raises typer.BadParameter for what is neither."""
+    if said == FOREVER:
+        return None
+    try:
+        number = float(said)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise typer.BadParameter(f"{option} takes seconds, or {FOREVER}: not {said!r}.")
+    return number

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Child", "Children", "run_to_end"]
+__all__ = ["GOODBYE", "Child", "Children", "die_with_parent", "run_to_end"]
 
 GOODBYE = 4.0
 """Seconds that a process has to end after SIGTERM, until it is killed."""
@@ -44,7 +44,7 @@ class Children:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if read else None,
             start_new_session=True,
-            preexec_fn=_die_with_parent if _libc is not None else None,
+            preexec_fn=die_with_parent,
         )
         child = Child(name, process)
         self._all.append(child)
@@ -112,7 +112,7 @@ def _signal(process: asyncio.subprocess.Process, apart: bool, number: signal.Sig
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def _die_with_parent() -> None:
-    """Runs in the new process: have the kernel end it should we be killed without a chance to stop it."""
-    assert _libc is not None
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent() -> None:
+    """Runs in the new process: have the kernel end it should we be killed without a chance to stop it (Linux)."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from waggle import Conflict, Hub, NotFound
-from waggle.cli.options import Options, shared
+from waggle import Conflict, Hub, Locked, NotFound, NotHolder
+from waggle.cli.options import Guard, Options, shared
 from waggle.cli.show import to_json, visible
 from waggle.cli.values import read_json
 from waggle.cli.visit import no, visit
@@ -16,6 +16,8 @@ from waggle.cli.visit import no, visit
 __all__ = ["txn"]
 
 BRANCHES = ("if", "then", "else")
+GUARDED = ("set", "delete", "touch", "update")
+"""The changes that take a guard."""
 
 
 @shared
@@ -24,6 +26,7 @@ def txn(
     what: Annotated[
         str, typer.Argument(metavar="JSON", show_default=False, help="What to do; - reads it from standard input.")
     ] = "-",
+    guard: Guard = None,
 ) -> None:
     """Do several changes, all or nothing: {"if": [...], "then": [...], "else": [...]}
 
@@ -37,8 +40,8 @@ def txn(
     async def work(hub: Hub) -> None:
         conditions, then, otherwise = (branches[name] for name in BRANCHES)
         try:
-            done = await hub.txn(then, if_=conditions, else_=otherwise)
-        except (Conflict, NotFound) as refusal:
+            done = await hub.txn(_guarded(guard, then), if_=conditions, else_=_guarded(guard, otherwise))
+        except (Conflict, Locked, NotFound, NotHolder) as refusal:
             refusal.message = f"nothing was done, step {refusal.details.get('index', 0)}: {refusal.message}"
             raise
         if options.json:
@@ -65,6 +68,14 @@ def _branches(said: Any, ns: str | None) -> dict[str, list[Any]]:
 
 def _within(ns: str | None, item: Any) -> Any:
     return {"ns": ns, **item} if ns is not None and isinstance(item, dict) else item
+
+
+def _guarded(token: int | None, steps: list[Any]) -> list[Any]:
+    """The changes with a guard, unless they have one."""
+    if token is None:
+        return steps
+    wanted = [isinstance(step, dict) and step.get("op") in GUARDED for step in steps]
+    return [{"guard": {"token": token}, **step} if one else step for one, step in zip(wanted, steps, strict=True)]
 
 
 def _outcome(step: dict[str, Any], result: dict[str, Any]) -> str:

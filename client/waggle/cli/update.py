@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from waggle import Hub
-from waggle.cli.options import IfRev, Key, Options, shared
+from waggle.cli.options import Guard, IfRev, Key, Options, shared
 from waggle.cli.show import to_json
 from waggle.cli.values import read_json
 from waggle.cli.visit import visit
@@ -38,6 +38,7 @@ def update(
     ttl: Annotated[
         float | None, typer.Option("--ttl", metavar="SECONDS", help="A new deadline; else it keeps the one it has.")
     ] = None,
+    guard: Guard = None,
 ) -> None:
     """Change the value of KEY where it is, in one of four ways, and print what it is then.
 
@@ -50,7 +51,7 @@ def update(
         raise typer.BadParameter("say one of --merge, --patch, --incr and --append.")
 
     async def work(hub: Hub) -> None:
-        updated = await hub.update(key, **changes, pointer=pointer, ns=options.ns, if_rev=if_rev, ttl=ttl)
+        updated = await hub.update(key, **changes, pointer=pointer, ns=options.ns, if_rev=if_rev, ttl=ttl, guard=guard)
         print(to_json(updated) if options.json else to_json(updated.value, indented=sys.stdout.isatty()))
 
     visit(options, work)

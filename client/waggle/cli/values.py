@@ -36,10 +36,10 @@ def read_json(said: str, name: str) -> Any:
 
 
 def json_if_it_is(said: str) -> Any:
-    """What an argument means that is JSON where it can be, and else text: for what only people read."""
+    """What an argument means that is JSON where it can be, and else text."""
     try:
-        return read_json(said, "")
-    except typer.BadParameter:
+        return msgspec.json.decode(said)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return said
 
 

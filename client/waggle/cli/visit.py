@@ -7,17 +7,30 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
 
-from waggle import Conflict, Hub, NotFound, TimedOut, WaggleError, connect
+from waggle import Conflict, Hub, Locked, NotFound, NotHolder, TimedOut, WaggleError, connect
 from waggle.cli.options import Options
 from waggle.cli.show import to_json, visible
 from waggle.session import State
 
-__all__ = ["ERROR", "NO", "fail", "in_words", "no", "run", "say", "unread", "visit"]
+__all__ = [
+    "ERROR",
+    "NO",
+    "fail",
+    "in_words",
+    "no",
+    "refused",
+    "run",
+    "say",
+    "signals_to",
+    "unread",
+    "visit",
+]
 
 NO = 1
 ERROR = 2
@@ -31,6 +44,10 @@ _ADDRESS = re.compile(r"\bws(s?://\S+?)/ws\b")
 """The address of the hub's door, where the person has said that of the hub."""
 
 Work = Callable[[Hub], Coroutine[Any, Any, None]]
+Receiver = Callable[[signal.Signals], None]
+
+_receivers: dict[signal.Signals, Receiver] = {}
+"""Who is told of a signal now: see `signals_to`."""
 
 
 def visit(options: Options, work: Work, *, on_state: Callable[[State], None] | None = None) -> None:
@@ -44,10 +61,8 @@ def visit(options: Options, work: Work, *, on_state: Callable[[State], None] | N
         sys.stdout.flush()
     except BrokenPipeError:
         unread()
-    except (Conflict, NotFound) as refusal:
-        if options.json:
-            print(to_json({"error": refusal.to_wire()}))
-        no(in_words(refusal))
+    except (Conflict, Locked, NotFound, NotHolder) as refusal:
+        refused(options, refusal, in_words(refusal))
     except WaggleError as error:
         fail(in_words(error))
     if ended_by is not None:
@@ -65,22 +80,43 @@ def run(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
         task = asyncio.current_task()
         assert task is not None
 
-        def stop() -> None:
-            ended_by.append(signal.SIGTERM)
+        def stop(number: signal.Signals) -> None:
+            ended_by.append(number)
             task.cancel()
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
-        try:
-            await work
-        except asyncio.CancelledError:
-            if not ended_by:
-                raise
+        with signals_to(stop, (signal.SIGINT, signal.SIGTERM)):
+            try:
+                await work
+            except asyncio.CancelledError:
+                if not ended_by:
+                    raise
 
     try:
         asyncio.run(stoppable())
     except KeyboardInterrupt:
         ended_by.append(signal.SIGINT)
     return ended_by[0] if ended_by else None
+
+
+@contextmanager
+def signals_to(receiver: Receiver, numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Within the block ``receiver`` is told of these signals, instead of whoever is else; not of those ignored."""
+    loop = asyncio.get_running_loop()
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: _receivers.get(number) for number in heard}
+    for number in heard:
+        _receivers[number] = receiver
+        loop.add_signal_handler(number, receiver, number)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            if earlier is None:
+                del _receivers[number]
+                loop.remove_signal_handler(number)
+            else:
+                _receivers[number] = earlier
+                loop.add_signal_handler(number, earlier, number)
 
 
 async def _there_and_back(options: Options, work: Work, on_state: Callable[[State], None] | None) -> None:
@@ -115,6 +151,13 @@ def unread() -> NoReturn:
 def say(message: str) -> None:
     """Tell the person something that is not the result."""
     print(f"waggle: {visible(message)}", file=sys.stderr, flush=True)
+
+
+def refused(options: Options, refusal: WaggleError, message: str) -> NoReturn:
+    """The hub's answer is a plain no, for people in these words."""
+    if options.json:
+        print(to_json({"error": refusal.to_wire()}))
+    no(message)
 
 
 def no(message: str) -> NoReturn:

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 WAGGLE = str(Path(sys.executable).with_name("waggle"))
@@ -94,14 +94,16 @@ class Restarting:
 
 
 class Terminal:
-    """A terminal of this size, in which `waggle` runs."""
+    """A terminal of this size, in which `waggle` runs, or another program."""
 
-    def __init__(self, env: dict[str, str], *args: str, width: int = 80, height: int = 24) -> None:
+    def __init__(
+        self, env: dict[str, str], *args: str, width: int = 80, height: int = 24, program: Sequence[str] = (WAGGLE,)
+    ) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         env = {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
-            [WAGGLE, *args],
+            [*program, *args],
             env={**env, "TERM": "xterm-256color"},
             stdin=theirs,
             stdout=theirs,

@@ -42,9 +42,11 @@ def test_nothing_is_wider_than_the_terminal(env: dict[str, str], agent: waggle.s
     for n in range(3):
         agent.set("doc:" + "日本語" * 5, {"text": "wörd " * 60 + str(n), "n": n}, kind="versioned")
     key = "doc:" + "日本語" * 5
+    agent.lock(key, "another name", pattern=None).acquire()
     for command in (
         ("list",), ("list", "--no-values"), ("history", key), ("watch", "--snapshot", "--count", "1"), ("log", "doc*"),
         ("agents",), ("namespaces",), ("stats",), ("top", "--once"),
+        ("locks",), ("wait", "--pattern", "doc*"),
     ):  # fmt: skip
         for line in plain(shown(env, *command, width=width)).splitlines():
             assert cell_len(line) <= width or line.startswith("waggle: "), command

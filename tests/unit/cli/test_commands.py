@@ -23,7 +23,8 @@ WITHOUT_HUB = ("serve", "demo")
 LEAST = {
     "get": ("k",), "set": ("k", "1"), "update": ("k", "--incr", "1"), "touch": ("k", "--forever"), "delete": ("k",),
     "clear": ("*", "--yes"), "txn": ('{"then": []}',), "history": ("k",), "publish": ("c", "1"), "status": ("at work",),
-    "top": ("--once",),
+    "top": ("--once",), "lock": ("a", "--", "true"), "unlock": ("a", "--force", "--reason", "b"), "wait": ("k",),
+    "take": ("a", "--", "true"), "send": ("a", "hi"), "inbox": ("--agent", "a"),
 }  # fmt: skip
 """The arguments that a command cannot do without."""
 NOWHERE = "http://127.0.0.1:1"
@@ -57,7 +58,10 @@ def test_the_version() -> None:
 
 
 def test_each_op_of_the_wire_has_a_command() -> None:
-    elsewhere = {"hello": "agents", "bye": "agents", "subscribe": "watch", "unsubscribe": "watch"}
+    elsewhere = {
+        "hello": "agents", "bye": "agents", "subscribe": "watch", "unsubscribe": "watch", "renew": "lock",
+        "cancel": "wait", "inspect": "why",
+    }  # fmt: skip
     assert {elsewhere.get(op, op) for op in OPS} <= set(COMMANDS)
 
 
@@ -73,7 +77,7 @@ def test_each_command_has_help_that_says_what_it_does(command: str) -> None:
 def test_each_command_that_goes_to_a_hub_takes_the_shared_options(command: str) -> None:
     text = run(command, "--help").output
     assert all(f"  {option} " in text for option in ("--json", "--url", "--agent", "--token"))
-    nowhere = ("ping", "stats", "top", "namespaces", "agents", "status")
+    nowhere = ("ping", "stats", "top", "namespaces", "agents", "status", "why")
     assert ("  --ns " in text) == (command not in nowhere)
 
 
@@ -119,6 +123,33 @@ def test_without_a_hub_it_is_an_error_with_a_remedy(command: str) -> None:
         ("txn", '{"then": {"op": "delete"}}'),
         ("clear",),
         ("clear", "*"),
+        ("lock",),
+        ("lock", "a"),
+        ("lock", "a", "--"),
+        ("lock", "--", "true"),
+        ("lock", "a", "--wait", "soon", "--", "true"),
+        ("lock", "a", "--wait", "-1", "--", "true"),
+        ("lock", "a", "--wait", "nan", "--", "true"),
+        ("lock", "a", "--on-loss", "cry", "--", "true"),
+        ("unlock", "a"),
+        ("unlock", "a", "--force"),
+        ("unlock", "a", "--reason", "b"),
+        ("wait",),
+        ("wait", "k", "--timeout", "soon"),
+        ("wait", "k", "--where", "done"),
+        ("wait", "k", "--where", "/state =="),
+        ("wait", "k", "--where", "/state exists 1"),
+        ("wait", "k", "--count", "2"),
+        ("wait", "--pattern", "*", "--where", "== 1", "--where", "== 2"),
+        ("wait", "--conditions", "{}"),
+        ("wait", "--conditions", "[1]"),
+        ("wait", "k", "--conditions", "[]"),
+        ("take",),
+        ("take", "a"),
+        ("take", "a", "--max-deliveries", "0", "--", "true"),
+        ("send", "a"),
+        ("inbox",),
+        ("inbox", "--agent", "a", "--peek", "--follow"),
         ("top",),
         ("status",),
         ("demo", "--port", "66666"),

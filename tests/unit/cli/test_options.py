@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
-from waggle.cli.options import DEFAULT_URL, Options, shared
+from waggle.cli.options import DEFAULT_URL, Options, seconds, shared
 
 
 def called(body: object, *args: str, env: dict[str, str] | None = None) -> tuple[int, str]:
@@ -60,3 +61,14 @@ def test_the_help_is_the_command_s_own() -> None:
 def test_a_sentence_names_the_namespace_where_it_is_not_the_default_one() -> None:
     assert Options().within == ""
     assert Options(ns="demo").within == " in namespace 'demo'"
+
+
+@pytest.mark.parametrize(("said", "meant"), [("0", 0.0), ("1.5", 1.5), ("forever", None)])
+def test_a_time_to_wait_is_seconds_or_for_ever(said: str, meant: float | None) -> None:
+    assert seconds(said, "--wait") == meant
+
+
+@pytest.mark.parametrize("said", ["", "soon", "-1", "inf", "nan", "1s"])
+def test_a_time_that_is_none_is_refused_with_the_option_s_name(said: str) -> None:
+    with pytest.raises(typer.BadParameter, match="--wait takes seconds, or forever"):
+        seconds(said, "--wait")
