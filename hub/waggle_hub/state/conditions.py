@@ -11,7 +11,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -43,6 +44,7 @@ class Condition:
     def __init__(self, wait: Wait, asked: m.Awaited, ns: str, pattern: Pattern | None) -> None:
         self.wait = wait
         self.asked = asked
+        """As it is shown: without a value to compare with that is long."""
         self.ns = ns
         self.key = asked.key
         self.pattern = pattern
@@ -78,17 +80,7 @@ class Condition:
 
     def matching(self, keyspace: Keyspace, now: float) -> list[Entry]:
         """The entries that meet it, in key order, as many as are asked for at most; none that are due."""
-        keys: Iterable[str] = sorted(self.found)
-        if self.key is not None:
-            keys = (self.key,)
-        entries = []
-        for key in keys:
-            entry = keyspace.get(self.ns, key)
-            if entry is not None and not entry.due(now) and (self.pattern is not None or self.accepts(entry)):
-                entries.append(entry)
-                if len(entries) == self.count:
-                    break
-        return entries
+        return list(islice(self._live(sorted(self._keys), keyspace, now), self.count))
 
     def holds(self, keyspace: Keyspace, claims: Claims, now: float) -> bool:
         """Whether it holds, as far as is known."""
@@ -96,9 +88,24 @@ class Condition:
             return False
         if not self.on_entries:
             return True
+        keys = self._keys
         if self.absent:
-            return not self.scanning and not self.matching(keyspace, now)
-        return len(self.matching(keyspace, now)) == self.count
+            return not self.scanning and next(self._live(keys, keyspace, now), None) is None
+        if len(keys) < self.count:
+            return False
+        return sum(1 for _ in islice(self._live(keys, keyspace, now), self.count)) == self.count
+
+    @property
+    def _keys(self) -> Collection[str]:
+        """The keys whose entries may meet it, as far as is known."""
+        return self.found if self.key is None else (self.key,)
+
+    def _live(self, keys: Iterable[str], keyspace: Keyspace, now: float) -> Iterator[Entry]:
+        """Of these keys, the entries that meet it and are not due."""
+        for key in keys:
+            entry = keyspace.get(self.ns, key)
+            if entry is not None and not entry.due(now) and (self.pattern is not None or self.accepts(entry)):
+                yield entry
 
     def _locked(self, claims: Claims) -> bool:
         if self.key is not None:
@@ -294,11 +301,12 @@ class Conditions:
                     assert not one.found
                     continue
                 known = {
-                    entry.key
+                    entry.key: entry
                     for entry in keyspace.scan(one.ns, one.pattern)
                     if one.pattern.match(entry.key) and one.accepts(entry)
-                }
-                if one.scanning:
-                    known = {key for key in known if one.after is not None and key <= one.after}
-                assert set(one.found) <= known
+                    and (not one.scanning or (one.after is not None and entry.key <= one.after))
+                }  # fmt: skip
+                assert one.found.keys() <= known.keys()
+                left_out = [entry for key, entry in known.items() if key not in one.found]
+                assert all(entry.expires_at is not None for entry in left_out), "only what was due is left out"
                 assert len(one.found) <= one.room

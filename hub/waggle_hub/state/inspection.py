@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import msgspec
 from msgspec import UNSET
 
 from waggle import messages as m
@@ -20,35 +20,42 @@ from .waiting import Waiting
 from .work import Taker
 
 T = TypeVar("T")
+S = TypeVar("S")
+_encode = msgspec.json.Encoder().encode
 
 
 def inspect(turn: Turn) -> m.Inspection:
-    """At most `limits.page` of each; `cut` says where there is more."""
+    """At most `limits.page` of each, and a quarter of what a reply may take; `cut` says where there is more."""
     state = turn.state
     cut: list[str] = []
 
-    def some(name: str, things: Iterable[T]) -> list[T]:
-        found = list(islice(things, state.limits.page + 1))
-        if len(found) > state.limits.page:
-            cut.append(name)
-        return found[: state.limits.page]
+    def some(name: str, things: Iterable[T], show: Callable[[Turn, T], S]) -> list[S]:
+        shown: list[S] = []
+        left = state.limits.page_bytes // 4
+        for thing in things:
+            if len(shown) == state.limits.page:
+                cut.append(name)
+                break
+            one = show(turn, thing)
+            left -= len(_encode(one))
+            if left < 0:
+                cut.append(name)
+                break
+            shown.append(one)
+        return shown
 
-    sessions = some("sessions", state.sessions)
-    held = some("locks", state.claims.held.values())
-    waits = some("waits", (one for session in state.sessions for one in session.waiting.values()))
-    interests = some("subscriptions", state.interests)
     return m.Inspection(
         rev=turn.rev,
         at=turn.at,
-        sessions=[_session(session) for session in sessions],
-        locks=[locks.show(turn, claim) for claim in held],
-        waits=[_wait(turn, one) for one in waits],
-        subscriptions=[_subscription(turn, interest) for interest in interests],
+        sessions=some("sessions", state.sessions, _session),
+        locks=some("locks", state.claims.held.values(), locks.show),
+        waits=some("waits", (one for session in state.sessions for one in session.waiting.values()), _wait),
+        subscriptions=some("subscriptions", state.interests, _subscription),
         cut=cut,
     )
 
 
-def _session(session: Session) -> m.SeenSession:
+def _session(turn: Turn, session: Session) -> m.SeenSession:
     return m.SeenSession(
         session=session.id,
         agent=session.agent,

@@ -61,7 +61,20 @@ class State:
 class Turn:
     """A command being decided at the instant `now`."""
 
-    __slots__ = ("_changing", "_events", "_freed", "_lost", "_owned", "at", "by", "later", "now", "origin", "outputs", "state")
+    __slots__ = (
+        "_changing",
+        "_events",
+        "_freed",
+        "_lost",
+        "_owned",
+        "at",
+        "by",
+        "later",
+        "now",
+        "origin",
+        "outputs",
+        "state",
+    )
 
     def __init__(self, state: State, now: float) -> None:
         self.state = state

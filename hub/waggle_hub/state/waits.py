@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from waggle import messages as m
 from waggle.errors import BadRequest, LimitReached, TimedOut
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _VIEW_BYTES = 250
 """What the fields of an entry take in a reply, beside its key, value and meta."""
+
+_SHOWN_BYTES = 1_000
+"""How long a value to compare with may be to be shown by inspect."""
 
 
 def wait(turn: Turn, session: Session, command: m.Wait) -> m.Waited | None:
@@ -149,6 +152,9 @@ def _condition(turn: Turn, one: Wait, asked: m.Awaited, field: str) -> Condition
         raise BadRequest("since is a revision", field=field)
     if asked.unlocked and (asked.since is not None or asked.where is not None or asked.count != 1):
         raise BadRequest("unlocked stands alone, or with absent", field=field)
+    condition = Condition(one, asked, ns, pattern)
     if asked.where is not None and asked.where.value is not UNSET:
-        turn.value(asked.where.value, "where")
-    return Condition(one, asked, ns, pattern)
+        text = turn.value(asked.where.value, "where")
+        if len(text) > _SHOWN_BYTES:
+            condition.asked = structs.replace(asked, where=structs.replace(asked.where, value=UNSET))
+    return condition
