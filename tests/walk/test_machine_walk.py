@@ -32,8 +32,9 @@ VALUES = st.sampled_from([None, 0, True, 1.5, "text", {"n": [1, {"m": None}]}, "
 TOLD = ["set", "delete", "expire", "evict", "touch", "message"]
 TYPES = st.sampled_from([None, None, None, ["set", "delete", "expire", "touch", "message"], ["message", "touch"]])
 UPDATES = st.sampled_from([
-    {"incr": 1}, {"incr": -2}, {"incr": 0.5}, {"append": 1}, {"append": {"n": 1}}, {"merge": {"n": None, "m": {"a": 1}}},
-    {"merge": 7}, {"merge": [1]}, {"patch": [{"op": "add", "path": "/n", "value": [1]}]},
+    {"incr": 1}, {"incr": -2}, {"incr": 0.5}, {"append": 1}, {"append": {"n": 1}},
+    {"merge": {"n": None, "m": {"a": 1}}}, {"merge": 7}, {"merge": [1]},
+    {"patch": [{"op": "add", "path": "/n", "value": [1]}]},
     {"patch": [{"op": "remove", "path": "/n"}, {"op": "add", "path": "/m", "value": 2}]},
     {"patch": [{"op": "test", "path": "", "value": 7}, {"op": "replace", "path": "", "value": []}]},
 ])  # fmt: skip
