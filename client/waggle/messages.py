@@ -628,7 +628,7 @@ class Waited(Struct):
 
 
 class Taken(Struct):
-    """Reply to take: the entry, the token of its lock, how often it was delivered by now, how long it was waited for."""
+    """Reply to take: the entry, the token of its lock, how often it was delivered by now, and the seconds waited."""
 
     entry: Entry
     token: int
