@@ -12,14 +12,18 @@ import { mountHub } from "./asking.js";
 import { byId } from "./dom.js";
 import * as model from "./model.js";
 import { mountAgents } from "./views/agents.js";
+import { mountChains } from "./views/chains.js";
 import { mountEntry } from "./views/entry.js";
 import { mountEvents } from "./views/events.js";
 import { mountHeader } from "./views/header.js";
 import { mountHealth } from "./views/health.js";
 import { mountKeys } from "./views/keys.js";
+import { mountLocks } from "./views/locks.js";
 import { mountRates } from "./views/rates.js";
+import { mountRelease } from "./views/release.js";
 import { mountTabs } from "./views/tabs.js";
 import { mountTheme } from "./views/theme.js";
+import { mountWaits } from "./views/waits.js";
 
 /**
  * Milliseconds between two looks at the countdowns, which show tenths of a second near the end; and from what the hub
@@ -28,7 +32,7 @@ import { mountTheme } from "./views/theme.js";
 const TICK = 100;
 
 const state = model.initial();
-const { hub, now, ask, write, remove, read } = mountHub(state, learn);
+const { hub, now, ask, write, remove, release, read } = mountHub(state, learn);
 
 // --- what the person does -----------------------------------------------------------------------------------------
 
@@ -48,10 +52,16 @@ const intents = {
   ofSelected: verb(model.wantOfSelected),
   save: write,
   remove,
+  goTo: verb(model.goTo),
+  filterLocks: verb(model.filterLocks),
+  concern: verb(model.concern),
+  askToRelease: verb(model.askToRelease),
+  giveReason: verb(model.giveReason),
+  release,
 };
 
 mountTheme();
-mountTabs();
+mountTabs(intents);
 const views = [
   mountHeader(intents),
   mountHealth(intents),
@@ -59,13 +69,17 @@ const views = [
   mountAgents(intents),
   mountKeys(intents),
   mountEntry(intents),
+  mountLocks(intents),
+  mountWaits(intents),
+  mountChains(),
+  mountRelease(intents),
   mountEvents(intents),
 ];
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
   event.preventDefault();
-  byId("filter-keys").focus();
+  byId(state.want.place === "locks" ? "filter-locks" : "filter-keys").focus();
 });
 addEventListener("online", () => hub.retry());
 addEventListener("pagehide", () => hub.close());

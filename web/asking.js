@@ -21,6 +21,7 @@ const FIGURES = 1_000;
 const CLOCK = 3_000;
 /** Values of rows in view that are asked for at one time. */
 const READING = 8;
+const LOCK_TYPES = ["lock", "renew", "unlock", "queue"];
 const ENTRY_TYPES = ["set", "delete", "expire", "evict", "touch"];
 
 /**
@@ -40,8 +41,8 @@ export function mountHub(state, change) {
   });
 
   listen("keys", { patterns: ["*"], ns: "*", types: ENTRY_TYPES, values: false, conflate: CONFLATE });
-  listen("events", { patterns: ["*"], ns: "*", types: [...ENTRY_TYPES, "message"] });
-  hub.subscribe({ patterns: ["*"], ns: model.AGENTS, snapshot: true }, (line) => {
+  listen("events", { patterns: ["*"], ns: "*", types: [...ENTRY_TYPES, ...LOCK_TYPES, "message"] });
+  hub.subscribe({ patterns: ["*"], ns: model.AGENTS, types: ["set", "delete", "expire", "evict"], snapshot: true }, (line) => {
     change(model.heard, "agents", line, hub.now());
   });
   setInterval(measure, CLOCK);
@@ -71,7 +72,7 @@ export function mountHub(state, change) {
 
   /** Ask what the model wants to know, if anything. */
   function ask() {
-    for (const { op, fields, answered, failed } of model.questions(state)) {
+    for (const { op, fields, answered, failed } of model.questions(state, hub.now())) {
       hub
         .command(op, fields)
         .then((ok) => change(() => answered(ok)), (error) => change(() => failed(error)))
@@ -113,7 +114,21 @@ export function mountHub(state, change) {
       .then(() => change(() => selected.keep()), (error) => change(() => refused(error)));
   }
 
-  return { hub, now: () => hub.now(), ask, read, write, remove };
+  /** Take the lock that the person chose from its holder. */
+  function release() {
+    const { release } = state.want;
+    const command = release?.command() ?? null;
+    if (command === null) {
+      change(() => {}); // it says why
+      return;
+    }
+    hub.command(command.op, command.fields).then(
+      ({ rev }) => change(model.released, release, rev, hub.now()),
+      ({ code, message }) => change(() => release.refused(code, message)),
+    );
+  }
+
+  return { hub, now: () => hub.now(), ask, read, write, remove, release };
 }
 
 /** One name for this browser, so that the hub remembers one dashboard of it and not one for each visit. */

@@ -5,22 +5,24 @@
  *
  * 1. All events are counted. The newest 1,000 are kept, and the newest 1,000 that pass the filters: what is rare stays in
  *    view while much else happens.
- * 2. The filters are: types, a pattern for the key, one for the agent, and one key or agent that is followed. An event
+ * 2. The filters are: types, a pattern for the key, one for the agent, and one key, lock or agent that is followed. An event
  *    passes if it passes all. What is said of the connection always does.
  * 3. Paused, what is shown stands still; all else goes on.
  */
 
 import { idOf } from "./book.js";
 import { box, typeInto } from "./box.js";
+import { LOCK_TYPES } from "./inspected.js";
 
 /** Events kept, about 400 bytes each. */
 export const KEPT = 1_000;
 
 /** The types a person may choose from; others are shown under their own name, always. */
-export const TYPES = ["set", "touch", "delete", "expire", "evict", "message", "agent"];
+export const TYPES = ["set", "touch", "delete", "expire", "evict", "lock", "renew", "unlock", "queue", "message", "agent"];
 
 /**
- * @typedef {{agent: string}|{ns: string, key: string}} Followed one agent, or one key
+ * @typedef {{agent: string}|{ns: string, key: string}|{ns: string, lock: string[]}} Followed one agent, one key, or a lock with
+ *   all that it is on
  */
 export class Feed {
   /** How many events there were. */
@@ -86,7 +88,7 @@ export class Feed {
     this.#filter();
   }
 
-  /** Follow one agent or key, or nobody (null). */
+  /** Follow one agent, key or lock, or nobody (null). */
   follow(followed) {
     this.followed = followed;
     this.#filter();
@@ -110,6 +112,7 @@ export class Feed {
     const { followed } = this;
     if (followed === null) return true;
     if (followed.agent !== undefined) return by === followed.agent || (type === "agent" && key === followed.agent);
+    if (followed.lock !== undefined) return LOCK_TYPES.has(type) && ns === followed.ns && followed.lock.includes(key);
     return idOf(ns, key) === idOf(followed.ns, followed.key);
   }
 }

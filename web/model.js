@@ -11,17 +11,22 @@
  * 5. What to ask the hub is asked for here (`questions`), and answered here: whoever carries it knows nothing of it.
  *
  * Its parts, each with laws of its own: `book.js` (keys) with `tree.js`, `feed.js` (events), `series.js` (rates),
- * `selected.js` (one entry). What comes in are three streams: `keys` (entry events, conflated, without values), `events`
- * (all of them, with values), `agents`.
+ * `selected.js` (one entry), `inspected.js` (locks and waits) with `locks.js`, `waits.js`, `chains.js`, `release.js`. What
+ * comes in are three streams: `keys` (entry events, conflated, without values), `events` (all of them, with values), `agents`.
  */
 
 import { Book, idOf, ORDERS } from "./book.js";
 import { box, typeInto } from "./box.js";
+import { overlap, targetText } from "./claims.js";
 import { Feed } from "./feed.js";
+import { Inspected, LOCK_TYPES } from "./inspected.js";
+import { lockRows } from "./locks.js";
+import { Release } from "./release.js";
 import { Selected } from "./selected.js";
 import { Series } from "./series.js";
 import { count, many, preview, remaining } from "./text.js";
 import { compareKeys } from "./order.js";
+import { waitRows } from "./waits.js";
 
 /** Seconds for which the page says what became of the last reconnect; the events keep saying it. */
 const NOTE = 60;
@@ -31,6 +36,8 @@ const SAME_CAUSE = 5;
 const SOON = 60;
 /** Previews of values that are kept: of the keys that were in view lately. */
 const PREVIEWS = 2_000;
+/** Seconds for which the page says what became of a forced release. */
+const RELEASED = 60;
 /** A folder of so many rows opens by itself where keys are filtered. */
 const FEW_FOUND = 500;
 
@@ -57,7 +64,13 @@ export function initial(bounds = {}) {
     previews: new Map(),
     agents: source(),
     feed: new Feed(),
-    want: { ns: null, keys: box(), view: "tree", by: null, dashboards: false, selected: null },
+    inspected: new Inspected(),
+    /** What became of the last forced release. */
+    released: null,
+    want: {
+      ns: null, keys: box(), view: "tree", by: null, dashboards: false, selected: null,
+      place: "keys", locks: box(), concerned: null, release: null,
+    },
   };
 }
 
@@ -77,6 +90,7 @@ export function connectionChanged(state, connection, now) {
 export function welcomed(state, welcome, { first, takenOver }, now) {
   const restarted = !first && welcome.epoch !== state.welcome.epoch;
   state.welcome = welcome;
+  state.inspected.outdated();
   state.rev = restarted ? welcome.rev : Math.max(state.rev, welcome.rev);
   state.connection = { name: "open", attempt: 0, retryAt: null };
   if (first) return;
@@ -143,7 +157,7 @@ export function heard(state, from, line, now) {
       break;
     default:
       if (from === "keys") keyHeard(state, line);
-      else if (line.snapshot) state.agents.incoming?.set(idOf(line.ns, line.key), agentOf(line));
+      else if (from === "agents" && line.snapshot) state.agents.incoming?.set(idOf(line.ns, line.key), agentOf(line));
       else happened(state, from, line);
   }
 }
@@ -166,6 +180,11 @@ function happened(state, from, line) {
   if (from === "agents") {
     record(state, presenceItem(state, line));
     agentEvent(state, line);
+    return;
+  }
+  if (LOCK_TYPES.has(line.type)) {
+    record(state, lockItem(line));
+    state.inspected.outdated();
     return;
   }
   const item = entryItem(line);
@@ -199,6 +218,16 @@ function entryItem(line) {
   const { type, ns, key, by, rev, at, late, reason } = line;
   const said = preview(type === "message" ? line.data : line.value);
   return { type, ns, key, by, rev, at, late, reason, said, dashboard: false };
+}
+
+/** An event of a lock: `by` has it, or has lost it, or waits for it. */
+function lockItem(line) {
+  const { type, ns, key, by, rev, at, reason, token, mode, waiting } = line;
+  const words = [];
+  if (waiting !== undefined) words.push(`${count(waiting)} waiting`);
+  if (mode === "shared") words.push("shared");
+  if (token !== undefined) words.push(`token ${count(token)}`);
+  return { type, ns, key, by, rev, at, reason, said: words.join(" · "), dashboard: false };
 }
 
 /** An event of `$agents`, said as what became of the agent. */
@@ -250,7 +279,7 @@ function scopedBook(state) {
  * The next pages to ask for: each with the command, and what to do with its reply.
  * @returns {{op: string, fields: object, answered: (ok: object) => void, failed: (error: Error) => void}[]}
  */
-export function questions(state) {
+export function questions(state, now = 0) {
   const asked = [];
   for (const book of books(state)) {
     const question = book.next();
@@ -266,6 +295,11 @@ export function questions(state) {
   if (question !== null) {
     const failed = (error) => selected.failed(error.message);
     asked.push({ ...question, answered: (ok) => selected.answered(ok), failed });
+  }
+  const { inspected } = state;
+  if (inspected.due(now, isWatched(state))) {
+    const failed = (error) => inspected.failed(error.message);
+    asked.push({ op: "inspect", fields: {}, answered: (ok) => inspected.answered(ok), failed });
   }
   return asked;
 }
@@ -362,6 +396,41 @@ export function countAgents(state) {
   return counts;
 }
 
+// --- locks and waits ----------------------------------------------------------------------------------------------
+
+const isWatched = ({ want }) => want.place !== "keys" || want.release !== null;
+
+/** The locks to show, with who waits for each. */
+export function shownLocks({ inspected, want }) {
+  return lockRows(inspected.seen, { agent: want.concerned, accepts: want.locks.accepts });
+}
+
+/** The waiting commands to show, with what they wait for. */
+export function shownWaits({ inspected, want }) {
+  return waitRows(inspected.seen, { agent: want.concerned });
+}
+
+/** How long a lock is held for, or a command waits: as the countdown of an entry; null without end. */
+export const claimCountdown = ({ since, until }, now) => countdown({ since, expiresAt: until }, now);
+
+/** What the page says of "locks" or "waits" that it does not show, empty if that is all there is. */
+export function cutText({ inspected, stats }, what) {
+  if (inspected.wrong !== null) return `The hub did not tell: ${inspected.wrong}`;
+  if (!inspected.seen.cut.includes(what)) return "";
+  const all = stats === null ? "" : ` of ${count(stats[what])}`;
+  return `Only the first ${count(inspected.seen[what].length)}${all} ${what} are shown: the hub tells no more at a time.`;
+}
+
+/** What became of the last forced release, empty when it is long ago. */
+export function releasedText({ released, inspected }, now) {
+  if (released === null || now - released.at > RELEASED) return "";
+  const { lock: lost, rev } = released;
+  const text = `${targetText(lost)} was taken from ${lost.agent}, who is told why.`;
+  if (inspected.seen.rev < rev) return text; // what is known is older
+  const holders = new Set(inspected.seen.locks.filter((lock) => overlap(lock, lost)).map((lock) => lock.agent));
+  return `${text} ${holders.size === 0 ? "Nobody holds it now." : `Now held by ${[...holders].join(", ")}.`}`;
+}
+
 // --- figures ------------------------------------------------------------------------------------------------------
 
 /** The hub has answered `stats`. */
@@ -414,6 +483,37 @@ export function wantOfEvents(state, verb, ...args) {
 export function showDashboards(state, shown) {
   state.want.dashboards = shown;
   state.feed.showDashboards(shown);
+}
+
+/** Show one of "keys", "locks", "waits". */
+export function goTo(state, place) {
+  state.want.place = place;
+}
+
+export function filterLocks(state, text) {
+  typeInto(state.want.locks, text);
+}
+
+/** Show only locks and waits that concern one agent, or all (null). */
+export function concern(state, agent) {
+  state.want.concerned = agent;
+}
+
+/** Begin to release the lock with this token; null leaves it held. */
+export function askToRelease(state, token) {
+  const lock = token === null ? null : state.inspected.lock(token);
+  state.want.release = lock === null ? null : new Release(lock);
+}
+
+export function giveReason(state, reason) {
+  state.want.release?.type(reason);
+}
+
+/** The hub has released the lock. */
+export function released(state, release, rev, now) {
+  state.released = { lock: release.lock, rev, at: now };
+  if (state.want.release === release) state.want.release = null;
+  state.inspected.outdated();
 }
 
 /** Look at one entry, or at none (null). */

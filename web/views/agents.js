@@ -1,4 +1,4 @@
-/** Who is here: each agent with its role, its status, since when, and how many keys it wrote last. */
+/** Who is here: each agent with its role, its status, since when, and how many keys it wrote last, how many locks it holds, and whether it waits. */
 
 import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
 import { countAgents, shownAgents } from "../model.js";
@@ -10,6 +10,7 @@ import { showTab } from "./tabs.js";
  * @param {object} intents
  * @param {(shown: boolean) => void} intents.showDashboards
  * @param {(agent: string|null) => void} intents.showKeysOf
+ * @param {(agent: string|null) => void} intents.concern
  * @param {(verb: string, ...args: any[]) => void} intents.ofEvents
  * @param {() => void} intents.look
  */
@@ -28,24 +29,29 @@ export function mountAgents(intents) {
     if (button === null) return;
     const { agent } = button.closest("[data-agent]").dataset;
     const on = button.getAttribute("aria-pressed") === "true";
-    if (button.classList.contains("holds")) intents.showKeysOf(on ? null : agent);
-    else intents.ofEvents("follow", on ? null : { agent });
-    if (!on) showTab(button.classList.contains("holds") ? "keys" : "events");
+    const { shows } = button.dataset;
+    if (shows === "keys") intents.showKeysOf(on ? null : agent);
+    else if (shows === "events") intents.ofEvents("follow", on ? null : { agent });
+    else intents.concern(on ? null : agent);
+    if (!on) showTab(shows);
   });
 
   function makeRow() {
     return make("div", "row agent", { role: "listitem", tabindex: "-1" },
       make("span", "dot"),
       make("div", "who", {}, make("span", "name"), make("span", "role"), make("span", "push"),
-        make("button", "small holds", { type: "button", tabindex: "-1" }),
-        make("button", "small follows", { type: "button", tabindex: "-1" }, "follow")),
-      make("div", "how", {}, make("span", "state"), make("span", "status")),
+        makeButton("keys"), makeButton("events", "follow")),
+      make("div", "how", {}, make("span", "state"), make("span", "status"), makeButton("locks"), makeButton("waits")),
     );
+  }
+
+  function makeButton(shows, ...text) {
+    return make("button", "small", { type: "button", tabindex: "-1", "data-shows": shows }, ...text);
   }
 
   function fill(row, agent, now) {
     const [name, role, , holds, follows] = row.children[1].children;
-    const [state, status] = row.children[2].children;
+    const [state, status, locks, waits] = row.children[2].children;
     const self = agent.name === model.welcome?.agent;
     const keys = model.book.countOf(agent.name);
     setAttribute(row, "data-agent", agent.name);
@@ -60,11 +66,22 @@ export function mountAgents(intents) {
     setAttribute(holds, "title", `Keys that ${agent.name} wrote last`);
     setAttribute(holds, "aria-label", `${many(keys, "key")} that ${agent.name} wrote last`);
     setAttribute(holds, "aria-pressed", String(model.want.by === agent.name));
+    fillClaims(locks, agent, "lock", "held by");
+    fillClaims(waits, agent, "wait", "of");
     setAttribute(follows, "aria-label", `follow ${agent.name}`);
     setAttribute(follows, "aria-pressed", String(model.feed.followed?.agent === agent.name));
     setText(state, stateText(agent, now));
     setText(status, agent.status);
     setAttribute(status, "title", agent.status);
+  }
+
+  function fillClaims(button, { name }, what, whose) {
+    const number = model.inspected.countOf(name)[`${what}s`];
+    const { concerned, place } = model.want;
+    setHidden(button, number === 0);
+    setText(button, many(number, what));
+    setAttribute(button, "aria-label", `${many(number, what)} ${whose} ${name}`);
+    setAttribute(button, "aria-pressed", String(concerned === name && place === button.dataset.shows));
   }
 
   return function update(model_, now) {
@@ -81,7 +98,7 @@ export function mountAgents(intents) {
 
 function stateText(agent, now) {
   const age = now - agent.since;
-  const words = [agent.connected ? "connected" : "away", age < 1 ? "came just now" : `came ${since(age)} ago`];
+  const words = [...(agent.connected ? [] : ["away"]), age < 1 ? "came just now" : `came ${since(age)} ago`];
   if (agent.sessions > 1) words.push(`${count(agent.sessions)} sessions`);
   return words.join(" · ");
 }

@@ -2,14 +2,17 @@
 
 import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
 import { KEPT, TYPES } from "../feed.js";
+import { LOCK_TYPES } from "../inspected.js";
 import { idOf, noteText } from "../model.js";
 import { brief, count, many, shortRev, timeOfDay } from "../text.js";
 import { mountRows } from "./rows.js";
+import { showTab } from "./tabs.js";
 
 /**
  * @param {object} intents
  * @param {(verb: string, ...args: any[]) => void} intents.ofEvents
  * @param {(id: string) => void} intents.select
+ * @param {(text: string) => void} intents.filterLocks
  * @param {() => void} intents.look
  */
 export function mountEvents(intents) {
@@ -40,8 +43,11 @@ export function mountEvents(intents) {
     if (list.scrollTop > 8) intents.ofEvents("pause", true);
   });
   list.addEventListener("click", (event) => {
-    const id = event.target.closest("button")?.dataset.entry;
-    if (id !== undefined) intents.select(id);
+    const { entry, lock } = event.target.closest("button")?.dataset ?? {};
+    if (entry !== undefined) intents.select(entry);
+    else if (lock !== undefined) intents.filterLocks(lock);
+    else return;
+    showTab(entry === undefined ? "locks" : "keys");
   });
 
   function goOn() {
@@ -61,7 +67,8 @@ export function mountEvents(intents) {
   function fill(row, event) {
     const [chip, key, rev, more] = row.children;
     const { type } = event;
-    const isEntry = type !== "connection" && type !== "agent" && type !== "message";
+    const isLock = LOCK_TYPES.has(type);
+    const isEntry = !isLock && type !== "connection" && type !== "agent" && type !== "message";
     setAttribute(row, "data-type", type);
     setAttribute(row, "data-rev", event.rev === undefined ? null : String(event.rev));
     setAttribute(row, "data-key", event.key ?? null);
@@ -71,7 +78,8 @@ export function mountEvents(intents) {
     setText(key, name);
     setAttribute(key, "title", name);
     setAttribute(key, "data-entry", isEntry ? idOf(event.ns, event.key) : null);
-    if (key.disabled === isEntry) key.disabled = !isEntry;
+    setAttribute(key, "data-lock", isLock ? event.key : null);
+    if (key.disabled === (isEntry || isLock)) key.disabled = !(isEntry || isLock);
     setText(rev, event.rev === undefined ? "" : shortRev(event.rev));
     setAttribute(rev, "title", event.rev === undefined ? null : `revision ${count(event.rev)}`);
     setText(more, moreText(event));
@@ -112,6 +120,7 @@ function wrongText({ keys, agents }) {
 
 function followedText(followed) {
   if (followed === null) return "";
+  if (followed.lock !== undefined) return `Following the lock ${followed.lock.join(", ")}`;
   return followed.agent === undefined ? `Following the key ${followed.key}` : `Following the agent ${followed.agent}`;
 }
 

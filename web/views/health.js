@@ -17,6 +17,7 @@ const FIGURES = {
   agents: ["agents", "Agents that are connected", agents],
   keys: ["keys", "Entries of this hub, and how many it may hold", keys],
   connections: ["connections", "Sockets to this hub, this page's among them; sessions outlive them for a while", connections],
+  locks: ["locks", "Locks that are held, and commands that wait", locks],
   slow: ["slow readers", "Connections whose agents read more slowly than they are told", slow],
   memory: ["memory", "Of the process of the hub; the values take part of it", memory],
   late: ["expiry lateness", "99 in 100 of the last thousand expiries were no later than this", late],
@@ -65,6 +66,10 @@ function keys({ stats, book }) {
 
 function connections({ stats }) {
   return stats && { text: count(stats.connections), of: many(stats.sessions, "session") };
+}
+
+function locks({ stats }) {
+  return stats && { text: count(stats.locks), of: stats.waits === 0 ? "" : many(stats.waits, "waits", "wait") };
 }
 
 function slow({ stats }) {

@@ -113,3 +113,8 @@ async def look_at(page: Page, key: str) -> Locator:
     entry = page.get_by_test_id("entry")
     await expect(page.get_by_test_id("entry-key")).to_have_text(key)
     return entry
+
+
+async def open_place(page: Page, name: str) -> None:
+    """Show "Keys", "Locks" or "Waits"."""
+    await page.get_by_role("navigation", name="Views").get_by_role("button", name=name).click()

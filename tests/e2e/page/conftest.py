@@ -39,7 +39,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def page(browser: Browser, doorway: Doorway) -> AsyncIterator[Page]:
     """The page, connected. It must not complain on the way, nor ask for anything from anywhere else."""
     complaints: list[str] = []
-    page = await browser.new_page(viewport={"width": 1440, "height": 900})
+    page = await browser.new_page(viewport={"width": 1440, "height": 1800})
 
     def said(message: ConsoleMessage) -> None:
         # A browser logs a connection that could not be made; the page cannot keep it from that.

@@ -123,6 +123,36 @@ async def test_axe_finds_no_violation_in_an_entry(page: Page, join: Join, ns: st
     await check("a deletion")
 
 
+async def test_axe_finds_no_violation_in_locks_and_waits(page: Page, join: Join, check: Check) -> None:
+    holder, waiter = await join(agent="holder"), await join(agent="waiter")
+    await open_tab(page, "Locks")
+    await check("no locks")
+    await open_tab(page, "Waits")
+    await check("no waits")
+    await holder.ask("lock", names=["a", "b"], ttl=600)
+    await holder.ask("lock", pattern="c*", ttl=600, mode="shared")
+    await waiter.send({"op": "lock", "names": ["b", "d"], "wait": None})
+    await waiter.send({"op": "wait", "timeout": 600, "all": [{"key": "e"}, {"key": "f", "absent": True}]})
+    await expect(page.get_by_test_id("waits").locator('[data-met="true"]')).to_have_count(1)
+    await expect(page.get_by_test_id("drawing").locator(".node")).to_have_count(3)
+    await check("waits")
+    await open_tab(page, "Locks")
+    await expect(page.get_by_test_id("locks").locator("[data-waiter]")).to_have_count(1)
+    await check("locks")
+    await page.get_by_role("button", name="release the lock a, b").click()
+    await check("a release")
+    await page.get_by_role("button", name="Release", exact=True).click()
+    await check("a release without a reason")
+    await page.get_by_label("Reason").fill("enough")
+    await page.get_by_role("button", name="Release", exact=True).click()
+    await expect(page.get_by_test_id("released")).to_contain_text("Now held by waiter")
+    await check("a release that was done")
+    await open_tab(page, "Events")
+    await check("events of locks")
+    for agent in (holder, waiter):  # whoever comes next counts what is held
+        await agent.ask("bye")
+
+
 async def test_axe_finds_no_violation_without_a_hub(page: Page, doorway: Doorway, check: Check) -> None:
     await doorway.shut()
     await expect(page.get_by_test_id("conn-state")).to_contain_text("reconnecting")
@@ -134,8 +164,12 @@ async def test_nothing_is_wider_than_the_window(page: Page, join: Join, ns: str)
     agent = await join(agent="a" * 100, meta={"role": "r" * 200})
     await agent.ask("set", key="k" * 255, value="v" * 1000)
     await agent.ask("status", status="s" * 500)
+    await agent.ask("lock", name="l" * 255)
+    other = await join(agent="b" * 100)
+    await other.send({"op": "lock", "names": ["l" * 255, "m" * 255], "wait": None})
+    await other.send({"op": "wait", "all": [{"key": "n" * 255, "where": {"value": "w" * 500}}]})
     await choose_namespace(page, ns)
     await look_at(page, "k" * 255)
-    for tab in ("Health", "Agents", "Keys", "Events"):
+    for tab in ("Health", "Agents", "Keys", "Locks", "Waits", "Events"):
         await open_tab(page, tab)
         assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), tab

@@ -92,8 +92,8 @@ async def test_keys_as_a_list_go_by_the_keyboard_too(page: Page, join: Join, ns:
     await choose_namespace(page, ns)
     await show_keys_as(page, "list")
     await expect(page.get_by_test_id("keys-count")).to_contain_text("200 of")
-    await page.get_by_test_id("list").focus()
-    await page.keyboard.press("ArrowDown")
+    await expect(key_row(page, "li:0")).to_be_visible()
+    await page.get_by_test_id("list").press("ArrowDown")
     await expect(key_row(page, "li:0").get_by_role("button")).to_be_focused()
     await page.keyboard.press("End")
     await expect(key_row(page, "li:99").get_by_role("button")).to_be_focused()
@@ -125,6 +125,7 @@ async def test_a_filter_is_a_pattern_or_a_part_of_the_key(page: Page, join: Join
 
 async def test_an_entry_counts_down_and_goes_with_its_expire_event(page: Page, join: Join) -> None:
     agent = await join(agent="clock")
+    await page.get_by_test_id("filter-keys").fill("short")
     await agent.ask("set", key="short", value=1, ttl=3)
     row = key_row(page, "short")
     await expect(row).to_be_visible()
@@ -142,6 +143,7 @@ async def test_an_entry_counts_down_and_goes_with_its_expire_event(page: Page, j
 
 async def test_a_touch_moves_the_deadline(page: Page, join: Join) -> None:
     agent = await join(agent="toucher")
+    await page.get_by_test_id("filter-keys").fill("touched")
     await agent.ask("set", key="touched", value=1, ttl=7200)
     await expect(key_row(page, "touched")).to_contain_text(" h ")
     await agent.ask("touch", key="touched", ttl=300)

@@ -52,7 +52,8 @@ def test_every_op_of_the_vocabulary_is_known(op: str) -> None:
 
 
 def _example(name: str) -> Any:
-    values: dict[str, Any] = {"if_": [], "then": [], "patterns": ["*"], "ttl": 1.0, "confirm": True, "sub": 1}
+    values: dict[str, Any] = {"if_": [], "then": [], "patterns": ["*"], "ttl": 1.0, "confirm": True, "sub": 1,
+                              "token": 1}  # fmt: skip
     return values.get(name, "text")
 
 

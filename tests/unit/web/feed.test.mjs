@@ -82,3 +82,15 @@ test("a paused view stands still, and can be filtered", () => {
   assert.deepEqual(keys(feed), []);
   assert.equal(feed.sincePause(), 0);
 });
+
+test("a lock is followed: its own events and no others, on all that it is on", () => {
+  const feed = new Feed();
+  const event = (type, key, ns = "default") => ({ type, key, ns, by: "a", at: 1 });
+  feed.follow({ ns: "default", lock: ["x", "y"] });
+  for (const type of ["lock", "renew", "queue", "unlock"]) feed.record(event(type, "x"));
+  feed.record(event("lock", "y"));
+  feed.record(event("lock", "z"));
+  feed.record(event("lock", "x", "other"));
+  feed.record(event("set", "x"));
+  assert.deepEqual(feed.shown().map(({ type, key }) => `${type} ${key}`).reverse(), ["lock x", "renew x", "queue x", "unlock x", "lock y"]);
+});

@@ -25,6 +25,7 @@ function answerAll(state, entries) {
 }
 
 function answerOf(op, fields, entries) {
+  if (op === "inspect") return { rev: 10, at: T, sessions: [], locks: [], waits: [], subscriptions: [], cut: [] };
   if (op === "namespaces") return { namespaces: [...new Set(entries.map((it) => it.ns))].map((ns) => ({ ns, keys: 1 })) };
   if (op === "get") return { entry: entries.find((it) => it.key === fields.key) ?? null };
   const text = fields.pattern.replaceAll("*", "");
@@ -310,4 +311,86 @@ test("an answer that comes late is for the entry it was asked for", () => {
   model.select(state, model.idOf("default", "b"));
   first.answered({ entry: set("a") });
   assert.equal(state.want.selected.entry, null);
+});
+
+// --- locks and waits ---
+
+const LOCK = { ns: "default", mode: "exclusive", agent: "a", session: "s-a", token: 7, since: T, expires_at: T + 30, names: ["x"], queue: [] };
+const inspection = (more = {}) => ({ rev: 20, at: T, sessions: [], locks: [LOCK], waits: [], subscriptions: [], cut: [], ...more });
+
+/** Have the page told this when it asks who holds what. */
+function inspect(state, answer, now) {
+  const asked = model.questions(state, now).filter(({ op }) => op === "inspect");
+  for (const question of asked) question.answered(answer);
+  return asked.length;
+}
+
+test("who holds what is asked for while it is looked at, and after what happens to a lock", () => {
+  const state = connected();
+  assert.equal(inspect(state, inspection(), T), 1);
+  model.goTo(state, "locks");
+  assert.equal(inspect(state, inspection(), T + 0.5), 0);
+  model.heard(state, "events", { type: "unlock", key: "x", ns: "default", rev: 21, by: "a", at: T, reason: "released", token: 7 }, T);
+  assert.equal(inspect(state, inspection({ locks: [] }), T + 0.6), 1);
+  assert.deepEqual(model.shownLocks(state), []);
+});
+
+test("events of locks say what they are about, and change no key", () => {
+  const state = connected([set("x")]);
+  const line = { key: "x", ns: "default", rev: 21, by: "a", at: T };
+  model.heard(state, "events", { ...line, type: "lock", token: 21, mode: "shared" }, T);
+  model.heard(state, "events", { ...line, type: "queue", waiting: 3 }, T);
+  assert.deepEqual(state.feed.shown().map(({ said }) => said), ["3 waiting", "shared · token 21"]);
+  assert.deepEqual(keys(state), ["x"]);
+});
+
+test("a lock in a snapshot is no agent", () => {
+  const state = connected([], [agent("a")]);
+  model.heard(state, "events", { ...LOCK, type: "lock", key: "x", rev: 7, by: "a", at: T, snapshot: true }, T);
+  assert.deepEqual(model.shownAgents(state).map(({ name }) => name), ["a"]);
+});
+
+test("locks are filtered by text, and by the agent that they concern", () => {
+  const state = connected();
+  inspect(state, inspection({ locks: [LOCK, { ...LOCK, token: 8, agent: "b", names: ["y"] }] }), T);
+  const tokens = () => model.shownLocks(state).map((row) => row.lock.token);
+  model.filterLocks(state, "y");
+  assert.deepEqual(tokens(), [8]);
+  model.filterLocks(state, "");
+  model.concern(state, "a");
+  assert.deepEqual(tokens(), [7]);
+  model.concern(state, null);
+  assert.deepEqual(tokens(), [7, 8]);
+});
+
+test("what the hub does not tell of is said", () => {
+  const state = connected();
+  assert.equal(model.cutText(state, "locks"), "");
+  inspect(state, inspection({ cut: ["locks"] }), T);
+  state.stats = { locks: 2500 };
+  assert.match(model.cutText(state, "locks"), /first 1 of 2,500 locks/);
+  assert.equal(model.cutText(state, "waits"), "");
+});
+
+test("a forced release is told with who lost the lock and who holds it now, for a while", () => {
+  const state = connected();
+  inspect(state, inspection(), T);
+  model.askToRelease(state, 7);
+  model.giveReason(state, "it hangs");
+  const { release } = state.want;
+  release.command();
+  model.released(state, release, 25, T + 1);
+  assert.equal(state.want.release, null);
+  assert.equal(model.releasedText(state, T + 1), "x was taken from a, who is told why.");
+  inspect(state, inspection({ rev: 26, locks: [{ ...LOCK, token: 26, agent: "b" }] }), T + 2);
+  assert.equal(model.releasedText(state, T + 2), "x was taken from a, who is told why. Now held by b.");
+  inspect(state, inspection({ rev: 27, locks: [] }), T + 10);
+  assert.match(model.releasedText(state, T + 10), /Nobody holds it now/);
+  assert.equal(model.releasedText(state, T + 100), "");
+});
+
+test("a lock that has gone cannot be asked for", () => {
+  const state = connected();
+  model.askToRelease(state, 99);
+  assert.equal(state.want.release, null);
 });

@@ -431,3 +431,57 @@ test("the hub's clock is that of the quickest way there and back", async () => {
   time.now = 110;
   assert.equal(Math.round(hub.now() * 1000), 5010000);
 });
+
+// --- the rest of what it offers ---
+
+test("an update says how, and takes effect once", async () => {
+  const { hub } = await opened();
+  const updated = hub.update("a", { incr: 2 }, { pointer: "/n", if_rev: 4 });
+  const { id, rid, ...command } = socket().last("update");
+  assert.deepEqual(command, { op: "update", key: "a", incr: 2, pointer: "/n", if_rev: 4 });
+  assert.equal(typeof rid, "string");
+  reconnect();
+  socket().answer("hello", welcome({ resumed: true }));
+  assert.equal(socket().last("update").rid, rid, "asked again, it is the same change");
+  socket().answer("update", { rev: 11, version: 2, value: { n: 3 }, expires_at: null });
+  assert.deepEqual(await updated, { rev: 11, version: 2, value: { n: 3 }, expires_at: null });
+});
+
+test("history and namespaces give what stands in the reply", async () => {
+  const { hub } = await opened();
+  const history = hub.history("a", { ns: "docs", limit: 5 });
+  assert.deepEqual({ ...socket().last("history"), id: 0 }, { id: 0, op: "history", key: "a", ns: "docs", limit: 5 });
+  socket().answer("history", { entries: [{ version: 2 }, { version: 1 }] });
+  assert.deepEqual(await history, [{ version: 2 }, { version: 1 }]);
+  const namespaces = hub.namespaces();
+  socket().answer("namespaces", { namespaces: [{ ns: "default", keys: 3, bytes: 40 }] });
+  assert.deepEqual(await namespaces, [{ ns: "default", keys: 3, bytes: 40 }]);
+});
+
+test("questions carry no rid: asked again they are asked again", async () => {
+  const { hub } = await opened();
+  const stats = hub.stats();
+  assert.equal(socket().last("stats").rid, undefined);
+  reconnect();
+  socket().answer("hello", welcome({ session: "s2" }));
+  socket().answer("stats", { keys: 3 });
+  assert.deepEqual(await stats, { keys: 3 });
+});
+
+test("conflation is asked for, and is part of what tells two interests apart", async () => {
+  const { hub } = await opened();
+  listen(hub, { conflate: 0.25 });
+  assert.equal(socket().last("subscribe").conflate, 0.25);
+  assert.throws(() => listen(hub, { conflate: 0.25 }), /subscribed to this already/);
+  listen(hub, { conflate: 0.5 });
+  listen(hub, {});
+  assert.equal(socket().sent.filter(({ op }) => op === "subscribe").length, 3);
+});
+
+test("a conflated subscription that leaves out revisions sees no gap in them", async () => {
+  const { hub } = await opened();
+  const { seen } = listen(hub, { conflate: 0.25 });
+  socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
+  socket().say(event(14, 10), event(19, 14));
+  assert.deepEqual(seen(), ["set k14", "set k19"]);
+});
