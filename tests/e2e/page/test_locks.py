@@ -154,6 +154,7 @@ async def test_locks_are_reached_and_released_by_keyboard(page: Page, join: Join
     await expect(dialog).to_be_hidden()
     await expect(button).to_be_focused()
     await page.keyboard.press("Enter")
+    await expect(dialog.get_by_label("Reason")).to_be_focused()
     await page.keyboard.type("by hand")
     await page.keyboard.press("Enter")
     await expect(button).to_have_count(0)
