@@ -248,9 +248,11 @@ def test_killed_without_a_chance_the_command_is_told_to_end(env: dict[str, str])
 
 
 def test_in_a_terminal_the_command_has_the_keyboard(env: dict[str, str]) -> None:
-    with Terminal(env, "lock", "a", "--", "sh", "-c", 'read line; echo "read: $line"; sleep 60') as terminal:
+    with Terminal(env, "lock", "a", "--", "sh", "-c", 'read line; echo "read: $line"; exec cat') as terminal:
         terminal.type("hello\n")
         terminal.until("read: hello")
+        terminal.type("meow\n")
+        terminal.until("meow\r\nmeow")  # a shell that is about to start a program loses a Ctrl-C at times
         terminal.type("\x03")
         assert terminal.end()[0] == -signal.SIGINT
 
@@ -271,9 +273,10 @@ def test_ctrl_z_stops_all_of_it_and_continued_it_goes_on(env: dict[str, str]) ->
 
 def test_ctrl_c_ends_the_script_that_it_is_part_of(env: dict[str, str], tmp_path: Path) -> None:
     script = tmp_path / "script"
-    script.write_text(f"{WAGGLE} lock a -- sh -c 'echo begun; exec sleep 60'\necho not reached\n")
+    script.write_text(f"{WAGGLE} lock a -- cat\necho not reached\n")
     with Terminal(env, program=("bash", str(script))) as terminal:
-        terminal.until("begun")
+        terminal.type("meow\n")
+        terminal.until("meow\r\nmeow")
         terminal.type("\x03")
         code, written = terminal.end()
     assert code == -signal.SIGINT
