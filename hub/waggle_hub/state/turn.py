@@ -148,12 +148,12 @@ class Turn:
     ) -> Entry:
         """Write an entry in place of `prev`; `owner` is the session it is tied to."""
         self._changing = True
-        keyspace = self.state.keyspace
+        keyspace, rev = self.state.keyspace, self.next_rev
         entry = Entry(
             key=key,
             ns=ns,
             value=value,
-            rev=self.next_rev,
+            rev=rev,
             version=keyspace.next_version(ns, key, prev),
             kind=kind,
             created_at=prev.created_at if prev is not None else self.at,
@@ -161,7 +161,7 @@ class Turn:
             expires_at=expires_at,
             by=self.by,
             meta=meta,
-            created_rev=prev.created_rev if prev is not None else self.next_rev,
+            created_rev=prev.created_rev if prev is not None else rev,
             earlier=earlier,
         )
         self.state.snapshots.before_change(ns, key, prev)
