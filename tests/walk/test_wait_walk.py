@@ -29,9 +29,10 @@ from waggle_hub.state.deadlines import deadline_after
 from waggle_hub.state.keyspace import Entry
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
+from waggle_hub.state.namespaces import DEAD
 from waggle_hub.state.outputs import Answer, LockLost, Output, Reply
 from waggle_hub.state.sessions import Fresh, Session
-from waggle_hub.state.turn import DEAD, Turn
+from waggle_hub.state.turn import Turn
 from waggle_hub.state.updates import same
 from waggle_hub.state.work import Taker
 

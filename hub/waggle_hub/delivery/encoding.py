@@ -122,20 +122,7 @@ def snapshot_line(sub: int, entry: Entry, values: bool) -> bytes:
 
 def lock_snapshot_line(sub: int, event: Event) -> bytes:
     """A lock of a snapshot. Its `after` is 0: it stands outside of the chain."""
-    line = m.Event(
-        type="lock",
-        rev=event.rev,
-        sub=sub,
-        after=0,
-        key=event.key,
-        ns=event.ns,
-        at=event.at,
-        by=event.by,
-        snapshot=True,
-    )
-    assert event.grip is not None
-    _add_grip(line, event.grip)
-    return _encode(line)
+    return event_line(sub, event.rev, 0, False, b'"snapshot":true,' + event_body(event, values=False, prev=False))
 
 
 def _add_grip(line: m.Event, grip: Grip) -> None:

@@ -13,17 +13,16 @@ from msgspec import UNSET, Raw, UnsetType, structs
 
 from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, LimitReached, NotFound
-from waggle.keys import check_key, check_ns, compile_pattern
+from waggle.keys import check_key, compile_pattern
 
 from . import locks, updates
 from .deadlines import deadline_after
-from .keyspace import Entry
+from .keyspace import VIEW_BYTES, Entry
+from .namespaces import emptied_ns, read_ns, written_ns
 from .sessions import Session
-from .turn import DEAD, Turn, refuse_hub_namespace
+from .turn import Turn
 
 _decode = msgspec.json.Decoder().decode
-_VIEW_BYTES = 250
-"""What the fields of an entry take in a reply, beside its key, value and meta."""
 
 
 class Full(LimitReached):
@@ -38,7 +37,7 @@ class Full(LimitReached):
 
 
 def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
-    ns = _written_ns(command.ns, session)
+    ns = written_ns(command.ns, session)
     check_key(command.key)
     expires_at = _deadline(turn, command.ttl)
     if command.keep_ttl and command.ttl is not None:
@@ -68,14 +67,14 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
 
 
 def get(turn: Turn, session: Session, command: m.Get) -> m.Got:
-    ns = _read_ns(command.ns, session)
+    ns = read_ns(command.ns, session)
     check_key(command.key)
     entry = turn.live(ns, command.key)
     return m.Got(None if entry is None else entry.view(), turn.rev)
 
 
 def delete(turn: Turn, session: Session, command: m.Delete) -> m.Deleted:
-    ns = _emptied_ns(command.ns, session)
+    ns = emptied_ns(command.ns, session)
     check_key(command.key)
     entry = turn.live(ns, command.key)
     locks.check_write(turn, session, ns, command.key, command.guard)
@@ -86,7 +85,7 @@ def delete(turn: Turn, session: Session, command: m.Delete) -> m.Deleted:
 
 
 def touch(turn: Turn, session: Session, command: m.Touch) -> m.Touched:
-    ns = _written_ns(command.ns, session)
+    ns = written_ns(command.ns, session)
     check_key(command.key)
     expires_at = _deadline(turn, command.ttl)
     entry = turn.live(ns, command.key)
@@ -99,7 +98,7 @@ def touch(turn: Turn, session: Session, command: m.Touch) -> m.Touched:
 
 def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
     """Kind, meta, deadline and owner stay as they are; only `ttl` gives a new deadline."""
-    ns = _written_ns(command.ns, session)
+    ns = written_ns(command.ns, session)
     check_key(command.key)
     expires_at = _deadline(turn, command.ttl)
     _check_update(turn, command)
@@ -130,7 +129,7 @@ def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
 
 
 def history(turn: Turn, session: Session, command: m.History) -> m.Histories:
-    ns = _read_ns(command.ns, session)
+    ns = read_ns(command.ns, session)
     check_key(command.key)
     if command.limit is not None and command.limit < 1:
         raise BadRequest("limit is at least 1", field="limit")
@@ -138,7 +137,7 @@ def history(turn: Turn, session: Session, command: m.History) -> m.Histories:
     entries: list[m.Entry] = []
     size = 0
     for version in () if entry is None else (entry, *entry.earlier)[: command.limit]:
-        size += _VIEW_BYTES + len(version.value)
+        size += VIEW_BYTES + len(version.value)
         if entries and size > turn.state.limits.page_bytes:
             break
         entries.append(version.view())
@@ -147,7 +146,7 @@ def history(turn: Turn, session: Session, command: m.History) -> m.Histories:
 
 def list_(turn: Turn, session: Session, command: m.List) -> m.Listed:
     limits = turn.state.limits
-    ns = _read_ns(command.ns, session)
+    ns = read_ns(command.ns, session)
     pattern = compile_pattern(command.pattern)
     if not 1 <= command.limit <= limits.page:
         raise BadRequest(f"limit is 1 to {limits.page}: take more pages with after", field="limit")
@@ -160,14 +159,14 @@ def list_(turn: Turn, session: Session, command: m.List) -> m.Listed:
         last = entry.key
         if not entry.due(turn.now) and pattern.match(entry.key):
             entries.append(entry.view(command.values))
-            size += _VIEW_BYTES + (entry.size if command.values else len(entry.key))
+            size += VIEW_BYTES + (entry.size if command.values else len(entry.key))
     return m.Listed(entries, None, turn.rev)
 
 
 def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
     """At most `limits.clear` deletions a call, and `limits.scan` keys looked at: from there the next call goes on."""
     limits = turn.state.limits
-    ns = _emptied_ns(command.ns, session)
+    ns = emptied_ns(command.ns, session)
     pattern = compile_pattern(command.pattern)
     if not command.confirm:
         raise BadRequest("clear deletes every entry that matches: say so with confirm: true", field="confirm")
@@ -237,26 +236,6 @@ def _updated(turn: Turn, command: m.Update, prev: Entry | None) -> Any:
         return updates.append(value, command.append, pointer)
     assert not isinstance(command.patch, UnsetType)
     return updates.Patch(value, turn.state.limits.value).apply(command.patch)
-
-
-def _read_ns(ns: str | None, session: Session) -> str:
-    if ns is None:
-        return session.ns
-    check_ns(ns, hub=True)
-    return ns
-
-
-def _written_ns(ns: str | None, session: Session) -> str:
-    if ns is None:
-        return session.ns
-    check_ns(ns, hub=True)
-    refuse_hub_namespace(ns)
-    return ns
-
-
-def _emptied_ns(ns: str | None, session: Session) -> str:
-    """Like a written one, and what is dead may be deleted too."""
-    return DEAD if ns == DEAD else _written_ns(ns, session)
 
 
 def _deadline(turn: Turn, ttl: float | None) -> float | None:

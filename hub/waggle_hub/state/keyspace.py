@@ -20,6 +20,9 @@ from waggle.keys import Pattern
 
 from .deadlines import Deadlines, place
 
+VIEW_BYTES = 250
+"""What the fields of an entry take in a reply, beside its key, value and meta."""
+
 
 class Entry(Struct, frozen=True, eq=False, gc=False):
     """A key with its value (JSON text) and what is known of it. Instants are Unix seconds."""

@@ -12,13 +12,14 @@ import msgspec
 
 from waggle import messages as m
 from waggle.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder, TimedOut
-from waggle.keys import Pattern, check_key, check_ns, compile_pattern
+from waggle.keys import Pattern, check_key, compile_pattern
 
 from . import waiting
 from .claims import Claim
 from .deadlines import deadline_after
+from .namespaces import read_ns, written_ns
 from .sessions import Outcome, Session
-from .turn import Turn, refuse_hub_namespace
+from .turn import Turn
 
 
 def lock(turn: Turn, session: Session, command: m.Lock) -> m.Granted | None:
@@ -92,7 +93,7 @@ def unlock(turn: Turn, session: Session, command: m.Unlock) -> m.Revised:
 def renew(turn: Turn, session: Session, command: m.Renew) -> m.Renewed:
     ttl = command.ttl
     if ttl is not None:
-        _check_ttl(turn, ttl)
+        check_ttl(turn, ttl)
     claim = _own(turn, session, command.token)
     expires_at = deadline_after(turn.now, claim.ttl if ttl is None else ttl)
     turn.renew(claim, expires_at)
@@ -101,9 +102,7 @@ def renew(turn: Turn, session: Session, command: m.Renew) -> m.Renewed:
 
 def locks(turn: Turn, session: Session, command: m.Locks) -> m.HeldLocks:
     pattern = None if command.pattern is None else compile_pattern(command.pattern)
-    ns = session.ns if command.ns is None else command.ns
-    if ns != "*":
-        check_ns(ns, hub=True)
+    ns = "*" if command.ns == "*" else read_ns(command.ns, session)
     found: list[m.HeldLock] = []
     left = turn.state.limits.page_bytes
     for claim in turn.state.claims.held.values():
@@ -249,9 +248,7 @@ def _named(claim: Claim) -> str:
 
 def _claim(turn: Turn, session: Session, command: m.Lock) -> Claim:
     limits = turn.state.limits
-    ns = session.ns if command.ns is None else command.ns
-    check_ns(ns, hub=True)
-    refuse_hub_namespace(ns)
+    ns = written_ns(command.ns, session)
     given = [field for field in ("name", "names", "pattern", "patterns") if getattr(command, field) is not None]
     if len(given) != 1:
         field = given[1] if given else "name"
@@ -266,7 +263,7 @@ def _claim(turn: Turn, session: Session, command: m.Lock) -> Claim:
         check_key(name, given[0])
     if command.task is not None and not 1 <= len(command.task) <= limits.task:
         raise BadRequest(f"task is 1 to {limits.task} characters", field="task")
-    _check_ttl(turn, command.ttl)
+    check_ttl(turn, command.ttl)
     return Claim(
         turn.state.timers.serial(),
         session,
@@ -287,7 +284,7 @@ def _check_length(field: str, length: int, limit: int) -> None:
         raise LimitReached(f"{field} has {length}, at most {limit} are taken: lock fewer", limit=limit, field=field)
 
 
-def _check_ttl(turn: Turn, ttl: float, field: str = "ttl") -> None:
+def check_ttl(turn: Turn, ttl: float, field: str = "ttl") -> None:
     longest = turn.state.limits.ttl
     if not 0 < ttl <= longest:
         raise BadRequest(f"{field} is above 0 and at most {longest:.0f} seconds", field=field)
@@ -336,8 +333,7 @@ def _forced(turn: Turn, session: Session, command: m.Unlock) -> Iterable[Claim]:
             raise NotHolder(f"no lock with token {command.token} is held")
         return [claim]
     assert command.name is not None
-    ns = session.ns if command.ns is None else command.ns
-    check_ns(ns, hub=True)
+    ns = read_ns(command.ns, session)
     found = turn.state.claims.named(ns, command.name)
     if not found:
         raise NotHolder(f"nobody holds a lock on {command.name!r} in namespace {ns}")

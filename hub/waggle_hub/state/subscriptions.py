@@ -12,9 +12,10 @@ from waggle.keys import Pattern, check_key, check_ns, compile_pattern
 
 from .interests import EVERYWHERE, Interest, Scope
 from .log import Event
+from .namespaces import written_ns
 from .outputs import Attach, Detach, Output
 from .sessions import Session, Subscription
-from .turn import Turn, refuse_hub_namespace
+from .turn import Turn
 
 COMPACTED = "compacted"
 
@@ -47,9 +48,7 @@ def unsubscribe(turn: Turn, session: Session, command: m.Unsubscribe) -> m.Empty
 
 
 def publish(turn: Turn, session: Session, command: m.Publish) -> m.Published:
-    ns = session.ns if command.ns is None else command.ns
-    check_ns(ns, hub=True)
-    refuse_hub_namespace(ns)
+    ns = written_ns(command.ns, session)
     check_key(command.channel, "channel")
     data = turn.value(command.data, "data")
     receivers: dict[str, None] = {}

@@ -13,14 +13,15 @@ import msgspec
 
 from waggle import messages as m
 from waggle.errors import BadRequest, LimitReached, TimedOut
-from waggle.keys import check_ns, compile_pattern
+from waggle.keys import compile_pattern
 
 from . import locks, waiting
 from .claims import Claim
 from .deadlines import deadline_after
 from .keyspace import Entry
+from .namespaces import DEAD, emptied_ns
 from .sessions import Outcome, Session
-from .turn import DEAD, Turn, refuse_hub_namespace
+from .turn import Turn
 from .work import Taker
 
 _encode = msgspec.json.Encoder().encode
@@ -217,19 +218,15 @@ def _nothing(taker: Taker) -> TimedOut:
 
 def _taker(turn: Turn, session: Session, command: m.Take) -> Taker:
     limits = turn.state.limits
-    ns = session.ns if command.ns is None else command.ns
-    check_ns(ns, hub=True)
-    if ns != DEAD:
-        refuse_hub_namespace(ns)
-    elif command.max_deliveries is not None:
+    ns = emptied_ns(command.ns, session)
+    if ns == DEAD and command.max_deliveries is not None:
         raise BadRequest(f"what is in {DEAD} is dead already: take it without max_deliveries", field="max_deliveries")
     if not command.patterns:
         raise BadRequest("patterns is empty: say what to take", field="patterns")
     if len(command.patterns) > limits.patterns:
         raise LimitReached(f"a take has at most {limits.patterns} patterns", limit=limits.patterns, field="patterns")
     patterns = tuple(dict.fromkeys(compile_pattern(text, "patterns") for text in sorted(set(command.patterns))))
-    if not 0 < command.lease <= limits.ttl:
-        raise BadRequest(f"lease is above 0 and at most {limits.ttl:.0f} seconds", field="lease")
+    locks.check_ttl(turn, command.lease, "lease")
     if command.timeout is not None and not 0 <= command.timeout <= limits.ttl:
         raise BadRequest(f"timeout is 0 to {limits.ttl:.0f} seconds, or null to wait for ever", field="timeout")
     if command.max_deliveries is not None and command.max_deliveries < 1:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from msgspec import structs
 
 from waggle import messages as m
-from waggle.errors import Forbidden
 
 from ..settings import Limits
 from . import waits
@@ -31,9 +30,6 @@ from .work import Work
 
 HUB = "$hub"
 """Who does what time does."""
-
-DEAD = "$dead"
-"""The namespace of work that was given up too often."""
 
 _ENDS = {"delete": "released", "expire": "expired", "evict": "released"}
 """How an entry ends, and the reason that is given for the end of the lock of its taker."""
@@ -358,9 +354,3 @@ class Turn:
         if owner is not None:
             self.state.owners[ns, key] = owner
             owner.ephemeral[ns, key] = None
-
-
-def refuse_hub_namespace(ns: str) -> None:
-    """Namespaces with a dollar are written by the hub alone."""
-    if ns.startswith("$"):
-        raise Forbidden(f"namespace {ns} is written by the hub alone: use another namespace", need="hub")

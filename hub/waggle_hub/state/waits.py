@@ -13,18 +13,17 @@ from msgspec import UNSET, structs
 
 from waggle import messages as m
 from waggle.errors import BadRequest, LimitReached, TimedOut
-from waggle.keys import check_key, check_ns, compile_pattern
+from waggle.keys import check_key, compile_pattern
 
 from . import waiting
 from .conditions import Condition, Wait
 from .deadlines import deadline_after
+from .keyspace import VIEW_BYTES
+from .namespaces import read_ns
 from .sessions import Outcome, Session
 
 if TYPE_CHECKING:
     from .turn import Turn
-
-_VIEW_BYTES = 250
-"""What the fields of an entry take in a reply, beside its key, value and meta."""
 
 _SHOWN_BYTES = 1_000
 """How long a value to compare with may be to be shown by inspect."""
@@ -109,7 +108,7 @@ def _waited(turn: Turn, one: Wait, met: list[int]) -> m.Waited:
         if condition.absent or not condition.on_entries:
             continue
         for entry in condition.matching(turn.state.keyspace, turn.now):
-            size += _VIEW_BYTES + entry.size
+            size += VIEW_BYTES + entry.size
             if entries and size > limit:
                 break
             entries.append(entry.view())
@@ -137,8 +136,7 @@ def _asked(turn: Turn, command: m.Wait) -> list[m.Awaited]:
 
 def _condition(turn: Turn, one: Wait, asked: m.Awaited, field: str) -> Condition:
     limit = turn.state.limits.page
-    ns = one.session.ns if asked.ns is None else asked.ns
-    check_ns(ns, hub=True)
+    ns = read_ns(asked.ns, one.session)
     if (asked.key is None) == (asked.pattern is None):
         raise BadRequest("a condition has one of key and pattern", field=field)
     if asked.key is not None:
