@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,22 @@ _VARIANT = Path(__file__).with_name("variant.py")
 
 
 class HubProcess:
-    """A hub that runs. `limits` and `bounds` are fields of its settings that differ from the defaults."""
+    """A hub that runs. `limits` and `bounds` are fields of its settings that differ from the defaults; `data` is its
+    directory, and `options` are of the command line; without `data` it keeps everything in memory."""
 
-    def __init__(self, *, limits: dict[str, Any] | None = None, bounds: dict[str, Any] | None = None) -> None:
-        command = [sys.executable, "-m", "waggle_hub", "--memory", "--port", "0"]
+    def __init__(
+        self,
+        *,
+        limits: dict[str, Any] | None = None,
+        bounds: dict[str, Any] | None = None,
+        data: Path | None = None,
+        port: int = 0,
+        options: Sequence[str] = (),
+    ) -> None:
+        command = [sys.executable, "-m", "waggle_hub"]
         if limits or bounds:
             command = [sys.executable, str(_VARIANT), json.dumps({"limits": limits or {}, "bounds": bounds or {}})]
+        command += ["--port", str(port), *(["--memory"] if data is None else ["--data", str(data)]), *options]
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as this object
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True)
         try:

@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 
-import uvloop
-
-from waggle_hub.app import build
-from waggle_hub.edge.server import make_server
-from waggle_hub.settings import Bounds, Limits, Settings
-
-
-async def serve(settings: Settings) -> None:
-    hub = build(settings)
-    server = make_server(hub.app, settings, hub.drain)
-    with socket.create_server((settings.host, 0)) as listener:
-        listener.setblocking(False)
-        print(f"Waggle hub at http://{settings.host}:{listener.getsockname()[1]}", flush=True)
-        await server.serve(sockets=[listener])
-
-
-def main(chosen: str) -> None:
-    fields = json.loads(chosen)
-    settings = Settings(limits=Limits(**fields["limits"]), bounds=Bounds(**fields["bounds"]))
-    uvloop.run(serve(settings))
-
+from waggle_hub.__main__ import main
+from waggle_hub.settings import Bounds
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    chosen = json.loads(sys.argv[1])
+    sys.exit(main(sys.argv[2:], Bounds(**chosen["bounds"]), **chosen["limits"]))
