@@ -67,7 +67,7 @@ class Hub:
     async def drain(self) -> None:
         """Ask every agent to come back later, and wait until they have been told."""
         bounds = self.settings.bounds
-        self.engine.drain(bounds.drain)
+        await self.engine.drain(bounds.drain)
         await self.door.drain(bounds.drain, bounds.drain_wait)
 
 

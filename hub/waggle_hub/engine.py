@@ -116,12 +116,18 @@ class Engine:
         self._sampler = self._loop.call_later(SAMPLE, self._sample)
         self._arm()
 
-    def drain(self, seconds: float) -> None:
-        """Accept no more commands: the hub is back in so many seconds. What waits and will not survive is told so."""
+    async def drain(self, seconds: float) -> None:
+        """Accept no more commands, the hub is back in so many seconds; return when all replies are on their way. What
+        waits and will not survive is told so."""
         self._stopping = Unavailable("the hub is stopping: come back", retry_after=seconds)
         if not self._journal.keeps:
             refusal = self._stopping
             self._run(lambda: self.machine.give_up_waits(refusal, self.clock()))
+        self._flush()
+        if self._unreleased:
+            settled = asyncio.get_running_loop().create_future()
+            self._journal.settle(lambda: settled.set_result(None))
+            await settled
 
     async def close(self) -> None:
         """Let the journal write everything down, and keep time no longer."""

@@ -1,4 +1,4 @@
-"""Loading: how far a hub that starts has read its data, shown on a terminal when it takes long."""
+"""Loading: how far a hub that starts has read its data, when that is much: a bar on a terminal, and one line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-_PATIENCE = 0.5
-"""Seconds without a word."""
+_MANY = 100_000
+"""Entries: fewer are read in less than a second."""
 
 
 class Loading:
-    """Tells, when called with how many of how many entries were read. Where no terminal is, one line at the end."""
+    """Tells, when called with how many of how many entries were read."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -33,12 +33,12 @@ class Loading:
         seconds = time.monotonic() - self._started
         if self._progress is not None:
             self._progress.stop()
-        if error is None and seconds > _PATIENCE:
+        if error is None and self._read >= _MANY:
             print(f"waggle: {self._read:,} entries read from {self._data} in {seconds:.1f} s", file=sys.stderr)
 
     def __call__(self, read: int, total: int) -> None:
         self._read = read
-        if self._progress is None and sys.stderr.isatty() and time.monotonic() - self._started > _PATIENCE:
+        if self._progress is None and total >= _MANY and sys.stderr.isatty():
             columns = TextColumn("reading entries"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
             self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
             self._task = self._progress.add_task("", total=total)

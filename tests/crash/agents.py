@@ -160,7 +160,7 @@ class Watcher:
 
     def _see(self, line: Json) -> None:
         assert line["type"] != "lost", "nothing is lost"
-        if line["type"] in TYPES:
+        if line["type"] in TYPES and line["rev"] > self.first:
             self.seen[line["rev"], line["type"], line["key"]] = _facts(line)
 
     async def _hear_again(self, url: str) -> None:
@@ -178,7 +178,7 @@ class Watcher:
                 assert again.get(name) == facts, f"{name} was seen as {facts}, and is {again.get(name)} now"
         else:
             assert told["reason"] == "compacted"
-            self.first, self.seen = told["rev"], {}
+            self.first, self.seen = told["rev"], {}  # what it missed meanwhile is below that
         await second.close()
 
 
