@@ -11,6 +11,8 @@ from typing import Any
 from .settings import EVERY, GIB, KIB, MIB, Bounds, Limits, Quota, Settings
 
 _LIMITS, _SETTINGS = Limits(), Settings()
+_DOCUMENT = Limits(keys=9_000, log_events=5_000)
+"""What a document has room for, that is written anew each time: 10,000 entries with those of the hub itself."""
 _UNITS = {"": 1, "k": KIB, "m": MIB, "g": GIB}
 _TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
@@ -79,13 +81,14 @@ def _add_limits(found: argparse.ArgumentParser) -> None:
 
 def settings_of(args: argparse.Namespace, port: int, bounds: Bounds, limits: dict[str, Any]) -> Settings:
     """The settings of a hub that listens on this port."""
+    small = args.journal == "json" and not args.memory
     chosen = {
-        "keys": args.max_keys,
+        "keys": min(args.max_keys, _DOCUMENT.keys) if small else args.max_keys,
         "bytes": args.max_bytes,
         "quotas": dict(args.quota),
         "default_ttls": dict(args.default_ttl),
         "history": args.history,
-        "log_events": args.log_events,
+        "log_events": min(args.log_events, _DOCUMENT.log_events) if small else args.log_events,
         "log_bytes": args.log_bytes,
         "log_age": args.log_age,
     }

@@ -168,6 +168,10 @@ async def test_who_may_have_missed_what_is_not_kept_is_told_so(life: Life) -> No
     assert told["reason"] == ("epoch" if new_epoch(life) else "restart")
     assert (await b.event("set"))["key"] == "kept"
     assert (await b.event("synced"))["rev"]
+    since = {"epoch": b.welcome["epoch"], "rev": rev - 1, "gaps": True}
+    told = await b.ask("subscribe", patterns=["k*"], since=since)
+    assert told["resumed"] is True, "what is kept can be had all the same"
+    assert (await b.event("set"))["rev"] == rev
 
 
 async def test_deadlines_that_passed_meanwhile_are_events_in_order(life: Life) -> None:

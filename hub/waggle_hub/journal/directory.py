@@ -125,6 +125,8 @@ class DataDirectory:
                     shutil.copyfile(log_of(backup), log_of(copy))
                 with opened(copy) as store:
                     _make_restored(store, backup)
+                if log_of(copy).exists():
+                    raise StoreError(f"{backup} cannot be restored, and nothing has changed: there is no room for it")
                 sync_path(self._files, copy)
                 self._files.rename(copy, self._unused(self.path / name.replace("waggle", "restored")))
                 self._files.sync_directory(self.path)

@@ -57,7 +57,7 @@ class Store(Protocol):
     """A place on disk, used by one thread at a time. What it raises is a StoreError or an OSError."""
 
     def load(self, progress: Callable[[int, int], None]) -> Kept | None:
-        """Everything that is kept, None of a fresh store. `progress` hears of how many entries have been read, and
+        """Everything that is kept, None if nothing is. `progress` hears of how many entries have been read, and
         how many there are. StoreError if the data is damaged, or of a newer format."""
 
     def write(self, changes: Changes) -> None:
@@ -70,7 +70,8 @@ class Store(Protocol):
         """Find out whether there is room again, by writing something of some size and removing it."""
 
     def backup(self, path: Path) -> None:
-        """Put a copy of what is kept at this path, which does not exist: whole and synced when this returns."""
+        """Put a copy of what is kept at this path, which does not exist: whole and synced when this returns. This may
+        be called in another thread, beside the calls of the one that uses the store."""
 
     def close(self) -> None:
         """Let go of the files."""

@@ -114,10 +114,10 @@ class Log:
     def load(self, commits: list[Commit], floor: int) -> None:
         """Begin with a window that was kept, oldest first, after `floor`."""
         assert not self._commits
-        self._commits = commits
+        self._commits = [commit for commit in commits if commit.rev > floor]
         self.floor = floor
-        self.events = sum(len(commit.events) for commit in commits)
-        self.bytes = sum(commit.size for commit in commits)
+        self.events = sum(len(commit.events) for commit in self._commits)
+        self.bytes = sum(commit.size for commit in self._commits)
         self._trim()
 
     def take_back(self, commit: Commit) -> None:
