@@ -28,6 +28,8 @@ class MemoryDisk:
         self.earlier: dict[tuple[str, str, int], Entry] = {}
         self.commits: list[bytes] = []
         self.records: dict[Key, bytes] = {}
+        self.steady = True
+        """Whether all that was shown was written."""
 
     def write(self, changes: Changes) -> None:
         for place, entry in changes.entries.items():
@@ -53,7 +55,7 @@ class MemoryDisk:
         for (ns, key, _), entry in sorted(self.earlier.items(), reverse=True):
             earlier.setdefault((ns, key), []).append(entry)
         entries = [_with(entry, tuple(earlier.get(place, ()))) for place, entry in sorted(self.entries.items())]
-        return Kept(entries, commits, self.all_records())
+        return Kept(entries, commits, self.all_records(), self.steady)
 
 
 class LateJournal:
@@ -88,6 +90,7 @@ class LateJournal:
         waiting, self.waiting = self.waiting, deque()
         for _, done in waiting:
             done(error)
+        self.disk.steady = False
         self.owed = Changes()
 
     def recover(self) -> None:
@@ -96,6 +99,7 @@ class LateJournal:
         self.disk.write(self.owed)
         self.kept += self.owed.commits
         self.owed = None
+        self.disk.steady = True
         self.on_recovery()
 
     def recall(self) -> list[Record]:

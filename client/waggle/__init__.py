@@ -41,6 +41,7 @@ from waggle.holds import Guarding
 from waggle.inboxes import Inbox, Message, Sent
 from waggle.locking import Lock
 from waggle.messages import (
+    BackedUp,
     Deleted,
     Done,
     Entry,
@@ -65,6 +66,7 @@ from waggle.working import Job, Work
 
 __all__ = [
     "KEEP",
+    "BackedUp",
     "BadRequest",
     "Cancelled",
     "Condition",

@@ -29,6 +29,8 @@ from waggle.link import Link
 from waggle.locking import Lock, lock_of
 from waggle.messages import (
     Awaited,
+    BackedUp,
+    Backup,
     Clear,
     Cleared,
     Delete,
@@ -220,6 +222,14 @@ class Hub:
     async def stats(self) -> Statistics:
         """What this hub holds now, and what it has done since it started: counts, rates, times."""
         return await self._link.ask(Stats(id=0), Statistics)
+
+    async def backup(self) -> BackedUp:
+        """Have the hub back up what it keeps on disk, and wait until that is done, however long it takes.
+
+        Everything that was answered before is in it. The newest 10 are kept, or as many as the hub was told to. Raises
+        BadRequest if this hub keeps everything in memory, Unavailable if there is no room or the disk fails.
+        """
+        return await self._link.ask(Backup(id=0), BackedUp)
 
     async def status(self, status: Any) -> None:
         """Say what this agent does, for others to see in ``agents()``: any JSON up to 4 KiB."""

@@ -187,11 +187,13 @@ class Publish(Change, tag="publish", kw_only=True):
     ns: str | None = None
 
 
-class Since(Struct, forbid_unknown_fields=True):
-    """A resume point: a revision within an epoch."""
+class Since(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A place in the log: `rev` in the log named `epoch`. With `gaps`, what is kept since then is asked for, even where
+    something that was not kept is missing."""
 
     epoch: str
     rev: int
+    gaps: bool = False
 
 
 class Subscribe(Command, tag="subscribe", kw_only=True):
@@ -216,6 +218,10 @@ class Unsubscribe(Command, tag="unsubscribe", kw_only=True):
 
 class Stats(Command, tag="stats", kw_only=True):
     """Ask what this hub holds and has done since it started (protocol 8)."""
+
+
+class Backup(Command, tag="backup", kw_only=True):
+    """Have a backup made of what the hub keeps on disk. The reply comes when it is there."""
 
 
 class Lock(Change, tag="lock", kw_only=True):
@@ -310,7 +316,8 @@ Step = Set | Delete | Touch | Update | Publish
 
 AnyCommand = (
     Hello | Bye | Status | Ping | Set | Get | Delete | Touch | List | Update | Txn | History | Clear | Namespaces
-    | Publish | Subscribe | Unsubscribe | Stats | Lock | Unlock | Renew | Locks | Cancel | Wait | Take | Inspect
+    | Publish | Subscribe | Unsubscribe | Stats | Backup | Lock | Unlock | Renew | Locks | Cancel | Wait | Take
+    | Inspect
 )  # fmt: skip
 
 
@@ -549,6 +556,16 @@ class Statistics(Struct, kw_only=True):
     """Bytes of memory that the process of the hub takes."""
 
 
+class BackedUp(Struct):
+    """Reply to backup: where it is on the hub's machine, its size, and a revision up to which all is in it."""
+
+    path: str
+    bytes: int
+    rev: int
+    seconds: float
+    """How long it took."""
+
+
 class Granted(Struct, kw_only=True, omit_defaults=True):
     """Reply to lock: the fencing token, the deadline, and how many seconds it was waited for."""
 
@@ -696,8 +713,8 @@ class Inspection(Struct):
 
 Ok = (
     Welcome | Empty | Revised | Pong | Written | Got | Deleted | Touched | Listed | Updated | Done | Histories
-    | Cleared | NamespaceCounts | Published | Subscribed | Statistics | Granted | Renewed | HeldLocks | Cancelling
-    | Waited | Taken | Inspection
+    | Cleared | NamespaceCounts | Published | Subscribed | Statistics | BackedUp | Granted | Renewed | HeldLocks
+    | Cancelling | Waited | Taken | Inspection
 )  # fmt: skip
 
 REPLIES: dict[type[Command], type[Struct]] = {
@@ -719,6 +736,7 @@ REPLIES: dict[type[Command], type[Struct]] = {
     Subscribe: Subscribed,
     Unsubscribe: Empty,
     Stats: Statistics,
+    Backup: BackedUp,
     Lock: Granted,
     Unlock: Revised,
     Renew: Renewed,

@@ -146,7 +146,7 @@ class Session:
             self.give_up(ask.hold)
         elif ask.settled:
             pass
-        elif ask.sent and (ask.grants or isinstance(ask.command, Wait)):
+        elif ask.sent and (ask.grants or ask.waits):
             self._give_up(ask)
         elif self._asked.get(ask.command.id) is ask and not isinstance(ask.command, Unlock):
             del self._asked[ask.command.id]

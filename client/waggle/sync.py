@@ -30,6 +30,7 @@ from waggle.holds import Guarding, guard_of, token_of
 from waggle.inboxes import Sent
 from waggle.link import left
 from waggle.messages import (
+    BackedUp,
     Done,
     Entry,
     Event,
@@ -226,6 +227,10 @@ class Hub:
     def stats(self) -> Statistics:
         """What this hub holds now, and what it has done since it started: counts, rates, times."""
         return self._thread.run(self._hub.stats())
+
+    def backup(self) -> BackedUp:
+        """Have the hub back up what it keeps on disk, and wait until that is done, however long it takes."""
+        return self._thread.run(self._hub.backup())
 
     def status(self, status: Any) -> None:
         """Say what this agent does, for others to see in ``agents()``: any JSON up to 4 KiB."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -16,6 +17,7 @@ from .edge.guard import is_loopback
 from .edge.server import make_server
 from .journal.directory import DataDirectory
 from .journal.port import StoreError
+from .journal.sign import Sign
 from .journal.writer import Writer
 from .options import parser, settings_of
 from .progress import Loading
@@ -75,10 +77,15 @@ def _open(settings: Settings, held: ExitStack) -> Hub:
     directory = held.enter_context(DataDirectory(settings.data, settings.address))
     store = directory.store(settings.journal)
     held.callback(store.close)
+    gc.disable()  # a million new entries are no garbage
     with Loading(settings.data) as loading:
         kept = store.load(loading)
-    loop = asyncio.get_running_loop()
-    return build(settings, Writer(store, settings.durability, loop.call_soon_threadsafe), kept)
+    gc.enable()
+    sign = Sign(settings.data)
+    if kept is not None:
+        kept.steady = sign.stood
+    writer = Writer(store, settings.durability, asyncio.get_running_loop().call_soon_threadsafe, sign)
+    return build(settings, writer, kept, copy=lambda: directory.backup(store, settings.backups))
 
 
 def _listen(host: str, port: int) -> socket.socket:

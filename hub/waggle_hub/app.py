@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -18,6 +20,7 @@ from waggle import messages as m
 from waggle.keys import MAX_AGENT, MAX_KEY
 from waggle.version import __version__
 
+from .backups import Backups, newest
 from .delivery.fanout import Fanout
 from .edge.guard import Guard
 from .edge.page import Guarded, healthz, static_files
@@ -38,11 +41,21 @@ _LIMITS_SHOWN = (
 class Hub:
     """A hub, built but not yet listening."""
 
-    def __init__(self, settings: Settings, journal: Journal, kept: Kept | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        kept: Kept | None,
+        clock: Callable[[], float],
+        copy: Callable[[], Path] | None,
+    ) -> None:
         self.settings = settings
         self.machine = _machine(settings, journal, kept, clock())
         fanout = Fanout(settings.bounds, self.machine.state.log, clock)
         self.engine = Engine(self.machine, journal, fanout, settings.bounds, clock, _info(settings, journal))
+        self.backups = None if copy is None else Backups(self.engine.settled, copy)
+        if self.backups is not None:
+            self.engine.back_up = self.backups.make
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketDoor(self.engine, guard)
         routes = [
@@ -59,10 +72,22 @@ class Hub:
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)  # by default one value of a million lists is looked through again and again
         await self.engine.start()
+        schedule = self._schedule()
         try:
             yield
         finally:
+            if schedule is not None:
+                schedule.cancel()
+            if self.backups is not None:
+                await self.backups.close()
             await self.engine.close()
+
+    def _schedule(self) -> asyncio.Task[None] | None:
+        """Make backups as often as is wanted, from now on."""
+        every, data = self.settings.backup_every, self.settings.data
+        if self.backups is None or every is None or data is None:
+            return None
+        return asyncio.create_task(self.backups.repeat(every, newest(data / "backups")))
 
     async def drain(self) -> None:
         """Ask every agent to come back later, and wait until they have been told."""
@@ -76,9 +101,11 @@ def build(
     journal: Journal | None = None,
     kept: Kept | None = None,
     clock: Callable[[], float] | None = None,
+    copy: Callable[[], Path] | None = None,
 ) -> Hub:
-    """A hub with these settings, and what the journal has kept; in memory unless it is given a journal."""
-    return Hub(settings, journal or NullJournal(), kept, clock or Clock())
+    """A hub with these settings, and what the journal has kept; in memory unless it is given a journal. `copy` makes
+    a backup of what is on disk, called in a thread of its own."""
+    return Hub(settings, journal or NullJournal(), kept, clock or Clock(), copy)
 
 
 def _machine(settings: Settings, journal: Journal, kept: Kept | None, now: float) -> Machine:
@@ -88,7 +115,7 @@ def _machine(settings: Settings, journal: Journal, kept: Kept | None, now: float
     hub = None if kept is None else next(record for record in kept.records if isinstance(record, HubRecord))
     if hub is None:
         machine = Machine(settings.limits, _epoch(), 0 if journal.keeps else int(now * 1e6))
-    elif hub.restored:
+    elif not hub.epoch:
         machine = Machine(settings.limits, _epoch(), max(int(now * 1e6), hub.rev))
     else:
         machine = Machine(settings.limits, _epoch() if hub.running == "relaxed" else hub.epoch)

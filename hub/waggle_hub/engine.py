@@ -16,14 +16,14 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from waggle import messages as m
-from waggle.errors import Internal, SessionLost, Unavailable, WaggleError
+from waggle.errors import BadRequest, Internal, SessionLost, Unavailable, WaggleError
 
 from .delivery.connection import Connection
 from .delivery.encoding import error_line, lock_lost_line, reply_line
-from .delivery.fanout import Bound, Fanout, Line, Notice, Released
+from .delivery.fanout import Begun, Bound, Fanout, Line, Notice, Released
 from .journal.port import Journal, StoreError
 from .meter import SAMPLE, Meter
 from .recency import Recency
@@ -31,7 +31,7 @@ from .settings import Bounds
 from .state.entries import Full
 from .state.log import Commit
 from .state.machine import Machine
-from .state.outputs import Answer, Attach, Bind, LockLost, Output, Reply
+from .state.outputs import Answer, Attach, BackupWanted, Bind, LockLost, Output, Reply
 from .state.records import Changes
 from .state.sessions import Fresh, Outcome
 
@@ -51,6 +51,10 @@ class Clock:
 
     def __call__(self) -> float:
         return self._base + time.monotonic()
+
+
+async def _nothing_to_back_up() -> m.BackedUp:
+    raise BadRequest("this hub keeps everything in memory: there is nothing to back up; waggle export can", field="op")
 
 
 def fresh() -> Fresh:
@@ -79,6 +83,10 @@ class Engine:
         self._journal = journal
         self._info = info
         self._fresh = fresh
+        self.back_up: Callable[[], Awaitable[m.BackedUp]] = _nothing_to_back_up
+        """Makes a backup. Raises a WaggleError."""
+        self._errands: set[asyncio.Task[None]] = set()
+        """Backups that somebody is to be told of."""
         self.meter = Meter(clock(), fanout.sends)
         self.recency = Recency()
         self._batch: list[Released] = []
@@ -137,6 +145,17 @@ class Engine:
             self.machine.run_as(None)
             await self._written(self.machine.changes([]))
         self._journal.stop()
+
+    async def settled(self) -> int:
+        """Wait until everything that was decided so far is on disk; gives its revision. Raises Unavailable."""
+        rev = self.machine.state.log.rev
+        self._flush()
+        await self._written(NOTHING)
+        if self._failure is not None:
+            raise self._unavailable()
+        if self.machine.state.refusing is not None:
+            raise Unavailable(self.machine.state.refusing, retry_after=2.0)
+        return rev
 
     async def _written(self, changes: Changes) -> None:
         """Wait until this is on disk, with everything before it; or the journal fails."""
@@ -220,14 +239,18 @@ class Engine:
         session = connection.session
         if session is None or self._speakers.get(session) is not connection:
             return
-        del self._speakers[session]
         self._run(lambda: self.machine.drop(session, self.clock()))
+        del self._speakers[session]  # not before: what is due is told to whoever is there until then
 
     # --- batches ---
 
     def _take(self, outputs: list[Output], connection: Connection | None, command: m.AnyCommand | None = None) -> None:
         """Add what the machine gave off to the batch; replies are encoded here, where their size counts."""
         batch = self._batch
+        if command is not None and not any(isinstance(output, Reply) for output in outputs):
+            assert connection is not None
+            assert connection.session is not None
+            batch.append(Begun(connection, connection.session, command.id))
         for output in outputs:
             if isinstance(output, Commit):
                 self.meter.committed(output)
@@ -242,6 +265,10 @@ class Engine:
                 batch.append(Line(connection, output.id, text))
             elif isinstance(output, Answer | LockLost):
                 self._tell(output)
+            elif isinstance(output, BackupWanted):
+                errand = asyncio.get_running_loop().create_task(self._tell_of_backup(output))
+                self._errands.add(errand)
+                errand.add_done_callback(self._errands.discard)
             elif isinstance(output, Bind):
                 assert connection is not None
                 self._bind(connection, output.session)
@@ -260,6 +287,17 @@ class Engine:
             text = lock_lost_line(said.lock)
             self._batch.append(Notice(connection, text))
         connection.owe(len(text))
+
+    async def _tell_of_backup(self, wanted: BackupWanted) -> None:
+        """Have a backup made, and answer whoever speaks for the session by then."""
+        try:
+            outcome = Outcome(ok=await self.back_up())
+        except WaggleError as error:
+            outcome = Outcome(error=error)
+        except Exception:
+            outcome = Outcome(error=self._fault("Backup"))
+        if wanted.session in self._speakers:
+            self._take([Answer(wanted.session, wanted.id, outcome)], None)
 
     def _observe(self, command: m.AnyCommand, reply: Reply) -> None:
         """What a reply tells those who keep count, and what they add to it."""
@@ -320,9 +358,9 @@ class Engine:
         refusal = (error or self._unavailable()).to_wire()
         refused: list[Released] = []
         for item in batch:
-            if isinstance(item, Line):
+            if isinstance(item, Line | Begun):
                 text = error_line(item.id, refusal)
-                item.connection.owe(len(text) - len(item.text))
+                item.connection.owe(len(text) - (len(item.text) if isinstance(item, Line) else 0))
                 refused.append(Line(item.connection, item.id, text))
         self.fanout.release(refused)
 
@@ -343,19 +381,24 @@ class Engine:
         commits = [item for item in batch if isinstance(item, Commit)]
         self.machine.rewind(commits, records, self.fanout.connections.keys(), self.clock())
         waits = self.machine.waiting()
+        begun = waited - waits
+        asked: list[Released] = []
+        for item in batch:
+            match item:
+                case Line() if (item.connection.session, item.id) not in waits:
+                    asked.append(item)
+                case Begun() if (item.session, item.id) in begun:
+                    asked.append(item)
+                case Line() | Notice():  # it waits again, or has lost nothing
+                    item.connection.owe(-len(item.text))
+                case _:
+                    pass
         self._unbind(batch)
         self.recency = Recency(self.machine.state.keyspace.cached())
         self._refuse(error)
-        refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
-        asked = [item for item in batch if isinstance(item, Line) and (item.connection.session, item.id) not in waits]
-        for item in batch:
-            if isinstance(item, Notice) or (isinstance(item, Line) and item not in asked):
-                item.connection.owe(-len(item.text))
         self.fanout.go_back([item for item in batch if isinstance(item, Attach)])
+        refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
         self._withhold(asked, refusal)
-        for session, id in waited - waits:
-            if session in self._speakers:
-                self.refuse(self._speakers[session], id, refusal)
         self._begin()
         self._arm()
 

@@ -29,8 +29,8 @@ def _examples() -> Iterator[object]:
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[HubProcess]:
-    process = HubProcess()
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    process = HubProcess(data=tmp_path_factory.mktemp("data"))
     try:
         yield process
     finally:

@@ -214,3 +214,28 @@ async def test_what_was_written_while_the_hub_stopped_and_answered_is_there(
     assert (await wire.ask("get", key="k"))["entry"]["value"] >= written
     assert json.loads((tmp_path / "data" / "hub.lock").read_text())["pid"] == hub.pid
     await wire.close()
+
+
+async def test_after_a_crash_on_a_full_disk_nobody_goes_on_from_what_is_not_known(tmp_path: Path) -> None:
+    hub = HubProcess(data=tmp_path / "data")
+    try:
+        wire = await connect(hub, "a")
+        rev = (await wire.ask("set", key="kept", value=1))["rev"]
+        await asyncio.to_thread(fill_disk, hub)
+        assert (await wire.refusal("set", key="full", value=1)).code == "unavailable"
+        seen = await wire.ask("set", key="fleeting", value=1, kind="transient")
+        epoch = wire.welcome["epoch"]
+        hub.stop("SIGKILL")
+        again = HubProcess(data=tmp_path / "data")
+        try:
+            wire = await connect(again, "b")
+            told = await wire.ask("subscribe", patterns=["*"], since={"epoch": epoch, "rev": rev})
+            assert (told["resumed"], told["reason"]) == (False, "restart")
+            assert (await wire.ask("set", key="fleeting", value=2, kind="transient"))["version"] > seen["version"]
+            await wire.close()
+        finally:
+            again.stop()
+            again.close()
+    finally:
+        hub.stop("SIGKILL")
+        hub.close()

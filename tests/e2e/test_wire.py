@@ -6,6 +6,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -606,3 +607,18 @@ async def test_a_connection_that_ends_with_bye_closes_with_1000(join: Join) -> N
     end = await wire.closed()
     assert isinstance(end, Closed)
     assert end.code == 1000
+
+
+async def test_a_backup_is_answered_when_it_is_there_and_holds_up_nobody(mode: str, join: Join) -> None:
+    wire = await join()
+    rev = (await wire.ask("set", key="k", value=1))["rev"]
+    if mode == "memory":
+        assert (await wire.refusal("backup")).code == "bad_request"
+        return
+    backup, ping = await wire.send({"op": "backup"}, {"op": "ping"})
+    await wire.ok(ping)
+    made = await wire.ok(backup)
+    assert made["rev"] >= rev
+    assert Path(made["path"]).stat().st_size == made["bytes"] > 0
+    refused = await wire.refusal("backup", rid="r")
+    assert (refused.code, refused.field) == ("bad_request", "rid")

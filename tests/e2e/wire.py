@@ -48,7 +48,7 @@ _FIELDS_OF_SOME = {
 }  # fmt: skip
 _MAY_HAVE = {"set": {"meta"}, "delete": {"reason"}, "lock": {"names", "patterns"}}
 _ENTRY_EVENTS = {"set", "delete", "expire", "evict", "touch"}
-_WAITING = {"lock", "wait", "take"}
+_WAITING = {"lock", "wait", "take", "backup"}
 ENTRY_FIELDS = {
     "key", "ns", "value", "rev", "version", "kind", "created_at", "updated_at", "expires_at", "by", "meta",
 }  # fmt: skip
@@ -74,6 +74,7 @@ _OK_FIELDS = {
     "txn": {"done", "rev", "results"},
     "history": {"entries"},
     "stats": {"rev", "at", "keys", "bytes", "locks", "waits", "ops", "rates", "lateness", "log", "memory"},
+    "backup": {"path", "bytes", "rev", "seconds"},
     "lock": {"token", "mode", "expires_at", "waited"},
     "unlock": {"rev"},
     "renew": {"expires_at"},

@@ -558,3 +558,87 @@ async def test_what_is_looked_at_in_slices_goes_on_by_itself(table: Table) -> No
     replies = {line["id"]: line for line in agent.take()}
     assert [entry["key"] for entry in replies["wait"]["ok"]["matched"]] == ["k45"]
     assert replies["take"]["ok"]["entry"]["key"] == "k07"
+
+
+# --- backups -----------------------------------------------------------------------------------------------------
+
+
+async def test_in_memory_there_is_nothing_to_back_up(table: Table) -> None:
+    agent = table.sit()
+    agent.ask("backup")
+    agent.ask("hello")
+    agent.ask("backup")
+    await turns()
+    first, _, second = agent.take()
+    assert "hello" in first["error"]["message"]
+    assert (second["id"], second["error"]["code"]) == ("backup", "bad_request")
+
+
+@late
+async def test_a_backup_holds_what_was_decided_before_and_nobody_waits_for_it(table: Table) -> None:
+    journal, may = journal_of(table), asyncio.Event()
+
+    async def back_up() -> m.BackedUp:
+        rev = await table.engine.settled()
+        await may.wait()
+        return m.BackedUp("/b", 1, rev, 0.0)
+
+    table.engine.back_up = back_up
+    agent = table.sit()
+    agent.ask("hello")
+    agent.ask("set", key="k", value=1)
+    agent.ask("backup")
+    await turns()
+    while journal.waiting:
+        journal.commit()
+    await turns()
+    assert [line["id"] for line in agent.take()] == ["hello", "set"]
+    assert table.machine.state.log.rev == journal.kept[-1].rev
+    agent.ask("ping")
+    may.set()
+    await turns()
+    while journal.waiting:
+        journal.commit()
+    await turns()
+    ping, backup = agent.take()
+    assert ping["id"] == "ping"
+    assert backup == {"id": "backup", "ok": {"path": "/b", "bytes": 1, "rev": journal.kept[-1].rev, "seconds": 0.0}}
+
+
+async def test_a_backup_is_told_to_whoever_speaks_for_the_session_by_then(table: Table) -> None:
+    may = asyncio.Event()
+    fails = False
+
+    async def back_up() -> m.BackedUp:
+        await may.wait()
+        if fails:
+            raise OSError("what nobody has thought of")
+        return m.BackedUp("/b", 1, 2, 0.0)
+
+    table.engine.back_up = back_up
+    first, second = table.sit(), table.sit()
+    first.ask("hello")
+    await turns()
+    (welcome,) = first.take()
+    first.ask("backup")
+    await turns()
+    table.engine.leave(first.connection)
+    second.ask("hello", session=welcome["ok"]["session"], secret=welcome["ok"]["secret"])
+    may.set()
+    await turns()
+    assert [line["id"] for line in second.take()] == ["hello", "backup"]
+    second.ask("backup")
+    await turns()
+    second.take()
+    may.clear()
+    second.ask("backup")
+    table.engine.leave(second.connection)
+    may.set()
+    await turns()
+    assert second.take() == []
+    fails = True
+    third = table.sit()
+    third.ask("hello")
+    third.ask("backup")
+    await turns()
+    assert third.take()[1]["error"]["code"] == "internal"

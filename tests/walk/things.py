@@ -64,6 +64,8 @@ class Happening:
     origin: str | None
     more: Fields
     prev: Item | None
+    fleeting: bool = False
+    """Whether a journal leaves it out."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,10 @@ SECTIONS = {
         "stats": Named("hub", "stats", "What the hub holds and has done."),
         "top": Named("top", "top", "The same, live: rates, agents, latest events."),
         "namespaces": Named("hub", "namespaces", "List the namespaces, with their keys and bytes."),
+        "backup": Named("backup", "backup", "Have the hub back up what it keeps on disk."),
+        "restore": Named("backup", "restore", "Let a backup be the data of a hub that does not run."),
+        "export": Named("exports", "export", "Write entries to a file, as JSON lines."),
+        "import": Named("imports", "import_", "Write the entries of such a file to the hub."),
     },
     "Keys": {
         "get": Named("keys", "get", "Print the value of a key."),

@@ -9,6 +9,7 @@ import typer
 
 from waggle import Entry, Hub
 from waggle.cli import complete
+from waggle.cli.backup import NoBackup, backup_first
 from waggle.cli.options import Limit, Options, shared
 from waggle.cli.pages import cleared, pages
 from waggle.cli.progress import Progress
@@ -16,7 +17,7 @@ from waggle.cli.show import amount, to_json, visible
 from waggle.cli.tables import Rows, entry_row
 from waggle.cli.visit import fail, no, visit
 
-__all__ = ["clear", "list_"]
+__all__ = ["Pattern", "clear", "list_"]
 
 SAMPLE = 5
 """Keys that are shown of those that would go."""
@@ -63,8 +64,9 @@ def clear(
     options: Options,
     pattern: Pattern,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    no_backup: NoBackup = False,
 ) -> None:
-    """Delete every entry whose key matches PATTERN. There is no way back.
+    """Delete every entry whose key matches PATTERN. There is no way back, but for the backup that is made first.
 
     On a terminal it says first how many would go, and asks; a "no" is exit code 1. Elsewhere it needs --yes. It
     works in steps of 1,000 entries, each of them whole; what is written meanwhile may go too.
@@ -76,6 +78,8 @@ def clear(
         total = _asked(options, pattern)
 
     async def work(hub: Hub) -> None:
+        if await hub.list(pattern, ns=options.ns, limit=1, values=False):
+            await backup_first(hub, no_backup)
         with Progress("deleted", of=total) as progress:
             async for deleted in cleared(hub, pattern, ns=options.ns):
                 progress.add(deleted)

@@ -35,7 +35,8 @@ def log(
     """Print what happened to a key, or to all that match: when, at which revision, what, by whom, and the value.
 
     The hub keeps a window of the latest events; how far back that reaches is said on standard error. Of what was before
-    its last restart, messages and transient entries are not in it. Exit code 1 if nothing happened within it. --ns "*" is every namespace.
+    its last restart, messages and transient entries are not in it. Exit code 1 if nothing happened within it. --ns "*"
+    is every namespace.
     """
     chosen = event_types(types) or list(ALL_TYPES)
     show = printer(json=options.json, with_ns=options.ns == "*", with_rev=True)

@@ -30,6 +30,8 @@ class Connection:
         self.session: str | None = None
         self.replaced = False
         """Whether its session has been taken over by another connection."""
+        self.gone = False
+        """Whether it speaks for nobody any more, nor ever will."""
         self.behind: dict[Cursor, None] = {}
         """Cursors to be refilled, in the order in which they fell behind."""
         self.lost: dict[Cursor, None] = {}

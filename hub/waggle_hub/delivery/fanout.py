@@ -44,6 +44,14 @@ class Notice(Struct, frozen=True, eq=False):
     text: str
 
 
+class Begun(Struct, frozen=True, eq=False):
+    """A command that waits from now on: nothing is told of it yet."""
+
+    connection: Connection
+    session: str
+    id: int | str
+
+
 class Bound(Struct, frozen=True, eq=False):
     """This connection speaks for the session from now on."""
 
@@ -51,7 +59,7 @@ class Bound(Struct, frozen=True, eq=False):
     session: str
 
 
-Released = Commit | Line | Notice | Bound | Attach | Detach | Ended
+Released = Commit | Line | Notice | Begun | Bound | Attach | Detach | Ended
 
 
 class Fanout:
@@ -97,6 +105,8 @@ class Fanout:
                     self._commit(item)
                 case Line() | Notice():
                     self._replies.append(item)
+                case Begun():
+                    pass
                 case Bound():
                     self._flush()
                     self._bind(item.connection, item.session)
@@ -123,6 +133,7 @@ class Fanout:
 
     def leave(self, connection: Connection) -> None:
         """The connection is gone; its session's cursors stay, without one."""
+        connection.gone = True
         connection.behind.clear()
         connection.lost.clear()
         session = connection.session
@@ -214,7 +225,8 @@ class Fanout:
         if older is not None and older is not connection:
             self.leave(older)
             older.close(4002, "the session was taken over by a newer connection")
-        self.connections[session] = connection
+        if not connection.gone:
+            self.connections[session] = connection
 
     def _attach(self, order: Attach) -> None:
         cursors = self._cursors.setdefault(order.session, {})

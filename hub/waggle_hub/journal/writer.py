@@ -8,7 +8,8 @@ Rules:
 4. A write that fails in `full` ends all turns that are not done; `recall` then says what is kept. In `relaxed` nothing
    can be taken back: what was not written is owed.
 5. While anything failed, turns are done at once, and what they changed is owed. Every `retry` seconds the store is
-   probed and what is owed is written, as one. When that has worked, everything is as before.
+   probed and what is owed is written, as one. When that has worked, everything is as before. A sign says to those who
+   come after a crash whether it was so.
 
 The loop's thread and the writer's share what stands under one lock. The store belongs to the writer's thread, but for
 `recall`, which is called while the writer rests because of a failure.
@@ -24,6 +25,7 @@ from msgspec import Struct
 
 from ..state.records import Changes, Record
 from .port import Done, Store
+from .sign import Sign
 
 log = logging.getLogger("waggle_hub")
 
@@ -45,6 +47,7 @@ class Writer:
         store: Store,
         durability: str,
         call: Callable[[Callable[[], object]], object],
+        sign: Sign | None = None,
         *,
         lag: float = 0.02,
         retry: float = 1.0,
@@ -55,6 +58,7 @@ class Writer:
         self.writes = 0
         """How many writes were tried, each with one sync."""
         self._store = store
+        self._sign = sign
         self._full = durability == "full"
         self._call = call
         self._lag = lag
@@ -177,10 +181,17 @@ class Writer:
         except Exception as error:
             self._fail(error, changes, dones)
         else:
+            self._set_sign()
             if dones:
                 self._call(lambda: self._tell(dones))
 
+    def _set_sign(self) -> None:
+        if self._sign is not None:
+            self._sign.set()
+
     def _fail(self, error: Exception, changes: Changes, dones: list[Done]) -> None:
+        if self._sign is not None:
+            self._sign.take_down()
         if self._full:
             with self._shared:
                 self._broken = True
@@ -208,6 +219,7 @@ class Writer:
             if self._stopping:
                 log.error("the journal fails to the end, and what it lacks is lost: %s", error)
             return
+        self._set_sign()
         with self._shared:
             if self._owed:
                 self._queue.insert(0, _Turn(self._owed, None))

@@ -52,7 +52,7 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
     _check_if_rev(command.if_rev, prev)
     if command.keep_ttl and prev is not None:
         expires_at = prev.expires_at
-    _check_kept(turn, command.kind, prev)
+    _check_write(turn, command.kind, prev)
     _check_room(turn, ns, command.key, value, meta, prev)
     if command.ephemeral:
         _check_ephemeral(turn, session, ns, command.key)
@@ -84,7 +84,7 @@ def delete(turn: Turn, session: Session, command: m.Delete) -> m.Deleted:
     locks.check_write(turn, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, entry)
     if entry is not None:
-        _check_kept(turn, entry.kind, entry)
+        _check_kept(turn, entry)
         turn.remove(entry)
     return m.Deleted(entry is not None, turn.rev)
 
@@ -97,7 +97,7 @@ def touch(turn: Turn, session: Session, command: m.Touch) -> m.Touched:
     locks.check_write(turn, session, ns, command.key, command.guard)
     if entry is None:
         raise NotFound(f"there is no entry {command.key!r} in namespace {ns}: set it")
-    _check_kept(turn, entry.kind, entry)
+    _check_kept(turn, entry)
     turn.touch(entry, expires_at)
     return m.Touched(expires_at, turn.rev)
 
@@ -117,7 +117,7 @@ def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
         raise Conflict(f"{failed}: decide again from current", current=prev.view() if prev else None) from None
     meta = prev.meta if prev is not None else None
     kind = prev.kind if prev is not None else "persistent"
-    _check_kept(turn, kind, prev)
+    _check_write(turn, kind, prev)
     _check_room(turn, ns, command.key, value, meta, prev)
     if command.ttl is None:
         expires_at = prev.expires_at if prev is not None else _deadline(turn, _default_ttl(turn, ns))
@@ -279,8 +279,14 @@ def _check_if_rev(if_rev: int | None, entry: Entry | None) -> None:
         )
 
 
-def _check_kept(turn: Turn, kind: str, prev: Entry | None) -> None:
-    """Unavailable if this would have to survive, or end something that does, and cannot be kept."""
+def _check_kept(turn: Turn, entry: Entry) -> None:
+    """Unavailable if a change of this entry would have to survive, and cannot be kept."""
+    if entry.kept:
+        turn.check_kept()
+
+
+def _check_write(turn: Turn, kind: str, prev: Entry | None) -> None:
+    """Unavailable if an entry of this kind, or the end of that before it, would have to survive, and cannot be kept."""
     if kind in KEPT_KINDS or (prev is not None and prev.kept):
         turn.check_kept()
 

@@ -68,9 +68,9 @@ def _add_entry(found: Changes, ns: str, key: str, entry: Entry | None, prev: Ent
     after = () if entry is None else entry.earlier
     if before is not after:
         if after:
-            found.earlier[ns, key, after[0].rev] = after[0]
+            found.earlier[ns, key, after[0].version] = after[0]
         for gone in before[max(len(after) - 1, 0) :]:
-            found.earlier[ns, key, gone.rev] = None
+            found.earlier[ns, key, gone.version] = None
 
 
 def _reserve(state: State, found: Changes) -> None:
@@ -96,14 +96,15 @@ def _reserve(state: State, found: Changes) -> None:
 def load(state: State, kept: Kept, now: float) -> None:
     """Let a state that is empty but for its epoch be what was kept: time spent down counts for entries (G6)."""
     hub = next(record for record in kept.records if isinstance(record, HubRecord))
-    state.hub = structs.replace(hub, epoch=state.epoch, restored=False)
+    state.hub = structs.replace(hub, epoch=state.epoch)
     state.log.rev = max(state.log.rev, hub.rev + 1)  # a cursor that stood at the end may have missed what is gone
     state.log.load(kept.commits, hub.floor)
     state.keyspace.load(kept.entries)
     for space in _of(kept.records, SpaceRecord):
         state.keyspace.pasts.restore(space, state.log.rev)
-    for grave in sorted(_of(kept.records, GraveRecord), key=lambda grave: grave.number):
-        state.keyspace.restore_grave(grave)
+    _restore_graves(state, kept.records)
+    if hub.running is not None and not kept.steady:
+        state.keyspace.lose_sight(state.log.rev)
     serials = [record.serial for record in kept.records if isinstance(record, _Numbered)]
     state.begin_nouns(max(serials, default=0), hub.sub)
     _restore(Turn(state, now), kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
@@ -118,7 +119,8 @@ def rewind(state: State, commits: list[Commit], records: list[Record], connected
     state.hub = next(record for record in records if isinstance(record, HubRecord))
     state.begin_nouns(state.timers.last, state.interests.last)
     state.changed.drop()
-    state.keyspace.pasts.mark_all()
+    state.keyspace.pasts.rewind(_of(records, SpaceRecord))
+    _restore_graves(state, records)
     _restore(Turn(state, now), records, connected)
 
 
@@ -159,12 +161,18 @@ def _restore(turn: Turn, records: list[Record], connected: Collection[str], lost
     for delivery in _of(records, DeliveryRecord):
         if state.keyspace.get(delivery.ns, delivery.key) is not None:
             state.work.deliveries[delivery.ns, delivery.key] = delivery.count
+        else:
+            state.changed.remove(delivery.name)
     for wait in _by_serial(records, WaitRecord):
         waits.restore(turn, sessions[wait.session], wait)
     for taker in _by_serial(records, TakerRecord):
         takes.restore(turn, sessions[taker.session], taker)
     for unsaid in _by_serial(records, UnsaidRecord):
         sessions[unsaid.session].unsaid.append(Unsaid(unsaid.serial, said_of(unsaid)))
+
+
+def _restore_graves(state: State, records: list[Record]) -> None:
+    state.keyspace.restore_graves(sorted(_of(records, GraveRecord), key=lambda grave: grave.number))
 
 
 def _of(records: list[Record], kind: type[R]) -> list[R]:

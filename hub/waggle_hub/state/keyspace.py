@@ -162,8 +162,9 @@ class Keyspace:
         """Put `prev` back in the place of `entry`, as if that had never been written."""
         if prev is not None:
             self.put(prev, entry)
-        else:
-            self._take_out(entry)
+            return
+        self._take_out(entry)
+        if entry.version - 1 > self.pasts.forgotten(entry.ns):
             self._bury(entry.ns, entry.key, entry.version - 1, entry.kept)
 
     def load(self, entries: Iterable[Entry]) -> None:
@@ -178,10 +179,21 @@ class Keyspace:
             self.bytes += self._bytes[ns]
         self.deadlines.load(timed)
 
-    def restore_grave(self, record: GraveRecord) -> None:
-        """A grave comes back; they come in the order of their numbers."""
-        self._graves[record.ns, record.key] = _Grave(record.version, kept=True)
-        self._buried = max(self._buried, record.number)
+    def restore_graves(self, records: list[GraveRecord]) -> None:
+        """The graves that the journal knows are these, in the order of their numbers."""
+        self._graves = {place: _Grave(grave.version, kept=False) for place, grave in self._graves.items()}
+        for record in records:
+            self._graves.pop((record.ns, record.key), None)
+            self._graves[record.ns, record.key] = _Grave(record.version, kept=True)
+            self._buried = max(self._buried, record.number)
+        self._forget_graves()
+
+    def lose_sight(self, rev: int) -> None:
+        """Up to this revision anything may have happened to entries that are not kept: keys that are absent start far
+        above all that were known."""
+        for ns, key in list(self._graves):
+            self.pasts.forget(ns, self._open_grave(ns, key))
+        self.pasts.lose_sight(rev)
 
     def cached(self) -> list[Entry]:
         """The entries that may be evicted, in the order in which they were written, by looking at all."""
@@ -233,7 +245,10 @@ class Keyspace:
         if kept:
             self._buried += 1
             self._changed.put(GraveRecord(ns=ns, key=key, version=version, number=self._buried))
-        if len(self._graves) > self._graves_limit:
+        self._forget_graves()
+
+    def _forget_graves(self) -> None:
+        while len(self._graves) > self._graves_limit:
             oldest = next(iter(self._graves))
             self.pasts.forget(oldest[0], self._open_grave(*oldest))
 

@@ -22,10 +22,11 @@ from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
 from ..settings import Limits
 from . import entries, inspection, keeping, locks, patience, presence, subscriptions, takes, txn, waiting, waits
 from .log import Commit
-from .outputs import Output, Reply
+from .outputs import BackupWanted, Output, Reply
 from .records import Changes, Kept, Record
 from .sessions import Fresh, Outcome, Session
 from .turn import State, Turn
+from .work import Taker
 
 
 class Machine:
@@ -103,7 +104,7 @@ class Machine:
         """Go on with what is looked at in slices, one slice of it: `unfinished` tells whether there is more."""
         turn = self._turn(now)
         wait = next(iter(self.state.conditions.to_scan), None)
-        taker = next(iter(self.state.work.looking), None)
+        taker = next(iter(self._looking), None)
         if wait is not None:
             waits.proceed(turn, wait)
         if taker is not None:
@@ -176,7 +177,12 @@ class Machine:
     @property
     def unfinished(self) -> bool:
         """Whether `proceed` has something to do."""
-        return bool(self.state.conditions.to_scan or self.state.work.looking)
+        return bool(self.state.conditions.to_scan or self._looking)
+
+    @property
+    def _looking(self) -> Collection[Taker]:
+        """Takers that go on looking now: while nothing can be kept nobody takes anything."""
+        return self.state.work.looking if self.state.refusing is None else ()
 
     def restart(self, session_id: str, sub: int, now: float) -> list[Output]:
         """A cursor has fallen out of the log's window: begin it again with a snapshot."""
@@ -276,6 +282,9 @@ class Machine:
                 return entries.namespaces(turn)
             case m.Stats():
                 return self._statistics(turn)
+            case m.Backup():
+                turn.outputs.append(BackupWanted(session.id, command.id))
+                return None
             case m.Lock():
                 return locks.lock(turn, session, command)
             case m.Unlock():
@@ -337,9 +346,10 @@ class Machine:
         state.keyspace.check()
         state.log.check()
         state.sessions.check()
-        state.claims.check(state.sessions)
+        granting = state.refusing is None
+        state.claims.check(state.sessions, granting)
         state.conditions.check(state.sessions, state.keyspace)
-        state.work.check(state.sessions, state.keyspace, state.claims)
+        state.work.check(state.sessions, state.keyspace, state.claims, granting)
         state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed())])
         state.interests.check()
         state.snapshots.check()

@@ -82,6 +82,13 @@ class LockLost(Struct, frozen=True, eq=False):
         return UnsaidRecord(serial=serial, session=self.session, lost=self.lock)
 
 
+class BackupWanted(Struct, frozen=True, eq=False):
+    """This session has asked for a backup, which is the hub's to make: its answer comes when there is one."""
+
+    session: str
+    id: m.Id
+
+
 Said = Answer | LockLost
 """What is told to a session in its own time, and kept for it while its agent is away."""
 
@@ -94,4 +101,4 @@ def said_of(record: UnsaidRecord) -> Said:
     return Answer(record.session, record.id, Outcome.of_texts(record.ok, record.error))
 
 
-Output = Commit | Reply | Bind | Attach | Detach | Ended | Answer | LockLost
+Output = Commit | Reply | Bind | Attach | Detach | Ended | Answer | LockLost | BackupWanted

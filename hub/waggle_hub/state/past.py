@@ -7,6 +7,8 @@ Rules:
    above them is kept (`versions`), ahead of need: it is written once for many writes.
 3. A namespace in which something happened that is not kept is *fleeting*. At the next start that leaves a *gap*: whose
    cursor stands below it may have missed something (G2).
+4. While the journal fails, nothing of this can be written down. A start after a hub that broke off in that state has
+   *lost sight*: there is a gap everywhere, and versions start far above all that were known.
 
 Namespaces beyond `most` share one past.
 """
@@ -20,6 +22,8 @@ from .records import Key, Record, SpaceRecord
 
 _AHEAD = 1_000
 """How far the ceiling of versions is raised above what is needed."""
+_FAR = 1_000_000
+"""How far above what is known versions start where nothing is known of what was given."""
 _OTHERS = "*"
 
 
@@ -73,8 +77,8 @@ class Pasts:
 
     def forget(self, ns: str, version: int) -> None:
         """The grave of a key with this version is remembered no longer."""
-        past = self._of(ns)
-        if version > past.forgotten:
+        if version > self.forgotten(ns):
+            past = self._of(ns)
             past.forgotten = version
             self._changed.mark(past)
 
@@ -103,7 +107,18 @@ class Pasts:
         past.gap = max(past.gap, rev if record.fleeting else record.gap)
         self._changed.mark(past)
 
-    def mark_all(self) -> None:
-        """Let all be written anew."""
+    def lose_sight(self, rev: int) -> None:
+        """Up to this revision anything may have happened that was not kept, in any namespace."""
         for past in self:
+            past.gap = rev
+            past.forgotten = max(past.forgotten, past.versions) + _FAR
+            self._changed.mark(past)
+
+    def rewind(self, records: Iterable[SpaceRecord]) -> None:
+        """Of what is not kept these records tell all that has been seen."""
+        known = {record.ns: record for record in records}
+        for past in self:
+            record = known.get(past.ns)
+            past.fleeting = record is not None and record.fleeting
+            past.versions = 0 if record is None else record.versions
             self._changed.mark(past)

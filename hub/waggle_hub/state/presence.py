@@ -38,15 +38,17 @@ def hello(turn: Turn, command: m.Hello, fresh: Fresh) -> tuple[Session, bool]:
     session = turn.state.sessions.get(command.session)
     if session is None or not hmac.compare_digest(session.secret.encode(), command.secret.encode(errors="replace")):
         raise SessionLost("there is no such session, or it has ended: say hello again without session")
-    cursors = subscriptions.cursors_of(turn, session, command.got or {})
+    got = command.got or {}
+    subscriptions.check_got(turn, got)
     turn.act_for(session)
     turn.later.append(Bind(session.id))
     turn.state.timers.set(session, None)
     if not session.connected:
         session.connected = True
+        turn.state.changed.mark(session)
         show(turn, session.agent)
         turn.commit()
-    turn.later.extend(subscriptions.take_over(turn, session, cursors))
+    turn.later.extend(subscriptions.take_over(turn, session, got))
     for unsaid in session.unsaid:
         turn.later.append(unsaid.said)
         turn.state.changed.gone(unsaid)
@@ -87,6 +89,7 @@ def drop(turn: Turn, session: Session) -> None:
     """Its connection is gone: from now on it lives for its grace."""
     session.connected = False
     session.last = turn.at
+    turn.state.changed.mark(session)
     turn.state.timers.set(session, deadline_after(turn.now, turn.state.limits.grace))
     turn.act_for(session)
     show(turn, session.agent)
@@ -152,11 +155,13 @@ def restore(turn: Turn, record: SessionRecord, connected: bool) -> Session:
         serial=record.serial,
     )
     session.status = bytes(record.status)
-    session.last = record.last
+    session.last = turn.at if record.last is None else record.last
     session.connected = connected
     turn.state.sessions.add(session)
     if not connected:
         turn.state.timers.set(session, deadline_after(turn.now, turn.state.limits.grace))
+    if connected != (record.last is None):
+        turn.state.changed.mark(session)
     return session
 
 
@@ -171,7 +176,7 @@ def _forget(turn: Turn, session: Session) -> None:
 
 
 def _remember(turn: Turn, session: Session) -> None:
-    if session.chosen:
+    if session.chosen and turn.state.refusing is None:
         prev = turn.state.keyspace.get(SEEN, session.agent)
         expires_at = deadline_after(turn.now, turn.state.limits.seen)
         turn.put(SEEN, session.agent, _encode({"last": session.last}), prev, expires_at=expires_at)

@@ -46,6 +46,7 @@ class HubRecord(Record, frozen=True, kw_only=True):
     named_by = ()
 
     epoch: str
+    """Empty in a backup that was put back: higher revisions may have been given than it knows of."""
     rev: int
     """No revision above this one has ever been given."""
     floor: int = 0
@@ -54,8 +55,6 @@ class HubRecord(Record, frozen=True, kw_only=True):
     """No number of a subscription above this one has ever been given."""
     running: str | None = None
     """The durability with which a hub runs on this data, or ran until it broke off; None after an orderly stop."""
-    restored: bool = False
-    """Whether this is a backup that was put back: higher revisions may have been given than it knows of."""
 
 
 class SpaceRecord(Record, frozen=True, kw_only=True):
@@ -102,7 +101,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     meta: Raw
     status: Raw
     since: float
-    last: float
+    last: float | None = None
+    """When it was last connected; None while it is."""
     serial: int
 
 
@@ -238,7 +238,7 @@ class Changes(Struct):
 
     entries: dict[Place, Entry | None] = {}
     earlier: dict[tuple[str, str, int], Entry | None] = {}
-    """Earlier versions of versioned entries, by namespace, key and revision."""
+    """Earlier versions of versioned entries, by namespace, key and version."""
     commits: list[Commit] = []
     """In order of their revisions, all above those written before."""
     records: dict[Key, Record | None] = {}
@@ -265,3 +265,5 @@ class Kept(Struct):
     commits: list[Commit]
     """The window of the log, oldest first, without what was not kept."""
     records: list[Record]
+    steady: bool = True
+    """Whether all that was shown was written, or follows from what was."""

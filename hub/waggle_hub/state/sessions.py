@@ -107,6 +107,8 @@ class Subscription(Struct, eq=False):
     """Whether the end of that snapshot has been sent: a cursor taken over without it starts the snapshot again."""
     lost: str | None = None
     """Why the hub began it again unasked. What it said of that may not have arrived: it is said again at a takeover."""
+    restored: bool = False
+    """Whether it came back from the journal, which may not know that its snapshot was complete."""
 
     @property
     def record_name(self) -> Key:
@@ -185,7 +187,7 @@ class Session(Timed):
             meta=Raw(self.meta),
             status=Raw(self.status),
             since=self.since,
-            last=self.last,
+            last=None if self.connected else self.last,
             serial=self.serial,
         )
 

@@ -71,30 +71,36 @@ def end(turn: Turn, session: Session, sub: int) -> None:
     turn.state.interests.leave(subscription.interest, session.id)
 
 
-def cursors_of(turn: Turn, session: Session, got: dict[int, int]) -> dict[int, int]:
-    """Where each cursor of a session goes on, from what its agent says it got; one ahead of the hub is refused."""
+def check_got(turn: Turn, got: dict[int, int]) -> None:
+    """BadRequest if a cursor is ahead of the hub."""
     for sub, rev in got.items():
         if rev > turn.rev or rev < 0:
             raise BadRequest(f"got says rev {rev} for sub {sub}, the hub is at {turn.rev}", field="got")
-    return {
-        sub: got.get(sub, subscription.start)
-        for sub, subscription in session.subscriptions.items()
-        if not subscription.snapshot or (subscription.synced and sub in got)
-    }
 
 
-def take_over(turn: Turn, session: Session, cursors: dict[int, int]) -> list[Output]:
-    """Let each cursor go on from where it stands, or start its snapshot again where it stands nowhere."""
+def take_over(turn: Turn, session: Session, got: dict[int, int]) -> list[Output]:
+    """Let each cursor go on from where its agent says that it stands, or begin again where it cannot."""
     attached: list[Output] = []
     for sub, subscription in session.subscriptions.items():
-        rev = cursors.get(sub)
+        rev, lost = _stands(turn, subscription, got.get(sub))
         if rev is None:
-            attached.append(_attach(turn, session, sub, restart=True, lost=subscription.lost))
-        elif rev < turn.state.log.floor:
-            attached.append(_attach(turn, session, sub, restart=True, lost=COMPACTED))
+            attached.append(_attach(turn, session, sub, restart=True, lost=lost))
         else:
             attached.append(Attach(session.id, subscription.interest, subscription.echo, rev, replay=True))
     return attached
+
+
+def _stands(turn: Turn, subscription: Subscription, got: int | None) -> tuple[int | None, str | None]:
+    """The revision where a cursor stands; or None, and what its agent is to be told of why it begins again."""
+    if subscription.snapshot and (got is None or not subscription.synced):
+        forgotten = RESTART if subscription.restored and got is not None else None
+        return None, subscription.lost or forgotten
+    rev = subscription.start if got is None else got
+    if subscription.lost is not None and rev < subscription.start:
+        return None, subscription.lost
+    if rev < _gap(turn, subscription.interest.scope):
+        return None, RESTART
+    return (None, COMPACTED) if rev < turn.state.log.floor else (rev, None)
 
 
 def restart(turn: Turn, session: Session, sub: int) -> None:
@@ -176,19 +182,16 @@ def _check_number(turn: Turn, session: Session, scope: Scope) -> None:
 
 
 def restore(turn: Turn, session: Session, record: SubscriptionRecord, lost: str | None) -> None:
-    """A cursor comes back as it was kept; `lost` says why no cursor can go on, if that is so. One that may have missed
-    what was not kept begins again, too."""
+    """A cursor comes back as it was kept; `lost` says why no cursor can go on, if that is so."""
     patterns = tuple(compile_pattern(text) for text in record.patterns)
     scope = Scope(
         record.ns, tuple(record.patterns), frozenset(record.types), record.values, record.prev, record.conflate
     )
     interest = turn.state.interests.restore(record.sub, scope, patterns, session.id)
     subscription = Subscription(
-        session.id, interest, record.echo, record.start, record.snapshot, record.synced, record.lost
+        session.id, interest, record.echo, record.start, record.snapshot, record.synced, record.lost, restored=True
     )
     session.subscriptions[record.sub] = subscription
-    if lost is None and _gap(turn, scope) >= turn.state.log.rev:
-        lost = RESTART
     if lost is not None:
         subscription.start = turn.state.log.rev
         subscription.snapshot = True
@@ -210,6 +213,6 @@ def _cannot_resume(turn: Turn, since: m.Since, scope: Scope) -> str | None:
         return "epoch"
     if since.rev > turn.rev or since.rev < 0:
         raise BadRequest(f"since is at rev {since.rev}, the hub is at {turn.rev}", field="since")
-    if since.rev < _gap(turn, scope):
+    if not since.gaps and since.rev < _gap(turn, scope):
         return RESTART
     return COMPACTED if since.rev < turn.state.log.floor else None

@@ -291,13 +291,12 @@ class Work:
                     found.update(line.takers)
         yield from found
 
-    def check(self, sessions: Iterable[Session], keyspace: Keyspace, claims: Claims) -> None:
-        """Assert the rules of this module."""
+    def check(self, sessions: Iterable[Session], keyspace: Keyspace, claims: Claims, granting: bool) -> None:
+        """Assert the rules of this module. While `granting`, what is free is given away."""
         takers = {one for session in sessions for one in session.waiting.values() if isinstance(one, Taker)}
         assert takers == {taker for line in self._lines.values() for taker in line.takers}
         assert list(self.looking) == sorted((taker for taker in takers if taker.looking), key=lambda one: one.serial)
-        assert not self._offers
-        assert not self._reopened
+        assert not self.any_free or not granting
         assert not self._held_back or self.looking
         for (ns, key), count in self.deliveries.items():
             assert keyspace.get(ns, key) is not None

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +19,14 @@ from waggle.cli.app import COMMANDS, SECTIONS, app
 from waggle.cli.visit import ERROR, NO, fail, in_words, no
 from waggle.messages import OPS
 
-WITHOUT_HUB = ("serve", "demo")
-"""Commands that need no hub: they start one."""
+WITHOUT_HUB = ("serve", "demo", "restore")
+"""Commands that need no hub: they start one, or it must not run."""
 LEAST = {
     "get": ("k",), "set": ("k", "1"), "update": ("k", "--incr", "1"), "touch": ("k", "--forever"), "delete": ("k",),
     "clear": ("*", "--yes"), "txn": ('{"then": []}',), "history": ("k",), "publish": ("c", "1"), "status": ("at work",),
     "top": ("--once",), "lock": ("a", "--", "true"), "unlock": ("a", "--force", "--reason", "b"), "wait": ("k",),
     "take": ("a", "--", "true"), "send": ("a", "hi"), "inbox": ("--agent", "a"),
+    "import": (str(Path(__file__).with_name("entries.jsonl")),),
 }  # fmt: skip
 """The arguments that a command cannot do without."""
 NOWHERE = "http://127.0.0.1:1"
@@ -77,7 +79,7 @@ def test_each_command_has_help_that_says_what_it_does(command: str) -> None:
 def test_each_command_that_goes_to_a_hub_takes_the_shared_options(command: str) -> None:
     text = run(command, "--help").output
     assert all(f"  {option} " in text for option in ("--json", "--url", "--agent", "--token"))
-    nowhere = ("ping", "stats", "top", "namespaces", "agents", "status", "why")
+    nowhere = ("ping", "stats", "top", "namespaces", "agents", "status", "why", "backup")
     assert ("  --ns " in text) == (command not in nowhere)
 
 
@@ -152,6 +154,14 @@ def test_without_a_hub_it_is_an_error_with_a_remedy(command: str) -> None:
         ("inbox", "--agent", "a", "--peek", "--follow"),
         ("top",),
         ("status",),
+        ("restore",),
+        ("restore", "a", "--data", "b", "--port", "4483"),
+        ("export", "--output", "/dev/null"),
+        ("export", "--output", "/nowhere/a"),
+        ("import",),
+        ("import", "/nowhere/a"),
+        ("import", "-"),
+        ("import", "a", "--overwrite", "--skip-existing"),
         ("demo", "--port", "66666"),
         ("demo", "--speed", "0"),
         ("dance",),
@@ -259,7 +269,17 @@ def test_serve_becomes_the_hub_with_all_its_options(monkeypatch: pytest.MonkeyPa
     assert became == [(sys.executable, [sys.executable, "-P", "-m", "waggle_hub", *options])]
 
 
-@pytest.mark.parametrize("command", [("serve",), ("serve", "--help"), ("demo", "--port", "0")])
+def test_restore_becomes_the_hub_s_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[object] = []
+    monkeypatch.setattr(os, "execv", lambda path, argv: became.append((path, argv)))
+    assert run("restore", "a.db", "--port", "4484").exit_code == 0
+    program = [sys.executable, "-P", "-m", "waggle_hub.restore"]
+    assert became == [(sys.executable, [*program, "--port", "4484", "--", "a.db"])]
+
+
+@pytest.mark.parametrize(
+    "command", [("serve",), ("serve", "--help"), ("demo", "--port", "0"), ("restore", "a.db", "--data", "d")]
+)
 def test_without_the_hub_s_packages_it_says_what_to_install(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,10 @@ PAGE = (ROOT / "docs" / "commands.md").read_text()
 RUN = set(re.findall(r"\bwaggle (\w+)", "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))))
 """The commands that the examples run."""
 
-RUN_ELSEWHERE = {"serve": "tests/e2e/cli/test_serve.py", "demo": "tests/e2e/test_demo.py"}
-"""Commands that do not end by themselves, or take long: each with the test that runs it."""
+RUN_ELSEWHERE = {
+    "serve": "tests/e2e/cli/test_serve.py", "demo": "tests/e2e/test_demo.py", "restore": "tests/e2e/cli/test_backup.py",
+}  # fmt: skip
+"""Commands that do not end by themselves, take long, or need a hub that is stopped: each with the test that runs it."""
 
 
 def test_every_command_is_run_by_an_example_or_by_a_test() -> None:
@@ -27,7 +29,7 @@ def test_every_command_is_run_by_an_example_or_by_a_test() -> None:
 def test_every_option_that_the_page_names_is_one() -> None:
     pages = "".join(CliRunner().invoke(app, [name, "--help"]).output for name in COMMANDS if name != "serve")
     pages += CliRunner().invoke(app, ["--help"]).output
-    pages += (ROOT / "hub" / "waggle_hub" / "__main__.py").read_text()
+    pages += (ROOT / "hub" / "waggle_hub" / "options.py").read_text()
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) - {"--ephemeral", "--help"}
     assert len(named) > 30
     assert {option for option in named if not re.search(rf"{option}\b", pages)} == set()

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.client.fakehub import welcome
 from tests.unit.client.wire import Wire, event, snapshot, synced
 from waggle.errors import BadRequest, Conflict, Disconnected, SessionLost, TooLarge, Unauthorized
-from waggle.messages import Bye, Entry, Get, Got, Ping, Pong, Set, Status, Written
+from waggle.messages import BackedUp, Backup, Bye, Entry, Get, Got, Ping, Pong, Set, Status, Written
 from waggle.session import WINDOW
 from waggle.watching import Buffer, Subscription
 
@@ -357,3 +357,33 @@ def test_states_follow_the_connection() -> None:
     wire.session.end(SessionLost("over"))
     seen.append(wire.session.state)
     assert seen == ["connecting", "connected", "reconnecting", "connected", "closed"]
+
+
+# --- backups -----------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_is_asked_for_again_after_a_lost_connection_and_the_first_answer_counts() -> None:
+    wire = Wire()
+    wire.connect()
+    ask = wire.session.ask(Backup(id=0))
+    (first,) = wire.sent()
+    wire.session.dropped()
+    wire.connect(resumed=True)
+    (second,) = wire.sent()
+    assert (first["op"], second["op"]) == ("backup", "backup")
+    wire.reply(first, path="/b", bytes=1, rev=2, seconds=0.1)
+    assert wire.outcomes == {ask: BackedUp("/b", 1, 2, 0.1)}
+    wire.reply(second, path="/c", bytes=1, rev=3, seconds=0.1)
+    assert wire.outcomes == {ask: BackedUp("/b", 1, 2, 0.1)}
+
+
+def test_a_backup_that_nobody_waits_for_is_not_asked_for_again() -> None:
+    wire = Wire()
+    wire.connect()
+    ask = wire.session.ask(Backup(id=0))
+    wire.sent()
+    wire.session.forget(ask)
+    assert [line["op"] for line in wire.sent()] == ["cancel"]
+    wire.session.dropped()
+    wire.connect(resumed=True)
+    assert "backup" not in [line["op"] for line in wire.sent()]

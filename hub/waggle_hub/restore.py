@@ -1,0 +1,54 @@
+"""`python -m waggle_hub.restore`: what `waggle restore` runs. Lets a backup be the data of a hub that does not run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .journal.directory import DataDirectory
+from .journal.port import StoreError
+from .options import data_directory
+from .settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Restore a backup and say what that means; 0 when done, 2 if it cannot be, and then nothing has changed."""
+    parser = argparse.ArgumentParser(prog="waggle restore")
+    parser.add_argument("backup", type=Path)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--data", type=Path)
+    where.add_argument("--port", type=int, default=Settings().port)
+    args = parser.parse_args(argv)
+    try:
+        restore(args.backup, args.data or data_directory(args.port))
+    except (StoreError, OSError) as error:
+        print(f"waggle: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def restore(backup: Path, data: Path) -> None:
+    """Let the backup be the data in this directory. StoreError if a hub has it, or the backup is none."""
+    if not backup.exists() and (data / "backups" / backup).exists():
+        backup = data / "backups" / backup
+    if not backup.is_file():
+        raise StoreError(f"{backup} is not there, nor is it in {data / 'backups'}: name the file of a backup")
+    with DataDirectory(data) as directory:
+        before = set(data.glob("replaced-*"))
+        directory.restore(backup)
+        aside = sorted(set(data.glob("replaced-*")) - before)
+        (restored,) = (path for path in data.glob("waggle.*") if path.suffix in (".db", ".json"))
+    print(f"{backup} is now the data in {data}")
+    for path in aside:
+        print(f"  before        in {path}")
+    print("  back          entries, with their versions and history")
+    print("  not back      sessions, and what they held and waited for")
+    print("  at the start  a new epoch begins: agents that come back read everything anew")
+    if restored.suffix == ".json":
+        print("                the hub needs --journal json")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Backups: one at a time, what was asked before is in it, and failures are told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from waggle.errors import Unavailable
+from waggle_hub.backups import Backups, newest
+from waggle_hub.journal.port import StoreError
+
+
+class Copies:
+    """Writes a file each time, when it may, and knows how many are at it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.may = threading.Semaphore(0)
+        self.made = 0
+        self.at_it = self.most = 0
+        self.error: Exception | None = None
+        self.rev = 0
+
+    async def settled(self) -> int:
+        await asyncio.sleep(0)
+        return self.rev
+
+    def __call__(self) -> Path:
+        self.at_it += 1
+        self.most = max(self.most, self.at_it)
+        self.may.acquire()
+        self.at_it -= 1
+        if self.error is not None:
+            raise self.error
+        self.made += 1
+        path = self.directory / f"waggle-{self.made}.db"
+        path.write_bytes(b"12345")
+        return path
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Copies:
+    return Copies(tmp_path)
+
+
+async def until(copies: Copies, at_it: int) -> None:
+    async with asyncio.timeout(10):
+        while copies.at_it != at_it:
+            await asyncio.sleep(0)
+
+
+async def test_it_says_where_how_large_and_up_to_where(copies: Copies, tmp_path: Path) -> None:
+    copies.may.release()
+    copies.rev = 7
+    made = await Backups(copies.settled, copies).make()
+    assert (made.path, made.bytes, made.rev) == (str(tmp_path / "waggle-1.db"), 5, 7)
+    assert made.seconds >= 0
+
+
+async def test_who_asks_meanwhile_is_answered_by_the_next_and_all_by_one(copies: Copies) -> None:
+    backups = Backups(copies.settled, copies)
+    copies.rev = 1
+    first = asyncio.create_task(backups.make())
+    await until(copies, 1)
+    copies.rev = 2
+    later = [asyncio.create_task(backups.make()) for _ in range(5)]
+    await asyncio.sleep(0)
+    copies.may.release(2)
+    assert (await first).rev == 1
+    assert [(await one).rev for one in later] == [2] * 5
+    assert (copies.made, copies.most) == (2, 1)
+
+
+async def test_one_that_gives_up_takes_nothing_from_the_others(copies: Copies) -> None:
+    backups = Backups(copies.settled, copies)
+    hasty, patient = asyncio.create_task(backups.make()), asyncio.create_task(backups.make())
+    await until(copies, 1)
+    hasty.cancel()
+    copies.may.release()
+    assert (await patient).bytes == 5
+
+
+@pytest.mark.parametrize("error", [StoreError("the disk is full"), OSError("the disk is full")])
+async def test_a_failure_is_told_and_the_next_may_work(copies: Copies, error: Exception) -> None:
+    backups = Backups(copies.settled, copies)
+    copies.error = error
+    copies.may.release(2)
+    with pytest.raises(Unavailable, match="no backup was made: the disk is full"):
+        await backups.make()
+    copies.error = None
+    assert (await backups.make()).bytes == 5
+
+
+async def test_closing_waits_for_the_one_that_is_written_and_begins_no_other(copies: Copies) -> None:
+    backups = Backups(copies.settled, copies)
+    first = asyncio.create_task(backups.make())
+    await until(copies, 1)
+    second = asyncio.create_task(backups.make())
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(backups.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    copies.may.release()
+    await closing
+    await first
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert copies.made == 1
+
+
+async def test_a_schedule_counts_from_the_newest_and_a_failure_does_not_end_it(
+    copies: Copies, caplog: pytest.LogCaptureFixture
+) -> None:
+    copies.error = StoreError("the disk is full")
+    copies.may.release(100)
+    backups = Backups(copies.settled, copies)
+    with caplog.at_level(logging.ERROR, "waggle_hub"):
+        idle = asyncio.create_task(backups.repeat(60.0, time.time()))
+        busy = asyncio.create_task(backups.repeat(0.001, time.time() - 60.0))
+        async with asyncio.timeout(10):
+            while len(caplog.records) < 2:
+                await asyncio.sleep(0.001)
+            copies.error = None
+            while not copies.made:
+                await asyncio.sleep(0.001)
+    for task in (idle, busy):
+        assert not task.done()
+        task.cancel()
+    await backups.close()
+    assert "the disk is full" in caplog.text
+
+
+def test_the_newest_of_a_directory(tmp_path: Path) -> None:
+    assert newest(tmp_path / "none") == 0.0
+    for name, at in (("waggle-1.db", 100.0), ("waggle-2.db", 300.0), ("waggle-0.db", 200.0), ("other", 900.0)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (at, at))
+    assert newest(tmp_path) == 300.0

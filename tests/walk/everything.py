@@ -1,0 +1,150 @@
+"""Everything that must survive, collected afresh from all nouns of a state: what the journal would hold if nobody had
+to say what has changed. A noun that was changed and not marked shows as a difference at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from tests.journals import MemoryDisk
+from waggle.keys import compile_pattern
+from waggle_hub.journal.forms import KeptCommit, decoder, kept_commit
+from waggle_hub.state.changed import Recorded
+from waggle_hub.state.conditions import Wait
+from waggle_hub.state.keyspace import Entry
+from waggle_hub.state.records import ClaimRecord, DeliveryRecord, GraveRecord, Key, Place, Record, SpaceRecord
+from waggle_hub.state.turn import State
+from waggle_hub.state.work import Taker
+
+_decode_commit = decoder(KeptCommit).decode
+
+
+@dataclass
+class Everything:
+    """All that is kept of a state."""
+
+    entries: dict[Place, Entry]
+    earlier: dict[tuple[str, str, int], Entry]
+    commits: dict[int, Any]
+    """As they stand in JSON, by revision."""
+    floor: int
+    records: dict[Key, Record]
+    """But for graves."""
+    graves: list[tuple[str, str, int]]
+    """In the order in which they are forgotten."""
+    rest: dict[str, Any]
+    """What comes back besides: orders, and what nouns know of each other."""
+    shown: dict[Place, Entry]
+    """All entries, also those that are not kept."""
+
+    def check_disk(self, disk: MemoryDisk) -> None:
+        """Assert that this is what is on a disk."""
+        for kept, wanted in ((disk.entries, self.entries), (disk.earlier, self.earlier)):
+            assert _bare_all(kept) == _bare_all(wanted), f"{_bare_all(kept)} is kept, and {_bare_all(wanted)} is there"
+        commits = (_told(_decode_commit(text)) for text in disk.commits)
+        told = {commit.rev: plain(commit) for commit in commits if commit.rev > self.floor and commit.events}
+        assert told == self.commits, f"{told} is kept, and {self.commits} has happened"
+        records = {record.name: record for record in disk.all_records()}
+        graves = sorted((one for one in records.values() if isinstance(one, GraveRecord)), key=lambda one: one.number)
+        assert [(grave.ns, grave.key, grave.version) for grave in graves] == self.graves
+        said_nothing = SpaceRecord(ns="*")
+        others = {
+            name: record
+            for name, record in records.items()
+            if not isinstance(record, GraveRecord) and record != said_nothing
+        }
+        _check_records(others, self.records)
+
+
+def everything(state: State) -> Everything:
+    """All of it, by looking at all."""
+    shown = {
+        (ns, entry.key): entry
+        for ns in state.keyspace.namespaces()
+        for entry in state.keyspace.scan(ns, compile_pattern("*"))
+    }
+    kept = {place: entry for place, entry in shown.items() if entry.kept}
+    earlier = {(ns, key, one.version): one for (ns, key), entry in kept.items() for one in entry.earlier}
+    commits = [kept_commit(commit) for commit in state.log.after(state.log.floor)]
+    told = [_told(commit) for commit in commits if commit is not None]
+    return Everything(
+        entries=kept,
+        earlier=earlier,
+        commits={commit.rev: plain(commit) for commit in told if commit.events},
+        floor=state.log.floor,
+        records={record.name: record for record in _records(state)},
+        graves=[(ns, key, grave.version) for (ns, key), grave in state.keyspace._graves.items() if grave.kept],
+        rest=_rest(state),
+        shown=shown,
+    )
+
+
+def plain(record: Record | KeptCommit) -> Any:
+    """A record as it stands in JSON."""
+    return msgspec.json.decode(msgspec.json.encode(record))
+
+
+def _records(state: State) -> list[Record]:
+    records: list[Record] = [state.hub]
+    for session in state.sessions:
+        nouns: list[Recorded] = [session, *session.subscriptions.values(), *session.outcomes.values(), *session.unsaid]
+        waiting = [one for one in session.waiting.values() if isinstance(one, Wait | Taker)]
+        records += [noun.record() for noun in (*nouns, *session.claims, *waiting)]
+    for (ns, key), count in state.work.deliveries.items():
+        records.append(DeliveryRecord(ns=ns, key=key, count=count))
+    pasts = (past.record() for past in state.keyspace.pasts)
+    return records + [past for past in pasts if past != SpaceRecord(ns="*")]
+
+
+def _rest(state: State) -> dict[str, Any]:
+    sessions = {
+        session.id: {
+            "joins": {rid: one.id for rid, one in session.joins.items()},
+            "waiting": {id: one.serial for id, one in session.waiting.items()},
+            "claims": {claim.serial for claim in session.claims},
+            "outcomes": list(session.outcomes),
+            "unsaid": [unsaid.serial for unsaid in session.unsaid],
+            "ephemeral": {place for place in session.ephemeral if _kept(state, place)},
+            "subscriptions": set(session.subscriptions),
+        }
+        for session in state.sessions
+    }
+    return {
+        "sessions": sessions,
+        "agents": {agent: [one.id for one in state.sessions.of_agent(agent)] for agent in state.sessions.agents()},
+        "held": list(state.claims.held),
+        "taken": {place: claim.serial for place, claim in state.claims.taken.items()},
+        "waits": [wait.serial for wait in state.conditions.waits],
+        "interests": {interest.sub: set(interest.sessions) for interest in state.interests},
+    }
+
+
+def _kept(state: State, place: Place) -> bool:
+    entry = state.keyspace.get(*place)
+    return entry is not None and entry.kept
+
+
+def _told(commit: KeptCommit) -> KeptCommit:
+    """It, without the events that are there for others' sake and are not told again."""
+    return KeptCommit(commit.rev, [event for event in commit.events if not event.fleeting])
+
+
+def _bare_all(entries: Any) -> dict[Any, dict[str, Any]]:
+    return {place: structs.asdict(structs.replace(entry, earlier=())) for place, entry in entries.items()}
+
+
+def _check_records(kept: dict[Key, Record], wanted: dict[Key, Record]) -> None:
+    assert kept.keys() == wanted.keys(), f"{kept.keys() ^ wanted.keys()} on one side only"
+    for name, record in kept.items():
+        other = wanted[name]
+        if isinstance(record, ClaimRecord) and isinstance(other, ClaimRecord) and record.token is not None:
+            # A start makes deadlines later, and is not kept: the next one does so again.
+            assert record.deadline is not None
+            assert other.deadline is not None
+            assert record.deadline <= other.deadline
+            record = structs.replace(record, deadline=other.deadline)
+        assert plain(record) == plain(other), f"{plain(record)} is kept, and {plain(other)} is so"

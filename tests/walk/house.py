@@ -1,0 +1,723 @@
+"""A house: a hub over several lives, agents that come back to it, and a disk that outlives it.
+
+Engine, machine and fan-out are the real ones, without sockets, loop or clock; the journal (`tests.journals`) says that
+a batch is kept when the walk says so, fails and recovers. What is shown is told to a `Truth`, and what must survive is
+compared at each batch with `everything`, collected afresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Iterable
+from itertools import count
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from tests.journals import LateJournal, MemoryDisk
+from tests.walk.everything import Everything, everything, plain
+from tests.walk.rig import INFO
+from tests.walk.things import Fields, Scope
+from tests.walk.truth import EVERYWHERE, Reader, Truth, begin_reader
+from waggle_hub.app import _machine
+from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.fanout import Fanout, Line, Released
+from waggle_hub.edge.lines import decode
+from waggle_hub.engine import Engine
+from waggle_hub.journal.port import Done
+from waggle_hub.settings import Bounds, Limits, Settings
+from waggle_hub.state.deadlines import deadline_after
+from waggle_hub.state.keyspace import Entry
+from waggle_hub.state.log import Commit
+from waggle_hub.state.machine import Machine
+from waggle_hub.state.outputs import Answer
+from waggle_hub.state.records import (
+    Changes,
+    ClaimRecord,
+    DeliveryRecord,
+    Key,
+    Place,
+    Record,
+    SessionRecord,
+    UnsaidRecord,
+)
+from waggle_hub.state.sessions import Fresh
+
+COMING_AND_GOING = ("hello", "bye")
+"""What is done while the journal fails, although it would have to survive: who is here is kept when it can be."""
+
+
+class Agent:
+    """One who comes, loses its connection, and comes back."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.connection: Connection | None = None
+        self.session: str | None = None
+        self.secret = ""
+        self.seated = False
+        """Whether its connection has a session, as far as is decided."""
+        self.readers: dict[int, Reader] = {}
+        self.left: list[Reader] = []
+        """Subscriptions of a session that is over, to be gone on with in another."""
+        self.muddled: set[int] = set()
+        """Subscriptions that it cannot know about: the reply was lost."""
+        self.open: dict[int, Fields] = {}
+        """What it asked and has heard no answer to."""
+        self.asked: dict[int, Fields] = {}
+        """All that it ever asked."""
+        self.next: deque[int] = deque()
+        """Of these, what was answered at once: the answers come in this order."""
+        self.decided: dict[int, Fields] = {}
+        """The answers that were decided; a failure of the journal changes them."""
+        self.rids: dict[str, Fields] = {}
+        """Outcomes that it has heard, by rid."""
+        self.joined: set[int] = set()
+        """Of what it asked, that it asked again under another id: the newest is answered, unless that is taken back."""
+        self.written = 0.0
+
+    @property
+    def sits(self) -> bool:
+        return self.connection is not None and self.seated
+
+
+class CheckedJournal(LateJournal):
+    """A journal that knows at each batch what should be on its disk."""
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        super().__init__(disk)
+        self.machine: Machine | None = None
+        self.wanted: deque[Everything] = deque()
+        self.latest: Everything | None = None
+        """All that must survive, as of the newest batch."""
+        self.kept_all: Everything | None = None
+        """All that has survived."""
+
+    def write(self, changes: Changes, done: Done) -> None:
+        assert self.machine is not None
+        self.latest = everything(self.machine.state)
+        if self.owed is None:
+            self.wanted.append(self.latest)
+        super().write(changes, done)
+
+    def commit(self, error: Exception | None = None) -> None:
+        if error is None:
+            changes, done = self.waiting.popleft()
+            self._land(changes)
+            done(None)
+        else:
+            self.wanted.clear()
+            super().commit(error)
+
+    def land(self) -> None:
+        """The oldest batch is on the disk, and nobody will ever hear so."""
+        changes, _ = self.waiting.popleft()
+        self._land(changes)
+
+    def recover(self) -> None:
+        self.kept_all = self.latest
+        super().recover()
+        assert self.kept_all is not None
+        self.kept_all.check_disk(self.disk)
+
+    def _land(self, changes: Changes) -> None:
+        self.disk.write(changes)
+        self.disk.steady = True
+        self.kept_all = self.wanted.popleft()
+        self.kept_all.check_disk(self.disk)
+
+
+class House:
+    """The hub that lives now, its agents, and what is true."""
+
+    def __init__(self, limits: Limits, bounds: Bounds, agents: int = 4) -> None:
+        self.settings = Settings(limits=limits, bounds=bounds)
+        self.limits, self.bounds = limits, bounds
+        self.now = 1_000_000.0
+        self.disk = MemoryDisk()
+        self.agents = [Agent(f"agent-{number}") for number in range(agents)]
+        self.truth = Truth("")
+        self.flown: set[str] = set()
+        """Namespaces in which something happened in this life that was not kept."""
+        self.numbers: dict[int, Any] = {}
+        """What each number of a subscription was given for."""
+        self.failing = False
+        self.unheard = 0
+        """How many batches the last life left on the disk and told nobody of."""
+        self.orphans: list[Connection] = []
+        """Connections that were replaced, and that nobody reads."""
+        self._drawn = 0
+        self._ids = count(1)
+        self._live(None)
+
+    # --- lives ---
+
+    def _live(self, kept_all: Everything | None) -> None:
+        """A hub starts with what is on the disk, which is all of this."""
+        self.journal = CheckedJournal(self.disk)
+        kept = None if kept_all is None else self.disk.load()
+        self.machine = self.journal.machine = _machine(self.settings, self.journal, kept, self.now)
+        state = self.machine.state
+        if kept_all is not None:
+            self._check_loaded(kept_all)
+            held = list(state.claims.held.values())
+            self.truth.restart(state.log.rev, everything(state).shown, held, self.flown)
+        self.truth.epoch = state.epoch
+        self.flown = {"$agents"}
+        self.failing = False
+        self.fanout = Fanout(self.bounds, state.log, lambda: self.now, timer=count().__next__)
+        self.engine = Engine(self.machine, self.journal, self.fanout, self.bounds, lambda: self.now, INFO, self._fresh)
+        self._listen()
+        self.journal.write(self.machine.changes([]), lambda error: None)
+        self.journal.commit()
+        self.engine._begin()
+
+    def _fresh(self) -> Fresh:
+        self._drawn += 1
+        return Fresh(f"s-{self._drawn}", f"secret-{self._drawn}", f"nobody-{self._drawn}")
+
+    def _listen(self) -> None:
+        """Hear of all that is released, and of what is taken back."""
+        release, rewind = self.fanout.release, self.machine.rewind
+
+        def released(items: Iterable[Released]) -> None:
+            items = list(items)
+            for item in items:
+                if isinstance(item, Commit):
+                    self.truth.tell(item)
+                elif isinstance(item, Line):
+                    self._check_read(item)
+            release(items)
+
+        def rewound(commits: list[Commit], *rest: Any) -> None:
+            rewind(commits, *rest)
+            self.truth.denied.update(commit.rev for commit in commits)
+            self._check_rewound()
+
+        self.fanout.release = released  # type: ignore[method-assign]
+        self.machine.rewind = rewound  # type: ignore[method-assign, assignment]
+
+    def crash(self, landed: int, down: float) -> None:
+        """The hub is gone, with all that was on its way, and started again after a while. So many of the batches that
+        were on their way are on the disk, and nobody has heard of it."""
+        self.unheard = 0
+        while self.journal.waiting and self.unheard < landed:
+            self.journal.land()
+            self.unheard += 1
+        commits = {commit.rev: commit for commit in self.disk.load().commits}
+        for rev, commit in sorted(commits.items()):
+            if rev > self.truth.rev and not self.failing:
+                self.truth.tell(commit)
+        if self.failing:
+            self.flown = EVERYWHERE
+            self.truth.lose(commits)
+            for agent in self.agents:
+                agent.rids.clear()
+                for reader in (*agent.readers.values(), *agent.left):
+                    reader.believed = None
+        self._outlive(down)
+
+    def stop(self, leave_first: bool, down: float) -> None:
+        """The hub is stopped in good order, and started again after a while."""
+
+        async def stop() -> None:
+            await self.engine.drain(2.0)
+            for agent in self.agents:
+                if agent.connection is not None and leave_first:
+                    self.leave(agent)
+            await self.engine.close()
+
+        self.unheard = 0
+        asyncio.run(stop())
+        while self.journal.waiting:
+            self.journal.commit()
+        if self.failing:
+            self.journal.recover()
+            self.failing = False
+        assert self.machine.state.hub.running is None or self.engine._failure is not None
+        self._outlive(down)
+
+    def _outlive(self, down: float) -> None:
+        kept_all = self.journal.kept_all
+        assert kept_all is not None
+        self.orphans.clear()
+        for agent in self.agents:
+            self._break(agent)
+            session = kept_all.rest["sessions"].get(agent.session)
+            told = [one for one in kept_all.records.values() if isinstance(one, UnsaidRecord)]
+            unsaid = [one.id for one in told if one.session == agent.session and one.lost is None]
+            waits = [] if session is None else [*session["waiting"], *unsaid]
+            agent.open = {id: agent.asked[id] for id in waits}  # answers that were not kept are given once more
+        self.now += down
+        self._live(kept_all)
+
+    def fail(self) -> None:
+        """The disk is full, or worse: what is on its way to it is not kept."""
+        assert not self.failing
+        self.failing = True
+        batches = [*self.engine._unreleased, self.engine._batch]
+        undone = {item.id for batch in batches for item in batch if isinstance(item, Line)}
+        self.journal.commit(OSError("no space"))
+        assert not self.engine._unreleased
+        for agent in self.agents:
+            agent.decided = {id: reply for id, reply in agent.decided.items() if id not in undone}
+            agent.seated = agent.connection is not None and agent.connection.session is not None
+            agent.open |= {id: agent.asked[id] for id in self._waits_of(agent)}
+
+    def recover(self) -> None:
+        """There is room again."""
+        self.turn()
+        self.failing = False
+        self.journal.recover()
+
+    # --- what comes back ---
+
+    def _check_loaded(self, wanted: Everything) -> None:
+        state = self.machine.state
+        found = everything(state)
+        self._check_same(found, wanted, fresh=True)
+        assert _whole_all(found.shown) == _whole_all(wanted.entries), "what was kept comes back, and nothing else"
+        assert all(one.deadline == deadline_after(self.now, self.limits.grace) for one in state.sessions)
+        if not self.failing and not self.unheard:
+            kept = {place: one for place, one in self.truth.entries.items() if one.kind in ("persistent", "versioned")}
+            assert _views(found.shown) == {place: item.shown() for place, item in kept.items()}
+            assert self._held() == self.truth.locks.keys(), "who saw that a lock is held still does"
+
+    def _check_rewound(self) -> None:
+        assert self.journal.kept_all is not None
+        found = everything(self.machine.state)
+        self._check_same(found, self.journal.kept_all, fresh=False)
+        assert _views(found.shown) == {place: item.shown() for place, item in self.truth.entries.items()}
+        assert self._held() == self.truth.locks.keys()
+
+    def _check_same(self, found: Everything, wanted: Everything, fresh: bool) -> None:
+        mine = {name: record for name, record in found.records.items() if record.kind not in ("hub", "space")}
+        kept = self._as_restored(wanted, fresh)
+        assert mine.keys() == kept.keys(), mine.keys() ^ kept.keys()
+        for name, record in kept.items():
+            other = mine[name]
+            if (
+                isinstance(record, SessionRecord)
+                and isinstance(other, SessionRecord)
+                and other.last == round(self.now, 3)
+            ):
+                assert record.last in (None, other.last), "until now it was connected, as far as is known"
+                record = structs.replace(record, last=other.last)
+            assert plain(record) == plain(other), f"{plain(record)} was kept, and {plain(other)} came back"
+        assert found.rest == wanted.rest, f"{wanted.rest} was kept, and {found.rest} came back"
+        assert found.graves == (wanted.graves if self.disk.steady else []), f"{wanted.graves} were kept, and {found.graves} came back"
+        floor = max(found.floor, wanted.floor)
+        told = {rev: commit for rev, commit in found.commits.items() if rev > floor}
+        assert told == {rev: commit for rev, commit in wanted.commits.items() if rev > floor}
+
+    def _as_restored(self, wanted: Everything, fresh: bool) -> dict[Key, Record]:
+        """The records as they come back: of what is not kept there are no deliveries, and locks have a fresh grace."""
+        restored = {}
+        until = deadline_after(self.now, self.limits.grace)
+        for name, record in wanted.records.items():
+            if record.kind in ("hub", "space"):
+                continue
+            if fresh and isinstance(record, DeliveryRecord) and (record.ns, record.key) not in wanted.entries:
+                continue
+            if isinstance(record, ClaimRecord) and record.token is not None:
+                record = structs.replace(record, deadline=max(record.deadline or until, until))
+            restored[name] = record
+        return restored
+
+    def _held(self) -> set[tuple[str, str, int]]:
+        held = self.machine.state.claims.held
+        return {(claim.ns, key, token) for token, claim in held.items() for key in claim.keys}
+
+    # --- the loop ---
+
+    def turn(self) -> None:
+        """The loop turns: what was decided goes to the journal as one batch."""
+        self.engine._flush()
+
+    def commit(self, most: int = 1_000) -> None:
+        """The journal has written its oldest batches."""
+        while self.journal.waiting and most:
+            self.journal.commit()
+            most -= 1
+
+    def show(self) -> None:
+        self.turn()
+        self.commit()
+
+    def tick(self) -> None:
+        """What is due is settled, in the order of the deadlines."""
+        decided = len(self.engine._batch)
+        self.engine._tick()
+        events = [e for item in self.engine._batch[decided:] if isinstance(item, Commit) for e in item.events]
+        expired = [e.prev for e in events if e.type == "expire" and e.prev is not None and e.ns != "$seen"]
+        deadlines = [entry.expires_at or 0.0 for entry in expired]
+        assert deadlines == sorted(deadlines)
+
+    def deliver(self, early: bool = False) -> None:
+        """Make the deliveries of conflated subscriptions that are due, or `early` all of them."""
+        while (due := self.fanout.next_delivery()) is not None and (early or due <= self.now):
+            self.fanout.conflate(max(due, self.now))
+
+    def settle(self) -> None:
+        """Everything decided is shown, and everybody has read everything."""
+        for _ in range(10_000):
+            self.show()
+            for _ in range(1_000):
+                if not self.machine.unfinished:
+                    break
+                self.engine._proceed()
+            else:
+                raise AssertionError("the machine never comes to rest")
+            self.deliver(early=True)
+            busy = [self.read(agent, 50) for agent in self.agents]
+            if not any(busy) and not self.engine._batch and not self.journal.waiting:
+                return
+        raise AssertionError("it never comes to rest")
+
+    # --- what agents do ---
+
+    def ask(self, agent: Agent, op: str, /, **asked: Any) -> Fields | None:
+        """One command; the answer as decided, None if it waits."""
+        assert agent.connection is not None
+        if "rid" in asked:
+            asked["rid"] = f"{op} {asked['rid']}"
+        self._note_what_flies(agent, op, asked)
+        id = next(self._ids)
+        decided = len(self.engine._batch)
+        self.engine.submit(agent.connection, decode(json.dumps({"id": id, "op": op, **asked})))
+        given_off = self.engine._batch[decided:]
+        agent.open[id] = agent.asked[id] = {"op": op, **asked}
+        lines = [item for item in given_off if isinstance(item, Line) and item.id == id]
+        if self.failing:
+            self._check_refused(agent, op, [item for item in given_off if isinstance(item, Commit)])
+        if not lines:
+            assert op in ("lock", "wait", "take")
+            if "rid" in asked:
+                agent.joined |= {other for other, known in agent.open.items() if known.get("rid") == asked["rid"]} - {
+                    id
+                }
+            return None
+        (line,) = lines
+        reply: Fields = json.loads(line.text)
+        agent.next.append(id)
+        agent.decided[id] = reply
+        return reply
+
+    def _note_what_flies(self, agent: Agent, op: str, asked: Fields) -> None:
+        steps = [(op, asked)] + [(step["op"], step) for step in asked.get("then", ())]
+        for op, fields in steps:
+            if op == "publish" or fields.get("kind") in ("transient", "cached"):
+                session = self.machine.state.sessions.get(getattr(agent.connection, "session", None) or "")
+                self.flown.add(fields.get("ns") or (session.ns if session is not None else "default"))
+
+    def _check_refused(self, agent: Agent, op: str, commits: list[Commit]) -> None:
+        """While the journal fails nothing is done that would have to survive."""
+        session = agent.connection.session if agent.connection is not None else None
+        for commit in commits:
+            for event in commit.events:
+                assert event.type != "lock"
+                if event.kept and event.origin == session and event.type in ("set", "touch", "delete"):
+                    assert op in COMING_AND_GOING
+
+    def hello(self, agent: Agent, /, **asked: Any) -> None:
+        """A new connection and a new session; what it had before is left to its grace."""
+        if agent.connection is not None:
+            self.leave(agent)
+        if agent.session is not None:
+            self._forget_session(agent)
+        agent.connection = Connection(self.bounds)
+        reply = self.ask(agent, "hello", **asked)
+        assert reply is not None
+        agent.seated = "ok" in reply
+        if agent.seated:
+            self.truth.sit(reply["ok"]["session"], reply["ok"]["agent"], asked.get("ns") or "default")
+
+    def take_over(self, agent: Agent, forget: bool, leave_first: bool) -> None:
+        """Another connection for its session; if it is to `forget`, it sends no cursors."""
+        older = agent.connection
+        if older is not None and leave_first:
+            self.leave(agent)
+            older = None
+        self._break(agent)
+        self._keep_what_waits(agent)
+        cursors = {sub: reader.take_over(not forget) for sub, reader in agent.readers.items()}
+        got = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
+        agent.connection = Connection(self.bounds)
+        reply = self.ask(agent, "hello", session=agent.session, secret=agent.secret, got=got)
+        assert reply is not None
+        agent.seated = "ok" in reply
+        if older is not None:
+            self.orphans.append(older)
+
+    def end_orphans(self) -> None:
+        """Connections that were replaced, and that nobody reads, break."""
+        for orphan in self.orphans:
+            self.engine.leave(orphan)
+            orphan.close(1000)
+        self.orphans.clear()
+
+    def come_back(self, agent: Agent, /, **asked: Any) -> None:
+        """A new session, that goes on with the subscriptions of the one before."""
+        self.hello(agent, **asked)
+        if not agent.seated:
+            return
+        for reader in agent.left:
+            if reader.shown is None and not reader.group:
+                since = {"epoch": self.truth.epoch, "rev": reader.cursor}
+                self.ask(agent, "subscribe", **{**_fields(reader), "since": since})
+
+    def leave(self, agent: Agent) -> None:
+        """The connection breaks; what was on its way is lost."""
+        connection = agent.connection
+        assert connection is not None
+        self._break(agent)
+        self.engine.leave(connection)
+        connection.close(1000)
+        self._keep_what_waits(agent)
+
+    def _break(self, agent: Agent) -> None:
+        for id in agent.next:
+            asked, reply = agent.open.get(id, {}), agent.decided.get(id, {})
+            sub = asked.get("sub") if asked.get("op") == "unsubscribe" else reply.get("ok", {}).get("sub")
+            if sub is not None:
+                agent.muddled.add(sub)
+                agent.readers.pop(sub, None)
+            agent.open.pop(id, None)
+        for id, asked in agent.open.items():
+            assert asked["op"] in ("lock", "wait", "take"), (id, asked)
+        agent.next.clear()
+        agent.decided.clear()
+        agent.connection = None
+        agent.seated = False
+
+    def _keep_what_waits(self, agent: Agent) -> None:
+        """Of what was asked, that is answered yet which waits, or was answered while nobody was there."""
+        session = self.machine.state.sessions.get(agent.session or "")
+        unsaid = [] if session is None else [one.said for one in session.unsaid]
+        waits = {*self._waits_of(agent), *(said.id for said in unsaid if isinstance(said, Answer))}
+        agent.open = {id: asked for id, asked in agent.open.items() if id in waits}
+
+    def _waits_of(self, agent: Agent) -> set[Any]:
+        return {id for session, id in self.machine.waiting() if session == agent.session}
+
+    def _forget_session(self, agent: Agent) -> None:
+        agent.left = list(agent.readers.values())
+        agent.session = None
+        agent.readers = {}
+        agent.muddled = set()
+        agent.open = {}
+        agent.rids = {}
+
+    # --- what agents hear ---
+
+    def read(self, agent: Agent, most: int = 1) -> bool:
+        """Take out and check as many writes as that; whether there was anything to do."""
+        busy = False
+        while most and agent.connection is not None and self._write(agent, agent.connection):
+            busy = True
+            most -= 1
+        return busy
+
+    def _write(self, agent: Agent, connection: Connection) -> bool:
+        """One step of `Connection.write`, without a loop."""
+        text = connection._take()
+        if text is not None:
+            for line in text.split("\n"):
+                self._hear(agent, json.loads(line))
+            return True
+        if connection.closing is not None:
+            self.leave(agent)
+            if connection.closing[0] == 1000:
+                self._forget_session(agent)
+            return True
+        if connection.ready:
+            agent.written = self.now
+            self.fanout.ready(connection)
+            self.fanout.refill()
+            return True
+        return False
+
+    def _hear(self, agent: Agent, line: Fields) -> None:
+        told = line.get("ok", line).get("rev", 0)
+        assert told <= self.fanout.rev, "nobody hears of what has not been released"
+        if "id" in line:
+            self._hear_reply(agent, line)
+        elif "lost" in line:
+            assert not [hold for hold in self.truth.locks if hold[2] == line["lost"]["token"]]
+        elif "sub" in line:
+            reader = agent.readers.get(line["sub"])
+            assert reader is not None or line["sub"] in agent.muddled, f"nobody asked for {line}"
+            if reader is not None:
+                reader.hear(line, agent.written)
+        else:
+            assert line == {"type": "mark", "rev": line["rev"]}
+            for reader in agent.readers.values():
+                reader.hear_mark(line["rev"])
+
+    def _hear_reply(self, agent: Agent, line: Fields) -> None:
+        id = line.pop("id")
+        asked = agent.open.pop(id)  # or it was answered twice
+        if id in agent.next:
+            assert agent.next.popleft() == id, "answers come in the order of the commands"
+        decided = agent.decided.pop(id, None)
+        assert decided in (None, {"id": id, **line}), "what was decided is what is told"
+        self._check_rid(agent, asked, line)
+        ok = line.get("ok")
+        if asked["op"] == "hello":
+            self._hear_welcome(agent, asked, line)
+        elif asked["op"] == "subscribe" and ok is not None:
+            self._begin_reader(agent, asked, ok)
+        elif asked["op"] == "unsubscribe" and ok is not None:
+            agent.readers.pop(asked["sub"], None)
+            agent.muddled.discard(asked["sub"])
+
+    def _check_rid(self, agent: Agent, asked: Fields, line: Fields) -> None:
+        """The same rid has its effect once, over restarts, too (G10)."""
+        rid = asked.get("rid")
+        code = line.get("error", {}).get("code")
+        if rid is None or code not in (None, "conflict"):
+            return
+        answer: Fields = line["ok"] if code is None else line["error"]
+        body = {name: value for name, value in answer.items() if name != "dup"}
+        if rid in agent.rids:
+            assert line.get("dup") is True, "it was done twice"
+            assert agent.rids[rid] == body
+        agent.rids[rid] = body
+
+    def _hear_welcome(self, agent: Agent, asked: Fields, line: Fields) -> None:
+        if "error" in line:
+            assert line["error"]["code"] in ("session_lost", "unavailable", "limit"), line
+            if line["error"]["code"] == "session_lost":
+                self._forget_session(agent)
+            return
+        welcome = line["ok"]
+        subs = {int(sub) for sub in welcome["subs"]}
+        agent.session, agent.secret = welcome["session"], welcome["secret"]
+        agent.readers = {sub: reader for sub, reader in agent.readers.items() if sub in subs}
+        agent.muddled = subs - agent.readers.keys()
+
+    def _begin_reader(self, agent: Agent, asked: Fields, ok: Fields) -> None:
+        assert agent.session is not None
+        reader = begin_reader(self.truth, agent.session, asked, ok)
+        interest = reader.scope
+        if ok.get("resumed") is False:
+            self._check_reason(asked, ok, interest)
+        assert self.numbers.setdefault(reader.sub, interest) == interest, "no number is given for something else"
+        for left in agent.left:
+            if ok.get("resumed") and left.scope == interest and left.cursor == reader.cursor:
+                reader.believed = left.believed  # what it was told in the session before still holds
+        agent.readers[reader.sub] = reader
+        agent.muddled.discard(reader.sub)
+
+    def _check_reason(self, asked: Fields, ok: Fields, scope: Scope) -> None:
+        since = asked["since"]
+        if ok["reason"] == "epoch":
+            assert since["epoch"] != self.truth.epoch
+        elif ok["reason"] == "restart":
+            assert self.truth.may_have_missed(scope, since["rev"])
+        else:
+            assert ok["reason"] == "compacted"
+
+    def _check_read(self, line: Line) -> None:
+        """What is read is what was shown up to then."""
+        for agent in self.agents:
+            asked = agent.open.get(line.id) if isinstance(line.id, int) else None
+            if asked is None or asked["op"] != "get":
+                continue
+            ok = json.loads(line.text).get("ok")
+            if ok is not None:
+                item = self.truth.entries.get((asked["ns"], asked["key"]))
+                assert ok["entry"] is None or (item is not None and ok["entry"] == item.shown())
+
+    # --- what always holds ---
+
+    def check(self) -> None:
+        self.machine.check()
+        waits = self.machine.waiting()
+        for agent in self.agents:
+            if agent.connection is not None and agent.seated:
+                silent = [id for id in agent.open if id not in agent.next]
+                lost = [id for id in silent if (agent.connection.session, id) not in waits]
+                assert all(id in agent.joined or self._on_its_way(agent, id) for id in lost), "left unanswered"
+        if not self.engine._batch and not self.engine._unreleased:
+            assert _views(everything(self.machine.state).shown) == {
+                place: item.shown() for place, item in self.truth.entries.items()
+            }
+            assert self._held() == self.truth.locks.keys()
+
+    def _on_its_way(self, agent: Agent, id: int) -> bool:
+        """Whether the answer to a command that has waited was decided and is not read yet."""
+        batches = [*self.engine._unreleased, self.engine._batch]
+        decided = any(isinstance(item, Line) and item.id == id for batch in batches for item in batch)
+        assert agent.connection is not None
+        released = any(
+            json.loads(text.split("\n")[0]).get("id") == id for text, _, event in agent.connection._lines if not event
+        )
+        return decided or released
+
+    def check_rest(self) -> None:
+        """When all is read: nobody has missed anything, everybody was answered, and nothing is owed."""
+        waits = self.machine.waiting()
+        for agent in self.agents:
+            if agent.connection is None or not agent.seated:
+                continue
+            for reader in agent.readers.values():
+                assert reader.shown is None, "its snapshot never ended"
+                assert not reader.group, "its revision never ended"
+                assert not reader.missed(self.fanout.rev), "it has missed something"
+                reader.check_belief(self.now)
+            for id in agent.open:
+                assert id in agent.joined or (agent.session, id) in waits, "every command is answered"
+            assert agent.connection.owed == 0
+            assert agent.connection.unsent == 0
+
+    def end(self) -> None:
+        """Everybody comes back, everything is answered, and nothing is left of anybody who has gone."""
+        if self.engine._failure is not None:
+            self.crash(0, 1.0)
+        if self.failing:
+            self.recover()
+        self.end_orphans()
+        self.settle()
+        self.check()
+        for agent in self.agents:
+            if agent.session is not None and not agent.sits:
+                self.take_over(agent, forget=False, leave_first=True)
+            elif not agent.sits:
+                self.come_back(agent, agent=agent.name)
+        self.settle()
+        self.check()
+        self.check_rest()
+        self.now += 1_000.0
+        self.tick()
+        self.settle()
+        self.check_rest()
+        for agent in self.agents:
+            if agent.sits:
+                self.ask(agent, "bye")
+        self.settle()
+        self.now += 1_000.0
+        self.tick()
+        self.settle()
+        self.check()
+        state = self.machine.state
+        assert not len(state.sessions)
+        assert not state.claims.held
+        kinds = {record.kind for record in self.disk.all_records()}
+        assert kinds <= {"hub", "space", "grave", "delivery"}, kinds
+
+
+def _views(entries: dict[Place, Entry]) -> dict[Place, Fields]:
+    return {place: json.loads(msgspec.json.encode(entry.view())) for place, entry in entries.items()}
+
+
+def _whole_all(entries: dict[Place, Entry]) -> dict[Place, Any]:
+    return {place: msgspec.to_builtins(entry) for place, entry in entries.items()}
+
+
+def _fields(reader: Reader) -> Fields:
+    """What is asked to go on with a subscription."""
+    return {name: value for name, value in reader.asked.items() if name not in ("op", "since", "snapshot")}

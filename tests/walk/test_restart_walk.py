@@ -1,0 +1,347 @@
+"""Random walks over the lives of a hub: it crashes, is stopped and started again, and its journal fails and recovers.
+
+Whatever was seen is there afterwards, nothing is seen that was taken back, and every agent that comes back goes on
+where it was, or is told why it cannot (G2, G5, G7 to G10).
+
+Limits are small, so that the log is compacted, graves are forgotten, and looking takes several slices.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.walk.house import Agent, House
+from waggle_hub.settings import Bounds, Limits
+from waggle_hub.state import keeping, past
+
+LIMITS = Limits(sessions=9, graves=4, log_events=40, ephemeral=3, subscriptions=5, keys=34, clear=3, scan=5, history=2,
+                lines=3, grace=4.0, seen=30.0, snapshot_bytes=2_000)  # fmt: skip
+BOUNDS = Bounds(unsent=900, frame=500, refill_keys=3, refill_events=4, conflated=3_000)
+
+KEYS = st.sampled_from(["a", "a:1", "a:2", "b", "b:1"])
+SPACES = st.sampled_from([None, None, "default", "other", "third"])
+PATTERNS = st.sampled_from(["*", "a*", "a:?", "*:1", "b"])
+TTLS = st.sampled_from([None, None, 0.5, 3.0, 8.0])
+KINDS = st.sampled_from([None, None, None, "transient", "cached", "versioned", "versioned"])
+VALUES = st.sampled_from([None, 0, 1.5, "text", {"n": [1, {"m": None}]}, "ü" * 40])
+TYPES = st.sampled_from([None, None, ["set", "delete", "expire", "touch", "message"], ["message", "touch"],
+                         ["lock", "unlock", "renew", "queue"]])  # fmt: skip
+RIDS = st.sampled_from([None, None, None, "r1", "r2", "r3", "r4", "r5"])
+STEPS = st.one_of(
+    st.builds(lambda key, value, ttl: {"op": "set", "key": key, "value": value, "ttl": ttl}, KEYS, VALUES, TTLS),
+    st.builds(lambda key, kind: {"op": "set", "key": key, "value": 7, "kind": kind or "persistent"}, KEYS, KINDS),
+    st.builds(lambda key: {"op": "set", "key": key, "value": 1, "if_rev": 0}, KEYS),
+    st.builds(lambda key: {"op": "delete", "key": key}, KEYS),
+    st.builds(lambda key, ttl: {"op": "touch", "key": key, "ttl": ttl}, KEYS, TTLS),
+    st.builds(lambda channel: {"op": "publish", "channel": channel, "data": "psst"}, KEYS),
+)  # fmt: skip
+CONDITIONS = st.one_of(
+    st.builds(lambda key, value: {"key": key, "where": {"value": value}}, KEYS, VALUES),
+    st.builds(lambda key: {"key": key, "absent": True}, KEYS),
+    st.builds(lambda pattern, count: {"pattern": pattern, "count": count}, PATTERNS, st.integers(1, 4)),
+    st.builds(lambda pattern: {"pattern": pattern, "unlocked": True}, PATTERNS),
+    st.builds(lambda key: {"key": key, "since": 0, "ns": "other"}, KEYS),
+)
+
+
+def given_only(**asked: Any) -> dict[str, Any]:
+    """The fields that were drawn: None is what is left out."""
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+class Walk(RuleBasedStateMachine):
+    """Everything that can happen to a hub and its agents."""
+
+    @initialize(eager=st.booleans(), ahead=st.sampled_from([(1_000_000, 10_000, 1_000), (120, 8, 4)]))
+    def begin(self, eager: bool, ahead: tuple[int, int, int]) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(logging.getLogger("waggle_hub"), "disabled", True)
+        self.patch.setattr(keeping, "_REVS_AHEAD", ahead[0])
+        self.patch.setattr(keeping, "_SUBS_AHEAD", ahead[1])
+        self.patch.setattr(past, "_AHEAD", ahead[2])
+        self.house = House(LIMITS, BOUNDS)
+        self.eager = eager
+        for agent in self.house.agents[:2]:
+            self.house.hello(agent, agent=agent.name)
+            self.house.ask(agent, "subscribe", patterns=["*"], snapshot=True, prev=True)
+        self.house.settle()
+
+    def teardown(self) -> None:
+        if hasattr(self, "house"):
+            try:
+                self.house.end()
+            finally:
+                self.patch.undo()
+
+    def agent(self, number: int) -> Agent:
+        """An agent that sits: the one with this number, or else another."""
+        sitting = self._sitting()
+        return sitting[number % len(sitting)]
+
+    def _sitting(self) -> list[Agent]:
+        return [agent for agent in self.house.agents if agent.sits]
+
+    def ask(self, n: int, op: str, **asked: Any) -> None:
+        agent = self.agent(n)
+        given = given_only(**asked)
+        self.house.ask(agent, op, **given)
+        if self.eager:
+            self.house.show()
+
+    anybody = st.integers(0, 3)
+    somebody_sits = precondition(lambda self: bool(self._sitting()))
+
+    # --- entries ---
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, ns=SPACES, value=VALUES, ttl=TTLS, kind=KINDS, rid=RIDS,
+          ephemeral=st.sampled_from([None, None, True]), if_rev=st.sampled_from([None, None, None, 0]),
+          meta=st.sampled_from([None, None, {"host": "x"}]))  # fmt: skip
+    def set(self, n: int, value: Any, **asked: Any) -> None:
+        self.ask(n, "set", **asked, value=1 if value is None else value)
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, ns=SPACES, kinds=st.lists(KINDS, min_size=2, max_size=6))
+    def overwrite(self, n: int, key: str, ns: str | None, kinds: list[str | None]) -> None:
+        """One key, again and again, with this and that kind."""
+        for number, kind in enumerate(kinds):
+            self.ask(n, "set", key=key, ns=ns, kind=kind, value=number)
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, ns=SPACES, rid=RIDS)
+    def delete(self, n: int, **asked: Any) -> None:
+        self.ask(n, "delete", **asked)
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, ns=SPACES, ttl=TTLS, rid=RIDS)
+    def touch(self, n: int, ttl: Any, **asked: Any) -> None:
+        self.house.ask(self.agent(n), "touch", **given_only(**asked), ttl=ttl)
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, ns=SPACES, ttl=TTLS, rid=RIDS)
+    def update(self, n: int, **asked: Any) -> None:
+        self.ask(n, "update", **asked, incr=1)
+
+    @somebody_sits
+    @rule(n=anybody, steps=st.lists(STEPS, min_size=1, max_size=5), rid=RIDS)
+    def txn(self, n: int, steps: Any, rid: str | None) -> None:
+        self.ask(n, "txn", **{"if": [], "then": steps}, rid=rid)
+
+    @somebody_sits
+    @rule(n=anybody, ns=SPACES, pattern=PATTERNS)
+    def clear(self, n: int, **asked: Any) -> None:
+        self.ask(n, "clear", **asked, confirm=True)
+
+    @somebody_sits
+    @rule(n=anybody, channel=KEYS, ns=SPACES, data=VALUES, rid=RIDS)
+    def publish(self, n: int, data: Any, **asked: Any) -> None:
+        self.ask(n, "publish", **asked, data=data or 0)
+
+    @somebody_sits
+    @rule(n=anybody, status=VALUES)
+    def status(self, n: int, status: Any) -> None:
+        self.ask(n, "status", status=status or 0)
+
+    @somebody_sits
+    @rule(n=anybody, op=st.sampled_from(["get", "get", "history", "ping", "locks", "inspect"]), key=KEYS,
+          ns=st.sampled_from(["default", "other"]))  # fmt: skip
+    def look(self, n: int, op: str, key: str, ns: str) -> None:
+        self.ask(n, op, **{"key": key, "ns": ns} if op in ("get", "history") else {})
+
+    # --- subscriptions ---
+
+    @somebody_sits
+    @rule(n=anybody, patterns=st.lists(PATTERNS, min_size=1, max_size=2), types=TYPES,
+          ns=st.sampled_from([None, "*", "*", "other", "third", "$agents"]), snapshot=st.booleans(),
+          prev=st.sampled_from([None, True]), echo=st.sampled_from([None, None, False]),
+          conflate=st.sampled_from([None, None, None, 1.0]))  # fmt: skip
+    def subscribe(self, n: int, **asked: Any) -> None:
+        self.ask(n, "subscribe", **asked)
+
+    @somebody_sits
+    @rule(n=anybody, which=st.integers(0, 5))
+    def unsubscribe(self, n: int, which: int) -> None:
+        agent = self.agent(n)
+        subs = sorted(agent.readers)
+        if subs:
+            self.house.ask(agent, "unsubscribe", sub=subs[which % len(subs)])
+
+    # --- locks, waits, work ---
+
+    @somebody_sits
+    @rule(n=anybody, what=st.sampled_from([{"name": "a"}, {"name": "b"}, {"names": ["a", "b:1"]}, {"pattern": "a*"},
+                                           {"patterns": ["*:1", "b"]}]),
+          ns=SPACES, mode=st.sampled_from([None, None, "shared"]), wait=st.sampled_from([0, 2.0, None, None]),
+          ttl=st.sampled_from([None, 0.5, 6.0]), task=st.sampled_from([None, "t"]), rid=RIDS)  # fmt: skip
+    def lock(self, n: int, what: Any, wait: Any, **asked: Any) -> None:
+        self.house.ask(self.agent(n), "lock", **what, **given_only(**asked), wait=wait)
+        if self.eager:
+            self.house.show()
+
+    @somebody_sits
+    @precondition(lambda self: self.house.machine.state.claims.held)
+    @rule(n=anybody, which=st.integers(0, 5), op=st.sampled_from(["unlock", "unlock", "renew", "force", "finish"]),
+          ttl=st.sampled_from([None, 0.5, 9.0]))  # fmt: skip
+    def with_a_lock(self, n: int, which: int, op: str, ttl: float | None) -> None:
+        held = list(self.house.machine.state.claims.held.values())
+        claim = held[which % len(held)]
+        owners = [number for number, agent in enumerate(self._sitting()) if _sits_as(agent) == claim.session.id]
+        n = owners[0] if owners else n
+        if op == "finish":
+            self.ask(n, "delete", key=claim.keys[0], ns=claim.ns, guard={"token": claim.token})
+        elif op == "force":
+            self.ask(n, "unlock", token=claim.token, force=True, reason="walked")
+        elif op == "renew":
+            self.ask(n, "renew", token=claim.token, ttl=ttl)
+        else:
+            self.ask(n, "unlock", token=claim.token)
+
+    @somebody_sits
+    @rule(n=anybody, conditions=st.lists(CONDITIONS, min_size=1, max_size=2), need=st.sampled_from(["all", "any"]),
+          timeout=st.sampled_from([0, 2.0, 6.0, 100.0]))  # fmt: skip
+    def wait(self, n: int, conditions: Any, need: str, timeout: float) -> None:
+        self.ask(n, "wait", **{need: conditions}, timeout=timeout)
+
+    @somebody_sits
+    @rule(n=anybody, patterns=st.lists(PATTERNS, min_size=1, max_size=2), ns=SPACES, rid=RIDS,
+          timeout=st.sampled_from([0, 2.0, None, None]), lease=st.sampled_from([None, 0.5, 6.0]),
+          max_deliveries=st.sampled_from([None, None, 1, 2]))  # fmt: skip
+    def take(self, n: int, timeout: Any, **asked: Any) -> None:
+        self.house.ask(self.agent(n), "take", **given_only(**asked), timeout=timeout)
+        if self.eager:
+            self.house.show()
+
+    @somebody_sits
+    @rule(n=anybody, which=st.integers(0, 5))
+    def cancel(self, n: int, which: int) -> None:
+        agent = self.agent(n)
+        ids = [id for id in agent.open if id not in agent.next]
+        if ids:
+            self.house.ask(agent, "cancel", target=ids[which % len(ids)])
+
+    # --- agents ---
+
+    @rule(n=anybody, ns=st.sampled_from([None, "other"]), how=st.sampled_from(["new", "back", "back", "back"]))
+    def hello(self, n: int, ns: str | None, how: str) -> None:
+        agent = self.house.agents[n]
+        if agent.sits:
+            return
+        if how == "back":
+            self.house.come_back(agent, **given_only(agent=agent.name, ns=ns))
+        else:
+            self.house.hello(agent, **given_only(agent=None if n == 3 else agent.name, ns=ns))
+
+    @rule(n=anybody, forget=st.sampled_from([False, False, False, True]), leave_first=st.booleans())
+    def take_over(self, n: int, forget: bool, leave_first: bool) -> None:
+        agent = self.house.agents[n]
+        if agent.session is not None:
+            self.house.take_over(agent, forget, leave_first)
+
+    @rule(n=anybody)
+    def drop(self, n: int) -> None:
+        agent = self.house.agents[n]
+        if agent.connection is not None:
+            self.house.leave(agent)
+
+    @somebody_sits
+    @rule(n=anybody, sure=st.integers(0, 3))
+    def bye(self, n: int, sure: int) -> None:
+        if sure == 0:
+            self.ask(n, "bye")
+
+    @precondition(lambda self: self.house.orphans)
+    @rule()
+    def older_connections_end(self) -> None:
+        self.house.end_orphans()
+
+    # --- time, the loop, the network ---
+
+    @rule(seconds=st.sampled_from([0.125, 0.5, 2.0, 5.0]), tick=st.booleans())
+    def time_passes(self, seconds: float, tick: bool) -> None:
+        self.house.now += seconds
+        if tick:
+            self.house.tick()
+
+    @rule(turns=st.sampled_from([1, 1, 3]), commits=st.sampled_from([0, 0, 1, 1_000]))
+    def the_loop_turns(self, turns: int, commits: int) -> None:
+        for _ in range(turns):
+            self.house.turn()
+            self.house.engine._proceed()
+        self.house.commit(commits)
+
+    @rule(n=anybody, writes=st.sampled_from([1, 3, 60]))
+    def read(self, n: int, writes: int) -> None:
+        self.house.read(self.house.agents[n], writes)
+
+    @rule()
+    def everybody_reads_everything(self) -> None:
+        self.house.settle()
+        self.house.check_rest()
+
+    @rule()
+    def idle_agents_hear_a_mark(self) -> None:
+        self.house.deliver()
+        self.house.fanout.mark_idle()
+
+    # --- what a hub does not survive, or does ---
+
+    @rule(landed=st.sampled_from([0, 0, 1, 2, 1_000]), down=st.sampled_from([0.0, 1.0, 7.0, 50.0]), back=st.booleans())
+    def crash(self, landed: int, down: float, back: bool) -> None:
+        self.house.crash(landed, down)
+        if back:
+            self.all_come_back()
+
+    @rule(leave_first=st.booleans(), down=st.sampled_from([0.0, 1.0, 7.0]), back=st.booleans())
+    def stop(self, leave_first: bool, down: float, back: bool) -> None:
+        self.house.stop(leave_first, down)
+        if back:
+            self.all_come_back()
+
+    def all_come_back(self) -> None:
+        for agent in self.house.agents:
+            if agent.session is not None:
+                self.house.take_over(agent, forget=False, leave_first=True)
+
+    @precondition(lambda self: not self.house.failing)
+    @rule(turns=st.integers(0, 1))
+    def the_journal_fails(self, turns: int) -> None:
+        if turns or not self.house.journal.waiting:
+            self.house.turn()
+        self.house.fail()
+
+    @precondition(lambda self: self.house.failing)
+    @rule()
+    def the_journal_recovers(self) -> None:
+        self.house.recover()
+
+    @invariant()
+    def hub_and_truth_agree(self) -> None:
+        if hasattr(self, "house"):
+            self.house.check()
+
+
+def _sits_as(agent: Agent) -> str | None:
+    return None if agent.connection is None else agent.connection.session
+
+
+WALKS = os.environ.get("WAGGLE_WALKS")
+"""How many walks to take, each time other ones; the same where it is not set."""
+
+Walk.TestCase.settings = settings(
+    max_examples=int(WALKS or 150),
+    stateful_step_count=60,
+    deadline=None,
+    derandomize=WALKS is None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    phases=[Phase.explicit, Phase.generate] if os.environ.get("NOSHRINK") else list(Phase),
+    suppress_health_check=list(HealthCheck),
+)
+TestRestarts = Walk.TestCase

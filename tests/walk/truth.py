@@ -1,0 +1,254 @@
+"""What is true over several lives of a hub: what was shown, by revision, and what was left after each restart.
+
+`Truth` is a model that decides nothing: it is told each commit when it is shown, and holds against it what was shown
+before. `Follow`s of it are those of `reader`, which believe nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+
+from tests.walk.model import Model
+from tests.walk.reader import ENTRY_TYPES, ConflatedFollow, Follow
+from tests.walk.things import USUAL, Fields, Happening, Item, Place, Scope, Stay
+from waggle_hub.delivery.encoding import event_body
+from waggle_hub.state.claims import Claim
+from waggle_hub.state.keyspace import Entry
+from waggle_hub.state.log import Commit, Event
+
+Hold = tuple[str, str, int]
+"""Namespace, name or text of a pattern, and token of a lock that is held."""
+
+
+class Truth(Model):
+    """What was shown, and what it came to."""
+
+    def __init__(self, epoch: str) -> None:
+        super().__init__(None, epoch, 0)
+        self.locks: dict[Hold, Fields] = {}
+        self.versions: dict[Place, int] = {}
+        """The highest version of each key that was ever shown."""
+        self.token = 0
+        """The highest token that was ever shown."""
+        self.fleeting: list[tuple[int, set[str]]] = []
+        """For each life that is over: where the next began, and in which namespaces anything happened that was not
+        kept."""
+        self.denied: set[int] = set()
+        """Revisions that were taken back."""
+        self.holds: dict[int, dict[Hold, Fields]] = {0: {}}
+        self._revs = [0]
+
+    def sit(self, session: str, agent: str, ns: str) -> None:
+        """Somebody is here."""
+        self.stays[session] = Stay(session, "", agent, True, ns, {}, 0.0, 0, 0.0)
+
+    # --- what happens ---
+
+    def tell(self, commit: Commit) -> None:
+        """A commit is shown."""
+        assert commit.rev > self.rev, "no revision is given twice, and none goes back"
+        assert commit.rev not in self.denied, "nobody sees anything of what was taken back"
+        for event in commit.events:
+            self._check(event)
+            self._take(event)
+        self._stand(commit.rev, [_happening(event) for event in commit.events])
+
+    def restart(self, rev: int, entries: dict[Place, Entry], held: list[Claim], fleeting: set[str]) -> None:
+        """A new life begins at a revision, with these entries and locks. In these namespaces something happened in the
+        last life that was not kept."""
+        assert rev > self.rev, "a restart begins above all that was shown"
+        self.entries = {place: item_of(entry) for place, entry in entries.items()}
+        self.locks = {(claim.ns, key, claim.token or 0): _held(claim, key) for claim in held for key in claim.keys}
+        self.fleeting.append((rev, fleeting))
+        self._stand(rev, [])
+
+    def lose(self, kept: dict[int, Commit]) -> None:
+        """Of what was shown and is kept no more nothing is told again, but for what was never kept."""
+        for rev, happened in self.commits.items():
+            if rev not in kept:
+                self.commits[rev] = [one for one in happened if one.fleeting]
+        # Who is here is shown also while nothing can be written down, also beyond the versions that were reserved.
+        self.versions = {place: version for place, version in self.versions.items() if place[0] != "$agents"}
+
+    def _check(self, event: Event) -> None:
+        place = event.ns, event.key
+        if event.type == "set":
+            assert event.entry is not None
+            assert event.entry.version > self.versions.get(place, 0), f"a version of {place} is given twice"
+            self.versions[place] = event.entry.version
+        elif event.type == "touch":
+            assert event.entry is not None
+            assert event.entry.version == self.entries[place].version
+        elif event.type == "lock":
+            assert event.grip is not None
+            assert event.grip.token == event.rev
+            assert not self._conflicting(event), "nobody holds what somebody else holds"
+
+    def _conflicting(self, event: Event) -> list[Fields]:
+        assert event.grip is not None
+        others = [line for (ns, key, _), line in self.locks.items() if (ns, key) == (event.ns, event.key)]
+        return [
+            line for line in others if line["token"] != event.rev and "exclusive" in (line["mode"], event.grip.mode)
+        ]
+
+    def _take(self, event: Event) -> None:
+        place = event.ns, event.key
+        if event.entry is not None:
+            self.entries[place] = item_of(event.entry)
+        elif event.type in ENTRY_TYPES:
+            self.entries.pop(place, None)
+        elif event.type == "lock":
+            body = _body(event)
+            self.locks[event.ns, event.key, event.rev] = body
+        elif event.type == "unlock":
+            assert event.grip is not None
+            assert isinstance(event.grip.token, int)
+            del self.locks[event.ns, event.key, event.grip.token]
+
+    def _stand(self, rev: int, happened: list[Happening]) -> None:
+        self.rev = rev
+        self._revs.append(rev)
+        self.commits[rev] = happened
+        self.states[rev] = dict(self.entries)
+        self.holds[rev] = dict(self.locks)
+
+    # --- what was so ---
+
+    def between(self, after: int, upto: int) -> list[Happening]:
+        """All that happened above one revision, up to and with another."""
+        revs = self._revs[bisect_right(self._revs, after) : bisect_right(self._revs, upto)]
+        return [event for rev in revs for event in self.commits.get(rev, ())]
+
+    def state_at(self, rev: int) -> dict[Place, Item]:
+        return self.states[self._revs[bisect_right(self._revs, rev) - 1]]
+
+    def holds_at(self, rev: int) -> dict[Hold, Fields]:
+        return self.holds[self._revs[bisect_right(self._revs, rev) - 1]]
+
+    def may_have_missed(self, scope: Scope, cursor: int) -> bool:
+        """Whether something that was not kept may have happened after a cursor, in a life that is over."""
+        return any(_meet(scope.ns, spaces) for end, spaces in self.fleeting if cursor < end)
+
+
+EVERYWHERE = {"?"}
+"""Namespaces of which nothing is known."""
+
+
+def _meet(ns: str, spaces: set[str]) -> bool:
+    return spaces is EVERYWHERE or any(one == ns or (ns == "*" and not one.startswith("$")) for one in spaces)
+
+
+def item_of(entry: Entry) -> Item:
+    return Item(
+        entry.key, entry.ns, entry.rev, entry.version, entry.kind, entry.created_at, entry.updated_at,
+        entry.expires_at, entry.by, None if entry.meta is None else json.loads(entry.meta), json.loads(entry.value),
+        entry.owner, tuple(item_of(one) for one in entry.earlier),
+    )  # fmt: skip
+
+
+def _happening(event: Event) -> Happening:
+    more = _body(event)
+    for name in ("type", "key", "ns", "at", "by"):
+        more.pop(name)
+    prev = None if event.prev is None else item_of(event.prev)
+    fleeting = not event.kept or (event.entry is not None and not event.entry.kept)
+    return Happening(event.type, event.rev, event.ns, event.key, event.at, event.by, event.origin, more, prev, fleeting)
+
+
+def _body(event: Event) -> Fields:
+    body: Fields = json.loads(b"{" + event_body(event, values=True, prev=False))
+    return body
+
+
+def _held(claim: Claim, key: str) -> Fields:
+    event = Event(type="lock", rev=claim.token or 0, ns=claim.ns, key=key, at=claim.granted_at, by=claim.agent,
+                  origin=claim.session.id, grip=claim.grip())  # fmt: skip
+    return _body(event)
+
+
+# --- readers -----------------------------------------------------------------------------------------------------
+
+
+class Reader(Follow):
+    """A subscription over several lives of the hub."""
+
+    truth: Truth
+
+    def __init__(self, truth: Truth, session: str, asked: Fields, reply: Fields) -> None:
+        super().__init__(truth, session, asked, reply)
+        self.truth = truth
+        self.asked = asked
+
+    def hear(self, line: Fields, written: float) -> None:
+        assert line.get("rev") not in self.truth.denied or line["type"] in ("mark", "synced")
+        if line["type"] == "lost":
+            assert line.keys() == {"sub", "type", "reason"}
+            self._check_reason(line["reason"])
+            line = {**line, "reason": "compacted"}
+        super().hear(line, written)
+
+    def _check_reason(self, reason: str) -> None:
+        if reason == "restart":
+            again = self.shown is not None  # it has no cursor, and is told once more why it had to begin again
+            unsure = self.promised and self.truth.fleeting  # whether its snapshot was complete may have been forgotten
+            assert again or unsure or self.truth.may_have_missed(self.scope, self.cursor), "it has missed nothing"
+        else:
+            assert reason == "compacted"
+
+    def _hear_shown(self, line: Fields, written: float) -> None:
+        if line["type"] != "lock":
+            super()._hear_shown(line, written)
+            return
+        assert self.shown is not None
+        place = f"lock {line['ns']}", f"{line['key']} {line['token']}"
+        assert place not in self.shown, "each lock once"
+        self.shown[place] = line
+
+    def _hear_synced(self, line: Fields, now: float) -> None:
+        assert self.shown is not None
+        locks = {place: self.shown.pop(place) for place in list(self.shown) if place[0].startswith("lock ")}
+        held = self.truth.holds_at(line["rev"])
+        wanted = {
+            (f"lock {ns}", f"{key} {token}"): hold
+            for (ns, key, token), hold in held.items()
+            if "lock" in self.scope.types and self.scope.covers(ns, key)
+        }
+        assert locks.keys() == wanted.keys()
+        for place, hold in wanted.items():
+            told = {"sub": self.sub, "rev": hold["token"], "after": 0, "snapshot": True, **hold}
+            assert {**locks[place], "expires_at": 0} == {**told, "expires_at": 0}
+        super()._hear_synced(line, now)
+
+    def _said(self, event: Happening) -> Fields:
+        said = super()._said(event)
+        if event.type not in {*ENTRY_TYPES, "touch"}:
+            said.pop("prev", None)
+        return said
+
+    def _between(self, after: int, upto: int) -> list[Happening]:
+        return [event for event in self.truth.between(after, upto) if self.scope.wants(event)]
+
+    def _wanted_at(self, rev: int) -> dict[Place, Item]:
+        return {place: item for place, item in self.truth.state_at(rev).items() if self.scope.covers(*place)}
+
+    def _deadlines(self, item: Item) -> list[float | None]:
+        return [item.expires_at] + [
+            event.more["expires_at"]
+            for event in self.truth.between(item.rev, self.truth.rev)
+            if (event.type, event.ns, event.key) == ("touch", item.ns, item.key)
+        ]
+
+
+class ConflatedReader(Reader, ConflatedFollow):
+    """One with `conflate`."""
+
+
+def begin_reader(truth: Truth, session: str, asked: Fields, reply: Fields) -> Reader:
+    """What an agent makes of the subscription that it asked for."""
+    ns = asked.get("ns") or truth.stays[session].ns
+    scope = Scope(ns, frozenset(asked["patterns"]), frozenset(asked.get("types") or USUAL), asked.get("values", True),
+                  asked.get("prev", False), asked.get("conflate"))  # fmt: skip
+    truth.stays[session].subs[reply["sub"]] = scope
+    kind = Reader if scope.conflate is None else ConflatedReader
+    return kind(truth, session, asked, reply)
