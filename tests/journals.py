@@ -1,15 +1,20 @@
-"""A journal for tests: it keeps everything in memory, and says so, fails and recovers when it is told to."""
+"""Journals for tests: they keep what they are given, fail and recover when they are told to."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
+from queue import Queue
+from threading import Event
 from typing import TypeVar
 
 from msgspec import structs
 
 from waggle_hub.journal.forms import KeptCommit, commits_of, decoder, encode, kept_commit
 from waggle_hub.journal.port import Done
+from waggle_hub.journal.sqlite import SqliteStore
+from waggle_hub.journal.writer import Writer
 from waggle_hub.state.keyspace import Entry
 from waggle_hub.state.log import Commit
 from waggle_hub.state.records import KINDS, Changes, Kept, Key, Place, Record
@@ -125,3 +130,47 @@ def _bare(entry: Entry) -> Entry:
 
 def _with(entry: Entry, earlier: tuple[Entry, ...]) -> Entry:
     return structs.replace(entry, earlier=earlier)
+
+
+class WriterJournal(Writer):
+    """The real journal over a real database, whose thread writes only when it is told to."""
+
+    def __init__(self, directory: Path) -> None:
+        self._called: Queue[Callable[[], object]] = Queue()
+        self.gate = _Gate(directory / "waggle.db")
+        super().__init__(self.gate, "full", self._called.put, retry=0.001)
+
+    def write(self, changes: Changes, done: Done) -> None:
+        super().write(changes, done)
+        if self._undone:
+            assert self.gate.arrived.wait(10)
+
+    def commit(self, error: Exception | None = None) -> None:
+        """Let the write that is under way succeed, or fail, and say so."""
+        if self.gate.arrived.is_set():
+            self.gate.arrived.clear()
+            self.gate.outcomes.put(error)
+        self._called.get(timeout=10)()
+
+    def stop(self) -> None:
+        for _ in range(100):
+            self.gate.outcomes.put(None)
+        super().stop()
+        self.gate.close()
+
+
+class _Gate(SqliteStore):
+    """A database in which each write waits for its outcome to be given."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.arrived = Event()
+        """A write waits."""
+        self.outcomes: Queue[Exception | None] = Queue()
+
+    def write(self, changes: Changes) -> None:
+        self.arrived.set()
+        error = self.outcomes.get(timeout=60)
+        if error is not None:
+            raise error
+        super().write(changes)

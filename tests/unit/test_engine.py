@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tests.journals import LateJournal
+from tests.journals import LateJournal, WriterJournal
 from waggle import messages as m
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
@@ -18,6 +19,7 @@ from waggle_hub.edge.lines import decode
 from waggle_hub.engine import Engine
 from waggle_hub.journal.null import NullJournal
 from waggle_hub.journal.port import Journal
+from waggle_hub.journal.sqlite import SqliteStore
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state import entries
 from waggle_hub.state.machine import Machine
@@ -68,6 +70,8 @@ class Table:
         self.machine.run_as(journal.durability)
         if isinstance(journal, LateJournal):
             journal.disk.write(self.machine.changes([]))
+        elif isinstance(journal, WriterJournal):
+            SqliteStore.write(journal.gate, self.machine.changes([]))
         bounds = Bounds()
         fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
         self.engine = Engine(self.machine, journal, fanout, bounds, lambda: self.now, INFO)
@@ -81,21 +85,25 @@ class Table:
 
 
 @pytest_asyncio.fixture
-async def table(request: pytest.FixtureRequest) -> AsyncIterator[Table]:
-    table = Table(getattr(request, "param", NullJournal)())
+async def table(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Table]:
+    kind = getattr(request, "param", NullJournal)
+    journal = kind(tmp_path) if kind is WriterJournal else kind()
+    table = Table(journal)
     yield table
     table.engine.stop()
     for agent in table.agents:
         await agent.stop()
+    journal.stop()
 
 
-def journal_of(table: Table) -> LateJournal:
+def journal_of(table: Table) -> LateJournal | WriterJournal:
     journal = table.engine._journal
-    assert isinstance(journal, LateJournal)
+    assert isinstance(journal, LateJournal | WriterJournal)
     return journal
 
 
-late = pytest.mark.parametrize("table", [LateJournal], indirect=True)
+late = pytest.mark.parametrize("table", [LateJournal, WriterJournal], indirect=True)
+in_memory = pytest.mark.parametrize("table", [LateJournal], indirect=True)
 
 
 async def test_without_a_journal_everything_is_seen_in_the_same_turn(table: Table) -> None:
@@ -574,9 +582,10 @@ async def test_in_memory_there_is_nothing_to_back_up(table: Table) -> None:
     assert (second["id"], second["error"]["code"]) == ("backup", "bad_request")
 
 
-@late
+@in_memory
 async def test_a_backup_holds_what_was_decided_before_and_nobody_waits_for_it(table: Table) -> None:
-    journal, may = journal_of(table), asyncio.Event()
+    journal, may = table.engine._journal, asyncio.Event()
+    assert isinstance(journal, LateJournal)
 
     async def back_up() -> m.BackedUp:
         rev = await table.engine.settled()
