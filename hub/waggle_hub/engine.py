@@ -95,6 +95,8 @@ class Engine:
         self._flush_due = False
         self._failure: str | None = None
         """Why nothing is accepted any more."""
+        self._closed = False
+        """Whether what the journal was told is the last that it is told."""
         self._stopping: Unavailable | None = None
         """What those are told who ask for something while the hub stops."""
         self._speakers: dict[str, Connection] = {}
@@ -110,9 +112,13 @@ class Engine:
         journal.on_recovery = self._accept
 
     async def start(self) -> None:
-        """Begin: once the journal knows who runs here, nothing can be shown that a restart would not know of."""
+        """Begin: once the journal knows who runs here, nothing can be shown that a restart would not know of. StoreError
+        if it cannot be told."""
         if self._journal.keeps:
-            await self._written(self.machine.changes([]))
+            error = await self._written(self.machine.changes([]))
+            if error is not None or self.machine.state.refusing is not None:
+                self._journal.stop()
+                raise StoreError(f"nothing can be written: {error or self.machine.state.refusing}")
         self.run()
 
     def run(self) -> None:
@@ -141,6 +147,7 @@ class Engine:
         """Let the journal write everything down, and keep time no longer."""
         self.stop()
         self._flush()
+        self._closed = True
         if self._journal.keeps and self._failure is None:
             self.machine.run_as(None)
             await self._written(self.machine.changes([]))
@@ -157,12 +164,14 @@ class Engine:
             raise Unavailable(self.machine.state.refusing, retry_after=2.0)
         return rev
 
-    async def _written(self, changes: Changes) -> None:
-        """Wait until this is on disk, with everything before it; or the journal fails."""
+    async def _written(self, changes: Changes) -> Exception | None:
+        """Wait until this is on disk, with everything before it; or the journal fails, and why."""
         written = asyncio.get_running_loop().create_future()
-        self._journal.write(changes, lambda error: None)
+        errors: list[Exception | None] = []
+        self._journal.write(changes, errors.append)
         self._journal.settle(lambda: written.set_result(None))
         await written
+        return errors[0] if errors else None
 
     def stop(self) -> None:
         """Keep time no longer."""
@@ -323,6 +332,8 @@ class Engine:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        if self._closed:
+            return
         self._flush_due = False
         batch, self._batch = self._batch, []
         if self._failure is not None:
@@ -475,7 +486,7 @@ class Engine:
 
     def _run(self, decide: Callable[[], list[Output]]) -> None:
         """What nobody asked for: time, and the coming and going of connections. A fault in it ends the engine."""
-        if self._failure is not None:
+        if self._failure is not None or self._closed:
             return
         try:
             outputs = decide()

@@ -482,7 +482,7 @@ class Claims:
         for place, name in zip(claim.places, claim.names, strict=True):
             for advanced in place.queue.remove(place):
                 advanced.behind -= 1
-                self._look_at(advanced)
+                self.look_at(advanced)
             if place.queue.first is None:
                 del space.queues[name]
         for pattern in claim.patterns:
@@ -494,7 +494,7 @@ class Claims:
             del blocker.blocking[claim]
         for blocked in claim.blocking:
             del blocked.blockers[claim]
-            self._look_at(blocked)
+            self.look_at(blocked)
         self.conflicts -= len(claim.blockers) + len(claim.blocking)
         del claim.session.claims[claim]
         strand = self._strands[claim.strand]
@@ -528,7 +528,8 @@ class Claims:
             if not space.waiting[pattern.text]:
                 del space.waiting[pattern.text]
 
-    def _look_at(self, claim: Claim) -> None:
+    def look_at(self, claim: Claim) -> None:
+        """Put it into `ready`, if it is."""
         if claim.token is None and claim.ready:
             heappush(self._ready, (claim.serial, claim))
 

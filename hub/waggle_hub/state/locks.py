@@ -110,6 +110,7 @@ def restore_deadline(turn: Turn, claim: Claim, record: ClaimRecord, until: float
     else:
         waiting.stand(claim)
         turn.state.timers.set(claim, record.deadline)
+        turn.state.claims.look_at(claim)  # what it waited for may have been freed while nothing could be granted
 
 
 def unlock(turn: Turn, session: Session, command: m.Unlock) -> m.Revised:

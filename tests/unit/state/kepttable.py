@@ -1,0 +1,53 @@
+"""A table whose machine is kept on a disk, and comes back from it."""
+
+from __future__ import annotations
+
+from tests.journals import MemoryDisk
+from tests.unit.state.patient import PatientTable
+from waggle_hub.settings import Limits
+from waggle_hub.state.machine import Machine
+from waggle_hub.state.records import Changes
+
+
+class KeptTable(PatientTable):
+    """Four sessions, `a` to `d`, all of it kept."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        super().__init__(self.limits)
+        self.disk = MemoryDisk()
+        self._kept = 0
+        self.machine.run_as("full")
+        self.keep()
+
+    def keep(self) -> Changes:
+        """Write down what has changed since the last time."""
+        log = self.machine.state.log
+        changes = self.machine.changes(list(log.after(max(self._kept, log.floor))))
+        self._kept = log.rev
+        self.disk.write(changes)
+        return changes
+
+    def crash(self, down: float = 1.0, epoch: str = "epoch") -> None:
+        """Begin again with what was written down. What there is to say at the start is in `outputs`."""
+        self.now += down
+        self.machine = Machine(self.limits, epoch)
+        self.machine.load(self.disk.load(), self.now)
+        self.machine.run_as("full")
+        self.outputs = self.machine.begin(self.now)
+        self.machine.check()
+        self.keep()
+
+    def restart(self, down: float = 1.0) -> None:
+        """Stop in good order, and begin again."""
+        self.machine.run_as(None)
+        self.keep()
+        self.crash(down)
+
+    def go_back(self) -> None:
+        """Take back what was not written down; who is connected still is."""
+        log = self.machine.state.log
+        connected = [session.id for session in self.machine.state.sessions if session.connected]
+        self.machine.rewind(list(log.after(self._kept)), self.disk.all_records(), connected, self.now)
+        self.outputs = self.machine.begin(self.now)
+        self.machine.check()
