@@ -142,5 +142,7 @@ class Settings:
     """Names beyond loopback and plain addresses that a Host header may carry."""
     allowed_origins: tuple[str, ...] = ()
     """Origins of pages, beyond the hub's own, that may connect."""
+    lane: bool = True
+    """Offer the fast lane (`edge.lane`). Without it all is the same, and slower: for those who look for a fault."""
     limits: Limits = field(default_factory=Limits)
     bounds: Bounds = field(default_factory=Bounds)

@@ -175,7 +175,7 @@ class Rig:
         if op == "subscribe" and "ok" in reply and "ok" in wanted:
             assert session is not None
             begun = begin_follow(self.model, session, asked, reply["ok"])
-        seat.owed.append((line.text, {"op": op, **asked}, begun))
+        seat.owed.append((str(line.text), {"op": op, **asked}, begun))
         self._compare(op, asked, reply, wanted)
         return reply
 
@@ -186,7 +186,7 @@ class Rig:
         self.engine.submit(connection, command)
         (line,) = [item for item in self.engine._batch[decided:] if isinstance(item, Line)]
         assert line.connection is connection
-        reply: Fields = json.loads(line.text)
+        reply: Fields = json.loads(str(line.text))
         assert reply.pop("id") == seat.next_id
         return reply, line
 
@@ -228,7 +228,7 @@ class Rig:
         for _ in range(200):
             asked = {"ns": ns, "pattern": pattern, "limit": limit, "values": values, "after": after}
             reply, line = self._decide(seat, seat.connection, "list", asked)
-            seat.owed.append((line.text, {"op": "list"}, None))
+            seat.owed.append((str(line.text), {"op": "list"}, None))
             self.model.begin(self.now)
             if seat.session not in self.model.stays:
                 assert reply["error"]["code"] == "session_lost"
@@ -274,7 +274,7 @@ class Rig:
         asked = {"session": session, "secret": secret, "got": {int(sub): rev for sub, rev in got.items()}}
         wanted = self.model.hello(None, asked, self.now)
         self._compare("hello", asked, reply, wanted)
-        seat.owed.append((line.text, {"op": "hello"}, None))
+        seat.owed.append((str(line.text), {"op": "hello"}, None))
         if "ok" in reply:
             seat.session, seat.follows, seat.muddled = session, follows, muddled
         else:
@@ -318,7 +318,7 @@ class Rig:
             (item,) = [item for item in self.engine._batch[decided:] if isinstance(item, Line)]
             if not connection.replaced:
                 self.model.begin(self.now)  # its session has ended: only the machine can tell
-            assert json.loads(item.text)["error"]["code"] == "session_lost"
+            assert json.loads(str(item.text))["error"]["code"] == "session_lost"
 
     def _lose_replies(self, seat: Seat) -> None:
         for _, asked, follow in seat.owed:
@@ -342,10 +342,10 @@ class Rig:
 
     def _write(self, seat: Seat, connection: Watched) -> bool:
         """One step of `Connection.write`, without a loop."""
-        text = connection._take()
+        text = connection.take()
         if text is not None:
             connection.sends += 1
-            lines = text.split("\n")
+            lines = str(text).split("\n")
             assert len(lines) == 1 or len(text) <= self.bounds.frame + len(lines)
             for line in lines:
                 self._hear(seat, line)
