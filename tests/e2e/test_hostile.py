@@ -413,7 +413,7 @@ async def test_huge_events_that_nobody_reads(start_hub: StartHub, beside: Attack
     for reader in readers[:2]:
         await catch_up(reader, 39)
         await reader.event("synced", "mark")
-        assert all(chain.losses == 1 for chain in reader.chains.values())
+        assert all(1 <= chain.losses <= 3 for chain in reader.chains.values()), "it may be lost again before it reads"
         last = {line["key"]: line["value"][0] for chain in reader.chains.values() for line in chain.snapshot.values()}
         assert last == {"k0": 38, "k1": 39}
     for reader in readers:

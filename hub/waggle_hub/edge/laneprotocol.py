@@ -32,8 +32,8 @@ class LaneProtocol(Protocol):
             pass
         except BaseException:
             self.logger.exception("Exception in ASGI application\n")
-            self.send_500_response()
         if not self._open:
+            self.send_500_response()  # if the handshake has not been answered
             if self.close_timer is None:
                 self.transport.close()
             self.loop.call_later(LINGER, self.transport.abort)

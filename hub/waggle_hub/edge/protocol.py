@@ -53,6 +53,8 @@ class Protocol(WebSocketsSansIOProtocol):
     # --- what arrives ---
 
     def data_received(self, data: bytes) -> None:
+        if self.conn.parser_exc is not None:
+            return
         if not self.handshake_initiated or self._broken:
             super().data_received(data)
             return
@@ -193,6 +195,7 @@ class Protocol(WebSocketsSansIOProtocol):
     def handle_parser_exception(self) -> None:
         """Say why, and hear the rest out: a socket closed with data unread is reset, and the reason is lost with it."""
         if self.close_sent:
+            self.transport.close()
             return
         assert self.conn.close_sent is not None
         code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
