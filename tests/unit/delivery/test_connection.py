@@ -201,3 +201,121 @@ async def test_a_send_that_fails_ends_the_writer() -> None:
     connection.put_events(Text(b"x"))
     with pytest.raises(OSError, match="gone"):
         await connection.write(broken, lambda connection: None)
+
+
+# --- a socket that takes frames at once --------------------------------------------------------------------------
+
+
+class Taker:
+    """A socket that takes frames at once; it is full beyond so many bytes, until it is emptied."""
+
+    def __init__(self, bounds: Bounds, holds: int) -> None:
+        self.connection = Connection(bounds)
+        self.connection.socket = self
+        self.connection.wake = self.woken
+        self.frames: list[bytes] = []
+        self.closed: list[tuple[int, str]] = []
+        self.wakes = 0
+        self._holds = holds
+        self._held = 0
+
+    def woken(self, connection: Connection) -> None:
+        self.wakes += 1
+
+    def write(self, frame: bytes) -> None:
+        assert not self.closed
+        self.frames.append(frame)
+        self._held += len(frame)
+        if self._held > self._holds:
+            self.connection.pause()
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed.append((code, reason))
+
+    def empty(self) -> None:
+        self._held = 0
+        if self.connection.paused:
+            self.connection.resume()
+
+
+def test_who_puts_a_line_wakes_and_a_flush_writes_it() -> None:
+    taker = Taker(Bounds(), holds=1000)
+    taker.connection.put_events(Text(b"one"))
+    taker.connection.put_reply(Text(b"two"))
+    assert taker.wakes == 2
+    assert taker.frames == []
+    taker.connection.flush()
+    assert taker.frames == [Text(b"one\ntwo").frame]
+    assert taker.connection.sends == 1
+
+
+def test_a_text_that_waits_alone_leaves_in_its_shared_frame() -> None:
+    text = Text(b"shared")
+    takers = [Taker(Bounds(), holds=1000) for _ in range(3)]
+    for taker in takers:
+        taker.connection.put_events(text)
+        taker.connection.flush()
+        assert taker.frames[0] is text.frame
+
+
+def test_a_full_socket_gets_nothing_until_it_says_so_and_what_waits_is_counted() -> None:
+    taker = Taker(Bounds(frame=50), holds=60)
+    for _ in range(5):
+        taker.connection.put_events(Text(b"x" * 40))
+    taker.connection.flush()
+    assert len(taker.frames) == 2
+    assert taker.connection.unsent == 120
+    taker.connection.flush()
+    assert len(taker.frames) == 2
+    wakes = taker.wakes
+    taker.empty()
+    assert taker.wakes == wakes + 1
+    taker.connection.flush()
+    assert (len(taker.frames), taker.connection.unsent) == (4, 40)
+
+
+def test_who_is_behind_is_not_ready_while_its_socket_is_full() -> None:
+    taker = Taker(Bounds(), holds=1)
+    taker.connection.fall_behind(cursor("one"))
+    assert taker.wakes == 1
+    assert taker.connection.ready
+    taker.connection.put_events(Text(b"x"))
+    taker.connection.flush()
+    assert not taker.connection.ready
+    taker.empty()
+    assert taker.connection.ready
+
+
+def test_when_replies_have_left_the_door_hears_that_there_is_room() -> None:
+    taker = Taker(Bounds(unsent=100), holds=1000)
+    rooms: list[int] = []
+    taker.connection.on_room = lambda: rooms.append(taker.connection.owed)
+    taker.connection.owe(101)
+    taker.connection.put_reply(Text(b"x" * 101))
+    assert rooms == []
+    taker.connection.flush()
+    assert rooms == [0]
+
+
+async def test_a_socket_is_closed_when_what_waits_has_left() -> None:
+    taker = Taker(Bounds(), holds=1)
+    taker.connection.put_events(Text(b"one"))
+    taker.connection.flush()
+    taker.connection.put_events(Text(b"last words"))
+    taker.connection.close(1000, "bye", flush=True)
+    taker.connection.flush()
+    assert taker.closed == []
+    taker.empty()
+    taker.connection.flush()
+    assert taker.frames[1:] == [Text(b"last words").frame]
+    assert taker.closed == [(1000, "bye")]
+
+
+async def test_a_full_socket_too_is_closed_at_once_where_nothing_is_to_be_flushed() -> None:
+    taker = Taker(Bounds(), holds=1)
+    for _ in range(2):
+        taker.connection.put_events(Text(b"one"))
+        taker.connection.flush()
+    taker.connection.close(4001, "too slow")
+    taker.connection.flush()
+    assert taker.closed == [(4001, "too slow")]
