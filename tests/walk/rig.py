@@ -59,6 +59,30 @@ class Watched(Connection):
         self.refilled.add(cursor.feed.sub)
 
 
+class Pipe:
+    """A socket that takes frames at once, and has room for one: beyond that it waits for its agent to read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.frame: bytes | None = None
+        self.closed = False
+        self._connection = connection
+
+    def write(self, frame: bytes) -> None:
+        assert self.frame is None
+        assert not self.closed
+        self.frame = frame
+        self._connection.pause()
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = True
+
+    def read(self) -> str:
+        """The text in the frame that has arrived."""
+        assert self.frame is not None
+        frame, self.frame = self.frame, None
+        return frame[{126: 4, 127: 10}.get(frame[1], 2) :].decode()
+
+
 class Seat:
     """An agent at the table: one connection at a time, one session at a time."""
 
@@ -86,7 +110,7 @@ class Seat:
 class Rig:
     """The hub, the model, and the seats."""
 
-    def __init__(self, limits: Limits, bounds: Bounds, rev: int = 0, seats: int = 4) -> None:
+    def __init__(self, limits: Limits, bounds: Bounds, rev: int = 0, seats: int = 4, lane: bool = False) -> None:
         self.now = 1_000_000.0
         self.machine = Machine(limits, "epoch", rev)
         self.model = Model(limits, "epoch", rev)
@@ -94,6 +118,8 @@ class Rig:
         self.fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, bounds, lambda: self.now, INFO, self._fresh)
         self.bounds = bounds
+        self.lane = lane
+        """Whether connections write to sockets that take frames at once."""
         self.seats = [Seat(f"agent-{number}") for number in range(seats)]
         self.orphans: list[Connection] = []
         """Connections whose sessions were taken over, and that nobody reads."""
@@ -251,7 +277,7 @@ class Rig:
         """A new connection and a new session; what the seat had before is left to its grace."""
         if seat.connection is not None:
             self.leave(seat)
-        seat.connection = Watched(self.bounds)
+        seat.connection = self._connect()
         seat.forget()
         reply = self.ask(seat, "hello", **asked)
         if "ok" in reply:
@@ -268,7 +294,7 @@ class Rig:
         cursors = {sub: follow.take_over(sub not in forget) for sub, follow in seat.follows.items()}
         got = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
         session, secret = seat.session, seat.secret
-        seat.connection = Watched(self.bounds)
+        seat.connection = self._connect()
         follows, muddled, seat.session = seat.follows, seat.muddled, None
         reply, line = self._decide(seat, seat.connection, "hello", {"session": session, "secret": secret, "got": got})
         asked = {"session": session, "secret": secret, "got": {int(sub): rev for sub, rev in got.items()}}
@@ -330,6 +356,13 @@ class Rig:
                 seat.muddled.add(asked["sub"])
         seat.owed.clear()
 
+    def _connect(self) -> Watched:
+        connection = Watched(self.bounds)
+        if self.lane:
+            connection.socket = Pipe(connection)
+            connection.wake = self.fanout.wake
+        return connection
+
     # --- what an agent reads ---
 
     def read(self, seat: Seat, most: int = 1) -> bool:
@@ -341,23 +374,34 @@ class Rig:
         return busy
 
     def _write(self, seat: Seat, connection: Watched) -> bool:
-        """One step of `Connection.write`, without a loop."""
-        text = connection.take()
-        if text is not None:
+        """One step of `Connection.write`, without a loop; or what arrives through a pipe, which makes room in it."""
+        pipe = connection.socket
+        if isinstance(pipe, Pipe):
+            if pipe.frame is not None:
+                self._hear_all(seat, pipe.read())
+                connection.resume()
+                self.fanout.write()
+                return True
+        elif (text := connection.take()) is not None:
             connection.sends += 1
-            lines = str(text).split("\n")
-            assert len(lines) == 1 or len(text) <= self.bounds.frame + len(lines)
-            for line in lines:
-                self._hear(seat, line)
+            self._hear_all(seat, str(text))
             return True
         if connection.closing is not None:
+            assert not isinstance(pipe, Pipe) or pipe.closed
             self._closed(seat, connection)
             return True
         if connection.ready:
-            self.fanout.ready(connection)
+            if not self.lane:
+                self.fanout.ready(connection)
             self.refill()
             return True
         return False
+
+    def _hear_all(self, seat: Seat, text: str) -> None:
+        lines = text.split("\n")
+        assert len(lines) == 1 or len(text) <= self.bounds.frame + len(lines)
+        for line in lines:
+            self._hear(seat, line)
 
     def _closed(self, seat: Seat, connection: Connection) -> None:
         assert connection.closing is not None
