@@ -7,16 +7,27 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
 
-from .app import build
+from .app import Hub, build
 from .edge.guard import is_loopback
 from .edge.server import make_server
-from .settings import Settings
+from .journal.directory import DataDirectory
+from .journal.port import StoreError
+from .journal.writer import Writer
+from .options import parser, settings_of
+from .progress import Loading
+from .settings import Bounds, Settings
+
+_BOUNDS = Bounds()
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run a hub until it is told to stop; 0 after an orderly stop, 2 if it could not start."""
-    args = _parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, bounds: Bounds = _BOUNDS, **limits: Any) -> int:
+    """Run a hub until it is told to stop; 0 after an orderly stop, 2 if it could not start. `limits` are those that no
+    option is for."""
+    args = parser().parse_args(argv)
     if not is_loopback(args.host) and not args.insecure:
         print(
             f"waggle: refusing to listen on {args.host}: nobody is asked for a token yet, so everyone who reaches this "
@@ -24,37 +35,50 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    settings = Settings(
-        host=args.host,
-        port=args.port,
-        insecure=args.insecure,
-        allowed_hosts=tuple(args.allow_host),
-        allowed_origins=tuple(args.allow_origin),
-    )
     try:
         import uvloop
     except ImportError:
         run = asyncio.run
     else:
         run = uvloop.run
-    return run(_serve(settings))
+    return run(_serve(args, bounds, limits))
 
 
-async def _serve(settings: Settings) -> int:
-    hub = build(settings)
-    server = make_server(hub.app, settings, hub.drain)
+async def _serve(args: argparse.Namespace, bounds: Bounds, limits: dict[str, Any]) -> int:
     try:
-        listener = _listen(settings.host, settings.port)
+        listener = _listen(args.host, args.port)
     except OSError as error:
         print(
-            f"waggle: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}.\n"
+            f"waggle: cannot listen on {args.host}:{args.port}: {error.strerror or error}.\n"
             "Is a hub running there already? Choose another port with --port.",
             file=sys.stderr,
         )
         return 2
-    _say_where(settings, listener, hub.engine.machine.state.epoch)
-    await server.serve(sockets=[listener])
+    with ExitStack() as held:
+        held.callback(listener.close)
+        settings = settings_of(args, listener.getsockname()[1], bounds, limits)
+        try:
+            hub = _open(settings, held)
+        except (StoreError, OSError) as error:
+            print(f"waggle: {error}", file=sys.stderr)
+            return 2
+        server = make_server(hub.app, settings, hub.drain)
+        _say_where(settings, hub.engine.machine.state.epoch)
+        await server.serve(sockets=[listener])
     return 0
+
+
+def _open(settings: Settings, held: ExitStack) -> Hub:
+    """The hub with what its data directory holds, which is its own until it is let go."""
+    if settings.data is None:
+        return build(settings)
+    directory = held.enter_context(DataDirectory(settings.data, settings.address))
+    store = directory.store(settings.journal)
+    held.callback(store.close)
+    with Loading(settings.data) as loading:
+        kept = store.load(loading)
+    loop = asyncio.get_running_loop()
+    return build(settings, Writer(store, settings.durability, loop.call_soon_threadsafe), kept)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -71,33 +95,29 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _say_where(settings: Settings, listener: socket.socket, epoch: str) -> None:
-    port = listener.getsockname()[1]
-    name = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{name}:{port}"
+_MODES = {
+    "memory": "memory: nothing survives a stop",
+    "relaxed": "relaxed: the last 50 ms before a crash may be lost",
+    "full": "full: what was answered is on disk",
+}
+
+
+def _say_where(settings: Settings, epoch: str) -> None:
+    mode = "memory" if settings.data is None else settings.durability
     lines = [
-        f"Waggle hub at {address}",
-        f"  dashboard  {address}/",
-        f"  agents     WAGGLE_URL={address}",
-        f"  mode       memory: nothing survives a stop (epoch {epoch})",
+        f"Waggle hub at {settings.address}",
+        f"  dashboard  {settings.address}/",
+        f"  agents     WAGGLE_URL={settings.address}",
+        f"  mode       {_MODES[mode]} (epoch {epoch})",
     ]
+    if settings.data is not None:
+        lines.append(f"  data       {settings.data}")
     if settings.insecure and not is_loopback(settings.host):
         lines.append("  WARNING    open to the network, and nobody is asked for a token")
     try:
         print("\n".join(lines), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads it: the hub runs all the same
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="waggle serve", description="Start a hub.")
-    parser.add_argument("--host", default=Settings().host, help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=Settings().port, help="default: %(default)s; 0 for any free one")
-    parser.add_argument("--memory", action="store_true", help="keep nothing on disk (the only mode so far)")
-    parser.add_argument("--insecure", action="store_true", help="listen beyond loopback although no token is asked for")
-    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name of this machine")
-    parser.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN", help="a page that may connect")
-    return parser
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from .journal.null import NullJournal
 from .journal.port import Journal
 from .settings import Settings
 from .state.machine import Machine
+from .state.records import HubRecord, Kept
 
 _LIMITS_SHOWN = (
     "value", "depth", "status", "meta", "ttl", "patterns", "subscriptions", "ephemeral", "page", "scan", "clear",
@@ -37,10 +38,9 @@ _LIMITS_SHOWN = (
 class Hub:
     """A hub, built but not yet listening."""
 
-    def __init__(self, settings: Settings, journal: Journal, clock: Callable[[], float]) -> None:
-        limits = settings.limits
+    def __init__(self, settings: Settings, journal: Journal, kept: Kept | None, clock: Callable[[], float]) -> None:
         self.settings = settings
-        self.machine = Machine(limits, secrets.token_hex(6), _first_rev(clock()))
+        self.machine = _machine(settings, journal, kept, clock())
         fanout = Fanout(settings.bounds, self.machine.state.log, clock)
         self.engine = Engine(self.machine, journal, fanout, settings.bounds, clock, _info(settings, journal))
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
@@ -58,26 +58,48 @@ class Hub:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)  # by default one value of a million lists is looked through again and again
-        self.engine.start()
+        await self.engine.start()
         try:
             yield
         finally:
-            self.engine.stop()
+            await self.engine.close()
 
     async def drain(self) -> None:
         """Ask every agent to come back later, and wait until they have been told."""
         bounds = self.settings.bounds
+        await self.engine.drain(bounds.drain)
         await self.door.drain(bounds.drain, bounds.drain_wait)
 
 
-def build(settings: Settings, journal: Journal | None = None, clock: Callable[[], float] | None = None) -> Hub:
-    """A hub with these settings; in memory unless it is given a journal."""
-    return Hub(settings, journal or NullJournal(), clock or Clock())
+def build(
+    settings: Settings,
+    journal: Journal | None = None,
+    kept: Kept | None = None,
+    clock: Callable[[], float] | None = None,
+) -> Hub:
+    """A hub with these settings, and what the journal has kept; in memory unless it is given a journal."""
+    return Hub(settings, journal or NullJournal(), kept, clock or Clock())
 
 
-def _first_rev(now: float) -> int:
-    """A hub without memory cannot know the highest revision ever given: it begins at the time in microseconds (G2)."""
-    return int(now * 1e6)
+def _machine(settings: Settings, journal: Journal, kept: Kept | None, now: float) -> Machine:
+    """The machine, as it was kept. Its epoch and its first revision are those of G2: where the highest revision ever
+    given cannot be known it begins at the time in microseconds, and where something may be lost that was shown, what
+    was shown belongs to another epoch."""
+    hub = None if kept is None else next(record for record in kept.records if isinstance(record, HubRecord))
+    if hub is None:
+        machine = Machine(settings.limits, _epoch(), 0 if journal.keeps else int(now * 1e6))
+    elif hub.restored:
+        machine = Machine(settings.limits, _epoch(), max(int(now * 1e6), hub.rev))
+    else:
+        machine = Machine(settings.limits, _epoch() if hub.running == "relaxed" else hub.epoch)
+    if kept is not None:
+        machine.load(kept, now)
+    machine.run_as(journal.durability)
+    return machine
+
+
+def _epoch() -> str:
+    return secrets.token_hex(6)
 
 
 def _info(settings: Settings, journal: Journal) -> m.Welcome:

@@ -5,7 +5,9 @@ Rules:
 2. What the commands of one turn of the loop gave off is one batch. It goes to the journal as a whole and is released as
    a whole, in order, when the journal says so; the engine goes on deciding meanwhile.
 3. One timer stands at the head of all deadlines. What is due expires in slices, and others get their turn in between.
-4. A journal that fails stops the engine: see `journal.port`. So does a fault of the machine in the middle of a change.
+4. When the journal fails, what it has not kept is taken back and whoever asked for it is told so; from then on nothing
+   that has to survive is accepted, until the journal has recovered (`journal.port`). A fault of the machine in the
+   middle of a change stops the engine.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from waggle import messages as m
 from waggle.errors import Internal, SessionLost, Unavailable, WaggleError
@@ -22,19 +24,23 @@ from waggle.errors import Internal, SessionLost, Unavailable, WaggleError
 from .delivery.connection import Connection
 from .delivery.encoding import error_line, lock_lost_line, reply_line
 from .delivery.fanout import Bound, Fanout, Line, Notice, Released
-from .journal.port import Journal
+from .journal.port import Journal, StoreError
 from .meter import SAMPLE, Meter
 from .recency import Recency
 from .settings import Bounds
 from .state.entries import Full
 from .state.log import Commit
 from .state.machine import Machine
-from .state.outputs import Answer, Bind, LockLost, Output, Reply
+from .state.outputs import Answer, Attach, Bind, LockLost, Output, Reply
+from .state.records import Changes
 from .state.sessions import Fresh, Outcome
 
 log = logging.getLogger("waggle_hub")
 _MAKING_ROOM = 0.05
 """Seconds after which to try again, when one command would have to evict more than `bounds.evict` entries."""
+
+
+NOTHING = Changes()
 
 
 class Clock:
@@ -76,9 +82,13 @@ class Engine:
         self.meter = Meter(clock(), fanout.sends)
         self.recency = Recency()
         self._batch: list[Released] = []
+        self._unreleased: list[list[Released]] = []
+        """Batches that the journal has not said are safe, in order."""
         self._flush_due = False
         self._failure: str | None = None
         """Why nothing is accepted any more."""
+        self._stopping: Unavailable | None = None
+        """What those are told who ask for something while the hub stops."""
         self._speakers: dict[str, Connection] = {}
         """The connection whose commands count for each session, as decided; fan-out follows when it is released."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,14 +98,52 @@ class Engine:
         self._sampler: asyncio.TimerHandle | None = None
         fanout.on_loss = self._restart
         fanout.on_synced = machine.synced
+        journal.on_failure = self._refuse
+        journal.on_recovery = self._accept
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """Begin: once the journal knows who runs here, nothing can be shown that a restart would not know of."""
+        if self._journal.keeps:
+            await self._written(self.machine.changes([]))
+        self.run()
+
+    def run(self) -> None:
         """Begin to keep time, on the running loop."""
         self._loop = asyncio.get_running_loop()
         self.fanout.start(self._loop)
+        self._begin()
         self._marker = self._loop.call_later(self.bounds.mark, self._mark)
         self._sampler = self._loop.call_later(SAMPLE, self._sample)
         self._arm()
+
+    async def drain(self, seconds: float) -> None:
+        """Accept no more commands, the hub is back in so many seconds; return when all replies are on their way. What
+        waits and will not survive is told so."""
+        self._stopping = Unavailable("the hub is stopping: come back", retry_after=seconds)
+        if not self._journal.keeps:
+            refusal = self._stopping
+            self._run(lambda: self.machine.give_up_waits(refusal, self.clock()))
+        self._flush()
+        if self._unreleased:
+            settled = asyncio.get_running_loop().create_future()
+            self._journal.settle(lambda: settled.set_result(None))
+            await settled
+
+    async def close(self) -> None:
+        """Let the journal write everything down, and keep time no longer."""
+        self.stop()
+        self._flush()
+        if self._journal.keeps and self._failure is None:
+            self.machine.run_as(None)
+            await self._written(self.machine.changes([]))
+        self._journal.stop()
+
+    async def _written(self, changes: Changes) -> None:
+        """Wait until this is on disk, with everything before it; or the journal fails."""
+        written = asyncio.get_running_loop().create_future()
+        self._journal.write(changes, lambda error: None)
+        self._journal.settle(lambda: written.set_result(None))
+        await written
 
     def stop(self) -> None:
         """Keep time no longer."""
@@ -111,8 +159,15 @@ class Engine:
         if self._failure is not None:
             self.refuse(connection, command.id, self._unavailable())
             return
+        if self._stopping is not None:
+            self.refuse(connection, command.id, self._stopping)
+            return
         if connection.replaced:
             self.refuse(connection, command.id, SessionLost("the session was taken over by a newer connection"))
+            return
+        if self.machine.exhausted:
+            self._fail("the journal has failed for so long that no revision is left")
+            self.refuse(connection, command.id, self._unavailable())
             return
         started = time.perf_counter()
         try:
@@ -237,21 +292,32 @@ class Engine:
             return
         if self.machine.unfinished and self._loop is not None:
             self._loop.call_soon(self._proceed)
-        commits = [item for item in batch if isinstance(item, Commit)]
-        self._journal.write(commits, lambda error: self._done(batch, error))
+        changes = self._changes(batch)
+        self._unreleased.append(batch)
+        self._journal.write(changes, lambda error: self._done(batch, error))
         self._arm()
 
+    def _changes(self, batch: list[Released]) -> Changes:
+        if self._journal.keeps:
+            return self.machine.changes([item for item in batch if isinstance(item, Commit)])
+        self.machine.forget_changes()
+        return NOTHING
+
     def _done(self, batch: list[Released], error: Exception | None) -> None:
-        if error is not None and self._failure is None:
-            self._fail(f"the journal failed ({error})")
-        if self._failure is not None:
+        if not self._unreleased or self._unreleased[0] is not batch:
+            return  # it was taken back
+        if self._failure is None and error is not None:
+            self._go_back(error)
+        elif self._failure is not None:
+            self._unreleased.remove(batch)
             self._withhold(batch)
         else:
+            self._unreleased.pop(0)
             self.fanout.release(batch)
 
-    def _withhold(self, batch: list[Released]) -> None:
+    def _withhold(self, batch: Iterable[Released], error: WaggleError | None = None) -> None:
         """Of a batch that was not kept nothing is shown: whoever asked is told so instead."""
-        refusal = self._unavailable().to_wire()
+        refusal = (error or self._unavailable()).to_wire()
         refused: list[Released] = []
         for item in batch:
             if isinstance(item, Line):
@@ -259,6 +325,68 @@ class Engine:
                 item.connection.owe(len(text) - len(item.text))
                 refused.append(Line(item.connection, item.id, text))
         self.fanout.release(refused)
+
+    # --- a journal that fails ---
+
+    def _go_back(self, error: Exception) -> None:
+        """Take back what was not kept, and tell those who asked for it."""
+        why = f"the journal fails: {error}"
+        try:
+            records = self._journal.recall()
+        except (StoreError, OSError) as unreadable:
+            self._fail(f"{why}; and what it kept cannot be read: {unreadable}")
+            self._withhold_all()
+            return
+        batch = [item for unreleased in self._unreleased for item in unreleased] + self._batch
+        self._unreleased, self._batch = [], []
+        waited = self.machine.waiting()
+        commits = [item for item in batch if isinstance(item, Commit)]
+        self.machine.rewind(commits, records, self.fanout.connections.keys(), self.clock())
+        waits = self.machine.waiting()
+        self._unbind(batch)
+        self.recency = Recency(self.machine.state.keyspace.cached())
+        self._refuse(error)
+        refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
+        asked = [item for item in batch if isinstance(item, Line) and (item.connection.session, item.id) not in waits]
+        for item in batch:
+            if isinstance(item, Notice) or (isinstance(item, Line) and item not in asked):
+                item.connection.owe(-len(item.text))
+        self.fanout.go_back([item for item in batch if isinstance(item, Attach)])
+        self._withhold(asked, refusal)
+        for session, id in waited - waits:
+            if session in self._speakers:
+                self.refuse(self._speakers[session], id, refusal)
+        self._begin()
+        self._arm()
+
+    def _begin(self) -> None:
+        outputs = self.machine.begin(self.clock())
+        if outputs or self.machine.unfinished:
+            self._take(outputs, None)
+
+    def _unbind(self, batch: list[Released]) -> None:
+        """Let those connections speak for sessions that are known to."""
+        for item in batch:
+            if isinstance(item, Bound):
+                item.connection.session = None
+        self._speakers = dict(self.fanout.connections)
+        for session, connection in self._speakers.items():
+            connection.session = session
+            connection.replaced = False
+
+    def _refuse(self, error: Exception) -> None:
+        log.error("the journal fails, and nothing that has to survive is accepted: %s", error)
+        self.machine.refuse(f"the journal fails ({error})")
+
+    def _accept(self) -> None:
+        log.warning("the journal has recovered")
+        self._run(lambda: self.machine.accept(self.clock()))
+
+    def _withhold_all(self) -> None:
+        batches, self._unreleased = [*self._unreleased, self._batch], []
+        self._batch = []
+        for batch in batches:
+            self._withhold(batch)
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(

@@ -7,8 +7,10 @@ goes is decided here, and goes by a command of its own (`Machine.evict`). To use
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from .state.entries import Full
+from .state.keyspace import Entry
 from .state.log import Commit
 
 Place = tuple[str, str]
@@ -17,9 +19,9 @@ Place = tuple[str, str]
 class Recency:
     """The place and size of each cached entry, in order of last use."""
 
-    def __init__(self) -> None:
-        self._sizes: OrderedDict[Place, int] = OrderedDict()
-        self._bytes = 0
+    def __init__(self, cached: Iterable[Entry] = ()) -> None:
+        self._sizes: OrderedDict[Place, int] = OrderedDict(((entry.ns, entry.key), entry.size) for entry in cached)
+        self._bytes = sum(self._sizes.values())
 
     def __len__(self) -> int:
         return len(self._sizes)

@@ -6,10 +6,26 @@ delivery and the edges may take. ``Settings`` is what the person who starts a hu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+EVERY = "*"
+"""In quotas and default ttls: each namespace that is not named, but for the hub's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What a namespace may hold; None is no limit of its own."""
+
+    keys: int | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +90,10 @@ class Limits:
     """Entries of the hub, about 400 bytes each beyond their values."""
     bytes: int = 4096 * MIB
     """Bytes of all keys, values and metas together."""
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+    """What namespaces may hold, by name."""
+    default_ttls: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that an entry has which is set without a ttl, by namespace."""
     history: int = 20
     """Earlier versions that a versioned entry keeps."""
     steps: int = 128
@@ -84,6 +104,8 @@ class Limits:
     """Events in the window of the log: at 1,000 changes a second, the last 100 seconds."""
     log_bytes: int = 128 * MIB
     """Bytes in the window of the log; a value that is still stored is shared with its entry."""
+    log_age: float | None = None
+    """Seconds after which an event leaves the window even if there is room."""
     grace: float = 15.0
     """How long a session outlives its connection: a reconnect with backoff, or a restart of the hub."""
     seen: float = 30 * 86400.0
@@ -142,7 +164,23 @@ class Settings:
     """Names beyond loopback and plain addresses that a Host header may carry."""
     allowed_origins: tuple[str, ...] = ()
     """Origins of pages, beyond the hub's own, that may connect."""
+    data: Path | None = None
+    """The directory that holds what must survive; None keeps everything in memory."""
+    durability: Literal["full", "relaxed"] = "full"
+    """Whether what is seen is on disk already, or will be within 50 ms."""
+    journal: Literal["sqlite", "json"] = "sqlite"
+    """How it is kept: in an SQLite database, or as one JSON document that a person can read."""
+    backups: int = 10
+    """Backups that are kept, the newest."""
+    backup_every: float | None = None
+    """Seconds from one backup to the next; None makes none but when it is asked."""
     lane: bool = True
     """Offer the fast lane (`edge.lane`). Without it all is the same, and slower: for those who look for a fault."""
     limits: Limits = field(default_factory=Limits)
     bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def address(self) -> str:
+        """Where agents find the hub."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{name}:{self.port}"

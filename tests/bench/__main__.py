@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from . import expiry, fanout, handoff, locks, million, page, sets
+from . import expiry, fanout, handoff, journal, locks, million, page, sets
 from .arena import Arena, arena, redis_py_version, redis_version
 from .machine import Watch, describe
 from .report import Goal, Result, goals_table
@@ -24,6 +24,7 @@ SCENARIOS: dict[str, Callable[[Arena], Awaitable[Result]]] = {
     "fanout": fanout.run,
     "million": million.run,
     "expiry": expiry.run,
+    "journal": journal.run,
     "page": page.run,
 }
 

@@ -1,4 +1,5 @@
-"""The arena: a hub and a Redis, each a process of its own on a free port, both in memory, stopped by their pid."""
+"""The arena: a hub and a Redis, each a process of its own on a free port, in memory unless a scenario says otherwise,
+stopped by their pid."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 
 HOST = "127.0.0.1"
@@ -68,8 +70,9 @@ def start(kind: str) -> Iterator[Server]:
 
 
 @contextmanager
-def start_hub() -> Iterator[Server]:
-    command = [sys.executable, "-m", "waggle_hub", "--memory", "--port", "0"]
+def start_hub(*options: str) -> Iterator[Server]:
+    """A hub, in memory unless these options of the command line say otherwise."""
+    command = [sys.executable, "-m", "waggle_hub", "--port", "0", *(options or ["--memory"])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -103,15 +106,15 @@ def redis_py_version() -> str | None:
 
 
 @contextmanager
-def start_redis() -> Iterator[Server]:
+def start_redis(data: Path | None = None, sync: str = "always") -> Iterator[Server]:
+    """A Redis, in memory, or with an append-only file in this directory that is synced so."""
     binary = redis_binary()
     if binary is None:
         raise RuntimeError("redis-server is not installed")
     with tempfile.TemporaryDirectory(prefix="waggle-bench-") as directory:
         port = _free_port()
-        command = [
-            binary, "--bind", HOST, "--port", str(port), "--dir", directory, "--save", "", "--appendonly", "no",
-        ]  # fmt: skip
+        kept = ["--appendonly", "no"] if data is None else ["--appendonly", "yes", "--appendfsync", sync]
+        command = [binary, "--bind", HOST, "--port", str(port), "--dir", str(data or directory), "--save", "", *kept]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             _wait_for(port)

@@ -139,7 +139,7 @@ class RedisPy:
     @classmethod
     async def open(cls, server: Server, arena: Arena) -> Self:
         assert arena.redis_py is not None
-        return cls(arena.redis_py.asyncio.Redis(host=server.host, port=server.port))
+        return cls(arena.redis_py.asyncio.Redis(host=server.host, port=server.port, max_connections=1024))
 
     async def set(self, key: str, value: bytes) -> None:
         await self._client.set(key, value, ex=TTL)

@@ -66,12 +66,12 @@ async def run(arena: Arena) -> Result:
 
 async def _measure(kind: str, keys: int) -> dict[str, float]:
     with start(kind) as server, start_helper("pinger", server) as pinger:
-        load, close = await (_hub_load if kind == "hub" else _redis_load)(server)
+        load, close = await (hub_load if kind == "hub" else redis_load)(server)
         await load([])
         before = rss(server.pid)
         pinger.ask()
         started = time.perf_counter()
-        await _load_all(load, keys)
+        await load_all(load, keys)
         seconds = time.perf_counter() - started
         pings = pinger.ask()
         memory = rss(server.pid) - before
@@ -87,7 +87,7 @@ async def _measure(kind: str, keys: int) -> dict[str, float]:
     }
 
 
-async def _load_all(load: Load, keys: int) -> None:
+async def load_all(load: Load, keys: int) -> None:
     """Batches of keys in an order of no order, a few under way at any time."""
     numbers = list(range(keys))
     random.Random(4483).shuffle(numbers)
@@ -100,7 +100,8 @@ async def _load_all(load: Load, keys: int) -> None:
     await asyncio.gather(*(work() for _ in range(OUTSTANDING)))
 
 
-async def _hub_load(server: Server) -> tuple[Load, Callable[[], None]]:
+async def hub_load(server: Server) -> tuple[Load, Callable[[], None]]:
+    """Loads keys into a hub; and how to stop."""
     client = await FastClient.open(server.host, server.port)
     chance = random.Random(1)
 
@@ -115,7 +116,8 @@ async def _hub_load(server: Server) -> tuple[Load, Callable[[], None]]:
     return load, client.close
 
 
-async def _redis_load(server: Server) -> tuple[Load, Callable[[], None]]:
+async def redis_load(server: Server) -> tuple[Load, Callable[[], None]]:
+    """The same for a Redis."""
     client = await FastRedis.open(server.host, server.port)
     chance = random.Random(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,31 @@ from tests.e2e.wire import Join, Wire
 _numbers = itertools.count(1)
 
 
-def _factory() -> Iterator[StartHub]:
+MODES: dict[str, list[str]] = {
+    "memory": [],
+    "relaxed": ["--durability", "relaxed"],
+    "full": ["--durability", "full"],
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What the wire says must hold however the hub keeps its data."""
+    if "mode" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2].startswith("test_wire"):
+        metafunc.parametrize("mode", list(MODES), scope="module", indirect=True)
+
+
+@pytest.fixture(scope="module")
+def mode(request: pytest.FixtureRequest) -> str:
+    """How the hubs of a module keep their data."""
+    return str(getattr(request, "param", "memory"))
+
+
+def _factory(mode: str, directory: Path) -> Iterator[StartHub]:
     started: list[HubProcess] = []
 
     def start(**settings: Any) -> HubProcess:
+        if mode != "memory" and "data" not in settings:
+            settings = {"data": directory / str(len(started)), "options": MODES[mode], **settings}
         hub = HubProcess(**settings)
         started.append(hub)
         return hub
@@ -36,15 +58,15 @@ def _factory() -> Iterator[StartHub]:
 
 
 @pytest.fixture
-def start_hub() -> Iterator[StartHub]:
+def start_hub(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
     """Starts a hub: `start_hub(limits={...}, bounds={...})`. All are stopped at the end of the test."""
-    yield from _factory()
+    yield from _factory(mode, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
-def start_shared_hub() -> Iterator[StartHub]:
+def start_shared_hub(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
     """The same for hubs that all tests of a module share."""
-    yield from _factory()
+    yield from _factory(mode, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,24 @@ _VARIANT = Path(__file__).with_name("variant.py")
 
 
 class HubProcess:
-    """A hub that runs. `limits` and `bounds` are fields of its settings that differ from the defaults."""
+    """A hub that runs. `limits` and `bounds` are fields of its settings that differ from the defaults; `data` is its
+    directory, and `options` are of the command line; without `data` it keeps everything in memory."""
 
     def __init__(
-        self, *, limits: dict[str, Any] | None = None, bounds: dict[str, Any] | None = None, server: str = SERVER
+        self,
+        *,
+        limits: dict[str, Any] | None = None,
+        bounds: dict[str, Any] | None = None,
+        data: Path | None = None,
+        port: int = 0,
+        options: Sequence[str] = (),
+        server: str = SERVER,
     ) -> None:
-        command = [sys.executable, "-m", "waggle_hub", "--memory", "--port", "0"]
+        command = [sys.executable, "-m", "waggle_hub"]
         if limits or bounds or server != "lane":
             chosen = {"limits": limits or {}, "bounds": bounds or {}, "server": server}
             command = [sys.executable, str(_VARIANT), json.dumps(chosen)]
+        command += ["--port", str(port), *(["--memory"] if data is None else ["--data", str(data)]), *options]
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as this object
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True)
         try:

@@ -93,7 +93,7 @@ class Floor:
 @pytest.fixture
 async def floor() -> AsyncIterator[Floor]:
     hub = build(Settings())
-    hub.engine.start()
+    await hub.engine.start()
     floor = Floor(hub)
     await floor.begin()
     floor.writes()

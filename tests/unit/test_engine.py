@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests.journals import LateJournal
 from waggle import messages as m
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
@@ -18,33 +18,14 @@ from waggle_hub.delivery.text import Text
 from waggle_hub.edge.lines import decode
 from waggle_hub.engine import Engine
 from waggle_hub.journal.null import NullJournal
-from waggle_hub.journal.port import Done, Journal
+from waggle_hub.journal.port import Journal
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state import entries
-from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.turn import Turn
 
 INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
                  hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
-
-
-class LateJournal:
-    """Keeps everything, and says so when it is told to."""
-
-    durability = "full"
-
-    def __init__(self) -> None:
-        self.kept: list[list[Commit]] = []
-        self.waiting: deque[Done] = deque()
-
-    def write(self, commits: list[Commit], done: Done) -> None:
-        self.kept.append(commits)
-        self.waiting.append(done)
-
-    def commit(self, error: Exception | None = None) -> None:
-        """Say that the oldest batch is kept, or is not."""
-        self.waiting.popleft()(error)
 
 
 class Agent:
@@ -85,10 +66,13 @@ class Table:
     def __init__(self, journal: Journal) -> None:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
+        self.machine.run_as(journal.durability)
+        if isinstance(journal, LateJournal):
+            journal.disk.write(self.machine.changes([]))
         bounds = Bounds()
         fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
         self.engine = Engine(self.machine, journal, fanout, bounds, lambda: self.now, INFO)
-        self.engine.start()
+        self.engine.run()
         self.agents: list[Agent] = []
 
     def sit(self) -> Agent:
@@ -244,12 +228,12 @@ async def test_nothing_of_a_batch_that_failed_is_ever_seen(table: Table) -> None
     await turns()
     journal.commit()
     journal.commit(OSError("disk full"))
-    journal.commit()
     await turns()
     writer.ask("get", key="lost")
     await turns()
-    outcomes = [line.get("error", {}).get("code", "ok") for line in writer.take()]
-    assert outcomes == ["ok", "unavailable", "unavailable", "unavailable"]
+    *outcomes, got = writer.take()
+    assert [line.get("error", {}).get("code", "ok") for line in outcomes] == ["ok", "unavailable", "unavailable"]
+    assert got["ok"]["entry"] is None
     assert [line["key"] for line in reader.take()] == ["kept"]
 
 
@@ -494,7 +478,7 @@ async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
 ) -> None:
     agent = table.sit()
     agent.ask("hello")
-    monkeypatch.setattr(Turn, "_own", _fail)
+    monkeypatch.setattr(Turn, "_happened", _fail)
     agent.ask("set", key="k", value=1)
     monkeypatch.undo()
     agent.ask("set", key="l", value=1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from waggle import messages as m
@@ -432,6 +433,7 @@ def _holder(holder: m.Holder) -> Shape:
 
 
 def _outcome(outcome: Outcome) -> Shape:
+    assert not isinstance(outcome.ok, msgspec.Raw)
     return _ok(outcome.ok) if outcome.error is None else _error(outcome.error)
 
 

@@ -40,7 +40,8 @@ class Model:
         self.states: dict[int, dict[Place, Item]] = {rev: {}}
         self.numbers: dict[Scope, int] = {}
         self.graves: dict[Place, int] = {}
-        self.forgotten = self.opened = self.subscribed = 0
+        self.forgotten: dict[str, int] = {}
+        self.opened = self.subscribed = 0
         self.now = 0.0
         self._did: list[Happening] = []
         self._by, self._origin = "$hub", ""
@@ -253,7 +254,7 @@ class Model:
                 holds &= (item is not None) == step["exists"]
             else:
                 holds &= step["rev"] == (item.rev if item else 0)
-        kept = dict(self.entries), dict(self.graves), self.forgotten
+        kept = dict(self.entries), dict(self.graves), dict(self.forgotten)
         results = []
         for index, step in enumerate(asked["then"] if holds else asked.get("else", ())):
             try:
@@ -392,7 +393,7 @@ class Model:
     def _write(self, ns: str, key: str, value: Any, *, kind: str = "persistent", meta: Any = None,
                expires_at: float | None = None, owner: str | None = None) -> Item:  # fmt: skip
         prev = self.entries.get((ns, key))
-        version = self.graves.pop((ns, key), self.forgotten) + 1 if prev is None else prev.version + 1
+        version = self.graves.pop((ns, key), self.forgotten.get(ns, 0)) + 1 if prev is None else prev.version + 1
         created = self.now if prev is None else prev.created_at
         item = Item(key, ns, self.rev + 1, version, kind, created, self.now, expires_at, self._by, meta, value, owner)
         if prev is not None and kind == "versioned":
@@ -407,7 +408,8 @@ class Model:
         del self.entries[item.ns, item.key]
         self.graves[item.ns, item.key] = item.version
         if len(self.graves) > self.limits.graves:
-            self.forgotten = max(self.forgotten, self.graves.pop(next(iter(self.graves))))
+            oldest = next(iter(self.graves))
+            self.forgotten[oldest[0]] = max(self.forgotten.get(oldest[0], 0), self.graves.pop(oldest))
         self._happen(type, item.ns, item.key, item, version=item.version, **more)
 
     def _leave(self, stay: Stay, sub: int) -> None:

@@ -12,7 +12,8 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from tests.walk.rig import INFO, SlowJournal
+from tests.journals import LateJournal
+from tests.walk.rig import INFO
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.edge.lines import decode
@@ -77,7 +78,8 @@ class Player:
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
         self.machine = Machine(LIMITS, "epoch", 10**15)
-        self.journal = SlowJournal()
+        self.journal = LateJournal()
+        self.machine.run_as("full")
         self.fanout = Fanout(BOUNDS, self.machine.state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, BOUNDS, lambda: self.now, INFO, self._fresh)
         self.seats = [Connection(BOUNDS) for _ in range(SEATS)]
@@ -111,7 +113,7 @@ class Player:
                 self.engine._flush()
             case "commit":
                 for _ in range(min(int(text), len(self.journal.waiting))):
-                    self.journal.waiting.popleft()(None)
+                    self.journal.commit()
             case "pass":
                 self.now += int(text) * 0.117
             case "expire":

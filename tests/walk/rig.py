@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from tests.journals import LateJournal
 from tests.walk.model import Model
 from tests.walk.reader import Follow, begin_follow
 from tests.walk.things import Fields
@@ -23,28 +24,12 @@ from waggle_hub.delivery.fanout import Fanout, Line
 from waggle_hub.delivery.feed import Cursor
 from waggle_hub.edge.lines import decode
 from waggle_hub.engine import Engine
-from waggle_hub.journal.port import Done
 from waggle_hub.settings import Bounds, Limits
-from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import Fresh
 
 INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
                  hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
-
-
-class SlowJournal:
-    """Keeps what it was given until it is told to say that it is safe."""
-
-    durability = "full"
-
-    def __init__(self) -> None:
-        self.waiting: deque[Done] = deque()
-        self.kept: list[Commit] = []
-
-    def write(self, commits: list[Commit], done: Done) -> None:
-        self.kept += commits
-        self.waiting.append(done)
 
 
 class Watched(Connection):
@@ -114,7 +99,9 @@ class Rig:
         self.now = 1_000_000.0
         self.machine = Machine(limits, "epoch", rev)
         self.model = Model(limits, "epoch", rev)
-        self.journal = SlowJournal()
+        self.journal = LateJournal()
+        self.machine.run_as("full")
+        self.journal.disk.write(self.machine.changes([]))
         self.fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, bounds, lambda: self.now, INFO, self._fresh)
         self.bounds = bounds
@@ -142,7 +129,7 @@ class Rig:
     def commit(self, most: int = 1_000) -> None:
         """The journal has written its oldest batches."""
         while self.journal.waiting and most:
-            self.journal.waiting.popleft()(None)
+            self.journal.commit()
             most -= 1
 
     def refill(self) -> None:
@@ -221,8 +208,10 @@ class Rig:
         keyspace, model = self.machine.state.keyspace, self.model
         for (ns, key), version in model.graves.items():
             assert keyspace.next_version(ns, key, None) > version
-        assert keyspace._forgotten >= model.forgotten
-        model.graves, model.forgotten = dict(keyspace._graves), keyspace._forgotten
+        for ns, version in model.forgotten.items():
+            assert keyspace.pasts.forgotten(ns) >= version
+        model.graves = {place: grave.version for place, grave in keyspace._graves.items()}
+        model.forgotten = {past.ns: past.forgotten for past in keyspace.pasts}
 
     def _chosen(self, op: str, asked: Fields, reply: Fields) -> Fields:
         """What the hub is free to choose: how far a clear gets."""

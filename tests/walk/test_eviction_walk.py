@@ -14,7 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.walk.rig import INFO, SlowJournal
+from tests.journals import LateJournal
+from tests.walk.rig import INFO
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout, Line
 from waggle_hub.edge.lines import decode
@@ -84,7 +85,7 @@ class Walk(RuleBasedStateMachine):
         self.machine = Machine(LIMITS, "epoch")
         bounds = Bounds()
         fanout = Fanout(bounds, self.machine.state.log, lambda: 1_000.0)
-        self.engine = Engine(self.machine, SlowJournal(), fanout, bounds, lambda: 1_000.0, INFO)
+        self.engine = Engine(self.machine, LateJournal(), fanout, bounds, lambda: 1_000.0, INFO)
         self.connection = Connection(bounds)
         self.ask("hello", agent="a")
         keyspace = self.machine.state.keyspace

@@ -453,7 +453,7 @@ class Walk(RuleBasedStateMachine):
         if hasattr(self, "rig"):
             state = self.rig.machine.state
             owners = {item.owner for item in self.rig.model.entries.values()} - {None}
-            assert owners == {owner.id for owner in state.owners.values()} <= self.rig.model.stays.keys()
+            assert owners == {entry.owner for entry in state.keyspace.ephemeral()} <= self.rig.model.stays.keys()
             assert self._not_yet_told() or self.rig.fanout._cursors.keys() <= self.rig.model.stays.keys()
 
     def _not_yet_told(self) -> bool:

@@ -521,7 +521,7 @@ class Walk(RuleBasedStateMachine):
             assert self.do(session, "take", **asked) is None
             assert (session, joined.id) == (session, self.ids)
         elif kept is not None:
-            assert self.do(session, "take", **asked) is kept.ok
+            assert self.do(session, "take", **asked) is kept.outcome.ok
             assert self.dup
         else:
             self.ask_take(session, asked)

@@ -16,7 +16,7 @@ from waggle.cli.lines import printer
 from waggle.cli.options import Options, shared
 from waggle.cli.show import clock, duration
 from waggle.cli.visit import no, say, visit
-from waggle.messages import EventType
+from waggle.messages import EventType, Since
 
 __all__ = ["log"]
 
@@ -34,8 +34,8 @@ def log(
 ) -> None:
     """Print what happened to a key, or to all that match: when, at which revision, what, by whom, and the value.
 
-    The hub keeps a window of the latest events; how far back that reaches is said on standard error. Exit code 1 if
-    nothing happened within it. --ns "*" is every namespace.
+    The hub keeps a window of the latest events; how far back that reaches is said on standard error. Of what was before
+    its last restart, messages and transient entries are not in it. Exit code 1 if nothing happened within it. --ns "*" is every namespace.
     """
     chosen = event_types(types) or list(ALL_TYPES)
     show = printer(json=options.json, with_ns=options.ns == "*", with_rev=True)
@@ -74,7 +74,8 @@ async def _whole_log(
     for attempt in range(ATTEMPTS):
         window = (await hub.stats()).log
         floor = window.floor + (window.rev - window.floor) * attempt // 20
-        events = hub.watch(*patterns, ns=ns, types=types, values=values, since=(hub.epoch, floor))
+        start = Since(hub.epoch, floor, gaps=True)
+        events = hub.watch(*patterns, ns=ns, types=types, values=values, since=start)
         try:
             await events.__aenter__()
             break

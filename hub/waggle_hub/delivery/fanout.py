@@ -116,6 +116,16 @@ class Fanout:
         self._flush()
         self.write()
 
+    def go_back(self, attached: Iterable[Attach]) -> None:
+        """These orders were never released, and never will be; the log has gone on without what was taken back."""
+        for order in attached:
+            if order.snapshot is not None:
+                order.snapshot.close()
+        self.rev = self._log.rev
+        for connection in self.connections.values():
+            for cursor in list(connection.lost):
+                self.on_loss(cursor.session, cursor.feed.sub)
+
     def leave(self, connection: Connection) -> None:
         """The connection is gone; its session's cursors stay, without one."""
         connection.behind.clear()

@@ -52,13 +52,10 @@ def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes
         if events:
             told.add(events)
         cursor.rev = commit.rev
-    if log.rev == cursor.rev or _next_rev(log, cursor.rev) > upto:
+    following = next(log.after(cursor.rev), None)
+    if following is None or following.rev > upto:
         cursor.rev = upto
     return told.lines(at_end=cursor.rev == upto)
-
-
-def _next_rev(log: Log, rev: int) -> int:
-    return next(iter(log.after(rev))).rev
 
 
 class _Part(Protocol):

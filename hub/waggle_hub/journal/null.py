@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from ..state.log import Commit
+from collections.abc import Callable
+
+from ..state.records import Changes, Record
 from .port import Done
 
 
+def _nobody(*_: object) -> None:
+    pass
+
+
 class NullJournal:
-    """Keeps nothing."""
+    """Keeps nothing, and never fails."""
 
     durability = "memory"
+    keeps = False
+    on_failure: Callable[[Exception], None] = staticmethod(_nobody)
+    on_recovery: Callable[[], None] = staticmethod(_nobody)
 
-    def write(self, commits: list[Commit], done: Done) -> None:
+    def write(self, changes: Changes, done: Done) -> None:
         done(None)
+
+    def settle(self, done: Callable[[], None]) -> None:
+        done()
+
+    def stop(self) -> None:
+        pass
+
+    def recall(self) -> list[Record]:
+        raise AssertionError("it never fails")

@@ -37,6 +37,7 @@ from waggle.keys import Pattern
 from .log import Grip
 from .overlap import overlap
 from .patternindex import PatternIndex
+from .records import ClaimRecord, Key, Record
 from .sessions import Session
 from .waiting import Waiting
 
@@ -125,6 +126,29 @@ class Claim(Waiting):
             expires_at=UNSET if self.token is None or self.deadline is None else self.deadline,
             names=self.shown_names,
             patterns=self.shown_patterns,
+        )
+
+    @property
+    def record_name(self) -> Key:
+        return (ClaimRecord.kind, self.serial)
+
+    def record(self) -> Record:
+        return ClaimRecord(
+            serial=self.serial,
+            session=self.session.id,
+            id=self.id,
+            rid=self.rid,
+            since=self.since,
+            ns=self.ns,
+            names=list(self.names),
+            patterns=[pattern.text for pattern in self.patterns],
+            mode=self.mode,
+            ttl=self.ttl,
+            task=self.task,
+            taken=self.taken,
+            token=self.token,
+            granted_at=self.granted_at,
+            deadline=self.deadline,
         )
 
     def conflicts(self, other: Claim) -> bool:

@@ -26,6 +26,7 @@ from .keyspace import Entry, Keyspace
 from .log import Commit
 from .overlap import overlap
 from .patternindex import PatternIndex
+from .records import Key, Record, WaitRecord
 from .sessions import Session
 from .waiting import Waiting
 from .where import Test
@@ -154,16 +155,33 @@ class Condition:
 class Wait(Waiting):
     """A `wait`: all of its conditions, or any."""
 
-    __slots__ = ("conditions", "late", "need_all")
+    __slots__ = ("asked", "conditions", "late", "need_all")
 
     def __init__(
         self, serial: int, session: Session, id: m.Id, since: float, asked: list[m.Awaited], *, need_all: bool
     ) -> None:
         super().__init__(serial, session, id, None, since)
+        self.asked = asked
+        """Its conditions as they were asked for."""
         self.need_all = need_all
         self.conditions: list[Condition] = []
         self.late = False
         """Whether its time is over, and only a scan is waited for."""
+
+    @property
+    def record_name(self) -> Key:
+        return (WaitRecord.kind, self.serial)
+
+    def record(self) -> Record:
+        return WaitRecord(
+            serial=self.serial,
+            session=self.session.id,
+            id=self.id,
+            since=self.since,
+            deadline=self.deadline,
+            conditions=self.asked,
+            need_all=self.need_all,
+        )
 
     def met(self, keyspace: Keyspace, claims: Claims, now: float) -> list[int]:
         """The indices of the conditions that hold."""

@@ -42,6 +42,10 @@ class Deadlines(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(self._items)
 
+    def load(self, items: list[T]) -> None:
+        """Put all of these into an empty list."""
+        self._items.update(items)
+
     def add(self, item: T) -> None:
         self._items.add(item)
 
@@ -78,14 +82,23 @@ def _place_of(thing: Timed) -> int:
 class Timers:
     """The deadlines of everything but entries, and the serials."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: int = 0) -> None:
         self._list: Deadlines[Timed] = Deadlines(_place_of)
-        self._serial = 0
+        self._serial = after
 
     def serial(self) -> int:
         """A number above all that were given before."""
         self._serial += 1
         return self._serial
+
+    @property
+    def last(self) -> int:
+        """The highest serial that was ever given."""
+        return self._serial
+
+    def begin_after(self, last: int) -> None:
+        """Give no serial up to this one."""
+        self._serial = max(self._serial, last)
 
     def set(self, thing: Timed, deadline: float | None) -> None:
         """Give a thing a new deadline, or none."""

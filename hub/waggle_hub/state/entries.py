@@ -6,7 +6,8 @@ before the rule looks at it; to commands that look at many keys a due entry is s
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, structs
@@ -15,14 +16,16 @@ from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, LimitReached, NotFound
 from waggle.keys import check_key, compile_pattern
 
+from ..settings import EVERY, Quota
 from . import locks, updates
 from .deadlines import deadline_after
-from .keyspace import VIEW_BYTES, Entry
+from .keyspace import KEPT_KINDS, VIEW_BYTES, Entry
 from .namespaces import emptied_ns, read_ns, written_ns
 from .sessions import Session
 from .turn import Turn
 
 _decode = msgspec.json.Decoder().decode
+T = TypeVar("T")
 
 
 class Full(LimitReached):
@@ -39,7 +42,7 @@ class Full(LimitReached):
 def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
     ns = written_ns(command.ns, session)
     check_key(command.key)
-    expires_at = _deadline(turn, command.ttl)
+    expires_at = _deadline(turn, _default_ttl(turn, ns) if command.ttl is None else command.ttl)
     if command.keep_ttl and command.ttl is not None:
         raise BadRequest("ttl and keep_ttl exclude each other: give one", field="keep_ttl")
     value = turn.value(command.value, "value")
@@ -49,6 +52,7 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
     _check_if_rev(command.if_rev, prev)
     if command.keep_ttl and prev is not None:
         expires_at = prev.expires_at
+    _check_kept(turn, command.kind, prev)
     _check_room(turn, ns, command.key, value, meta, prev)
     if command.ephemeral:
         _check_ephemeral(turn, session, ns, command.key)
@@ -60,7 +64,7 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
         expires_at=expires_at,
         kind=command.kind,
         meta=meta,
-        owner=session if command.ephemeral else None,
+        owner=session.id if command.ephemeral else None,
         earlier=_earlier(turn, command.kind, prev),
     )
     return m.Written(entry.rev, entry.version, entry.expires_at)
@@ -80,6 +84,7 @@ def delete(turn: Turn, session: Session, command: m.Delete) -> m.Deleted:
     locks.check_write(turn, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, entry)
     if entry is not None:
+        _check_kept(turn, entry.kind, entry)
         turn.remove(entry)
     return m.Deleted(entry is not None, turn.rev)
 
@@ -92,6 +97,7 @@ def touch(turn: Turn, session: Session, command: m.Touch) -> m.Touched:
     locks.check_write(turn, session, ns, command.key, command.guard)
     if entry is None:
         raise NotFound(f"there is no entry {command.key!r} in namespace {ns}: set it")
+    _check_kept(turn, entry.kind, entry)
     turn.touch(entry, expires_at)
     return m.Touched(expires_at, turn.rev)
 
@@ -110,10 +116,11 @@ def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
     except updates.PatchTestFailed as failed:
         raise Conflict(f"{failed}: decide again from current", current=prev.view() if prev else None) from None
     meta = prev.meta if prev is not None else None
-    _check_room(turn, ns, command.key, value, meta, prev)
     kind = prev.kind if prev is not None else "persistent"
-    if command.ttl is None and prev is not None:
-        expires_at = prev.expires_at
+    _check_kept(turn, kind, prev)
+    _check_room(turn, ns, command.key, value, meta, prev)
+    if command.ttl is None:
+        expires_at = prev.expires_at if prev is not None else _deadline(turn, _default_ttl(turn, ns))
     entry = turn.put(
         ns,
         command.key,
@@ -122,7 +129,7 @@ def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
         expires_at=expires_at,
         kind=kind,
         meta=meta,
-        owner=turn.state.owners.get((ns, command.key)),
+        owner=prev.owner if prev is not None else None,
         earlier=_earlier(turn, kind, prev),
     )
     return m.Updated(entry.rev, entry.version, Raw(value), entry.expires_at)
@@ -187,6 +194,8 @@ def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
             doomed.append(entry)
     else:
         last = None
+    if any(entry.kept for entry in doomed):
+        turn.check_kept()
     for entry in doomed:
         turn.remove(entry)
     return m.Cleared(len(doomed), last is not None, turn.rev)
@@ -247,6 +256,16 @@ def _deadline(turn: Turn, ttl: float | None) -> float | None:
     return deadline_after(turn.now, ttl)
 
 
+def _default_ttl(turn: Turn, ns: str) -> float | None:
+    """The ttl of what is set here without one."""
+    return _of_namespace(turn.state.limits.default_ttls, ns)
+
+
+def _of_namespace(settings: Mapping[str, T], ns: str) -> T | None:
+    """What is set for this namespace, by its name or for every one."""
+    return settings.get(ns, settings.get(EVERY)) if settings and not ns.startswith("$") else None
+
+
 def _check_if_rev(if_rev: int | None, entry: Entry | None) -> None:
     if if_rev is None:
         return
@@ -260,15 +279,36 @@ def _check_if_rev(if_rev: int | None, entry: Entry | None) -> None:
         )
 
 
+def _check_kept(turn: Turn, kind: str, prev: Entry | None) -> None:
+    """Unavailable if this would have to survive, or end something that does, and cannot be kept."""
+    if kind in KEPT_KINDS or (prev is not None and prev.kept):
+        turn.check_kept()
+
+
 def _check_room(turn: Turn, ns: str, key: str, value: bytes, meta: bytes | None, prev: Entry | None) -> None:
     limits, keyspace = turn.state.limits, turn.state.keyspace
     keys = keyspace.keys + (prev is None) - limits.keys
     added = len(key) + len(value) + len(meta or b"") - (prev.size if prev is not None else 0)
     size = keyspace.bytes + added - limits.bytes
+    quota = _of_namespace(limits.quotas, ns)
+    if quota is not None:
+        _check_quota(quota, ns, *keyspace.held_by(ns), keys_more=prev is None, bytes_more=added)
     if prev is None and keys > 0:
         raise Full(f"the hub holds {limits.keys} entries", limits.keys, ns, key, keys=keys, bytes=max(size, 0))
     if added > 0 and size > 0:
         raise Full(f"the hub holds {keyspace.bytes} bytes of values", limits.bytes, ns, key, keys=0, bytes=size)
+
+
+def _check_quota(quota: Quota, ns: str, keys: int, size: int, *, keys_more: bool, bytes_more: int) -> None:
+    if keys_more and quota.keys is not None and keys >= quota.keys:
+        raise LimitReached(
+            f"namespace {ns} may hold {quota.keys} entries, and does: delete some, or give them a ttl", limit=quota.keys
+        )
+    if bytes_more > 0 and quota.bytes is not None and size + bytes_more > quota.bytes:
+        raise LimitReached(
+            f"namespace {ns} may hold {quota.bytes} bytes, and holds {size}: delete some, or give them a ttl",
+            limit=quota.bytes,
+        )
 
 
 def _check_ephemeral(turn: Turn, session: Session, ns: str, key: str) -> None:

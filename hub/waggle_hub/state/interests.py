@@ -103,10 +103,10 @@ class InterestIndex:
 class Interests:
     """All interests, by number, by scope, and by the keys they match."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: int = 0) -> None:
         self._by_scope: dict[Scope, Interest] = {}
         self._index = InterestIndex()
-        self._last = 0
+        self._last = after
 
     def __len__(self) -> int:
         return len(self._by_scope)
@@ -126,6 +126,19 @@ class Interests:
             self._index.add(interest)
         interest.sessions[session] = None
         return interest
+
+    def restore(self, sub: int, scope: Scope, patterns: tuple[Pattern, ...], session: str) -> Interest:
+        """The interest comes back with the number that it had."""
+        last, self._last = self._last, sub - 1
+        interest = self.join(scope, patterns, session)
+        self._last = max(last, sub)
+        assert interest.sub == sub
+        return interest
+
+    @property
+    def last(self) -> int:
+        """The highest number that was ever given."""
+        return self._last
 
     def leave(self, interest: Interest, session: str) -> None:
         """The session has it no longer; nobody's interest is forgotten."""

@@ -4,13 +4,14 @@ Rules:
 1. An entry is immutable; a write puts a new one in its place. So a snapshot, an event and a reply may hold it.
 2. The deadlines index holds exactly the entries that have a deadline.
 3. A version never starts again. What a deleted key's version was is kept as a grave; when graves are too many the
-   oldest is forgotten, and a key without a grave starts above every version ever forgotten.
+   oldest is forgotten, and a key without a grave starts above every version ever forgotten in its namespace (`past`).
 4. The keyspace knows nothing of time passing: whether an entry is due is for the machine to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from msgspec import UNSET, Raw, Struct
 from sortedcontainers import SortedDict
@@ -18,10 +19,15 @@ from sortedcontainers import SortedDict
 from waggle import messages as m
 from waggle.keys import Pattern
 
+from .changed import Changed
 from .deadlines import Deadlines, place
+from .past import Pasts
+from .records import GraveRecord
 
 VIEW_BYTES = 250
 """What the fields of an entry take in a reply, beside its key, value and meta."""
+KEPT_KINDS = ("persistent", "versioned")
+"""The kinds of entries that the journal keeps."""
 
 
 class Entry(Struct, frozen=True, eq=False, gc=False):
@@ -42,6 +48,13 @@ class Entry(Struct, frozen=True, eq=False, gc=False):
     """The revision at which the key came to be: the age of work."""
     earlier: tuple[Entry, ...] = ()
     """Of a versioned entry its earlier versions, newest first; they have none of their own."""
+    owner: str | None = None
+    """The session that an ephemeral entry is tied to."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the journal keeps it."""
+        return self.kind in KEPT_KINDS
 
     @property
     def size(self) -> int:
@@ -75,15 +88,26 @@ def _place(entry: Entry) -> int:
     return place(entry.expires_at, entry.rev)
 
 
+class _Grave(Struct, frozen=True, gc=False):
+    """What is remembered of a key that was deleted."""
+
+    version: int
+    kept: bool
+    """Whether the journal knows it."""
+
+
 class Keyspace:
     """All entries of the hub."""
 
-    def __init__(self, graves: int) -> None:
+    def __init__(self, graves: int, changed: Changed) -> None:
+        self.pasts = Pasts(changed)
+        self._changed = changed
         self._spaces: dict[str, SortedDict] = {}
         self._bytes: dict[str, int] = {}
-        self._graves: dict[tuple[str, str], int] = {}
+        self._graves: dict[tuple[str, str], _Grave] = {}
         self._graves_limit = graves
-        self._forgotten = 0
+        self._buried = 0
+        """The number of the newest grave that the journal knows."""
         self.deadlines: Deadlines[Entry] = Deadlines(_place)
         self.keys = 0
         self.bytes = 0
@@ -96,7 +120,8 @@ class Keyspace:
         """The version that the next write of this key gets."""
         if prev is not None:
             return prev.version + 1
-        return self._graves.get((ns, key), self._forgotten) + 1
+        grave = self._graves.get((ns, key))
+        return 1 + (self.pasts.forgotten(ns) if grave is None else grave.version)
 
     def put(self, entry: Entry, prev: Entry | None) -> None:
         """Store an entry in place of `prev`, which is what `get` gives."""
@@ -107,7 +132,7 @@ class Keyspace:
         space[entry.key] = entry
         if prev is None:
             self.keys += 1
-            self._graves.pop((entry.ns, entry.key), None)
+            self._open_grave(entry.ns, entry.key)
             self._weigh(entry.ns, entry.size)
         else:
             self._weigh(entry.ns, entry.size - prev.size)
@@ -115,9 +140,15 @@ class Keyspace:
                 self.deadlines.remove(prev)
         if entry.expires_at is not None:
             self.deadlines.add(entry)
+        if not entry.kept:
+            self.pasts.fleeting(entry.ns, entry.version)
 
     def remove(self, entry: Entry) -> None:
         """Take out an entry that is stored, and keep its version in a grave."""
+        self._take_out(entry)
+        self._bury(entry.ns, entry.key, entry.version, entry.kept)
+
+    def _take_out(self, entry: Entry) -> None:
         space = self._spaces[entry.ns]
         del space[entry.key]
         if entry.expires_at is not None:
@@ -126,15 +157,44 @@ class Keyspace:
         self._weigh(entry.ns, -entry.size)
         if not space:
             del self._spaces[entry.ns], self._bytes[entry.ns]
-        self._bury(entry)
 
     def take_back(self, entry: Entry, prev: Entry | None) -> None:
         """Put `prev` back in the place of `entry`, as if that had never been written."""
         if prev is not None:
             self.put(prev, entry)
         else:
-            self.remove(entry)
-            self._graves[entry.ns, entry.key] = entry.version - 1
+            self._take_out(entry)
+            self._bury(entry.ns, entry.key, entry.version - 1, entry.kept)
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        """Store all of these in an empty keyspace; they come in order of namespace and key."""
+        assert not self._spaces
+        timed: list[Entry] = []
+        for ns, group in groupby(entries, key=lambda entry: entry.ns):
+            space = self._spaces[ns] = SortedDict((entry.key, entry) for entry in group)
+            self._bytes[ns] = sum(entry.size for entry in space.values())
+            timed += [entry for entry in space.values() if entry.expires_at is not None]
+            self.keys += len(space)
+            self.bytes += self._bytes[ns]
+        self.deadlines.load(timed)
+
+    def restore_grave(self, record: GraveRecord) -> None:
+        """A grave comes back; they come in the order of their numbers."""
+        self._graves[record.ns, record.key] = _Grave(record.version, kept=True)
+        self._buried = max(self._buried, record.number)
+
+    def cached(self) -> list[Entry]:
+        """The entries that may be evicted, in the order in which they were written, by looking at all."""
+        found = [entry for space in self._spaces.values() for entry in space.values() if entry.kind == "cached"]
+        return sorted(found, key=lambda entry: entry.rev)
+
+    def ephemeral(self) -> Iterator[Entry]:
+        """The entries that are tied to a session, by looking at all."""
+        return (entry for space in self._spaces.values() for entry in space.values() if entry.owner is not None)
+
+    def held_by(self, ns: str) -> tuple[int, int]:
+        """How many keys and bytes a namespace holds."""
+        return len(self._spaces.get(ns, ())), self._bytes.get(ns, 0)
 
     def namespaces(self) -> list[str]:
         """Names of all namespaces that hold an entry, in order."""
@@ -168,11 +228,23 @@ class Keyspace:
         self.bytes += size
         self._bytes[ns] += size
 
-    def _bury(self, entry: Entry) -> None:
-        self._graves[entry.ns, entry.key] = entry.version
+    def _bury(self, ns: str, key: str, version: int, kept: bool) -> None:
+        self._graves[ns, key] = _Grave(version, kept)
+        if kept:
+            self._buried += 1
+            self._changed.put(GraveRecord(ns=ns, key=key, version=version, number=self._buried))
         if len(self._graves) > self._graves_limit:
             oldest = next(iter(self._graves))
-            self._forgotten = max(self._forgotten, self._graves.pop(oldest))
+            self.pasts.forget(oldest[0], self._open_grave(*oldest))
+
+    def _open_grave(self, ns: str, key: str) -> int:
+        """Remember this key no longer; what its version was."""
+        grave = self._graves.pop((ns, key), None)
+        if grave is None:
+            return 0
+        if grave.kept:
+            self._changed.remove((GraveRecord.kind, ns, key))
+        return grave.version
 
     def check(self) -> None:
         """Assert the rules of this module."""

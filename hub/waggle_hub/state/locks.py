@@ -18,12 +18,14 @@ from . import waiting
 from .claims import Claim
 from .deadlines import deadline_after
 from .namespaces import read_ns, written_ns
+from .records import ClaimRecord
 from .sessions import Outcome, Session
 from .turn import Turn
 
 
 def lock(turn: Turn, session: Session, command: m.Lock) -> m.Granted | None:
     """Grant it now, or let it wait in its place (None), or refuse."""
+    turn.check_kept()
     claim = _claim(turn, session, command)
     _check_wait(turn, command.wait)
     claims = turn.state.claims
@@ -75,6 +77,39 @@ def grant_next(turn: Turn) -> bool:
     turn.commit()
     waiting.answer(turn, claim, Outcome(ok=granted))
     return True
+
+
+def restore(turn: Turn, session: Session, record: ClaimRecord) -> Claim:
+    """A claim comes back as it was kept, behind those with lower serials. Whether it is held is said next."""
+    claims = turn.state.claims
+    claim = Claim(
+        record.serial,
+        session,
+        record.id,
+        record.rid,
+        record.since,
+        ns=record.ns,
+        names=tuple(record.names),
+        patterns=tuple(compile_pattern(text) for text in record.patterns),
+        mode=record.mode,
+        ttl=record.ttl,
+        task=record.task,
+        taken=record.taken,
+    )
+    claims.add(claim, claims.across(claim))
+    turn.state.work.claimed(claim)
+    return claim
+
+
+def restore_deadline(turn: Turn, claim: Claim, record: ClaimRecord, until: float) -> None:
+    """It is held as it was, `until` then at least, so that its agent can be back before anybody else gets it; or it
+    waits as it did."""
+    if record.token is not None:
+        turn.state.claims.grant(claim, record.token, record.granted_at)
+        turn.state.timers.set(claim, max(record.deadline or until, until))
+    else:
+        waiting.stand(claim)
+        turn.state.timers.set(claim, record.deadline)
 
 
 def unlock(turn: Turn, session: Session, command: m.Unlock) -> m.Revised:

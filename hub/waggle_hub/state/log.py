@@ -2,8 +2,8 @@
 
 Rules:
 1. A commit is all that happened at one revision; it is never split, and its events share one time.
-2. Revisions only grow. Within this process they have no gaps; after a start they begin above all given before.
-3. The log keeps a window of the newest commits, bounded by count and by bytes. `floor` is the highest revision that
+2. Revisions only grow. After a start they begin above all given before, and what was taken back is not given again.
+3. The log keeps a window of the newest commits, bounded by count, bytes and age. `floor` is the highest revision that
    has left it: whoever stands at or above `floor` can be told everything that came after.
 
 Replay, resume, refill and history are reads of this log.
@@ -56,6 +56,15 @@ class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
     """Of lock, renew, unlock and queue."""
 
     @property
+    def kept(self) -> bool:
+        """Whether the journal keeps it: all but messages, and what happens to entries that it does not keep."""
+        if self.type == "message":
+            return False
+        if self.grip is not None:
+            return True
+        return (self.entry is not None and self.entry.kept) or (self.prev is not None and self.prev.kept)
+
+    @property
     def size(self) -> int:
         """Bytes that this event may keep in memory."""
         return (
@@ -78,7 +87,7 @@ class Commit(Struct, frozen=True, eq=False, gc=False):
 class Log:
     """The newest commits, and the revision counter."""
 
-    def __init__(self, rev: int, *, max_events: int, max_bytes: int) -> None:
+    def __init__(self, rev: int, *, max_events: int, max_bytes: int, max_age: float | None = None) -> None:
         self.rev = rev
         """The revision of the newest change."""
         self.floor = rev
@@ -89,6 +98,7 @@ class Log:
         self._start = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
+        self._max_age = max_age
 
     def append(self, events: tuple[Event, ...]) -> Commit:
         """Add what happened at the next revision, and let the oldest leave the window."""
@@ -98,9 +108,24 @@ class Log:
         self._commits.append(commit)
         self.events += len(events)
         self.bytes += commit.size
-        while self.events > self._max_events or self.bytes > self._max_bytes:
-            self._forget_oldest()
+        self._trim()
         return commit
+
+    def load(self, commits: list[Commit], floor: int) -> None:
+        """Begin with a window that was kept, oldest first, after `floor`."""
+        assert not self._commits
+        self._commits = [commit for commit in commits if commit.rev > floor]
+        self.floor = floor
+        self.events = sum(len(commit.events) for commit in self._commits)
+        self.bytes = sum(commit.size for commit in self._commits)
+        self._trim()
+
+    def take_back(self, commit: Commit) -> None:
+        """The newest commit has not happened. Its revision is not given again."""
+        if len(self) and self._commits[-1] is commit:
+            self._commits.pop()
+            self.events -= len(commit.events)
+            self.bytes -= commit.size
 
     def after(self, rev: int) -> Iterator[Commit]:
         """The commits above `rev`, oldest first. The log must not change while this is read."""
@@ -111,6 +136,14 @@ class Log:
 
     def __len__(self) -> int:
         return len(self._commits) - self._start
+
+    def _trim(self) -> None:
+        while self.events > self._max_events or self.bytes > self._max_bytes:
+            self._forget_oldest()
+        if self._max_age is not None and len(self):
+            since = self._commits[-1].events[0].at - self._max_age
+            while self._commits[self._start].events[0].at < since:
+                self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         commit = self._commits[self._start]
@@ -127,7 +160,8 @@ class Log:
         """Assert the rules of this module."""
         commits = self._commits[self._start :]
         revs = [commit.rev for commit in commits]
-        assert revs == list(range(self.floor + 1, self.rev + 1)), "the log is contiguous"
+        assert revs == sorted(set(revs)), "revisions only grow"
+        assert not revs or self.floor < revs[0] <= revs[-1] <= self.rev
         for commit in commits:
             assert commit.events
             assert all(event.rev == commit.rev for event in commit.events)

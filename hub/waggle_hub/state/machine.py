@@ -11,14 +11,19 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import assert_never
+
+from msgspec import structs
 
 from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
 
 from ..settings import Limits
-from . import entries, inspection, locks, patience, presence, subscriptions, takes, txn, waiting, waits
+from . import entries, inspection, keeping, locks, patience, presence, subscriptions, takes, txn, waiting, waits
+from .log import Commit
 from .outputs import Output, Reply
+from .records import Changes, Kept, Record
 from .sessions import Fresh, Outcome, Session
 from .turn import State, Turn
 
@@ -60,7 +65,7 @@ class Machine:
             session = self._session(session_id)
             turn.act_for(session)
             if isinstance(command, m.Change) and command.rid is not None and command.rid in session.joins:
-                waiting.join(session.joins[command.rid], command.id)
+                waiting.join(turn, session.joins[command.rid], command.id)
                 return self._finish(turn)
             waiting.check_id(session, command.id)
             if isinstance(command, m.Change) and command.rid is not None:
@@ -105,6 +110,64 @@ class Machine:
             takes.proceed(turn, taker)
         return self._finish(turn)
 
+    # --- what survives ---
+
+    def changes(self, commits: list[Commit]) -> Changes:
+        """What has changed of what must survive: by these commits, the newest, and since the last call."""
+        return keeping.changes(self.state, commits)
+
+    def forget_changes(self) -> None:
+        """Nobody keeps anything."""
+        self.state.changed.drop()
+
+    def load(self, kept: Kept, now: float) -> None:
+        """Begin with what was kept. To be followed by `begin`."""
+        keeping.load(self.state, kept, now)
+
+    def run_as(self, durability: str | None) -> None:
+        """Let the journal know that a hub of this durability runs on its data; None at an orderly stop."""
+        hub = self.state.hub
+        rev = self.state.log.rev if durability is None else hub.rev
+        self.state.hub = structs.replace(hub, running=durability, rev=rev)
+        self.state.changed.put(self.state.hub)
+
+    def begin(self, now: float) -> list[Output]:
+        """What there is to say at a start."""
+        turn = self._turn(now)
+        keeping.begin(turn)
+        return self._finish(turn)
+
+    def rewind(self, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
+        """Take back the newest commits, and all that has happened since these records were kept. `connected` are the
+        sessions whose agents are there. To be followed by `begin`."""
+        keeping.rewind(self.state, commits, records, connected, now)
+        self._newest = Turn(self.state, now)
+
+    def refuse(self, why: str) -> None:
+        """Accept nothing that has to survive until `accept`, and grant no locks."""
+        self.state.refusing = why
+
+    def accept(self, now: float) -> list[Output]:
+        """What has to survive can be kept again."""
+        self.state.refusing = None
+        return self._finish(self._turn(now))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the journal fails, and knows of no revision that could be given next."""
+        return self.state.refusing is not None and self.state.log.rev >= self.state.hub.rev
+
+    def give_up_waits(self, error: WaggleError, now: float) -> list[Output]:
+        """Answer everything that waits with this."""
+        turn = self._turn(now)
+        for session in self.state.sessions:
+            patience.give_up_all(turn, session, error)
+        return self._finish(turn)
+
+    def waiting(self) -> set[tuple[str, m.Id]]:
+        """Sessions and ids of all commands that wait."""
+        return {(session.id, id) for session in self.state.sessions for id in session.waiting}
+
     @property
     def torn(self) -> bool:
         """Whether a fault has left a change half made. Nothing may be built on such a state."""
@@ -129,6 +192,7 @@ class Machine:
         subscription = None if session is None else session.subscriptions.get(sub)
         if subscription is not None and subscription.start == rev:
             subscription.synced = True
+            self.state.changed.mark(subscription)
 
     def next_deadline(self) -> float | None:
         """The instant at which `expire` has something to do."""
@@ -163,7 +227,7 @@ class Machine:
             raise BadRequest(f"rid is 1 to {limit} characters", field="rid")
         known = session.outcomes.get(rid)
         if known is not None:
-            return self._answer(turn, command, known, dup=True)
+            return self._answer(turn, command, known.outcome, dup=True)
         try:
             ok = self._decide(turn, session, command)
         except Conflict as error:
@@ -262,7 +326,7 @@ class Machine:
         turn.commit()
         turn.outputs.extend(turn.later)
         turn.later.clear()
-        while self.state.claims.any_ready or self.state.work.any_free:
+        while self.state.refusing is None and (self.state.claims.any_ready or self.state.work.any_free):
             if not locks.grant_next(turn):
                 takes.serve_next(turn)
         return turn.outputs
@@ -279,12 +343,9 @@ class Machine:
         state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed())])
         state.interests.check()
         state.snapshots.check()
-        for (ns, key), owner in state.owners.items():
-            assert state.keyspace.get(ns, key) is not None
-            assert (ns, key) in owner.ephemeral
-            assert state.sessions.get(owner.id) is owner
+        owned = {(entry.ns, entry.key): entry.owner for entry in state.keyspace.ephemeral()}
+        assert owned == {place: session.id for session in state.sessions for place in session.ephemeral}
         for session in state.sessions:
-            assert all(state.owners[place] is session for place in session.ephemeral)
             for sub, subscription in session.subscriptions.items():
                 assert subscription.interest.sub == sub
                 assert session.id in subscription.interest.sessions

@@ -12,6 +12,7 @@ from waggle import messages as m
 
 from .interests import Interest
 from .log import Commit
+from .records import UnsaidRecord
 from .sessions import Outcome
 from .snapshot import Snapshot
 
@@ -64,6 +65,11 @@ class Answer(Struct, frozen=True, eq=False):
     id: m.Id
     outcome: Outcome
 
+    def record(self, serial: int) -> UnsaidRecord:
+        """It, kept under this number until it can be told."""
+        ok, error = self.outcome.texts()
+        return UnsaidRecord(serial=serial, session=self.session, id=self.id, ok=ok, error=error)
+
 
 class LockLost(Struct, frozen=True, eq=False):
     """This session has lost a lock that it held: it is told so unasked."""
@@ -71,8 +77,21 @@ class LockLost(Struct, frozen=True, eq=False):
     session: str
     lock: m.LostLock
 
+    def record(self, serial: int) -> UnsaidRecord:
+        """It, kept under this number until it can be told."""
+        return UnsaidRecord(serial=serial, session=self.session, lost=self.lock)
+
 
 Said = Answer | LockLost
 """What is told to a session in its own time, and kept for it while its agent is away."""
+
+
+def said_of(record: UnsaidRecord) -> Said:
+    """What a record kept to be told."""
+    if record.lost is not None:
+        return LockLost(record.session, record.lost)
+    assert record.id is not None
+    return Answer(record.session, record.id, Outcome.of_texts(record.ok, record.error))
+
 
 Output = Commit | Reply | Bind | Attach | Detach | Ended | Answer | LockLost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from waggle import messages as m
-from waggle.errors import Cancelled
+from waggle.errors import Cancelled, WaggleError
 
 from . import locks, takes, waiting, waits
 from .claims import Claim
@@ -26,11 +26,16 @@ def cancel(turn: Turn, session: Session, command: m.Cancel) -> m.Cancelling:
     return m.Cancelling(True)
 
 
-def leave_all(turn: Turn, session: Session) -> None:
-    """The session ends: what it held is free, what it waited for it no longer waits for."""
+def give_up_all(turn: Turn, session: Session, error: WaggleError) -> None:
+    """What the session waits for it no longer waits for."""
     for found in list(session.waiting.values()):
         _give_up(turn, found)
-        waiting.answer(turn, found, Outcome(error=Cancelled("the session has ended")))
+        waiting.answer(turn, found, Outcome(error=error))
+
+
+def leave_all(turn: Turn, session: Session) -> None:
+    """The session ends: what it held is free, what it waited for it no longer waits for."""
+    give_up_all(turn, session, Cancelled("the session has ended"))
     for claim in list(session.claims):
         turn.release(claim, "session_ended")
 

@@ -17,6 +17,7 @@ from waggle.keys import check_agent, check_ns
 from . import patience, subscriptions
 from .deadlines import deadline_after
 from .outputs import Bind, Ended
+from .records import SessionRecord
 from .sessions import Fresh, Session
 from .turn import Turn
 
@@ -46,7 +47,9 @@ def hello(turn: Turn, command: m.Hello, fresh: Fresh) -> tuple[Session, bool]:
         show(turn, session.agent)
         turn.commit()
     turn.later.extend(subscriptions.take_over(turn, session, cursors))
-    turn.later.extend(session.unsaid)
+    for unsaid in session.unsaid:
+        turn.later.append(unsaid.said)
+        turn.state.changed.gone(unsaid)
     session.unsaid.clear()
     return session, True
 
@@ -72,6 +75,7 @@ def _open(turn: Turn, command: m.Hello, fresh: Fresh) -> Session:
     )
     turn.live(SEEN, agent)
     state.sessions.add(session)
+    state.changed.mark(session)
     turn.act_for(session)
     turn.later.append(Bind(session.id))
     show(turn, agent)
@@ -104,6 +108,7 @@ def end(turn: Turn, session: Session) -> None:
         subscriptions.end(turn, session, sub)
     state.timers.set(session, None)
     state.sessions.remove(session)
+    _forget(turn, session)
     show(turn, session.agent)
     _remember(turn, session)
     turn.later.append(Ended(session.id))
@@ -111,6 +116,7 @@ def end(turn: Turn, session: Session) -> None:
 
 def set_status(turn: Turn, session: Session, command: m.Status) -> m.Revised:
     session.status = turn.value(command.status, "status", turn.state.limits.status)
+    turn.state.changed.mark(session)
     show(turn, session.agent)
     return m.Revised(turn.rev)
 
@@ -132,6 +138,36 @@ def show(turn: Turn, agent: str) -> None:
         turn.put(AGENTS, agent, _encode(value), entry, kind="transient")
     elif entry is not None:
         turn.remove(entry, reason="session_ended")
+
+
+def restore(turn: Turn, record: SessionRecord, connected: bool) -> Session:
+    """A session comes back as it was kept, with a fresh grace if its agent is not connected."""
+    session = Session(
+        Fresh(session=record.id, secret=record.secret, agent=record.agent),
+        record.agent,
+        chosen=record.chosen,
+        ns=record.ns,
+        meta=bytes(record.meta),
+        at=record.since,
+        serial=record.serial,
+    )
+    session.status = bytes(record.status)
+    session.last = record.last
+    session.connected = connected
+    turn.state.sessions.add(session)
+    if not connected:
+        turn.state.timers.set(session, deadline_after(turn.now, turn.state.limits.grace))
+    return session
+
+
+def _forget(turn: Turn, session: Session) -> None:
+    """Nothing of it has to survive any more."""
+    changed = turn.state.changed
+    changed.gone(session)
+    for kept in session.outcomes.values():
+        changed.gone(kept)
+    for unsaid in session.unsaid:
+        changed.gone(unsaid)
 
 
 def _remember(turn: Turn, session: Session) -> None:

@@ -13,18 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from waggle import messages as m
-from waggle.errors import WaggleError
+from waggle.errors import WaggleError, error_from_wire
 
 from .deadlines import Timed
 from .interests import Interest
+from .records import Key, OutcomeRecord, Record, SessionRecord, SubscriptionRecord, UnsaidRecord
 
 if TYPE_CHECKING:
     from .claims import Claim
     from .outputs import Said
     from .waiting import Waiting
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 
 class Fresh(Struct, frozen=True):
@@ -37,15 +42,61 @@ class Fresh(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """How a command ended: one of the two is set."""
+    """How a command ended: one of the two is set. What comes back from the journal is `ok` as its text."""
 
-    ok: m.Ok | None = None
+    ok: m.Ok | Raw | None = None
     error: WaggleError | None = None
+
+    def texts(self) -> tuple[Raw | UnsetType, Raw | UnsetType]:
+        """`ok` and `error` as they stand on the wire."""
+        if self.error is not None:
+            return UNSET, Raw(_encode(self.error.to_wire()))
+        return Raw(_encode(self.ok)), UNSET
+
+    @classmethod
+    def of_texts(cls, ok: Raw | UnsetType, error: Raw | UnsetType) -> Outcome:
+        """The outcome again."""
+        if not isinstance(error, UnsetType):
+            return cls(error=error_from_wire(_decode(error)))
+        assert not isinstance(ok, UnsetType)
+        return cls(ok=ok)
+
+
+class KeptOutcome(Struct, frozen=True):
+    """An outcome that a session remembers for its rid."""
+
+    serial: int
+    session: str
+    rid: str
+    outcome: Outcome
+
+    @property
+    def record_name(self) -> Key:
+        return (OutcomeRecord.kind, self.serial)
+
+    def record(self) -> Record:
+        ok, error = self.outcome.texts()
+        return OutcomeRecord(serial=self.serial, session=self.session, rid=self.rid, ok=ok, error=error)
+
+
+class Unsaid(Struct, frozen=True):
+    """What a session is to be told when its agent is back."""
+
+    serial: int
+    said: Said
+
+    @property
+    def record_name(self) -> Key:
+        return (UnsaidRecord.kind, self.serial)
+
+    def record(self) -> Record:
+        return self.said.record(self.serial)
 
 
 class Subscription(Struct, eq=False):
     """One session's cursor on an interest, as far as the machine knows it: where it began and what was asked."""
 
+    session: str
     interest: Interest
     echo: bool
     start: int
@@ -56,6 +107,28 @@ class Subscription(Struct, eq=False):
     """Whether the end of that snapshot has been sent: a cursor taken over without it starts the snapshot again."""
     lost: str | None = None
     """Why the hub began it again unasked. What it said of that may not have arrived: it is said again at a takeover."""
+
+    @property
+    def record_name(self) -> Key:
+        return (SubscriptionRecord.kind, self.session, self.interest.sub)
+
+    def record(self) -> Record:
+        scope = self.interest.scope
+        return SubscriptionRecord(
+            session=self.session,
+            sub=self.interest.sub,
+            ns=scope.ns,
+            patterns=list(scope.patterns),
+            types=sorted(scope.types),
+            values=scope.values,
+            prev=scope.prev,
+            conflate=scope.conflate,
+            echo=self.echo,
+            start=self.start,
+            snapshot=self.snapshot,
+            synced=self.synced,
+            lost=self.lost,
+        )
 
 
 class Session(Timed):
@@ -82,7 +155,7 @@ class Session(Timed):
         self.connected = True
         self.subscriptions: dict[int, Subscription] = {}
         self.ephemeral: dict[tuple[str, str], None] = {}
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, KeptOutcome] = {}
         self.clearing: tuple[str, str, str] | None = None
         """Namespace, pattern and last key of a clear that has more to look at."""
         self.claims: dict[Claim, None] = {}
@@ -91,12 +164,30 @@ class Session(Timed):
         """Its commands that wait, by id."""
         self.joins: dict[str, Waiting] = {}
         """Those of them that carry a rid."""
-        self.unsaid: list[Said] = []
+        self.unsaid: list[Unsaid] = []
         """What is to be told when its agent is back: answers and losses that came due in its grace."""
 
     def timed(self) -> Iterator[Timed]:
         """Everything of it that may have a deadline."""
         yield from dict.fromkeys([*self.claims, *self.waiting.values()])
+
+    @property
+    def record_name(self) -> Key:
+        return (SessionRecord.kind, self.id)
+
+    def record(self) -> Record:
+        return SessionRecord(
+            id=self.id,
+            secret=self.secret,
+            agent=self.agent,
+            chosen=self.chosen,
+            ns=self.ns,
+            meta=Raw(self.meta),
+            status=Raw(self.status),
+            since=self.since,
+            last=self.last,
+            serial=self.serial,
+        )
 
 
 class Sessions:
@@ -125,6 +216,10 @@ class Sessions:
         del namesakes[session.id]
         if not namesakes:
             del self._by_agent[session.agent]
+
+    def agents(self) -> list[str]:
+        """The names that somebody is here under."""
+        return list(self._by_agent)
 
     def of_agent(self, agent: str) -> list[Session]:
         """The sessions under this name, oldest first."""

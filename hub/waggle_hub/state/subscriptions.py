@@ -14,21 +14,27 @@ from .interests import EVERYWHERE, Interest, Scope
 from .log import Event
 from .namespaces import written_ns
 from .outputs import Attach, Detach, Output
+from .records import SubscriptionRecord
 from .sessions import Session, Subscription
 from .turn import Turn
 
 COMPACTED = "compacted"
+RESTART = "restart"
+_FLEETING = m.ENTRY_TYPES | {"message"}
+"""The types of events that may not be kept."""
 
 
 def subscribe(turn: Turn, session: Session, command: m.Subscribe) -> m.Subscribed:
     scope, patterns = _scope(turn, session, command)
-    reason = None if command.since is None else _cannot_resume(turn, command.since)
+    reason = None if command.since is None else _cannot_resume(turn, command.since, scope)
     _check_number(turn, session, scope)
     interest = turn.state.interests.join(scope, patterns, session.id)
     resumed = command.since is not None and reason is None
     snapshot = (command.snapshot and not resumed) or reason is not None
     start = command.since.rev if command.since is not None and resumed else turn.rev
-    session.subscriptions[interest.sub] = Subscription(interest, command.echo, start, snapshot)
+    subscription = Subscription(session.id, interest, command.echo, start, snapshot)
+    session.subscriptions[interest.sub] = subscription
+    turn.state.changed.mark(subscription)
     turn.later.append(_attach(turn, session, interest.sub, replay=resumed))
     return m.Subscribed(
         interest.sub,
@@ -61,6 +67,7 @@ def publish(turn: Turn, session: Session, command: m.Publish) -> m.Published:
 def end(turn: Turn, session: Session, sub: int) -> None:
     """The session has this subscription no longer."""
     subscription = session.subscriptions.pop(sub)
+    turn.state.changed.gone(subscription)
     turn.state.interests.leave(subscription.interest, session.id)
 
 
@@ -110,6 +117,7 @@ def _attach(
         subscription.snapshot = True
         subscription.synced = False
         subscription.lost = lost
+        turn.state.changed.mark(subscription)
     interest = subscription.interest
     snapshot = None
     if subscription.snapshot:
@@ -167,10 +175,41 @@ def _check_number(turn: Turn, session: Session, scope: Scope) -> None:
         raise LimitReached(f"this session has {limit} subscriptions: put patterns together in one", limit=limit)
 
 
-def _cannot_resume(turn: Turn, since: m.Since) -> str | None:
+def restore(turn: Turn, session: Session, record: SubscriptionRecord, lost: str | None) -> None:
+    """A cursor comes back as it was kept; `lost` says why no cursor can go on, if that is so. One that may have missed
+    what was not kept begins again, too."""
+    patterns = tuple(compile_pattern(text) for text in record.patterns)
+    scope = Scope(
+        record.ns, tuple(record.patterns), frozenset(record.types), record.values, record.prev, record.conflate
+    )
+    interest = turn.state.interests.restore(record.sub, scope, patterns, session.id)
+    subscription = Subscription(
+        session.id, interest, record.echo, record.start, record.snapshot, record.synced, record.lost
+    )
+    session.subscriptions[record.sub] = subscription
+    if lost is None and _gap(turn, scope) >= turn.state.log.rev:
+        lost = RESTART
+    if lost is not None:
+        subscription.start = turn.state.log.rev
+        subscription.snapshot = True
+        subscription.synced = False
+        subscription.lost = lost
+        turn.state.changed.mark(subscription)
+
+
+def _gap(turn: Turn, scope: Scope) -> int:
+    """The revision up to which something that this scope asks for may be missing in the log."""
+    if scope.types.isdisjoint(_FLEETING):
+        return 0
+    return turn.state.keyspace.pasts.gap(None if scope.ns == EVERYWHERE else [scope.ns])
+
+
+def _cannot_resume(turn: Turn, since: m.Since, scope: Scope) -> str | None:
     """Why everything after `since` cannot be told, None if it can."""
     if since.epoch != turn.state.epoch:
         return "epoch"
     if since.rev > turn.rev or since.rev < 0:
         raise BadRequest(f"since is at rev {since.rev}, the hub is at {turn.rev}", field="since")
+    if since.rev < _gap(turn, scope):
+        return RESTART
     return COMPACTED if since.rev < turn.state.log.floor else None

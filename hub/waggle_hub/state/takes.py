@@ -13,13 +13,14 @@ import msgspec
 
 from waggle import messages as m
 from waggle.errors import BadRequest, LimitReached, TimedOut
-from waggle.keys import compile_pattern
+from waggle.keys import Pattern, compile_pattern
 
 from . import locks, waiting
 from .claims import Claim
 from .deadlines import deadline_after
 from .keyspace import Entry
 from .namespaces import DEAD, emptied_ns
+from .records import TakerRecord
 from .sessions import Outcome, Session
 from .turn import Turn
 from .work import Taker
@@ -31,6 +32,7 @@ _FEW = 16
 
 def take(turn: Turn, session: Session, command: m.Take) -> m.Taken | None:
     """The entry that was taken, or None while there is none."""
+    turn.check_kept()
     taker = _taker(turn, session, command)
     taken = _look(turn, taker)
     if taken is not None:
@@ -41,6 +43,18 @@ def take(turn: Turn, session: Session, command: m.Take) -> m.Taken | None:
     turn.state.work.add(taker)
     waiting.begin(turn, taker, None if command.timeout is None else deadline_after(turn.now, command.timeout))
     return None
+
+
+def restore(turn: Turn, session: Session, record: TakerRecord) -> None:
+    """It goes on waiting as it was kept, and looks through its line anew."""
+    line = turn.state.work.line(record.ns, _compiled(record.patterns))
+    taker = Taker(
+        record.serial, session, record.id, record.rid, record.since, line, record.lease, record.max_deliveries
+    )
+    taker.late = record.late
+    turn.state.work.add(taker)
+    waiting.stand(taker)
+    turn.state.timers.set(taker, record.deadline)
 
 
 def serve_next(turn: Turn) -> None:
@@ -87,6 +101,7 @@ def time_out(turn: Turn, taker: Taker) -> None:
     """Its time is over."""
     turn.state.timers.set(taker, None)
     taker.late = True
+    turn.state.changed.mark(taker)
     if not taker.looking and turn.state.work.holds_back_for(taker):
         turn.state.work.look_again(taker)
     if not taker.looking:
@@ -97,6 +112,7 @@ def give_up(turn: Turn, taker: Taker) -> None:
     """It waits no longer. The answer is for the caller."""
     turn.state.timers.set(taker, None)
     turn.state.work.remove(taker)
+    turn.state.changed.gone(taker)
 
 
 def _look(turn: Turn, taker: Taker) -> m.Taken | None:
@@ -164,7 +180,7 @@ def _deliver(turn: Turn, taker: Taker, entry: Entry) -> m.Taken | None:
         _bury(turn, entry, delivery - 1)
         return None
     _check_number(turn, taker.session)
-    turn.state.work.deliveries[place] = delivery
+    turn.state.work.deliver(place, delivery)
     claim = Claim(
         turn.state.timers.serial(),
         taker.session,
@@ -225,7 +241,7 @@ def _taker(turn: Turn, session: Session, command: m.Take) -> Taker:
         raise BadRequest("patterns is empty: say what to take", field="patterns")
     if len(command.patterns) > limits.patterns:
         raise LimitReached(f"a take has at most {limits.patterns} patterns", limit=limits.patterns, field="patterns")
-    patterns = tuple(dict.fromkeys(compile_pattern(text, "patterns") for text in sorted(set(command.patterns))))
+    patterns = _compiled(command.patterns)
     locks.check_ttl(turn, command.lease, "lease")
     if command.timeout is not None and not 0 <= command.timeout <= limits.ttl:
         raise BadRequest(f"timeout is 0 to {limits.ttl:.0f} seconds, or null to wait for ever", field="timeout")
@@ -242,3 +258,7 @@ def _taker(turn: Turn, session: Session, command: m.Take) -> Taker:
         command.lease,
         command.max_deliveries,
     )
+
+
+def _compiled(texts: list[str]) -> tuple[Pattern, ...]:
+    return tuple(dict.fromkeys(compile_pattern(text, "patterns") for text in sorted(set(texts))))

@@ -6,16 +6,21 @@ Rules:
 2. Every change of an entry goes through `put`, `touch` or `remove`: they keep keyspace, ephemeral ownership, running
    snapshots and the log in step.
 3. A rule refuses (raises a WaggleError) before it changes anything.
+4. What must survive and is no entry is marked in `state.changed` by whoever changes it, in the same step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import structs
 
 from waggle import messages as m
+from waggle.errors import Unavailable
 
 from ..settings import Limits
 from . import waits
+from .changed import Changed
 from .claims import Claim, Claims
 from .conditions import Conditions
 from .deadlines import Timers
@@ -23,7 +28,8 @@ from .interests import Interests
 from .keyspace import Entry, Keyspace
 from .log import Event, Grip, Log
 from .outputs import LockLost, Output, Said
-from .sessions import Session, Sessions
+from .records import HubRecord
+from .sessions import Session, Sessions, Unsaid
 from .snapshot import Snapshots
 from .values import encode_value
 from .work import Work
@@ -41,17 +47,44 @@ class State:
     def __init__(self, limits: Limits, epoch: str, rev: int) -> None:
         self.limits = limits
         self.epoch = epoch
-        self.keyspace = Keyspace(limits.graves)
-        self.log = Log(rev, max_events=limits.log_events, max_bytes=limits.log_bytes)
-        self.timers = Timers()
+        self.hub = HubRecord(epoch=epoch, rev=rev, floor=rev)
+        """What the journal knows of the hub."""
+        self.changed = Changed()
+        self.keyspace = Keyspace(limits.graves, self.changed)
+        self.log = Log(rev, max_events=limits.log_events, max_bytes=limits.log_bytes, max_age=limits.log_age)
+        self.begin_nouns()
+        self.snapshots = Snapshots(self.keyspace, limits.snapshot_bytes)
+        self.refusing: str | None = None
+        """Why nothing that has to survive can be accepted, while that is so."""
+
+    def begin_nouns(self, serial: int = 0, sub: int = 0) -> None:
+        """Nobody is here and nothing is held; serials and numbers of subscriptions go on above these."""
+        self.timers = Timers(serial)
         self.sessions = Sessions()
         self.claims = Claims()
         self.conditions = Conditions()
-        self.work = Work(limits.lines)
-        self.interests = Interests()
-        self.owners: dict[tuple[str, str], Session] = {}
-        """The session that each ephemeral entry is tied to."""
-        self.snapshots = Snapshots(self.keyspace, limits.snapshot_bytes)
+        self.work = Work(self.limits.lines, self.changed)
+        self.interests = Interests(sub)
+
+    def own(self, before: Entry | None, after: Entry | None) -> None:
+        """Keep what sessions know of their ephemeral entries in step with an entry that takes the place of another."""
+        if before is not None and before.owner is not None:
+            owner = self.sessions.get(before.owner)
+            if owner is not None:
+                owner.ephemeral.pop((before.ns, before.key), None)
+        if after is not None and after.owner is not None:
+            owner = self.sessions.get(after.owner)
+            if owner is not None:
+                owner.ephemeral[after.ns, after.key] = None
+
+    def take_back(self, events: Iterable[Event]) -> None:
+        """Let entries be as they were before these events, which are the newest of theirs."""
+        for event in reversed(list(events)):
+            if event.entry is not None:
+                self.keyspace.take_back(event.entry, event.prev)
+            elif event.prev is not None:
+                self.keyspace.put(event.prev, None)
+            self.own(event.entry, event.prev)
 
 
 class Turn:
@@ -62,7 +95,6 @@ class Turn:
         "_events",
         "_freed",
         "_lost",
-        "_owned",
         "at",
         "by",
         "later",
@@ -85,8 +117,6 @@ class Turn:
         self._changing = False
         """Whether anything may have changed since the last commit."""
         self._events: list[Event] = []
-        self._owned: list[tuple[str, str, Session | None]] = []
-        """Entries whose owner has changed since the last commit, each with the owner before."""
         self._lost: list[tuple[Session, LockLost]] = []
         """Who has lost a lock since the last commit."""
         self._freed: list[Claim] = []
@@ -127,6 +157,12 @@ class Turn:
         limits = self.state.limits
         return encode_value(value, field, limit=limits.value if limit is None else limit, depth=limits.depth)
 
+    def check_kept(self) -> None:
+        """Unavailable while what has to survive cannot be kept."""
+        if self.state.refusing is not None:
+            why = self.state.refusing
+            raise Unavailable(f"{why}: only what does not have to survive is accepted until then", retry_after=2.0)
+
     # --- changing ---
 
     def put(
@@ -139,7 +175,7 @@ class Turn:
         expires_at: float | None = None,
         kind: str = "persistent",
         meta: bytes | None = None,
-        owner: Session | None = None,
+        owner: str | None = None,
         earlier: tuple[Entry, ...] = (),
     ) -> Entry:
         """Write an entry in place of `prev`; `owner` is the session it is tied to."""
@@ -159,10 +195,11 @@ class Turn:
             meta=meta,
             created_rev=prev.created_rev if prev is not None else rev,
             earlier=earlier,
+            owner=owner,
         )
         self.state.snapshots.before_change(ns, key, prev)
         keyspace.put(entry, prev)
-        self._own(ns, key, owner)
+        self.state.own(prev, entry)
         self._happened("set", ns, key, entry=entry, prev=prev)
         return entry
 
@@ -178,11 +215,12 @@ class Turn:
         self._changing = True
         self.state.snapshots.before_change(entry.ns, entry.key, entry)
         self.state.keyspace.remove(entry)
-        self._own(entry.ns, entry.key, None)
+        self.state.own(entry, None)
         self._happened(type, entry.ns, entry.key, prev=entry, reason=reason, late=late)
 
     def message(self, ns: str, channel: str, data: bytes) -> None:
         """Let something be heard that is not stored."""
+        self.state.keyspace.pasts.fleeting(ns)
         self._happened("message", ns, channel, data=data)
 
     def expire(self, entry: Entry) -> None:
@@ -201,6 +239,7 @@ class Turn:
         """A claim arrives; `across` are those it conflicts with because of a pattern."""
         self._changing = True
         self.state.claims.add(claim, across)
+        self.state.changed.mark(claim)
         self.state.work.claimed(claim)
 
     def remove_claim(self, claim: Claim) -> None:
@@ -208,6 +247,7 @@ class Turn:
         self._changing = True
         state = self.state
         state.claims.remove(claim)
+        state.changed.gone(claim)
         state.timers.set(claim, None)
         state.work.freed(claim, state.keyspace, state.claims)
 
@@ -216,6 +256,7 @@ class Turn:
         waited = claim.session.waiting.get(claim.id) is claim
         self.state.claims.grant(claim, self.next_rev, self.at)
         self.state.timers.set(claim, expires_at)
+        self.state.changed.mark(claim)
         grip = claim.grip()
         for key in claim.keys:
             self._happened("lock", claim.ns, key, grip=grip)
@@ -241,6 +282,7 @@ class Turn:
         """Give a lock that is held a new deadline."""
         assert claim.token is not None
         self.state.timers.set(claim, expires_at)
+        self.state.changed.mark(claim)
         grip = Grip(session=claim.session.id, token=claim.token, expires_at=expires_at)
         for key in claim.keys:
             self._happened("renew", claim.ns, key, grip=grip)
@@ -256,7 +298,9 @@ class Turn:
         if session.connected:
             self.outputs.append(said)
         else:
-            session.unsaid.append(said)
+            unsaid = Unsaid(self.state.timers.serial(), said)
+            session.unsaid.append(unsaid)
+            self.state.changed.mark(unsaid)
 
     # --- closing ---
 
@@ -268,7 +312,6 @@ class Turn:
         commit = self.state.log.append(tuple(self._events))
         self.outputs.append(commit)
         self._events = []
-        self._owned = []
         self._changing = False
         for session, lost in self._lost:
             self.say(session, lost)
@@ -291,16 +334,8 @@ class Turn:
 
     def undo(self) -> None:
         """Take back everything since the last commit: a later part of the command was refused."""
-        keyspace = self.state.keyspace
-        for event in reversed(self._events):
-            if event.entry is not None:
-                keyspace.take_back(event.entry, event.prev)
-            elif event.prev is not None:
-                keyspace.put(event.prev, None)
-        for ns, key, owner in reversed(self._owned):
-            self._set_owner(ns, key, owner)
+        self.state.take_back(self._events)
         self._events = []
-        self._owned = []
         self._changing = False
 
     @property
@@ -340,17 +375,3 @@ class Turn:
                 grip=grip,
             )
         )
-
-    def _own(self, ns: str, key: str, owner: Session | None) -> None:
-        before = self.state.owners.get((ns, key))
-        if before is not owner:
-            self._owned.append((ns, key, before))
-            self._set_owner(ns, key, owner)
-
-    def _set_owner(self, ns: str, key: str, owner: Session | None) -> None:
-        before = self.state.owners.pop((ns, key), None)
-        if before is not None:
-            del before.ephemeral[ns, key]
-        if owner is not None:
-            self.state.owners[ns, key] = owner
-            owner.ephemeral[ns, key] = None

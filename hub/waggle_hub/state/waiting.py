@@ -18,7 +18,8 @@ from waggle.errors import BadRequest, Conflict, LimitReached
 
 from .deadlines import Timed
 from .outputs import Answer
-from .sessions import Outcome, Session
+from .records import Key, Record
+from .sessions import KeptOutcome, Outcome, Session
 
 if TYPE_CHECKING:
     from .turn import Turn
@@ -36,6 +37,13 @@ class Waiting(Timed):
         self.rid = rid
         self.since = since
 
+    @property
+    def record_name(self) -> Key:
+        raise NotImplementedError
+
+    def record(self) -> Record:
+        raise NotImplementedError
+
 
 def check_number(turn: Turn, session: Session) -> None:
     """LimitReached if the session has as many waiting commands as it may have."""
@@ -52,13 +60,19 @@ def check_id(session: Session, id: m.Id) -> None:
 
 def begin(turn: Turn, waiting: Waiting, deadline: float | None) -> None:
     """It waits from now on, until the deadline at most."""
+    stand(waiting)
+    turn.state.timers.set(waiting, deadline)
+    turn.state.changed.mark(waiting)
+
+
+def stand(waiting: Waiting) -> None:
+    """It stands among the waiting commands of its session."""
     waiting.session.waiting[waiting.id] = waiting
     if waiting.rid is not None:
         waiting.session.joins[waiting.rid] = waiting
-    turn.state.timers.set(waiting, deadline)
 
 
-def join(waiting: Waiting, id: m.Id) -> None:
+def join(turn: Turn, waiting: Waiting, id: m.Id) -> None:
     """Its rid was asked again: from now on this id is the one to be answered."""
     if id == waiting.id:
         return
@@ -66,6 +80,7 @@ def join(waiting: Waiting, id: m.Id) -> None:
     del waiting.session.waiting[waiting.id]
     waiting.id = id
     waiting.session.waiting[id] = waiting
+    turn.state.changed.mark(waiting)
 
 
 def answer(turn: Turn, waiting: Waiting, outcome: Outcome) -> None:
@@ -85,6 +100,8 @@ def keep(turn: Turn, session: Session, rid: str, outcome: Outcome) -> None:
             return
         # A new one: this one has a traceback, which would keep the command and its value for as long.
         outcome = Outcome(error=Conflict(outcome.error.message, **outcome.error.details))
-    session.outcomes[rid] = outcome
+    kept = KeptOutcome(turn.state.timers.serial(), session.id, rid, outcome)
+    session.outcomes[rid] = kept
+    turn.state.changed.mark(kept)
     if len(session.outcomes) > turn.state.limits.outcomes:
-        del session.outcomes[next(iter(session.outcomes))]
+        turn.state.changed.gone(session.outcomes.pop(next(iter(session.outcomes))))

@@ -20,6 +20,7 @@ from .conditions import Condition, Wait
 from .deadlines import deadline_after
 from .keyspace import VIEW_BYTES
 from .namespaces import read_ns
+from .records import WaitRecord
 from .sessions import Outcome, Session
 
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ def wait(turn: Turn, session: Session, command: m.Wait) -> m.Waited | None:
     return None
 
 
+def restore(turn: Turn, session: Session, record: WaitRecord) -> None:
+    """It goes on waiting as it was kept; what it knew of patterns is looked for anew."""
+    one = Wait(record.serial, session, record.id, record.since, record.conditions, need_all=record.need_all)
+    one.conditions = [_condition(turn, one, asked, "all") for asked in record.conditions]
+    one.late = record.deadline is None
+    turn.state.conditions.add(one)
+    waiting.stand(one)
+    turn.state.timers.set(one, record.deadline)
+
+
 def decide(turn: Turn, one: Wait) -> None:
     """Answer a wait if it is met now, or if its time was over and its scan is done."""
     if one.late:
@@ -79,6 +90,7 @@ def time_out(turn: Turn, one: Wait) -> None:
     """Its time is over."""
     turn.state.timers.set(one, None)
     one.late = True
+    turn.state.changed.mark(one)
     decide(turn, one)
 
 
@@ -86,6 +98,7 @@ def give_up(turn: Turn, one: Wait) -> None:
     """It waits no longer. The answer is for the caller."""
     turn.state.timers.set(one, None)
     turn.state.conditions.remove(one)
+    turn.state.changed.gone(one)
 
 
 def _scan(turn: Turn, one: Wait) -> None:

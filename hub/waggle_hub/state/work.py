@@ -22,11 +22,13 @@ from sortedcontainers import SortedDict, SortedKeyList
 from waggle import messages as m
 from waggle.keys import Pattern
 
+from .changed import Changed
 from .claims import Claim, Claims
 from .keyspace import Entry, Keyspace
 from .log import Commit
 from .overlap import overlap
 from .patternindex import PatternIndex
+from .records import DeliveryRecord, Key, Record, TakerRecord
 from .sessions import Session
 from .waiting import Waiting
 
@@ -55,6 +57,25 @@ class Taker(Waiting):
         """Where it goes on looking: its place in the line."""
         self.late = False
         """Whether its time is over, and it only has to look to the end."""
+
+    @property
+    def record_name(self) -> Key:
+        return (TakerRecord.kind, self.serial)
+
+    def record(self) -> Record:
+        return TakerRecord(
+            serial=self.serial,
+            session=self.session.id,
+            id=self.id,
+            rid=self.rid,
+            since=self.since,
+            deadline=self.deadline,
+            late=self.late,
+            ns=self.line.ns,
+            patterns=[pattern.text for pattern in self.line.patterns],
+            lease=self.lease,
+            max_deliveries=self.max_deliveries,
+        )
 
 
 class Line:
@@ -113,7 +134,8 @@ class Line:
 class Work:
     """All lines and takers of the hub."""
 
-    def __init__(self, lines: int) -> None:
+    def __init__(self, lines: int, changed: Changed) -> None:
+        self._changed = changed
         self.looking: SortedKeyList[Taker] = SortedKeyList(key=lambda taker: taker.serial)
         """Takers that have more to look at, in order of arrival."""
         self.deliveries: dict[Place, int] = {}
@@ -167,7 +189,8 @@ class Work:
                 if entry is not None and not claims.named_on(event.ns, event.key):
                     self._free(entry)
             elif event.type in ("delete", "expire", "evict"):
-                self.deliveries.pop((event.ns, event.key), None)
+                if self.deliveries.pop((event.ns, event.key), None) is not None:
+                    self._changed.remove((DeliveryRecord.kind, event.ns, event.key))
                 for line in self._lines_of(event.ns, event.key):
                     line.discard(event.key)
 
@@ -195,6 +218,12 @@ class Work:
             wanted = wanted or bool(line.takers)
         if wanted:
             self.offer(entry)
+
+    def deliver(self, place: Place, count: int) -> None:
+        """An entry is delivered for this time."""
+        ns, key = place
+        self.deliveries[place] = count
+        self._changed.put(DeliveryRecord(ns=ns, key=key, count=count))
 
     # --- takers ---
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
+import msgspec
 import pytest
 
 from waggle import messages as m
@@ -80,7 +81,7 @@ class World:
                 case LockLostLine() if output.session != self.rival and self.speaker is not None:
                     self.speaker.to_client.append(str(lock_lost_line(output.lock)))
 
-    def _rival(self, command: m.AnyCommand) -> m.Ok | None:
+    def _rival(self, command: m.AnyCommand) -> m.Ok | msgspec.Raw | None:
         self._numbers += 1
         command.id = self._numbers
         outputs = self.machine.apply(command, self.rival, self.now)

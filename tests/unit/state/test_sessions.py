@@ -407,7 +407,7 @@ def test_what_is_kept_of_a_conflict_does_not_hold_on_to_the_command(command: m.A
     table.machine.apply(command, "s", table.now)
     session = table.machine.state.sessions.get("s")
     assert session is not None
-    error = session.outcomes["r"].error
+    error = session.outcomes["r"].outcome.error
     assert isinstance(error, Conflict)
     assert (error.__traceback__, error.__context__) == (None, None)
 

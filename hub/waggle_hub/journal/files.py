@@ -1,0 +1,158 @@
+"""Files: the few calls with which the journal changes files, and what is made of them.
+
+Rules:
+1. What must not be lost is written under another name, synced, renamed, and then the directory is synced. So a name
+   stands for one whole content, the old or the new, whenever the power fails.
+2. A name that ends in `.partial` is never read: whoever finds one may remove it.
+
+`Files` is a port, so that a test can put a disk below it that loses its power.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .port import StoreError
+
+_WORDS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.EFBIG: "the limit on the size of a file is reached",
+    errno.EROFS: "the file system is read-only",
+    errno.EIO: "the disk reports an error",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+}
+_SCRATCH = 1024 * 1024
+"""Bytes that are written to find out whether there is room: more than most writes need."""
+
+
+class Files:
+    """The files of the operating system."""
+
+    def read(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def create(self, path: Path) -> int:
+        """Open an empty file for writing, whatever was there."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+
+    def write(self, file: int, data: bytes) -> None:
+        """All of the data."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+
+    def sync(self, file: int) -> None:
+        os.fsync(file)
+
+    def close(self, file: int) -> None:
+        os.close(file)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Let the file have another name, and whatever had that be gone, in one step."""
+        os.replace(source, target)
+
+    def remove(self, path: Path) -> None:
+        os.remove(path)
+
+    def sync_directory(self, path: Path) -> None:
+        """Let the names in it be on disk as they are."""
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def partial(path: Path) -> Path:
+    """The name under which a file is prepared."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def write_partial(files: Files, path: Path, data: bytes) -> Path:
+    """Prepare the content of a file, synced. OSError leaves nothing behind."""
+    prepared = partial(path)
+    try:
+        file = files.create(prepared)
+        try:
+            files.write(file, data)
+            files.sync(file)
+        finally:
+            files.close(file)
+    except OSError:
+        forget(files, prepared)
+        raise
+    return prepared
+
+
+def settle(files: Files, prepared: Path, path: Path) -> None:
+    """Let what was prepared, and synced, be at its place. After an OSError it may be there, and is nowhere else."""
+    try:
+        files.rename(prepared, path)
+    except OSError:
+        forget(files, prepared)
+        raise
+    files.sync_directory(path.parent)
+
+
+def forget(files: Files, path: Path) -> None:
+    """Remove a file if it is there, and if that can be done."""
+    with suppress(OSError):
+        files.remove(path)
+
+
+def probe(files: Files, directory: Path, size: int = 0) -> None:
+    """Find out whether there is room for so many bytes, and a little more. OSError if not."""
+    forget(files, write_partial(files, directory / "probe", bytes(max(size, _SCRATCH))))
+
+
+def sync_path(files: Files, path: Path) -> None:
+    """Let what others have written to a file be on disk."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        files.sync(file)
+    finally:
+        files.close(file)
+
+
+@contextmanager
+def explained(path: Path, doing: str, remedy: str = "") -> Iterator[None]:
+    """StoreError, in plain words, for a call that fails."""
+    try:
+        yield
+    except OSError as error:
+        word = _WORDS.get(error.errno or 0, "the system refuses")
+        raise StoreError(f"{path} cannot be {doing}: {word} ({error}). {remedy}".rstrip()) from error
+
+
+def damaged(path: Path, what: str) -> StoreError:
+    """What to say of a file that does not hold what was written."""
+    return StoreError(f"{path} is damaged: {what}. {_remedy(path)}")
+
+
+def foreign(path: Path) -> StoreError:
+    """What to say of a file that no hub has written, as far as one can see."""
+    return StoreError(
+        f"{path} is not the data of a hub, or its beginning is damaged. If it is not, name another directory. "
+        f"Otherwise: {_remedy(path)}"
+    )
+
+
+def newer(path: Path, format: int, newest: int) -> StoreError:
+    """What to say of a file of a format that is not known."""
+    return StoreError(
+        f"{path} is of format {format}, and this hub knows formats 1 to {newest}. The hub has not changed it. Start "
+        "the newer hub that wrote it, or put a backup from before in its place with `waggle restore`"
+    )
+
+
+def _remedy(path: Path) -> str:
+    return (
+        "The hub has not changed it. Put a backup in its place with `waggle restore`; backups are in "
+        f"{path.parent / 'backups'}"
+    )

@@ -1,0 +1,73 @@
+"""The write-ahead log of SQLite, as far as SQLite does not watch over it itself.
+
+After a crash SQLite takes the first frame that does not verify for the end of the log. That is right where a write was
+under way: what is half there was never acknowledged. Where an old frame has rotted it is wrong: every later transaction
+would vanish without a word. The two can be told apart, since a transaction begins only when the one before is synced:
+
+* A write that was under way leaves one transaction behind what SQLite could use; nothing follows its commit.
+* A frame whose checksum goes on from that of a commit was written after it. If it stands behind what SQLite could use,
+  something before it has rotted.
+
+What cannot be told from a write that was under way is damage in the very last transaction.
+
+What stands where is said in https://www.sqlite.org/fileformat2.html#the_write_ahead_log and
+https://www.sqlite.org/walformat.html.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+_HEADER = struct.Struct(">16s8s8s")  # magic, format, page size, number of the checkpoint; salts; checksum
+_FRAME = struct.Struct(">4sI8s8s")  # page; size of the database after a commit, else 0; salts; checksum
+_USABLE_AT = 16
+"""Where the index of the log has the number of frames that SQLite could use."""
+
+
+def log_of(path: Path) -> Path:
+    """The log of a database."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def index_of(path: Path) -> Path:
+    """The index of that log: memory shared by the programs that have it open."""
+    return path.with_name(f"{path.name}-shm")
+
+
+def has_rotted(path: Path, page_size: int) -> bool:
+    """Whether the log of this database holds transactions that SQLite should have used, but could not. A connection
+    that has read from the database must be open."""
+    if not log_of(path).exists() or log_of(path).stat().st_size < _HEADER.size:
+        return False
+    usable = int.from_bytes(index_of(path).read_bytes()[_USABLE_AT:][:4], sys.byteorder)
+    with log_of(path).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as log:
+        return _goes_on(log, page_size, usable)
+
+
+def _goes_on(log: mmap, page_size: int, usable: int) -> bool:
+    """Whether a transaction follows another behind the usable frames."""
+    head, current, checksum = _HEADER.unpack_from(log)
+    whole = _checksum(bytes(8), head + current) == checksum
+    size = _FRAME.size + page_size
+    for start in range(_HEADER.size + usable * size, len(log) - 2 * size + 1, size):
+        _, commits, salts, seed = _FRAME.unpack_from(log, start)
+        if commits and (salts == current or not whole):
+            following = log[start + size : start + 2 * size]
+            _, _, its_salts, checksum = _FRAME.unpack_from(following)
+            if its_salts == salts and _checksum(seed, following[:8] + following[_FRAME.size :]) == checksum:
+                return True
+    return False
+
+
+def _checksum(seed: bytes, data: bytes) -> bytes:
+    """SQLite's own, over words in the order of this machine."""
+    first, second = struct.unpack(">II", seed)
+    words = array("I", data)
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        first = first + even + second & 0xFFFFFFFF
+        second = second + odd + first & 0xFFFFFFFF
+    return struct.pack(">II", first, second)

@@ -1,0 +1,215 @@
+"""The writer: one thread between the engine and a store, that writes while the engine decides.
+
+Rules:
+1. What was handed over while a write was under way goes into the next one as a whole: however many turns of the loop,
+   one transaction and one sync (group commit).
+2. `full`: a turn is done when it is on disk. `relaxed`: at once; what is on disk is at most `lag` seconds behind.
+3. A turn that changed nothing, when nothing is under way, is done at once.
+4. A write that fails in `full` ends all turns that are not done; `recall` then says what is kept. In `relaxed` nothing
+   can be taken back: what was not written is owed.
+5. While anything failed, turns are done at once, and what they changed is owed. Every `retry` seconds the store is
+   probed and what is owed is written, as one. When that has worked, everything is as before.
+
+The loop's thread and the writer's share what stands under one lock. The store belongs to the writer's thread, but for
+`recall`, which is called while the writer rests because of a failure.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from ..state.records import Changes, Record
+from .port import Done, Store
+
+log = logging.getLogger("waggle_hub")
+
+
+class _Turn(Struct):
+    """What one turn has changed, and who hears of it when it is written; None if that was told before."""
+
+    changes: Changes
+    done: Done | None
+
+
+class Writer:
+    """A journal over a store. `call` has something called on the loop's thread; it may be called from any."""
+
+    keeps = True
+
+    def __init__(
+        self,
+        store: Store,
+        durability: str,
+        call: Callable[[Callable[[], object]], object],
+        *,
+        lag: float = 0.02,
+        retry: float = 1.0,
+    ) -> None:
+        self.durability = durability
+        self.on_failure: Callable[[Exception], None] = lambda error: None
+        self.on_recovery: Callable[[], None] = lambda: None
+        self.writes = 0
+        """How many writes were tried, each with one sync."""
+        self._store = store
+        self._full = durability == "full"
+        self._call = call
+        self._lag = lag
+        self._retry = retry
+        self._undone = 0
+        """Turns that are not done. The loop's own."""
+        self._shared = threading.Condition()
+        self._queue: list[_Turn] = []
+        self._tasks: list[Callable[[], None]] = []
+        """What else is to be done with the store, between two writes."""
+        self._owed: Changes | None = None
+        """After a failure: what the disk lacks."""
+        self._broken = False
+        """A write has failed, and the engine has not gone back yet: nothing is written."""
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="waggle-journal", daemon=True)
+        self._thread.start()
+
+    # --- on the loop's thread ---
+
+    def write(self, changes: Changes, done: Done) -> None:
+        with self._shared:
+            if self._owed is not None:
+                self._owed.add(changes)
+            elif self._full and (changes or self._undone):
+                self._undone += 1
+                self._enqueue(_Turn(changes, done))
+                return
+            elif changes:
+                self._enqueue(_Turn(changes, None))
+        done(None)
+
+    def recall(self) -> list[Record]:
+        return self._store.records()
+
+    def ask(self, task: Callable[[Store], object], done: Callable[[object, Exception | None], None]) -> None:
+        """Have something done with the store, after what was handed over before; `done` hears what came of it."""
+
+        def work() -> None:
+            result, error = None, None
+            try:
+                result = task(self._store)
+            except Exception as raised:
+                error = raised
+            self._call(lambda: done(result, error))
+
+        with self._shared:
+            self._tasks.append(work)
+            self._shared.notify()
+
+    def settle(self, done: Callable[[], None]) -> None:
+        self.ask(lambda store: None, lambda result, error: done())
+
+    def stop(self) -> None:
+        with self._shared:
+            self._stopping = True
+            self._shared.notify()
+        self._thread.join()
+
+    def _enqueue(self, turn: _Turn) -> None:
+        self._queue.append(turn)
+        self._shared.notify()
+
+    def _tell(self, dones: list[Done]) -> None:
+        for done in dones:
+            self._undone -= 1
+            done(None)
+
+    def _end_all(self, dones: list[Done], error: Exception) -> None:
+        """Nothing of what is not done will be: the engine goes back to what is kept."""
+        with self._shared:
+            queue, self._queue = self._queue, []
+        self._undone = 0
+        for done in [*dones, *(turn.done for turn in queue if turn.done is not None)]:
+            done(error)
+        with self._shared:
+            self._broken = False
+            self._owed = Changes()
+            self._shared.notify()
+
+    # --- on the writer's thread ---
+
+    def _run(self) -> None:
+        while True:
+            with self._shared:
+                self._rest()
+                if self._stopping and not self._queue and not self._tasks and not self._owed:
+                    return
+                turns, self._queue = self._queue, []
+                tasks, self._tasks = self._tasks, []
+                owed = self._owed
+            if turns:
+                self._write(turns)
+            elif owed is not None:
+                self._settle(owed)
+            for task in tasks:
+                task()
+
+    def _rest(self) -> None:
+        """Wait, with the lock, until there is something to do."""
+        if self._owed is not None and not self._stopping:
+            self._shared.wait_for(lambda: self._stopping or bool(self._tasks), self._retry)
+            return
+        while self._broken or not (self._queue or self._tasks or self._stopping or self._owed is not None):
+            if self._stopping:
+                return
+            self._shared.wait()
+        if not self._full and self._queue and not self._stopping:
+            self._shared.wait_for(lambda: self._stopping, self._lag)
+
+    def _write(self, turns: list[_Turn]) -> None:
+        changes = Changes()
+        for turn in turns:
+            changes.add(turn.changes)
+        dones = [turn.done for turn in turns if turn.done is not None]
+        try:
+            if changes:
+                self.writes += 1
+                self._store.write(changes)
+        except Exception as error:
+            self._fail(error, changes, dones)
+        else:
+            if dones:
+                self._call(lambda: self._tell(dones))
+
+    def _fail(self, error: Exception, changes: Changes, dones: list[Done]) -> None:
+        if self._full:
+            with self._shared:
+                self._broken = True
+            self._call(lambda: self._end_all(dones, error))
+            return
+        with self._shared:
+            for turn in self._queue:
+                changes.add(turn.changes)
+            self._queue = []
+            self._owed = changes
+        self._call(lambda: self.on_failure(error))
+
+    def _settle(self, owed: Changes) -> None:
+        """Try to write what is owed. What comes meanwhile is owed, too, or written next."""
+        with self._shared:
+            self._owed = Changes()
+        try:
+            self._store.probe()
+            self.writes += 1
+            self._store.write(owed)
+        except Exception as error:
+            with self._shared:
+                owed.add(self._owed)
+                self._owed = None if self._stopping else owed
+            if self._stopping:
+                log.error("the journal fails to the end, and what it lacks is lost: %s", error)
+            return
+        with self._shared:
+            if self._owed:
+                self._queue.insert(0, _Turn(self._owed, None))
+            self._owed = None
+        self._call(self.on_recovery)

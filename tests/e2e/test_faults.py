@@ -1,0 +1,216 @@
+"""A hub whose disk is full, whose data is damaged, that is not alone, or that has to stop (G2).
+
+The disk is full when the process may write no longer files (RLIMIT_FSIZE), and has space again when it may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.wire import Closed, Json, Refused, Wire
+
+pytestmark = pytest.mark.e2e
+
+UNLIMITED = resource.RLIM_INFINITY
+
+
+def fill_disk(hub: HubProcess) -> None:
+    """From now on no file of this hub may grow."""
+    resource.prlimit(hub.pid, resource.RLIMIT_FSIZE, (0, UNLIMITED))
+
+
+def free_disk(hub: HubProcess) -> None:
+    resource.prlimit(hub.pid, resource.RLIMIT_FSIZE, (UNLIMITED, UNLIMITED))
+
+
+async def connect(hub: HubProcess, agent: str) -> Wire:
+    wire = await Wire.connect(hub.ws)
+    await wire.hello(agent=agent)
+    return wire
+
+
+async def eventually_set(wire: Wire, key: str, value: object) -> None:
+    """Set a key as soon as that is accepted."""
+    async with asyncio.timeout(20):
+        while True:
+            reply = await wire.reply(*await wire.send({"op": "set", "key": key, "value": value}))
+            if "ok" in reply:
+                return
+            assert reply["error"]["code"] == "unavailable"
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("options", [[], ["--journal", "json"], ["--durability", "relaxed"]], ids=" ".join)
+async def test_a_full_disk_refuses_what_must_survive_and_nothing_else(tmp_path: Path, options: list[str]) -> None:
+    hub = HubProcess(data=tmp_path / "data", options=options)
+    try:
+        await _fill_and_free(hub, "relaxed" in options)
+        await asyncio.sleep(0.2 if "relaxed" in options else 0)
+        hub.stop("SIGKILL")
+        again = HubProcess(data=tmp_path / "data", options=options)
+        try:
+            wire = await connect(again, "c")
+            found = {entry["key"]: entry["value"] for entry in (await wire.ask("list", pattern="*"))["entries"]}
+            assert {"before": 1, "after": 1}.items() <= found.items()
+            await wire.close()
+        finally:
+            again.stop()
+            again.close()
+    finally:
+        hub.stop("SIGKILL")
+        hub.close()
+
+
+async def _fill_and_free(hub: HubProcess, relaxed: bool) -> None:
+    a, b = await connect(hub, "a"), await connect(hub, "b")
+    await b.subscribe("*")
+    await a.ask("set", key="before", value=1)
+    lock = await a.ask("lock", name="held", ttl=600)
+    (waits,) = await b.send({"op": "wait", "all": [{"key": "after"}], "timeout": 600})
+    await b.settle()
+    await asyncio.to_thread(fill_disk, hub)
+    if relaxed:
+        await a.ask("set", key="full", value="x" * 100_000)
+        await asyncio.sleep(0.5)
+    refused = await a.refusal("set", key="full", value="x" * 100_000)
+    assert refused.code == "unavailable"
+    assert refused.error["retry_after"] > 0
+    assert "full" in refused.error["message"] or "large" in refused.error["message"], refused.error
+    asked: list[tuple[str, Json]] = [
+        ("set", {"key": "before", "value": 2}),
+        ("delete", {"key": "before"}),
+        ("lock", {"name": "other"}),
+        ("touch", {"key": "before", "ttl": 5}),
+    ]
+    for op, fields in asked:
+        assert (await a.refusal(op, **fields)).code == "unavailable", op
+    assert (await a.ask("get", key="before"))["entry"]["value"] == 1
+    if not relaxed:
+        assert (await a.ask("list", pattern="full"))["entries"] == [], "what was refused is not there"
+        assert [line["key"] for line in await b.settle() if line["type"] == "set"] == []
+    await a.ask("set", key="fleeting", value=1, kind="transient")
+    await a.ask("publish", channel="talk", data=1)
+    assert (await b.event("message"))["data"] == 1
+    newcomer = await connect(hub, "newcomer")
+    assert (await newcomer.ask("get", key="fleeting"))["entry"]["value"] == 1
+    await a.ask("renew", token=lock["token"], ttl=600)
+    await asyncio.to_thread(free_disk, hub)
+    await eventually_set(a, "after", 1)
+    assert (await b.ok(waits))["met"] == [0]
+    assert (await a.ask("locks"))["locks"][0]["token"] == lock["token"]
+    await a.ask("unlock", token=lock["token"])
+    for wire in (a, b, newcomer):
+        await wire.close()
+
+
+def run_hub(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """A hub that is expected to refuse."""
+    command = [sys.executable, "-m", "waggle_hub", "--port", "0", "--data", str(data), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_second_hub_on_the_same_data_is_refused_and_told_which_is_the_first(
+    start_hub: StartHub, tmp_path: Path
+) -> None:
+    hub = start_hub(data=tmp_path / "data")
+    second = run_hub(tmp_path / "data")
+    assert second.returncode == 2
+    assert str(hub.pid) in second.stderr
+    assert hub.url in second.stderr
+    hub.stop("SIGKILL")
+    start_hub(data=tmp_path / "data")
+
+
+@pytest.mark.parametrize("journal", ["sqlite", "json"])
+async def test_damaged_data_is_found_at_the_start_and_not_touched(
+    start_hub: StartHub, tmp_path: Path, journal: str
+) -> None:
+    hub = await asyncio.to_thread(start_hub, data=tmp_path / "data", options=["--journal", journal])
+    wire = await connect(hub, "a")
+    for number in range(50):
+        await wire.ask("set", key=f"k{number}", value="a value to be found again")
+    await wire.close()
+    hub.stop()
+    (file,) = (tmp_path / "data").glob("waggle.*")
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"found again", b"found agaim", 1))
+    damaged = file.read_bytes()
+    assert damaged != data
+    refused = await asyncio.to_thread(run_hub, tmp_path / "data", "--journal", journal)
+    assert refused.returncode == 2
+    assert file.name in refused.stderr
+    assert "restore" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert file.read_bytes() == damaged
+
+
+async def work_until_told(wire: Wire) -> Closed:
+    """Set until the hub closes; what it refuses before that is refused for now."""
+    try:
+        while True:
+            reply = await wire.reply(*await wire.send({"op": "set", "key": "k", "value": 2}))
+            if "error" in reply:
+                assert reply["error"]["code"] == "unavailable"
+                assert reply["error"]["retry_after"] > 0
+    except Closed as end:
+        return end
+
+
+async def test_a_hub_that_stops_refuses_new_work_and_says_when_to_come_back(
+    start_hub: StartHub, tmp_path: Path
+) -> None:
+    hub = await asyncio.to_thread(start_hub, data=tmp_path / "data")
+    wire = await connect(hub, "a")
+    await wire.ask("set", key="k", value=1)
+    stopping = asyncio.create_task(asyncio.to_thread(hub.stop))
+    end = await work_until_told(wire)
+    assert end.code == 4000
+    assert float(end.reason) > 0
+    assert await stopping == 0
+
+
+async def test_in_memory_a_hub_that_stops_tells_those_who_wait(start_hub: StartHub) -> None:
+    hub = await asyncio.to_thread(start_hub)
+    wire = await connect(hub, "a")
+    (waits,) = await wire.send({"op": "wait", "all": [{"key": "never"}], "timeout": 600})
+    await wire.ask("ping")
+    stopping = asyncio.create_task(asyncio.to_thread(hub.stop))
+    refused = await wire.refused(waits)
+    assert refused.code == "unavailable"
+    assert refused.error["retry_after"] > 0
+    assert (await wire.closed()).code == 4000
+    assert await stopping == 0
+
+
+async def test_what_was_written_while_the_hub_stopped_and_answered_is_there(
+    start_hub: StartHub, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    hub = await asyncio.to_thread(start_hub, data=tmp_path / "data", options=["--durability", "relaxed"])
+    wire = await connect(hub, "a")
+    stopping = None
+    written = -1
+    try:
+        for number in range(1_000_000):
+            await wire.ask("set", key="k", value=number)
+            written = number
+            if stopping is None and number == 50:
+                stopping = asyncio.create_task(asyncio.to_thread(hub.stop))
+    except (Closed, Refused):
+        pass
+    assert stopping is not None
+    assert await stopping == 0, time.monotonic() - started
+    hub = await asyncio.to_thread(start_hub, data=tmp_path / "data", options=["--durability", "relaxed"])
+    wire = await connect(hub, "b")
+    assert (await wire.ask("get", key="k"))["entry"]["value"] >= written
+    assert json.loads((tmp_path / "data" / "hub.lock").read_text())["pid"] == hub.pid
+    await wire.close()
