@@ -36,6 +36,8 @@ test: setup                 ## everything; gets from Debian's packages what pip 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+	WAGGLE_TEST_SERVER=plain $(BIN)/python -m pytest tests/e2e --ignore tests/e2e/page --ignore tests/e2e/cli
+	WAGGLE_TEST_SERVER=hypercorn $(BIN)/python -m pytest tests/e2e/test_wire*.py -m "not own_server"
 
 bench: setup                ## measure, side by side with what is there
 	$(BIN)/python -m tests.bench

@@ -1,8 +1,13 @@
-"""Real hubs for tests: one process each, on a free port of loopback, stopped by its pid."""
+"""Real hubs for tests: one process each, on a free port of loopback, stopped by its pid.
+
+WAGGLE_TEST_SERVER says what serves them: `lane` (the default, and what people run), `plain` (the same without the fast
+lane) or `hypercorn`, a server that knows nothing of the hub.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +21,7 @@ from typing import Any
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+SERVER = os.environ.get("WAGGLE_TEST_SERVER", "lane")
 _VARIANT = Path(__file__).with_name("variant.py")
 
 
@@ -31,10 +37,12 @@ class HubProcess:
         data: Path | None = None,
         port: int = 0,
         options: Sequence[str] = (),
+        server: str = SERVER,
     ) -> None:
         command = [sys.executable, "-m", "waggle_hub"]
-        if limits or bounds:
-            command = [sys.executable, str(_VARIANT), json.dumps({"limits": limits or {}, "bounds": bounds or {}})]
+        if limits or bounds or server != "lane":
+            chosen = {"limits": limits or {}, "bounds": bounds or {}, "server": server}
+            command = [sys.executable, str(_VARIANT), json.dumps(chosen)]
         command += ["--port", str(port), *(["--memory"] if data is None else ["--data", str(data)]), *options]
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as this object
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True)

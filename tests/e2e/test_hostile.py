@@ -413,7 +413,7 @@ async def test_huge_events_that_nobody_reads(start_hub: StartHub, beside: Attack
     for reader in readers[:2]:
         await catch_up(reader, 39)
         await reader.event("synced", "mark")
-        assert all(chain.losses == 1 for chain in reader.chains.values())
+        assert all(1 <= chain.losses <= 3 for chain in reader.chains.values()), "it may be lost again before it reads"
         last = {line["key"]: line["value"][0] for chain in reader.chains.values() for line in chain.snapshot.values()}
         assert last == {"k0": 38, "k1": 39}
     for reader in readers:
@@ -486,6 +486,22 @@ async def test_a_batch_of_gets_of_a_large_value_in_one_message(fresh_hub: HubPro
         await asyncio.sleep(2)
         wire.cut()
     assert fresh_hub.peak() - before < 100 * MIB
+
+
+async def test_one_that_leaves_while_its_commands_wait_for_it_to_read_is_forgotten(start_hub: StartHub) -> None:
+    hub = start_hub(limits={"grace": 0.2})
+    watcher = await Wire.connect(hub.ws)
+    await watcher.hello()
+    wire = await Wire.connect(hub.ws, max_queue=1)
+    await wire.hello(agent="leaver")
+    await wire.ask("set", key="large", value="x" * MIB)
+    await wire.send(*({"op": "get", "key": "large"} for _ in range(100)))
+    await asyncio.sleep(0.5)
+    wire.cut()
+    async with asyncio.timeout(10):
+        while (await watcher.ask("list", ns="$agents", pattern="leaver"))["entries"]:
+            await asyncio.sleep(0.1)
+    await watcher.close()
 
 
 # --- those that hardly speak -------------------------------------------------------------------------------------

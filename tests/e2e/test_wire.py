@@ -36,6 +36,7 @@ async def test_the_subprotocol_is_chosen_where_it_is_offered(
     await wire.close()
 
 
+@pytest.mark.own_server
 async def test_messages_are_not_deflated(hub: HubProcess) -> None:
     async with connect(hub.ws, compression="deflate", proxy=None) as socket:
         assert socket.response is not None

@@ -1,13 +1,61 @@
-"""Runs a hub whose limits and bounds are given as JSON: shorter times, smaller windows than a person would choose."""
+"""Runs a hub that is not as people run it, as JSON says: with other limits and bounds, without the fast lane, or under
+another ASGI server. What follows are options of `waggle serve`."""
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
+import signal
+import socket
 import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from waggle_hub.__main__ import main
-from waggle_hub.settings import Bounds
+import hypercorn.asyncio
+
+import waggle_hub.__main__ as program
+from waggle_hub.edge.server import Server, make_server
+from waggle_hub.settings import Bounds, Settings
+
+Drain = Callable[[], Awaitable[None]]
+
+
+def make_plain(app: Any, settings: Settings, drain: Drain) -> Server:
+    """The hub's own server, without its fast lane."""
+    return make_server(app, dataclasses.replace(settings, lane=False), drain)
+
+
+class Hypercorn:
+    """A server that knows nothing of the hub, as somebody would run it who has the application alone."""
+
+    def __init__(self, app: Any, settings: Settings, drain: Drain) -> None:
+        self._app = app
+        self._drain = drain
+        self._told = asyncio.Event()
+        self._config = hypercorn.Config()
+        self._config.errorlog = self._config.accesslog = None
+        self._config.websocket_max_message_size = settings.bounds.message
+        self._config.websocket_ping_interval = settings.bounds.ping
+        self._config.graceful_timeout = 1.0
+
+    async def serve(self, sockets: list[socket.socket]) -> None:
+        (listener,) = sockets
+        self._config.bind = [f"fd://{listener.detach()}"]
+        for by in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(by, self._told.set)
+        await hypercorn.asyncio.serve(self._app, self._config, shutdown_trigger=self._stop)
+
+    async def _stop(self) -> None:
+        await self._told.wait()
+        await self._drain()
+        # What it waits for, it cancels, and then complains of that.
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+
+
+SERVERS: dict[str, Any] = {"lane": make_server, "plain": make_plain, "hypercorn": Hypercorn}
 
 if __name__ == "__main__":
     chosen = json.loads(sys.argv[1])
-    sys.exit(main(sys.argv[2:], Bounds(**chosen["bounds"]), **chosen["limits"]))
+    setattr(program, "make_server", SERVERS[chosen["server"]])  # noqa: B010 - mypy minds an assignment
+    sys.exit(program.main(sys.argv[2:], Bounds(**chosen["bounds"]), **chosen["limits"]))

@@ -15,6 +15,7 @@ from tests.journals import LateJournal, WriterJournal
 from waggle import messages as m
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
+from waggle_hub.delivery.text import Text
 from waggle_hub.edge.lines import decode
 from waggle_hub.engine import Engine
 from waggle_hub.journal.null import NullJournal
@@ -39,9 +40,9 @@ class Agent:
         self._engine = engine
         self._writer = asyncio.create_task(self.connection.write(self._send, engine.fanout.ready))
 
-    async def _send(self, text: str) -> None:
+    async def _send(self, text: Text) -> None:
         self.writes += 1
-        self.lines += [json.loads(line) for line in text.split("\n")]
+        self.lines += [json.loads(line) for line in str(text).split("\n")]
 
     def ask(self, op: str, **fields: Any) -> None:
         self._engine.submit(self.connection, decode(json.dumps({"id": op, "op": op, **fields})))

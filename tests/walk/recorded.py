@@ -141,7 +141,7 @@ class Player:
     def _read(self, seat: int, most: int) -> None:
         connection = self.seats[seat]
         for _ in range(most):
-            text = connection._take()
+            text = connection.take()
             if text is not None:
                 self.heard.append(f"{seat} {text}")
             elif connection.ready:

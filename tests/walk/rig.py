@@ -44,6 +44,30 @@ class Watched(Connection):
         self.refilled.add(cursor.feed.sub)
 
 
+class Pipe:
+    """A socket that takes frames at once, and has room for one: beyond that it waits for its agent to read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.frame: bytes | None = None
+        self.closed = False
+        self._connection = connection
+
+    def write(self, frame: bytes) -> None:
+        assert self.frame is None
+        assert not self.closed
+        self.frame = frame
+        self._connection.pause()
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = True
+
+    def read(self) -> str:
+        """The text in the frame that has arrived."""
+        assert self.frame is not None
+        frame, self.frame = self.frame, None
+        return frame[{126: 4, 127: 10}.get(frame[1], 2) :].decode()
+
+
 class Seat:
     """An agent at the table: one connection at a time, one session at a time."""
 
@@ -71,7 +95,7 @@ class Seat:
 class Rig:
     """The hub, the model, and the seats."""
 
-    def __init__(self, limits: Limits, bounds: Bounds, rev: int = 0, seats: int = 4) -> None:
+    def __init__(self, limits: Limits, bounds: Bounds, rev: int = 0, seats: int = 4, lane: bool = False) -> None:
         self.now = 1_000_000.0
         self.machine = Machine(limits, "epoch", rev)
         self.model = Model(limits, "epoch", rev)
@@ -81,6 +105,8 @@ class Rig:
         self.fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, bounds, lambda: self.now, INFO, self._fresh)
         self.bounds = bounds
+        self.lane = lane
+        """Whether connections write to sockets that take frames at once."""
         self.seats = [Seat(f"agent-{number}") for number in range(seats)]
         self.orphans: list[Connection] = []
         """Connections whose sessions were taken over, and that nobody reads."""
@@ -162,7 +188,7 @@ class Rig:
         if op == "subscribe" and "ok" in reply and "ok" in wanted:
             assert session is not None
             begun = begin_follow(self.model, session, asked, reply["ok"])
-        seat.owed.append((line.text, {"op": op, **asked}, begun))
+        seat.owed.append((str(line.text), {"op": op, **asked}, begun))
         self._compare(op, asked, reply, wanted)
         return reply
 
@@ -173,7 +199,7 @@ class Rig:
         self.engine.submit(connection, command)
         (line,) = [item for item in self.engine._batch[decided:] if isinstance(item, Line)]
         assert line.connection is connection
-        reply: Fields = json.loads(line.text)
+        reply: Fields = json.loads(str(line.text))
         assert reply.pop("id") == seat.next_id
         return reply, line
 
@@ -217,7 +243,7 @@ class Rig:
         for _ in range(200):
             asked = {"ns": ns, "pattern": pattern, "limit": limit, "values": values, "after": after}
             reply, line = self._decide(seat, seat.connection, "list", asked)
-            seat.owed.append((line.text, {"op": "list"}, None))
+            seat.owed.append((str(line.text), {"op": "list"}, None))
             self.model.begin(self.now)
             if seat.session not in self.model.stays:
                 assert reply["error"]["code"] == "session_lost"
@@ -240,7 +266,7 @@ class Rig:
         """A new connection and a new session; what the seat had before is left to its grace."""
         if seat.connection is not None:
             self.leave(seat)
-        seat.connection = Watched(self.bounds)
+        seat.connection = self._connect()
         seat.forget()
         reply = self.ask(seat, "hello", **asked)
         if "ok" in reply:
@@ -257,13 +283,13 @@ class Rig:
         cursors = {sub: follow.take_over(sub not in forget) for sub, follow in seat.follows.items()}
         got = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
         session, secret = seat.session, seat.secret
-        seat.connection = Watched(self.bounds)
+        seat.connection = self._connect()
         follows, muddled, seat.session = seat.follows, seat.muddled, None
         reply, line = self._decide(seat, seat.connection, "hello", {"session": session, "secret": secret, "got": got})
         asked = {"session": session, "secret": secret, "got": {int(sub): rev for sub, rev in got.items()}}
         wanted = self.model.hello(None, asked, self.now)
         self._compare("hello", asked, reply, wanted)
-        seat.owed.append((line.text, {"op": "hello"}, None))
+        seat.owed.append((str(line.text), {"op": "hello"}, None))
         if "ok" in reply:
             seat.session, seat.follows, seat.muddled = session, follows, muddled
         else:
@@ -307,7 +333,7 @@ class Rig:
             (item,) = [item for item in self.engine._batch[decided:] if isinstance(item, Line)]
             if not connection.replaced:
                 self.model.begin(self.now)  # its session has ended: only the machine can tell
-            assert json.loads(item.text)["error"]["code"] == "session_lost"
+            assert json.loads(str(item.text))["error"]["code"] == "session_lost"
 
     def _lose_replies(self, seat: Seat) -> None:
         for _, asked, follow in seat.owed:
@@ -318,6 +344,13 @@ class Rig:
                 seat.follows.pop(asked["sub"], None)
                 seat.muddled.add(asked["sub"])
         seat.owed.clear()
+
+    def _connect(self) -> Watched:
+        connection = Watched(self.bounds)
+        if self.lane:
+            connection.socket = Pipe(connection)
+            connection.wake = self.fanout.wake
+        return connection
 
     # --- what an agent reads ---
 
@@ -330,23 +363,34 @@ class Rig:
         return busy
 
     def _write(self, seat: Seat, connection: Watched) -> bool:
-        """One step of `Connection.write`, without a loop."""
-        text = connection._take()
-        if text is not None:
+        """One step of `Connection.write`, without a loop; or what arrives through a pipe, which makes room in it."""
+        pipe = connection.socket
+        if isinstance(pipe, Pipe):
+            if pipe.frame is not None:
+                self._hear_all(seat, pipe.read())
+                connection.resume()
+                self.fanout.write()
+                return True
+        elif (text := connection.take()) is not None:
             connection.sends += 1
-            lines = text.split("\n")
-            assert len(lines) == 1 or len(text) <= self.bounds.frame + len(lines)
-            for line in lines:
-                self._hear(seat, line)
+            self._hear_all(seat, str(text))
             return True
         if connection.closing is not None:
+            assert not isinstance(pipe, Pipe) or pipe.closed
             self._closed(seat, connection)
             return True
         if connection.ready:
-            self.fanout.ready(connection)
+            if not self.lane:
+                self.fanout.ready(connection)
             self.refill()
             return True
         return False
+
+    def _hear_all(self, seat: Seat, text: str) -> None:
+        lines = text.split("\n")
+        assert len(lines) == 1 or len(text) <= self.bounds.frame + len(lines)
+        for line in lines:
+            self._hear(seat, line)
 
     def _closed(self, seat: Seat, connection: Connection) -> None:
         assert connection.closing is not None

@@ -100,7 +100,7 @@ class Walk(RuleBasedStateMachine):
         assert all(not keys or len(keys) == len(c.events) for keys, c in zip(self.evicted, commits, strict=True))
         assert all(e.by == "$hub" for c in commits for e in c.events if e.type == "evict")
         (line,) = [item for item in self.engine._batch if isinstance(item, Line)]
-        reply: dict[str, Any] = json.loads(line.text)
+        reply: dict[str, Any] = json.loads(str(line.text))
         return reply
 
     def expect(self, reply: dict[str, Any], key: str, kind: str, size: int) -> None:

@@ -60,9 +60,9 @@ def given_only(**asked: Any) -> dict[str, Any]:
 class Walk(RuleBasedStateMachine):
     """Everything an agent, time, the loop, the journal and the network can do."""
 
-    @initialize(eager=st.booleans(), rev=st.sampled_from([0, 1_700_000_000_000_000]))
-    def begin(self, eager: bool, rev: int) -> None:
-        self.rig = Rig(LIMITS, BOUNDS, rev)
+    @initialize(eager=st.booleans(), rev=st.sampled_from([0, 1_700_000_000_000_000]), lane=st.booleans())
+    def begin(self, eager: bool, rev: int, lane: bool) -> None:
+        self.rig = Rig(LIMITS, BOUNDS, rev, lane=lane)
         self.eager = eager
         self.versions: dict[tuple[str, str], int] = {}
         self.checked = rev

@@ -72,6 +72,7 @@ class Deliveries:
     def __init__(
         self,
         deliver: Callable[[ConflatedFeed], None],
+        delivered: Callable[[], None],
         bounds: Bounds,
         clock: Callable[[], float],
         timer: Callable[[], float],
@@ -80,6 +81,7 @@ class Deliveries:
         self.call_later: Callable[[float, Callable[[], None]], TimerHandle] | None = None
         """Calls a function after so many seconds. Without it somebody calls `step`."""
         self._deliver = deliver
+        self._delivered = delivered
         self._clock = clock
         self._timer = timer
         self._feeds: Deadlines[ConflatedFeed] = Deadlines(lambda feed: place(feed.due, feed.sub))
@@ -111,6 +113,7 @@ class Deliveries:
             self._deliver(feed)
             if self._timer() >= until:
                 break
+        self._delivered()
         self._arm()
 
     def _arm(self) -> None:

@@ -1,11 +1,14 @@
 """A connection: the lines that wait to be sent to one agent, and how much of that is too much (G12).
 
-Its door reads commands from the socket and runs `write`; everybody else puts lines in. Lines leave in the order in
-which they came, all that wait in one write, cut near `bounds.frame`.
+Everybody puts lines in, and its door reads commands from the socket. Lines leave in the order in which they came, all
+that wait in one frame, cut near `bounds.frame`. There are two ways out, and each sets `wake`:
+
+* It has a `socket`, that takes frames at once (`edge.lane`). Fan-out calls `flush` at the end of the turn.
+* Its door runs `write`, a task.
 
 Bounds: events beyond `bounds.unsent` make fan-out move this connection's cursors behind. They are refilled when
-everything has left, which `write` tells fan-out. Replies that are decided but not sent count as `owed`: beyond the
-same bound the door reads no further command.
+everything has left. Replies that are decided but not sent count as `owed`: beyond the same bound the door reads no
+further command.
 """
 
 from __future__ import annotations
@@ -13,12 +16,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..settings import Bounds
+from .text import Text
 
 if TYPE_CHECKING:
     from .feed import Cursor
+
+
+class Socket(Protocol):
+    """Where a connection can write without waiting. What is written after the socket has gone is dropped."""
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame. If that is as much as the socket can hold, it says so by `Connection.pause`."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye, after what was written; once is enough."""
 
 
 class Connection:
@@ -41,12 +55,16 @@ class Connection:
         self.owed = 0
         """Bytes of replies that are decided and have not left."""
         self.sends = 0
-        """Writes so far."""
+        """Frames so far."""
         self.closing: tuple[int, str] | None = None
-        self._lines: deque[tuple[str, int, bool]] = deque()
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self.wake: Callable[[Connection], None] = _nobody
+        """Called when there is something to do: lines wait, a refill may come, or it is to close."""
+        self.on_room: Callable[[], None] = _nothing
+        """Called when it is no longer congested."""
+        self.socket: Socket | None = None
+        self.paused = False
+        """Whether the socket holds as much as it can."""
+        self._lines: deque[tuple[Text, int, bool]] = deque()
 
     def __repr__(self) -> str:
         return f"<Connection of {self.session}: {self.unsent} B of events, {self.owed} B of replies>"
@@ -54,22 +72,20 @@ class Connection:
     def owe(self, size: int) -> None:
         """A reply of this size has been decided."""
         self.owed += size
-        if self.owed > self.bounds.unsent:
-            self._room.clear()
 
-    def put_reply(self, text: str) -> None:
+    def put_reply(self, text: Text) -> None:
         """A reply that was owed may leave now."""
-        self._put(text, len(text), False)
+        self._put(text, False)
 
-    def put_events(self, text: str) -> None:
+    def put_events(self, text: Text) -> None:
         """One or more lines, that are no replies, may leave now."""
         self.unsent += len(text)
-        self._put(text, len(text), True)
+        self._put(text, True)
 
     def fall_behind(self, cursor: Cursor) -> None:
         """Refill this cursor when everything that waits has left."""
         self.behind[cursor] = None
-        self._wake.set()
+        self.wake(self)
 
     def close(self, code: int, reason: str = "", *, flush: bool = False) -> None:
         """Close with this code: at once, or when everything that waits has left. A stuck socket is cut."""
@@ -80,8 +96,8 @@ class Connection:
         if not flush:
             self._lines.clear()
         self.behind.clear()
-        self._wake.set()
-        self._room.set()
+        self.wake(self)
+        self.on_room()
 
     @property
     def idle(self) -> bool:
@@ -91,53 +107,96 @@ class Connection:
     @property
     def ready(self) -> bool:
         """Whether the next slice of a refill may come: it is behind, and everything that waited has left."""
-        return bool(self.behind) and not self._lines
+        return bool(self.behind) and not self._lines and not self.paused
 
     @property
     def congested(self) -> bool:
         """Whether its agent should read replies before it is heard again."""
-        return not self._room.is_set()
+        return self.owed > self.bounds.unsent and self.closing is None
 
-    async def room(self) -> None:
-        """Wait until there is room for more replies, or the connection closes."""
-        await self._room.wait()
+    def take(self) -> Text | None:
+        """Everything that waits, up to the bound of a frame; a text that waits alone is taken as it is."""
+        lines = self._lines
+        if not lines:
+            return None
+        congested = self.congested
+        text, size, event = lines.popleft()
+        self._settle(size, event)
+        if lines and size + lines[0][1] <= self.bounds.frame:
+            texts = [text.data]
+            while lines and size + lines[0][1] <= self.bounds.frame:
+                text, length, event = lines.popleft()
+                self._settle(length, event)
+                texts.append(text.data)
+                size += length
+            text = Text(b"\n".join(texts))
+        if congested and not self.congested:
+            self.on_room()
+        return text
 
-    async def write(self, send: Callable[[str], Awaitable[None]], ready: Callable[[Connection], None]) -> None:
+    def _put(self, text: Text, event: bool) -> None:
+        if self.closing is None:
+            self._lines.append((text, len(text), event))
+            self.wake(self)
+
+    def _settle(self, size: int, event: bool) -> None:
+        if event:
+            self.unsent -= size
+        else:
+            self.owed -= size
+
+    # --- to a socket that takes frames at once ---
+
+    def flush(self) -> None:
+        """Write what waits until the socket holds as much as it can; if that was all, close if it is time to."""
+        assert self.socket is not None
+        while not self.paused and (text := self.take()) is not None:
+            self.sends += 1
+            self.socket.write(text.frame)
+        if self.closing is not None and not self._lines:
+            self.socket.close(*self.closing)
+
+    def pause(self) -> None:
+        """The socket holds as much as it can. It tells nobody that there is room who has not been told this first, so
+        writing stops for no other reason."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """The socket takes frames again, or has gone."""
+        self.paused = False
+        self.wake(self)
+
+    # --- to a door that waits for each message to be sent ---
+
+    async def write(self, send: Callable[[Text], Awaitable[None]], ready: Callable[[Connection], None]) -> None:
         """Send what waits, as it comes, until the connection closes; then return. `ready` hears of it each time that
         everything has left and more can be had from a refill."""
+        woken = asyncio.Event()
+        self.wake = lambda connection: woken.set()
         while True:
-            text = self._take()
+            text = self.take()
             if text is not None:
                 self.sends += 1
                 await send(text)
             elif self.closing is not None:
                 return
             else:
-                self._wake.clear()
+                woken.clear()
                 if self.ready:
                     ready(self)
-                await self._wake.wait()
+                await woken.wait()
 
-    def _put(self, text: str, size: int, event: bool) -> None:
-        if self.closing is None:
-            self._lines.append((text, size, event))
-            self._wake.set()
+    async def room(self) -> None:
+        """Wait until it is no longer congested."""
+        room = asyncio.Event()
+        self.on_room = room.set
+        if self.congested:
+            await room.wait()
 
-    def _take(self) -> str | None:
-        """Everything that waits, up to the bound of a frame, as one text."""
-        lines = self._lines
-        if not lines:
-            return None
-        texts: list[str] = []
-        size = 0
-        while lines and (not texts or size + lines[0][1] <= self.bounds.frame):
-            text, length, event = lines.popleft()
-            texts.append(text)
-            size += length
-            if event:
-                self.unsent -= length
-            else:
-                self.owed -= length
-        if self.owed <= self.bounds.unsent:
-            self._room.set()
-        return texts[0] if len(texts) == 1 else "\n".join(texts)
+
+def _nobody(connection: Connection) -> None:
+    """Nobody has come to write yet; what waits is found when somebody does."""
+
+
+def _nothing() -> None:
+    """Nobody waits for room."""

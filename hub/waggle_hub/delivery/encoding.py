@@ -15,6 +15,7 @@ from ..state.interests import Interest
 from ..state.keyspace import Entry
 from ..state.log import Event, Grip
 from ..state.outputs import Answer, Reply
+from .text import Text
 
 _encode = msgspec.json.Encoder().encode
 
@@ -30,7 +31,7 @@ class Told(Struct, frozen=True, eq=False, gc=False):
     text: bytes
 
 
-def reply_line(reply: Reply | Answer) -> str:
+def reply_line(reply: Reply | Answer) -> Text:
     """The line of a reply; a repeated outcome says so beside and inside of `ok`, for doors that show only `ok`."""
     head = b'{"id":' + _encode(reply.id)
     outcome = reply.outcome
@@ -40,12 +41,12 @@ def reply_line(reply: Reply | Answer) -> str:
         body = b',"ok":' + _encode(outcome.ok)
     if isinstance(reply, Reply) and reply.dup:
         body = body[:-1] + (b'"dup":true}' if body.endswith(b"{}") else b',"dup":true}') + b',"dup":true'
-    return (head + body + b"}").decode()
+    return Text(head + body + b"}")
 
 
-def error_line(id: m.Id | None, error: dict[str, object]) -> str:
+def error_line(id: m.Id | None, error: dict[str, object]) -> Text:
     """The line of a refusal; `id` is None where the line had no usable id."""
-    return _encode({"id": id, "error": error}).decode()
+    return Text(_encode({"id": id, "error": error}))
 
 
 def event_body(event: Event, values: bool, prev: bool) -> bytes:
@@ -135,9 +136,9 @@ def _add_grip(line: m.Event, grip: Grip) -> None:
     line.waiting = grip.waiting
 
 
-def lock_lost_line(lock: m.LostLock) -> str:
+def lock_lost_line(lock: m.LostLock) -> Text:
     """What the holder of a lock hears that it has lost."""
-    return _encode({"lost": lock}).decode()
+    return Text(_encode({"lost": lock}))
 
 
 class _Mark(Struct, omit_defaults=True):

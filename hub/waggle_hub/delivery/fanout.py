@@ -7,6 +7,7 @@ Rules:
 3. A connection with more than `bounds.unsent` bytes of events waiting has its cursors moved behind; it holds up nobody.
 4. Refills (`RefillQueue`) and what is due of conflated feeds (`Deliveries`) take little of each turn of the loop and go
    on in the next. Where there is no loop (`start`), somebody calls `refill` and `conflate`.
+5. Whatever puts lines ends with `write`: all that a connection was told by it leaves together.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .encoding import Bodies, lost_line, mark_line
 from .feed import Cursor, Feed, cut
 from .refill import log_slice, snapshot_slice
 from .refillqueue import RefillQueue
+from .text import Text
 
 
 class Line(Struct, frozen=True, eq=False):
@@ -34,14 +36,14 @@ class Line(Struct, frozen=True, eq=False):
 
     connection: Connection
     id: int | str | None
-    text: str
+    text: Text
 
 
 class Notice(Struct, frozen=True, eq=False):
     """A line that a connection is told unasked: it stands among the replies, and answers none."""
 
     connection: Connection
-    text: str
+    text: Text
 
 
 class Begun(Struct, frozen=True, eq=False):
@@ -85,11 +87,13 @@ class Fanout:
         self._log = log
         self._clock = clock
         self._queue = RefillQueue(self._refill, bounds.slice, timer)
-        self._deliveries = Deliveries(lambda feed: self._hand_out([feed]), bounds, clock, timer)
+        self._deliveries = Deliveries(lambda feed: self._hand_out([feed]), self.write, bounds, clock, timer)
         self._cursors: dict[str, dict[int, Cursor]] = {}
         self._feeds: dict[int, Feed] = {}
         self._dirty: dict[Feed, None] = {}
         self._replies: list[Line | Notice] = []
+        self._woken: dict[Connection, None] = {}
+        """Connections that take frames at once, and have something to do."""
         self._sends_of_gone = 0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -120,6 +124,7 @@ class Fanout:
                     self._flush()
                     self._end(item.session)
         self._flush()
+        self.write()
 
     def go_back(self, attached: Iterable[Attach]) -> None:
         """These orders were never released, and never will be; the log has gone on without what was taken back."""
@@ -146,6 +151,18 @@ class Fanout:
             cursor.connection = None
             cursor.drop_snapshot()
 
+    def wake(self, connection: Connection) -> None:
+        """This connection has something to do at the next `write`."""
+        self._woken[connection] = None
+
+    def write(self) -> None:
+        """Let every connection that has been woken write what waits for it, and get on with its refill."""
+        woken, self._woken = self._woken, {}
+        for connection in woken:
+            connection.flush()
+            if connection.ready:
+                self._queue.add(connection)
+
     def ready(self, connection: Connection) -> None:
         """This connection is ready for the next slice of its refill."""
         self._queue.add(connection)
@@ -168,15 +185,16 @@ class Fanout:
 
     def mark_idle(self) -> None:
         """Tell connections for which nothing waits how far the log has come; those too that hear replies alone."""
-        line = mark_line(self.rev).decode()
+        line = Text(mark_line(self.rev))
         partly = {cursor.connection for feed in self._deliveries for cursor in feed.live}
         for session, connection in self.connections.items():
             cursors = self._cursors.get(session)
             if cursors and connection.idle:
                 for text in self._marks(cursors) if connection in partly else (line,):
                     connection.put_events(text)
+        self.write()
 
-    def _marks(self, cursors: dict[int, Cursor]) -> list[str]:
+    def _marks(self, cursors: dict[int, Cursor]) -> list[Text]:
         """A mark for each subscription that has been told everything: one for all would speak for the others."""
         told = [sub for sub, cursor in cursors.items() if not cursor.feed.holds_back]
         return cut([mark_line(self.rev, sub) for sub in told], self.bounds.frame)
@@ -244,7 +262,7 @@ class Fanout:
             cursor.drop_snapshot()
             return
         if order.lost is not None:
-            connection.put_events(lost_line(sub, order.lost).decode())
+            connection.put_events(Text(lost_line(sub, order.lost)))
         if order.snapshot is None and not order.replay:
             assert order.rev == self.rev
             feed.join(cursor)
@@ -286,7 +304,10 @@ class Fanout:
 
     def _refill(self, connection: Connection) -> None:
         """Tell the cursor of this connection that has been behind for longest the next slice of what it missed."""
-        cursor = next(iter(connection.behind))
+        self._tell_slice(connection, next(iter(connection.behind)))
+        self.write()
+
+    def _tell_slice(self, connection: Connection, cursor: Cursor) -> None:
         feed, bounds = cursor.feed, self.bounds
         if cursor.snapshot is not None and not cursor.snapshot.overrun:
             lines = snapshot_slice(cursor, self._clock(), max_keys=bounds.refill_keys, max_bytes=bounds.frame)

@@ -17,6 +17,7 @@ from ..state.log import Event
 from ..state.snapshot import Snapshot
 from .connection import Connection
 from .encoding import Bodies, Told, chain, mark_line
+from .text import Text
 
 
 class Cursor:
@@ -94,7 +95,7 @@ class Feed:
         """Give each cursor the lines above the revision where it became live; `without_own` gives those of a session
         that wants no echo, from a number of line on."""
         origins = {line.origin for line in lines}
-        shared: dict[int, list[str]] = {}
+        shared: dict[int, list[Text]] = {}
         for cursor in self.live:
             assert cursor.connection is not None
             first = _first_after(lines, cursor.rev)
@@ -126,17 +127,17 @@ def _marked(sub: int, lines: list[Told], session: str) -> list[bytes]:
     return texts
 
 
-def cut(lines: list[bytes], frame: int) -> list[str]:
+def cut(lines: list[bytes], frame: int) -> list[Text]:
     """The lines as few texts, cut between lines near `frame` bytes."""
     texts = []
     group: list[bytes] = []
     size = 0
     for line in lines:
         if group and size + len(line) > frame:
-            texts.append(b"\n".join(group).decode())
+            texts.append(Text(b"\n".join(group)))
             group, size = [], 0
         group.append(line)
         size += len(line) + 1
     if group:
-        texts.append(b"\n".join(group).decode())
+        texts.append(Text(b"\n".join(group)))
     return texts

@@ -73,13 +73,13 @@ class World:
         for output in outputs:
             match output:
                 case Reply() if connection is not None:
-                    connection.to_client.append(reply_line(output))
+                    connection.to_client.append(str(reply_line(output)))
                 case Bind() if connection is not None:
                     connection.session, self.speaker = output.session, connection
                 case Answer() if output.session != self.rival and self.speaker is not None:
-                    self.speaker.to_client.append(reply_line(output))
+                    self.speaker.to_client.append(str(reply_line(output)))
                 case LockLostLine() if output.session != self.rival and self.speaker is not None:
-                    self.speaker.to_client.append(lock_lost_line(output.lock))
+                    self.speaker.to_client.append(str(lock_lost_line(output.lock)))
 
     def _rival(self, command: m.AnyCommand) -> m.Ok | msgspec.Raw | None:
         self._numbers += 1

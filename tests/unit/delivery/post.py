@@ -63,7 +63,7 @@ class Post:
         """Begin a subscription, and forget the reply."""
         reply = self.do(session, "subscribe", **{"patterns": ["*"], **fields})
         assert isinstance(reply, m.Subscribed)
-        self.connections[session]._take()
+        self.connections[session].take()
         return reply.sub
 
     def release(self) -> None:
@@ -91,12 +91,12 @@ class Post:
     def frame(self, session: str) -> str | None:
         """One write of the connection, or a turn of refills, which gives none: one slice, the timer says."""
         connection = self.connections[session]
-        text = connection._take()
+        text = connection.take()
         if text is None and connection.ready:
             self.fanout.ready(connection)
             self.fanout.refill()
             return ""
-        return text
+        return None if text is None else str(text)
 
     def take(self, session: str) -> list[dict[str, Any]]:
         """Everything the agent reads until nothing more comes, restarts included."""

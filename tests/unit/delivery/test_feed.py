@@ -14,6 +14,7 @@ from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.feed import cut
+from waggle_hub.delivery.text import Text
 from waggle_hub.settings import Bounds
 from waggle_hub.state.interests import Interest, Scope
 from waggle_hub.state.keyspace import Entry
@@ -61,8 +62,8 @@ class Hive:
 def lines(connection: Connection) -> list[dict[str, Any]]:
     """Everything that waits."""
     found: list[dict[str, Any]] = []
-    while (text := connection._take()) is not None:
-        found += [json.loads(line) for line in text.split("\n")]
+    while (text := connection.take()) is not None:
+        found += [json.loads(line) for line in str(text).split("\n")]
     return found
 
 
@@ -105,7 +106,7 @@ def test_all_who_follow_get_the_same_text() -> None:
     hive = Hive()
     one, two = (hive.join(name, hive.interest("*")) for name in ("one", "two"))
     hive.fanout.release([hive.set("a"), hive.set("b")])
-    first, second = one._take(), two._take()
+    first, second = one.take(), two.take()
     assert first is second
 
 
@@ -160,17 +161,20 @@ def test_one_whom_the_log_has_left_behind_is_lost_and_three_times_is_too_slow() 
 
 
 def test_texts_are_cut_between_lines() -> None:
-    assert cut([b"a" * 60, b"b" * 60, b"c" * 10], 100) == ["a" * 60, "b" * 60 + "\n" + "c" * 10]
-    assert cut([b"a" * 500], 100) == ["a" * 500]
-    assert cut([], 100) == []
+    def cut_up(*lines: bytes) -> list[str]:
+        return [str(text) for text in cut(list(lines), 100)]
+
+    assert cut_up(b"a" * 60, b"b" * 60, b"c" * 10) == ["a" * 60, "b" * 60 + "\n" + "c" * 10]
+    assert cut_up(b"a" * 500) == ["a" * 500]
+    assert cut_up() == []
 
 
 def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
     connection = Connection(Bounds(unsent=100))
     connection.owe(150)
     assert connection.congested
-    connection.put_reply("x" * 150)
-    connection._take()
+    connection.put_reply(Text(b"x" * 150))
+    connection.take()
     assert not connection.congested
 
 
@@ -178,12 +182,12 @@ async def test_a_connection_sends_all_that_waits_in_one_write_and_ends_when_clos
     connection = Connection(Bounds())
     sent: list[str] = []
 
-    async def send(text: str) -> None:
-        sent.append(text)
+    async def send(text: Text) -> None:
+        sent.append(str(text))
 
     for number in range(10):
-        connection.put_events(str(number))
+        connection.put_events(Text(b"%d" % number))
     connection.close(1000, flush=True)
-    connection.put_events("too late")
+    connection.put_events(Text(b"too late"))
     await asyncio.wait_for(connection.write(send, lambda connection: None), 5)
     assert sent == ["\n".join(map(str, range(10)))]

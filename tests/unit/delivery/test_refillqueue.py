@@ -17,6 +17,7 @@ from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.feed import Cursor, Feed
 from waggle_hub.delivery.refill import snapshot_slice
 from waggle_hub.delivery.refillqueue import RefillQueue
+from waggle_hub.delivery.text import Text
 from waggle_hub.settings import Bounds
 from waggle_hub.state.interests import Interest, Scope
 
@@ -50,7 +51,7 @@ class Line:
         if not connection.slices:
             connection.behind.clear()
         if connection.told:
-            connection.put_events("slice")
+            connection.put_events(Text(b"slice"))
 
     def turn(self) -> str:
         """A turn of the loop; who was served in it."""
@@ -89,10 +90,10 @@ def test_who_is_told_something_comes_again_when_that_has_left() -> None:
         line.queue.add(reader)
     assert line.turn() == "sq"
     for _ in range(2):
-        quick._take()
+        quick.take()
         line.queue.add(quick)
         assert line.turn() == "q"
-    slow._take()
+    slow.take()
     line.queue.add(slow)
     assert line.turn() == "s"
 
@@ -118,7 +119,7 @@ def test_who_is_not_ready_any_more_loses_its_place(happens: str) -> None:
     elif happens == "caught up":
         gone.behind.clear()
     else:
-        gone.put_reply("x")
+        gone.put_reply(Text(b"x"))
     assert [line.turn(), line.turn()] == ["o", ""]
     assert not line.due
 
@@ -155,8 +156,8 @@ class Crowd:
         self.writers = [asyncio.create_task(self._write(name)) for name in self.readers]
 
     async def _write(self, name: str) -> None:
-        async def send(text: str) -> None:
-            self.heard[name] += [json.loads(line) for line in text.split("\n")]
+        async def send(text: Text) -> None:
+            self.heard[name] += [json.loads(line) for line in str(text).split("\n")]
 
         await self.post.connections[name].write(send, self.post.fanout.ready)
 

@@ -859,7 +859,7 @@ def test_a_forced_release_frees_anyones_lock_and_tells_the_loser_and_why() -> No
     table.do("c", "unlock", token=granted.token, force=True, reason="it hangs")
     assert [type(output) for output in table.outputs] == [Commit, LockLost, Reply, Commit, Answer]
     (loss,) = [output for output in table.outputs if isinstance(output, LockLost)]
-    line = json.loads(lock_lost_line(loss.lock))
+    line = json.loads(str(lock_lost_line(loss.lock)))
     assert "it hangs" in line["lost"].pop("message")
     assert line == {"lost": {"token": granted.token, "reason": "forced", "names": ["x", "y"]}}
     assert [(one["key"], one["reason"], one["by"]) for one in lines(table) if one["type"] == "unlock"] == [
