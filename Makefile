@@ -36,7 +36,7 @@ test: setup                 ## everything; gets from Debian's packages what pip 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
-	WAGGLE_TEST_SERVER=plain $(BIN)/python -m pytest tests/e2e --ignore tests/e2e/page --ignore tests/e2e/cli
+	WAGGLE_TEST_SERVER=plain $(BIN)/python -m pytest tests/e2e/test_wire*.py tests/e2e/test_hostile.py tests/e2e/test_chaos.py tests/e2e/test_client.py
 	WAGGLE_TEST_SERVER=hypercorn $(BIN)/python -m pytest tests/e2e/test_wire*.py -m "not own_server"
 
 bench: setup                ## measure, side by side with what is there

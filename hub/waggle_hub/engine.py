@@ -388,19 +388,19 @@ class Engine:
             return
         batch = [item for unreleased in self._unreleased for item in unreleased] + self._batch
         self._unreleased, self._batch = [], []
-        waited = self.machine.waiting()
+        before = self.machine.unanswered()
         commits = [item for item in batch if isinstance(item, Commit)]
         self.machine.rewind(commits, records, self.fanout.connections.keys(), self.clock())
-        waits = self.machine.waiting()
-        begun = waited - waits
+        unanswered = self.machine.unanswered()
+        given_up = before - unanswered
         asked: list[Released] = []
         for item in batch:
             match item:
-                case Line() if (item.connection.session, item.id) not in waits:
+                case Line() if (item.connection.session, item.id) not in unanswered:
                     asked.append(item)
-                case Begun() if (item.session, item.id) in begun:
+                case Begun() if (item.session, item.id) in given_up:
                     asked.append(item)
-                case Line() | Notice():  # it waits again, or has lost nothing
+                case Line() | Notice():  # it waits again, is told later, or has lost nothing
                     item.connection.owe(-len(item.text))
                 case _:
                     pass

@@ -33,7 +33,6 @@ from waggle_hub.state.deadlines import deadline_after
 from waggle_hub.state.keyspace import Entry
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.outputs import Answer
 from waggle_hub.state.records import (
     Changes,
     ClaimRecord,
@@ -308,7 +307,9 @@ class House:
                 record = structs.replace(record, last=other.last)
             assert plain(record) == plain(other), f"{plain(record)} was kept, and {plain(other)} came back"
         assert found.rest == wanted.rest, f"{wanted.rest} was kept, and {found.rest} came back"
-        assert found.graves == (wanted.graves if self.disk.steady else []), f"{wanted.graves} were kept, and {found.graves} came back"
+        assert found.graves == (wanted.graves if self.disk.steady else []), (
+            f"{wanted.graves} were kept, and {found.graves} came back"
+        )
         floor = max(found.floor, wanted.floor)
         told = {rev: commit for rev, commit in found.commits.items() if rev > floor}
         assert told == {rev: commit for rev, commit in wanted.commits.items() if rev > floor}
@@ -401,7 +402,7 @@ class House:
                 }
             return None
         (line,) = lines
-        reply: Fields = json.loads(line.text)
+        reply: Fields = json.loads(line.text.data)
         agent.next.append(id)
         agent.decided[id] = reply
         return reply
@@ -495,13 +496,11 @@ class House:
 
     def _keep_what_waits(self, agent: Agent) -> None:
         """Of what was asked, that is answered yet which waits, or was answered while nobody was there."""
-        session = self.machine.state.sessions.get(agent.session or "")
-        unsaid = [] if session is None else [one.said for one in session.unsaid]
-        waits = {*self._waits_of(agent), *(said.id for said in unsaid if isinstance(said, Answer))}
+        waits = self._waits_of(agent)
         agent.open = {id: asked for id, asked in agent.open.items() if id in waits}
 
     def _waits_of(self, agent: Agent) -> set[Any]:
-        return {id for session, id in self.machine.waiting() if session == agent.session}
+        return {id for session, id in self.machine.unanswered() if session == agent.session}
 
     def _forget_session(self, agent: Agent) -> None:
         agent.left = list(agent.readers.values())
@@ -523,9 +522,9 @@ class House:
 
     def _write(self, agent: Agent, connection: Connection) -> bool:
         """One step of `Connection.write`, without a loop."""
-        text = connection._take()
+        text = connection.take()
         if text is not None:
-            for line in text.split("\n"):
+            for line in str(text).split("\n"):
                 self._hear(agent, json.loads(line))
             return True
         if connection.closing is not None:
@@ -627,7 +626,7 @@ class House:
             asked = agent.open.get(line.id) if isinstance(line.id, int) else None
             if asked is None or asked["op"] != "get":
                 continue
-            ok = json.loads(line.text).get("ok")
+            ok = json.loads(line.text.data).get("ok")
             if ok is not None:
                 item = self.truth.entries.get((asked["ns"], asked["key"]))
                 assert ok["entry"] is None or (item is not None and ok["entry"] == item.shown())
@@ -636,7 +635,7 @@ class House:
 
     def check(self) -> None:
         self.machine.check()
-        waits = self.machine.waiting()
+        waits = self.machine.unanswered()
         for agent in self.agents:
             if agent.connection is not None and agent.seated:
                 silent = [id for id in agent.open if id not in agent.next]
@@ -654,13 +653,15 @@ class House:
         decided = any(isinstance(item, Line) and item.id == id for batch in batches for item in batch)
         assert agent.connection is not None
         released = any(
-            json.loads(text.split("\n")[0]).get("id") == id for text, _, event in agent.connection._lines if not event
+            json.loads(str(text).split("\n")[0]).get("id") == id
+            for text, _, event in agent.connection._lines
+            if not event
         )
         return decided or released
 
     def check_rest(self) -> None:
         """When all is read: nobody has missed anything, everybody was answered, and nothing is owed."""
-        waits = self.machine.waiting()
+        waits = self.machine.unanswered()
         for agent in self.agents:
             if agent.connection is None or not agent.seated:
                 continue

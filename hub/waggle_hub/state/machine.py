@@ -22,7 +22,7 @@ from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
 from ..settings import Limits
 from . import entries, inspection, keeping, locks, patience, presence, subscriptions, takes, txn, waiting, waits
 from .log import Commit
-from .outputs import BackupWanted, Output, Reply
+from .outputs import Answer, BackupWanted, Output, Reply
 from .records import Changes, Kept, Record
 from .sessions import Fresh, Outcome, Session
 from .turn import State, Turn
@@ -165,9 +165,12 @@ class Machine:
             patience.give_up_all(turn, session, error)
         return self._finish(turn)
 
-    def waiting(self) -> set[tuple[str, m.Id]]:
-        """Sessions and ids of all commands that wait."""
-        return {(session.id, id) for session in self.state.sessions for id in session.waiting}
+    def unanswered(self) -> set[tuple[str, m.Id]]:
+        """Sessions and ids of all commands that wait, or whose answers wait until their agents are back."""
+        sessions = self.state.sessions
+        waiting = {(session.id, id) for session in sessions for id in session.waiting}
+        said = (unsaid.said for session in sessions for unsaid in session.unsaid)
+        return waiting | {(answer.session, answer.id) for answer in said if isinstance(answer, Answer)}
 
     @property
     def torn(self) -> bool:

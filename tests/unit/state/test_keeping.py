@@ -547,7 +547,7 @@ def test_what_was_not_written_down_is_taken_back(table: KeptTable) -> None:
     }
     assert table.value("a", "w") is None
     assert [lock.token for lock in table.do("a", "locks").locks] == [token]
-    assert table.machine.waiting() == {("b", waiting)}
+    assert table.machine.unanswered() == {("b", waiting)}
     table.do("a", "unsubscribe", sub=sub)
     table.do("a", "set", key="once", value=1, rid="r")
     assert not table.dup
