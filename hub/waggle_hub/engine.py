@@ -112,8 +112,8 @@ class Engine:
         journal.on_recovery = self._accept
 
     async def start(self) -> None:
-        """Begin: once the journal knows who runs here, nothing can be shown that a restart would not know of. StoreError
-        if it cannot be told."""
+        """Begin: once the journal knows who runs here, nothing can be shown that a restart would not know of. A
+        StoreError if it cannot be told."""
         if self._journal.keeps:
             error = await self._written(self.machine.changes([]))
             if error is not None or self.machine.state.refusing is not None:

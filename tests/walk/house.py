@@ -390,6 +390,10 @@ class House:
         decided = len(self.engine._batch)
         self.engine.submit(agent.connection, decode(json.dumps({"id": id, "op": op, **asked})))
         given_off = self.engine._batch[decided:]
+        for event in (event for item in given_off if isinstance(item, Commit) for event in item.events):
+            if event.type == "touch" and event.entry is not None:
+                place = event.ns, event.key, event.entry.rev
+                self.truth.touched.setdefault(place, []).append(event.entry.expires_at)
         agent.open[id] = agent.asked[id] = {"op": op, **asked}
         lines = [item for item in given_off if isinstance(item, Line) and item.id == id]
         if self.failing:

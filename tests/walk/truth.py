@@ -36,6 +36,8 @@ class Truth(Model):
         kept."""
         self.denied: set[int] = set()
         """Revisions that were taken back."""
+        self.touched: dict[tuple[str, str, int], list[float | None]] = {}
+        """Deadlines that entries were given by touches, by namespace, key and revision; also before they were shown."""
         self.holds: dict[int, dict[Hold, Fields]] = {0: {}}
         self._revs = [0]
 
@@ -233,11 +235,7 @@ class Reader(Follow):
         return {place: item for place, item in self.truth.state_at(rev).items() if self.scope.covers(*place)}
 
     def _deadlines(self, item: Item) -> list[float | None]:
-        return [item.expires_at] + [
-            event.more["expires_at"]
-            for event in self.truth.between(item.rev, self.truth.rev)
-            if (event.type, event.ns, event.key) == ("touch", item.ns, item.key)
-        ]
+        return [item.expires_at, *self.truth.touched.get((item.ns, item.key, item.rev), ())]
 
 
 class ConflatedReader(Reader, ConflatedFollow):

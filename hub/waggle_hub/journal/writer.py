@@ -28,6 +28,8 @@ from .port import Done, Store
 from .sign import Sign
 
 log = logging.getLogger("waggle_hub")
+_ROUNDS = 5
+"""Times that what is owed is written while more may come."""
 
 
 class _Turn(Struct):
@@ -145,6 +147,8 @@ class Writer:
         while True:
             with self._shared:
                 self._rest()
+                if self._broken:
+                    return  # and stopping: what came after a write that failed is not to be written
                 if self._stopping and not self._queue and not self._tasks and not self._owed:
                     return
                 turns, self._queue = self._queue, []
@@ -205,23 +209,37 @@ class Writer:
         self._call(lambda: self.on_failure(error))
 
     def _settle(self, owed: Changes) -> None:
-        """Try to write what is owed. What comes meanwhile is owed, too, or written next."""
+        """Try to write what is owed, and what comes meanwhile, until nothing is."""
+        try:
+            self._store.probe()
+            for _ in range(_ROUNDS):
+                owed = self._write_owed(owed)
+                if self._owed is None:
+                    break
+            else:
+                with self._shared:  # more comes than is written: whoever brings it waits for once
+                    self._write_owed(owed)
+        except Exception as error:
+            if self._stopping:
+                log.error("the journal fails to the end, and what it lacks is lost: %s", error)
+                self._owed = None
+            return
+        self._set_sign()
+        self._call(self.on_recovery)
+
+    def _write_owed(self, owed: Changes) -> Changes:
+        """Write what is owed; what is owed by then, which is None in `_owed` if that is nothing."""
         with self._shared:
             self._owed = Changes()
         try:
-            self._store.probe()
             self.writes += 1
             self._store.write(owed)
-        except Exception as error:
+        except BaseException:
             with self._shared:
                 owed.add(self._owed)
-                self._owed = None if self._stopping else owed
-            if self._stopping:
-                log.error("the journal fails to the end, and what it lacks is lost: %s", error)
-            return
-        self._set_sign()
+                self._owed = owed
+            raise
         with self._shared:
-            if self._owed:
-                self._queue.insert(0, _Turn(self._owed, None))
-            self._owed = None
-        self._call(self.on_recovery)
+            later = self._owed
+            self._owed = later or None
+        return later

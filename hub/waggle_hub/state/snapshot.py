@@ -71,6 +71,13 @@ class Snapshots:
                 for snapshot in list(self._open[interest]):
                     snapshot.before_change(ns, key, pattern, prev)
 
+    def take_back(self, touched: Entry, prev: Entry) -> None:
+        """A touch has not happened: who was handed the entry with the deadline that it gave has the one before it."""
+        if self._open:
+            for interest in self._index.find(prev.ns, prev.key, "set"):
+                for snapshot in self._open[interest]:
+                    snapshot.take_back(touched, prev)
+
     def check(self) -> None:
         """Assert the rules of this module."""
         self._index.check()
@@ -143,6 +150,10 @@ class Snapshot:
             self._ahead.clear()
             self._handed.clear()
             self.close()
+
+    def take_back(self, touched: Entry, prev: Entry) -> None:
+        """Should this entry have been handed over, then as it was before."""
+        self._handed = [prev if entry is touched else entry for entry in self._handed]
 
     def read(self, now: float, *, max_keys: int, max_bytes: int) -> list[Entry]:
         """The next entries, none that are due. It ends after looking at `max_keys` or collecting about `max_bytes` of

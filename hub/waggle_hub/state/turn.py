@@ -80,6 +80,8 @@ class State:
     def take_back(self, events: Iterable[Event]) -> None:
         """Let entries be as they were before these events, which are the newest of theirs."""
         for event in reversed(list(events)):
+            if event.type == "touch" and event.entry is not None and event.prev is not None:
+                self.snapshots.take_back(event.entry, event.prev)
             if event.entry is not None:
                 self.keyspace.take_back(event.entry, event.prev)
             elif event.prev is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.state.table import Table
+from waggle.errors import NotFound
 from waggle.keys import Pattern
 from waggle_hub.settings import Limits
 from waggle_hub.state.keyspace import Entry
@@ -52,6 +53,20 @@ def test_it_is_read_in_slices_in_key_order() -> None:
     assert not snapshot.done
     assert read(table, snapshot, 3) == ["d"]
     assert snapshot.done
+
+
+def test_a_deadline_that_was_taken_back_is_not_shown() -> None:
+    """A txn touches an entry, writes it, and is refused: what was handed over is the entry with its own deadline."""
+    table = seated(keys="ab")
+    snapshot = subscribe(table)
+    steps = [{"op": "touch", "key": "b", "ttl": 1}, {"op": "touch", "key": "b", "ttl": 2},
+             {"op": "set", "key": "b", "value": 2}, {"op": "touch", "key": "absent", "ttl": 1}]  # fmt: skip
+    with pytest.raises(NotFound):
+        table.do(READER, "txn", **{"if": [], "then": steps})
+    table.now += 10
+    assert [(entry.key, entry.expires_at) for entry in rest(table, snapshot) if entry.ns == "default"] == [
+        ("b", None), ("a", None),
+    ]  # fmt: skip
 
 
 def test_of_nothing_it_is_done_at_once() -> None:

@@ -1,0 +1,231 @@
+"""The engine when its journal fails, and at its beginning and its end: what is answered, by whom, and what is never
+written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.journals import LateJournal
+from tests.unit.test_engine import INFO, Agent, Table, turns
+from waggle_hub.delivery.fanout import Fanout
+from waggle_hub.edge.lines import decode
+from waggle_hub.engine import Engine
+from waggle_hub.journal.port import Done, StoreError
+from waggle_hub.settings import Bounds, Limits
+from waggle_hub.state.machine import Machine
+from waggle_hub.state.records import Changes, HubRecord
+
+
+class LateTable(Table):
+    """An engine whose journal says that something is kept when it is told to."""
+
+    def __init__(self) -> None:
+        self.journal = LateJournal()
+        super().__init__(self.journal)
+
+    async def keep(self) -> None:
+        """Everything is kept."""
+        await turns()
+        while self.journal.waiting:
+            self.journal.commit()
+            await turns()
+
+    async def fail(self) -> None:
+        """Nothing of what is on its way is kept."""
+        await turns()
+        self.journal.commit(OSError("no space"))
+        await turns()
+
+    async def join(self, name: str) -> tuple[Agent, dict[str, Any]]:
+        """An agent, and what it was told when it came."""
+        agent = self.sit()
+        agent.ask("hello", agent=name)
+        await self.keep()
+        (welcome,) = agent.take()
+        return agent, welcome["ok"]
+
+    def ask(self, agent: Agent, id: str, op: str, **fields: Any) -> None:
+        """A command under an id of its own."""
+        self.engine.submit(agent.connection, decode(json.dumps({"id": id, "op": op, **fields})))
+
+    async def return_to(self, welcome: dict[str, Any]) -> Agent:
+        """Another connection that takes a session over; not kept yet."""
+        agent = self.sit()
+        agent.ask("hello", session=welcome["session"], secret=welcome["secret"])
+        await turns()
+        return agent
+
+
+@pytest_asyncio.fixture
+async def table() -> AsyncIterator[LateTable]:
+    table = LateTable()
+    yield table
+    table.engine.stop()
+    for agent in table.agents:
+        await agent.stop()
+
+
+def codes(agent: Agent) -> dict[str, str]:
+    """By id, what each answer says: ok, or the code of its error."""
+    lines = [line for line in agent.take() if "id" in line]
+    assert len({line["id"] for line in lines}) == len(lines), "each command is answered once"
+    return {line["id"]: line.get("error", {}).get("code", "ok") for line in lines}
+
+
+# --- who is answered ---------------------------------------------------------------------------------------------
+
+
+async def test_commands_that_began_to_wait_are_answered_and_those_that_waited_before_wait_on(table: LateTable) -> None:
+    holder, _ = await table.join("holder")
+    waiter, _ = await table.join("waiter")
+    table.ask(holder, "held", "lock", name="n")
+    table.ask(waiter, "before", "lock", name="n", wait=None)
+    await table.keep()
+    token = holder.take()[-1]["ok"]["token"]
+    table.ask(waiter, "lock", "lock", name="n", wait=None)
+    table.ask(waiter, "wait", "wait", all=[{"key": "k"}], timeout=60)
+    table.ask(waiter, "take", "take", patterns=["*"], timeout=None)
+    table.ask(waiter, "set", "set", key="k", value=1)
+    table.ask(holder, "unlock", "unlock", token=token)
+    await table.fail()
+    assert codes(waiter) == dict.fromkeys(["lock", "wait", "take", "set"], "unavailable")
+    assert codes(holder) == {"unlock": "unavailable"}
+    table.journal.recover()
+    table.ask(holder, "again", "unlock", token=token)
+    await table.keep()
+    assert codes(waiter) == {"before": "ok"}
+    assert waiter.connection.owed == holder.connection.owed == 0
+
+
+async def test_a_command_that_began_to_wait_is_answered_where_it_was_asked(table: LateTable) -> None:
+    """It came by a connection that was about to take the session over, and has not."""
+    older, welcome = await table.join("a")
+    newer = await table.return_to(welcome)
+    table.ask(newer, "wait", "wait", all=[{"key": "k"}], timeout=60)
+    await table.fail()
+    assert codes(newer) == {"hello": "unavailable", "wait": "unavailable"}
+    assert older.take() == []
+    table.ask(older, "ping", "ping")
+    await turns()
+    assert codes(older) == {"ping": "ok"}, "it speaks for the session again"
+
+
+async def test_a_command_of_a_session_that_never_was_is_answered(table: LateTable) -> None:
+    agent = table.sit()
+    agent.ask("hello", agent="a")
+    agent.ask("wait", all=[{"key": "k"}], timeout=60)
+    await table.fail()
+    assert codes(agent) == {"hello": "unavailable", "wait": "unavailable"}
+    agent.ask("hello", agent="a")
+    await turns()
+    assert codes(agent) == {"hello": "ok"}, "the connection is as good as before"
+
+
+async def test_an_answer_that_was_kept_for_an_agent_is_told_when_it_is_back_for_good(table: LateTable) -> None:
+    holder, _ = await table.join("holder")
+    waiter, welcome = await table.join("waiter")
+    holder.ask("lock", name="n")
+    waiter.ask("lock", name="n", wait=None)
+    await table.keep()
+    token = holder.take()[-1]["ok"]["token"]
+    table.engine.leave(waiter.connection)
+    holder.ask("unlock", token=token)
+    await table.keep()
+    back = await table.return_to(welcome)
+    await table.fail()
+    assert codes(back) == {"hello": "unavailable"}, "nothing is said of the lock: it has it"
+    assert back.connection.owed == 0
+    table.journal.recover()
+    again = await table.return_to(welcome)
+    await table.keep()
+    assert codes(again) == {"hello": "ok", "lock": "ok"}
+
+
+async def test_an_agent_that_came_and_went_before_it_was_released_is_away(table: LateTable) -> None:
+    agent, welcome = await table.join("a")
+    table.engine.leave(agent.connection)
+    await table.keep()
+    fleeting = await table.return_to(welcome)
+    table.engine.leave(fleeting.connection)
+    await table.keep()
+    assert welcome["session"] not in table.engine.fanout.connections
+    other, _ = await table.join("b")
+    other.ask("set", key="k", value=1)
+    await table.fail()
+    session = table.machine.state.sessions.get(welcome["session"])
+    assert session is not None
+    assert not session.connected, "its grace runs"
+
+
+# --- what is due as somebody leaves ------------------------------------------------------------------------------
+
+
+async def test_what_is_due_as_an_agent_leaves_harms_nobody(table: LateTable) -> None:
+    agent, welcome = await table.join("a")
+    agent.ask("wait", all=[{"key": "k"}], timeout=1)
+    await table.keep()
+    table.now += 2
+    table.engine.leave(agent.connection)
+    await table.keep()
+    session = table.machine.state.sessions.get(welcome["session"])
+    assert session is not None
+    assert not session.connected
+    assert not session.waiting
+    other, _ = await table.join("b")
+    other.ask("ping")
+    await turns()
+    await table.keep()
+    assert codes(other) == {"ping": "ok"}
+
+
+# --- the beginning and the end -----------------------------------------------------------------------------------
+
+
+class DeadJournal(LateJournal):
+    """One that cannot write from the start."""
+
+    stopped = False
+
+    def write(self, changes: Changes, done: Done) -> None:
+        done(OSError("read-only"))
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+async def test_a_hub_that_cannot_write_that_it_runs_does_not_start() -> None:
+    """Whatever it gave away would be given once more by the next."""
+    journal, bounds = DeadJournal(), Bounds()
+    machine = Machine(Limits(), "epoch")
+    machine.run_as("full")
+    fanout = Fanout(bounds, machine.state.log, lambda: 0.0)
+    engine = Engine(machine, journal, fanout, bounds, lambda: 0.0, INFO)
+    with pytest.raises(StoreError, match="read-only"):
+        await engine.start()
+    assert journal.stopped
+
+
+async def test_after_an_orderly_end_nothing_more_is_written(table: LateTable) -> None:
+    """There are keys to be looked at for a wait, and something falls due; none of that is decided any more."""
+    table.machine.state.limits = Limits(scan=5)
+    agent, _ = await table.join("a")
+    for number in range(50):
+        table.ask(agent, f"set {number}", "set", key=f"k{number}", value=1, ttl=5)
+    agent.ask("take", patterns=["k49*"], timeout=None)
+    await table.engine.close()
+    table.now += 10
+    table.engine._tick()
+    table.engine.leave(agent.connection)
+    await asyncio.sleep(0)
+    await turns()
+    hubs = [changes.records.get(("hub",)) for changes, _ in table.journal.waiting]
+    last = hubs[-1]
+    assert isinstance(last, HubRecord)
+    assert last.running is None
+    assert last.rev == max(commit.rev for changes, _ in table.journal.waiting for commit in changes.commits)
