@@ -67,10 +67,10 @@ async def _open(mode: str, field: Arena) -> list[Caller]:
 
 
 async def _rounds(arena: Arena, callers: dict[str, list[Caller]], outstanding: int, result: Result) -> None:
-    count = max(arena.scale(1_000, 300), outstanding * arena.scale(50, 12))
+    count = max(arena.scale(1_000, 300), outstanding * arena.scale(25, 12))
     rates: dict[tuple[str, str], list[float]] = {}
     samples: dict[tuple[str, str], list[float]] = {}
-    for number in range(arena.scale(6, 3) + 1):
+    for number in range(arena.scale(5, 3) + 1):
         for mode, opened in callers.items() if number % 2 == 0 else reversed(list(callers.items())):
             for caller in opened:
                 taken, rate = await _by_tasks(caller, outstanding, count)

@@ -41,8 +41,8 @@ class Everything:
     shown: dict[Place, Entry]
     """All entries, also those that are not kept."""
 
-    def check_disk(self, disk: MemoryDisk) -> None:
-        """Assert that this is what is on a disk."""
+    def check_disk(self, disk: MemoryDisk, born: int) -> None:
+        """Assert that this is what is on a disk; `born` is the revision at which this life began."""
         for kept, wanted in ((disk.entries, self.entries), (disk.earlier, self.earlier)):
             assert _bare_all(kept) == _bare_all(wanted), f"{_bare_all(kept)} is kept, and {_bare_all(wanted)} is there"
         commits = (_told(_decode_commit(text)) for text in disk.commits)
@@ -57,7 +57,7 @@ class Everything:
             for name, record in records.items()
             if not isinstance(record, GraveRecord) and record != said_nothing
         }
-        _check_records(others, self.records)
+        _check_records(others, self.records, born)
 
 
 def everything(state: State) -> Everything:
@@ -137,14 +137,12 @@ def _bare_all(entries: Any) -> dict[Any, dict[str, Any]]:
     return {place: structs.asdict(structs.replace(entry, earlier=())) for place, entry in entries.items()}
 
 
-def _check_records(kept: dict[Key, Record], wanted: dict[Key, Record]) -> None:
+def _check_records(kept: dict[Key, Record], wanted: dict[Key, Record], born: int) -> None:
     assert kept.keys() == wanted.keys(), f"{kept.keys() ^ wanted.keys()} on one side only"
     for name, record in kept.items():
         other = wanted[name]
-        if isinstance(record, ClaimRecord) and isinstance(other, ClaimRecord) and record.token is not None:
-            # A start makes deadlines later, and is not kept: the next one does so again.
-            assert record.deadline is not None
-            assert other.deadline is not None
-            assert record.deadline <= other.deadline
+        if isinstance(record, ClaimRecord) and isinstance(other, ClaimRecord) and 0 < (record.token or 0) <= born:
+            # A start makes the deadlines of locks later, and is not kept: the next one does so again.
+            assert (record.deadline or 0.0) <= (other.deadline or 0.0)
             record = structs.replace(record, deadline=other.deadline)
         assert plain(record) == plain(other), f"{plain(record)} is kept, and {plain(other)} is so"

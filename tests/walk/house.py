@@ -89,6 +89,8 @@ class CheckedJournal(LateJournal):
     def __init__(self, disk: MemoryDisk) -> None:
         super().__init__(disk)
         self.machine: Machine | None = None
+        self.born = 0
+        """The revision at which this life began, or went on after a failure."""
         self.wanted: deque[Everything] = deque()
         self.latest: Everything | None = None
         """All that must survive, as of the newest batch."""
@@ -120,13 +122,13 @@ class CheckedJournal(LateJournal):
         self.kept_all = self.latest
         super().recover()
         assert self.kept_all is not None
-        self.kept_all.check_disk(self.disk)
+        self.kept_all.check_disk(self.disk, self.born)
 
     def _land(self, changes: Changes) -> None:
         self.disk.write(changes)
         self.disk.steady = True
         self.kept_all = self.wanted.popleft()
-        self.kept_all.check_disk(self.disk)
+        self.kept_all.check_disk(self.disk, self.born)
 
 
 class House:
@@ -160,6 +162,7 @@ class House:
         kept = None if kept_all is None else self.disk.load()
         self.machine = self.journal.machine = _machine(self.settings, self.journal, kept, self.now)
         state = self.machine.state
+        self.journal.born = state.log.rev
         if kept_all is not None:
             self._check_loaded(kept_all)
             held = list(state.claims.held.values())
@@ -186,6 +189,7 @@ class House:
             items = list(items)
             for item in items:
                 if isinstance(item, Commit):
+                    assert not self.failing or all(event.type != "lock" for event in item.events)
                     self.truth.tell(item)
                 elif isinstance(item, Line):
                     self._check_read(item)
@@ -194,6 +198,7 @@ class House:
         def rewound(commits: list[Commit], *rest: Any) -> None:
             rewind(commits, *rest)
             self.truth.denied.update(commit.rev for commit in commits)
+            self.journal.born = self.machine.state.log.rev
             self._check_rewound()
 
         self.fanout.release = released  # type: ignore[method-assign]

@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -21,7 +21,7 @@ from tests.walk.house import Agent, House
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state import keeping, past
 
-LIMITS = Limits(sessions=9, graves=4, log_events=40, ephemeral=3, subscriptions=5, keys=34, clear=3, scan=5, history=2,
+LIMITS = Limits(sessions=9, graves=4, log_events=40, ephemeral=3, subscriptions=5, keys=34, clear=3, scan=3, history=2,
                 lines=3, grace=4.0, seen=30.0, snapshot_bytes=2_000)  # fmt: skip
 BOUNDS = Bounds(unsent=900, frame=500, refill_keys=3, refill_events=4, conflated=3_000)
 
@@ -49,6 +49,36 @@ CONDITIONS = st.one_of(
     st.builds(lambda pattern: {"pattern": pattern, "unlocked": True}, PATTERNS),
     st.builds(lambda key: {"key": key, "since": 0, "ns": "other"}, KEYS),
 )
+
+NAMES = st.sampled_from(["a", "b:1"])
+
+
+def _write(key: str, ns: str | None, kind: str | None) -> dict[str, Any]:
+    return {"op": "set", "key": key, "ns": ns, "kind": kind, "value": 7}
+
+
+PATIENCE = st.sampled_from([2.0, 60.0])
+FEW = st.sampled_from(["a", "a:1", "b:1"])
+HERE = st.sampled_from([None, None, "other"])
+ASKS = st.lists(
+    st.one_of(
+        st.builds(_write, FEW, HERE, KINDS),
+        st.builds(_write, FEW, HERE, KINDS),
+        st.builds(lambda key, ns: {"op": "delete", "key": key, "ns": ns}, FEW, HERE),
+        st.builds(lambda key, ns: {"op": "delete", "key": key, "ns": ns}, FEW, HERE),
+        st.builds(lambda key, ttl: {"op": "touch", "key": key, "ttl": ttl or 1.0}, FEW, TTLS),
+        st.builds(lambda steps: {"op": "txn", "if": [], "then": steps}, st.lists(STEPS, max_size=3)),
+        st.builds(lambda channel, ns: {"op": "publish", "channel": channel, "ns": ns, "data": 1}, FEW, HERE),
+        st.builds(lambda name, ttl: {"op": "lock", "name": name, "wait": None, "ttl": ttl or 1.0}, NAMES, TTLS),
+        st.builds(lambda text, rid: {"op": "take", "patterns": [text], "timeout": None, "rid": rid}, PATTERNS, RIDS),
+        st.builds(lambda one, timeout: {"op": "wait", "all": [one], "timeout": timeout}, CONDITIONS, PATIENCE),
+        st.builds(lambda text: {"op": "subscribe", "patterns": [text], "ns": "*", "snapshot": True}, PATTERNS),
+        st.builds(lambda value: {"op": "status", "status": value}, st.integers(0, 3)),
+        *(st.just({"op": op}) for op in ("with a lock", "with a lock", "take over", "drop", "tick")),
+    ),
+    max_size=5,
+)
+"""What happens in one go, each by another agent."""
 
 
 def given_only(**asked: Any) -> dict[str, Any]:
@@ -226,6 +256,29 @@ class Walk(RuleBasedStateMachine):
         if ids:
             self.house.ask(agent, "cancel", target=ids[which % len(ids)])
 
+    @somebody_sits
+    @rule(n=anybody, which=st.integers(0, 5))
+    def ask_again(self, n: int, which: int) -> None:
+        """The rid of something that waits, or was done, is asked once more."""
+        agent = self.agent(n)
+        known = [asked for asked in agent.asked.values() if "rid" in asked and asked["op"] in ("lock", "take", "set")]
+        if known:
+            asked = dict(known[-1 - which % len(known)])
+            rid = asked.pop("rid").split(" ", 1)[1]
+            self.house.ask(agent, asked.pop("op"), **asked, rid=rid)
+
+    @somebody_sits
+    @rule(n=anybody, key=KEYS, kind=KINDS, give_up=st.booleans(), most=st.sampled_from([None, 1]))
+    def work(self, n: int, key: str, kind: str | None, give_up: bool, most: int | None) -> None:
+        """Something to do is taken, and perhaps given up."""
+        agent = self.agent(n)
+        self.house.ask(agent, "set", **given_only(key=key, kind=kind), value="work")
+        self.house.ask(agent, "take", **given_only(patterns=[key], max_deliveries=most), timeout=60.0)
+        self.house.engine._proceed()
+        claim = self.house.machine.state.claims.taken.get(("default", key))
+        if give_up and claim is not None:
+            self.house.ask(agent, "unlock", token=claim.token)
+
     # --- agents ---
 
     @rule(n=anybody, ns=st.sampled_from([None, "other"]), how=st.sampled_from(["new", "back", "back", "back"]))
@@ -321,6 +374,58 @@ class Walk(RuleBasedStateMachine):
     def the_journal_recovers(self) -> None:
         self.house.recover()
 
+    def do(self, n: int, asks: list[dict[str, Any]]) -> None:
+        for number, asked in enumerate(asks, n):
+            fields = {name: value for name, value in asked.items() if name in ("wait", "timeout") or value is not None}
+            op = fields.pop("op")
+            if op == "tick":
+                self.time_passes(2.0, tick=True)
+            elif op == "drop":
+                self.drop(number % 4)
+            elif op == "take over":
+                self.take_over(number % 4, forget=False, leave_first=False)
+            elif not self._sitting():
+                return
+            elif op == "with a lock":
+                if self.house.machine.state.claims.held:
+                    self.with_a_lock(number, number, ["unlock", "renew", "finish"][number % 3], None)
+            else:
+                self.house.ask(self.agent(number), op, **fields)
+
+    @precondition(lambda self: not self.house.failing)
+    @rule(n=anybody, kept=ASKS, lost=ASKS, meanwhile=ASKS, recovers=st.booleans(), after=ASKS,
+          end=st.sampled_from(["", "crash", "stop"]))  # fmt: skip
+    def fail_in_the_middle(
+        self, n: int, kept: Any, lost: Any, meanwhile: Any, recovers: bool, after: Any, end: str
+    ) -> None:  # fmt: skip
+        self.do(n, kept)
+        self.house.show()
+        self.do(n, lost)
+        self.house.turn()
+        self.house.fail()
+        self.do(n, meanwhile)
+        self.house.engine._proceed()
+        if recovers:
+            self.house.recover()
+        self.do(n, after)
+        if end == "crash":
+            self.house.show()
+            self.crash(landed=0, down=1.0, back=True)
+        elif end == "stop":
+            self.stop(leave_first=False, down=1.0, back=True)
+        self.do(n, after)
+
+    @rule(
+        n=anybody, kept=ASKS, lost=ASKS, landed=st.sampled_from([0, 0, 1]), down=st.sampled_from([0.0, 3.0]), after=ASKS
+    )
+    def crash_in_the_middle(self, n: int, kept: Any, lost: Any, landed: int, down: float, after: Any) -> None:
+        self.do(n, kept)
+        self.house.show()
+        self.do(n, lost)
+        self.house.turn()
+        self.crash(landed, down, back=True)
+        self.do(n, after)
+
     @invariant()
     def hub_and_truth_agree(self) -> None:
         if hasattr(self, "house"):
@@ -341,7 +446,6 @@ Walk.TestCase.settings = settings(
     derandomize=WALKS is None,
     print_blob=True,
     report_multiple_bugs=False,
-    phases=[Phase.explicit, Phase.generate] if os.environ.get("NOSHRINK") else list(Phase),
     suppress_health_check=list(HealthCheck),
 )
 TestRestarts = Walk.TestCase

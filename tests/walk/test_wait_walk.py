@@ -675,7 +675,7 @@ class Walk(RuleBasedStateMachine):
     def those_who_are_there_have_heard_everything(self) -> None:
         for session in self.machine.state.sessions:
             assert not (session.connected and self.owed[session.id])
-            assert [id(one) for one in session.unsaid] == [id(one) for one in self.owed[session.id]]
+            assert [id(one.said) for one in session.unsaid] == [id(one) for one in self.owed[session.id]]
 
 
 TestWaiting = Walk.TestCase

@@ -52,7 +52,7 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
     _check_if_rev(command.if_rev, prev)
     if command.keep_ttl and prev is not None:
         expires_at = prev.expires_at
-    _check_write(turn, command.kind, prev)
+    _check_write(turn, ns, command.key, command.kind, prev)
     _check_room(turn, ns, command.key, value, meta, prev)
     if command.ephemeral:
         _check_ephemeral(turn, session, ns, command.key)
@@ -117,7 +117,7 @@ def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
         raise Conflict(f"{failed}: decide again from current", current=prev.view() if prev else None) from None
     meta = prev.meta if prev is not None else None
     kind = prev.kind if prev is not None else "persistent"
-    _check_write(turn, kind, prev)
+    _check_write(turn, ns, command.key, kind, prev)
     _check_room(turn, ns, command.key, value, meta, prev)
     if command.ttl is None:
         expires_at = prev.expires_at if prev is not None else _deadline(turn, _default_ttl(turn, ns))
@@ -285,9 +285,13 @@ def _check_kept(turn: Turn, entry: Entry) -> None:
         turn.check_kept()
 
 
-def _check_write(turn: Turn, kind: str, prev: Entry | None) -> None:
-    """Unavailable if an entry of this kind, or the end of that before it, would have to survive, and cannot be kept."""
-    if kind in KEPT_KINDS or (prev is not None and prev.kept):
+def _check_write(turn: Turn, ns: str, key: str, kind: str, prev: Entry | None) -> None:
+    """Unavailable if an entry of this kind, or the end of that before it, would have to survive, and cannot be kept;
+    also if that before it has ended, but may not have for a restart: then versions would be given twice."""
+    if turn.state.refusing is None:
+        return
+    survives = turn.state.keyspace.buried(ns, key) if prev is None else prev.kept
+    if kind in KEPT_KINDS or survives:
         turn.check_kept()
 
 

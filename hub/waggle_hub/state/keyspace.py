@@ -123,6 +123,11 @@ class Keyspace:
         grave = self._graves.get((ns, key))
         return 1 + (self.pasts.forgotten(ns) if grave is None else grave.version)
 
+    def buried(self, ns: str, key: str) -> bool:
+        """Whether an entry that the journal kept was here last."""
+        grave = self._graves.get((ns, key))
+        return grave is not None and grave.kept
+
     def put(self, entry: Entry, prev: Entry | None) -> None:
         """Store an entry in place of `prev`, which is what `get` gives."""
         space = self._spaces.get(entry.ns)

@@ -635,6 +635,18 @@ def test_what_is_free_is_granted_when_the_journal_has_recovered(table: KeptTable
     assert table.answer(waiting).token > token
 
 
+def test_where_something_ended_that_a_restart_may_bring_back_nothing_takes_its_place(table: KeptTable) -> None:
+    table.do("a", "set", key="k", value=1, ttl=5)
+    table.keep()
+    table.machine.refuse("the journal fails")
+    table.tick(5)
+    with pytest.raises(Unavailable):
+        table.do("a", "set", key="k", value=2, kind="transient")
+    table.do("a", "set", key="new", value=2, kind="transient")
+    table.machine.accept(table.now)
+    table.do("a", "set", key="k", value=2, kind="transient")
+
+
 def test_a_name_is_not_remembered_while_it_cannot_be_kept(table: KeptTable) -> None:
     table.machine.refuse("the journal fails")
     table.sit("e", agent="newcomer")
@@ -651,7 +663,6 @@ def test_after_a_hub_that_broke_off_while_its_journal_failed_nothing_is_taken_fo
     rev = table.machine.state.log.rev
     table.keep()
     table.machine.refuse("the journal fails")
-    table.set("gone", kind="transient")
     version = table.do("a", "set", key="new", value=1, kind="transient", ns="other").version
     table.disk.steady = False
     table.crash()
