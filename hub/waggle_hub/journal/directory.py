@@ -173,7 +173,9 @@ class DataDirectory:
     def _unused(self, path: Path) -> Path:
         """A name for this file that says when it was made, and that nothing has or had."""
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._clock()))
-        for number in itertools.count():
+        ages = [age for other in path.parent.iterdir() if (age := _age(other)) is not None]
+        newest = max((number for made, number in ages if made == stamp), default=-1)
+        for number in itertools.count(newest + 1):  # an older one may be gone, and its number is not the newest's
             name = f"{stamp}.{number}" if number else stamp
             found = path.with_name(f"{path.stem}-{name}{path.suffix}")
             if not found.exists() and not path.with_name(f"replaced-{name}").exists():
