@@ -89,6 +89,10 @@ class Hub:
             return None
         return asyncio.create_task(self.backups.repeat(every, newest(data / "backups")))
 
+    def occupied(self) -> bool:
+        """Whether any agent has a session, connected or not."""
+        return len(self.machine.state.sessions) > 0
+
     async def drain(self) -> None:
         """Ask every agent to come back later, and wait until they have been told."""
         bounds = self.settings.bounds

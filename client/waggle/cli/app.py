@@ -76,6 +76,9 @@ SECTIONS = {
         "send": Named("inbox", "send", "Leave a message for an agent, here or not."),
         "inbox": Named("inbox", "inbox", "Read the messages for this agent."),
     },
+    "Models": {
+        "mcp": Named("mcp", "mcp", "Serve the tools of MCP to an editor that starts this."),
+    },
 }
 
 COMMANDS = {name: named for section in SECTIONS.values() for name, named in section.items()}

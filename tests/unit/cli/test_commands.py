@@ -19,7 +19,7 @@ from waggle.cli.app import COMMANDS, SECTIONS, app
 from waggle.cli.visit import ERROR, NO, fail, in_words, no
 from waggle.messages import OPS
 
-WITHOUT_HUB = ("serve", "demo", "restore")
+WITHOUT_HUB = ("serve", "demo", "restore", "mcp")
 """Commands that need no hub: they start one, or it must not run."""
 LEAST = {
     "get": ("k",), "set": ("k", "1"), "update": ("k", "--incr", "1"), "touch": ("k", "--forever"), "delete": ("k",),
