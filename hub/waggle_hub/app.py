@@ -22,6 +22,7 @@ from waggle.version import __version__
 
 from .backups import Backups, newest
 from .delivery.fanout import Fanout
+from .edge.callers import Callers
 from .edge.guard import Guard
 from .edge.page import Guarded, healthz, static_files
 from .edge.websocket import WebSocketDoor
@@ -58,6 +59,7 @@ class Hub:
             self.engine.back_up = self.backups.make
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketDoor(self.engine, guard)
+        self.callers = Callers(self.engine)
         routes = [
             WebSocketRoute("/ws", self.door),
             Route("/healthz", healthz),
@@ -97,6 +99,7 @@ class Hub:
         """Ask every agent to come back later, and wait until they have been told."""
         bounds = self.settings.bounds
         await self.engine.drain(bounds.drain)
+        self.callers.drain(bounds.drain)
         await self.door.drain(bounds.drain, bounds.drain_wait)
 
 
