@@ -24,6 +24,7 @@ from .backups import Backups, newest
 from .delivery.fanout import Fanout
 from .edge.callers import Callers
 from .edge.guard import Guard
+from .edge.mcp import McpDoor
 from .edge.page import Guarded, healthz, static_files
 from .edge.websocket import WebSocketDoor
 from .engine import Clock, Engine
@@ -60,8 +61,10 @@ class Hub:
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketDoor(self.engine, guard)
         self.callers = Callers(self.engine)
+        self.mcp = McpDoor(self.callers, settings.bounds)
         routes = [
             WebSocketRoute("/ws", self.door),
+            Route("/mcp", self.mcp),
             Route("/healthz", healthz),
             Route("/readyz", healthz),
             Mount("/", static_files()),
@@ -82,6 +85,7 @@ class Hub:
                 schedule.cancel()
             if self.backups is not None:
                 await self.backups.close()
+            await self.mcp.close()
             await self.engine.close()
 
     def _schedule(self) -> asyncio.Task[None] | None:

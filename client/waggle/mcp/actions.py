@@ -136,6 +136,13 @@ async def _answer(caller: Caller, id: str, body: Any) -> Reply:
 
 
 def _key(caller: Caller, id: str) -> str:
+    """The key of a message for the caller. Raises BadRequest if it has no name."""
+    if not caller.agent:
+        raise BadRequest(
+            "You have no name, so nobody can write to you: whoever configured this client adds ?agent=NAME to the"
+            " hub's address, or the header X-Waggle-Agent.",
+            field="agent",
+        )
     return f"inbox:{caller.agent}/{id}"
 
 
@@ -194,7 +201,7 @@ async def who(call: Call, said: a.Who) -> Reply:
     locks = fitting([_lock(one) for one in held], REPLY // 3)
     left_out = len(agents) - len(shown) + len(held) - len(locks) > 1
     return {
-        "you": {"agent": call.caller.agent, "namespace": call.caller.ns},
+        "you": {"agent": call.caller.agent or None, "namespace": call.caller.ns},
         "agents": shown,
         "locks": locks,
         **({"more": "there are more agents or locks than fit here"} if left_out else {}),

@@ -18,7 +18,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Res
 from mcp.shared.exceptions import MCPError
 
 from waggle.calling import Caller
-from waggle.errors import WaggleError
+from waggle.errors import Cancelled, WaggleError
 from waggle.mcp import resources
 from waggle.mcp.arguments import schema
 from waggle.mcp.call import Call
@@ -55,7 +55,7 @@ Identify = Callable[[Context], Awaitable[Calling]]
 def make_server(identify: Identify, heard: Callable[[Context], None] | None = None) -> Server[Any]:
     """The server; ``heard`` is called when a client asks for the tools, which all of them do first."""
     door = _Door(identify, heard)
-    return Server(
+    server: Server[Any] = Server(
         "waggle",
         version=__version__,
         title="Waggle",
@@ -67,6 +67,8 @@ def make_server(identify: Identify, heard: Callable[[Context], None] | None = No
         on_read_resource=door.read_resource,
         on_subscriptions_listen=door.listen,
     )
+    server.add_notification_handler("notifications/cancelled", types.CancelledNotificationParams, door.cancel)
+    return server
 
 
 def program_of(context: Context) -> str | None:
@@ -78,6 +80,8 @@ def program_of(context: Context) -> str | None:
 class _Door:
     def __init__(self, identify: Identify, heard: Callable[[Context], None] | None) -> None:
         self._identify, self._heard = identify, heard
+        self._running: dict[tuple[str, str, str], list[asyncio.Task[tuple[dict[str, Any], bool]]]] = {}
+        """The calls under way, by agent, namespace and the client's own id of it."""
 
     async def list_tools(self, context: Context, params: object) -> types.ListToolsResult:
         if self._heard is not None:
@@ -92,8 +96,31 @@ class _Door:
         except WaggleError as error:
             return _result({"error": error.to_wire()}, failed=True)
         patience = Patience(limit_of(calling.limit, program_of(context)), context.session.report_progress)
-        reply, failed = await run(params.name, params.arguments or {}, Call(calling.caller, patience, calling.place))
-        return _result(reply, failed)
+        call = Call(calling.caller, patience, calling.place)
+        work = asyncio.ensure_future(run(params.name, params.arguments or {}, call))
+        key = _key(calling.caller, context.request_id)
+        self._running.setdefault(key, []).append(work)
+        try:
+            await asyncio.wait([work])
+        finally:
+            work.cancel()
+            self._running[key].remove(work)
+            if not self._running[key]:
+                del self._running[key]
+        if work.cancelled():
+            return _result({"error": Cancelled("The client has cancelled this call.").to_wire()}, failed=True)
+        return _result(*work.result())
+
+    async def cancel(self, context: Context, params: types.CancelledNotificationParams) -> None:
+        """The client does not want it any more. Over stateless HTTP nobody but us knows which call that is; if two of
+        one name have the same id, both go on to their end."""
+        try:
+            calling = await self._identify(context)
+        except WaggleError:
+            return
+        running = self._running.get(_key(calling.caller, params.request_id), [])
+        if len(running) == 1:
+            running[0].cancel()
 
     async def list_resources(self, context: Context, params: object) -> types.ListResourcesResult:
         """The entries of the caller's namespace, the first of them: the rest is found by the tool `list`."""
@@ -161,6 +188,10 @@ class _told:  # noqa: N801 - reads as a statement
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, WaggleError):
             raise MCPError(types.INVALID_PARAMS, error.message, {"code": error.code}) from None
+
+
+def _key(caller: Caller, id: object) -> tuple[str, str, str]:
+    return caller.agent, caller.ns, f"{id}"
 
 
 def listed(name: str, tool: Tool) -> types.Tool:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import mcp_types as types
 from mcp.client.client import Client
@@ -49,4 +50,12 @@ async def stdio(mode: str, env: dict[str, str], *args: str, cwd: Path | None = N
     """A window by `waggle mcp` with these arguments and variables of the environment."""
     server = StdioServerParameters(command=WAGGLE, args=["mcp", *args], env=env, cwd=cwd)
     async with Client(server, mode=mode) as client:
+        yield Window(client)
+
+
+@asynccontextmanager
+async def http(mode: str, url: str, agent: str, ns: str, **said: str) -> AsyncIterator[Window]:
+    """A window of an agent at the hub's own door."""
+    address = f"{url}/mcp?{urlencode({'agent': agent, 'ns': ns, **said})}"
+    async with Client(address, mode=mode) as client:
         yield Window(client)
