@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount, WebSocketRoute
 
 from waggle import messages as m
 from waggle.keys import MAX_AGENT, MAX_KEY
@@ -23,9 +24,13 @@ from waggle.version import __version__
 from .backups import Backups, newest
 from .delivery.fanout import Fanout
 from .edge.callers import Callers
+from .edge.cors import Cors
+from .edge.exchange import refused
 from .edge.guard import Guard
 from .edge.mcp import McpDoor
-from .edge.page import Guarded, healthz, static_files
+from .edge.page import Guarded, static_files
+from .edge.routes import Doors, routes
+from .edge.stream import Streams
 from .edge.websocket import WebSocketDoor
 from .engine import Clock, Engine
 from .journal.null import NullJournal
@@ -62,14 +67,12 @@ class Hub:
         self.door = WebSocketDoor(self.engine, guard)
         self.callers = Callers(self.engine)
         self.mcp = McpDoor(self.callers, settings.bounds)
-        routes = [
-            WebSocketRoute("/ws", self.door),
-            Route("/mcp", self.mcp),
-            Route("/healthz", healthz),
-            Route("/readyz", healthz),
-            Mount("/", static_files()),
-        ]
-        self.app = Guarded(Starlette(routes=routes, lifespan=self._lifespan), guard)
+        self.streams = Streams(self.engine)
+        doors = Doors(self.engine, self.callers, self.streams, settings)
+        own = [WebSocketRoute("/ws", self.door), Route("/mcp", self.mcp)]
+        found = [*own, *routes(doors), Mount("/", static_files())]
+        app = Starlette(routes=found, lifespan=self._lifespan, exception_handlers={HTTPException: refused})
+        self.app = Guarded(Cors(app, settings.allowed_origins), guard)
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -104,7 +107,7 @@ class Hub:
         bounds = self.settings.bounds
         await self.engine.drain(bounds.drain)
         self.callers.drain(bounds.drain)
-        await self.door.drain(bounds.drain, bounds.drain_wait)
+        await asyncio.gather(self.door.drain(bounds.drain, bounds.drain_wait), self.streams.drain(bounds.drain_wait))
 
 
 def build(

@@ -173,6 +173,22 @@ class Engine:
         await written
         return errors[0] if errors else None
 
+    @property
+    def refusal(self) -> Unavailable | None:
+        """What is told to those for whom something cannot be done now; None while everything is accepted."""
+        if self._failure is not None:
+            return self._unavailable()
+        if self._stopping is not None:
+            return self._stopping
+        refusing = self.machine.state.refusing
+        return None if refusing is None else Unavailable(refusing, retry_after=2.0)
+
+    def statistics(self) -> m.Statistics:
+        """What `stats` tells, asked by nobody: also while nothing is accepted."""
+        found = self.machine.statistics(self.clock())
+        self._complete(found)
+        return found
+
     def stop(self) -> None:
         """Keep time no longer."""
         for timer in (self._timer, self._marker, self._sampler):
@@ -345,8 +361,11 @@ class Engine:
             if ok.entry is not None and ok.entry.kind == "cached":
                 self.recency.used(ok.entry.ns, ok.entry.key)
         elif isinstance(ok, m.Statistics):
-            connections = [one for one in self.fanout.connections.values() if not one.inside]
-            self.meter.complete(ok, self.clock(), self._journal.durability, connections)
+            self._complete(ok)
+
+    def _complete(self, statistics: m.Statistics) -> None:
+        connections = [one for one in self.fanout.connections.values() if not one.inside]
+        self.meter.complete(statistics, self.clock(), self._journal.durability, connections)
 
     def _bind(self, connection: Connection, session: str) -> None:
         older = self._speakers.get(session)

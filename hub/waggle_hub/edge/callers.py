@@ -25,7 +25,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from waggle import messages as m
-from waggle.errors import BadRequest, Unavailable, WaggleError, error_from_wire
+from waggle.errors import BadRequest, SessionLost, Unavailable, WaggleError, error_from_wire
 
 from ..delivery.connection import Connection
 from ..engine import Engine
@@ -118,7 +118,7 @@ class Callers:
             for line in text.data.split(b"\n"):
                 self._answer(connection, line)
         if connection.closing is not None:
-            asyncio.get_running_loop().call_soon(self._engine.leave, connection)
+            self._close(connection)
 
     def _answer(self, desk: Desk, line: bytes) -> None:
         answer = _read_line(line)
@@ -129,6 +129,13 @@ class Callers:
             call.settle(ok=bytes(answer.ok) if isinstance(answer.ok, Raw) else b"{}")
         else:
             call.settle(error=error_from_wire(answer.error))
+
+    def _close(self, desk: Desk) -> None:
+        """Its session has ended. A call that it held nothing for, and that takes longer, is not answered any more."""
+        for call in [call for (at, _), call in self._calls.items() if at is desk]:
+            del self._calls[desk, call.command.id]
+            call.settle(error=SessionLost("the session ended before there was an answer: ask again"))
+        asyncio.get_running_loop().call_soon(self._engine.leave, desk)
 
     # --- calls that are dropped ---
 

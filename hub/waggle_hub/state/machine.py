@@ -241,6 +241,10 @@ class Machine:
             subscription.synced = True
             self.state.changed.mark(subscription)
 
+    def statistics(self, now: float) -> m.Statistics:
+        """What is held, without a command: nothing is settled for it."""
+        return self._statistics(Turn(self.state, now))
+
     def next_deadline(self) -> float | None:
         """The instant at which `expire` has something to do."""
         entry = self.state.keyspace.deadlines.head()
