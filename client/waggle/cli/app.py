@@ -78,6 +78,8 @@ SECTIONS = {
     },
     "Models": {
         "mcp": Named("mcp", "mcp", "Serve the tools of MCP to an editor that starts this."),
+        "install": Named("install", "install", "Tell an editor of waggle mcp, or take that back."),
+        "doctor": Named("doctor", "doctor", "Use each door of the hub once, and say what is wrong."),
     },
 }
 
