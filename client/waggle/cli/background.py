@@ -18,7 +18,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from waggle.cli.serve import NEEDED, SERVE, missing
 from waggle.errors import Disconnected
@@ -36,13 +36,13 @@ LOOK = 2.0
 
 def can_start(url: str) -> bool:
     """Whether a hub at this address could be started here."""
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "ws") and is_loopback(url) and parts.path.strip("/") in ("", "ws")
+    parts = _parts(url)
+    return parts.scheme in ("http", "ws") and is_loopback(parts.geturl()) and parts.path.strip("/") in ("", "ws")
 
 
 def answers(url: str) -> bool:
     """Whether a hub is there. Only for an address that `can_start`."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=LOOK)
     try:
         connection.request("GET", "/healthz")
@@ -59,7 +59,7 @@ def ensure_hub(url: str, idle: str = IDLE) -> None:
         return
     directory = state_directory()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    port = urlsplit(url).port or 80
+    port = _parts(url).port or 80
     with (directory / f"start-{port}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not answers(url):
@@ -72,13 +72,18 @@ def state_directory() -> Path:
     return Path(base) / "waggle"
 
 
+def _parts(url: str) -> SplitResult:
+    """The parts of an address, which may leave out its scheme, as the client lets it."""
+    return urlsplit(url if "://" in url else f"http://{url}")
+
+
 def _start(url: str, port: int, idle: str, output: Path) -> None:
     if absent := missing(NEEDED):
         raise Disconnected(
             f"No hub answers at {url}, and none can be started: {', '.join(absent)} missing. pip install"
             " 'wagglehub[hub]', or set WAGGLE_URL to a hub elsewhere."
         )
-    host = urlsplit(url).hostname or "127.0.0.1"
+    host = _parts(url).hostname or "127.0.0.1"
     command = [*SERVE, "--host", host, "--port", str(port), "--idle", idle]
     with output.open("w") as said:
         process = subprocess.Popen(

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from waggle.calling import Caller
 from waggle.errors import BadRequest, NotFound, TimedOut
 from waggle.inboxes import ANSWER_KEPT, DIGITS, KEPT
-from waggle.keys import quoted
+from waggle.keys import check_agent, quoted
 from waggle.mcp import arguments as a
 from waggle.mcp.call import Call
 from waggle.mcp.showing import PART, REPLY, at, entry_shown, fitting, holders_shown, marked, to_json
@@ -26,6 +26,8 @@ Reply = dict[str, Any]
 
 PAGE = 100
 """Entries asked for at a time: more hardly fit into a reply."""
+PAGES = 50
+"""Pages that are looked at for one reply: each may be 10,000 keys of which none matches."""
 MOST = 1_000
 """Entries that the hub gives in one page."""
 
@@ -77,7 +79,8 @@ async def list_(call: Call, said: a.List) -> Reply:
     """As many entries as a reply has room for, and a cursor if there are more."""
     shown: list[Reply] = []
     after = said.after
-    while True:
+    full = False
+    for _ in range(PAGES):
         fields = _given(pattern=said.pattern, after=after, limit=PAGE)
         page = await call.caller.call("list", fields)
         fit = fitting([*shown, *(entry_shown(entry) for entry in page["entries"])])
@@ -111,6 +114,7 @@ async def send(call: Call, said: a.Send) -> Reply:
     """Where the message waits, and whether its recipient is here: `waggle.inboxes` has the rules."""
     if not isinstance(said.answers, UnsetType):
         return await _answer(call.caller, said.answers, said.body)
+    check_agent(said.to, "to")
     key = f"inbox:{said.to}/{uuid.uuid4().hex[:DIGITS]}"
     await call.caller.call("set", {"key": key, "value": {"body": said.body}, "ttl": KEPT, "if_rev": 0})
     present = (await call.caller.call("get", {"key": said.to, "ns": "$agents"}))["entry"]
@@ -123,7 +127,7 @@ async def send(call: Call, said: a.Send) -> Reply:
 
 async def _answer(caller: Caller, id: str, body: Any) -> Reply:
     """Give the answer that somebody waits for; the question goes."""
-    question = _key(caller, id)
+    question = _message_key(caller, id)
     entry = (await caller.call("get", {"key": question}))["entry"]
     if entry is None:
         raise NotFound(f"There is no message {id!r} in your inbox: call inbox for those that there are.")
@@ -135,8 +139,15 @@ async def _answer(caller: Caller, id: str, body: Any) -> Reply:
     return {"sent": True, "to": entry["by"], "acknowledged": [id]}
 
 
+def _message_key(caller: Caller, id: str) -> str:
+    """The key of a message for the caller. Raises BadRequest if that is no id: one with a slash would be another's."""
+    if len(id) != DIGITS or "/" in id:
+        raise BadRequest(f"{id!r} is no id of a message: inbox tells them.", field="id")
+    return _key(caller, id)
+
+
 def _key(caller: Caller, id: str) -> str:
-    """The key of a message for the caller. Raises BadRequest if it has no name."""
+    """What the keys of the caller's messages begin with, and more. Raises BadRequest if it has no name."""
     if not caller.agent:
         raise BadRequest(
             "You have no name, so nobody can write to you: whoever configured this client adds ?agent=NAME to the"
@@ -149,7 +160,7 @@ def _key(caller: Caller, id: str) -> str:
 async def inbox(call: Call, said: a.Inbox) -> Reply:
     """The oldest messages; those that were dealt with go first."""
     for id in said.ack:
-        await call.caller.call("delete", {"key": _key(call.caller, id)})
+        await call.caller.call("delete", {"key": _message_key(call.caller, id)})
     pattern = quoted(_key(call.caller, "")) + "?" * DIGITS
     waiting = await _messages(call.caller, pattern)
     seconds = call.patience.of(said.timeout)

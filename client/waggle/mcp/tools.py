@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -70,9 +71,14 @@ async def run(name: str, said: dict[str, Any], call: Call) -> tuple[Reply, bool]
 def _read(arguments: type[Arguments], said: dict[str, Any]) -> Arguments:
     """What was said, as the tool has it: a number may be said as text, as some models do. Raises BadRequest."""
     try:
-        return msgspec.convert(said, arguments, strict=False)
+        read = msgspec.convert(said, arguments, strict=False)
     except msgspec.ValidationError as fault:
         raise BadRequest(f"{fault}: see the tool's schema.", field=_field(f"{fault}")) from None
+    for name in read.__struct_fields__:
+        value = getattr(read, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadRequest(f"{name} is a finite number, not {value}.", field=name)
+    return read
 
 
 def _field(fault: str) -> str:

@@ -52,6 +52,22 @@ async def test_a_lock_outlives_its_call_and_keeps_others_out(mode_: str, hub: Hu
 
 
 @both
+async def test_a_circle_of_waiters_is_refused_at_once(mode_: str, hub: HubProcess, ns: str) -> None:
+    async with mcp_http(mode_, hub.url, f"a-{ns}", ns) as one, mcp_http(mode_, hub.url, f"b-{ns}", ns) as other:
+        await one("lock", names=["a"])
+        token = (await other("lock", names=["b"]))["token"]
+        waiting = asyncio.ensure_future(one("lock", names=["b"], timeout=SOON))
+        async with asyncio.timeout(SOON):
+            while not any("waiting" in lock for lock in (await other("who"))["locks"]):
+                await asyncio.sleep(0.05)
+        refused = await other.refused("lock", names=["a"], timeout=SOON)
+        assert refused["code"] == "deadlock"
+        assert "unlock" in refused["next"]
+        await other("unlock", token=token)
+        assert (await waiting)["granted"] is True
+
+
+@both
 async def test_a_window_outlives_a_restart_of_the_hub(mode_: str, start_hub: StartHub, tmp_path: Path) -> None:
     hub = start_hub(data=tmp_path / "data")
     port = hub.port

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -238,6 +239,30 @@ async def test_no_hub_is_started_where_that_is_not_wanted(mode_: str, nowhere: d
         assert error["code"] == "disconnected"
         assert "waggle serve" in error["message"]
     assert hubs_at(nowhere["WAGGLE_URL"]) == []
+
+
+async def test_a_hub_that_dies_is_started_again_and_the_window_goes_on(mode_: str, nowhere: dict[str, str]) -> None:
+    url = nowhere["WAGGLE_URL"]
+    async with stdio(mode_, nowhere, "--idle", "1s") as window:
+        token = (await window("lock", names=["a"]))["token"]
+        await window("set", key="k", value=1)
+        (hub,) = hubs_at(url)
+        os.kill(hub, signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while not answers(url):
+                await asyncio.sleep(0.1)
+        assert (await window("get", key="k"))["value"] == 1
+        assert (await window("unlock", token=token))["released"] is True
+
+
+async def test_a_port_that_something_else_has_is_said_to_be_so(mode_: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        url = f"http://127.0.0.1:{other.getsockname()[1]}"
+        env = {"WAGGLE_URL": url, "XDG_STATE_HOME": f"{tmp_path}/state", "XDG_DATA_HOME": f"{tmp_path}/data"}
+        async with stdio(mode_, env) as window:
+            error = await window.refused("who")
+    assert error["code"] == "disconnected"
+    assert "Choose another port" in error["message"]
 
 
 async def test_directories_of_one_project_share_a_namespace(mode_: str, hub: HubProcess, tmp_path: Path) -> None:

@@ -88,14 +88,17 @@ async def test_a_message_waits_in_the_inbox_of_its_recipient_and_tells_who_is_th
 
 
 async def test_reading_the_inbox_takes_nothing_out_and_acknowledging_does() -> None:
-    messages = [entry("inbox:me/b", {"body": "second"}, rev=2), entry("inbox:me/a", {"body": "first"}, rev=1)]
+    messages = [
+        entry("inbox:me/000000000000000b", {"body": "second"}, rev=2),
+        entry("inbox:me/000000000000000a", {"body": "first"}, rev=1),
+    ]
     caller = FakeCaller(list={"entries": messages, "next": None, "rev": 9}, delete={"deleted": True})
     reply = await use("inbox", caller)
     assert [one["body"] for one in reply["messages"]] == ["first", "second"]
     assert [one["from"] for one in reply["messages"]] == ["alice", "alice"]
     assert not any(op == "delete" for op, _ in caller.asked)
-    await use("inbox", caller, ack=["a"])
-    assert caller.fields("delete") == {"key": "inbox:me/a"}
+    await use("inbox", caller, ack=["000000000000000a"])
+    assert caller.fields("delete") == {"key": "inbox:me/000000000000000a"}
 
 
 async def test_an_empty_inbox_is_waited_for_and_stays_a_plain_answer() -> None:
@@ -105,17 +108,19 @@ async def test_an_empty_inbox_is_waited_for_and_stays_a_plain_answer() -> None:
 
 
 async def test_a_question_is_answered_where_its_asker_waits() -> None:
-    question = entry("inbox:me/q", {"body": "?", "answer": "answer:1"})
+    question = entry("inbox:me/000000000000000c", {"body": "?", "answer": "answer:1"})
     caller = FakeCaller(get={"entry": question}, set={"rev": 1}, delete={"deleted": True})
-    reply = await use("send", caller, to="alice", body=42, answers="q")
+    reply = await use("send", caller, to="alice", body=42, answers="000000000000000c")
     assert caller.fields("set")["key"] == "answer:1"
-    assert (reply["to"], reply["acknowledged"]) == ("alice", ["q"])
+    assert (reply["to"], reply["acknowledged"]) == ("alice", ["000000000000000c"])
 
 
 async def test_a_question_cannot_make_its_reader_overwrite_another_key() -> None:
-    question = entry("inbox:me/q", {"body": "?", "answer": "task:1"})
+    question = entry("inbox:me/000000000000000c", {"body": "?", "answer": "task:1"})
     caller = FakeCaller(get={"entry": question})
-    assert (await use("send", caller, to="alice", body=42, answers="q"))["error"]["code"] == "bad_request"
+    assert (await use("send", caller, to="alice", body=42, answers="000000000000000c"))["error"][
+        "code"
+    ] == "bad_request"
 
 
 async def test_who_tells_ones_own_name_the_others_and_the_locks_without_their_tokens() -> None:
@@ -127,3 +132,24 @@ async def test_who_tells_ones_own_name_the_others_and_the_locks_without_their_to
     assert reply["agents"][0]["status"] == "busy"
     assert (reply["locks"][0]["agent"], reply["locks"][0]["waiting"]) == ("bob", ["me"])
     assert "4711" not in json.dumps(reply)
+
+
+@pytest.mark.parametrize("id", ["", "a", "b/00000000000000", "0" * 17])
+async def test_an_id_that_is_none_cannot_lead_to_another_s_message(id: str) -> None:
+    assert (await use("inbox", FakeCaller(), ack=[id]))["error"]["field"] == "id"
+    assert (await use("send", FakeCaller(), to="bob", body=1, answers=id))["error"]["field"] == "id"
+
+
+@pytest.mark.parametrize("to", ["", " bob", "$hub", "x" * 101])
+async def test_a_message_to_nobody_is_refused(to: str) -> None:
+    assert (await use("send", FakeCaller(), to=to, body=1))["error"]["field"] == "to"
+
+
+@pytest.mark.parametrize("ttl", ["inf", "nan", "-inf"])
+async def test_a_time_that_is_no_number_is_refused(ttl: str) -> None:
+    assert (await use("set", FakeCaller(), key="a", value=1, ttl=ttl))["error"]["field"] == "ttl"
+
+
+async def test_a_list_ends_where_nothing_matches_for_long_and_says_where_to_go_on() -> None:
+    reply = await use("list", FakeCaller(list={"entries": [], "next": "far", "rev": 9}), pattern="rare:*")
+    assert (reply["entries"], reply["cursor"]) == ([], "far")
