@@ -20,12 +20,13 @@ from waggle import messages as m
 from waggle.keys import MAX_AGENT, MAX_KEY
 from waggle.version import __version__
 
-from .backups import Backups, newest
+from .backups import Backups
 from .delivery.fanout import Fanout
 from .edge.guard import Guard
 from .edge.page import Guarded, healthz, static_files
 from .edge.websocket import WebSocketDoor
 from .engine import Clock, Engine
+from .journal.directory import newest_backup
 from .journal.null import NullJournal
 from .journal.port import Journal
 from .settings import Settings
@@ -65,13 +66,22 @@ class Hub:
             Mount("/", static_files()),
         ]
         self.app = Guarded(Starlette(routes=routes, lifespan=self._lifespan), guard)
+        self._started = False
 
-    @asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+    async def start(self) -> None:
+        """Let the engine run, on the running loop. A StoreError if the journal cannot be written. The application does
+        it where nobody did."""
+        if self._started:
+            return
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)  # by default one value of a million lists is looked through again and again
         await self.engine.start()
+        self._started = True
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        await self.start()
         schedule = self._schedule()
         try:
             yield
@@ -87,7 +97,7 @@ class Hub:
         every, data = self.settings.backup_every, self.settings.data
         if self.backups is None or every is None or data is None:
             return None
-        return asyncio.create_task(self.backups.repeat(every, newest(data / "backups")))
+        return asyncio.create_task(self.backups.repeat(every, newest_backup(data)))
 
     async def drain(self) -> None:
         """Ask every agent to come back later, and wait until they have been told."""
