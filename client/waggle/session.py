@@ -270,9 +270,9 @@ class Session:
         ours = self._subscriptions
         if not (self._settled or self._lost_holds or ours.settled or ours.woken or ours.retries):
             return NO_NEWS
-        news = News([*self._settled, *ours.settled], list(ours.woken), list(ours.retries), list(self._lost_holds))
-        for told in (self._settled, self._lost_holds, ours.settled, ours.woken, ours.retries):
-            told.clear()
+        news = News(self._settled + ours.settled, list(ours.woken), ours.retries, self._lost_holds)
+        self._settled, self._lost_holds, ours.settled, ours.retries = [], [], [], []
+        ours.woken.clear()
         return news
 
     # --- hello --------------------------------------------------------------------------------------------
@@ -403,9 +403,15 @@ class Session:
 
     def _answered(self, number: Id, incoming: Incoming) -> None:
         """A reply; to nobody, where its caller has gone, or an earlier one was taken."""
-        ask = self._asked.pop(number, None) or self._waiting.get(number)
-        if ask is None:
-            return
+        ask = self._asked.pop(number, None)
+        if ask is not None:
+            ask.repeated = incoming.dup
+            self._settle(ask, outcome_of(ask.command, incoming))
+        elif number in self._waiting:
+            self._answered_late(self._waiting[number], number, incoming)
+
+    def _answered_late(self, ask: Ask, number: Id, incoming: Incoming) -> None:
+        """The reply to a command that waits, under one of its ids (rule 5)."""
         ask.repeated = incoming.dup
         outcome = outcome_of(ask.command, incoming)
         superseded = ask.ids[-1] != number
@@ -417,7 +423,7 @@ class Session:
             self._waiting.pop(known, None)
         if superseded and not isinstance(outcome, Granted | Taken):
             self._abandon(ask)
-        elif ask.waits and ask in self._queue:
+        elif ask in self._queue:
             self._queue.remove(ask)
         self._settle(ask, outcome)
 
