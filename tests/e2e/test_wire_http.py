@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.e2e.http import JSON, Web, refused
+from tests.e2e.web import JSON, Web, refused
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.wire import Join
 
