@@ -61,7 +61,7 @@ class Events:
         self._lines = answer.aiter_lines()
 
     async def next(self) -> dict[str, Any]:
-        """The data of the next event. Raises StopAsyncIteration at the end."""
+        """The data of the next event. Raises EOFError at the end."""
         async with asyncio.timeout(10):
             while True:
                 data = await self._block()
@@ -94,7 +94,7 @@ class Events:
                 self.id = value
             elif name == "retry":
                 self.retry = value
-        raise StopAsyncIteration
+        raise EOFError
 
 
 def refused(answer: httpx.Response) -> tuple[int, str]:
