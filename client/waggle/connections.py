@@ -53,7 +53,7 @@ class Connections:
         self._connection: Connection | None = None
         self._over: asyncio.Future[None] = self._loop.create_future()
         """The end of the present connection."""
-        self._welcomed: asyncio.Timeout | None = None
+        self._patience: asyncio.Timeout | None = None
         self._sending = False
         """Whether `_send` is to come in this turn."""
 
@@ -87,8 +87,8 @@ class Connections:
         self._deadline = None
         if state == "reconnecting" and self._reconnect_timeout is not None:
             self._deadline = self._loop.time() + self._reconnect_timeout
-        if state == "connected" and self._welcomed is not None:
-            self._welcomed.reschedule(None)
+        if state == "connected" and self._patience is not None:
+            self._patience.reschedule(None)
 
     def send_soon(self) -> None:
         """The session has something to say: it leaves at the end of this turn, with what else comes until then."""
@@ -135,12 +135,12 @@ class Connections:
             connection.open(self)
             self.session.opened()
             self._act()
-            async with asyncio.timeout(self._timeout) as self._welcomed:
+            async with asyncio.timeout(self._timeout) as self._patience:
                 await self._over
         except TimeoutError:
             return 0.0  # no answer to hello
         finally:
-            self._connection = self._welcomed = None
+            self._connection = self._patience = None
             connection.transport.abort()
             await connection.wait_closed()
             self.session.dropped()

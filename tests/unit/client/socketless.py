@@ -121,9 +121,9 @@ class Ear:
 class Socketless:
     """A connection of either class, its handshake asked for."""
 
-    def __init__(self, kind: type[ClientConnection] = Connection) -> None:
+    def __init__(self, kind: type[ClientConnection] = Connection, *, ping: float | None = None) -> None:
         protocol = ClientProtocol(parse_uri("ws://hub/ws"), max_size=MOST)
-        self.connection = kind(protocol, ping_interval=None, max_queue=None)
+        self.connection = kind(protocol, ping_interval=ping, ping_timeout=ping, close_timeout=ping, max_queue=None)
         self.transport = Transport()
         self.connection.connection_made(self.transport)
         self.shaking = asyncio.ensure_future(self.connection.handshake())

@@ -189,6 +189,25 @@ async def test_a_hub_that_says_goodbye_and_stays_is_left(monkeypatch: pytest.Mon
     wire.lose()
 
 
+async def test_a_hub_that_answers_pings_lives_and_one_that_does_not_is_dead() -> None:
+    wire = Socketless(ping=0.01)
+    await wire.shaken()
+    wire.connection.start_keepalive()
+    for _ in range(3):
+        wire.transport.writes.clear()
+        async with asyncio.timeout(5):
+            while not wire.transport.writes:
+                await asyncio.sleep(0)
+        ((first, payload),) = unmasked(b"".join(wire.transport.writes))
+        assert (first, wire.transport.aborted) == (FIN | PING, False)
+        wire.feed(text(b"a") + frame(FIN | PONG, payload))
+    async with asyncio.timeout(5):
+        while not wire.transport.aborted:
+            await asyncio.sleep(0)
+    wire.lose()
+    assert wire.connection.close_code == 1006
+
+
 async def test_who_listens_to_what_is_gone_is_told_so() -> None:
     wire, ear = Socketless(), Ear()
     await wire.shaken()
