@@ -10,9 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from .wire import CLOSE, PING, TEXT, frame, take_frame, upgrade
+from .wire import CLOSE, PING, PONG, TEXT, frame, take_frame, upgrade
 
-PONG = 0xA
 _ID = len(b'{"id":')
 
 

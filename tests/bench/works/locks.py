@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 
-from .arena import Arena, Server
-from .callers import set_command
-from .fastclient import FastClient
-from .report import Result, Spread, Table, ratio, us
+from ..field import Field
+from ..processes import Server
+from ..results import Column, Result, Table
+from ..statistics import Spread
+from ..systems.fastclient import FastClient
+from ..systems.waggle import WAGGLE, set_command
 
 VALUE = b'{"n":1}'
 QUEUE = 100
@@ -21,42 +23,41 @@ WAITS = 10_000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-async def run(arena: Arena) -> Result:
-    alone = await _alone(arena)
-    queued, whole = await _queue(arena)
-    quiet, beside = await _sets_beside_waits(arena)
-    locks = Table("Locks, over a bare socket", ["work", "p50", "p99"])
-    spreads = {
-        "lock and unlock, one after another, uncontended": alone,
-        f"unlock until the next of {QUEUE} sessions in the queue is told": queued,
-    }
-    for label, spread in spreads.items():
-        locks.rows.append([label, us(spread.p50), us(spread.p99)])
-    locks.notes.append(f"The lock passed through all {QUEUE} sessions, one after another, in {whole * 1e3:.0f} ms.")
-    waits = Table("A set, and waits elsewhere", ["waits", "p50", "p99", "to none"])
-    waits.rows.append(["none", us(quiet.p50), us(quiet.p99), "1.00"])
-    waits.rows.append([f"{WAITS:,}", us(beside.p50), us(beside.p99), ratio(beside.p50, quiet.p50)])
-    figures = {label: spread.figures() for label, spread in spreads.items()}
-    figures |= {"set, no waits": quiet.figures(), f"set, {WAITS} waits": beside.figures()}
-    return Result([locks, waits], [], figures)
+async def run(field: Field) -> Result:
+    columns = [Column("p50", "s", "less"), Column("p99", "s", "less")]
+    table = Table("locks", "Locks and waits, over a bare socket in Python", columns)
+    rounds = field.scale(3, 1)
+    with field.start(WAGGLE) as server:
+        for _ in range(rounds):
+            quiet, beside = await _sets_beside_waits(field, server)
+            _add(table, "lock and unlock, uncontended", await _alone(field, server))
+            _add(table, f"unlock, until the next of {QUEUE} is told", await _queue(field, server))
+            _add(table, "a set, beside no waits", quiet)
+            _add(table, f"a set, beside {WAITS:,} waits", beside)
+    return Result([table])
 
 
-async def _alone(arena: Arena) -> Spread:
-    async with _client(arena.hub) as client:
+def _add(table: Table, row: str, spread: Spread) -> None:
+    cells = table.rows.setdefault(row, [[], []])
+    cells[0].append(spread.p50)
+    cells[1].append(spread.p99)
+
+
+async def _alone(field: Field, server: Server) -> Spread:
+    async with _client(server) as client:
 
         async def once(number: int) -> None:
             granted = _decode(await client.ask(b'"op":"lock","name":"bench"'))
             await client.ask(b'"op":"unlock","token":%d' % granted["ok"]["token"])
 
-        return Spread.of(await _timed(once, arena.scale(4_000, 800)))
+        return Spread.of(await _timed(once, field.scale(1_500, 500)))
 
 
-async def _queue(arena: Arena) -> tuple[Spread, float]:
+async def _queue(field: Field, server: Server) -> Spread:
     """Each in the queue lets go as soon as it is granted; the clock runs from one grant to the next."""
-    clients = [await FastClient.open(arena.hub.host, arena.hub.port) for _ in range(QUEUE + 1)]
+    clients = [await FastClient.open(server.host, server.port) for _ in range(QUEUE + 1)]
     hops: list[float] = []
-    whole: list[float] = []
-    for _ in range(arena.scale(20, 5)):
+    for _ in range(field.scale(8, 3)):
         first = _decode(await clients[0].ask(b'"op":"lock","name":"bench"'))
         grants: list[asyncio.Future[bytes]] = []
         for client in clients[1:]:
@@ -64,7 +65,7 @@ async def _queue(arena: Arena) -> tuple[Spread, float]:
             await asyncio.sleep(0)
         await clients[0].ask(b'"op":"ping"')
         await asyncio.gather(*(client.ask(b'"op":"ping"') for client in clients))
-        began = last = time.perf_counter()
+        last = time.perf_counter()
         await clients[0].ask(b'"op":"unlock","token":%d' % first["ok"]["token"])
         waiting = dict(zip(grants, clients[1:], strict=True))
         while waiting:
@@ -73,27 +74,26 @@ async def _queue(arena: Arena) -> tuple[Spread, float]:
                 hops.append(time.perf_counter() - last)
                 last = time.perf_counter()
                 waiting.pop(grant).ask(b'"op":"unlock","token":%d' % _decode(grant.result())["ok"]["token"])
-        whole.append(time.perf_counter() - began)
         await asyncio.gather(*(client.ask(b'"op":"ping"') for client in clients))
     for client in clients:
         client.close()
-    return Spread.of(hops), sorted(whole)[len(whole) // 2]
+    return Spread.of(hops)
 
 
-async def _sets_beside_waits(arena: Arena) -> tuple[Spread, Spread]:
-    async with _client(arena.hub) as setter, _client(arena.hub) as waiter:
+async def _sets_beside_waits(field: Field, server: Server) -> tuple[Spread, Spread]:
+    async with _client(server) as setter, _client(server) as waiter:
         command = set_command("bench:set", VALUE)
 
         async def once(number: int) -> None:
             await setter.ask(command)
 
-        quiet = await _timed(once, arena.scale(4_000, 800))
+        quiet = await _timed(once, field.scale(1_500, 500))
         waits = [
             waiter.ask(b'"op":"wait","timeout":600,"all":[{"key":"never:%d"},{"pattern":"go:%d:*"}]' % (number, number))
             for number in range(WAITS)
         ]
         await waiter.ask(b'"op":"ping"')
-        beside = await _timed(once, arena.scale(4_000, 800))
+        beside = await _timed(once, field.scale(1_500, 500))
         again = [waiter.ask(b'"op":"cancel","target":%d' % number) for number in range(2, WAITS + 2)]
         await asyncio.gather(*again, *waits)
         return Spread.of(quiet), Spread.of(beside)

@@ -1,14 +1,13 @@
-"""The bytes of both wires, as cheap as they can be made: WebSocket frames towards a hub, RESP towards a Redis.
+"""The bytes of a WebSocket, as cheap as they can be made.
 
 A client must mask what it sends. The mask is any four bytes, so four zeros are a mask that costs nothing.
 """
 
 from __future__ import annotations
 
-import socket
 import struct
 
-TEXT, CLOSE, PING = 0x1, 0x8, 0x9
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 
 def upgrade(host: str, port: int) -> bytes:
@@ -54,38 +53,3 @@ def take_frame(buffer: bytearray, start: int) -> tuple[int, int, int] | None:
 def resp(*words: bytes) -> bytes:
     """One command for Redis."""
     return b"*%d\r\n%b" % (len(words), b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
-
-
-def dial_hub(host: str, port: int, *lines: bytes) -> socket.socket:
-    """A blocking socket to a hub that has said hello and then `lines`; what came back is read and thrown away."""
-    sock = _dial(host, port)
-    sock.sendall(upgrade(host, port))
-    _read_until(sock, b"\r\n\r\n")
-    for number, line in enumerate((b'"op":"hello"', *lines)):
-        sock.sendall(frame(b'{"id":%d,%b}' % (number, line)))
-        _read_until(sock, b'{"id":%d,"ok":' % number)
-    return sock
-
-
-def dial_redis(host: str, port: int, *commands: bytes) -> socket.socket:
-    """A blocking socket to a Redis that has heard these commands."""
-    sock = _dial(host, port)
-    for command in commands:
-        sock.sendall(command)
-        _read_until(sock, b"\r\n")
-    return sock
-
-
-def _dial(host: str, port: int) -> socket.socket:
-    sock = socket.create_connection((host, port), timeout=30)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-def _read_until(sock: socket.socket, end: bytes) -> None:
-    data = b""
-    while end not in data:
-        more = sock.recv(65_536)
-        if not more:
-            raise ConnectionError(f"the server hung up: {data[-200:]!r}")
-        data += more
