@@ -14,6 +14,8 @@ from .statistics import middle
 from .tables import figure
 
 WIDTH = 760
+LETTER = 7
+"""How wide a letter is, about."""
 STYLE = """<style>
 .ground { fill: #ffffff } text { fill: #1f2328; font: 13px system-ui, sans-serif }
 .small { font-size: 11px; fill: #59636e }
@@ -42,7 +44,7 @@ def bars(table: Table) -> str:
     column = table.columns[0]
     rows = {row: cells[0] for row, cells in table.rows.items() if cells[0]}
     top = max((max(rounds) for rounds in rows.values()), default=1.0) or 1.0
-    left, right, step = 250, 110, 26
+    left, right, step = 30 + LETTER * max(map(len, rows), default=0), 110, 26
     scale = (WIDTH - left - right) / top
     better = f", {column.better} is better" if column.better else ""
     parts = [_title(table.title, f"{column.name}{better}")]
@@ -76,10 +78,9 @@ def lines(chart: Chart) -> str:
         parts.append(
             f'<text class="small" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{figure(value, chart.unit)}</text>'
         )
-    for value in sorted({point.x for point in points}):
-        x = left + _share(value, xs) * (WIDTH - left - right)
+    for value, x in _labels([point.x for point in points], xs, WIDTH - left - right):
         parts.append(
-            f'<text class="small" x="{x:.1f}" y="{upper + height + 18}" text-anchor="middle">{value:,.0f}</text>'
+            f'<text class="small" x="{left + x:.1f}" y="{upper + height + 18}" text-anchor="middle">{value:,.0f}</text>'
         )
     ends: list[tuple[float, str, str]] = []
     seen: dict[str, int] = {}
@@ -119,14 +120,26 @@ def _colour(name: str) -> str:
 
 
 def _axis(values: Sequence[float]) -> tuple[float, float]:
-    """The logarithms between which these lie, with some room."""
+    """The logarithms between which these lie, with some room. At least a factor of ten: what is flat has to look so."""
     low, high = math.log10(min(values)), math.log10(max(values))
-    room = max(0.15, 0.05 * (high - low))
+    room = max(0.1, 0.05 * (high - low), (1 - high + low) / 2)
     return low - room, high + room
 
 
 def _share(value: float, axis: tuple[float, float]) -> float:
     return (math.log10(value) - axis[0]) / (axis[1] - axis[0])
+
+
+def _labels(values: Sequence[float], axis: tuple[float, float], width: float) -> list[tuple[float, float]]:
+    """Values and where they stand on so wide an axis, as many as have room; powers of ten come first."""
+    placed: list[tuple[float, float]] = []
+    for value in sorted(set(values), key=lambda value: (math.log10(value) % 1 > 0, value)):
+        x = _share(value, axis) * width
+        if all(
+            abs(x - other) > 3 + LETTER / 2 * (len(f"{value:,.0f}") + len(f"{near:,.0f}")) for near, other in placed
+        ):
+            placed.append((value, x))
+    return placed
 
 
 def _ticks(axis: tuple[float, float]) -> list[float]:

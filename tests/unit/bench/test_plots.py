@@ -70,3 +70,18 @@ def test_every_colour_has_one_for_the_dark() -> None:
     classes = [{name for rule in each for name in re.findall(r"\.(\w+)", rule)} for each in rules]
     assert len(classes[0]) > 8
     assert classes[0] == classes[1]
+
+
+def test_labels_that_would_run_into_each_other_are_left_out_powers_of_ten_last() -> None:
+    points = [Point(x, [1.0]) for x in (10, 1_000, 1_100, 100_000)]
+    picture = lines(Chart("c", "C", "keys", "cost", "s", {"keys": points}))
+    assert all(f">{label}</text>" in picture for label in ("10", "1,000", "100,000"))
+    assert ">1,100</text>" not in picture
+
+
+def test_what_is_flat_looks_flat() -> None:
+    points = [Point(x, [y]) for x, y in ((1, 20e-6), (10, 22e-6))]
+    drawn = ElementTree.fromstring(lines(Chart("c", "C", "keys", "cost", "s", {"keys": points}))).find(f"{SVG}polyline")
+    assert drawn is not None
+    (_, y0), (_, y1) = (map(float, pair.split(",")) for pair in drawn.attrib["points"].split())
+    assert abs(y0 - y1) < 15
