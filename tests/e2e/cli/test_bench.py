@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
 import waggle.sync
-from tests.e2e.cli.shell import Running, Shell
+from tests.e2e.cli.shell import WAGGLE, Running, Shell, environment
+from tests.e2e.hubs import HubProcess
 from waggle.cli.benchloads import LOADS
 
 pytestmark = pytest.mark.e2e
@@ -59,3 +62,34 @@ def test_a_load_that_is_none_is_an_error_that_names_those_there_are(shell: Shell
     result = shell("bench", "--only", "sets")
     assert result.returncode == 2
     assert "one, many, connections, handoff, fanout" in result.stderr
+
+
+def test_a_hub_that_is_nearly_full_is_left_alone(ns: str) -> None:
+    full = HubProcess(limits={"keys": 1_000})
+    try:
+        with waggle.sync.connect(full.url, ns=ns) as agent:
+            agent.set("cached", 1, kind="cached")
+            result = subprocess.run(
+                [WAGGLE, "bench", "--seconds", "1"],
+                env=environment(WAGGLE_URL=full.url), capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            assert result.returncode == 2
+            assert "nearly full" in result.stderr
+            assert _namespaces(agent) == {ns: 1}
+    finally:
+        full.stop()
+        full.close()
+
+
+def test_the_durability_is_that_of_the_hub(tmp_path: Path) -> None:
+    kept = HubProcess(data=tmp_path)
+    try:
+        result = subprocess.run(
+            [WAGGLE, "bench", "--seconds", "0.3", "--only", "one", "--json"],
+            env=environment(WAGGLE_URL=kept.url), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert json.loads(result.stdout)["durability"] == "full"
+        assert "durability full" in result.stderr
+    finally:
+        kept.stop()
+        kept.close()
