@@ -6,6 +6,7 @@ Whatever happens in a block that has started something, at its end that process 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -71,6 +72,16 @@ def until(there: Callable[[], bool], process: subprocess.Popen[str], what: str) 
         if time.monotonic() > end:
             raise RuntimeError(f"{what} is not there after {START:.0f} s")
         time.sleep(0.005)
+
+
+def first_line(process: subprocess.Popen[str], what: str) -> str:
+    """What a server says first. Raises RuntimeError if it says nothing, or takes too long."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], START)
+    line = process.stdout.readline() if ready else ""
+    if not line:
+        raise RuntimeError(f"{what} did not start")
+    return line
 
 
 def answers(port: int, asked: bytes, *heads: bytes) -> bool:

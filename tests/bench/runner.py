@@ -56,19 +56,16 @@ def available() -> tuple[list[System], list[str]]:
 async def measured(name: str, work: Work, field: Field, left: float) -> Result:
     """What the work gave; or, if it failed or took more than its limit or what is left, why there is nothing."""
     watch = machine.Watch()
+    limit = asyncio.timeout(max(0.0, min(work.limit, left)))
     try:
-        async with asyncio.timeout(max(0.0, min(work.limit, left))):
+        async with limit:
             result = await work.run(field)
     except Exception as failure:
         traceback.print_exc()
-        why = f"it took longer than {min(work.limit, left):.0f} s" if _too_long(failure) else f"{failure!r}"
+        why = f"it took longer than {min(work.limit, left):.0f} s" if limit.expired() else f"{failure!r}"
         result = Result(missing=[f"{name}: {why}"])
     result.seconds, result.others = watch.elapsed, watch.others()
     return result
-
-
-def _too_long(failure: Exception) -> bool:
-    return isinstance(failure, TimeoutError) and not str(failure)
 
 
 def _tell(name: str, result: Result) -> None:

@@ -136,7 +136,8 @@ async def _watch(server: Server, got: Got) -> AsyncIterator[Give]:
     watcher = await waits.watch("hand")
 
     async def wait() -> None:
-        async for entry in watcher:
+        while True:
+            entry = await watcher.updates(timeout=600)
             if entry is not None and entry.value == VALUE:
                 got()
 

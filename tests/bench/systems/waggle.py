@@ -18,7 +18,7 @@ import msgspec
 import waggle
 from waggle.version import __version__
 
-from ..processes import Server, answers, child, environment, until
+from ..processes import Server, answers, child, environment, first_line, until
 from .background import background
 from .fastclient import FastClient
 from .port import TTL, VALUE, Client, Give, Got, System, Way, dial, read_until
@@ -100,11 +100,7 @@ class Waggle:
         kept = ["--memory"] if mode == "memory" else ["--data", str(directory), "--durability", mode]
         command = [sys.executable, "-m", "waggle_hub", "--port", "0", *kept]
         with child(command, stdout=subprocess.PIPE, env=environment()) as process:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            if not first:
-                raise RuntimeError("the hub did not start")
-            port = int(first.rsplit(":", 1)[1])
+            port = int(first_line(process, "the hub").rsplit(":", 1)[1])
             ready = b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n"
             until(lambda: answers(port, ready, b"HTTP/1.1 200"), process, "the hub")
             yield Server(self.name, mode, port, process.pid)

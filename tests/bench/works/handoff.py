@@ -62,7 +62,10 @@ async def _pass_on(give: Give, arrival: Arrival, count: int) -> Spread:
         waiting = arrival.expect()
         start = time.perf_counter()
         await give()
-        arrived = await asyncio.wait_for(waiting, PATIENCE)
+        try:
+            arrived = await asyncio.wait_for(waiting, PATIENCE)
+        except TimeoutError:
+            raise TimeoutError(f"a value did not arrive within {PATIENCE:.0f} s") from None
         if number >= 50:
             taken.append(arrived - start)
     return Spread.of(taken)

@@ -63,3 +63,13 @@ def test_what_is_not_installed_is_named_and_left_out(monkeypatch: pytest.MonkeyP
 
 def test_nobody_is_always_the_first() -> None:
     assert [list(order) for order in taking_turns(3, 3)] == [[0, 1, 2], [2, 1, 0], [0, 1, 2]]
+
+
+async def test_a_work_that_was_not_patient_itself_is_not_said_to_have_taken_too_long() -> None:
+    async def impatient(field: Field) -> Result:
+        async with asyncio.timeout(0.01):
+            await asyncio.Event().wait()
+        raise AssertionError
+
+    result = await runner.measured("impatient", Work(impatient, 10), FIELD, left=10)
+    assert result.missing == ["impatient: TimeoutError()"]
