@@ -10,8 +10,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.e2e.http import JSON, Web, refused
 from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.web import JSON, Web, refused
 from tests.e2e.wire import Join
 
 pytestmark = pytest.mark.e2e
@@ -336,6 +336,7 @@ async def test_a_value_brings_no_fields_of_its_own(call: Call, body: bytes) -> N
     assert refused(answer) == (400, "bad_request")
 
 
+@pytest.mark.own_server
 async def test_a_body_that_is_too_long_is_refused_unread(call: Call) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(20):

@@ -92,7 +92,7 @@ def _paths() -> dict[str, Any]:
             ),
             "put": _operation(
                 "putKey", m.Set, m.Written, [_KEY, _AGENT, match, none_match, *_query(PutQuery)], write, headers=etag,
-                body={"description": "The value.", "schema": {}},
+                body={"schema": {"description": "The value."}},
             ),
             "delete": _operation(
                 "deleteKey", m.Delete, m.Deleted, [_KEY, _AGENT, match, none_match, *_query(DeleteQuery)], write

@@ -114,7 +114,7 @@ class PortableDoor:
         number = 0
         async for text in self._lines(exchange):
             number += 1
-            if text.isspace() or not text:
+            if number > 1 and not text.strip():
                 continue
             try:
                 if number == 1:
@@ -182,6 +182,8 @@ class _Export:
             return
         if self._whole:
             await body.end()
+        else:
+            await self._stream.break_off()
 
     def _written(self, lines: list[bytes]) -> list[bytes]:
         """The entries of these lines, as they stand in the file; the end of the snapshot is the end."""

@@ -23,6 +23,7 @@ from ..delivery.connection import Connection
 from ..delivery.text import Text
 from ..engine import Engine
 from .exchange import Exchange, Send
+from .websocket import ABORT
 
 _HELLO, _SUBSCRIBE, _BYE = range(3)
 
@@ -106,9 +107,17 @@ class Stream:
         """Tell what waits, and no more."""
         self._connection.close(4000, flush=True)
 
+    async def break_off(self) -> None:
+        """Let the reader know that there was more."""
+        self.cut()
+        await self._exchange.gone()
+
     def cut(self) -> None:
-        """Do as if whoever reads had gone."""
-        if self._gone is not None:
+        """Let whoever reads be gone."""
+        abort = (self._exchange.scope.get("extensions") or {}).get(ABORT, {}).get("abort")
+        if abort is not None:
+            abort()
+        elif self._gone is not None:
             self._gone.cancel()
 
     async def _pass_on(self, text: Text, reader: Reader) -> None:
