@@ -1,4 +1,4 @@
-"""What the tools do that answer at once: keys, messages, who is here. Those that wait are in `waits`.
+"""What the tools do that answer at once: keys, messages, who is here. Those that wait are in `grants` and `waits`.
 
 Each is a function of the caller, the arguments and the patience of the call, and gives a reply in plain data, with the
 next step in it where there is one. No rule of the hub's is repeated here: what it refuses is raised as it says it.

@@ -30,6 +30,7 @@ __all__ = [
 
 Token = Annotated[int, Meta(description="Token of a lock or job you hold: fails if it was lost.")]
 IfRev = Annotated[int, Meta(description="Only if the rev is still this; 0: only if absent.")]
+Place = Annotated[str, Meta(description="From the last try: keep your place.")]
 Timeout = Annotated[float, Meta(description="Seconds to wait.", ge=0)]
 
 
@@ -80,6 +81,7 @@ class Lock(Arguments):
     timeout: Timeout = 0
     ttl: Annotated[float, Meta(description="Seconds until it ends unless renewed.", gt=0)] = 600
     token: Annotated[int, Meta(description="Renew this lock.")] | UnsetType = UNSET
+    cursor: Place | UnsetType = UNSET
 
 
 class Unlock(Arguments):
@@ -104,9 +106,10 @@ class Wait(Arguments):
 class Take(Arguments):
     """Take the oldest job (a key that matches) from a queue; nobody else gets it meanwhile."""
 
-    pattern: Annotated[str, Meta(description="Glob: job:*")]
+    pattern: Annotated[str, Meta(description="Glob: job:*")] | UnsetType = UNSET
     timeout: Timeout = 0
     lease: Annotated[float, Meta(description="Seconds until others may have it, unless renewed with lock.", gt=0)] = 600
+    cursor: Place | UnsetType = UNSET
 
 
 class Send(Arguments):

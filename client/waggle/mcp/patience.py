@@ -11,12 +11,12 @@ The rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from waggle.errors import WaggleError
 
-__all__ = ["EVERY", "KNOWN", "UNKNOWN", "Patience", "limit_of"]
+__all__ = ["EVERY", "KNOWN", "UNKNOWN", "Patience", "Say", "limit_of", "undone"]
 
 EVERY = 10.0
 """Seconds from one word of progress to the next."""
@@ -47,24 +47,34 @@ class Patience:
         """So many of the seconds that are wanted as there may be."""
         return max(0.0, min(wanted, self.limit))
 
-    async def through(self, work: Coroutine[Any, Any, Any], seconds: float, say: Say, undo: Undo | None = None) -> Any:
-        """What comes of ``work``, which takes ``seconds`` at most; ``say`` is told to the client meanwhile.
+    async def through(
+        self, work: Awaitable[Any], seconds: float, say: Say, undo: Undo | None = None, *, leave: bool = False
+    ) -> asyncio.Task[Any]:
+        """Wait for ``work`` and give it, done; ``say`` is told to the client meanwhile.
 
-        Cancelled, the work is, and ``undo`` is given what may have come of it all the same.
+        With ``leave`` it is given after so many seconds in any case. Cancelled, the work is, and ``undo`` is given what
+        may have come of it all the same.
         """
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
         passed = 0.0
         try:
-            while not (await asyncio.wait([task], timeout=self._every))[0]:
-                passed += self._every
+            while True:
+                step = min(self._every, seconds - passed) if leave else self._every
+                await asyncio.wait([task], timeout=step)
+                passed += step
+                if task.done() or (leave and passed >= seconds):
+                    return task
                 await self._tell(passed, max(seconds, passed), await say())
-            return task.result()
-        except asyncio.CancelledError:
-            if undo is not None:
-                task.add_done_callback(lambda done: _undo(done, undo))
+        except BaseException:
+            undone(task, undo)
             raise
-        finally:
-            task.cancel()
+
+
+def undone(work: asyncio.Task[Any], undo: Undo | None) -> None:
+    """Nobody wants it any more: it is cancelled, and what came of it all the same is given to ``undo``."""
+    if undo is not None:
+        work.add_done_callback(lambda done: _undo(done, undo))
+    work.cancel()
 
 
 def _undo(done: asyncio.Task[Any], undo: Undo) -> None:

@@ -22,6 +22,7 @@ from waggle.errors import Cancelled, WaggleError
 from waggle.mcp import resources
 from waggle.mcp.arguments import schema
 from waggle.mcp.call import Call
+from waggle.mcp.parking import Parking
 from waggle.mcp.patience import Patience, limit_of
 from waggle.mcp.showing import to_json
 from waggle.mcp.tools import TOOLS, Tool, run
@@ -80,6 +81,7 @@ def program_of(context: Context) -> str | None:
 class _Door:
     def __init__(self, identify: Identify, heard: Callable[[Context], None] | None) -> None:
         self._identify, self._heard = identify, heard
+        self._parking = Parking()
         self._running: dict[tuple[str, str, str], list[asyncio.Task[tuple[dict[str, Any], bool]]]] = {}
         """The calls under way, by agent, namespace and the client's own id of it."""
 
@@ -96,7 +98,7 @@ class _Door:
         except WaggleError as error:
             return _result({"error": error.to_wire()}, failed=True)
         patience = Patience(limit_of(calling.limit, program_of(context)), context.session.report_progress)
-        call = Call(calling.caller, patience, calling.place)
+        call = Call(calling.caller, patience, calling.place, self._parking)
         work = asyncio.ensure_future(run(params.name, params.arguments or {}, call))
         key = _key(calling.caller, context.request_id)
         self._running.setdefault(key, []).append(work)

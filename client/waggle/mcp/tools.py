@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from waggle.errors import BadRequest, WaggleError
-from waggle.mcp import actions, arguments, waits
+from waggle.mcp import actions, arguments, grants, waits
 from waggle.mcp.arguments import Arguments
 from waggle.mcp.call import Call
 from waggle.mcp.showing import error_shown
@@ -43,10 +43,10 @@ TOOLS: dict[str, Tool] = {
     "set": Tool(arguments.Set, actions.set_, destroys=True, again=True),
     "list": Tool(arguments.List, actions.list_, reads=True, again=True),
     "delete": Tool(arguments.Delete, actions.delete, destroys=True, again=True),
-    "lock": Tool(arguments.Lock, waits.lock),
+    "lock": Tool(arguments.Lock, grants.lock),
     "unlock": Tool(arguments.Unlock, actions.unlock),
     "wait": Tool(arguments.Wait, waits.wait, reads=True, again=True),
-    "take": Tool(arguments.Take, waits.take),
+    "take": Tool(arguments.Take, grants.take),
     "send": Tool(arguments.Send, actions.send),
     "inbox": Tool(arguments.Inbox, actions.inbox, destroys=True, again=True),
     "who": Tool(arguments.Who, actions.who, reads=True, again=True),

@@ -1,7 +1,7 @@
-"""What the tools do that may take a while: lock, wait, take.
+"""The tool that waits for conditions, and the wait that others are made of.
 
-All three are the hub's waiting commands, bounded by what the client allows. That the time is over is a normal answer,
-with a cursor where the next call goes on, so that no two calls are the same and nothing in between is missed.
+It is the hub's own, bounded by what the client allows. That the time is over is a normal answer, with a cursor where
+the next call goes on, so that no two calls are the same and nothing in between is missed.
 
 A cursor is ``SINCE@REV``: what is waited for was not there at REV; and only what was written after SINCE counts, where
 a wait goes on after what an earlier one has found (0: everything counts).
@@ -14,107 +14,15 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from waggle.calling import Caller
-from waggle.errors import BadRequest, Forbidden, Locked, TimedOut, WaggleError
-from waggle.keys import quoted
+from waggle.errors import BadRequest, TimedOut
 from waggle.mcp import arguments as a
 from waggle.mcp.call import Call
-from waggle.mcp.showing import at, entry_shown, fitting, holders_shown, marked, to_json
+from waggle.mcp.showing import entry_shown, fitting, marked
 from waggle.paths import Place, lock_name, lock_pattern
 
-__all__ = ["lock", "take", "until", "wait"]
+__all__ = ["until", "wait"]
 
 Reply = dict[str, Any]
-
-
-# --- locks -------------------------------------------------------------------------------------------------------
-
-
-async def lock(call: Call, said: a.Lock) -> Reply:
-    """The token, or who holds what stands in the way; with a token: that it is renewed."""
-    if not isinstance(said.token, UnsetType):
-        renewed = await call.caller.call("renew", {"token": said.token, "ttl": said.ttl})
-        return {"token": said.token, "renewed": True, "until": at(renewed["expires_at"])}
-    if not said.names:
-        raise BadRequest("Say what to lock, such as names=['src/auth.py'].", field="names")
-    names = [lock_pattern(one, call.place) if said.glob else lock_name(one, call.place) for one in said.names]
-    fields = {
-        "patterns" if said.glob else "names": names,
-        "mode": "shared" if said.shared else "exclusive",
-        "ttl": said.ttl,
-    }
-    seconds = call.patience.of(said.timeout)
-    try:
-        granted = await call.patience.through(
-            _lock(call.caller, fields, seconds),
-            seconds,
-            Standing(call.caller, names),
-            lambda ok: _give_back(call.caller, ok),
-        )
-    except (Locked, TimedOut) as refusal:
-        if refusal.details.get("unanswered"):
-            raise
-        return _refused(refusal, names, said)
-    token = granted["token"]
-    return {
-        "granted": True,
-        "token": token,
-        "names": names,
-        "until": at(granted["expires_at"]),
-        "next": f"when you are done: unlock(token={token}). Writes to a locked key need token={token}",
-    }
-
-
-async def _lock(caller: Caller, fields: dict[str, Any], seconds: float) -> dict[str, Any]:
-    return await caller.call("lock", {**fields, "wait": seconds})
-
-
-async def _give_back(caller: Caller, ok: dict[str, Any]) -> object:
-    return await caller.call("unlock", {"token": ok["token"]})
-
-
-def _refused(refusal: WaggleError, names: list[str], said: a.Lock) -> Reply:
-    holders = holders_shown(refusal.details.get("holders", []))
-    mine = any(one.get("yours") for one in holders)
-    own = "somebody of your own session holds it: if that was you, renew it by lock(token=...). "
-    again = "lock again with a timeout, or do something else first"
-    return {
-        "granted": False,
-        "code": refusal.code,
-        "names": names,
-        "held_by": holders,
-        "asked_before": refusal.details.get("queued", 0),
-        "next": own + again if mine else again,
-    }
-
-
-class Standing:
-    """What is said while a lock is waited for: who stands in the way now."""
-
-    def __init__(self, caller: Caller, names: list[str]) -> None:
-        self._caller, self._names = caller, names
-
-    async def __call__(self) -> str:
-        """``waiting for src/a.py (held by alice, 41 s left)``."""
-        what = ", ".join(self._names[:3]) + (" and more" if len(self._names) > 3 else "")
-        try:
-            held = await self._holder()
-        except Forbidden:
-            held = None
-        return f"waiting for {what}" + (f" ({held})" if held else "")
-
-    async def _holder(self) -> str | None:
-        """Whoever holds one of the names, or a lock on a pattern, as far as that is easily seen."""
-        now = float((await self._caller.call("ping", {}))["at"])
-        for name in self._names:
-            locks = (await self._caller.call("locks", {"pattern": quoted(name)}))["locks"]
-            if locks:
-                left = max(0, round(locks[0]["expires_at"] - now))
-                return f"held by {locks[0]['agent']}, {left} s left"
-        return None
-
-
-# --- conditions --------------------------------------------------------------------------------------------------
 
 _cursor = re.compile(r"([0-9]{1,16})@([0-9]{1,16})").fullmatch
 
@@ -194,43 +102,5 @@ async def until(call: Call, conditions: list[dict[str, Any]], seconds: float, wh
         return f"waiting for {what}"
 
     work = call.caller.call("wait", {"all": conditions, "timeout": seconds})
-    ok: dict[str, Any] = await call.patience.through(work, seconds, say)
+    ok: dict[str, Any] = (await call.patience.through(work, seconds, say)).result()
     return ok
-
-
-# --- work --------------------------------------------------------------------------------------------------------
-
-
-async def take(call: Call, said: a.Take) -> Reply:
-    """The job and its token, or that there is none."""
-    seconds = call.patience.of(said.timeout)
-
-    async def say() -> str:
-        return f"waiting for a job that matches {said.pattern}"
-
-    fields = {"patterns": [said.pattern], "lease": said.lease, "timeout": seconds}
-    try:
-        taken = await call.patience.through(
-            call.caller.call("take", fields), seconds, say, lambda ok: _give_back(call.caller, ok)
-        )
-    except TimedOut as late:
-        if late.details.get("unanswered"):
-            raise
-        return {
-            "taken": False,
-            "timed_out": True,
-            "code": late.code,
-            "next": "nothing to take now: take again with a timeout, or do something else",
-        }
-    entry, token = taken["entry"], taken["token"]
-    key = to_json(entry["key"])
-    reply = {
-        "taken": True,
-        **entry_shown(entry, 8_000),
-        "token": token,
-        "delivery": taken["delivery"],
-        "lease_until": at(taken["expires_at"]),
-        "next": f"done: delete(key={key}, token={token}); give it back: unlock(token={token}); more time:"
-        f" lock(token={token})",
-    }
-    return marked(reply, call.caller.agent, [entry["by"]])

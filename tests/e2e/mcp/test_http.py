@@ -52,6 +52,30 @@ async def test_a_lock_outlives_its_call_and_keeps_others_out(mode_: str, hub: Hu
 
 
 @both
+async def test_a_lock_keeps_its_place_between_two_calls_that_are_too_short(
+    mode_: str, hub: HubProcess, ns: str
+) -> None:
+    async with (
+        waggle.connect(hub.url, agent="python", ns=ns) as python,
+        waggle.connect(hub.url, agent="later", ns=ns) as later,
+        mcp_http(mode_, hub.url, f"a-{ns}", ns) as window,
+    ):
+        lock = await python.lock("a")
+        first = await window("lock", names=["a"], timeout=0.2)
+        assert (first["granted"], first["code"], first["held_by"][0]["agent"]) == (False, "timeout", "python")
+        waiting = asyncio.ensure_future(later.lock("a", wait=SOON).acquire())
+        async with asyncio.timeout(SOON):
+            while len((await python.locks("a"))[0].queue) < 2:
+                await asyncio.sleep(0.05)
+        await lock.release()
+        second = await window("lock", cursor=first["cursor"], timeout=SOON)
+        assert (second["granted"], second["names"]) == (True, ["a"])
+        assert not waiting.done()
+        await window("unlock", token=second["token"])
+        assert (await waiting).token > second["token"]
+
+
+@both
 async def test_a_circle_of_waiters_is_refused_at_once(mode_: str, hub: HubProcess, ns: str) -> None:
     async with mcp_http(mode_, hub.url, f"a-{ns}", ns) as one, mcp_http(mode_, hub.url, f"b-{ns}", ns) as other:
         await one("lock", names=["a"])

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from waggle.mcp.call import Call
+from waggle.mcp.parking import Parking
 from waggle.mcp.patience import Patience
 from waggle.mcp.tools import run
 from waggle.paths import NOWHERE, Place
@@ -16,9 +17,8 @@ Ok = dict[str, Any]
 class FakeCaller:
     """Gives each op its next answer, the last one again and again; an error is raised, a future awaited."""
 
-    agent, ns = "me", "shop"
-
     def __init__(self, **answers: Any) -> None:
+        self.agent, self.ns = "me", "shop"
         self._answers = {op: list(one) if isinstance(one, list) else [one] for op, one in answers.items()}
         self.asked: list[tuple[str, Ok]] = []
         self.lost: list[str] = []
@@ -47,9 +47,17 @@ async def silent(progress: float, total: float, message: str) -> None:
     """Nobody listens."""
 
 
-async def use(name: str, caller: FakeCaller, *, place: Place = NOWHERE, limit: float = 55.0, **said: Any) -> Ok:
+async def use(
+    name: str,
+    caller: FakeCaller,
+    *,
+    place: Place = NOWHERE,
+    limit: float = 55.0,
+    parking: Parking | None = None,
+    **said: Any,
+) -> Ok:
     """Call a tool; gives its reply."""
-    reply, _ = await run(name, said, Call(caller, Patience(limit, silent), place))
+    reply, _ = await run(name, said, Call(caller, Patience(limit, silent), place, parking or Parking()))
     return reply
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.mcp.fake import FakeCaller, Ok, entry, use
 from waggle.errors import Locked, TimedOut
 from waggle.mcp.call import Call
+from waggle.mcp.parking import MOST, Parking
 from waggle.mcp.patience import UNKNOWN, Patience, limit_of
 from waggle.mcp.tools import run
 from waggle.paths import NOWHERE, Place
@@ -37,7 +38,7 @@ async def test_the_name_of_a_file_is_the_same_however_it_is_said(tmp_path: Path)
 async def test_a_lock_that_is_not_granted_is_a_normal_answer_with_who_holds_it() -> None:
     for refusal in (Locked("no", holders=[HOLDER], queued=2), TimedOut("no", holders=[HOLDER], queued=2)):
         reply = await use("lock", FakeCaller(lock=refusal), names=["a"])
-        assert (reply["granted"], reply["code"], reply["asked_before"]) == (False, refusal.code, 2)
+        assert (reply["granted"], reply["code"]) == (False, refusal.code)
         assert reply["held_by"][0]["agent"] == "alice"
         assert reply["next"]
 
@@ -55,13 +56,12 @@ async def test_a_lock_with_its_token_is_renewed() -> None:
 
 
 async def test_no_call_waits_for_longer_than_its_client_does() -> None:
-    caller = FakeCaller(lock=GRANTED, wait={"matched": [], "met": [0], "rev": 1}, take=TimedOut("no"))
-    await use("lock", caller, names=["a"], timeout=1_000)
+    forever: asyncio.Future[Ok] = asyncio.get_running_loop().create_future()
+    caller = FakeCaller(lock=forever, locks={"locks": []}, take=forever, wait={"matched": [], "met": [0], "rev": 1})
     await use("wait", caller, keys=["a"], timeout=1_000)
-    await use("take", caller, pattern="*", timeout=1_000, limit=240.0)
-    assert caller.fields("lock")["wait"] == 55.0
     assert caller.fields("wait")["timeout"] == 55.0
-    assert caller.fields("take")["timeout"] == 240.0
+    assert (await use("lock", caller, names=["a"], timeout=1_000, limit=0.001))["timed_out"] is True
+    assert (await use("take", caller, pattern="*", timeout=1_000, limit=0.001))["timed_out"] is True
 
 
 def test_what_is_configured_goes_before_what_is_known_of_a_client() -> None:
@@ -134,6 +134,86 @@ async def test_no_job_is_a_normal_answer() -> None:
     assert (reply["taken"], reply["code"]) == (False, "timeout")
 
 
+# --- between two calls -------------------------------------------------------------------------------------------
+
+
+async def test_a_lock_that_was_not_granted_in_time_keeps_its_place_for_the_next_call() -> None:
+    granted: asyncio.Future[Ok] = asyncio.get_running_loop().create_future()
+    held = {**HOLDER, "queue": []}
+    caller, parking = FakeCaller(lock=granted, locks={"locks": [held]}), Parking()
+    first = await use("lock", caller, parking=parking, limit=0.001, names=["a"], timeout=50)
+    assert (first["granted"], first["code"], first["held_by"][0]["agent"]) == (False, "timeout", "alice")
+    second = await use("lock", caller, parking=parking, limit=0.001, cursor=first["cursor"], timeout=50)
+    assert second["cursor"] != first["cursor"]
+    granted.set_result(GRANTED)
+    third = await use("lock", caller, parking=parking, cursor=second["cursor"], timeout=50)
+    assert (third["granted"], third["token"], third["names"]) == (True, 5, ["a"])
+    assert [op for op, _ in caller.asked].count("lock") == 1
+
+
+async def test_who_asks_for_the_same_again_does_not_stand_behind_itself() -> None:
+    granted: asyncio.Future[Ok] = asyncio.get_running_loop().create_future()
+    caller, parking = FakeCaller(lock=[granted, Locked("no", holders=[])], locks={"locks": []}), Parking()
+    await use("lock", caller, parking=parking, limit=0.001, names=["a"], timeout=50)
+    granted.set_result(GRANTED)
+    assert (await use("lock", caller, parking=parking, names=["a"]))["token"] == 5
+    assert (await use("lock", caller, parking=parking, names=["a"]))["code"] == "locked"
+
+
+async def test_a_job_that_comes_between_two_calls_is_had_by_the_second() -> None:
+    taken: asyncio.Future[Ok] = asyncio.get_running_loop().create_future()
+    caller, parking = FakeCaller(take=taken), Parking()
+    first = await use("take", caller, parking=parking, limit=0.001, pattern="job:*", timeout=50)
+    taken.set_result({"entry": entry("job:1", 1), "token": 9, "expires_at": 60.0, "delivery": 1, "waited": 0.0})
+    second = await use("take", caller, parking=parking, cursor=first["cursor"])
+    assert (second["taken"], second["key"]) == (True, "job:1")
+
+
+@pytest.mark.parametrize("granted_before", [True, False])
+async def test_what_nobody_comes_back_for_is_cancelled_and_given_back(granted_before: bool) -> None:
+    granted: asyncio.Future[Ok] = asyncio.get_running_loop().create_future()
+    ended = asyncio.Event()
+    granted.add_done_callback(lambda done: ended.set() if done.cancelled() else None)
+
+    class Caller(FakeCaller):
+        async def call(self, op: str, fields: Ok) -> Ok:
+            if op == "unlock":
+                ended.set()
+            return await super().call(op, fields)
+
+    caller, parking = Caller(lock=granted, locks={"locks": []}, unlock={}), Parking(linger=0.01)
+    left = await use("lock", caller, parking=parking, limit=0.001, names=["a"], timeout=50)
+    if granted_before:
+        granted.set_result(GRANTED)
+    await asyncio.wait_for(ended.wait(), 5)
+    assert granted.cancelled() is not granted_before
+    late = await use("lock", caller, parking=parking, cursor=left["cursor"])
+    assert late["error"]["code"] == "bad_request"
+
+
+async def test_a_cursor_is_good_for_its_owner_alone_and_once() -> None:
+    granted: asyncio.Future[Ok] = asyncio.get_running_loop().create_future()
+    parking = Parking()
+    caller = FakeCaller(lock=granted, locks={"locks": []})
+    cursor = (await use("lock", caller, parking=parking, limit=0.001, names=["a"], timeout=50))["cursor"]
+    stranger = FakeCaller()
+    stranger.agent = "stranger"
+    assert "error" in await use("lock", stranger, parking=parking, cursor=cursor)
+    assert (await use("lock", caller, parking=parking, limit=0.001, cursor=cursor, timeout=50))["cursor"] != cursor
+    assert "error" in await use("lock", caller, parking=parking, cursor=cursor)
+
+
+async def test_of_one_owner_the_oldest_wait_gives_way() -> None:
+    parking = Parking()
+    futures: list[asyncio.Future[Ok]] = []
+    for _ in range(MOST + 1):
+        futures.append(asyncio.get_running_loop().create_future())
+        caller = FakeCaller(lock=futures[-1], locks={"locks": []})
+        await use("lock", caller, parking=parking, limit=0.001, names=[f"{len(futures)}"], timeout=50)
+    await asyncio.wait([futures[0]])
+    assert [future.cancelled() for future in futures] == [True] + [False] * MOST
+
+
 # --- while it lasts ----------------------------------------------------------------------------------------------
 
 
@@ -149,7 +229,7 @@ async def test_who_stands_in_the_way_is_told_while_one_waits() -> None:
             granted.set_result(GRANTED)
 
     said = {"names": ["task:7"], "timeout": 50}
-    reply, _ = await run("lock", said, Call(caller, Patience(55.0, tell, every=0.001), NOWHERE))
+    reply, _ = await run("lock", said, Call(caller, Patience(55.0, tell, every=0.001), NOWHERE, Parking()))
     assert reply["granted"] is True
     assert {message for _, _, message in told} == {"waiting for task:7 (held by alice, 41 s left)"}
     assert [progress for progress, _, _ in told] == sorted({progress for progress, _, _ in told})
