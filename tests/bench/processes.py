@@ -77,8 +77,9 @@ def until(there: Callable[[], bool], process: subprocess.Popen[str], what: str) 
 def first_line(process: subprocess.Popen[str], what: str) -> str:
     """What a server says first. Raises RuntimeError if it says nothing, or takes too long."""
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], START)
-    line = process.stdout.readline() if ready else ""
+    poll = select.poll()  # and not select(), which knows no more than 1,024 files
+    poll.register(process.stdout, select.POLLIN)
+    line = process.stdout.readline() if poll.poll(START * 1000) else ""
     if not line:
         raise RuntimeError(f"{what} did not start")
     return line
