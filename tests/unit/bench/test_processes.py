@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.bench.processes import answers, child, first_line, free_port, until
+from tests.bench.processes import answers, child, first_line, free_port, many_files, until
 
 SAYS = [sys.executable, "-c", "print('at home', flush=True); import time; time.sleep(60)"]
 
@@ -21,6 +21,7 @@ def test_at_the_end_of_the_block_the_process_is_gone_whatever_happened() -> None
 
 
 def test_a_server_is_heard_also_where_a_thousand_files_are_open() -> None:
+    many_files()
     with ExitStack() as stack:
         for _ in range(1_100):
             stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
