@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,17 @@ def test_the_figures_that_are_kept_make_the_same_page_again(page: Path, tmp_path
     assert kept.results["sets"].tables[0].rows["waggle"][0][0] == 0.0012346
     publishing.publish(kept, page, images)
     assert page.read_text() == first
+
+
+def test_what_is_kept_of_a_figure_is_what_is_shown(page: Path, tmp_path: Path) -> None:
+    """Rounded to be kept, and rounded again to be shown, a figure may be another than rounded once."""
+    chance = random.Random(1)
+    report = _report()
+    rows = report.results["sets"].tables[0].rows
+    rows |= {f"row {number}": [[chance.uniform(1e-3, 1e-2)]] for number in range(1_000)}
+    publishing.publish(report, page, tmp_path / "images")
+    kept = json.decode((tmp_path / "images" / "results.json").read_bytes(), type=Report)
+    assert publishing.parts(kept)["sets"] in page.read_text()
 
 
 def test_a_page_without_a_place_for_a_work_is_refused_before_it_is_touched(page: Path, tmp_path: Path) -> None:
