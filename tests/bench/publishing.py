@@ -65,7 +65,7 @@ def _part(result: Result, drawn: dict[str, str]) -> str:
     said = [_image(chart.name, chart.title) for chart in result.charts if chart.name in drawn]
     for table in result.tables:
         said.append(tables.markdown(table))
-        if table.name in drawn:
+        if table.plot and table.name in drawn:
             said.append(_image(table.name, table.title))
     said += [f"Not measured: {each}\n" for each in result.missing]
     return "\n".join(["", *said, f"Others took {result.others:.0%} of the machine meanwhile.\n", ""])

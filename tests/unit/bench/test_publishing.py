@@ -94,4 +94,5 @@ def test_what_is_published_is_what_the_figures_say() -> None:
         if table is not None:
             assert goal.column in [column.name for column in table.columns], goal.what
     for name, picture in publishing.pictures(report).items():
+        assert text.count(f"(images/bench/{name}.svg)") == 1
         assert (publishing.IMAGES / f"{name}.svg").read_text() == picture
