@@ -262,7 +262,8 @@ class Engine:
             session, outputs = self.machine.visit(agent, ns, self._fresh(), self.clock())
         except Exception:
             fault = self._fault("a visit")
-            self._fail(fault.message)
+            if self.machine.torn:
+                self._fail(fault.message)
             raise fault from None
         if isinstance(session, WaggleError):
             self._take(outputs, None)

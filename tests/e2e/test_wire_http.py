@@ -282,7 +282,8 @@ async def test_what_a_set_may_say_stands_in_the_query(call: Call, ns: str) -> No
 
 @pytest.mark.parametrize("query", [
     "ttl=nan", "ttl=inf", "ttl=", "ttl=x", "ttl=0", "ttl=-1", "ttl=1&ttl=2", "tll=1", "kind=odd", "ephemeral=maybe",
-    "guard=x", "ns=no%20spaces", "ns=$agents", "ephemeral=true&ttl=5", "rid=r",
+    "guard=x", "ns=no%20spaces", "ns=$agents", "ephemeral=true&ttl=5", "rid=r", "rid=%FF",
+    "&".join("a=b" for _ in range(1_001)),
 ])  # fmt: skip
 async def test_a_query_that_means_nothing_is_refused(call: Call, query: str) -> None:
     answer = await call().client.put(f"/v1/keys/k?{query}", json=1)

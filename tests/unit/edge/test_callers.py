@@ -127,6 +127,12 @@ async def test_fields_that_are_not_json_are_refused(room: Room) -> None:
             await room.call("x", "set", key="k", value=value)
 
 
+async def test_a_name_that_cannot_be_kept_harms_nobody(room: Room) -> None:
+    with pytest.raises(BadRequest):
+        await room.call("\ud800", "ping")
+    assert await room.call("x", "ping")
+
+
 # --- calls that wait ---
 
 
