@@ -30,7 +30,7 @@ from ..state.values import encode_value
 from .callers import Caller, Callers
 from .exchange import App, Exchange, Receive, Scope, Send
 from .statuses import JSON, refusal
-from .stream import Body, Reader, Stream, Streams, hello, subscribe
+from .stream import Body, Stream, Streams, Teller, hello, subscribe
 
 LINES = "application/x-ndjson"
 _LINE_BYTES = 400
@@ -185,7 +185,7 @@ class _Export:
             await body.write(b"".join(self._written(lines)))
 
         try:
-            await self._stream.run(self._hello, self._subscribe, Reader(begin, tell))
+            await self._stream.run(self._hello, self._subscribe, Teller(begin, tell))
         except WaggleError as error:
             await refusal(error)(scope, receive, send)
             return
