@@ -259,3 +259,18 @@ async def test_when_the_journal_fails_calls_are_told_and_later_ones_go_on(room: 
     await room.call("x", "lock", name="n")
     with pytest.raises(Locked):
         await room.call("y", "lock", name="n")
+
+
+async def test_when_the_journal_fails_calls_that_wait_go_on_waiting(room: Room) -> None:
+    old = asyncio.create_task(room.named("x").call("wait", {"all": [{"key": "w"}]}))
+    await room.keep()
+    unkept = asyncio.create_task(room.named("y").call("wait", {"all": [{"key": "w"}]}))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    room.journal.commit(OSError("the disk is full"))
+    with pytest.raises(Unavailable):
+        await unkept
+    room.journal.recover()
+    await room.call("z", "set", key="w", value=1)
+    assert (await old)["matched"][0]["value"] == 1
+    assert room.at_rest()
