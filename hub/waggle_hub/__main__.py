@@ -61,6 +61,7 @@ async def _serve(args: argparse.Namespace, bounds: Bounds, limits: dict[str, Any
         settings = settings_of(args, listener.getsockname()[1], bounds, limits)
         try:
             hub = _open(settings, held)
+            await hub.start()
         except (StoreError, OSError) as error:
             print(f"waggle: {error}", file=sys.stderr)
             return 2

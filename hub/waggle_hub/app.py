@@ -21,7 +21,7 @@ from waggle import messages as m
 from waggle.keys import MAX_AGENT, MAX_KEY
 from waggle.version import __version__
 
-from .backups import Backups, newest
+from .backups import Backups
 from .delivery.fanout import Fanout
 from .edge.callers import Callers
 from .edge.cors import Cors
@@ -32,6 +32,7 @@ from .edge.routes import Doors, routes
 from .edge.stream import Streams
 from .edge.websocket import WebSocketDoor
 from .engine import Clock, Engine
+from .journal.directory import newest_backup
 from .journal.null import NullJournal
 from .journal.port import Journal
 from .settings import Settings
@@ -70,13 +71,22 @@ class Hub:
         found = [WebSocketRoute("/ws", self.door), *routes(doors), Mount("/", static_files())]
         app = Starlette(routes=found, lifespan=self._lifespan, exception_handlers={HTTPException: refused})
         self.app = Guarded(Cors(app, settings.allowed_origins), guard)
+        self._started = False
 
-    @asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+    async def start(self) -> None:
+        """Let the engine run, on the running loop. A StoreError if the journal cannot be written. The application does
+        it where nobody did."""
+        if self._started:
+            return
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)  # by default one value of a million lists is looked through again and again
         await self.engine.start()
+        self._started = True
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        await self.start()
         schedule = self._schedule()
         try:
             yield
@@ -92,7 +102,7 @@ class Hub:
         every, data = self.settings.backup_every, self.settings.data
         if self.backups is None or every is None or data is None:
             return None
-        return asyncio.create_task(self.backups.repeat(every, newest(data / "backups")))
+        return asyncio.create_task(self.backups.repeat(every, newest_backup(data)))
 
     async def drain(self) -> None:
         """Ask every agent to come back later, and wait until they have been told."""

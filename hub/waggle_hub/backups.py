@@ -13,7 +13,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -74,12 +73,3 @@ class Backups:
             except (StoreError, OSError) as error:
                 raise Unavailable(f"no backup was made: {error}", retry_after=RETRY) from None
             return m.BackedUp(str(path.resolve()), size, rev, round(time.monotonic() - began, 3))
-
-
-def newest(directory: Path) -> float:
-    """When the newest backup in this directory was made, in Unix seconds; 0 if there is none."""
-    times = [0.0]
-    for path in directory.glob("waggle-*"):
-        with suppress(FileNotFoundError):
-            times.append(path.stat().st_mtime)
-    return max(times)

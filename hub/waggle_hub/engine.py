@@ -138,10 +138,7 @@ class Engine:
             refusal = self._stopping
             self._run(lambda: self.machine.give_up_waits(refusal, self.clock()))
         self._flush()
-        if self._unreleased:
-            settled = asyncio.get_running_loop().create_future()
-            self._journal.settle(lambda: settled.set_result(None))
-            await settled
+        await self._written(NOTHING)
 
     async def close(self) -> None:
         """Let the journal write everything down, and keep time no longer."""
@@ -302,10 +299,7 @@ class Engine:
     def _take(self, outputs: list[Output], connection: Connection | None, command: m.AnyCommand | None = None) -> None:
         """Add what the machine gave off to the batch; replies are encoded here, where their size counts."""
         batch = self._batch
-        if command is not None and not any(isinstance(output, Reply) for output in outputs):
-            assert connection is not None
-            assert connection.session is not None
-            batch.append(Begun(connection, connection.session, command.id))
+        replied = command is None
         for output in outputs:
             if isinstance(output, Commit):
                 self.meter.committed(output)
@@ -318,6 +312,7 @@ class Engine:
                 text = reply_line(output)
                 connection.owe(len(text))
                 batch.append(Line(connection, output.id, text))
+                replied = True
             elif isinstance(output, Answer | LockLost):
                 self._tell(output)
             elif isinstance(output, BackupWanted):
@@ -330,6 +325,11 @@ class Engine:
                 batch.append(Bound(connection, output.session))
             else:
                 batch.append(output)
+        if not replied:
+            assert command is not None
+            assert connection is not None
+            assert connection.session is not None
+            batch.append(Begun(connection, connection.session, command.id))
         self._schedule()
 
     def _tell(self, said: Answer | LockLost) -> None:

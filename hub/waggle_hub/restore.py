@@ -36,13 +36,10 @@ def restore(backup: Path, data: Path) -> None:
     if not backup.is_file():
         raise StoreError(f"{backup} is not there, nor is it in {data / 'backups'}: name the file of a backup")
     with DataDirectory(data) as directory:
-        before = set(data.glob("replaced-*"))
-        directory.restore(backup)
-        aside = sorted(set(data.glob("replaced-*")) - before)
-        (restored,) = (path for path in data.glob("waggle.*") if path.suffix in (".db", ".json"))
+        restored, aside = directory.restore(backup)
     print(f"{backup} is now the data in {data}")
-    for path in aside:
-        print(f"  before        in {path}")
+    if aside is not None:
+        print(f"  before        in {aside}")
     print("  back          entries, with their versions and history")
     print("  not back      sessions, and what they held and waited for")
     print("  at the start  a new epoch begins: agents that come back read everything anew")

@@ -118,6 +118,21 @@ def run_hub(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
+@pytest.mark.parametrize("room", [0, 300, 9_000])
+def test_a_hub_whose_disk_is_full_from_the_start_says_so_and_is_never_there(tmp_path: Path, room: int) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))  # the hub has it from us
+    try:
+        refused = run_hub(tmp_path / "data")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert str(tmp_path / "data") in refused.stderr
+    assert "the limit on the size of a file is reached" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_a_second_hub_on_the_same_data_is_refused_and_told_which_is_the_first(
     start_hub: StartHub, tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from waggle.errors import Unavailable
-from waggle_hub.backups import Backups, newest
+from waggle_hub.backups import Backups
 from waggle_hub.journal.port import StoreError
 
 
@@ -134,11 +133,3 @@ async def test_a_schedule_counts_from_the_newest_and_a_failure_does_not_end_it(
         task.cancel()
     await backups.close()
     assert "the disk is full" in caplog.text
-
-
-def test_the_newest_of_a_directory(tmp_path: Path) -> None:
-    assert newest(tmp_path / "none") == 0.0
-    for name, at in (("waggle-1.db", 100.0), ("waggle-2.db", 300.0), ("waggle-0.db", 200.0), ("other", 900.0)):
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (at, at))
-    assert newest(tmp_path) == 300.0

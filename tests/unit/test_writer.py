@@ -254,7 +254,7 @@ def test_nothing_is_written_where_the_probe_finds_no_room(loop: Loop) -> None:
     loop.arrived()
     loop.let(OSError("no space"))
     probed = threading.Event()
-    loop.writer.ask(lambda store: None, lambda result, error: probed.set())
+    loop.writer.settle(probed.set)
     loop.hear()
     assert probed.is_set()
     assert loop.store.probes > 0
@@ -305,28 +305,7 @@ def test_a_sign_stands_while_everything_is_written(tmp_path: Path) -> None:
     assert Sign(tmp_path).stood
 
 
-# --- other tasks, and the end ------------------------------------------------------------------------------------
-
-
-def test_a_task_comes_after_what_was_handed_over_before(loop: Loop) -> None:
-    loop.write("a")
-    loop.arrived()
-    loop.write("b")
-    loop.writer.ask(lambda store: len(store.records()), lambda result, error: loop.said.append((result, error)))
-    loop.let()
-    loop.arrived()
-    loop.let()
-    loop.hear()
-    assert loop.heard() == ["a", "b", (2, None)]
-
-
-def test_what_a_task_raises_is_told_and_harms_nobody(loop: Loop) -> None:
-    loop.writer.ask(lambda store: 1 / 0, lambda result, error: loop.said.append(type(error)))
-    loop.hear()
-    loop.write("a")
-    loop.arrived()
-    loop.let()
-    assert loop.heard() == [ZeroDivisionError, "a"]
+# --- the end -----------------------------------------------------------------------------------------------------
 
 
 def test_it_settles_when_everything_before_has_been_tried(loop: Loop) -> None:

@@ -167,7 +167,7 @@ class Rig:
     def expire(self, most: int) -> None:
         """A slice of what is due, in the order of the deadlines."""
         self.engine._take(self.machine.expire(self.now, 0), None)
-        order = [(entry.ns, entry.key) for entry in self.machine.state.keyspace.deadlines._items if entry.due(self.now)]
+        order = [(entry.ns, entry.key) for entry in self.machine.state.keyspace.deadlines if entry.due(self.now)]
         self.engine._take(self.machine.expire(self.now, most), None)
         self.model.expire(self.now, most, order)
 

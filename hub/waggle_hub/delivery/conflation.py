@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from asyncio import TimerHandle
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 
 from waggle import messages as m
 
 from ..settings import Bounds
-from ..state.deadlines import Deadlines, deadline_after, place
+from ..state.deadlines import Deadlines, deadline_after
 from ..state.interests import Interest
 from ..state.log import Event
 from .encoding import Bodies, Told, chain, mark_line
@@ -84,7 +85,7 @@ class Deliveries:
         self._delivered = delivered
         self._clock = clock
         self._timer = timer
-        self._feeds: Deadlines[ConflatedFeed] = Deadlines(lambda feed: place(feed.due, feed.sub))
+        self._feeds: Deadlines[ConflatedFeed] = Deadlines(attrgetter("due", "sub"))
         self._alarm: TimerHandle | None = None
         self._alarm_at = 0.0
 

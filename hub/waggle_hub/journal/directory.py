@@ -24,6 +24,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -113,8 +114,8 @@ class DataDirectory:
                 forget(self._files, other)
         return path
 
-    def restore(self, backup: Path) -> None:
-        """Let a backup be the data. What was the data is moved aside."""
+    def restore(self, backup: Path) -> tuple[Path, Path | None]:
+        """Let a backup be the data. Gives its place, and to where what was the data is moved aside, if anything was."""
         with explained(backup, "restored"):
             name, opened = _STORES[_kind_of(backup)]
             copy = self.path / name.replace("waggle", "restoring")
@@ -132,7 +133,8 @@ class DataDirectory:
                 self._files.sync_directory(self.path)
             finally:
                 self._clear(copy)
-            self._settle()
+            (settled,) = self._settle()
+        return settled
 
     def _take(self, address: str) -> None:
         """Take the lock, and say whose it is."""
@@ -155,8 +157,9 @@ class DataDirectory:
         at = f" at {holder.address}" if holder.address else ""
         return f"another hub{at}: process {holder.pid} on {holder.host}, since {holder.since}"
 
-    def _settle(self) -> None:
-        """Let a backup that is to be the data be the data."""
+    def _settle(self) -> list[tuple[Path, Path | None]]:
+        """Let a backup that is to be the data be the data. Gives its place, and where that before it is."""
+        settled: list[tuple[Path, Path | None]] = []
         for prepared in sorted(self.path.glob("restored-*")):
             aside = self.path / prepared.stem.replace("restored", "replaced")
             for name, _ in _STORES.values():
@@ -167,8 +170,11 @@ class DataDirectory:
             if aside.exists():
                 self._files.sync_directory(aside)
             self._files.sync_directory(self.path)
-            self._files.rename(prepared, self.path / f"waggle{prepared.suffix}")
+            place = self.path / f"waggle{prepared.suffix}"
+            self._files.rename(prepared, place)
             self._files.sync_directory(self.path)
+            settled.append((place, aside if aside.exists() else None))
+        return settled
 
     def _unused(self, path: Path) -> Path:
         """A name for this file that says when it was made, and that nothing has or had."""
@@ -185,6 +191,16 @@ class DataDirectory:
     def _clear(self, database: Path) -> None:
         for file in (database, log_of(database), index_of(database)):
             forget(self._files, file)
+
+
+def newest_backup(directory: Path) -> float:
+    """When the newest backup in a data directory was made, in Unix seconds; 0 if there is none."""
+    times = [0.0]
+    for path in (directory / "backups").glob("*"):
+        if _age(path) is not None:
+            with suppress(FileNotFoundError):
+                times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def _make_restored(store: Store, backup: Path) -> None:

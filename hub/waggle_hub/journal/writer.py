@@ -69,8 +69,8 @@ class Writer:
         """Turns that are not done. The loop's own."""
         self._shared = threading.Condition()
         self._queue: list[_Turn] = []
-        self._tasks: list[Callable[[], None]] = []
-        """What else is to be done with the store, between two writes."""
+        self._settled: list[Callable[[], None]] = []
+        """Who hears when everything handed over so far has been tried."""
         self._owed: Changes | None = None
         """After a failure: what the disk lacks."""
         self._broken = False
@@ -96,23 +96,10 @@ class Writer:
     def recall(self) -> list[Record]:
         return self._store.records()
 
-    def ask(self, task: Callable[[Store], object], done: Callable[[object, Exception | None], None]) -> None:
-        """Have something done with the store, after what was handed over before; `done` hears what came of it."""
-
-        def work() -> None:
-            result, error = None, None
-            try:
-                result = task(self._store)
-            except Exception as raised:
-                error = raised
-            self._call(lambda: done(result, error))
-
-        with self._shared:
-            self._tasks.append(work)
-            self._shared.notify()
-
     def settle(self, done: Callable[[], None]) -> None:
-        self.ask(lambda store: None, lambda result, error: done())
+        with self._shared:
+            self._settled.append(done)
+            self._shared.notify()
 
     def stop(self) -> None:
         with self._shared:
@@ -149,24 +136,24 @@ class Writer:
                 self._rest()
                 if self._broken:
                     return  # and stopping: what came after a write that failed is not to be written
-                if self._stopping and not self._queue and not self._tasks and not self._owed:
+                if self._stopping and not self._queue and not self._settled and not self._owed:
                     return
                 turns, self._queue = self._queue, []
-                tasks, self._tasks = self._tasks, []
+                settled, self._settled = self._settled, []
                 owed = self._owed
             if turns:
                 self._write(turns)
             elif owed is not None:
                 self._settle(owed)
-            for task in tasks:
-                task()
+            for done in settled:
+                self._call(done)
 
     def _rest(self) -> None:
         """Wait, with the lock, until there is something to do."""
         if self._owed is not None and not self._stopping:
-            self._shared.wait_for(lambda: self._stopping or bool(self._tasks), self._retry)
+            self._shared.wait_for(lambda: self._stopping or bool(self._settled), self._retry)
             return
-        while self._broken or not (self._queue or self._tasks or self._stopping or self._owed is not None):
+        while self._broken or not (self._queue or self._settled or self._stopping or self._owed is not None):
             if self._stopping:
                 return
             self._shared.wait()

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import attrgetter
 
 from msgspec import UNSET, Raw, Struct
-from sortedcontainers import SortedDict
 
 from waggle import messages as m
 from waggle.keys import Pattern
 
 from .changed import Changed
-from .deadlines import Deadlines, place
+from .deadlines import Deadlines
 from .past import Pasts
 from .records import GraveRecord
+from .space import Space
 
 VIEW_BYTES = 250
 """What the fields of an entry take in a reply, beside its key, value and meta."""
@@ -83,11 +84,6 @@ class Entry(Struct, frozen=True, eq=False, gc=False):
         )
 
 
-def _place(entry: Entry) -> int:
-    assert entry.expires_at is not None
-    return place(entry.expires_at, entry.rev)
-
-
 class _Grave(Struct, frozen=True, gc=False):
     """What is remembered of a key that was deleted."""
 
@@ -102,13 +98,13 @@ class Keyspace:
     def __init__(self, graves: int, changed: Changed) -> None:
         self.pasts = Pasts(changed)
         self._changed = changed
-        self._spaces: dict[str, SortedDict] = {}
+        self._spaces: dict[str, Space[Entry]] = {}
         self._bytes: dict[str, int] = {}
         self._graves: dict[tuple[str, str], _Grave] = {}
         self._graves_limit = graves
         self._buried = 0
         """The number of the newest grave that the journal knows."""
-        self.deadlines: Deadlines[Entry] = Deadlines(_place)
+        self.deadlines: Deadlines[Entry] = Deadlines(attrgetter("expires_at", "rev"))
         self.keys = 0
         self.bytes = 0
 
@@ -132,9 +128,9 @@ class Keyspace:
         """Store an entry in place of `prev`, which is what `get` gives."""
         space = self._spaces.get(entry.ns)
         if space is None:
-            space = self._spaces[entry.ns] = SortedDict()
+            space = self._spaces[entry.ns] = Space()
             self._bytes[entry.ns] = 0
-        space[entry.key] = entry
+        space.put(entry.key, entry)
         if prev is None:
             self.keys += 1
             self._open_grave(entry.ns, entry.key)
@@ -155,12 +151,12 @@ class Keyspace:
 
     def _take_out(self, entry: Entry) -> None:
         space = self._spaces[entry.ns]
-        del space[entry.key]
+        space.remove(entry.key)
         if entry.expires_at is not None:
             self.deadlines.remove(entry)
         self.keys -= 1
         self._weigh(entry.ns, -entry.size)
-        if not space:
+        if not len(space):
             del self._spaces[entry.ns], self._bytes[entry.ns]
 
     def take_back(self, entry: Entry, prev: Entry | None) -> None:
@@ -177,7 +173,7 @@ class Keyspace:
         assert not self._spaces
         timed: list[Entry] = []
         for ns, group in groupby(entries, key=lambda entry: entry.ns):
-            space = self._spaces[ns] = SortedDict((entry.key, entry) for entry in group)
+            space = self._spaces[ns] = Space((entry.key, entry) for entry in group)
             self._bytes[ns] = sum(entry.size for entry in space.values())
             timed += [entry for entry in space.values() if entry.expires_at is not None]
             self.keys += len(space)
@@ -211,7 +207,8 @@ class Keyspace:
 
     def held_by(self, ns: str) -> tuple[int, int]:
         """How many keys and bytes a namespace holds."""
-        return len(self._spaces.get(ns, ())), self._bytes.get(ns, 0)
+        space = self._spaces.get(ns)
+        return 0 if space is None else len(space), self._bytes.get(ns, 0)
 
     def namespaces(self) -> list[str]:
         """Names of all namespaces that hold an entry, in order."""
@@ -236,10 +233,10 @@ class Keyspace:
             return
         prefix = pattern.prefix
         start, inclusive = (after, False) if after is not None and after >= prefix else (prefix, True)
-        for key in space.irange(minimum=start, inclusive=(inclusive, True)):
+        for key, entry in space.from_(start, inclusive=inclusive):
             if not key.startswith(prefix):
                 return
-            yield space[key]
+            yield entry
 
     def _weigh(self, ns: str, size: int) -> None:
         self.bytes += size
@@ -269,11 +266,12 @@ class Keyspace:
     def check(self) -> None:
         """Assert the rules of this module."""
         entries = [entry for space in self._spaces.values() for entry in space.values()]
-        assert all(self._spaces.values()), "an empty namespace is not kept"
+        assert all(len(space) for space in self._spaces.values()), "an empty namespace is not kept"
         for ns, space in self._spaces.items():
-            assert all(entry.ns == ns and entry.key == key for key, entry in space.items())
+            space.check()
+            assert all(entry.ns == ns and entry.key == key for key, entry in space.from_("", inclusive=True))
             assert self._bytes[ns] == sum(entry.size for entry in space.values())
-            assert not any((ns, key) in self._graves for key in space)
+            assert not any((ns, entry.key) in self._graves for entry in space.values())
         assert self.keys == len(entries)
         assert self.bytes == sum(entry.size for entry in entries)
         self.deadlines.check([entry for entry in entries if entry.expires_at is not None])

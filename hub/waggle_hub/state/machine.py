@@ -249,8 +249,11 @@ class Machine:
         """The instant at which `expire` has something to do."""
         entry = self.state.keyspace.deadlines.head()
         timed = self.state.timers.head()
-        instants = [entry.expires_at if entry is not None else None, timed.deadline if timed is not None else None]
-        return min((instant for instant in instants if instant is not None), default=None)
+        if entry is None or entry.expires_at is None:
+            return None if timed is None else timed.deadline
+        if timed is None or timed.deadline is None:
+            return entry.expires_at
+        return min(entry.expires_at, timed.deadline)
 
     def _turn(self, now: float) -> Turn:
         turn = self._newest = Turn(self.state, now)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.unit.journal.kinds import FailingFiles
 from tests.unit.journal.world import plain, told
-from waggle_hub.journal.directory import DataDirectory
+from waggle_hub.journal.directory import DataDirectory, newest_backup
 from waggle_hub.journal.files import Files
 from waggle_hub.journal.port import Store, StoreError
 from waggle_hub.journal.wal import log_of
@@ -289,3 +289,14 @@ def test_a_directory_is_released_even_if_it_could_not_be_used(tmp_path: Path) ->
         DataDirectory(tmp_path, files=Broken())
     with DataDirectory(tmp_path):
         pass
+
+
+def test_when_the_newest_backup_was_made(tmp_path: Path) -> None:
+    assert newest_backup(tmp_path) == 0.0
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    begun = "waggle-20260131-120003.db.partial"
+    for name, at in (("waggle-20260131-120001.db", 100.0), ("waggle-20260131-120002.db", 300.0), (begun, 900.0)):
+        (backups / name).touch()
+        os.utime(backups / name, (at, at))
+    assert newest_backup(tmp_path) == 300.0
