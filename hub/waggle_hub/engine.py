@@ -19,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from waggle import messages as m
-from waggle.errors import BadRequest, Internal, SessionLost, Unavailable, WaggleError
+from waggle.errors import BadRequest, Internal, SessionLost, Unavailable, WaggleError, again
 
 from .delivery.connection import Connection
 from .delivery.encoding import error_line, lock_lost_line, reply_line
@@ -171,12 +171,12 @@ class Engine:
         return errors[0] if errors else None
 
     @property
-    def refusal(self) -> Unavailable | None:
+    def refusal(self) -> WaggleError | None:
         """What is told to those for whom something cannot be done now; None while everything is accepted."""
         if self._failure is not None:
             return self._unavailable()
         if self._stopping is not None:
-            return self._stopping
+            return again(self._stopping)
         refusing = self.machine.state.refusing
         return None if refusing is None else Unavailable(refusing, retry_after=2.0)
 
@@ -197,18 +197,12 @@ class Engine:
 
     def submit(self, connection: Connection, command: m.AnyCommand) -> None:
         """Decide a command now; its reply comes through the connection when it may be seen."""
-        if self._failure is not None:
-            self.refuse(connection, command.id, self._unavailable())
-            return
-        if self._stopping is not None:
-            self.refuse(connection, command.id, self._stopping)
+        closed = self._closed_for()
+        if closed is not None:
+            self.refuse(connection, command.id, closed)
             return
         if connection.replaced:
             self.refuse(connection, command.id, SessionLost("the session was taken over by a newer connection"))
-            return
-        if self.machine.exhausted:
-            self._fail("the journal has failed for so long that no revision is left")
-            self.refuse(connection, command.id, self._unavailable())
             return
         started = time.perf_counter()
         try:
@@ -251,15 +245,15 @@ class Engine:
     def visit(self, agent: str | None, ns: str | None, connect: Callable[[], Connection]) -> Connection:
         """Somebody calls, under this name or none (`state.callers`): the connection that speaks for their session, made
         by `connect` if there is none. Raises a WaggleError."""
-        if self._failure is not None or self.machine.exhausted:
-            raise self._unavailable()
-        if self._stopping is not None:
-            raise self._stopping
+        closed = self._closed_for()
+        if closed is not None:
+            raise closed
         try:
             session, outputs = self.machine.visit(agent, ns, self._fresh(), self.clock())
         except Exception:
             fault = self._fault("a visit")
-            self._fail(fault.message)
+            if self.machine.torn:
+                self._fail(fault.message)
             raise fault from None
         if isinstance(session, WaggleError):
             self._take(outputs, None)
@@ -270,6 +264,14 @@ class Engine:
             outputs.append(Bind(session))
         self._take(outputs, connection)
         return connection
+
+    def _closed_for(self) -> WaggleError | None:
+        """What everybody is told who asks for anything, if nothing is accepted."""
+        if self._failure is None and self._stopping is not None:
+            return again(self._stopping)
+        if self._failure is None and self.machine.exhausted:
+            self._fail("the journal has failed for so long that no revision is left")
+        return None if self._failure is None else self._unavailable()
 
     def hang_up(self, connection: Connection, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
         """Nobody waits for the answer to this command of a caller any more; `token` is of a grant in that answer."""

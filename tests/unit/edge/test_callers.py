@@ -127,6 +127,12 @@ async def test_fields_that_are_not_json_are_refused(room: Room) -> None:
             await room.call("x", "set", key="k", value=value)
 
 
+async def test_a_name_that_cannot_be_kept_harms_nobody(room: Room) -> None:
+    with pytest.raises(BadRequest):
+        await room.call("\ud800", "ping")
+    assert await room.call("x", "ping")
+
+
 # --- calls that wait ---
 
 
@@ -253,3 +259,18 @@ async def test_when_the_journal_fails_calls_are_told_and_later_ones_go_on(room: 
     await room.call("x", "lock", name="n")
     with pytest.raises(Locked):
         await room.call("y", "lock", name="n")
+
+
+async def test_when_the_journal_fails_calls_that_wait_go_on_waiting(room: Room) -> None:
+    old = asyncio.create_task(room.named("x").call("wait", {"all": [{"key": "w"}]}))
+    await room.keep()
+    unkept = asyncio.create_task(room.named("y").call("wait", {"all": [{"key": "w"}]}))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    room.journal.commit(OSError("the disk is full"))
+    with pytest.raises(Unavailable):
+        await unkept
+    room.journal.recover()
+    await room.call("z", "set", key="w", value=1)
+    assert (await old)["matched"][0]["value"] == 1
+    assert room.at_rest()
