@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 
 from waggle.errors import Disconnected, WaggleError, again, error_from_wire
 from waggle.holds import Hold
-from waggle.messages import REPLIES, Backup, Change, Command, Entry, Incoming, Lock, Take, Wait
+from waggle.messages import REPLIES, Backup, Change, Command, Entry, Incoming, Lock, Search, Take, Wait
 from waggle.watching import Subscription
 
 __all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of", "patience"]
@@ -28,7 +28,7 @@ def patience(command: Command) -> float | None:
             return command.wait
         case Wait() | Take():
             return command.timeout
-        case Backup():
+        case Backup() | Search():
             return None
         case _:
             return 0.0

@@ -53,6 +53,7 @@ SECTIONS = {
         "touch": Named("keys", "touch", "Give an entry a new deadline, or none."),
         "delete": Named("keys", "delete", "Delete a key."),
         "list": Named("listing", "list_", "List the entries whose key matches a pattern."),
+        "search": Named("listing", "search", "Find the entries with some words in them."),
         "clear": Named("listing", "clear", "Delete all entries whose key matches a pattern."),
         "txn": Named("txn", "txn", "Several changes, all or nothing, on conditions."),
         "history": Named("history", "history", "What an entry was before, and what changed."),

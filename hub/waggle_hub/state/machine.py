@@ -20,7 +20,20 @@ from waggle import messages as m
 from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
 
 from ..settings import Limits
-from . import entries, inspection, keeping, locks, patience, presence, subscriptions, takes, txn, waiting, waits
+from . import (
+    entries,
+    inspection,
+    keeping,
+    locks,
+    patience,
+    presence,
+    searches,
+    subscriptions,
+    takes,
+    txn,
+    waiting,
+    waits,
+)
 from .log import Commit
 from .outputs import Answer, BackupWanted, Output, Reply
 from .records import Changes, Kept, Record
@@ -272,6 +285,9 @@ class Machine:
                 return entries.history(turn, session, command)
             case m.List():
                 return entries.list_(turn, session, command)
+            case m.Search():
+                searches.search(turn, session, command)
+                return None
             case m.Clear():
                 return entries.clear(turn, session, command)
             case m.Publish():
