@@ -39,8 +39,13 @@ test: setup                 ## everything; gets from Debian's packages what pip 
 	WAGGLE_TEST_SERVER=plain $(BIN)/python -m pytest tests/e2e/test_wire*.py tests/e2e/test_hostile.py tests/e2e/test_chaos.py tests/e2e/test_client.py
 	WAGGLE_TEST_SERVER=hypercorn $(BIN)/python -m pytest tests/e2e/test_wire*.py -m "not own_server"
 
-bench: setup                ## measure, side by side with what is there
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.bench       ## measure beside Redis and NATS, 15 minutes at most; writes docs/performance.md
+	sh tests/bench/needs.sh
+	PATH="$$PATH:/usr/sbin" $(BIN)/python -m tests.bench
+
+$(VENV)/.bench: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[hub,dev,bench]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the tests need that pip cannot bring: Chromium for the page, node for its model, axe-core for its accessibility.
+# What the tests need that pip cannot bring: Chromium for the page, node for its model, axe-core for its accessibility, a C
+# compiler for the load of the benchmark.
 # Gets them from Debian's packages and from npm where it can, and says plainly what is missing where it cannot.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -8,6 +9,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 axe=node_modules/axe-core/axe.min.js
 have chromium || have chromium-browser || have google-chrome || missing="$missing chromium"
 have node || missing="$missing nodejs"
+have cc || missing="$missing gcc libc6-dev"
 [ -f "$axe" ] || have npm || missing="$missing npm"
 if [ -n "$missing" ] && have apt-get && [ "$(id -u)" = 0 ]; then
     echo "waggle: installing$missing"
@@ -25,7 +27,7 @@ if [ ! -f "$axe" ] && have npm; then
 fi
 [ -f "$axe" ] || missing="$missing axe-core"
 [ -z "$missing" ] && exit 0
-echo "waggle: the tests also need:$missing (Debian's packages, as root: apt-get install chromium nodejs npm;"
+echo "waggle: the tests also need:$missing (Debian's packages, as root: apt-get install chromium nodejs npm gcc libc6-dev;"
 echo "waggle: axe-core comes from npm: sh tests/needs.sh)"
 [ -n "${CI:-}" ] && exit 1
 echo "waggle: going on without; the tests that need them will fail and say so"

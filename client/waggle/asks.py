@@ -14,33 +14,28 @@ from waggle.holds import Hold
 from waggle.messages import REPLIES, Backup, Change, Command, Entry, Incoming, Lock, Search, Take, Wait
 from waggle.watching import Subscription
 
-__all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of", "patience"]
+__all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of"]
 
 Outcome = Struct | WaggleError
 
 _OK = {command: msgspec.json.Decoder(reply) for command, reply in REPLIES.items()}
-
-
-def patience(command: Command) -> float | None:
-    """Seconds that the hub may take to answer because that is what was asked for; None if it may take for ever."""
-    match command:
-        case Lock():
-            return command.wait
-        case Wait() | Take():
-            return command.timeout
-        case Backup() | Search():
-            return None
-        case _:
-            return 0.0
+_PATIENT = frozenset({Lock, Wait, Take, Backup, Search})
+"""The commands whose answer the hub may hold back."""
 
 
 class Ask:
     """A command that somebody waits for. Its identity is what a shell finds the caller by."""
 
-    __slots__ = ("command", "given_up", "hold", "ids", "repeated", "sent", "settled", "subscription")
+    __slots__ = (
+        "command", "given_up", "hold", "ids", "patience", "repeated", "sent", "settled", "subscription", "waits",
+    )  # fmt: skip
 
     def __init__(self, command: Command, subscription: Subscription | None = None) -> None:
         self.command = command
+        self.patience = _patience(command) if type(command) in _PATIENT else 0.0
+        """Seconds that the hub may take to answer because that is what was asked for; None if it may take for ever."""
+        self.waits = self.patience != 0
+        """Whether the hub may answer it late, out of order."""
         self.sent = False
         """Whether the hub may have seen it."""
         self.subscription = subscription
@@ -57,11 +52,6 @@ class Ask:
         """Whether the outcome is that of an earlier time, and may not hold any more."""
 
     @property
-    def waits(self) -> bool:
-        """Whether the hub may answer it late, out of order."""
-        return patience(self.command) != 0
-
-    @property
     def grants(self) -> bool:
         """Whether it asks for something to hold."""
         return isinstance(self.command, Lock | Take)
@@ -70,6 +60,12 @@ class Ask:
     def in_doubt(self) -> bool:
         """Whether it may have changed something without our knowing. What a session was granted went with it."""
         return self.sent and isinstance(self.command, Change) and not self.grants
+
+
+def _patience(command: Command) -> float | None:
+    if isinstance(command, Lock):
+        return command.wait
+    return command.timeout if isinstance(command, Wait | Take) else None
 
 
 def outcome_of(command: Command, incoming: Incoming) -> Outcome:

@@ -1,8 +1,7 @@
-"""The asynchronous driver of a session: one socket after another, and callers who wait.
+"""The asynchronous driver of a session: what callers, consumers and holders ask of it, and what they are told.
 
-It moves bytes, keeps time and wakes tasks; what the bytes mean and what follows from them is decided in
-`waggle.session`. Two tasks for each connection: one reads, one writes. All lines that were queued in a turn of
-the loop leave in as few messages as their size allows.
+It keeps time and wakes tasks; what follows from what is decided in `waggle.session`. How its lines come and go is in
+`waggle.connections`, who waits for an answer in `waggle.callers`.
 """
 
 from __future__ import annotations
@@ -15,17 +14,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import Struct
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as dial
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.typing import Subprotocol
 
-from waggle.asks import Ask, Outcome, patience
-from waggle.errors import Disconnected, Forbidden, LockLost, NotHolder, TimedOut, Unauthorized, WaggleError
+from waggle.asks import Ask, Outcome
+from waggle.callers import Callers
+from waggle.connections import Connections
+from waggle.errors import Disconnected, LockLost, NotHolder, TimedOut, WaggleError
 from waggle.holds import Hold, granted_at
 from waggle.messages import Bye, Command, Granted, Lock, Renew, Renewed, Take, Taken
-from waggle.reconnect import after_close, backoff, is_loopback
-from waggle.session import Session, State
+from waggle.session import NO_NEWS, News, Session, State
 from waggle.watching import Subscription
 
 __all__ = ["Link", "left"]
@@ -33,11 +29,6 @@ __all__ = ["Link", "left"]
 T = TypeVar("T", bound=Struct)
 S = TypeVar("S")
 
-SUBPROTOCOL = Subprotocol("waggle.v1")
-LARGEST_MESSAGE = 32 * 2**20
-"""Bytes: above the 24 MiB of one line that a client must accept (protocol 1)."""
-STEADY = 5.0
-"""Seconds a connection has to last for the next backoff to begin anew: a hub that drops us at once is not well."""
 LEAVING = 2.0
 """Seconds that leaving may take: then the socket is dropped, and the session ends after its grace."""
 
@@ -59,25 +50,28 @@ class Link:
         on_state: Callable[[State], None] | None,
     ) -> None:
         self.session, self.url = session, url
-        self._timeout, self._connect_timeout = timeout, connect_timeout
-        self._reconnect_timeout, self._on_state = reconnect_timeout, on_state
+        self._on_state = on_state
         self._told: State = session.state
         self._loop = asyncio.get_running_loop()
-        self._callers: dict[Ask, asyncio.Future[Outcome]] = {}
+        self._connections = Connections(
+            session,
+            url,
+            self._act,
+            lambda: chance(),
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            reconnect_timeout=reconnect_timeout,
+        )
+        self._callers = Callers(timeout)
         self._bells: dict[Subscription, asyncio.Event] = {}
         self._alarms: dict[Hold, Callable[[], None]] = {}
-        self._to_send = asyncio.Event()
         self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._leaving = False
-        self._deadline: float | None = None
-        """When to give up, on the loop's clock; None while connected, or if never."""
         self._task: asyncio.Task[None] | None = None
 
     # --- for the hub's methods -------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Connect. Raises Disconnected after ``connect_timeout``, or what the hub has against it."""
-        self._deadline = self._loop.time() + self._connect_timeout
         self._task = self._loop.create_task(self._run(), name=f"waggle {self.url}")
         try:
             await asyncio.shield(self._opened)
@@ -89,7 +83,7 @@ class Link:
 
     async def close(self) -> None:
         """Say bye, so that the session ends now, and close. Nothing happens the second time."""
-        self._leaving = True
+        self._connections.leaving = True
         if self._task is None or self._task.done():
             return
         try:
@@ -233,25 +227,23 @@ class Link:
     async def _outcome(self, ask: Ask) -> Outcome:
         """What becomes of ``ask``, raised if it is an error. A caller that goes away leaves nothing pending, and
         nothing granted."""
-        future = self._callers[ask] = self._loop.create_future()
+        future = self._callers.wait(ask)
         self._act()
-        waits = patience(ask.command)
-        seconds = None if waits is None else waits + self._timeout
         try:
-            async with asyncio.timeout(seconds):
-                outcome: Outcome = await future
+            outcome = await future
         except BaseException as why:
-            self._callers.pop(ask, None)
+            self._callers.leave(ask)
             self.session.forget(ask)
             self._act()
             if isinstance(why, TimeoutError):
-                raise self._late(ask, seconds or 0.0) from None
+                raise self._late(ask) from None
             raise
         if isinstance(outcome, WaggleError):
             raise outcome
         return outcome
 
-    def _late(self, ask: Ask, seconds: float) -> TimedOut:
+    def _late(self, ask: Ask) -> TimedOut:
+        seconds = self._callers.patience(ask) or 0.0
         op = ask.command.__struct_config__.tag
         what = f"The hub did not answer `{op}` within {seconds:g} s"
         if self.session.state != "connected":
@@ -261,12 +253,19 @@ class Link:
         return TimedOut(said, unanswered=True)
 
     def _act(self) -> None:
-        """Pass on what the session has to say: to callers, consumers, the writer, and who watches the state."""
-        news = self.session.collect()
+        """Pass on what the session has to say: to callers, consumers, the hub, and who watches the state."""
+        session = self.session
+        news = session.collect()
+        if news is not NO_NEWS:
+            self._pass_on(news)
+        if session.has_output:
+            self._connections.send_soon()
+        if session.state != self._told:
+            self._tell(session.state)
+
+    def _pass_on(self, news: News) -> None:
         for ask, outcome in news.settled:
-            future = self._callers.pop(ask, None)
-            if future is not None and not future.done():
-                future.set_result(outcome)
+            self._callers.settle(ask, outcome)
         for subscription in news.woken:
             bell = self._bells.get(subscription)
             if bell is not None:
@@ -275,10 +274,6 @@ class Link:
             self._ring(hold)
         for seconds, subscription in news.retries:
             self._loop.call_later(seconds, self._retry, subscription)
-        if self.session.has_output:
-            self._to_send.set()
-        if self.session.state != self._told:
-            self._tell(self.session.state)
 
     def _ring(self, hold: Hold) -> None:
         alarm = self._alarms.pop(hold, None)
@@ -290,11 +285,9 @@ class Link:
         self._act()
 
     def _tell(self, state: State) -> None:
-        """The state is another: set the time to give up, let `open` return, and tell the program."""
+        """The state is another: let `open` return, and tell the program."""
         self._told = state
-        self._deadline = None
-        if state == "reconnecting" and self._reconnect_timeout is not None:
-            self._deadline = self._loop.time() + self._reconnect_timeout
+        self._connections.told(state)
         if state != "reconnecting" and not self._opened.done():
             self._opened.set_result(None)
         if self._on_state is not None:
@@ -303,12 +296,12 @@ class Link:
             except Exception:
                 logger.exception("on_state failed")
 
-    # --- connections -----------------------------------------------------------------------------------------
+    # --- from the beginning to the end -----------------------------------------------------------------------
 
     async def _run(self) -> None:
         """Keep connected until there is no way back; then tell everybody who waits."""
         try:
-            await self._keep_connected()
+            await self._connections.run()
             self._end(left())
         except WaggleError as error:
             self._end(error)
@@ -319,6 +312,7 @@ class Link:
     def _end(self, error: WaggleError) -> None:
         self.session.end(error)
         self._act()
+        self._callers.close()
 
     async def _abort(self) -> None:
         """Stop at once, whatever is under way."""
@@ -327,106 +321,6 @@ class Link:
         await asyncio.wait([self._task])
         if self.session.error is None:
             self._end(left())
-
-    async def _keep_connected(self) -> None:
-        """One connection after another; returns when left, raises when there is no way back."""
-        attempt = 0
-        while True:
-            pause, why, since = 0.0, "the connection was lost", self._loop.time()
-            try:
-                async with asyncio.timeout_at(self._deadline):
-                    socket = await self._dial()
-            except (OSError, WebSocketException) as fault:
-                why = str(fault) or "no answer in time"
-            else:
-                pause = await self._serve(socket)
-                if self._leaving:
-                    return
-                self._act()
-                if self._loop.time() - since > STEADY:
-                    attempt = 0
-            pause += backoff(attempt, chance())
-            attempt += 1
-            if self._deadline is not None and self._loop.time() + pause > self._deadline:
-                raise self._nobody_there(why)
-            await asyncio.sleep(pause)
-
-    async def _dial(self) -> ClientConnection:
-        """A new connection. Raises what the sockets raise, or Unauthorized or Forbidden for good."""
-        try:
-            return await dial(
-                self.url,
-                subprotocols=[SUBPROTOCOL],
-                compression=None,
-                max_size=LARGEST_MESSAGE,
-                close_timeout=LEAVING,
-                proxy=None if is_loopback(self.url) else True,
-            )
-        except InvalidStatus as refused:
-            match refused.response.status_code:
-                case 401:
-                    raise Unauthorized(f"{self.url} did not let us in: set WAGGLE_TOKEN or pass token=.") from None
-                case 403:
-                    raise Forbidden(f"{self.url} refused us: ask who runs the hub to allow this.") from None
-                case _:
-                    raise
-
-    def _nobody_there(self, why: str) -> Disconnected:
-        waited = self._connect_timeout if self.session.welcome is None else self._reconnect_timeout
-        return Disconnected(
-            f"No hub has answered at {self.url} for {waited:g} s ({why}): start one with `waggle serve`, or set"
-            " WAGGLE_URL or pass url= if it is elsewhere."
-        )
-
-    async def _serve(self, socket: ClientConnection) -> float:
-        """Use a connection to its end; gives the seconds the hub asks for, raises if there is no way back."""
-        self.session.opened()
-        self._act()
-        writer = self._loop.create_task(self._write(socket))
-        try:
-            await self._read(socket)
-        except ConnectionClosed as closed:
-            code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
-            return 0.0 if self._leaving else after_close(code, reason)
-        except TimeoutError:
-            return 0.0
-        finally:
-            writer.cancel()
-            socket.transport.abort()
-            await asyncio.wait([writer])
-            await socket.wait_closed()
-            self.session.dropped()
-        refusal = self.session.refusal
-        assert refusal is not None
-        if not refusal.retry:
-            raise refusal
-        self.session.refusal = None
-        return float(refusal.details.get("retry_after", 1.0))
-
-    async def _read(self, socket: ClientConnection) -> None:
-        """Feed the session until the hub refuses us. Raises TimeoutError if it does not answer hello."""
-        async with asyncio.timeout(self._timeout) as patience:
-            while self.session.refusal is None:
-                message = await socket.recv(decode=False)
-                self.session.receive(message)
-                self._act()
-                if self.session.state == "connected" and patience.when() is not None:
-                    patience.reschedule(None)
-                if len(message) > 2**16:
-                    await asyncio.sleep(0)  # what fills a buffer comes in large messages: let it be emptied
-
-    async def _write(self, socket: ClientConnection) -> None:
-        """Send what the session has to send; a failure ends the connection, which the reader sees."""
-        try:
-            while True:
-                await self._to_send.wait()
-                self._to_send.clear()
-                for message in self.session.outgoing():
-                    await socket.send(message, text=True)
-        except ConnectionClosed:
-            pass
-        finally:
-            socket.transport.abort()
 
 
 def left() -> Disconnected:

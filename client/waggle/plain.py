@@ -16,11 +16,13 @@ __all__ = ["check"]
 
 DEPTH = 100
 """How deep a value may nest (protocol 1)."""
+_ANY = frozenset({str, bool, type(None)})
+"""Types of which JSON can hold whatever there is."""
 
 
 def check(value: Any, field: str) -> None:
     """Raise BadRequest if JSON cannot hold ``value`` exactly; ``field`` names it in the message."""
-    fault = _fault(value, DEPTH)
+    fault = None if type(value) in _ANY else _fault(value, DEPTH)
     if fault is not None:
         place, what = fault
         raise BadRequest(f"{field}{place}: {what}", field=field)
@@ -52,6 +54,8 @@ def _fault_within(value: dict[Any, Any] | list[Any] | tuple[Any, ...], depth: in
             if not isinstance(key, str):
                 return "", f"the key {key!r} is not text; use {str(key)!r}"
     for place, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if type(item) in _ANY:
+            continue
         fault = _fault(item, depth)
         if fault is not None:
             return f"[{place!r}]{fault[0]}", fault[1]

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -61,7 +62,7 @@ from waggle.messages import (
 from waggle.subscriptions import Subscriptions
 from waggle.watching import Subscription
 
-__all__ = ["News", "Session", "State"]
+__all__ = ["NO_NEWS", "News", "Session", "State"]
 
 WINDOW = 500
 """Commands sent and not yet answered; half of the outcomes that the hub keeps for a session (protocol 2)."""
@@ -73,6 +74,7 @@ BATCH = 256 * 2**10
 State = Literal["connecting", "connected", "reconnecting", "closed"]
 
 _LINE = msgspec.json.Decoder(Incoming)
+_encoded = msgspec.json.Encoder().encode
 
 
 class News(NamedTuple):
@@ -83,6 +85,10 @@ class News(NamedTuple):
     woken: list[Subscription]
     retries: list[tuple[float, Subscription]]
     lost: list[Hold]
+
+
+NO_NEWS = News([], [], [], [])
+"""What `Session.collect` gives when nothing has happened."""
 
 
 class Session:
@@ -248,28 +254,25 @@ class Session:
         """Whether `outgoing` has something."""
         return bool(self._out)
 
-    def outgoing(self) -> list[bytes]:
-        """The messages to send now: lines joined up to `BATCH` bytes."""
-        messages: list[bytes] = []
-        batch: list[bytes] = []
-        size = 0
-        for line in self._out:
-            if batch and size + len(line) > BATCH:
-                messages.append(b"\n".join(batch))
-                batch, size = [], 0
-            batch.append(line)
-            size += len(line) + 1
-        if batch:
-            messages.append(b"\n".join(batch))
-        self._out.clear()
-        return messages
+    def outgoing(self) -> Iterator[bytes]:
+        """The messages to send now: lines joined up to `BATCH` bytes. What is not taken stays."""
+        while self._out:
+            batch, size = 1, len(self._out[0])
+            while batch < len(self._out) and size + len(self._out[batch]) <= BATCH:
+                size += 1 + len(self._out[batch])
+                batch += 1
+            message = b"\n".join(self._out[:batch])
+            del self._out[:batch]
+            yield message
 
     def collect(self) -> News:
         """What there is to pass on since the last call."""
         ours = self._subscriptions
-        news = News([*self._settled, *ours.settled], list(ours.woken), list(ours.retries), list(self._lost_holds))
-        for told in (self._settled, self._lost_holds, ours.settled, ours.woken, ours.retries):
-            told.clear()
+        if not (self._settled or self._lost_holds or ours.settled or ours.woken or ours.retries):
+            return NO_NEWS
+        news = News(self._settled + ours.settled, list(ours.woken), ours.retries, self._lost_holds)
+        self._settled, self._lost_holds, ours.settled, ours.retries = [], [], [], []
+        ours.woken.clear()
         return news
 
     # --- hello --------------------------------------------------------------------------------------------
@@ -338,21 +341,25 @@ class Session:
     def _pump(self) -> None:
         """Send what may be sent."""
         while True:
-            for ask in self._take_asks():
+            for ask in self._take_asks() if self._subscriptions.asks else ():
                 # Without a connection there is nothing to close: a takeover closes what nobody wants.
                 if self.state == "connected" or ask.subscription is not None:
                     self._queue.append(ask)
-            following = self._next() if self.state == "connected" and len(self._asked) < WINDOW else None
+            if not self._queue or self.state != "connected" or len(self._asked) >= WINDOW:
+                return
+            following = self._next()
             if following is None:
                 return
-            self._queue.remove(following)
             self._send(following)
 
     def _next(self) -> Ask | None:
-        """The first that may be sent: all but locks of tasks that have one to give back."""
+        """Take the first that may be sent off the queue: all but locks of tasks that have one to give back."""
+        if not self._given_up:
+            return self._queue.popleft()
         busy = {ask.command.task for ask in self._given_up if isinstance(ask.command, Lock)} - {None}
         for ask in self._queue:
             if ask.given_up or not (isinstance(ask.command, Lock) and ask.command.task in busy):
+                self._queue.remove(ask)
                 return ask
         return None
 
@@ -361,7 +368,7 @@ class Session:
             ask.command = ask.subscription.request()
         ask.command.id = number = next(self._numbers)
         try:
-            line = msgspec.json.encode(ask.command)
+            line = _encoded(ask.command)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as fault:
             self._settle(ask, BadRequest(f"This cannot be sent as JSON: {fault}. Use plain data only."))
             return
@@ -396,9 +403,15 @@ class Session:
 
     def _answered(self, number: Id, incoming: Incoming) -> None:
         """A reply; to nobody, where its caller has gone, or an earlier one was taken."""
-        ask = self._asked.pop(number, None) or self._waiting.get(number)
-        if ask is None:
-            return
+        ask = self._asked.pop(number, None)
+        if ask is not None:
+            ask.repeated = incoming.dup
+            self._settle(ask, outcome_of(ask.command, incoming))
+        elif number in self._waiting:
+            self._answered_late(self._waiting[number], number, incoming)
+
+    def _answered_late(self, ask: Ask, number: Id, incoming: Incoming) -> None:
+        """The reply to a command that waits, under one of its ids (rule 5)."""
         ask.repeated = incoming.dup
         outcome = outcome_of(ask.command, incoming)
         superseded = ask.ids[-1] != number
@@ -410,7 +423,7 @@ class Session:
             self._waiting.pop(known, None)
         if superseded and not isinstance(outcome, Granted | Taken):
             self._abandon(ask)
-        elif ask.waits and ask in self._queue:
+        elif ask in self._queue:
             self._queue.remove(ask)
         self._settle(ask, outcome)
 

@@ -3,7 +3,8 @@
 Each hub runs the asynchronous client in a thread of its own, and every method here is a call into it. The other
 way, a second driver over blocking sockets with a reader thread, would have its own reconnecting, time limits and
 locks around one session: all the logic twice, and a connection that nobody keeps alive while the program computes.
-A call costs a hop between threads, some 0.1 ms; events come over in batches.
+A call costs a hop between threads and back, some 0.1 ms, and half of that with uvloop, which is used if it is
+installed; events come over in batches.
 
 Calls may be made from several threads at once. ``on_state``, and the condition of `Mirror.until`, are called in the
 hub's thread: they must not call the hub. The function given to `Hub.update` is called in the caller's.
@@ -17,8 +18,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -73,13 +75,46 @@ BATCH = 1000
 """Events that come over at a time: a hop between threads for each would be a tenth of the speed."""
 
 
+class _Call(Generic[T]):
+    """Work for a loop in another thread, and the wait for its end: a lock that is free when it has come, which is half
+    of what asyncio's own way costs."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> None:
+        self._work, self._loop = work, loop
+        self._task: asyncio.Task[T] | None = None
+        self._under_way = threading.Lock()
+        self._under_way.acquire()
+
+    def begin(self) -> None:
+        """In the loop's thread: start it."""
+        self._task = self._loop.create_task(self._work)
+        self._task.add_done_callback(lambda _: self._under_way.release())
+
+    def result(self) -> T:
+        """What came of it; an interrupted wait cancels it. Raises Disconnected if the hub was closed meanwhile."""
+        try:
+            self._under_way.acquire()
+        except BaseException:
+            with suppress(RuntimeError):  # the thread has ended this very moment
+                self._loop.call_soon_threadsafe(self._cancel)
+            raise
+        assert self._task is not None
+        if self._task.cancelled():
+            raise left()
+        return self._task.result()
+
+    def _cancel(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+
+
 class Thread:
     """An event loop in a thread of its own. What is handed over before `stop` is done; what comes later is refused."""
 
     def __init__(self) -> None:
         self.stopped = False
         self._gate = threading.Lock()
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="waggle", daemon=True)
         self._thread.start()
 
@@ -94,12 +129,9 @@ class Thread:
                 raise RuntimeError(
                     "on_state and conditions run in the hub's own thread, whose methods would wait for themselves"
                 )
-            future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+            call = _Call(work, self._loop)
+            self._loop.call_soon_threadsafe(call.begin)
+        return call.result()
 
     def call(self, function: Callable[[], T]) -> T:
         """The result of ``function``, called in the thread as long as there is one."""
@@ -119,6 +151,15 @@ class Thread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's, where it is installed: the loop is nobody's but ours, and a call takes half the time."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 async def _others_done() -> None:

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount, WebSocketRoute
 
 from waggle import messages as m
 from waggle.keys import MAX_AGENT, MAX_KEY
@@ -22,8 +23,13 @@ from waggle.version import __version__
 
 from .backups import Backups
 from .delivery.fanout import Fanout
+from .edge.callers import Callers
+from .edge.cors import Cors
+from .edge.exchange import refused
 from .edge.guard import Guard
-from .edge.page import Guarded, healthz, static_files
+from .edge.page import Guarded, static_files
+from .edge.routes import Doors, routes
+from .edge.stream import Streams
 from .edge.websocket import WebSocketDoor
 from .engine import Clock, Engine
 from .journal.directory import newest_backup
@@ -62,13 +68,12 @@ class Hub:
             self.engine.back_up = self.backups.make
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketDoor(self.engine, guard)
-        routes = [
-            WebSocketRoute("/ws", self.door),
-            Route("/healthz", healthz),
-            Route("/readyz", healthz),
-            Mount("/", static_files()),
-        ]
-        self.app = Guarded(Starlette(routes=routes, lifespan=self._lifespan), guard)
+        self.callers = Callers(self.engine)
+        self.streams = Streams(self.engine)
+        doors = Doors(self.engine, self.callers, self.streams, settings)
+        found = [WebSocketRoute("/ws", self.door), *routes(doors), Mount("/", static_files())]
+        app = Starlette(routes=found, lifespan=self._lifespan, exception_handlers={HTTPException: refused})
+        self.app = Guarded(Cors(app, settings.allowed_origins), guard)
         self._started = False
 
     async def start(self) -> None:
@@ -106,7 +111,8 @@ class Hub:
         """Ask every agent to come back later, and wait until they have been told."""
         bounds = self.settings.bounds
         await self.engine.drain(bounds.drain)
-        await self.door.drain(bounds.drain, bounds.drain_wait)
+        self.callers.drain(bounds.drain)
+        await asyncio.gather(self.door.drain(bounds.drain, bounds.drain_wait), self.streams.drain(bounds.drain_wait))
 
 
 def build(

@@ -174,6 +174,22 @@ class Engine:
         await written
         return errors[0] if errors else None
 
+    @property
+    def refusal(self) -> Unavailable | None:
+        """What is told to those for whom something cannot be done now; None while everything is accepted."""
+        if self._failure is not None:
+            return self._unavailable()
+        if self._stopping is not None:
+            return self._stopping
+        refusing = self.machine.state.refusing
+        return None if refusing is None else Unavailable(refusing, retry_after=2.0)
+
+    def statistics(self) -> m.Statistics:
+        """What `stats` tells, asked by nobody: also while nothing is accepted."""
+        found = self.machine.statistics(self.clock())
+        self._complete(found)
+        return found
+
     def stop(self) -> None:
         """Keep time no longer."""
         for timer in (self._timer, self._marker, self._sampler):
@@ -236,6 +252,35 @@ class Engine:
             outputs = self.machine.apply(command, connection.session, now)
             least *= 2
         return outputs
+
+    def visit(self, agent: str | None, ns: str | None, connect: Callable[[], Connection]) -> Connection:
+        """Somebody calls, under this name or none (`state.callers`): the connection that speaks for their session, made
+        by `connect` if there is none. Raises a WaggleError."""
+        if self._failure is not None or self.machine.exhausted:
+            raise self._unavailable()
+        if self._stopping is not None:
+            raise self._stopping
+        try:
+            session, outputs = self.machine.visit(agent, ns, self._fresh(), self.clock())
+        except Exception:
+            fault = self._fault("a visit")
+            self._fail(fault.message)
+            raise fault from None
+        if isinstance(session, WaggleError):
+            self._take(outputs, None)
+            raise session
+        connection = self._speakers.get(session)
+        if connection is None:
+            connection = connect()
+            outputs.append(Bind(session))
+        self._take(outputs, connection)
+        return connection
+
+    def hang_up(self, connection: Connection, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
+        """Nobody waits for the answer to this command of a caller any more; `token` is of a grant in that answer."""
+        session = connection.session
+        if session is not None:
+            self._run(lambda: self.machine.hang_up(session, id, rid, token, self.clock()))
 
     def refuse(self, connection: Connection, id: m.Id | None, error: WaggleError) -> None:
         """Answer what never became a command, in its place among the replies."""
@@ -325,8 +370,11 @@ class Engine:
             if ok.entry is not None and ok.entry.kind == "cached":
                 self.recency.used(ok.entry.ns, ok.entry.key)
         elif isinstance(ok, m.Statistics):
-            connections = list(self.fanout.connections.values())
-            self.meter.complete(ok, self.clock(), self._journal.durability, connections)
+            self._complete(ok)
+
+    def _complete(self, statistics: m.Statistics) -> None:
+        connections = [one for one in self.fanout.connections.values() if not one.inside]
+        self.meter.complete(statistics, self.clock(), self._journal.durability, connections)
 
     def _bind(self, connection: Connection, session: str) -> None:
         older = self._speakers.get(session)

@@ -114,6 +114,8 @@ class Limits:
     """Seconds after which an event leaves the window even if there is room."""
     grace: float = 15.0
     """How long a session outlives its connection: a reconnect with backoff, or a restart of the hub."""
+    rest: float = 60.0
+    """How long the session of callers outlives its last use while it holds nothing (protocol 10)."""
     seen: float = 30 * 86400.0
     """How long ``$seen`` remembers a name."""
     snapshot_bytes: int = 64 * MIB

@@ -1,17 +1,22 @@
-"""Measurements, side by side with what is there: `python -m tests.bench` (docs/performance.md shows its tables).
+"""The benchmark: the hub beside redis-server and nats-server. `make bench`, or `python -m tests.bench --quick`.
 
-How to read the folder: `__main__` runs scenarios one after another; each scenario is a module (`sets`, `handoff`,
-`fanout`, `million`, `expiry`, `page`) with one `run`, that gives tables. `arena` starts the hub and its rival,
-`callers` are the clients that are compared, `fastclient` and `fastredis` the cheapest clients that Python can have,
-`crowd` and `pinger` are processes of their own, so that what loads a server and what watches it disturb each other
-little.
+How to read the folder, from what it does to what it shows:
 
-A new scenario: a module with `async def run(arena: Arena) -> Result`, and its line in `__main__.SCENARIOS`.
+* `__main__` takes the options, `runner` runs works one after another, each in its time, `field` is what they are given.
+* `works/` says what is measured: a file for each work, with one `run`, which gives a `Result` of tables and charts.
+* `systems/` are those that are compared: adapters with twin names (`waggle`, `redis`, `nats`) of one `port`.
+* `generator/` is the load in C, `crowd` a load of subscribers, `pinger` somebody else who waits; `processes` starts
+  servers and ends them.
+* `results` is what was found, as plain data; `statistics`, `goals`, `tables`, `plots`, `markers` are pure functions of
+  it, and `publishing` writes docs/performance.md with them. `machine` says on what, and who else was there.
 
 Rules, so that the figures mean something:
-1. Hub and rival are real processes on loopback, measured in one run, in rounds that take turns.
-2. Like is compared with like: bare socket with bare socket, library with library.
-3. The CPU of both ends is shown: where the client is the one at 100 %, the server was not measured. The CPU time of the
-   server for each piece of work hardly depends on what else the machine does.
-4. What else the machine did meanwhile is shown too. A run on a busy machine says nothing.
+
+1. The systems are real processes on loopback, measured in one run, in rounds that take turns, after one that does not
+   count.
+2. Like is compared with like: library with library, bare socket with bare socket, server with server under one load.
+3. The processor time of both ends is shown: where the client is the one at 100 %, the server was not measured. That of
+   the server for each piece of work hardly depends on what else the machine does.
+4. What else the machine did meanwhile is shown, too. A run on a busy machine says little.
+5. No figure is written by hand.
 """

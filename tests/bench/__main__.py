@@ -1,32 +1,15 @@
-"""`python -m tests.bench [--quick] [--only NAME] [--json FILE]`: measure, and print tables for docs/performance.md."""
+"""`python -m tests.bench [--quick] [--only NAME] [--write]`: measure the hub beside its rivals."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-from . import expiry, fanout, handoff, journal, locks, million, page, sets
-from .arena import Arena, arena, redis_py_version, redis_version
-from .machine import Watch, describe
-from .report import Goal, Result, goals_table
-
-SCENARIOS: dict[str, Callable[[Arena], Awaitable[Result]]] = {
-    "sets": sets.run,
-    "handoff": handoff.run,
-    "locks": locks.run,
-    "fanout": fanout.run,
-    "million": million.run,
-    "expiry": expiry.run,
-    "journal": journal.run,
-    "page": page.run,
-}
+from . import goals, publishing, runner, tables
+from .results import Report
+from .works import WORKS
 
 
 def main() -> int:
@@ -34,45 +17,61 @@ def main() -> int:
     if not sys.platform.startswith("linux"):
         print("bench: reads /proc, so it runs on Linux only", file=sys.stderr)
         return 2
-    machine = describe(redis_version(), redis_py_version())
-    for name, words in machine.items():
-        print(f"* {name}: {words}")
-    print(f"* Load before the run: {os.getloadavg()[0]:.2f}\n", flush=True)
-    watch, started = Watch(), time.monotonic()
-    report: dict[str, Any] = {"machine": machine, "quick": args.quick, "scenarios": {}}
-    goals: list[Goal] = []
-    with arena(args.quick) as field:
-        for name in args.only or SCENARIOS:
-            result = _run(SCENARIOS[name], field)
-            report["scenarios"][name] = result.figures
-            goals += result.goals
-            for table in result.tables:
-                print(table.markdown(), flush=True)
-    report["goals"] = [{"what": goal.what, "measured": goal.measured, "met": goal.met} for goal in goals]
-    report["others"] = watch.others()
-    print(goals_table(goals))
-    print(f"{time.monotonic() - started:.0f} s. Others took {report['others'] * 100:.0f} % of the machine meanwhile.")
-    if args.json is not None:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
-    return 0
-
-
-def _run(scenario: Callable[[Arena], Awaitable[Result]], field: Arena) -> Result:
-    async def run() -> Result:
-        return await scenario(field)
-
+    if args.again:
+        return _again()
+    names = args.only or list(WORKS)
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(run())
-    return uvloop.run(run())
+        report = _run(names, args.quick)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("bench: stopped; nothing was written", file=sys.stderr)
+        return 130
+    except RuntimeError as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 2
+    print(tables.machine_markdown(report))
+    print(tables.goals_markdown([goal for goal in report.goals if goal.met is not None or not args.only]))
+    if args.json is not None:
+        args.json.write_text(publishing.to_json(report))
+    if args.write or not (args.only or args.quick):
+        publishing.publish(report if not args.only else _beside(report))
+        print(f"Written: {publishing.PAGE.name}, {publishing.IMAGES.name}/")
+    return 1 if any(result.missing for result in report.results.values()) else 0
+
+
+def _run(names: list[str], quick: bool) -> Report:
+    import uvloop
+
+    return uvloop.run(runner.run(names, quick))
+
+
+def _beside(report: Report) -> Report:
+    """The report that is published, with what was measured now in place of the same, which it says."""
+    before = publishing.stored()
+    if before is None:
+        return report
+    before.results |= report.results
+    before.machine["Measured again"] = f"{', '.join(report.results)} ({report.at}), after the run"
+    before.goals = goals.verdicts(before)
+    return before
+
+
+def _again() -> int:
+    report = publishing.stored()
+    if report is None:
+        print("bench: there is no report to write again: run it first", file=sys.stderr)
+        return 2
+    report.goals = goals.verdicts(report)
+    publishing.publish(report)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the hub beside its rivals.")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and keys: under 40 s, and rougher")
-    parser.add_argument("--only", action="append", choices=list(SCENARIOS), metavar="NAME", help=", ".join(SCENARIOS))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--quick", action="store_true", help="less of everything: about 3 minutes, and rougher")
+    parser.add_argument("--only", action="append", choices=list(WORKS), metavar="NAME", help=", ".join(WORKS))
+    parser.add_argument("--write", action="store_true", help="write the page also after --quick or --only")
+    parser.add_argument("--again", action="store_true", help="write the page from the figures kept, measure nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     return parser
 
 

@@ -6,22 +6,31 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Iterable
 from pathlib import Path
+
+from .systems import System
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_PACKAGES = ("uvloop", "uvicorn", "websockets", "msgspec")
+_IDLE, _WAITING, _STEAL = 3, 4, 7
+"""Places in the first line of /proc/stat."""
 
 
-def describe(redis_server: str | None, redis_py: str | None) -> dict[str, str]:
+def describe(systems: Iterable[System], missing: Iterable[str]) -> dict[str, str]:
     """What a reader needs to place the figures."""
-    return {
+    told = {
         "CPU": f"{_cpu_model()}, {cores()} cores",
         "System": f"{platform.system()} {platform.release()}",
-        "Python": f"{platform.python_version()}, "
-        + ", ".join(f"{name} {_version(name)}" for name in ("uvloop", "uvicorn", "websockets", "msgspec")),
-        "redis-server": redis_server or "not installed: no comparison",
-        "redis-py": redis_py or "not installed: its rows are missing (pip install redis)",
+        "Python": f"{platform.python_version()}, " + ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
     }
+    told |= {system.name: system.version() for system in systems}
+    absent = ", ".join(missing)
+    if absent:
+        told["Left out"] = absent
+    told["Load before the run"] = f"{os.getloadavg()[0]:.2f}"
+    return told
 
 
 def cores() -> int:
@@ -41,18 +50,27 @@ def cpu_seconds(pid: int) -> float:
 
 
 class Watch:
-    """How much of the machine others took, from the start to `others()`. Children count when they have ended."""
+    """How much of the machine others took. Children count as ours when they have ended."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
-        self._busy = _busy_seconds()
+        self._busy, self._stolen = _seconds()
         self._own = _own_seconds()
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._start
 
     def others(self) -> float:
         """The share of the machine, 0 to 1, that went to processes that are none of ours."""
-        elapsed = time.monotonic() - self._start
-        taken = (_busy_seconds() - self._busy) - (_own_seconds() - self._own)
-        return max(0.0, taken / elapsed / (os.cpu_count() or 1))
+        return max(0.0, (_seconds()[0] - self._busy) - (_own_seconds() - self._own)) / self._all()
+
+    def steal(self) -> float:
+        """The share that the machine below this one gave to others."""
+        return (_seconds()[1] - self._stolen) / self._all()
+
+    def _all(self) -> float:
+        return self.elapsed * (os.cpu_count() or 1)
 
 
 class Cpu:
@@ -60,21 +78,16 @@ class Cpu:
 
     def __init__(self, *pids: int) -> None:
         self._pids = pids
-        self._start = time.monotonic()
         self._before = [cpu_seconds(pid) for pid in pids]
 
     def seconds(self) -> list[float]:
         return [cpu_seconds(pid) - before for pid, before in zip(self._pids, self._before, strict=True)]
 
-    def shares(self) -> list[float]:
-        """The same by the time that went by: 1 is one core."""
-        elapsed = time.monotonic() - self._start
-        return [seconds / elapsed for seconds in self.seconds()]
 
-
-def _busy_seconds() -> float:
-    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return (sum(fields) - fields[3] - fields[4]) / _TICK
+def _seconds() -> tuple[float, float]:
+    """Of all cores together: busy, and stolen."""
+    fields = [int(field) / _TICK for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(fields) - fields[_IDLE] - fields[_WAITING] - fields[_STEAL], fields[_STEAL]
 
 
 def _own_seconds() -> float:

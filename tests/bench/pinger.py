@@ -6,39 +6,88 @@ says by how much the worst of these sleeps was too long: pauses below that say n
 
 from __future__ import annotations
 
+import asyncio
 import json
 import select
+import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from .helper import answer
-from .wire import dial_hub, dial_redis, frame, resp
+from msgspec import Struct
+from msgspec.json import decode
+
+from .processes import Server, child, environment
+from .systems import SYSTEMS, System
 
 _SLEEP = 0.001
+_PATIENCE = 60.0
+
+
+class Pings(Struct):
+    """What was felt since the last time it was asked, in seconds."""
+
+    samples: list[float]
+    oversleeps: list[float]
+
+
+class Pinger:
+    """The other end of it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    async def ask(self) -> Pings:
+        """What the pings were like since the last time."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("?\n")
+        self._process.stdin.flush()
+        return decode(await self.line(), type=Pings)
+
+    async def line(self) -> str:
+        """The next line that it says."""
+        assert self._process.stdout is not None
+        said: str = await asyncio.wait_for(asyncio.to_thread(self._process.stdout.readline), _PATIENCE)
+        if not said:
+            raise RuntimeError("the pinger has ended: see its message above")
+        return said
+
+
+@asynccontextmanager
+async def pinging(system: System, server: Server) -> AsyncIterator[Pinger]:
+    """Somebody who pings the server during the block."""
+    words = json.dumps({"system": system.name, "mode": server.mode, "port": server.port, "pid": server.pid})
+    command = [sys.executable, "-m", f"{__package__}.pinger", words]
+    with child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()) as process:
+        pinger = Pinger(process)
+        await pinger.line()
+        yield pinger
 
 
 def main() -> None:
-    options: dict[str, Any] = json.loads(sys.argv[1])
-    hub = options["kind"] == "hub"
-    sock = (dial_hub if hub else dial_redis)(options["host"], options["port"])
-    ping = frame(b'{"id":1,"op":"ping"}') if hub else resp(b"PING")
-    answered = b'"ok"' if hub else b"+PONG"
+    server = Server(**json.loads(sys.argv[1]))
+    system = next(system for system in SYSTEMS if system.name == server.system)
+    sock = system.dial(server)
     samples: list[float] = []
     oversleeps: list[float] = []
-    answer(ready=True)
+    print("ready", flush=True)
     while True:
         before = time.perf_counter()
         if select.select([sys.stdin], [], [], _SLEEP)[0]:
             if not sys.stdin.readline():
                 return
-            answer(samples=samples, oversleeps=oversleeps)
+            print(json.dumps({"samples": samples, "oversleeps": oversleeps}), flush=True)
             samples, oversleeps = [], []
             continue
         start = time.perf_counter()
-        sock.sendall(ping)
-        while answered not in sock.recv(65_536):
-            pass
+        sock.sendall(system.ping)
+        answered = False
+        while not answered:
+            data = sock.recv(65_536)
+            answered = system.pong in data
+            if pongs := system.pongs(data):
+                sock.sendall(pongs)
         samples.append(time.perf_counter() - start)
         oversleeps.append(start - before - _SLEEP)
         time.sleep(_SLEEP)

@@ -708,7 +708,6 @@ async def test_a_search_is_told_to_whoever_speaks_for_the_session_by_then(table:
     await turns()
     (welcome,) = first.take()
     first.ask("search", text="word")
-    await turns()
     table.engine.leave(first.connection)
     second.ask("hello", session=welcome["ok"]["session"], secret=welcome["ok"]["secret"])
     await errands(table)

@@ -40,6 +40,7 @@ SECTIONS = {
         "ping": Named("hub", "ping", "Ask whether the hub is there, and how far away."),
         "stats": Named("hub", "stats", "What the hub holds and has done."),
         "top": Named("top", "top", "The same, live: rates, agents, latest events."),
+        "bench": Named("bench", "bench", "Measure how fast the hub is, from here."),
         "namespaces": Named("hub", "namespaces", "List the namespaces, with their keys and bytes."),
         "backup": Named("backup", "backup", "Have the hub back up what it keeps on disk."),
         "restore": Named("backup", "restore", "Let a backup be the data of a hub that does not run."),

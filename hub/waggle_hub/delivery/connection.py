@@ -6,6 +6,8 @@ that wait in one frame, cut near `bounds.frame`. There are two ways out, and eac
 * It has a `socket`, that takes frames at once (`edge.lane`). Fan-out calls `flush` at the end of the turn.
 * Its door runs `write`, a task.
 
+(The connection of callers, `edge.callers`, takes each reply as it is put.)
+
 Bounds: events beyond `bounds.unsent` make fan-out move this connection's cursors behind. They are refilled when
 everything has left. Replies that are decided but not sent count as `owed`: beyond the same bound the door reads no
 further command.
@@ -37,6 +39,9 @@ class Socket(Protocol):
 
 class Connection:
     """What one agent's door and delivery share. `session` is set once hello has been decided."""
+
+    inside = False
+    """Whether it is that of callers, who have no socket of their own."""
 
     def __init__(self, bounds: Bounds, abort: Callable[[], None] | None = None) -> None:
         self.bounds = bounds

@@ -2,7 +2,8 @@
 
 A page of another site can make a browser connect here. Its `Origin` says so, and is refused unless it is this hub's own
 or allowed. A name that somebody points at this machine (DNS rebinding) shows in `Host`: only loopback names, plain
-addresses and allowed names pass.
+addresses and allowed names pass. What a page of another site embeds, a picture or a script, comes without `Origin`, and
+browsers say so in `Sec-Fetch-Site`. A link that somebody follows is let in.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Guard:
         if not self._is_own(host):
             return f"host {host!r} is not allowed here: use localhost, an address, or --allow-host"
         origin = found.get(b"origin")
-        if origin is None or origin.rstrip("/").lower() in self._origins:
+        if origin is None:
+            return _embedded(found)
+        if origin.rstrip("/").lower() in self._origins:
             return None
         if _same_origin(origin, host):
             return None
@@ -40,6 +43,13 @@ class Guard:
         except ValueError:
             return False
         return name in self._hosts or _is_address(name)
+
+
+def _embedded(found: dict[bytes, str]) -> str | None:
+    site, mode = found.get(b"sec-fetch-site", ""), found.get(b"sec-fetch-mode", "")
+    if site in ("cross-site", "same-site") and mode != "navigate":
+        return "a page of another site asks for this: use --allow-origin, and let it ask with Origin"
+    return None
 
 
 def _same_origin(origin: str, host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The page's files, and the two small answers every process should give: alive, and ready (protocol 10).
+"""The page's files, and the headers of every answer.
 
 Everything is static and comes from this hub alone: the Content-Security-Policy lets a browser load and connect to
 nothing else, and run nothing that is written into the page.
@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
 from waggle.errors import Forbidden
@@ -47,11 +46,6 @@ def web_directory() -> Path:
 def static_files() -> StaticFiles:
     """The page and its modules."""
     return StaticFiles(directory=web_directory(), html=True)
-
-
-async def healthz(request: Request) -> Response:
-    """The process is alive."""
-    return JSONResponse({"ok": True})
 
 
 class Guarded:

@@ -46,7 +46,7 @@ class Protocol(WebSocketsSansIOProtocol):
         self._resting = False
         """Whether others have their turn, and reading is paused meanwhile."""
         self._broken = False
-        """Whether there was a frame that cannot be right."""
+        """Whether there was a frame that cannot be right: what comes after it is not answered."""
         self._fragments = bytearray()
         self._pong = b""
 
@@ -146,6 +146,7 @@ class Protocol(WebSocketsSansIOProtocol):
         try:
             text = data.decode()
         except UnicodeDecodeError:
+            self._broken = True
             self.conn.send_close(1007)
             self.handle_parser_exception()
         else:
@@ -181,6 +182,8 @@ class Protocol(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         """Where the agent does not read, only the newest pong waits (RFC 6455, 5.5.3)."""
         pong = b"".join(self.conn.data_to_send())
+        if self._broken:
+            return
         if self.writable.is_set():
             self.transport.write(pong)
         elif pong:

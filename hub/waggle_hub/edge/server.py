@@ -8,10 +8,20 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..settings import Settings
 from .laneprotocol import LaneProtocol
 from .protocol import Protocol
+from .websocket import ABORT
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP, that lets the application cut a connection whose other side does not read (`websocket.ABORT`)."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
 
 
 class Server(uvicorn.Server):
@@ -40,6 +50,7 @@ def make_server(app: Any, settings: Settings, drain: Callable[[], Awaitable[None
         app,
         host=settings.host,
         port=settings.port,
+        http=HttpProtocol,
         ws=LaneProtocol if settings.lane else Protocol,
         ws_max_size=settings.bounds.message,
         ws_ping_interval=settings.bounds.ping,

@@ -17,7 +17,7 @@ from waggle.errors import BadRequest, Conflict, LimitReached, NotFound
 from waggle.keys import check_key, compile_pattern
 
 from ..settings import EVERY, Quota
-from . import locks, updates
+from . import callers, locks, updates
 from .deadlines import deadline_after
 from .keyspace import KEPT_KINDS, VIEW_BYTES, Entry
 from .namespaces import emptied_ns, read_ns, written_ns
@@ -55,7 +55,7 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
     _check_write(turn, ns, command.key, command.kind, prev)
     _check_room(turn, ns, command.key, value, meta, prev)
     if command.ephemeral:
-        _check_ephemeral(turn, session, ns, command.key)
+        _check_ephemeral(turn, session, ns, command.key, expires_at)
     entry = turn.put(
         ns,
         command.key,
@@ -98,6 +98,9 @@ def touch(turn: Turn, session: Session, command: m.Touch) -> m.Touched:
     if entry is None:
         raise NotFound(f"there is no entry {command.key!r} in namespace {ns}: set it")
     _check_kept(turn, entry)
+    owner = None if entry.owner is None else turn.state.sessions.get(entry.owner)
+    if owner is not None:
+        callers.check_ephemeral(owner, expires_at)
     turn.touch(entry, expires_at)
     return m.Touched(expires_at, turn.rev)
 
@@ -321,7 +324,8 @@ def _check_quota(quota: Quota, ns: str, keys: int, size: int, *, keys_more: bool
         )
 
 
-def _check_ephemeral(turn: Turn, session: Session, ns: str, key: str) -> None:
+def _check_ephemeral(turn: Turn, session: Session, ns: str, key: str, expires_at: float | None) -> None:
+    callers.check_ephemeral(session, expires_at)
     limit = turn.state.limits.ephemeral
     if len(session.ephemeral) >= limit and (ns, key) not in session.ephemeral:
         raise LimitReached(f"this session has {limit} ephemeral entries: use a ttl instead", limit=limit)

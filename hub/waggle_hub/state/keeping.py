@@ -14,11 +14,11 @@ from msgspec import structs
 
 from waggle import messages as m
 
-from . import locks, presence, subscriptions, takes, waits
+from . import callers, locks, presence, subscriptions, takes, waits
 from .deadlines import deadline_after
 from .keyspace import Entry
 from .log import Commit
-from .outputs import said_of
+from .outputs import Output, said_of
 from .records import (
     Changes,
     ClaimRecord,
@@ -93,8 +93,9 @@ def _reserve(state: State, found: Changes) -> None:
 # --- coming back -------------------------------------------------------------------------------------------------
 
 
-def load(state: State, kept: Kept, now: float) -> None:
-    """Let a state that is empty but for its epoch be what was kept: time spent down counts for entries (G6)."""
+def load(state: State, kept: Kept, now: float) -> list[Output]:
+    """Let a state that is empty but for its epoch be what was kept: time spent down counts for entries (G6). What
+    there is to say of that."""
     hub = next(record for record in kept.records if isinstance(record, HubRecord))
     state.hub = structs.replace(hub, epoch=state.epoch)
     state.log.rev = max(state.log.rev, hub.rev + 1)  # a cursor that stood at the end may have missed what is gone
@@ -107,7 +108,10 @@ def load(state: State, kept: Kept, now: float) -> None:
         state.keyspace.lose_sight(state.log.rev)
     serials = [record.serial for record in kept.records if isinstance(record, _Numbered)]
     state.begin_nouns(max(serials, default=0), hub.sub)
-    _restore(Turn(state, now), kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
+    turn = Turn(state, now)
+    _restore(turn, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
+    callers.hang_up_all(turn)
+    return turn.outputs
 
 
 def rewind(state: State, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
@@ -128,7 +132,8 @@ def begin(turn: Turn) -> None:
     """The hub has started, or gone back: show who is here, end the locks of work that is gone, and ask the waits."""
     state = turn.state
     for agent in state.sessions.agents():
-        if not state.sessions.of_agent(agent)[-1].connected:
+        newest = state.sessions.of_agent(agent)[-1]
+        if not newest.connected or (newest.caller and state.keyspace.get(presence.AGENTS, agent) is None):
             presence.show(turn, agent)
     for claim in [claim for (ns, key), claim in state.claims.taken.items() if state.keyspace.get(ns, key) is None]:
         turn.release(claim, "released", lost=True)

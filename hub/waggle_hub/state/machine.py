@@ -21,6 +21,7 @@ from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
 
 from ..settings import Limits
 from . import (
+    callers,
     entries,
     inspection,
     keeping,
@@ -48,6 +49,8 @@ class Machine:
     def __init__(self, limits: Limits, epoch: str, rev: int = 0) -> None:
         self.state = State(limits, epoch, rev)
         self._newest = Turn(self.state, 0.0)
+        self._loaded: list[Output] = []
+        """What there was to say when it was loaded."""
 
     def hello(self, command: m.Hello, fresh: Fresh, now: float, info: m.Welcome) -> list[Output]:
         """Open a session or take one over. `info` says what this hub is; the rest of the reply is filled in here."""
@@ -78,6 +81,8 @@ class Machine:
         try:
             session = self._session(session_id)
             turn.act_for(session)
+            if session.caller:
+                callers.check(session, command)
             if isinstance(command, m.Change) and command.rid is not None and command.rid in session.joins:
                 waiting.join(turn, session.joins[command.rid], command.id)
                 return self._finish(turn)
@@ -87,6 +92,26 @@ class Machine:
             return self._conclude(turn, command, self._decide(turn, session, command))
         except WaggleError as error:
             return self._answer(turn, command, Outcome(error=error))
+
+    def visit(
+        self, agent: str | None, ns: str | None, fresh: Fresh, now: float
+    ) -> tuple[str | WaggleError, list[Output]]:
+        """Somebody calls, under this name or none: the session of such callers, begun if there is none, or why there
+        cannot be one. Its next commands are of this namespace, unless they name one."""
+        turn = self._turn(now)
+        try:
+            session: str | WaggleError = callers.visit(turn, agent, ns, fresh).id
+        except WaggleError as error:
+            session = error
+        return session, self._finish(turn)
+
+    def hang_up(self, session_id: str, id: m.Id, rid: str | None, token: int | None, now: float) -> list[Output]:
+        """A caller has gone without the answer to its command of this id and rid; `token` is of a grant in it."""
+        turn = self._turn(now)
+        session = self.state.sessions.get(session_id)
+        if session is not None:
+            callers.hang_up(turn, session, id, rid, token)
+        return self._finish(turn)
 
     def drop(self, session_id: str, now: float) -> list[Output]:
         """A session's connection is gone."""
@@ -136,7 +161,7 @@ class Machine:
 
     def load(self, kept: Kept, now: float) -> None:
         """Begin with what was kept. To be followed by `begin`."""
-        keeping.load(self.state, kept, now)
+        self._loaded = keeping.load(self.state, kept, now)
 
     def run_as(self, durability: str | None) -> None:
         """Let the journal know that a hub of this durability runs on its data; None at an orderly stop."""
@@ -148,6 +173,7 @@ class Machine:
     def begin(self, now: float) -> list[Output]:
         """What there is to say at a start."""
         turn = self._turn(now)
+        turn.outputs[:0], self._loaded = self._loaded, []
         keeping.begin(turn)
         return self._finish(turn)
 
@@ -216,6 +242,10 @@ class Machine:
             subscription.synced = True
             self.state.changed.mark(subscription)
 
+    def statistics(self, now: float) -> m.Statistics:
+        """What is held, without a command: nothing is settled for it."""
+        return self._statistics(Turn(self.state, now))
+
     def next_deadline(self) -> float | None:
         """The instant at which `expire` has something to do."""
         entry = self.state.keyspace.deadlines.head()
@@ -231,12 +261,19 @@ class Machine:
         while (due := self.state.timers.due(now)) is not None:
             turn.act_for_hub()
             if isinstance(due, Session):
-                presence.end(turn, due)
+                self._end(turn, due)
             else:
                 patience.time_out(turn, due)
             self._finish(turn)
         turn.act_for_hub()
         return turn
+
+    def _end(self, turn: Turn, session: Session) -> None:
+        """A session's time is over; one of callers stays for what it holds."""
+        if session.caller and session.holding:
+            self.state.timers.set(session, None)
+        else:
+            presence.end(turn, session)
 
     def _session(self, session_id: str | None) -> Session:
         if session_id is None:
@@ -381,4 +418,5 @@ class Machine:
             for sub, subscription in session.subscriptions.items():
                 assert subscription.interest.sub == sub
                 assert session.id in subscription.interest.sessions
-            assert state.keyspace.get(presence.AGENTS, session.agent) is not None
+            shown = state.keyspace.get(presence.AGENTS, session.agent) is not None
+            assert shown == (session.agent != presence.NAMELESS)

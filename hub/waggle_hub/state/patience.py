@@ -17,13 +17,18 @@ from .work import Taker
 
 def cancel(turn: Turn, session: Session, command: m.Cancel) -> m.Cancelling:
     """What waits under this id waits no longer; a grant that was faster stays one."""
-    found = session.waiting.get(command.target)
+    return m.Cancelling(cancel_one(turn, session, command.target, "cancelled, as asked"))
+
+
+def cancel_one(turn: Turn, session: Session, id: m.Id, why: str) -> bool:
+    """What waits under this id waits no longer; whether anything did."""
+    found = session.waiting.get(id)
     if found is None:
-        return m.Cancelling(False)
+        return False
     _give_up(turn, found)
     turn.commit()
-    waiting.answer(turn, found, Outcome(error=Cancelled("cancelled, as asked")))
-    return m.Cancelling(True)
+    waiting.answer(turn, found, Outcome(error=Cancelled(why)))
+    return True
 
 
 def give_up_all(turn: Turn, session: Session, error: WaggleError) -> None:
@@ -31,6 +36,13 @@ def give_up_all(turn: Turn, session: Session, error: WaggleError) -> None:
     for found in list(session.waiting.values()):
         _give_up(turn, found)
         waiting.answer(turn, found, Outcome(error=error))
+
+
+def forget_all(turn: Turn, session: Session) -> None:
+    """What the session waits for it no longer waits for, and nobody is there to be told."""
+    for found in list(session.waiting.values()):
+        _give_up(turn, found)
+        waiting.forget(turn, found)
 
 
 def leave_all(turn: Turn, session: Session) -> None:

@@ -23,6 +23,8 @@ from .turn import Turn
 
 AGENTS = "$agents"
 SEEN = "$seen"
+NAMELESS = "$nameless"
+"""Who does what callers do that give no name. No agent can call itself so."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -63,9 +65,7 @@ def _open(turn: Turn, command: m.Hello, fresh: Fresh) -> Session:
     ns = "default" if command.ns is None else command.ns
     check_ns(ns)
     meta = turn.value(command.meta or {}, "meta", state.limits.status)
-    if len(state.sessions) >= state.limits.sessions:
-        limit = state.limits.sessions
-        raise LimitReached(f"the hub has {limit} sessions: end some, or wait for their grace", limit=limit)
+    check_room(turn)
     session = Session(
         fresh,
         agent,
@@ -75,14 +75,26 @@ def _open(turn: Turn, command: m.Hello, fresh: Fresh) -> Session:
         at=turn.at,
         serial=state.timers.serial(),
     )
-    turn.live(SEEN, agent)
-    state.sessions.add(session)
-    state.changed.mark(session)
-    turn.act_for(session)
+    begin(turn, session)
     turn.later.append(Bind(session.id))
-    show(turn, agent)
-    _remember(turn, session)
     return session
+
+
+def check_room(turn: Turn) -> None:
+    """LimitReached if the hub has as many sessions as it may have."""
+    limit = turn.state.limits.sessions
+    if len(turn.state.sessions) >= limit:
+        raise LimitReached(f"the hub has {limit} sessions: end some, or wait for their grace", limit=limit)
+
+
+def begin(turn: Turn, session: Session) -> None:
+    """It is there from now on."""
+    turn.live(SEEN, session.agent)
+    turn.state.sessions.add(session)
+    turn.state.changed.mark(session)
+    turn.act_for(session)
+    show(turn, session.agent)
+    _remember(turn, session)
 
 
 def drop(turn: Turn, session: Session) -> None:
@@ -100,7 +112,7 @@ def end(turn: Turn, session: Session) -> None:
     state = turn.state
     turn.live(SEEN, session.agent)
     turn.act_for(session)
-    if session.connected:
+    if session.connected and not session.caller:
         session.last = turn.at
     patience.leave_all(turn, session)
     for ns, key in sorted(session.ephemeral):
@@ -125,7 +137,9 @@ def set_status(turn: Turn, session: Session, command: m.Status) -> m.Revised:
 
 
 def show(turn: Turn, agent: str) -> None:
-    """Bring the entry of this name in ``$agents`` up to date."""
+    """Bring the entry of this name in ``$agents`` up to date; the nameless have none."""
+    if agent == NAMELESS:
+        return
     entry = turn.state.keyspace.get(AGENTS, agent)
     sessions = turn.state.sessions.of_agent(agent)
     if sessions:
@@ -144,7 +158,7 @@ def show(turn: Turn, agent: str) -> None:
 
 
 def restore(turn: Turn, record: SessionRecord, connected: bool) -> Session:
-    """A session comes back as it was kept, with a fresh grace if its agent is not connected."""
+    """A session comes back as it was kept, with a fresh grace if its agent is not connected, or a fresh rest."""
     session = Session(
         Fresh(session=record.id, secret=record.secret, agent=record.agent),
         record.agent,
@@ -153,11 +167,15 @@ def restore(turn: Turn, record: SessionRecord, connected: bool) -> Session:
         meta=bytes(record.meta),
         at=record.since,
         serial=record.serial,
+        caller=record.caller,
     )
     session.status = bytes(record.status)
     session.last = turn.at if record.last is None else record.last
-    session.connected = connected
     turn.state.sessions.add(session)
+    if session.caller:
+        turn.state.use(session, turn.now)
+        return session
+    session.connected = connected
     if not connected:
         turn.state.timers.set(session, deadline_after(turn.now, turn.state.limits.grace))
     if connected != (record.last is None):

@@ -104,6 +104,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     last: float | None = None
     """When it was last connected; None while it is."""
     serial: int
+    caller: bool = False
+    """Whether it is one of calls, and has no connection."""
 
 
 class SubscriptionRecord(Record, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """Sessions: an agent's stay, with everything it holds (protocol 3, G7).
 
 Rules:
-1. A session is connected, or it has a deadline: the end of its grace.
+1. A session is connected, or it has a deadline: the end of its grace. One of callers counts as connected, and has a
+   deadline unless it holds something: the end of its rest (`callers`).
 2. What a session holds (subscriptions, ephemeral entries, outcomes kept for retries) lives exactly as long as it.
 3. An agent is present while it has a session; its newest session speaks for it.
 
@@ -137,23 +138,36 @@ class Session(Timed):
     """An agent's stay. Its deadline is the end of its grace."""
 
     __slots__ = (
-        "agent", "chosen", "claims", "clearing", "connected", "ephemeral", "id", "joins", "last", "meta", "ns",
-        "outcomes", "secret", "since", "status", "subscriptions", "unsaid", "waiting",
+        "agent", "caller", "chosen", "claims", "clearing", "connected", "ephemeral", "id", "joins", "last", "meta",
+        "ns", "outcomes", "secret", "since", "status", "subscriptions", "unsaid", "waiting",
     )  # fmt: skip
 
-    def __init__(self, fresh: Fresh, agent: str, *, chosen: bool, ns: str, meta: bytes, at: float, serial: int) -> None:
+    def __init__(
+        self,
+        fresh: Fresh,
+        agent: str,
+        *,
+        chosen: bool,
+        ns: str,
+        meta: bytes,
+        at: float,
+        serial: int,
+        caller: bool = False,
+    ) -> None:
         super().__init__(serial)
         self.id = fresh.session
         self.secret = fresh.secret
         self.agent = agent
         self.chosen = chosen
         """Whether the client chose the name: only then `$seen` remembers it."""
+        self.caller = caller
+        """Whether it is one of calls, and has no connection."""
         self.ns = ns
         self.meta = meta
         self.status = b"null"
         self.since = at
         self.last = at
-        """When it was last connected."""
+        """When it was last connected, or last called."""
         self.connected = True
         self.subscriptions: dict[int, Subscription] = {}
         self.ephemeral: dict[tuple[str, str], None] = {}
@@ -174,6 +188,11 @@ class Session(Timed):
         yield from dict.fromkeys([*self.claims, *self.waiting.values()])
 
     @property
+    def holding(self) -> bool:
+        """Whether anything is its own that would go with it: locks, waiting commands, ephemeral entries."""
+        return bool(self.claims or self.waiting or self.ephemeral)
+
+    @property
     def record_name(self) -> Key:
         return (SessionRecord.kind, self.id)
 
@@ -189,6 +208,7 @@ class Session(Timed):
             since=self.since,
             last=None if self.connected else self.last,
             serial=self.serial,
+            caller=self.caller,
         )
 
 
@@ -227,11 +247,21 @@ class Sessions:
         """The sessions under this name, oldest first."""
         return list(self._by_agent.get(agent, {}).values())
 
+    def of_callers(self, agent: str) -> Session | None:
+        """The session of those who call under this name."""
+        found = (session for session in self._by_agent.get(agent, {}).values() if session.caller)
+        return next(found, None)
+
     def check(self) -> None:
         """Assert the rules of this module."""
         sessions = list(self._by_id.values())
         for session in sessions:
-            assert session.connected == (session.deadline is None)
+            if session.caller:
+                assert session.connected
+                assert session.holding or session.deadline is not None
+                assert self.of_callers(session.agent) is session
+            else:
+                assert session.connected == (session.deadline is None)
             assert session in self.of_agent(session.agent)
             assert not (session.connected and session.unsaid)
             assert all(waiting.id == id for id, waiting in session.waiting.items())

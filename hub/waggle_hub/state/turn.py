@@ -23,7 +23,7 @@ from . import waits
 from .changed import Changed
 from .claims import Claim, Claims
 from .conditions import Conditions
-from .deadlines import Timers
+from .deadlines import Timers, deadline_after
 from .interests import Interests
 from .keyspace import Entry, Keyspace
 from .log import Event, Grip, Log
@@ -72,10 +72,21 @@ class State:
             owner = self.sessions.get(before.owner)
             if owner is not None:
                 owner.ephemeral.pop((before.ns, before.key), None)
+                self.let_go(owner)
         if after is not None and after.owner is not None:
             owner = self.sessions.get(after.owner)
             if owner is not None:
                 owner.ephemeral[after.ns, after.key] = None
+
+    def use(self, session: Session, now: float) -> None:
+        """A session of callers is used: it rests from now on."""
+        session.last = round(now, 3)
+        self.timers.set(session, deadline_after(now, self.limits.rest))
+
+    def let_go(self, session: Session) -> None:
+        """A session holds something no longer: one of callers rests if that was all, since its last use."""
+        if session.caller and session.deadline is None and not session.holding:
+            self.timers.set(session, deadline_after(session.last, self.limits.rest))
 
     def take_back(self, events: Iterable[Event]) -> None:
         """Let entries be as they were before these events, which are the newest of theirs."""
@@ -252,6 +263,7 @@ class Turn:
         state.changed.gone(claim)
         state.timers.set(claim, None)
         state.work.freed(claim, state.keyspace, state.claims)
+        state.let_go(claim.session)
 
     def hold(self, claim: Claim, expires_at: float) -> None:
         """Grant a claim that nothing stands in the way of any more; its token is the revision."""
@@ -296,7 +308,9 @@ class Turn:
             self._happened("queue", claim.ns, key, grip=Grip(session=claim.session.id, waiting=waiting))
 
     def say(self, session: Session, said: Said) -> None:
-        """Tell a session something now, or when its agent is back."""
+        """Tell a session something now, or when its agent is back. Callers hear answers, and nothing unasked."""
+        if session.caller and isinstance(said, LockLost):
+            return
         if session.connected:
             self.outputs.append(said)
         else:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from waggle import messages as m
-from waggle.errors import BadRequest, Conflict, LimitReached
+from waggle.errors import BadRequest, Cancelled, Conflict, LimitReached
 
 from .deadlines import Timed
 from .outputs import Answer
@@ -73,10 +73,13 @@ def stand(waiting: Waiting) -> None:
 
 
 def join(turn: Turn, waiting: Waiting, id: m.Id) -> None:
-    """Its rid was asked again: from now on this id is the one to be answered."""
+    """Its rid was asked again: from now on this id is the one to be answered. A call that asked before is told so."""
     if id == waiting.id:
         return
     check_id(waiting.session, id)
+    if waiting.session.caller:
+        error = Cancelled("the same rid was asked again, by a call that is answered in place of this one")
+        turn.say(waiting.session, Answer(waiting.session.id, waiting.id, Outcome(error=error)))
     del waiting.session.waiting[waiting.id]
     waiting.id = id
     waiting.session.waiting[id] = waiting
@@ -86,11 +89,21 @@ def join(turn: Turn, waiting: Waiting, id: m.Id) -> None:
 def answer(turn: Turn, waiting: Waiting, outcome: Outcome) -> None:
     """It waits no longer: this is what becomes of it. Stands after the commits that it reflects."""
     session = waiting.session
+    forget(turn, waiting)
+    if waiting.rid is not None:
+        keep(turn, session, waiting.rid, outcome)
+    if session.caller:
+        turn.state.use(session, turn.now)
+    turn.say(session, Answer(session.id, waiting.id, outcome))
+
+
+def forget(turn: Turn, waiting: Waiting) -> None:
+    """It waits no longer, and nobody is told."""
+    session = waiting.session
     del session.waiting[waiting.id]
     if waiting.rid is not None:
         del session.joins[waiting.rid]
-        keep(turn, session, waiting.rid, outcome)
-    turn.say(session, Answer(session.id, waiting.id, outcome))
+    turn.state.let_go(session)
 
 
 def keep(turn: Turn, session: Session, rid: str, outcome: Outcome) -> None:

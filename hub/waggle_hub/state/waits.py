@@ -34,6 +34,8 @@ def wait(turn: Turn, session: Session, command: m.Wait) -> m.Waited | None:
     """What was waited for, or None while it is not there yet."""
     state = turn.state
     asked = _asked(turn, command)
+    if session.caller:  # the next call may come with another namespace
+        asked = [structs.replace(item, ns=read_ns(item.ns, session)) for item in asked]
     longest = state.limits.wait
     if not 0 <= command.timeout <= longest:
         raise BadRequest(f"timeout is 0 to {longest:.0f} seconds: wait again if it is not enough", field="timeout")

@@ -79,7 +79,7 @@ def test_each_command_has_help_that_says_what_it_does(command: str) -> None:
 def test_each_command_that_goes_to_a_hub_takes_the_shared_options(command: str) -> None:
     text = run(command, "--help").output
     assert all(f"  {option} " in text for option in ("--json", "--url", "--agent", "--token"))
-    nowhere = ("ping", "stats", "top", "namespaces", "agents", "status", "why", "backup")
+    nowhere = ("ping", "stats", "top", "namespaces", "agents", "status", "why", "backup", "bench")
     assert ("  --ns " in text) == (command not in nowhere)
 
 

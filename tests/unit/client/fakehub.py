@@ -9,6 +9,7 @@ up to each test.
 from __future__ import annotations
 
 import asyncio
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
 
@@ -118,8 +119,9 @@ class FakeConnection:
 class FakeHub:
     """Connections as they come, on a port that stays the same when it is stopped and started."""
 
-    def __init__(self) -> None:
+    def __init__(self, ssl: SSLContext | None = None) -> None:
         self._port = 0
+        self._ssl = ssl
         self._server: Server | None = None
         self._connections: asyncio.Queue[FakeConnection] = asyncio.Queue()
 
@@ -129,7 +131,12 @@ class FakeHub:
 
     async def start(self) -> None:
         self._server = await serve(
-            self._serve, "127.0.0.1", self._port, subprotocols=[Subprotocol("waggle.v1")], compression=None
+            self._serve,
+            "127.0.0.1",
+            self._port,
+            subprotocols=[Subprotocol("waggle.v1")],
+            compression=None,
+            ssl=self._ssl,
         )
         self._port = next(iter(self._server.sockets)).getsockname()[1]
 

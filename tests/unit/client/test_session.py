@@ -109,7 +109,7 @@ def test_lines_share_messages_up_to_a_bound() -> None:
     wire.connect()
     for number in range(6):
         wire.session.ask(put(value="x" * 100_000 + str(number)))
-    messages = wire.session.outgoing()
+    messages = list(wire.session.outgoing())
     assert [message.count(b"\n") + 1 for message in messages] == [2, 2, 2]
     assert not wire.session.has_output
 

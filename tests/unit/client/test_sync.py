@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import pytest
@@ -27,9 +31,11 @@ ENTRY = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variables from outside, and no waiting between two attempts."""
+@pytest.fixture(autouse=True, params=["uvloop", "asyncio"])
+def settings(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """No variables from outside, no waiting between two attempts, and either loop in the thread."""
+    if request.param == "asyncio":
+        monkeypatch.setitem(sys.modules, "uvloop", None)  # as if it were not installed
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(link, "chance", lambda: 0.0)
@@ -181,6 +187,62 @@ async def test_whoever_waits_is_answered_when_another_thread_closes(fake: FakeHu
     await end.subscribed(1)
     await running
     assert len(outcome) == 1
+
+
+def test_an_interrupted_wait_is_cancelled_and_the_hub_can_be_used() -> None:
+    """In the main thread, which alone can be interrupted; so the hub's end has another."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    async def other_end(told: Callable[[str], object]) -> None:
+        async with FakeHub() as fake:
+            told(fake.url)
+            end = await fake.welcomed()
+            wait = await end.next("wait")
+            os.kill(os.getpid(), signal.SIGUSR1)
+            cancel = await end.next("cancel")
+            assert cancel["target"] == wait["id"]
+            await end.refuse(wait, "cancelled")
+            await end.reply(cancel, cancelled=True)
+            await end.reply(await end.next("set"), **WRITTEN)
+            await end.closed()
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with ThreadPoolExecutor() as pool:
+            url: Future[str] = Future()
+            ending = pool.submit(asyncio.run, other_end(url.set_result))
+            with connect(url.result(), agent="a") as hub:
+                with pytest.raises(KeyboardInterrupt):
+                    hub.wait("never", timeout=60)
+                assert hub.set("k", 1).rev == 101
+            ending.result()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+async def test_a_call_that_does_not_end_when_the_hub_is_closed_is_told_so(fake: FakeHub) -> None:
+    async def stuck() -> None:
+        await asyncio.Event().wait()
+
+    def program(hub: Hub) -> None:
+        failed: list[type[BaseException]] = []
+
+        def wait() -> None:
+            try:
+                hub._thread.run(stuck())
+            except BaseException as why:
+                failed.append(type(why))
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        hub.close()
+        waiting.join()
+        assert failed == [Disconnected]
+
+    running, _ = await meet(fake, program)
+    await running
 
 
 async def test_a_call_from_the_hubs_own_thread_is_refused_and_does_not_hang(fake: FakeHub) -> None:

@@ -25,8 +25,7 @@ class Wire:
 
     def sent(self) -> list[Line]:
         """The commands sent since the last call."""
-        messages = self.session.outgoing()
-        return [msgspec.json.decode(line) for message in messages for line in message.split(b"\n")]
+        return [msgspec.json.decode(line) for message in self.session.outgoing() for line in message.split(b"\n")]
 
     def say(self, *lines: Line) -> None:
         """The hub says these lines, in one message."""

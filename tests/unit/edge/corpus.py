@@ -26,6 +26,12 @@ CORPUS: dict[str, list[bytes]] = {
     "fragments": [frame(TEXT, b"a"), frame(CONTINUATION, b"b"), frame(FIN | CONTINUATION, b"c"), text(b"d")],
     "fragments that hold nothing": [frame(TEXT), frame(CONTINUATION), frame(FIN | CONTINUATION, b"c")],
     "binary in fragments": [frame(BINARY, b"a"), frame(FIN | CONTINUATION, b"c"), text(b"d")],
+    "a ping after what is no UTF-8": [text(b"\xff\xfe"), frame(FIN | PING, b"p")],
+    "a ping after fragments that are no UTF-8": [
+        frame(TEXT, b"\xff"),
+        frame(FIN | CONTINUATION, b"a"),
+        frame(FIN | PING, b"p"),
+    ],
     "a letter cut in two": [frame(TEXT, b"\xc3"), frame(FIN | CONTINUATION, b"\xb3")],
     "a ping among fragments": [frame(TEXT, b"a"), frame(FIN | PING, b"p"), frame(FIN | CONTINUATION, b"b")],
     "pings and pongs": [frame(FIN | PING), frame(FIN | PING, b"x" * 125), frame(FIN | PONG, b"y"), text(b"a")],

@@ -1,0 +1,100 @@
+"""What `waggle bench` makes of the times that it took: a rate, percentiles, and a picture of where they lie.
+
+Pure: times in, figures and text out. All pictures of one run share their scale, which is logarithmic, so that they can
+be held against each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+__all__ = ["Figures", "Scale", "figures_of"]
+
+BARS = " ▁▂▃▄▅▆▇█"
+PER_DECADE = 10
+"""Bars for each factor of ten."""
+
+
+class Figures(Struct):
+    """What a load found: so many in so many seconds, and how long each took, in seconds."""
+
+    load: str
+    what: str
+    """What was counted: sets, hand-offs, deliveries."""
+    count: int
+    seconds: float
+    rate: float
+    """A second."""
+    p50: float
+    p90: float
+    p99: float
+    max: float
+    cpu: float
+    """The processor time that this command itself took, by the time that went by: near 1 it measured itself."""
+
+
+def figures_of(load: str, what: str, times: Sequence[float], seconds: float, cpu: float) -> Figures:
+    """The figures of at least one time."""
+    ordered = sorted(times)
+    return Figures(
+        load,
+        what,
+        count=len(ordered),
+        seconds=seconds,
+        rate=len(ordered) / seconds,
+        p50=_at(ordered, 0.5),
+        p90=_at(ordered, 0.9),
+        p99=_at(ordered, 0.99),
+        max=ordered[-1],
+        cpu=cpu / seconds,
+    )
+
+
+def _at(ordered: Sequence[float], share: float) -> float:
+    """The least of them that so large a share of all does not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+class Scale(NamedTuple):
+    """The bars of a picture: the first holds what is at least ``10 ** (first / PER_DECADE)`` seconds."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def over(cls, everything: Sequence[Sequence[float]]) -> Scale:
+        """One on which all of these times have their place; at least one time."""
+        places = [_place(time) for times in everything for time in (min(times), max(times))]
+        return cls(min(places), max(places))
+
+    def picture(self, times: Sequence[float]) -> str:
+        """How many times lie where: a bar for each range, the fullest is full, and whatever holds anything shows."""
+        counts = [0] * (self.last - self.first + 1)
+        for time in times:
+            counts[_place(time) - self.first] += 1
+        top = max(counts)
+        return "".join(BARS[math.ceil(count / top * (len(BARS) - 1))] for count in counts)
+
+    def axis(self) -> str:
+        """The line below the pictures: each power of ten at the bar that begins with it."""
+        line = ""
+        for place in range(self.first, self.last + 1):
+            mark = _power(place // PER_DECADE) if place % PER_DECADE == 0 else ""
+            if len(line) <= place - self.first:
+                line = line.ljust(place - self.first) + mark
+        return line
+
+
+def _place(time: float) -> int:
+    return math.floor(math.log10(max(time, 1e-9)) * PER_DECADE + 1e-9)
+
+
+def _power(exponent: int) -> str:
+    for unit, below in (("s", 0), ("ms", -3), ("µs", -6)):
+        if exponent >= below:
+            return f"{10 ** (exponent - below)}{unit}"
+    return f"{10 ** (exponent + 9)}ns"

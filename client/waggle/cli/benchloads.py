@@ -1,0 +1,190 @@
+"""The loads of `waggle bench`: what is asked of the hub, over and over, and how long each took.
+
+They are kept such that a hub with data and agents is none the worse:
+
+1. **In a namespace of their own**, on `KEYS` keys, each with a ttl: if this process is killed, nothing stays.
+2. **Bounded in time and in number**: a load ends at its time, or when it has made its part of `EVENTS`. The hub's log
+   goes back so many events and no further, and who is away for a moment still has to find there what was missed.
+3. **Never more under way than was asked for**: each load waits for what it has asked before it asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+from waggle import Disconnected, Hub, TimedOut
+
+__all__ = ["EVENTS", "KEYS", "LOADS", "Load", "Place", "Sizes", "Times"]
+
+EVENTS = 50_000
+"""Events that one run makes at most: half the log of a hub as it comes."""
+KEYS = 1_000
+TTL = 120.0
+"""Seconds for which a key stays where nobody clears it away."""
+PATIENCE = 10.0
+"""Seconds for something to arrive: more than any hub that works takes."""
+VALUE = {"owner": "bench", "state": "working", "note": "half way through it"}
+FEW = 50
+"""Connections that are opened at a time."""
+
+
+class Sizes(NamedTuple):
+    """How large the loads are."""
+
+    at_once: int = 64
+    connections: int = 50
+    subscribers: int = 100
+
+
+class Times:
+    """How long each took, until the time of the load is over or it has done enough."""
+
+    def __init__(self, seconds: float, events: int) -> None:
+        self.taken: list[float] = []
+        self._events = events
+        self._until = time.perf_counter() + seconds
+
+    def go_on(self) -> bool:
+        """Whether to do one more, which is one more event for the hub."""
+        self._events -= 1
+        return self._events >= 0 and time.perf_counter() < self._until
+
+
+class Place(NamedTuple):
+    """Where a load takes place: the namespace, and how to come by another connection to it."""
+
+    ns: str
+    connect: Callable[[], Awaitable[Hub]]
+
+    @asynccontextmanager
+    async def connections(self, count: int) -> AsyncIterator[list[Hub]]:
+        """So many connections, for the block."""
+        async with AsyncExitStack() as stack:
+            hubs: list[Hub] = []
+            while len(hubs) < count:
+                some = min(FEW, count - len(hubs))
+                opened = await asyncio.gather(*(self.connect() for _ in range(some)), return_exceptions=True)
+                hubs += [await stack.enter_async_context(each) for each in opened if isinstance(each, Hub)]
+                for each in opened:
+                    if isinstance(each, BaseException):
+                        raise each
+            yield hubs
+
+
+class Load(NamedTuple):
+    """A load: what it is called, what it counts, and the sizes and the work."""
+
+    name: str
+    what: str
+    title: Callable[[Sizes], str]
+    work: Callable[[Place, Sizes, float, int], Awaitable[tuple[Times, float, float]]]
+    """Takes its seconds and its events, and gives the times, and the seconds and processor seconds they took all
+    together, without what it takes to prepare."""
+
+
+Act = Callable[[int], Awaitable[None]]
+
+
+async def _one(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+    return await _sets(place, 1, 1, seconds, events)
+
+
+async def _many(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+    return await _sets(place, 1, sizes.at_once, seconds, events)
+
+
+async def _connections(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+    return await _sets(place, sizes.connections, 1, seconds, events)
+
+
+async def _sets(place: Place, connections: int, each: int, seconds: float, events: int) -> tuple[Times, float, float]:
+    """So many tasks on each of so many connections: each sets a key, has the reply, and begins again."""
+    async with place.connections(connections) as hubs:
+        times = Times(seconds, events)
+
+        async def task(hub: Hub, number: int) -> None:
+            key = f"set:{number % KEYS}"
+            while times.go_on():
+                began = time.perf_counter()
+                await hub.set(key, VALUE, ns=place.ns, ttl=TTL)
+                times.taken.append(time.perf_counter() - began)
+
+        tasks = [task(hub, first * each + more) for first, hub in enumerate(hubs) for more in range(each)]
+        return times, *await _timed(tasks)
+
+
+async def _handoff(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+    """One sets a key, another, who watches it, has the value: the time from before the set until then."""
+    async with place.connections(2) as (giver, taker), taker.watch("hand", ns=place.ns) as watched:
+        times = Times(seconds, events)
+        incoming = aiter(watched)
+
+        async def hand_over() -> None:
+            while times.go_on():
+                began = time.perf_counter()
+                sending = asyncio.ensure_future(giver.set("hand", VALUE, ns=place.ns, ttl=TTL))
+                try:
+                    await _soon(anext(incoming))
+                    times.taken.append(time.perf_counter() - began)
+                finally:
+                    await sending
+
+        return times, *await _timed([hand_over()])
+
+
+async def _fanout(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+    """One publishes, all subscribers have it, and so on: the time from before until each of them has it."""
+    async with AsyncExitStack() as stack:
+        publisher, *hubs = await stack.enter_async_context(place.connections(1 + sizes.subscribers))
+        watchers = [await stack.enter_async_context(hub.watch("fan", ns=place.ns)) for hub in hubs]
+        times = Times(seconds, events)
+
+        async def hear(watcher: AsyncIterator[object], began: float) -> None:
+            await anext(watcher)
+            times.taken.append(time.perf_counter() - began)
+
+        async def publish() -> None:
+            while times.go_on():
+                began = time.perf_counter()
+                hearing = asyncio.gather(*(hear(watcher, began) for watcher in watchers))
+                await publisher.publish("fan", VALUE, ns=place.ns)
+                await _soon(hearing)
+
+        return times, *await _timed([publish()])
+
+
+async def _timed(tasks: list[Coroutine[None, None, None]]) -> tuple[float, float]:
+    """Seconds and processor seconds of this process until all are done; if one fails, none goes on."""
+    cpu, began = time.process_time(), time.perf_counter()
+    running = [asyncio.ensure_future(task) for task in tasks]
+    try:
+        await asyncio.gather(*running)
+    finally:
+        for each in running:
+            each.cancel()
+    return time.perf_counter() - began, time.process_time() - cpu
+
+
+async def _soon(awaited: Awaitable[object]) -> None:
+    try:
+        await asyncio.wait_for(awaited, PATIENCE)
+    except TimeoutError:
+        raise TimedOut(f"nothing arrived within {PATIENCE:.0f} s") from None
+    except StopAsyncIteration:
+        raise Disconnected("the connection to the hub is gone") from None
+
+
+LOADS = {
+    load.name: load
+    for load in (
+        Load("one", "sets", lambda sizes: "one set at a time", _one),
+        Load("many", "sets", lambda sizes: f"{sizes.at_once} sets at a time", _many),
+        Load("connections", "sets", lambda sizes: f"sets from {sizes.connections} connections", _connections),
+        Load("handoff", "hand-offs", lambda sizes: "set, and a watcher has it", _handoff),
+        Load("fanout", "deliveries", lambda sizes: f"fan-out to {sizes.subscribers} subscribers", _fanout),
+    )
+}

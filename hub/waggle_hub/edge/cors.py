@@ -1,0 +1,50 @@
+"""What pages of other origins are told, where the hub's owner has allowed them (`--allow-origin`); nobody else is told
+anything, and without it nothing changes. The guard has refused all others before.
+"""
+
+from __future__ import annotations
+
+from .exchange import App, Message, Receive, Scope, Send
+
+_METHODS = b"GET, HEAD, POST, PUT, DELETE"
+_HEADERS = b"authorization, content-type, if-match, if-none-match, last-event-id, x-waggle-agent"
+_AGE = b"600"
+"""Seconds for which a browser need not ask again."""
+
+
+class Cors:
+    """Answers a browser that asks first, and lets pages of these origins read the answers."""
+
+    def __init__(self, app: App, origins: tuple[str, ...]) -> None:
+        self._app = app
+        self._origins = {origin.rstrip("/").lower().encode() for origin in origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._origins:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin", b"")
+        told = [(b"vary", b"Origin")]
+        if origin.rstrip(b"/").lower() in self._origins:
+            told += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"etag, retry-after")]
+            if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+                await _answer_preflight(told, send)
+                return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", []), *told]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+async def _answer_preflight(told: list[tuple[bytes, bytes]], send: Send) -> None:
+    may = [
+        (b"access-control-allow-methods", _METHODS),
+        (b"access-control-allow-headers", _HEADERS),
+        (b"access-control-max-age", _AGE),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": [*told, *may]})
+    await send({"type": "http.response.body", "body": b""})

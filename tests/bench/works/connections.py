@@ -1,0 +1,40 @@
+"""What a connection costs while it does nothing: memory of the server, with and without a subscription."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+
+from ..field import Field
+from ..machine import rss
+from ..results import Column, Result, Table
+
+COUNT = 1_000
+SETTLE = 0.3
+"""Seconds in which the server may finish what the last connection began."""
+
+
+async def run(field: Field) -> Result:
+    columns = [
+        Column("memory of a connection", "B", "less", "redis"),
+        Column("and of a subscription on it", "B", "less"),
+    ]
+    table = Table("connections", f"Memory of a connection that is idle, of {COUNT:,}", columns)
+    for system in field.systems:
+        table.rows[system.name] = [[], []]
+        for _ in range(field.scale(3, 1)):
+            with ExitStack() as stack:
+                server = stack.enter_context(field.start(system))
+                stack.enter_context(system.dial(server))
+                before = rss(server.pid)
+                sockets = [stack.enter_context(system.dial(server)) for _ in range(COUNT)]
+                await asyncio.sleep(SETTLE)
+                open_ = rss(server.pid)
+                for number, sock in enumerate(sockets):
+                    system.subscribe(sock, [f"own:{number}:*"])
+                await asyncio.sleep(SETTLE)
+                subscribed = rss(server.pid)
+            table.rows[system.name][0].append((open_ - before) / COUNT)
+            table.rows[system.name][1].append((subscribed - open_) / COUNT)
+    table.notes.append("Resident memory of the server's process, by the number of connections. Each has said hello.")
+    return Result([table])

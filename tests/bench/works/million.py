@@ -1,0 +1,116 @@
+"""A million keys with a ttl: the memory of each, whether loading them makes anybody else wait, and how long a server
+takes to come back with them from disk.
+
+Only systems whose keys have a ttl each take part: the hub and Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from ..field import Field
+from ..machine import rss
+from ..pinger import pinging
+from ..processes import Server
+from ..results import Column, Result, Table
+from ..statistics import Spread
+from ..systems import System
+
+BATCH, UNDER_WAY = 100, 2
+"""Keys in a write, and writes under way, while somebody else must not wait for long."""
+LARGE, MANY = 500, 3
+"""The same where nobody else is there."""
+LIMIT = 180.0
+"""Seconds for loading them."""
+KEPT = {"waggle": "relaxed", "redis": "everysec"}
+"""How they are kept; what is on disk, and a start, are the same in the safer modes."""
+
+
+def value_of(number: int) -> bytes:
+    return b'{"task":%07d,"state":"open","note":"written by the bench"}' % (1_000_000 + number)
+
+
+def key_of(number: int) -> str:
+    return f"key:{number:07d}"
+
+
+async def run(field: Field) -> Result:
+    keys = field.scale(1_000_000, 100_000)
+    systems = [system for system in field.systems if system.name in KEPT]
+    return Result([await _memory(field, systems, keys), await _start(field, systems, keys)])
+
+
+async def _memory(field: Field, systems: list[System], keys: int) -> Table:
+    columns = [
+        Column("memory a key", "B", "less", "redis"), Column("slowest ping", "s", "less"),
+        Column("p99 of pings", "s", "less"), Column("the machine's own pause", "s"), Column("loaded", "/s", "more"),
+    ]  # fmt: skip
+    table = Table("million", f"{keys:,} keys with a ttl of 1 to 10 hours", columns)
+    for system in systems:
+        with ExitStack() as stack:
+            server = stack.enter_context(field.start(system))
+            before = rss(server.pid)
+            async with pinging(system, server) as pinger:
+                await pinger.ask()
+                rate = await _load(field, system, server, keys, BATCH, UNDER_WAY)
+                pings = await pinger.ask()
+            beyond = (rss(server.pid) - before) / keys - len(value_of(0))
+        spread = Spread.of(pings.samples)
+        told = [beyond, spread.max, spread.p99, max(pings.oversleeps), rate]
+        table.rows[system.name] = [[figure] for figure in told]
+    table.notes.append(
+        f"Memory beyond the value of {len(value_of(0))} bytes. Loaded in no order, {BATCH} in a write, {UNDER_WAY} "
+        "writes under way. The pings are another connection's, from another process; `the machine's own pause` is by "
+        "how much the longest of its sleeps was too long, which is nothing the server did. The hub's memory holds its "
+        "log of 100,000 events, too."
+    )
+    return table
+
+
+async def _start(field: Field, systems: list[System], keys: int) -> Table:
+    columns = [Column("until it answers", "s", "less", "redis"), Column("on disk, an entry", "B", "less", "redis")]
+    table = Table("start", f"A start on {keys:,} entries", columns)
+    for system in systems:
+        mode = KEPT[system.name]
+        with tempfile.TemporaryDirectory(dir=field.directory) as home:
+            with system.start(mode, Path(home)) as server:
+                await _load(field, system, server, keys, LARGE, MANY)
+            size = sum(file.stat().st_size for file in Path(home).rglob("*") if file.is_file())
+            starts = [await asyncio.to_thread(_time, system, mode, Path(home)) for _ in range(field.scale(3, 1))]
+        table.rows[system.name] = [starts, [size / keys]]
+    table.notes.append(
+        "The hub in `relaxed`, Redis with its append-only file in `everysec`. From the start of the process on."
+    )
+    return table
+
+
+def _time(system: System, mode: str, home: Path) -> float:
+    started = time.perf_counter()
+    with system.start(mode, home):
+        return time.perf_counter() - started
+
+
+async def _load(field: Field, system: System, server: Server, keys: int, batch: int, under_way: int) -> float:
+    """Set them all, in an order of no order; gives how many that were a second."""
+    tape = await asyncio.to_thread(_tape, system, keys, batch)
+    with system.dial(server) as sock:
+        found = await field.load.ask(
+            [sock], [tape], system.marker, seconds=LIMIT, each=batch, window=under_way, once=True
+        )  # fmt: skip
+    return found.rate
+
+
+def _tape(system: System, keys: int, size: int) -> list[bytes]:
+    numbers = list(range(keys))
+    chance = random.Random(4483)
+    chance.shuffle(numbers)
+    batches = (numbers[begin : begin + size] for begin in range(0, keys, size))
+    return [
+        system.sets([(key_of(n), value_of(n)) for n in batch], place * size, ttl=chance.uniform(3600, 36_000))
+        for place, batch in enumerate(batches)
+    ]

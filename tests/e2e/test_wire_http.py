@@ -1,0 +1,437 @@
+"""The HTTP door over the wire: single calls, and keys in HTTP's own terms (protocol 10)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.web import JSON, Web, refused
+from tests.e2e.wire import Join
+
+pytestmark = pytest.mark.e2e
+
+Call = Callable[..., Web]
+
+
+@pytest.fixture
+async def call(hub: HubProcess, ns: str) -> AsyncIterator[Call]:
+    """Somebody who calls: `call("agent")`, or `call()` without a name."""
+    webs: list[Web] = []
+
+    def call(agent: str | None = None, at: HubProcess | None = None) -> Web:
+        web = Web(at or hub, None if agent is None else f"{agent}-{ns}", ns)
+        webs.append(web)
+        return web
+
+    yield call
+    for web in webs:
+        await web.close()
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        while not await holds():
+            await asyncio.sleep(0.02)
+
+
+# --- commands ---
+
+
+async def test_a_command_has_its_fields_in_the_body_and_its_ok_in_the_answer(call: Call) -> None:
+    web = call()
+    written = await web.ok("set", key="k", value={"n": 1}, ttl=60)
+    assert written.keys() == {"rev", "version", "expires_at"}
+    got = await web.ok("get", key="k")
+    assert got["entry"]["value"] == {"n": 1}
+    assert (await web.ok("ping"))["rev"] >= written["rev"]
+
+
+async def test_what_a_caller_does_is_seen_on_the_websocket(call: Call, join: Join) -> None:
+    wire = await join(agent="watcher")
+    await wire.subscribe("k")
+    await call("x").ok("set", key="k", value=1)
+    event = await wire.event()
+    assert event["value"] == 1
+    assert event["by"].startswith("x-test")
+
+
+async def test_each_error_has_its_status(call: Call) -> None:
+    web = call("x")
+    await web.ok("set", key="k", value=1)
+    await web.ok("lock", name="n")
+    assert await web.no("set", key="k", value=2, tll=1) == (400, "bad_request")
+    assert await web.no("set", key="k", value=2, ns="$agents") == (403, "forbidden")
+    assert await web.no("touch", key="none", ttl=1) == (404, "not_found")
+    assert await web.no("wait", all=[{"key": "none"}], timeout=0.05) == (408, "timeout")
+    assert await web.no("set", key="k", value=2, if_rev=0) == (409, "conflict")
+    assert await web.no("lock", name="n") == (409, "locked")
+    assert await web.no("unlock", token=1) == (409, "not_holder")
+    assert await web.no("lock", names=[str(n) for n in range(101)]) == (429, "limit")
+    assert await web.no("set", key="k", value="x" * (12 * 2**20)) == (413, "too_large")
+
+
+async def test_a_conflict_carries_what_is_there(call: Call) -> None:
+    await call().ok("set", key="k", value="mine")
+    answer = await call().post("set", key="k", value="yours", if_rev=0)
+    assert answer.json()["error"]["current"]["value"] == "mine"
+
+
+async def test_who_has_no_name_cannot_lock_or_take(call: Call) -> None:
+    web = call()
+    for op, fields in (("lock", {"name": "n"}), ("take", {"patterns": ["*"]})):
+        answer = await web.post(op, **fields)
+        assert refused(answer) == (400, "bad_request")
+        assert "X-Waggle-Agent" in answer.json()["error"]["message"]
+
+
+async def test_a_lock_is_renewed_and_let_go_by_calls_of_the_same_agent(call: Call, join: Join) -> None:
+    token = (await call("x").ok("lock", name="n", ttl=20))["token"]
+    assert await call("y").no("renew", token=token) == (409, "not_holder")
+    assert (await call("x").ok("renew", token=token, ttl=40))["expires_at"]
+    wire = await join(agent="other")
+    assert (await wire.refusal("set", key="n", value=1)).code == "locked"
+    await call("y").ok("set", key="n", value=1, guard={"token": token})
+    await call("x").ok("unlock", token=token)
+    assert (await wire.ask("lock", name="n"))["token"] > token
+
+
+async def test_a_lock_outlives_a_restart_of_the_hub(start_hub: StartHub, call: Call, tmp_path: Any) -> None:
+    hub = start_hub(data=tmp_path / "d")
+    web = call("x", at=hub)
+    token = (await web.ok("lock", name="n", ttl=60))["token"]
+    await web.ok("set", key="e", value=1, ephemeral=True, ttl=60)
+    assert hub.stop() == 0
+    hub = start_hub(data=tmp_path / "d", port=hub.port)
+    web = call("x", at=hub)
+    assert (await web.ok("get", key="e"))["entry"]["value"] == 1
+    assert await call("y", at=hub).no("lock", name="n") == (409, "locked")
+    assert (await web.ok("renew", token=token))["expires_at"]
+    assert await web.ok("unlock", token=token)
+
+
+async def test_a_rid_has_its_effect_once(call: Call) -> None:
+    web = call("x")
+    first = await web.ok("update", key="n", incr=1, rid="r")
+    again = await web.ok("update", key="n", incr=1, rid="r")
+    assert again == {**first, "dup": True}
+
+
+async def test_a_wait_is_over_when_it_comes_true(call: Call) -> None:
+    waiting = asyncio.create_task(call().ok("wait", all=[{"key": "k"}], timeout=10))
+    await asyncio.sleep(0.1)
+    await call().ok("set", key="k", value=1)
+    assert (await waiting)["matched"][0]["value"] == 1
+
+
+async def test_work_is_taken_by_one(call: Call) -> None:
+    taking = [asyncio.create_task(call(f"w{n}").post("take", patterns=["job"], timeout=0.5)) for n in range(3)]
+    await asyncio.sleep(0.1)
+    await call().ok("set", key="job", value=1)
+    answers = await asyncio.gather(*taking)
+    assert sorted(answer.status_code for answer in answers) == [200, 408, 408]
+
+
+async def test_a_txn_is_one_call(call: Call) -> None:
+    steps = [{"op": "set", "key": "a", "value": 1}, {"op": "publish", "channel": "c", "data": 2}]
+    done = await call().ok("txn", **{"if": [{"key": "a", "exists": False}], "then": steps})
+    assert done["done"] == "then"
+    assert len(done["results"]) == 2
+
+
+async def test_the_end_of_a_call_that_waits_is_asked_by_its_id(call: Call) -> None:
+    waiting = asyncio.create_task(call("x").post("wait", all=[{"key": "k"}], id="mine"))
+    await asyncio.sleep(0.1)
+    assert await call("y").ok("cancel", target="mine") == {"cancelled": False}
+    assert await call("x").ok("cancel", target="mine") == {"cancelled": True}
+    assert refused(await waiting) == (409, "cancelled")
+
+
+async def test_a_session_is_here_under_the_name_of_its_callers(call: Call, ns: str) -> None:
+    await call("x").ok("ping")
+    here = await call().ok("list", pattern=f"x-{ns}", ns="$agents")
+    assert [entry["value"]["sessions"] for entry in here["entries"]] == [1]
+    assert (await call("x").ok("status", status={"doing": "this"}))["rev"]
+
+
+# --- calls that are dropped ---
+
+
+async def test_a_call_that_is_dropped_gives_its_place_away(call: Call, ns: str) -> None:
+    held = (await call("a").ok("lock", name="n"))["token"]
+    dropped = call("b")
+    waiting = asyncio.create_task(dropped.post("lock", name="n", wait=None))
+
+    async def queue() -> list[str]:
+        return [one["agent"] for lock in (await call().ok("locks"))["locks"] for one in lock["queue"]]
+
+    async def queued() -> bool:
+        return await queue() == [f"b-{ns}"]
+
+    async def gone() -> bool:
+        return await queue() == []
+
+    await eventually(queued)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await eventually(gone)
+    await call("a").ok("unlock", token=held)
+    assert (await call("c").ok("lock", name="n"))["token"] > held
+
+
+async def test_of_many_calls_that_are_dropped_no_lock_is_left(call: Call) -> None:
+    async def ask_and_go(number: int) -> None:
+        web = call(f"a{number % 5}")
+        asking = asyncio.create_task(web.post("lock", name=f"n{number % 3}", wait=5, ttl=3_000))
+        await asyncio.sleep(0.003 * (number % 10))
+        asking.cancel()
+        answers = await asyncio.gather(asking, return_exceptions=True)
+        await web.close()
+        if isinstance(answers[0], httpx.Response):
+            await call(f"a{number % 5}").post("unlock", token=answers[0].json()["token"])
+
+    await asyncio.gather(*(ask_and_go(number) for number in range(60)))
+
+    async def free() -> bool:
+        return not (await call().ok("locks"))["locks"]
+
+    await eventually(free)
+
+
+# --- keys ---
+
+
+@pytest.mark.parametrize(
+    "key", ["k", "a/b/c", "task:1", "ü/日本 語", "100%", "a%2Fb", "?x=1#y", "a//b", "+ +", "'\"\\"]
+)
+async def test_a_key_stands_in_the_path(call: Call, ns: str, key: str) -> None:
+    web = call()
+    path = f"/v1/keys/{quote(key, safe='')}?ns={ns}"
+    assert (await web.client.put(path, json=[key])).status_code == 200
+    assert (await web.ok("get", key=key))["entry"]["value"] == [key]
+    assert (await web.client.get(path)).json()["entry"]["key"] == key
+    assert (await web.client.delete(path)).json()["deleted"] is True
+    assert refused(await web.client.get(path)) == (404, "not_found")
+
+
+async def test_a_slash_of_a_key_may_stand_as_it_is(call: Call, ns: str) -> None:
+    web = call()
+    await web.client.put(f"/v1/keys/a/b%2Fc?ns={ns}", json=1)
+    assert (await web.ok("get", key="a/b/c"))["entry"]["value"] == 1
+
+
+@pytest.mark.parametrize("path", ["%0A", "a%0A", "%FF", "", "%20a", "a" * 256])
+async def test_what_is_no_key_is_refused(call: Call, path: str) -> None:
+    assert refused(await call().client.put(f"/v1/keys/{path}", json=1)) == (400, "bad_request")
+
+
+async def test_the_etag_of_an_entry_is_its_revision(call: Call, ns: str) -> None:
+    web = call()
+    path = f"/v1/keys/k?ns={ns}"
+    written = await web.client.put(path, json=1, headers={"if-none-match": "*"})
+    etag = written.headers["etag"]
+    assert etag == f'"{written.json()["rev"]}"'
+    assert refused(await web.client.put(path, json=2, headers={"if-none-match": "*"})) == (409, "conflict")
+    assert (await web.client.get(path)).headers["etag"] == etag
+    assert (await web.client.head(path)).headers["etag"] == etag
+    same = await web.client.get(path, headers={"if-none-match": f'"1", {etag}'})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
+    later = await web.client.put(path, json=2, headers={"if-match": etag})
+    assert later.status_code == 200
+    assert (await web.client.get(path, headers={"if-none-match": etag})).json()["entry"]["value"] == 2
+    stale = await web.client.put(path, json=3, headers={"if-match": etag})
+    assert stale.json()["error"]["current"]["value"] == 2
+    assert refused(await web.client.delete(path, headers={"if-match": etag})) == (409, "conflict")
+    assert (await web.client.delete(path, headers={"if-match": later.headers["etag"]})).json()["deleted"]
+
+
+async def test_if_match_star_writes_over_and_never_anew(call: Call, ns: str) -> None:
+    web = call()
+    path, over = f"/v1/keys/k?ns={ns}", {"if-match": "*"}
+    assert refused(await web.client.put(path, json=1, headers=over)) == (409, "conflict")
+    await web.client.put(path, json=1)
+    written = await web.client.put(path, json=2, headers=over)
+    assert written.headers["etag"] == f'"{written.json()["rev"]}"'
+    assert (await web.client.delete(path, headers=over)).json()["deleted"]
+
+
+@pytest.mark.parametrize("headers", [
+    {"if-match": "x"}, {"if-match": '"1", "2"'}, {"if-none-match": '"1"'}, {"if-match": "1", "if-none-match": "*"},
+    {"if-match": '"99999999999999999999"'},
+])  # fmt: skip
+async def test_a_condition_that_means_nothing_is_refused(call: Call, headers: dict[str, str]) -> None:
+    assert refused(await call().client.put("/v1/keys/k", json=1, headers=headers)) == (400, "bad_request")
+
+
+async def test_what_a_set_may_say_stands_in_the_query(call: Call, ns: str) -> None:
+    web = call("x")
+    await web.client.put(f"/v1/keys/k?ns={ns}&ttl=60&kind=versioned", json=1)
+    await web.client.put(f"/v1/keys/k?ns={ns}&keep_ttl=true&kind=versioned&rid=r", json=2)
+    entry = (await web.ok("get", key="k"))["entry"]
+    assert entry["expires_at"] - entry["created_at"] == pytest.approx(60, abs=0.01)
+    assert len((await web.ok("history", key="k"))["entries"]) == 2
+    token = (await web.ok("lock", name="k"))["token"]
+    assert refused(await call("y").client.put(f"/v1/keys/k?ns={ns}", json=3)) == (409, "locked")
+    assert (await call("y").client.put(f"/v1/keys/k?ns={ns}&guard={token}", json=3)).status_code == 200
+
+
+@pytest.mark.parametrize("query", [
+    "ttl=nan", "ttl=inf", "ttl=", "ttl=x", "ttl=0", "ttl=-1", "ttl=1&ttl=2", "tll=1", "kind=odd", "ephemeral=maybe",
+    "guard=x", "ns=no%20spaces", "ns=$agents", "ephemeral=true&ttl=5", "rid=r",
+])  # fmt: skip
+async def test_a_query_that_means_nothing_is_refused(call: Call, query: str) -> None:
+    answer = await call().client.put(f"/v1/keys/k?{query}", json=1)
+    assert refused(answer) in ((400, "bad_request"), (403, "forbidden"))
+
+
+async def test_a_list_comes_in_pages(call: Call, ns: str) -> None:
+    web = call()
+    for number in range(5):
+        await web.ok("set", key=f"k{number}", value=number)
+    found, after = [], None
+    while True:
+        params = {"ns": ns, "pattern": "k*", "limit": "2", "values": "false", **({"after": after} if after else {})}
+        page = (await web.client.get("/v1/keys", params=params)).json()
+        assert all("value" not in entry for entry in page["entries"])
+        found += [entry["key"] for entry in page["entries"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert found == [f"k{number}" for number in range(5)]
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    "type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""]
+)
+async def test_a_form_writes_nothing(call: Call, ns: str, type: str) -> None:
+    web = call("x")
+    body, headers = b'{"key": "k", "value": 1}', {"content-type": type}
+    for method, path in (("POST", "/v1/set"), ("PUT", "/v1/keys/k"), ("POST", "/v1/clear"), ("POST", "/v1/import")):
+        answer = await web.client.request(method, f"{path}?ns={ns}", content=body, headers=headers)
+        assert refused(answer) == (400, "bad_request")
+    assert (await web.ok("list", pattern="*"))["entries"] == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"key": "k"', b"null", b'{"key": "\xff", "value": 1}', b"\x00",
+                                  b'{"key": "k", "value": ' + b"[" * 50_000, b'{"key":"k","value":1} {}'])  # fmt: skip
+async def test_what_is_no_command_is_refused(call: Call, body: bytes) -> None:
+    web = call()
+    assert refused(await web.client.post("/v1/set", content=body, headers=JSON)) == (400, "bad_request")
+    if body != b"null":
+        answer = await web.client.put("/v1/keys/k", content=body[22:] or b"", headers=JSON)
+        assert answer.status_code in (200, 400)
+
+
+@pytest.mark.parametrize("body", [b'1, "ttl": 5', b'1}, {"a": 1', b"", b"1 2", b'"\xff"', b"nul"])
+async def test_a_value_brings_no_fields_of_its_own(call: Call, body: bytes) -> None:
+    answer = await call().client.put("/v1/keys/k", content=body, headers=JSON)
+    assert refused(answer) == (400, "bad_request")
+
+
+@pytest.mark.own_server
+async def test_a_body_that_is_too_long_is_refused_unread(call: Call) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b" " * 2**20
+
+    web = call()
+    assert refused(await web.client.post("/v1/set", content=b" " * (17 * 2**20), headers=JSON)) == (413, "too_large")
+    assert refused(await web.client.post("/v1/set", content=endless(), headers=JSON)) == (413, "too_large")
+    assert await web.ok("ping")
+
+
+async def test_paths_and_methods_that_are_not_there_are_refused_in_the_same_shape(call: Call) -> None:
+    client = call().client
+    for path in ("/v1", "/v1/", "/v1/sett", "/v1/hello", "/v1/subscribe", "/v1/set%0A", "/nothing", "/v1/keys2"):
+        assert refused(await client.post(path, json={})) == (
+            (405, "bad_request") if path == "/nothing" else (404, "not_found")
+        )
+    assert refused(await client.get("/nothing")) == (404, "not_found")
+    for method, path, allowed in (("GET", "/v1/set", "POST"), ("PATCH", "/v1/keys/k", "DELETE, GET, HEAD, PUT"),
+                                  ("POST", "/v1/events", "GET"), ("OPTIONS", "/v1/keys", "GET, HEAD")):  # fmt: skip
+        answer = await client.request(method, path)
+        assert refused(answer) == (405, "bad_request")
+        assert answer.headers["allow"] == allowed
+
+
+async def test_a_name_that_is_none_is_refused(hub: HubProcess) -> None:
+    for name in ("", "$hub", "x" * 101, b"\xff", "a\tb"):
+        async with httpx.AsyncClient(base_url=hub.url) as client:
+            headers: Any = {b"x-waggle-agent": name if isinstance(name, bytes) else name.encode()}
+            assert refused(await client.post("/v1/ping", json={}, headers=headers)) == (400, "bad_request")
+            twice = [("x-waggle-agent", "a"), ("x-waggle-agent", "b")]
+            assert refused(await client.post("/v1/ping", json={}, headers=twice)) == (400, "bad_request")
+
+
+async def test_a_name_may_be_of_any_script(hub: HubProcess) -> None:
+    async with httpx.AsyncClient(base_url=hub.url) as client:
+        headers: Any = {b"x-waggle-agent": "агент ü".encode()}
+        await client.post("/v1/set", json={"key": "script", "value": 1}, headers=headers)
+        assert (await client.get("/v1/keys/script")).json()["entry"]["by"] == "агент ü"
+
+
+@pytest.mark.parametrize("headers", [
+    {"origin": "http://evil.example"}, {"host": "evil.example"}, {"origin": "null"},
+    {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+])  # fmt: skip
+async def test_a_browser_from_elsewhere_is_refused(hub: HubProcess, headers: dict[str, str]) -> None:
+    async with httpx.AsyncClient(base_url=hub.url) as client:
+        for method, path in (("GET", "/v1/keys"), ("PUT", "/v1/keys/k"), ("GET", "/v1/events"), ("OPTIONS", "/v1/set"),
+                             ("POST", "/v1/ping"), ("GET", "/metrics")):  # fmt: skip
+            answer = await client.request(method, path, headers={**headers, **JSON}, content=b"1")
+            assert refused(answer) == (403, "forbidden")
+            assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_an_allowed_page_asks_first_and_may_read(start_hub: StartHub) -> None:
+    hub = start_hub(options=["--allow-origin", "https://app.example"])
+    origin = {"origin": "https://app.example"}
+    async with httpx.AsyncClient(base_url=hub.url) as client:
+        asked = {**origin, "access-control-request-method": "PUT", "access-control-request-headers": "content-type"}
+        first = await client.options("/v1/keys/k", headers=asked)
+        assert first.status_code == 204
+        assert "PUT" in first.headers["access-control-allow-methods"]
+        answer = await client.put("/v1/keys/k", json=1, headers=origin)
+        assert answer.headers["access-control-allow-origin"] == origin["origin"]
+        assert refused(await client.get("/v1/keys", headers={"origin": "https://other.example"})) == (403, "forbidden")
+        assert "access-control-allow-origin" not in (await client.get("/v1/keys")).headers
+
+
+# --- what a process should give ---
+
+
+async def test_it_is_alive_and_ready(call: Call) -> None:
+    client = call().client
+    assert (await client.get("/healthz")).json() == {"ok": True}
+    assert (await client.get("/readyz")).json() == {"ok": True}
+    assert (await client.head("/readyz")).content == b""
+
+
+async def test_metrics_count_what_was_done(call: Call) -> None:
+    web = call("x")
+    await web.ok("set", key="k", value=1)
+    text = (await web.client.get("/metrics")).text
+    assert 'waggle_commands_total{op="set"}' in text
+    assert "waggle_sessions " in text
+    assert "# TYPE waggle_expiries_total counter" in text
+
+
+async def test_a_stop_answers_those_who_wait(start_hub: StartHub) -> None:
+    hub = start_hub()
+    web = Web(hub, "x")
+    waiting = asyncio.create_task(web.post("wait", all=[{"key": "k"}], timeout=60))
+    await asyncio.sleep(0.2)
+    stopping = asyncio.create_task(asyncio.to_thread(hub.stop))
+    answer = await waiting
+    assert refused(answer) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert await stopping == 0
+    await web.close()

@@ -1,0 +1,34 @@
+"""The generated parts of a page."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench import publishing
+from tests.bench.markers import filled, names
+from tests.bench.works import WORKS
+
+PAGE = "Before.\n<!-- bench: a -->\nold\n<!-- end: a -->\nBetween.\n<!-- bench: b-2 -->\n<!-- end: b-2 -->\nAfter.\n"
+
+
+def test_what_is_around_the_parts_stays() -> None:
+    page = filled(PAGE, {"a": "new\n", "b-2": "two\n"})
+    assert page == PAGE.replace("old\n", "new\n").replace("b-2 -->\n<", "b-2 -->\ntwo\n<")
+
+
+def test_a_part_that_was_not_made_stays_as_it_was() -> None:
+    assert filled(PAGE, {"b-2": ""}) == PAGE
+
+
+def test_filling_twice_is_filling_once() -> None:
+    once = filled(PAGE, {"a": r"\1 | new" + "\n"})
+    assert filled(once, {"a": r"\1 | new" + "\n"}) == once
+
+
+def test_a_part_without_a_place_is_not_lost_in_silence() -> None:
+    with pytest.raises(ValueError, match="bench: c"):
+        filled(PAGE, {"c": "?"})
+
+
+def test_the_page_has_a_place_for_every_work() -> None:
+    assert names(publishing.PAGE.read_text()) == ["machine", "goals", *WORKS]
