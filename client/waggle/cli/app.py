@@ -45,7 +45,7 @@ SECTIONS = {
         "backup": Named("backup", "backup", "Have the hub back up what it keeps on disk."),
         "restore": Named("backup", "restore", "Let a backup be the data of a hub that does not run."),
         "export": Named("exports", "export", "Write entries to a file, as JSON lines."),
-        "import": Named("imports", "import_", "Write the entries of such a file to the hub."),
+        "import": Named("imports", "import_", "Write such a file to the hub, or an earlier system's."),
     },
     "Keys": {
         "get": Named("keys", "get", "Print the value of a key."),
