@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hubs import StartHub
+from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.web import Web
 from tests.e2e.wire import Join, Wire
 
 pytestmark = pytest.mark.e2e
@@ -117,7 +118,7 @@ async def test_a_flood_of_searches_is_bounded_and_another_agent_is_answered(join
     assert await asyncio.wait_for(found(other, "word"), 10) == ["k"]
     replies = [await flood.reply(id) for id in ids]
     refused = [reply["error"]["code"] for reply in replies if "error" in reply]
-    assert set(refused) == {"limit"}
+    assert set(refused) == {"rate_limited"}
     assert len(refused) == 200 - 32
     await other.ask("ping")
 
@@ -138,3 +139,16 @@ async def test_after_a_restart_what_was_kept_is_found(
     again = await join(second)
     assert await found(again, "word") == ["kept"]
     assert not list((tmp_path / "hub").glob("words*"))
+
+
+async def test_a_call_over_http_finds_what_was_set_by_another(hub: HubProcess, join: Join, ns: str) -> None:
+    wire = await join()
+    await wire.ask("set", key="k", value="word")
+    for agent in (None, f"caller-{ns}"):
+        web = Web(hub, agent, ns)
+        found = await web.ok("search", text="word")
+        assert [hit["key"] for hit in found["entries"]] == ["k"]
+        assert await web.no("search", text="?!") == (400, "bad_request")
+        done = await asyncio.gather(*(web.post("search", text="word") for _ in range(20)))
+        assert {answer.status_code for answer in done} == {200}
+        await web.close()

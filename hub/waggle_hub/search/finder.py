@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 from msgspec import structs
 
 from waggle import messages as m
-from waggle.errors import LimitReached, SessionLost, Unavailable
+from waggle.errors import LimitReached, RateLimited, SessionLost, Unavailable
 from waggle.keys import compile_pattern
 
 from ..settings import Bounds
@@ -131,9 +131,10 @@ class Finder:
     def _check_room(self, session: str) -> None:
         most = self._state.limits.searches
         if self._asked[session] >= most:
-            raise LimitReached(f"{most} searches of this session are under way: wait for their answers", limit=most)
+            said = f"{most} searches of this session are under way: wait for their answers"
+            raise RateLimited(said, limit=most, retry_after=_RETRY)
         if self._asked.total() >= self._bounds.searches:
-            raise Unavailable("too many search at the same time: try again", retry_after=_RETRY)
+            raise RateLimited("too many search at the same time: try again", retry_after=_RETRY)
 
     async def _answer(self, wanted: SearchWanted) -> m.Found:
         if self._state.sessions.get(wanted.session) is None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.unit.search.desk import Desk
-from waggle.errors import LimitReached, SessionLost, Unavailable
+from waggle.errors import LimitReached, RateLimited, SessionLost, Unavailable
 from waggle_hub.settings import Bounds, Limits
 
 MakeDesk = Callable[..., Desk]
@@ -230,7 +230,7 @@ async def test_sessions_take_turns_however_many_searches_one_of_them_has(desk: D
 async def test_a_session_has_so_many_searches_under_way_and_no_more(make: MakeDesk) -> None:
     desk = make(limits=Limits(searches=3))
     done = await asyncio.gather(*(desk.search("word") for _ in range(5)), return_exceptions=True)
-    assert [type(one).__name__ for one in done] == ["Found"] * 3 + ["LimitReached"] * 2
+    assert [type(one).__name__ for one in done] == ["Found"] * 3 + ["RateLimited"] * 2
     await desk.search("word")
     assert not desk.finder._asked
     assert not desk.finder._turns
@@ -240,7 +240,7 @@ async def test_so_many_searches_of_all_are_under_way_and_no_more(make: MakeDesk)
     desk = make(bounds=Bounds(searches=1))
     desk.sit("b")
     done = await asyncio.gather(desk.search("word"), desk.search("word", "b"), return_exceptions=True)
-    assert isinstance(done[1], Unavailable)
+    assert isinstance(done[1], RateLimited)
     await desk.search("word", "b")
 
 
