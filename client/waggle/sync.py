@@ -38,6 +38,7 @@ from waggle.messages import (
     Event,
     EventType,
     HeldLock,
+    Hit,
     Inspection,
     Kind,
     NamespaceCount,
@@ -67,6 +68,7 @@ T = TypeVar("T")
 Entries = list[Entry]
 Patch = list[Any]
 Counts = list[NamespaceCount]
+Hits = list[Hit]
 HeldLockList = list[HeldLock]
 
 BATCH = 1000
@@ -395,6 +397,13 @@ class Hub:
     ) -> Entries:
         """The entries that match, in key order: all of them, or the first ``limit``."""
         return self._thread.run(self._hub.list(pattern, ns=ns, limit=limit, values=values))
+
+    def search(self, text: str, *, pattern: str = "*", ns: str | None = None, limit: int = 20) -> Hits:
+        """The entries with all the words of ``text`` in their key, value or meta, the best first, at most ``limit``.
+
+        See `waggle.aio.Hub.search`.
+        """
+        return self._thread.run(self._hub.search(text, pattern=pattern, ns=ns, limit=limit))
 
     def clear(self, pattern: str, *, ns: str | None = None) -> int:
         """Delete every entry that matches, and say how many: there is no way back, so there is no default."""
