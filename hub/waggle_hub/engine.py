@@ -17,6 +17,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 
 from waggle import messages as m
 from waggle.errors import BadRequest, Internal, SessionLost, Unavailable, WaggleError, again
@@ -27,11 +28,12 @@ from .delivery.fanout import Begun, Bound, Fanout, Line, Notice, Released
 from .journal.port import Journal, StoreError
 from .meter import SAMPLE, Meter
 from .recency import Recency
+from .search.finder import Finder
 from .settings import Bounds
 from .state.entries import Full
 from .state.log import Commit
 from .state.machine import Machine
-from .state.outputs import Answer, Attach, BackupWanted, Bind, LockLost, Output, Reply
+from .state.outputs import Answer, Attach, BackupWanted, Bind, LockLost, Output, Reply, SearchWanted
 from .state.records import Changes
 from .state.sessions import Fresh, Outcome
 
@@ -75,6 +77,7 @@ class Engine:
         clock: Callable[[], float],
         info: m.Welcome,
         fresh: Callable[[], Fresh] = fresh,
+        data: Path | None = None,
     ) -> None:
         self.machine = machine
         self.fanout = fanout
@@ -86,7 +89,8 @@ class Engine:
         self.back_up: Callable[[], Awaitable[m.BackedUp]] = _nothing_to_back_up
         """Makes a backup. Raises a WaggleError."""
         self._errands: set[asyncio.Task[None]] = set()
-        """Backups that somebody is to be told of."""
+        """Backups and searches that somebody is to be told of."""
+        self.finder = Finder(machine.state, bounds, clock, data)
         self.meter = Meter(clock(), fanout.sends)
         self.recency = Recency()
         self._batch: list[Released] = []
@@ -192,6 +196,7 @@ class Engine:
             if timer is not None:
                 timer.cancel()
         self._timer = self._marker = self._sampler = None
+        self.finder.close()
 
     # --- what doors call ---
 
@@ -305,6 +310,7 @@ class Engine:
             if isinstance(output, Commit):
                 self.meter.committed(output)
                 self.recency.committed(output)
+                self.finder.committed(output)
                 batch.append(output)
             elif isinstance(output, Reply):
                 assert connection is not None
@@ -316,8 +322,8 @@ class Engine:
                 replied = True
             elif isinstance(output, Answer | LockLost):
                 self._tell(output)
-            elif isinstance(output, BackupWanted):
-                errand = asyncio.get_running_loop().create_task(self._tell_of_backup(output))
+            elif isinstance(output, BackupWanted | SearchWanted):
+                errand = asyncio.get_running_loop().create_task(self._run_errand(output))
                 self._errands.add(errand)
                 errand.add_done_callback(self._errands.discard)
             elif isinstance(output, Bind):
@@ -344,14 +350,17 @@ class Engine:
             self._batch.append(Notice(connection, text))
         connection.owe(len(text))
 
-    async def _tell_of_backup(self, wanted: BackupWanted) -> None:
-        """Have a backup made, and answer whoever speaks for the session by then."""
+    async def _run_errand(self, wanted: BackupWanted | SearchWanted) -> None:
+        """Have done what is not for the machine to do, and answer whoever speaks for the session by then."""
         try:
-            outcome = Outcome(ok=await self.back_up())
+            if isinstance(wanted, SearchWanted):
+                outcome = Outcome(ok=await self.finder.find(wanted))
+            else:
+                outcome = Outcome(ok=await self.back_up())
         except WaggleError as error:
             outcome = Outcome(error=error)
         except Exception:
-            outcome = Outcome(error=self._fault("Backup"))
+            outcome = Outcome(error=self._fault(type(wanted).__name__))
         if wanted.session in self._speakers:
             self._take([Answer(wanted.session, wanted.id, outcome)], None)
 
@@ -456,6 +465,7 @@ class Engine:
                     pass
         self._unbind(batch)
         self.recency = Recency(self.machine.state.keyspace.cached())
+        self.finder.forget()
         self._refuse(error)
         self.fanout.go_back([item for item in batch if isinstance(item, Attach)])
         refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
