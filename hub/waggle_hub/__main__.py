@@ -65,7 +65,7 @@ async def _serve(args: argparse.Namespace, bounds: Bounds, limits: dict[str, Any
         except (StoreError, OSError) as error:
             print(f"waggle: {error}", file=sys.stderr)
             return 2
-        server = make_server(hub.app, settings, hub.drain)
+        server = make_server(hub.app, settings, hub.drain, hub.occupied)
         _say_where(settings, hub.engine.machine.state.epoch)
         await server.serve(sockets=[listener])
     return 0

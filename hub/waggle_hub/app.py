@@ -15,7 +15,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import Mount, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from waggle import messages as m
 from waggle.keys import MAX_AGENT, MAX_KEY
@@ -27,6 +27,7 @@ from .edge.callers import Callers
 from .edge.cors import Cors
 from .edge.exchange import refused
 from .edge.guard import Guard
+from .edge.mcp import McpDoor
 from .edge.page import Guarded, static_files
 from .edge.routes import Doors, routes
 from .edge.stream import Streams
@@ -69,9 +70,11 @@ class Hub:
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketDoor(self.engine, guard)
         self.callers = Callers(self.engine)
+        self.mcp = McpDoor(self.callers, settings.bounds)
         self.streams = Streams(self.engine)
         doors = Doors(self.engine, self.callers, self.streams, settings)
-        found = [WebSocketRoute("/ws", self.door), *routes(doors), Mount("/", static_files())]
+        own = [WebSocketRoute("/ws", self.door), Route("/mcp", self.mcp)]
+        found = [*own, *routes(doors), Mount("/", static_files())]
         app = Starlette(routes=found, lifespan=self._lifespan, exception_handlers={HTTPException: refused})
         self.app = Guarded(Cors(app, settings.allowed_origins), guard)
         self._started = False
@@ -98,6 +101,7 @@ class Hub:
                 schedule.cancel()
             if self.backups is not None:
                 await self.backups.close()
+            await self.mcp.close()
             await self.engine.close()
 
     def _schedule(self) -> asyncio.Task[None] | None:
@@ -106,6 +110,10 @@ class Hub:
         if self.backups is None or every is None or data is None:
             return None
         return asyncio.create_task(self.backups.repeat(every, newest_backup(data)))
+
+    def occupied(self) -> bool:
+        """Whether any agent has a session, connected or not."""
+        return len(self.machine.state.sessions) > 0
 
     async def drain(self) -> None:
         """Ask every agent to come back later, and wait until they have been told."""

@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--insecure", action="store_true", help="listen beyond loopback although no token is asked for")
     found.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name of this machine")
     found.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN", help="a page that may connect")
+    found.add_argument("--idle", type=_seconds, metavar="TIME", help="stop when nobody was connected for so long: 10m")
     _add_data(found)
     _add_limits(found)
     return found
@@ -103,6 +104,7 @@ def settings_of(args: argparse.Namespace, port: int, bounds: Bounds, limits: dic
         journal=args.journal,
         backups=args.backups,
         backup_every=args.backup_every,
+        idle=args.idle,
         limits=Limits(**{**chosen, **limits}),
         bounds=bounds,
     )

@@ -192,6 +192,8 @@ class Settings:
     """Backups that are kept, the newest."""
     backup_every: float | None = None
     """Seconds from one backup to the next; None makes none but when it is asked."""
+    idle: float | None = None
+    """Seconds without a connection or a session after which the hub stops by itself; None: it never does."""
     lane: bool = True
     """Offer the fast lane (`edge.lane`). Without it all is the same, and slower: for those who look for a fault."""
     limits: Limits = field(default_factory=Limits)

@@ -21,15 +21,15 @@ from waggle_hub.settings import Bounds, Settings
 Drain = Callable[[], Awaitable[None]]
 
 
-def make_plain(app: Any, settings: Settings, drain: Drain) -> Server:
+def make_plain(app: Any, settings: Settings, drain: Drain, occupied: Callable[[], bool]) -> Server:
     """The hub's own server, without its fast lane."""
-    return make_server(app, dataclasses.replace(settings, lane=False), drain)
+    return make_server(app, dataclasses.replace(settings, lane=False), drain, occupied)
 
 
 class Hypercorn:
     """A server that knows nothing of the hub, as somebody would run it who has the application alone."""
 
-    def __init__(self, app: Any, settings: Settings, drain: Drain) -> None:
+    def __init__(self, app: Any, settings: Settings, drain: Drain, occupied: Callable[[], bool]) -> None:
         self._app = app
         self._drain = drain
         self._told = asyncio.Event()

@@ -78,6 +78,11 @@ SECTIONS = {
         "send": Named("inbox", "send", "Leave a message for an agent, here or not."),
         "inbox": Named("inbox", "inbox", "Read the messages for this agent."),
     },
+    "Models": {
+        "mcp": Named("mcp", "mcp", "Serve the tools of MCP to an editor that starts this."),
+        "install": Named("install", "install", "Tell an editor of waggle mcp, or take that back."),
+        "doctor": Named("doctor", "doctor", "Use each door of the hub once, and say what is wrong."),
+    },
 }
 
 COMMANDS = {name: named for section in SECTIONS.values() for name, named in section.items()}

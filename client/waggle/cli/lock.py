@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 import typer
 
-from waggle import Hub, Lock, Locked, TimedOut, WaggleError
+from waggle import BadRequest, Hub, Lock, Locked, TimedOut, WaggleError
 from waggle.cli import complete
 from waggle.cli.held import surroundings, while_held
 from waggle.cli.hold import Told
@@ -21,6 +21,7 @@ from waggle.cli.show import duration, left, to_json, visible
 from waggle.cli.tables import Rows
 from waggle.cli.visit import refused, say, visit
 from waggle.messages import HeldLock, Holder
+from waggle.paths import Place, lock_name, lock_pattern
 
 __all__ = ["lock", "lock_row", "locks", "unlock"]
 
@@ -76,7 +77,7 @@ def lock(
     """
     command = program(ctx, "waggle lock src/a.py -- make test")
     patience = seconds(wait, "--wait")
-    wanted = Wanted(names, pattern, options.ns, together, ttl)
+    wanted = Wanted(in_repository(names, pattern), pattern, options.ns, together, ttl)
     check_runnable(command)
     code = 0
 
@@ -99,6 +100,15 @@ def lock(
 
     visit(options, work, on_state=Told())
     raise typer.Exit(code)
+
+
+def in_repository(names: list[str], pattern: bool) -> list[str]:
+    """The names as all agents have them (`waggle.paths`). Raises typer.BadParameter."""
+    place = Place.current()
+    try:
+        return [lock_pattern(name, place) if pattern else lock_name(name, place) for name in names]
+    except BadRequest as error:
+        raise typer.BadParameter(error.message) from None
 
 
 async def _tell_why(hub: Hub) -> None:
@@ -180,6 +190,7 @@ def unlock(
         raise typer.BadParameter(
             "a lock ends with the command that holds it; to free somebody else's, say --force and --reason TEXT."
         )
+    (name,) = in_repository([name], pattern=True)
 
     async def work(hub: Hub) -> None:
         await hub.unlock(name, ns=options.ns, force=reason)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from waggle.cli.visit import fail
 
-__all__ = ["SERVE", "need_hub", "serve"]
+__all__ = ["NEEDED", "SERVE", "missing", "need_hub", "serve"]
 
 NEEDED = ("waggle_hub", "sortedcontainers", "starlette", "uvicorn", "httptools")
 """The hub and what it cannot do without."""
@@ -32,6 +33,10 @@ def serve(ctx: typer.Context) -> None:
 
 def need_hub() -> None:
     """Exit with an error if the hub is not installed."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        fail(f"the hub is not installed here ({', '.join(missing)} missing): pip install 'wagglehub[hub]'")
+    if absent := missing(NEEDED):
+        fail(f"the hub is not installed here ({', '.join(absent)} missing): pip install 'wagglehub[hub]'")
+
+
+def missing(needed: Sequence[str]) -> list[str]:
+    """Which of these packages are not installed."""
+    return [name for name in needed if importlib.util.find_spec(name) is None]

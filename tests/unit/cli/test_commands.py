@@ -19,7 +19,7 @@ from waggle.cli.app import COMMANDS, SECTIONS, app
 from waggle.cli.visit import ERROR, NO, fail, in_words, no
 from waggle.messages import OPS
 
-WITHOUT_HUB = ("serve", "demo", "restore")
+WITHOUT_HUB = ("serve", "demo", "restore", "mcp", "install")
 """Commands that need no hub: they start one, or it must not run."""
 LEAST = {
     "get": ("k",), "set": ("k", "1"), "update": ("k", "--incr", "1"), "touch": ("k", "--forever"), "delete": ("k",),
@@ -79,7 +79,7 @@ def test_each_command_has_help_that_says_what_it_does(command: str) -> None:
 def test_each_command_that_goes_to_a_hub_takes_the_shared_options(command: str) -> None:
     text = run(command, "--help").output
     assert all(f"  {option} " in text for option in ("--json", "--url", "--agent", "--token"))
-    nowhere = ("ping", "stats", "top", "namespaces", "agents", "status", "why", "backup", "bench")
+    nowhere = ("ping", "stats", "top", "namespaces", "agents", "status", "why", "backup", "bench", "doctor")
     assert ("  --ns " in text) == (command not in nowhere)
 
 

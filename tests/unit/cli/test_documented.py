@@ -16,6 +16,7 @@ RUN = set(re.findall(r"\bwaggle (\w+)", "".join(re.findall(r"^```sh\n(.*?)^```$"
 
 RUN_ELSEWHERE = {
     "serve": "tests/e2e/cli/test_serve.py", "demo": "tests/e2e/test_demo.py", "restore": "tests/e2e/cli/test_backup.py",
+    "install": "tests/unit/cli/test_install.py",
 }  # fmt: skip
 """Commands that do not end by themselves, take long, or need a hub that is stopped: each with the test that runs it."""
 

@@ -1,0 +1,27 @@
+"""What a tool is given besides its arguments."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from waggle.calling import Caller
+from waggle.mcp.parking import Parking
+from waggle.mcp.patience import Patience
+from waggle.paths import Place
+
+__all__ = ["Call"]
+
+
+class Call(NamedTuple):
+    """One call of a tool: on whose behalf, how long it may take, where the names of files are said, and what earlier
+    calls have left waiting."""
+
+    caller: Caller
+    patience: Patience
+    place: Place
+    parking: Parking
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """Whose what is left waiting is."""
+        return self.caller.agent, self.caller.ns

@@ -1,0 +1,149 @@
+"""MCP over standard input and output: the tools for one editor's window, by one session with the hub.
+
+The rules:
+
+1. **One window, one session.** It begins when the window first needs it, so that it can be named after the program; it
+   goes on over a restart of the hub, and ends with the window: what was locked is free at once.
+2. **No hub is no fault,** if one may be started: before the first connection, and when the hub has been gone for so
+   long that nobody else seems to bring it back.
+3. **Standard output is the protocol's.** What people should know goes to standard error.
+4. **Told to end, it says goodbye** to the hub, and ends: whoever reads standard input cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from mcp.server.stdio import stdio_server
+
+from waggle.calling import Calls
+from waggle.errors import WaggleError
+from waggle.mcp.server import Calling, Context, make_server, program_of
+from waggle.paths import Place
+from waggle.project import agent_name
+from waggle.session import State
+
+__all__ = ["Window", "serve"]
+
+PATIENCE = 5.0
+"""Seconds to find a hub that should be there."""
+GONE = 15.0
+"""Seconds after which a hub that went away is started again: one that somebody restarts is back before."""
+
+
+class Wanted(NamedTuple):
+    """What is configured: the hub, and who one is there. ``start`` starts a hub and returns when it answers."""
+
+    url: str
+    ns: str
+    agent: str | None
+    token: str | None
+    limit: float | None
+    start: Callable[[], None] | None
+
+
+class Window:
+    """A window of an editor, and its session with the hub."""
+
+    def __init__(self, wanted: Wanted, place: Place) -> None:
+        self._wanted, self._place = wanted, place
+        self._calls: Calls | None = None
+        self._opening = asyncio.Lock()
+        self._away = asyncio.Event()
+        self._state: State = "connecting"
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def identify(self, context: Context) -> Calling:
+        """Whoever asks, it is this window. Raises WaggleError if there is no hub."""
+        calls = await self._connected(program_of(context))
+        return Calling(calls, self._place, self._wanted.limit)
+
+    def heard(self, context: Context) -> None:
+        """The client is there: be there, too, before it needs anything, so that others see it."""
+        self._spawn(self._greet(program_of(context)))
+
+    async def close(self) -> None:
+        """The window is closed."""
+        for task in self._tasks:
+            task.cancel()
+        if self._calls is not None:
+            await self._calls.close()
+
+    def end(self, number: signal.Signals) -> None:
+        """A signal says that the window is closed."""
+        self._spawn(self._end(number))
+
+    async def _end(self, number: signal.Signals) -> None:
+        if self._calls is not None:
+            await self._calls.close()
+        os._exit(128 + number)
+
+    async def _greet(self, program: str | None) -> None:
+        with suppress(WaggleError):  # the first tool that is called says it to the model
+            await self._connected(program)
+
+    async def _connected(self, program: str | None) -> Calls:
+        async with self._opening:
+            if self._calls is None:
+                self._calls = await self._open(program)
+            return self._calls
+
+    async def _open(self, program: str | None) -> Calls:
+        wanted = self._wanted
+        if wanted.start is not None:
+            await asyncio.to_thread(wanted.start)
+        calls = await Calls.connect(
+            wanted.url,
+            agent=wanted.agent or agent_name(program),
+            ns=wanted.ns,
+            token=wanted.token,
+            meta={"role": "mcp", "ns": wanted.ns, **({"client": program[:100]} if program else {})},
+            connect_timeout=PATIENCE,
+            on_state=self._told,
+        )
+        print(f"waggle: {calls.agent} in {wanted.ns} at {wanted.url}", file=sys.stderr, flush=True)
+        if wanted.start is not None:
+            self._spawn(self._restart(wanted.start))
+        return calls
+
+    def _told(self, state: State) -> None:
+        self._state = state
+        if state == "reconnecting":
+            self._away.set()
+
+    async def _restart(self, start: Callable[[], None]) -> None:
+        """Start a hub again that has been gone for a while."""
+        while True:
+            await self._away.wait()
+            self._away.clear()
+            while self._state == "reconnecting":
+                await asyncio.sleep(GONE)
+                if self._state == "reconnecting":
+                    with suppress(WaggleError, OSError):  # the next attempt may do better
+                        await asyncio.to_thread(start)
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def serve(wanted: Wanted, place: Place) -> None:
+    """Serve the client at standard input until it closes that."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    window = Window(wanted, place)
+    server = make_server(window.identify, window.heard)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, window.end, number)
+    try:
+        async with stdio_server() as (reading, writing):
+            await server.run(reading, writing, server.create_initialization_options())
+    finally:
+        await window.close()

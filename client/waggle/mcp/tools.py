@@ -1,0 +1,87 @@
+"""The tools: each with its arguments, what it does, and what it honestly is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from waggle.errors import BadRequest, WaggleError
+from waggle.mcp import actions, arguments, grants, waits
+from waggle.mcp.arguments import Arguments
+from waggle.mcp.call import Call
+from waggle.mcp.showing import error_shown
+
+__all__ = ["TOOLS", "Tool", "run"]
+
+Reply = dict[str, Any]
+
+_FIELD = re.compile(r"`\$\.(\w+)|field `(\w+)`")
+
+
+class Tool(NamedTuple):
+    """A tool. ``reads``: it changes nothing. ``destroys``: it may take away what others have written. ``again``: doing
+    it twice is the same as once."""
+
+    arguments: type[Arguments]
+    does: Callable[[Call, Any], Awaitable[Reply]]
+    reads: bool = False
+    destroys: bool = False
+    again: bool = False
+
+    @property
+    def description(self) -> str:
+        """What the model is told."""
+        return " ".join((self.arguments.__doc__ or "").split())
+
+
+TOOLS: dict[str, Tool] = {
+    "get": Tool(arguments.Get, actions.get, reads=True, again=True),
+    "set": Tool(arguments.Set, actions.set_, destroys=True, again=True),
+    "list": Tool(arguments.List, actions.list_, reads=True, again=True),
+    "delete": Tool(arguments.Delete, actions.delete, destroys=True, again=True),
+    "lock": Tool(arguments.Lock, grants.lock),
+    "unlock": Tool(arguments.Unlock, actions.unlock),
+    "wait": Tool(arguments.Wait, waits.wait, reads=True, again=True),
+    "take": Tool(arguments.Take, grants.take),
+    "send": Tool(arguments.Send, actions.send),
+    "inbox": Tool(arguments.Inbox, actions.inbox, destroys=True, again=True),
+    "who": Tool(arguments.Who, actions.who, reads=True, again=True),
+}
+"""In the order in which they are listed. What they touch is the hub's own: none of them reaches into the open world."""
+
+
+async def run(name: str, said: dict[str, Any], call: Call) -> tuple[Reply, bool]:
+    """Call a tool; gives its reply, and whether that is an error. Raises KeyError if there is no such tool."""
+    tool = TOOLS[name]
+    try:
+        reply = await tool.does(call, _read(tool.arguments, said))
+        failed = False
+    except WaggleError as error:
+        reply, failed = error_shown(error), True
+    losses = call.caller.losses()
+    if losses:
+        reply = {**reply, "lost": losses[:10]}
+    return reply, failed
+
+
+def _read(arguments: type[Arguments], said: dict[str, Any]) -> Arguments:
+    """What was said, as the tool has it: a number may be said as text, as some models do. Raises BadRequest."""
+    try:
+        read = msgspec.convert(said, arguments, strict=False)
+    except msgspec.ValidationError as fault:
+        raise BadRequest(f"{fault}: see the tool's schema.", field=_field(f"{fault}")) from None
+    for name in read.__struct_fields__:
+        value = getattr(read, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadRequest(f"{name} is a finite number, not {value}.", field=name)
+    return read
+
+
+def _field(fault: str) -> str:
+    """The argument that a fault is about, as far as its message says."""
+    found = _FIELD.search(fault)
+    return "arguments" if found is None else found[1] or found[2]

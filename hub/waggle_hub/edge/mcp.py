@@ -1,0 +1,140 @@
+"""The MCP door: the tools of `waggle.mcp` over streamable HTTP, for clients that need no program of ours.
+
+Rules:
+1. **Who calls is said by the address or the headers,** which a person has configured: ``X-Waggle-Agent`` or
+   ``?agent=``, ``X-Waggle-Ns`` or ``?ns=``, and ``?limit=``, the seconds that a call may take. No tool takes a name.
+2. **Stateless:** every request stands alone, so a restart of the hub breaks nobody. What an agent holds is its
+   session's (`state.callers`), and not the connection's.
+3. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 30 MB, and nobody else waits.
+4. Which browsers may knock the guard has said before (`guard`): the SDK's own checks, which know less, are off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from waggle.errors import BadRequest, Unavailable
+from waggle.paths import NOWHERE
+
+from ..settings import Bounds
+from .callers import Caller, Callers
+
+if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from waggle.mcp.server import Calling, Context
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class McpDoor:
+    """The ASGI application at ``/mcp``."""
+
+    def __init__(self, callers: Callers, bounds: Bounds) -> None:
+        self._callers, self._bounds = callers, bounds
+        self._closing = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
+        self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._manager is None:
+            self._manager = asyncio.get_running_loop().create_future()
+            self._serving = asyncio.create_task(self._serve(self._manager))
+        try:
+            manager = await asyncio.shield(self._manager)
+        except ImportError as missing:
+            error = Unavailable(f"{missing}: on the hub's machine, pip install 'wagglehub[hub]'")
+            await JSONResponse({"error": error.to_wire()}, status_code=503)(scope, receive, send)
+        else:
+            await manager.handle_request(scope, receive, send)
+
+    async def close(self) -> None:
+        """End all that is under way."""
+        self._closing.set()
+        if self._serving is not None:
+            await asyncio.wait([self._serving])
+
+    async def _serve(self, ready: asyncio.Future[StreamableHTTPSessionManager]) -> None:
+        try:
+            make = await asyncio.to_thread(_load)
+        except ImportError as missing:
+            ready.set_exception(missing)
+            return
+        manager = make(self)
+        async with manager.run():
+            ready.set_result(manager)
+            await self._closing.wait()
+
+    @property
+    def largest(self) -> int:
+        """Bytes of a request: as much as one message may have elsewhere."""
+        return self._bounds.message
+
+    async def identify(self, context: Context) -> Calling:
+        """Who makes this request. Raises WaggleError."""
+        from waggle.mcp.server import Calling
+
+        request = context.request
+        assert isinstance(request, Request)
+        agent = _said(request, "agent")
+        ns = _said(request, "ns") or "default"
+        limit = _said(request, "limit")
+        try:
+            seconds = None if limit is None else max(0.0, float(limit))
+        except ValueError:
+            raise BadRequest(f"limit is so many seconds, not {limit!r}", field="limit") from None
+        caller = self._callers.nameless(ns) if agent is None else self._callers.named(agent, ns)
+        return Calling(Visitor(caller, agent, ns), NOWHERE, seconds)
+
+
+class Visitor:
+    """A caller as the tools want it. What it held and lost it learns when it uses it: no connection could tell it."""
+
+    def __init__(self, caller: Caller, agent: str | None, ns: str) -> None:
+        self._caller = caller
+        self.agent = agent or ""
+        self.ns = ns
+
+    async def call(self, op: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """As `waggle.calling.Caller.call`."""
+        ok: dict[str, Any] = await self._caller.call(op, fields)
+        return ok
+
+    def losses(self) -> list[str]:
+        """None that anybody was told of."""
+        return []
+
+
+def _load() -> Callable[[McpDoor], StreamableHTTPSessionManager]:
+    """What takes long to import. Raises ImportError."""
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    from waggle.mcp.server import make_server
+
+    def make(door: McpDoor) -> StreamableHTTPSessionManager:
+        return StreamableHTTPSessionManager(
+            make_server(door.identify),
+            stateless=True,
+            security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+            max_request_body_size=door.largest,
+        )
+
+    return make
+
+
+def _said(request: Request, name: str) -> str | None:
+    """What the headers say, or the address; None if neither does."""
+    header = request.headers.get(f"x-waggle-{name}")
+    if header is not None:
+        with suppress(UnicodeError):
+            header = header.encode("latin-1").decode()
+    return header or request.query_params.get(name) or None

@@ -1,0 +1,233 @@
+"""``/mcp``: the hub's own door for models, by the official client in both eras of the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client.client import Client
+from mcp.client.subscriptions import ResourceUpdated
+from mcp.shared.exceptions import MCPError
+
+import waggle
+from tests.e2e.cli.shell import SOON
+from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.mcp.windows import MODES, Window
+from tests.e2e.mcp.windows import http as mcp_http
+
+pytestmark = pytest.mark.e2e
+both = pytest.mark.parametrize("mode_", MODES)
+
+
+@both
+async def test_what_a_model_writes_all_others_read(mode_: str, hub: HubProcess, ns: str) -> None:
+    async with mcp_http(mode_, hub.url, "impl", ns) as window, waggle.connect(hub.url, ns=ns) as python:
+        assert len((await window.client.list_tools()).tools) == 11
+        await window("set", key="task:1", value={"n": 1})
+        entry = await python.get("task:1")
+        assert entry is not None
+        assert (entry.value, entry.by) == ({"n": 1}, "impl")
+        assert (await window("who"))["you"] == {"agent": "impl", "namespace": ns}
+
+
+@both
+async def test_a_lock_outlives_its_call_and_keeps_others_out(mode_: str, hub: HubProcess, ns: str) -> None:
+    async with (
+        mcp_http(mode_, hub.url, f"a-{mode_}", ns) as one,
+        mcp_http(mode_, hub.url, f"b-{mode_}", ns) as other,
+    ):
+        token = (await one("lock", names=["src/a.py"]))["token"]
+        refused = await other("lock", names=["./src/a.py"])
+        assert (refused["granted"], refused["held_by"][0]["agent"]) == (False, f"a-{mode_}")
+        waiting = asyncio.ensure_future(other("lock", names=["src/a.py"], timeout=SOON))
+        async with asyncio.timeout(SOON):
+            while "waiting" not in (await one("who"))["locks"][0]:
+                await asyncio.sleep(0.05)
+        await one("unlock", token=token)
+        assert (await waiting)["token"] > token
+
+
+@both
+async def test_a_lock_keeps_its_place_between_two_calls_that_are_too_short(
+    mode_: str, hub: HubProcess, ns: str
+) -> None:
+    async with (
+        waggle.connect(hub.url, agent="python", ns=ns) as python,
+        waggle.connect(hub.url, agent="later", ns=ns) as later,
+        mcp_http(mode_, hub.url, f"a-{ns}", ns) as window,
+    ):
+        lock = await python.lock("a")
+        first = await window("lock", names=["a"], timeout=0.2)
+        assert (first["granted"], first["code"], first["held_by"][0]["agent"]) == (False, "timeout", "python")
+        waiting = asyncio.ensure_future(later.lock("a", wait=SOON).acquire())
+        async with asyncio.timeout(SOON):
+            while len((await python.locks("a"))[0].queue) < 2:
+                await asyncio.sleep(0.05)
+        await lock.release()
+        second = await window("lock", cursor=first["cursor"], timeout=SOON)
+        assert (second["granted"], second["names"]) == (True, ["a"])
+        assert not waiting.done()
+        await window("unlock", token=second["token"])
+        assert (await waiting).token > second["token"]
+
+
+@both
+async def test_a_circle_of_waiters_is_refused_at_once(mode_: str, hub: HubProcess, ns: str) -> None:
+    async with mcp_http(mode_, hub.url, f"a-{ns}", ns) as one, mcp_http(mode_, hub.url, f"b-{ns}", ns) as other:
+        await one("lock", names=["a"])
+        token = (await other("lock", names=["b"]))["token"]
+        waiting = asyncio.ensure_future(one("lock", names=["b"], timeout=SOON))
+        async with asyncio.timeout(SOON):
+            while not any("waiting" in lock for lock in (await other("who"))["locks"]):
+                await asyncio.sleep(0.05)
+        refused = await other.refused("lock", names=["a"], timeout=SOON)
+        assert refused["code"] == "deadlock"
+        assert "unlock" in refused["next"]
+        await other("unlock", token=token)
+        assert (await waiting)["granted"] is True
+
+
+@both
+async def test_a_window_outlives_a_restart_of_the_hub(mode_: str, start_hub: StartHub, tmp_path: Path) -> None:
+    hub = start_hub(data=tmp_path / "data")
+    port = hub.port
+    async with mcp_http(mode_, hub.url, "impl", "shop") as window:
+        token = (await window("lock", names=["a"]))["token"]
+        await window("set", key="k", value=1)
+        waiting = asyncio.ensure_future(window.result("wait", keys=["never"], timeout=50))
+        await asyncio.sleep(0.2)
+        hub.stop()
+        interrupted = (await asyncio.gather(waiting, return_exceptions=True))[0]
+        if not isinstance(interrupted, BaseException):
+            assert interrupted.structured_content["error"]["code"] == "unavailable"
+        start_hub(data=tmp_path / "data", port=port)
+        assert (await window("get", key="k"))["value"] == 1
+        assert (await window("unlock", token=token))["released"] is True
+
+
+@both
+async def test_who_gives_up_leaves_nothing_waiting(mode_: str, hub: HubProcess, ns: str) -> None:
+    async with (
+        waggle.connect(hub.url, agent="python", ns=ns) as python,
+        mcp_http(mode_, hub.url, f"impl-{ns}", ns) as window,
+    ):
+        lock = await python.lock("a")
+        with pytest.raises(MCPError):
+            await window.client.call_tool("lock", {"names": ["a"], "timeout": 50}, read_timeout_seconds=0.5)
+        async with asyncio.timeout(SOON):
+            while any(one.queue for one in await python.locks("a")):
+                await asyncio.sleep(0.05)
+        await lock.release()
+        assert await python.locks("a") == []
+
+
+async def test_a_connection_that_is_dropped_leaves_nothing_waiting(hub: HubProcess, ns: str) -> None:
+    async with waggle.connect(hub.url, agent="python", ns=ns) as python, python.lock("a"):
+        call = {"name": "lock", "arguments": {"names": ["a"], "timeout": 50}}
+        dropped = http.client.HTTPConnection("127.0.0.1", hub.port)
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
+        dropped.request("POST", f"/mcp?agent=dropped&ns={ns}", body, ACCEPTED)
+        async with asyncio.timeout(SOON):
+            while not any(one.queue for one in await python.locks("a")):
+                await asyncio.sleep(0.05)
+        dropped.close()
+        async with asyncio.timeout(SOON):
+            while any(one.queue for one in await python.locks("a")):
+                await asyncio.sleep(0.05)
+
+
+async def test_who_is_not_named_can_read_and_write_but_not_hold(hub: HubProcess, ns: str) -> None:
+    async with Client(f"{hub.url}/mcp?ns={ns}", mode="legacy") as client:
+        window = Window(client)
+        await window("set", key="a", value=1)
+        assert (await window("who"))["you"]["agent"] is None
+        for tool, said in (("lock", {"names": ["a"]}), ("take", {"pattern": "*"}), ("inbox", {})):
+            assert (await window.refused(tool, **said))["code"] == "bad_request"
+
+
+async def test_a_change_is_told_to_who_listens(hub: HubProcess, ns: str) -> None:
+    async with (
+        mcp_http("auto", hub.url, "listener", ns) as window,
+        waggle.connect(hub.url, agent="python", ns=ns) as python,
+    ):
+        heard, other = f"waggle://{ns}/heard", f"waggle://{ns}/other"
+        async with window.client.listen(resource_subscriptions=[heard]) as events:
+            heard_of = aiter(events)
+            await python.set("other", 1)
+            for change in (python.set("heard", 2), python.delete("heard")):
+                await change
+                event = await asyncio.wait_for(anext(heard_of), SOON)
+                assert isinstance(event, ResourceUpdated)
+                assert event.uri == heard
+        await python.set("heard", 3)
+        read = await window.client.read_resource(heard)
+        assert json.loads(read.contents[0].text)["value"] == 3  # type: ignore[union-attr]
+        with pytest.raises(MCPError):
+            await window.client.read_resource(other.replace("other", "absent"))
+        assert heard in [f"{one.uri}" for one in (await window.client.list_resources()).resources]
+
+
+# --- who may knock -----------------------------------------------------------------------------------------------
+
+ACCEPTED = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+WRITE = {"name": "set", "arguments": {"key": "evil", "value": 1}}
+
+
+def post(hub: HubProcess, path: str, body: Any, headers: dict[str, str]) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=SOON)
+    try:
+        connection.request("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example"},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    ],
+)
+async def test_a_page_of_another_site_gets_nowhere(hub: HubProcess, ns: str, headers: dict[str, str]) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITE}
+    status, _ = await asyncio.to_thread(post, hub, f"/mcp?ns={ns}", body, {**ACCEPTED, **headers})
+    assert 400 <= status < 500
+    async with waggle.connect(hub.url, ns=ns) as python:
+        assert await python.get("evil") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"jsonrpc":"2.0","id":1}', b'{"jsonrpc":"2.0","id":1,"method":"x"}', b"["
+     * 100_000],
+)  # fmt: skip
+async def test_what_is_no_request_harms_nobody(hub: HubProcess, ns: str, body: bytes) -> None:
+    async with waggle.connect(hub.url, ns=ns) as python:
+        status, _ = await asyncio.to_thread(post, hub, f"/mcp?ns={ns}", body, ACCEPTED)
+        assert 200 <= status < 500
+        assert (await python.ping()).rev > 0
+
+
+async def test_the_address_is_exactly_that_and_nobody_is_sent_elsewhere(hub: HubProcess) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    status, text = await asyncio.to_thread(post, hub, "/mcp", body, ACCEPTED)
+    assert status == 200
+    assert b"inbox" in text
+
+
+@pytest.mark.parametrize("query", ["agent=%24hub", "ns=a%20b", "agent=" + "x" * 200, "limit=soon"])
+async def test_a_name_that_is_none_is_refused_by_the_tool_that_uses_it(hub: HubProcess, query: str) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITE}
+    status, text = await asyncio.to_thread(post, hub, f"/mcp?{query}", body, ACCEPTED)
+    assert status == 200
+    assert b"bad_request" in text

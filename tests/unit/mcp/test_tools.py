@@ -1,0 +1,85 @@
+"""What a client is told of the tools, and what it is told when something goes wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.mcp.fake import FakeCaller, entry, use
+from waggle.errors import Conflict, Locked
+from waggle.mcp.arguments import schema
+from waggle.mcp.server import INSTRUCTIONS, listed
+from waggle.mcp.showing import REPLY
+from waggle.mcp.tools import TOOLS
+
+
+def test_all_tools_together_take_less_than_two_thousand_tokens() -> None:
+    told = [listed(name, tool).model_dump_json(by_alias=True, exclude_none=True) for name, tool in TOOLS.items()]
+    assert sum(map(len, told)) / 3.1 < 2_000  # JSON has 3.5 to 4 characters to a token
+
+
+def test_there_are_about_ten_tools_and_each_is_told_by_one_line() -> None:
+    assert len(TOOLS) == 11
+    lines = [tool.description for tool in TOOLS.values()]
+    assert len(set(lines)) == len(lines)
+    assert all(20 < len(line) < 130 for line in lines)
+
+
+@pytest.mark.parametrize("name", list(TOOLS))
+def test_arguments_are_flat_and_nothing_else_is_taken(name: str) -> None:
+    found = schema(TOOLS[name].arguments)
+    assert found["additionalProperties"] is False
+    assert "$ref" not in json.dumps(found)
+    for one in found["properties"].values():
+        assert one.get("type") != "object"
+        assert "anyOf" not in one
+
+
+def test_no_tool_lets_the_model_say_who_it_is_or_where() -> None:
+    arguments = {name for tool in TOOLS.values() for name in schema(tool.arguments)["properties"]}
+    assert arguments.isdisjoint({"agent", "ns", "namespace", "from", "url", "session"})
+
+
+def test_a_tool_that_reads_destroys_nothing() -> None:
+    assert {name for name, tool in TOOLS.items() if tool.reads} == {"get", "list", "wait", "who"}
+    assert not any(tool.destroys for tool in TOOLS.values() if tool.reads)
+
+
+def test_nothing_says_that_a_model_is_woken_up() -> None:
+    words = " ".join([INSTRUCTIONS, *(tool.description for tool in TOOLS.values())]).lower()
+    assert not any(word in words for word in ("wake", "notif", "alert"))
+
+
+async def test_an_argument_that_is_missing_unknown_or_of_another_type_is_named() -> None:
+    for said, field in (({}, "key"), ({"key": "a", "keys": []}, "keys"), ({"key": ["a"]}, "key")):
+        error = (await use("get", FakeCaller(), **said))["error"]
+        assert (error["code"], error["field"]) == ("bad_request", field)
+
+
+async def test_a_number_may_be_said_as_text() -> None:
+    caller = FakeCaller(set={"rev": 1, "version": 1, "expires_at": None})
+    await use("set", caller, key="a", value="7", ttl="60")
+    assert caller.fields("set") == {"key": "a", "value": "7", "ttl": 60.0}
+
+
+async def test_a_conflict_brings_what_is_there_and_the_next_step() -> None:
+    error = (await use("set", FakeCaller(set=Conflict("no", current=entry("a", 1))), key="a", value=2))["error"]
+    assert error["code"] == "conflict"
+    assert (error["current"]["value"], error["current"]["by"]) == (1, "alice")
+    assert "if_rev" in error["next"]
+
+
+async def test_an_error_is_bounded_too() -> None:
+    holder = {"agent": "a" * 100, "names": ["n" * 255] * 100, "mode": "exclusive", "expires_at": 1.0, "self": False}
+    for refusal in (Conflict("no", current=entry("a", "x" * 100_000)), Locked("no", holders=[holder] * 1_000)):
+        reply = await use("set", FakeCaller(set=refusal), key="a", value=2)
+        assert reply["error"]["code"] == refusal.code
+        assert len(json.dumps(reply)) < REPLY + 1_000
+
+
+async def test_a_loss_is_told_with_the_next_reply_and_once() -> None:
+    caller = FakeCaller(get={"entry": None, "rev": 1})
+    caller.lost = ["the lock on 'a' is not held any more"]
+    assert (await use("get", caller, key="a"))["lost"] == ["the lock on 'a' is not held any more"]
+    assert "lost" not in await use("get", caller, key="a")
