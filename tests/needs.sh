@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the tests need that pip cannot bring: Chromium for the page, node for its model, axe-core for its accessibility, a C
-# compiler for the load of the benchmark, the inspector of MCP for the doors of models.
+# compiler for the load of the benchmark, curl for the examples of docs/http.md, the inspector of MCP for the doors of
+# models.
 # Gets them from Debian's packages and from npm where it can, and says plainly what is missing where it cannot.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -10,6 +11,7 @@ axe=node_modules/axe-core/axe.min.js
 inspector=node_modules/.bin/mcp-inspector
 have chromium || have chromium-browser || have google-chrome || missing="$missing chromium"
 have node || missing="$missing nodejs"
+have curl || missing="$missing curl"
 have cc || missing="$missing gcc libc6-dev"
 { [ -f "$axe" ] && [ -e "$inspector" ]; } || have npm || missing="$missing npm"
 if [ -n "$missing" ] && have apt-get && [ "$(id -u)" = 0 ]; then
@@ -29,7 +31,8 @@ fi
 [ -f "$axe" ] || missing="$missing axe-core"
 [ -e "$inspector" ] || missing="$missing mcp-inspector"
 [ -z "$missing" ] && exit 0
-echo "waggle: the tests also need:$missing (Debian's packages, as root: apt-get install chromium nodejs npm gcc libc6-dev;"
+echo "waggle: the tests also need:$missing (Debian's packages, as root:"
+echo "waggle: apt-get install chromium nodejs npm curl gcc libc6-dev;"
 echo "waggle: axe-core and mcp-inspector come from npm: sh tests/needs.sh)"
 [ -n "${CI:-}" ] && exit 1
 echo "waggle: going on without; the tests that need them will fail and say so"

@@ -38,12 +38,14 @@ from waggle.messages import (
     Done,
     Entry,
     EventType,
+    Found,
     Get,
     Got,
     HeldLock,
     HeldLocks,
     Histories,
     History,
+    Hit,
     Inspect,
     Inspection,
     Kind,
@@ -58,6 +60,7 @@ from waggle.messages import (
     Publish,
     Published,
     Revised,
+    Search,
     Set,
     Since,
     Statistics,
@@ -85,6 +88,7 @@ T = TypeVar("T")
 Entries = list[Entry]
 Patch = list[Any]
 Counts = list[NamespaceCount]
+Hits = list[Hit]
 HeldLockList = list[HeldLock]
 Awaiteds = list[Awaited]
 
@@ -390,6 +394,14 @@ class Hub:
             if after is None:
                 break
         return entries
+
+    async def search(self, text: str, *, pattern: str = "*", ns: str | None = None, limit: int = 20) -> Hits:
+        """The entries with all the words of ``text`` in their key, value or meta, the best first, at most ``limit``.
+
+        A word that ends in a star stands for all that begin so. Each hit is an Entry with a ``score``. The first search
+        of a hub takes longer, seconds for each 100,000 entries: there is no time limit.
+        """
+        return (await self._link.ask(Search(id=0, text=text, pattern=pattern, ns=ns, limit=limit), Found)).entries
 
     async def clear(self, pattern: str, *, ns: str | None = None) -> int:
         """Delete every entry that matches, and say how many: there is no way back, so there is no default.

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 
 from waggle.errors import Disconnected, WaggleError, again, error_from_wire
 from waggle.holds import Hold
-from waggle.messages import REPLIES, Backup, Change, Command, Entry, Incoming, Lock, Take, Wait
+from waggle.messages import REPLIES, Backup, Change, Command, Entry, Incoming, Lock, Search, Take, Wait
 from waggle.watching import Subscription
 
 __all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of"]
@@ -19,7 +19,7 @@ __all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of"]
 Outcome = Struct | WaggleError
 
 _OK = {command: msgspec.json.Decoder(reply) for command, reply in REPLIES.items()}
-_PATIENT = frozenset({Lock, Wait, Take, Backup})
+_PATIENT = frozenset({Lock, Wait, Take, Backup, Search})
 """The commands whose answer the hub may hold back."""
 
 

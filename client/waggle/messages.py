@@ -125,6 +125,15 @@ class List(Command, tag="list", kw_only=True):
     fresh: bool = False
 
 
+class Search(Command, tag="search", kw_only=True):
+    """Find entries by the words in them, the best first. A word that ends in a star stands for all that begin so."""
+
+    text: str
+    pattern: str = "*"
+    ns: str | None = None
+    limit: int = 20
+
+
 class Update(Change, tag="update", kw_only=True):
     """Change a value where it is, by one of merge, patch, incr and append."""
 
@@ -315,9 +324,9 @@ Step = Set | Delete | Touch | Update | Publish
 """The commands that a txn may hold."""
 
 AnyCommand = (
-    Hello | Bye | Status | Ping | Set | Get | Delete | Touch | List | Update | Txn | History | Clear | Namespaces
-    | Publish | Subscribe | Unsubscribe | Stats | Backup | Lock | Unlock | Renew | Locks | Cancel | Wait | Take
-    | Inspect
+    Hello | Bye | Status | Ping | Set | Get | Delete | Touch | List | Search | Update | Txn | History | Clear
+    | Namespaces | Publish | Subscribe | Unsubscribe | Stats | Backup | Lock | Unlock | Renew | Locks | Cancel | Wait
+    | Take | Inspect
 )  # fmt: skip
 
 
@@ -338,6 +347,12 @@ class Entry(Struct, kw_only=True):
     by: str
     meta: Any = None
     value: Any = UNSET
+
+
+class Hit(Entry, kw_only=True):
+    """An entry that a search has found. ``score`` says how well it fits, beside the others: more is better."""
+
+    score: float
 
 
 class NamespaceCount(Struct):
@@ -426,6 +441,14 @@ class Listed(Struct):
 
     entries: list[Entry]
     next: str | None
+    rev: int
+
+
+class Found(Struct):
+    """Reply to search: the entries with all of the words, the best first; ``more`` if there are others."""
+
+    entries: list[Hit]
+    more: bool
     rev: int
 
 
@@ -712,9 +735,9 @@ class Inspection(Struct):
 
 
 Ok = (
-    Welcome | Empty | Revised | Pong | Written | Got | Deleted | Touched | Listed | Updated | Done | Histories
-    | Cleared | NamespaceCounts | Published | Subscribed | Statistics | BackedUp | Granted | Renewed | HeldLocks
-    | Cancelling | Waited | Taken | Inspection
+    Welcome | Empty | Revised | Pong | Written | Got | Deleted | Touched | Listed | Found | Updated | Done
+    | Histories | Cleared | NamespaceCounts | Published | Subscribed | Statistics | BackedUp | Granted | Renewed
+    | HeldLocks | Cancelling | Waited | Taken | Inspection
 )  # fmt: skip
 
 REPLIES: dict[type[Command], type[Struct]] = {
@@ -727,6 +750,7 @@ REPLIES: dict[type[Command], type[Struct]] = {
     Delete: Deleted,
     Touch: Touched,
     List: Listed,
+    Search: Found,
     Update: Updated,
     Txn: Done,
     History: Histories,

@@ -38,6 +38,7 @@ from waggle.messages import (
     Event,
     EventType,
     HeldLock,
+    Hit,
     Inspection,
     Kind,
     NamespaceCount,
@@ -67,6 +68,7 @@ T = TypeVar("T")
 Entries = list[Entry]
 Patch = list[Any]
 Counts = list[NamespaceCount]
+Hits = list[Hit]
 HeldLockList = list[HeldLock]
 
 BATCH = 1000
@@ -74,8 +76,8 @@ BATCH = 1000
 
 
 class _Call(Generic[T]):
-    """Work for a loop in another thread, and the wait for its end: a lock that is free when it has come, which is half
-    of what asyncio's own way costs."""
+    """Work for a loop in another thread, and the wait for its end: a lock that is free when it has come. asyncio's own
+    way takes two futures, and a lock for each."""
 
     def __init__(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> None:
         self._work, self._loop = work, loop
@@ -152,7 +154,7 @@ class Thread:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's, where it is installed: the loop is nobody's but ours, and a call takes half the time."""
+    """uvloop's, where it is installed: the loop is nobody's but ours, and a call takes a quarter less time."""
     try:
         import uvloop
     except ImportError:
@@ -395,6 +397,13 @@ class Hub:
     ) -> Entries:
         """The entries that match, in key order: all of them, or the first ``limit``."""
         return self._thread.run(self._hub.list(pattern, ns=ns, limit=limit, values=values))
+
+    def search(self, text: str, *, pattern: str = "*", ns: str | None = None, limit: int = 20) -> Hits:
+        """The entries with all the words of ``text`` in their key, value or meta, the best first, at most ``limit``.
+
+        See `waggle.aio.Hub.search`.
+        """
+        return self._thread.run(self._hub.search(text, pattern=pattern, ns=ns, limit=limit))
 
     def clear(self, pattern: str, *, ns: str | None = None) -> int:
         """Delete every entry that matches, and say how many: there is no way back, so there is no default."""

@@ -42,7 +42,8 @@ from .state.records import HubRecord, Kept
 
 _LIMITS_SHOWN = (
     "value", "depth", "status", "meta", "ttl", "patterns", "subscriptions", "ephemeral", "page", "scan", "clear",
-    "history", "steps", "keys", "bytes", "names", "lock_patterns", "pattern_locks", "claims", "waiting",
+    "history", "text", "words", "steps", "keys", "bytes", "names", "lock_patterns", "pattern_locks", "claims",
+    "waiting",
 )  # fmt: skip
 
 
@@ -60,7 +61,9 @@ class Hub:
         self.settings = settings
         self.machine = _machine(settings, journal, kept, clock())
         fanout = Fanout(settings.bounds, self.machine.state.log, clock)
-        self.engine = Engine(self.machine, journal, fanout, settings.bounds, clock, _info(settings, journal))
+        self.engine = Engine(
+            self.machine, journal, fanout, settings.bounds, clock, _info(settings, journal), data=settings.data
+        )
         self.backups = None if copy is None else Backups(self.engine.settled, copy)
         if self.backups is not None:
             self.engine.back_up = self.backups.make

@@ -17,9 +17,10 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 
 from waggle import messages as m
-from waggle.errors import BadRequest, Internal, SessionLost, Unavailable, WaggleError
+from waggle.errors import BadRequest, Internal, SessionLost, Unavailable, WaggleError, again
 
 from .delivery.connection import Connection
 from .delivery.encoding import error_line, lock_lost_line, reply_line
@@ -27,11 +28,12 @@ from .delivery.fanout import Begun, Bound, Fanout, Line, Notice, Released
 from .journal.port import Journal, StoreError
 from .meter import SAMPLE, Meter
 from .recency import Recency
+from .search.finder import Finder
 from .settings import Bounds
 from .state.entries import Full
 from .state.log import Commit
 from .state.machine import Machine
-from .state.outputs import Answer, Attach, BackupWanted, Bind, LockLost, Output, Reply
+from .state.outputs import Answer, Attach, BackupWanted, Bind, LockLost, Output, Reply, SearchWanted
 from .state.records import Changes
 from .state.sessions import Fresh, Outcome
 
@@ -75,6 +77,7 @@ class Engine:
         clock: Callable[[], float],
         info: m.Welcome,
         fresh: Callable[[], Fresh] = fresh,
+        data: Path | None = None,
     ) -> None:
         self.machine = machine
         self.fanout = fanout
@@ -86,7 +89,8 @@ class Engine:
         self.back_up: Callable[[], Awaitable[m.BackedUp]] = _nothing_to_back_up
         """Makes a backup. Raises a WaggleError."""
         self._errands: set[asyncio.Task[None]] = set()
-        """Backups that somebody is to be told of."""
+        """Backups and searches that somebody is to be told of."""
+        self.finder = Finder(machine.state, bounds, clock, data)
         self.meter = Meter(clock(), fanout.sends)
         self.recency = Recency()
         self._batch: list[Released] = []
@@ -171,12 +175,12 @@ class Engine:
         return errors[0] if errors else None
 
     @property
-    def refusal(self) -> Unavailable | None:
+    def refusal(self) -> WaggleError | None:
         """What is told to those for whom something cannot be done now; None while everything is accepted."""
         if self._failure is not None:
             return self._unavailable()
         if self._stopping is not None:
-            return self._stopping
+            return again(self._stopping)
         refusing = self.machine.state.refusing
         return None if refusing is None else Unavailable(refusing, retry_after=2.0)
 
@@ -192,23 +196,18 @@ class Engine:
             if timer is not None:
                 timer.cancel()
         self._timer = self._marker = self._sampler = None
+        self.finder.close()
 
     # --- what doors call ---
 
     def submit(self, connection: Connection, command: m.AnyCommand) -> None:
         """Decide a command now; its reply comes through the connection when it may be seen."""
-        if self._failure is not None:
-            self.refuse(connection, command.id, self._unavailable())
-            return
-        if self._stopping is not None:
-            self.refuse(connection, command.id, self._stopping)
+        closed = self._closed_for()
+        if closed is not None:
+            self.refuse(connection, command.id, closed)
             return
         if connection.replaced:
             self.refuse(connection, command.id, SessionLost("the session was taken over by a newer connection"))
-            return
-        if self.machine.exhausted:
-            self._fail("the journal has failed for so long that no revision is left")
-            self.refuse(connection, command.id, self._unavailable())
             return
         started = time.perf_counter()
         try:
@@ -251,15 +250,15 @@ class Engine:
     def visit(self, agent: str | None, ns: str | None, connect: Callable[[], Connection]) -> Connection:
         """Somebody calls, under this name or none (`state.callers`): the connection that speaks for their session, made
         by `connect` if there is none. Raises a WaggleError."""
-        if self._failure is not None or self.machine.exhausted:
-            raise self._unavailable()
-        if self._stopping is not None:
-            raise self._stopping
+        closed = self._closed_for()
+        if closed is not None:
+            raise closed
         try:
             session, outputs = self.machine.visit(agent, ns, self._fresh(), self.clock())
         except Exception:
             fault = self._fault("a visit")
-            self._fail(fault.message)
+            if self.machine.torn:
+                self._fail(fault.message)
             raise fault from None
         if isinstance(session, WaggleError):
             self._take(outputs, None)
@@ -270,6 +269,14 @@ class Engine:
             outputs.append(Bind(session))
         self._take(outputs, connection)
         return connection
+
+    def _closed_for(self) -> WaggleError | None:
+        """What everybody is told who asks for anything, if nothing is accepted."""
+        if self._failure is None and self._stopping is not None:
+            return again(self._stopping)
+        if self._failure is None and self.machine.exhausted:
+            self._fail("the journal has failed for so long that no revision is left")
+        return None if self._failure is None else self._unavailable()
 
     def hang_up(self, connection: Connection, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
         """Nobody waits for the answer to this command of a caller any more; `token` is of a grant in that answer."""
@@ -303,6 +310,7 @@ class Engine:
             if isinstance(output, Commit):
                 self.meter.committed(output)
                 self.recency.committed(output)
+                self.finder.committed(output)
                 batch.append(output)
             elif isinstance(output, Reply):
                 assert connection is not None
@@ -314,8 +322,8 @@ class Engine:
                 replied = True
             elif isinstance(output, Answer | LockLost):
                 self._tell(output)
-            elif isinstance(output, BackupWanted):
-                errand = asyncio.get_running_loop().create_task(self._tell_of_backup(output))
+            elif isinstance(output, BackupWanted | SearchWanted):
+                errand = asyncio.get_running_loop().create_task(self._run_errand(output))
                 self._errands.add(errand)
                 errand.add_done_callback(self._errands.discard)
             elif isinstance(output, Bind):
@@ -342,14 +350,17 @@ class Engine:
             self._batch.append(Notice(connection, text))
         connection.owe(len(text))
 
-    async def _tell_of_backup(self, wanted: BackupWanted) -> None:
-        """Have a backup made, and answer whoever speaks for the session by then."""
+    async def _run_errand(self, wanted: BackupWanted | SearchWanted) -> None:
+        """Have done what is not for the machine to do, and answer whoever speaks for the session by then."""
         try:
-            outcome = Outcome(ok=await self.back_up())
+            if isinstance(wanted, SearchWanted):
+                outcome = Outcome(ok=await self.finder.find(wanted))
+            else:
+                outcome = Outcome(ok=await self.back_up())
         except WaggleError as error:
             outcome = Outcome(error=error)
         except Exception:
-            outcome = Outcome(error=self._fault("Backup"))
+            outcome = Outcome(error=self._fault(type(wanted).__name__))
         if wanted.session in self._speakers:
             self._take([Answer(wanted.session, wanted.id, outcome)], None)
 
@@ -454,6 +465,7 @@ class Engine:
                     pass
         self._unbind(batch)
         self.recency = Recency(self.machine.state.keyspace.cached())
+        self.finder.forget()
         self._refuse(error)
         self.fanout.go_back([item for item in batch if isinstance(item, Attach)])
         refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)

@@ -80,6 +80,12 @@ class Limits:
     """Entries in one page of list."""
     page_bytes: int = 8 * MIB
     """A page ends early here, well below the 24 MiB line that clients must accept."""
+    text: int = 1_000
+    """Characters of the text of a search."""
+    words: int = 16
+    """Words of a search: each is one more list of places to go through."""
+    searches: int = 32
+    """Searches of a session that are under way."""
     scan: int = 10_000
     """Keys that a command looks at in one go: about 5 ms."""
     clear: int = 1_000
@@ -138,6 +144,16 @@ class Bounds:
     """What a conflated interest collects before it is delivered early: one delivery has room in `unsent`."""
     expire_slice: int = 250
     """Entries that expire in one go: about 4 ms."""
+    indexed: int = 64 * KIB
+    """Of a value, so much is read for its words: an index of all would be as large as what it is of."""
+    index_slice: int = 1_000
+    """Entries that are handed to the index of words in one go: about 2 ms."""
+    index_pause: float = 0.1
+    """What has changed waits so long until the index is told, if nobody searches meanwhile."""
+    searches: int = 10_000
+    """Searches that are under way, about 3 KB each."""
+    search: float = 5.0
+    """A search that takes longer is given up, since others wait for it: a million entries with one word take 1 s."""
     evict: int = 1_000
     """Cached entries that are evicted in one go to make room for a write: about 10 ms."""
     losses: int = 3

@@ -7,7 +7,7 @@ How to read the folder, from what it does to what it shows:
 * `systems/` are those that are compared: adapters with twin names (`waggle`, `redis`, `nats`) of one `port`.
 * `generator/` is the load in C, `crowd` a load of subscribers, `pinger` somebody else who waits; `processes` starts
   servers and ends them.
-* `results` is what was found, as plain data; `statistics`, `goals`, `tables`, `plots`, `markers` are pure functions of
+* `results` is what was found, as plain data; `rounds`, `goals`, `tables`, `plots`, `markers` are pure functions of
   it, and `publishing` writes docs/performance.md with them. `machine` says on what, and who else was there.
 
 Rules, so that the figures mean something:

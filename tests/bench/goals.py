@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .results import Column, Report, Table, Verdict
-from .statistics import middle, ratios
+from .rounds import middle, ratios
 from .tables import figure, ratio_spread, spread, times
 
 ANY = "*"

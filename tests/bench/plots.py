@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 
 from .results import Chart, Point, Table
-from .statistics import middle
+from .rounds import middle
 from .tables import figure
 
 WIDTH = 760

@@ -24,10 +24,13 @@ def stored() -> Report | None:
 
 
 def publish(report: Report, page: Path = PAGE, images: Path = IMAGES) -> None:
-    """Write everything: the figures, the pictures (those that are gone are removed), the page."""
+    """Write everything: the figures, the pictures (those that are gone are removed), the page. What is shown is made of
+    what is kept, so that it can be made again."""
+    kept = to_json(report)
+    report = json.decode(kept, type=Report)
     text = markers.filled(page.read_text(), parts(report))
     images.mkdir(parents=True, exist_ok=True)
-    (images / RESULTS.name).write_text(to_json(report))
+    (images / RESULTS.name).write_text(kept)
     drawn = pictures(report)
     for old in images.glob("*.svg"):
         if old.stem not in drawn:
@@ -62,7 +65,7 @@ def _part(result: Result, drawn: dict[str, str]) -> str:
     said = [_image(chart.name, chart.title) for chart in result.charts if chart.name in drawn]
     for table in result.tables:
         said.append(tables.markdown(table))
-        if table.name in drawn:
+        if table.plot and table.name in drawn:
             said.append(_image(table.name, table.title))
     said += [f"Not measured: {each}\n" for each in result.missing]
     return "\n".join(["", *said, f"Others took {result.others:.0%} of the machine meanwhile.\n", ""])

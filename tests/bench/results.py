@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from . import statistics
+from . import rounds
 
 Unit = Literal["s", "/s", "B", "share", "count", "exponent"]
 Better = Literal["less", "more", ""]
@@ -45,7 +45,7 @@ class Table(Struct):
     def ratios(self, row: str, column: Column) -> list[float]:
         """That cell by the cell it is compared with, for each round; empty if there is none."""
         theirs = self.rounds(column.of, column.name) if column.of and column.of != row else []
-        return statistics.ratios(self.rounds(row, column.name), theirs)
+        return rounds.ratios(self.rounds(row, column.name), theirs)
 
 
 class Point(Struct):

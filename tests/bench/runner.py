@@ -18,6 +18,7 @@ from pathlib import Path
 from . import goals, machine, tables
 from .field import Field
 from .generator import Load, compiler
+from .processes import many_files
 from .results import Report, Result
 from .systems import SYSTEMS, System
 from .works import WORKS, Work
@@ -31,6 +32,7 @@ async def run(names: Sequence[str], quick: bool) -> Report:
     if compiler() is None:
         raise RuntimeError("the load generator needs a C compiler: apt-get install gcc libc6-dev")
     _stop_at_sigterm()
+    many_files()
     systems, missing = available()
     for each in missing:
         print(f"waggle: {each}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .results import Report, Table, Unit, Verdict
-from .statistics import middle
+from .rounds import middle
 
 SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "s": (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)),

@@ -233,3 +233,24 @@ async def test_a_mirror_shows_entries_as_they_are(hub: HubProcess, ns: str) -> N
             entries = await agent.list()
             await mirror.until(lambda view: {e.key: e for e in entries} == dict(view), timeout=PATIENCE)
             assert all(entry.created_at < entry.updated_at for entry in mirror.values())
+
+
+# --- search ------------------------------------------------------------------------------------------------------
+
+
+async def test_both_clients_find_entries_by_their_words(hub: HubProcess, ns: str) -> None:
+    async with waggle.connect(hub.url, ns=ns) as agent:
+        await agent.set("pattern/auth/jwt", {"lessons": ["Use httpOnly cookies"]})
+        await agent.set("pattern/api", "cookies, too")
+        hits = await agent.search("cookies jwt")
+        assert [(hit.key, hit.value) for hit in hits] == [("pattern/auth/jwt", {"lessons": ["Use httpOnly cookies"]})]
+        assert isinstance(hits[0], waggle.Hit)
+        assert hits[0].score > 0
+
+        def look() -> list[str]:
+            with connect(hub.url, ns=ns) as blocking:
+                return [hit.key for hit in blocking.search("cook*", pattern="*a?i", limit=1)]
+
+        assert await asyncio.to_thread(look) == ["pattern/api"]
+        with pytest.raises(BadRequest, match="letters or digits"):
+            await agent.search("?!")

@@ -37,8 +37,10 @@ class Life:
 
     async def again(self) -> None:
         """It ends, and begins again at the same address."""
-        if self._end == "SIGTERM" or "relaxed" in self._more["options"]:
-            await asyncio.sleep(0.1)  # relaxed: what was shown is on disk by then
+        if self._end == "SIGTERM":
+            await asyncio.sleep(0.1)
+        elif "relaxed" in self._more["options"]:
+            await asyncio.sleep(0.5)  # what was shown is on disk by then, 50 ms on a machine that is not busy
         await asyncio.to_thread(self.hub.stop, self._end)
         self.hub = await asyncio.to_thread(lambda: self._start(**self._more, port=self.hub.port))
 

@@ -76,6 +76,18 @@ async def test_each_error_has_its_status(call: Call) -> None:
     assert await web.no("set", key="k", value="x" * (12 * 2**20)) == (413, "too_large")
 
 
+async def test_a_circle_is_refused_and_named(call: Call, ns: str) -> None:
+    for agent in ("a", "b"):
+        await call(agent).ok("lock", name=agent)
+    waiting = asyncio.create_task(call("a").post("lock", name="b", wait=20))
+    await asyncio.sleep(0.2)
+    answer = await call("b").post("lock", name="a", wait=20)
+    assert refused(answer) == (409, "deadlock")
+    assert {one["agent"] for one in answer.json()["error"]["cycle"]} == {f"a-{ns}", f"b-{ns}"}
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 async def test_a_conflict_carries_what_is_there(call: Call) -> None:
     await call().ok("set", key="k", value="mine")
     answer = await call().post("set", key="k", value="yours", if_rev=0)
@@ -282,7 +294,8 @@ async def test_what_a_set_may_say_stands_in_the_query(call: Call, ns: str) -> No
 
 @pytest.mark.parametrize("query", [
     "ttl=nan", "ttl=inf", "ttl=", "ttl=x", "ttl=0", "ttl=-1", "ttl=1&ttl=2", "tll=1", "kind=odd", "ephemeral=maybe",
-    "guard=x", "ns=no%20spaces", "ns=$agents", "ephemeral=true&ttl=5", "rid=r",
+    "guard=x", "ns=no%20spaces", "ns=$agents", "ephemeral=true&ttl=5", "rid=r", "rid=%FF",
+    "&".join("a=b" for _ in range(1_001)),
 ])  # fmt: skip
 async def test_a_query_that_means_nothing_is_refused(call: Call, query: str) -> None:
     answer = await call().client.put(f"/v1/keys/k?{query}", json=1)

@@ -140,6 +140,18 @@ async def test_an_import_of_many_entries_is_written_as_it_comes(web: Web, hub: H
     assert hub.peak() - before < 160 * 2**20  # 40 of them are in the store, and again in the log
 
 
+async def test_many_small_lines_take_no_more_memory_than_large_ones(web: Web, hub: HubProcess) -> None:
+    async def lines() -> AsyncIterator[bytes]:
+        yield file()
+        text = b"".join(b'{"key": "k%d", "value": 1}\n' % number for number in range(1_000))
+        for _ in range(60):
+            yield text
+
+    before = hub.peak()
+    assert (await bring(web, lines(), overwrite="true"))["written"] == 60_000
+    assert hub.peak() - before < 100 * 2**20
+
+
 async def test_a_line_without_end_is_refused(web: Web) -> None:
     async def line() -> AsyncIterator[bytes]:
         yield file()

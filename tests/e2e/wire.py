@@ -48,7 +48,7 @@ _FIELDS_OF_SOME = {
 }  # fmt: skip
 _MAY_HAVE = {"set": {"meta"}, "delete": {"reason"}, "lock": {"names", "patterns"}}
 _ENTRY_EVENTS = {"set", "delete", "expire", "evict", "touch"}
-_WAITING = {"lock", "wait", "take", "backup"}
+_WAITING = {"lock", "wait", "take", "backup", "search"}
 ENTRY_FIELDS = {
     "key", "ns", "value", "rev", "version", "kind", "created_at", "updated_at", "expires_at", "by", "meta",
 }  # fmt: skip
@@ -65,6 +65,7 @@ _OK_FIELDS = {
     "delete": {"deleted", "rev"},
     "touch": {"expires_at", "rev"},
     "list": {"entries", "next", "rev"},
+    "search": {"entries", "more", "rev"},
     "clear": {"deleted", "more", "rev"},
     "namespaces": {"namespaces"},
     "publish": {"rev", "receivers"},
@@ -468,6 +469,8 @@ class Wire:
             command = self._waiting.pop(line["id"])
             if "ok" in line:
                 need(_OK_FIELDS[command["op"]] <= set(line["ok"]), f"fields of {command['op']}", line)
+                for entry in line["ok"].get("entries", ()):
+                    check_entry(entry)
             return line["id"]
         need(self._asked, "a reply to nothing", line)
         need(line["id"] is not None or "error" in line, "a reply without id is a refusal", line)

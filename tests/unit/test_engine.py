@@ -652,3 +652,67 @@ async def test_a_backup_is_told_to_whoever_speaks_for_the_session_by_then(table:
     third.ask("backup")
     await turns()
     assert third.take()[1]["error"]["code"] == "internal"
+
+
+# --- searches ----------------------------------------------------------------------------------------------------
+
+
+async def errands(table: Table) -> None:
+    """Let all searches come to their answers."""
+    while table.engine._errands:
+        await asyncio.gather(*table.engine._errands)
+    await turns()
+
+
+async def test_a_search_finds_what_was_set_before_it_and_other_commands_go_on(table: Table) -> None:
+    agent = table.sit()
+    agent.ask("hello")
+    agent.ask("search", text="word")
+    agent.ask("set", key="k", value="word")
+    await turns()
+    assert [line["id"] for line in agent.take()] == ["hello", "set"]
+    await errands(table)
+    (answer,) = agent.take()
+    assert answer["id"] == "search"
+    agent.ask("delete", key="k")
+    agent.ask("set", key="l", value="word")
+    agent.ask("search", text="word")
+    await errands(table)
+    found = agent.take()[-1]["ok"]
+    assert [hit["key"] for hit in found["entries"]] == ["l"]
+    assert (found["more"], found["rev"]) == (False, table.machine.state.log.rev)
+    assert agent.connection.owed == 0
+
+
+@late
+async def test_what_a_search_finds_is_not_told_before_the_journal_has_it(table: Table) -> None:
+    journal, agent = journal_of(table), table.sit()
+    agent.ask("hello")
+    await turns()
+    journal.commit()
+    await turns()
+    agent.take()
+    agent.ask("set", key="k", value="word")
+    agent.ask("search", text="word")
+    await errands(table)
+    assert agent.take() == []
+    while len(agent.lines) < 2:
+        journal.commit()
+        await turns()
+    assert [line["id"] for line in agent.take()] == ["set", "search"]
+
+
+async def test_a_search_is_told_to_whoever_speaks_for_the_session_by_then(table: Table) -> None:
+    first, second = table.sit(), table.sit()
+    first.ask("hello")
+    await turns()
+    (welcome,) = first.take()
+    first.ask("search", text="word")
+    table.engine.leave(first.connection)
+    second.ask("hello", session=welcome["ok"]["session"], secret=welcome["ok"]["secret"])
+    await errands(table)
+    assert [line["id"] for line in second.take()] == ["hello", "search"]
+    second.ask("search", text="word")
+    table.engine.leave(second.connection)
+    await errands(table)
+    assert second.take() == []

@@ -229,3 +229,36 @@ async def test_after_an_orderly_end_nothing_more_is_written(table: LateTable) ->
     assert isinstance(last, HubRecord)
     assert last.running is None
     assert last.rev == max(commit.rev for changes, _ in table.journal.waiting for commit in changes.commits)
+
+
+async def test_a_search_finds_nothing_that_was_taken_back(table: LateTable) -> None:
+    agent, _ = await table.join("a")
+    table.ask(agent, "kept", "set", key="kept", value="word")
+    table.ask(agent, "first", "search", text="word")
+    await settled(table)
+    await table.keep()
+    assert [hit["key"] for line in agent.take() if line["id"] == "first" for hit in line["ok"]["entries"]] == ["kept"]
+    table.ask(agent, "over", "set", key="kept", value="another")
+    table.ask(agent, "lost", "set", key="lost", value="word")
+    table.ask(agent, "seen", "search", text="word")
+    await settled(table)
+    table.ask(agent, "meanwhile", "search", text="word")
+    await turns()
+    await table.fail()
+    await settled(table)
+    assert codes(agent) == dict.fromkeys(["over", "lost", "seen", "meanwhile"], "unavailable")
+    table.journal.recover()
+    await turns()
+    table.ask(agent, "again", "search", text="word")
+    await settled(table)
+    await table.keep()
+    (again,) = [line for line in agent.take() if line.get("id") == "again"]
+    assert [hit["key"] for hit in again["ok"]["entries"]] == ["kept"]
+    assert agent.connection.owed == 0
+
+
+async def settled(table: LateTable) -> None:
+    """Let all searches come to their answers."""
+    while table.engine._errands:
+        await asyncio.gather(*table.engine._errands)
+    await turns()

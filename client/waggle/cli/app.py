@@ -45,7 +45,7 @@ SECTIONS = {
         "backup": Named("backup", "backup", "Have the hub back up what it keeps on disk."),
         "restore": Named("backup", "restore", "Let a backup be the data of a hub that does not run."),
         "export": Named("exports", "export", "Write entries to a file, as JSON lines."),
-        "import": Named("imports", "import_", "Write the entries of such a file to the hub."),
+        "import": Named("imports", "import_", "Write such a file to the hub, or an earlier system's."),
     },
     "Keys": {
         "get": Named("keys", "get", "Print the value of a key."),
@@ -54,6 +54,7 @@ SECTIONS = {
         "touch": Named("keys", "touch", "Give an entry a new deadline, or none."),
         "delete": Named("keys", "delete", "Delete a key."),
         "list": Named("listing", "list_", "List the entries whose key matches a pattern."),
+        "search": Named("listing", "search", "Find the entries with some words in them."),
         "clear": Named("listing", "clear", "Delete all entries whose key matches a pattern."),
         "txn": Named("txn", "txn", "Several changes, all or nothing, on conditions."),
         "history": Named("history", "history", "What an entry was before, and what changed."),

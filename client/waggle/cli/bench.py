@@ -9,6 +9,7 @@ import sys
 from typing import Annotated
 
 import typer
+from msgspec.structs import asdict
 
 from waggle import Hub, Statistics, connect
 from waggle.cli.benchfigures import Figures, Scale, figures_of
@@ -34,7 +35,9 @@ OnlyLoads = Annotated[
 @shared(ns=False)
 def bench(
     options: Options,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=600, help="For all loads together.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, max=600, metavar="SECONDS", help="For all loads together.")
+    ] = 10.0,
     only: OnlyLoads = None,
     at_once: Annotated[int, typer.Option("--at-once", min=1, max=1000, metavar="N", help="Sets at a time.")] = 64,
     connections: Annotated[
@@ -52,22 +55,23 @@ def bench(
     unknown = [name for name in only or () if name not in LOADS]
     if unknown:
         raise typer.BadParameter(f"--only {unknown[0]}: there is {', '.join(LOADS)}.")
-    loads = [LOADS[name] for name in only or LOADS]
+    loads, sizes = [LOADS[name] for name in only or LOADS], Sizes(at_once, connections, subscribers)
 
     async def work(hub: Hub) -> None:
-        _check_room(await hub.stats())
-        _introduce(options.url, hub, await hub.stats())
+        now = await hub.stats()
+        _check_room(now)
+        _introduce(options.url, hub, now)
         place = Place(f"bench-{secrets.token_hex(4)}", lambda: _another(options))
         found: list[tuple[Figures, list[float]]] = []
         try:
             for load in loads:
-                found.append(await _measure(load, place, Sizes(at_once, connections, subscribers), seconds, len(loads)))
+                found.append(await _measure(load, place, sizes, seconds, len(loads)))
                 if options.json:
-                    print(to_json({"durability": hub.welcome.durability} | _as_dict(found[-1][0])), flush=True)
+                    print(to_json({"durability": hub.welcome.durability} | asdict(found[-1][0])), flush=True)
         finally:
             await _clear(hub, place.ns)
         if not options.json:
-            _show(found, Sizes(at_once, connections, subscribers))
+            _show(found, sizes)
 
     visit(options, work)
 
@@ -110,10 +114,6 @@ async def _clear(hub: Hub, ns: str) -> None:
             await hub.clear("*", ns=ns)
     except Exception:
         say(f"namespace {ns} could not be cleared; its keys expire by themselves")
-
-
-def _as_dict(figures: Figures) -> dict[str, object]:
-    return {name: getattr(figures, name) for name in figures.__struct_fields__}
 
 
 def _show(found: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:

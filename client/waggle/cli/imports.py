@@ -1,6 +1,6 @@
-"""The command `import`: the entries of an export, written to a hub that is at work.
+"""The command `import`: the entries of an export, or of an earlier system, written to a hub that is at work.
 
-1. Nothing is written unless every line is good, and unless no key is there already, or it was said what to do then.
+1. Nothing is written unless all of it is good, and unless no key is there already, or it was said what to do then.
 2. Each batch is one txn: whole, and seen at one revision. Others may write in between; what they wrote meanwhile is
    never overwritten unless that was said.
 3. A deadline is an instant: an entry has what is left of its time, and is left out if nothing is.
@@ -19,12 +19,13 @@ from typing import Annotated, Any, BinaryIO
 import msgspec
 import typer
 
-from waggle import Conflict, Hub, WaggleError
+from waggle import BadRequest, Conflict, Hub, WaggleError
 from waggle.cli.backup import NoBackup, backup_first
 from waggle.cli.options import Options, shared
 from waggle.cli.pages import pages
-from waggle.cli.portable import Checked, Line, batches, check, lines
+from waggle.cli.portable import Checked, Line, Read, batches, check, good, lines
 from waggle.cli.progress import Progress
+from waggle.cli.seedfiles import Seed, from_database, from_json
 from waggle.cli.show import amount, to_json, visible
 from waggle.cli.visit import fail, no, say, visit
 from waggle.messages import Done, Txn
@@ -43,6 +44,8 @@ class Result(msgspec.Struct):
     """There already."""
     expired: int = 0
     """Their time was over."""
+    wrong: int = 0
+    """Nothing that a hub could hold."""
 
 
 @shared(ns=False)
@@ -51,34 +54,44 @@ def import_(
     file: Annotated[
         str, typer.Argument(metavar="FILE", show_default=False, help="What waggle export wrote; - is standard input.")
     ],
+    seed: Annotated[
+        Seed, typer.Option("--from", metavar="SYSTEM", help="Whose it is: shared-memory, hive-mind, claude-flow.")
+    ] = Seed.export,
     ns: Annotated[
         str | None, typer.Option("--ns", metavar="NAME", help="The namespace for all; else where each was.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")] = False,
     skip: Annotated[bool, typer.Option("--skip-existing", help="Leave out keys that are there.")] = False,
+    skip_wrong: Annotated[bool, typer.Option("--skip-wrong", help="Leave out what is wrong.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
     no_backup: NoBackup = False,
 ) -> None:
     """Write the entries of FILE to the hub, while it goes on.
 
-    All of FILE is looked at first: if a line is wrong, nothing is written, and the exit code is 2. If a key is there
-    already, nothing is written either, and the exit code is 1, unless --overwrite or --skip-existing says what to do.
-    A hub that keeps its data on disk makes a backup first.
+    All of FILE is looked at first: if something in it is wrong, nothing is written, and the exit code is 2, unless
+    --skip-wrong says to leave it out. If a key is there already, nothing is written either, and the exit code is 1,
+    unless --overwrite or --skip-existing says what to do. A hub that keeps its data on disk makes a backup first.
+
+    --from reads what an earlier system has kept: shared-memory its memory.json, hive-mind its shared-memory.json,
+    claude-flow its memory.db.
     """
     if overwrite and skip:
         raise typer.BadParameter("say --overwrite or --skip-existing, not both.")
-    with _opened(file) as opened:
-        checked = _checked(opened, ns)
+    if seed is Seed.claude_flow and file == "-":
+        raise typer.BadParameter("a database is not read from standard input: name its file.")
+    with _opened(file, seed) as read:
+        checked = _checked(read, ns, skip_wrong)
 
         async def work(hub: Hub) -> None:
             there = {} if overwrite else await _there(hub, checked)
             taken = sum(map(len, there.values()))
             if taken and not skip:
                 _refuse(there, taken)
-            opened.seek(0)
-            entries = (line for line in lines(opened, ns) if line.place[1] not in there.get(line.place[0], ()))
+            entries = (
+                line for line in good(read(), ns, Checked()) if line.place[1] not in there.get(line.place[0], ())
+            )
             writing = _Writing(hub, (await hub.ping()).at, overwrite=overwrite, skip=skip)
-            writing.result.skipped = taken
+            writing.result.skipped, writing.result.wrong = taken, checked.faults
             if not dry_run and checked.count > taken:
                 await backup_first(hub, no_backup)
             with Progress("written", of=checked.count - taken) as progress:
@@ -143,8 +156,24 @@ class _Writing:
 
 
 @contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    """The file, to be read twice."""
+def _opened(file: str, seed: Seed) -> Iterator[Read]:
+    """What is in the file. Ends the command if it is not what was said."""
+    try:
+        if seed is Seed.claude_flow:
+            with _bytes(file):  # whether it is there, and may be read
+                pass
+            with from_database(file) as read:
+                yield read
+            return
+        with _bytes(file) as opened:
+            yield (lambda: lines(opened)) if seed is Seed.export else from_json(seed, opened)
+    except BadRequest as wrong:
+        fail(f"{file} is not what {seed} keeps: {wrong.message}.")
+
+
+@contextmanager
+def _bytes(file: str) -> Iterator[BinaryIO]:
+    """The file, to be read more than once."""
     if file == "-":
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)
@@ -159,14 +188,15 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield opened
 
 
-def _checked(file: BinaryIO, ns: str | None) -> Checked:
-    """What is in the file. Ends the command if that is not good."""
-    checked = check(file, ns)
-    if checked.faults:
-        for fault in checked.shown:
-            say(fault)
-        more = f" ({amount(checked.faults - len(checked.shown))} more)" if checked.faults > len(checked.shown) else ""
-        fail(f"nothing was written: {amount(checked.faults)} wrong{more}")
+def _checked(read: Read, ns: str | None, skip_wrong: bool) -> Checked:
+    """What is in the file, and what is wrong with it. Ends the command if that is not to be left out."""
+    checked = check(read(), ns)
+    for fault in checked.shown:
+        say(fault)
+    more = f" ({amount(checked.faults - len(checked.shown))} more)" if checked.faults > len(checked.shown) else ""
+    if checked.faults and not (skip_wrong and checked.count):
+        remedy = ". --skip-wrong leaves out what is wrong" if checked.count else ""
+        fail(f"nothing was written: {amount(checked.faults)} wrong{more}{remedy}")
     return checked
 
 
@@ -196,4 +226,6 @@ def _in_words(result: Result, dry_run: bool) -> str:
         parts.append(f"{amount(result.skipped)} skipped, there already")
     if result.expired:
         parts.append(f"{amount(result.expired)} left out, expired")
+    if result.wrong:
+        parts.append(f"{amount(result.wrong)} left out, wrong")
     return ", ".join(parts)

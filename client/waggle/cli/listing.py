@@ -1,4 +1,4 @@
-"""The commands about many keys: list and clear."""
+"""The commands about many keys: list, search and clear."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from waggle.cli.show import amount, to_json, visible
 from waggle.cli.tables import Rows, entry_row
 from waggle.cli.visit import fail, no, visit
 
-__all__ = ["Pattern", "clear", "list_"]
+__all__ = ["Pattern", "clear", "list_", "search"]
 
 SAMPLE = 5
 """Keys that are shown of those that would go."""
@@ -55,6 +55,36 @@ def list_(
             else:
                 now = (await hub.ping()).at
                 rows.print([entry_row(entry, now, values=not no_values) for entry in page])
+
+    visit(options, work)
+
+
+@shared
+def search(
+    options: Options,
+    text: Annotated[str, typer.Argument(metavar="TEXT", show_default=False, help="Quote it if it is several words.")],
+    pattern: Annotated[
+        str,
+        typer.Option("--pattern", metavar="P", help="Only where the key matches.", autocompletion=complete.keys),
+    ] = "*",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most so many.")] = 20,
+) -> None:
+    """Find the entries with all the words of TEXT in their key, value or meta, the best first.
+
+    Case and accents do not count; auth* stands for all words that begin so. They are shown as by list, with how well
+    they fit as the last column. If there is none, the exit code is 1.
+    """
+    rows = Rows(("KEY", "VALUE", "LEFT", "BY", "REV", "SCORE"), wide=1, numbers=(5,))
+
+    async def work(hub: Hub) -> None:
+        hits = await hub.search(text, pattern=pattern, ns=options.ns, limit=limit)
+        if options.json:
+            sys.stdout.writelines(f"{to_json(hit)}\n" for hit in hits)
+        elif hits:
+            now = (await hub.ping()).at
+            rows.print([[*entry_row(hit, now), f"{hit.score:.3g}"] for hit in hits])
+        if not hits:
+            no(f"nothing has these words{options.within}")
 
     visit(options, work)
 

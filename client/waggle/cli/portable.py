@@ -1,13 +1,13 @@
 """The file that `export` writes and `import` reads: its format is `waggle.portable`'s.
 
-It is good, or it is not: every line is looked at before any is used.
+Every line is looked at before any is used, and again when it is: what is wrong can be told first, and left out then.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 import msgspec
@@ -17,7 +17,17 @@ from waggle.errors import BadRequest
 from waggle.keys import check_key, check_ns
 from waggle.portable import BATCH, STEPS, VERSION, Header, Line, batches, read_header, read_line
 
-__all__ = ["BATCH", "HEADER", "STEPS", "VERSION", "Checked", "Header", "Line", "batches", "check", "lines"]
+__all__ = [
+    "BATCH", "FAULTS", "HEADER", "STEPS", "VERSION", "Checked", "Found", "Header", "Line", "Read", "batches", "check",
+    "good", "lines",
+]  # fmt: skip
+
+Found = tuple[str, Line | Exception]
+"""Where something stands in a file, and the entry that it is, or what is wrong with it."""
+Read = Callable[[], Iterable[Found]]
+"""Reads a file from its beginning, as often as it is called."""
+FAULTS = (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What is raised for what is wrong in a file."""
 
 HEADER = 160
 """Bytes of the first line of an export, filled up with spaces: it is written when the entries have been counted."""
@@ -38,13 +48,13 @@ class Checked:
         self.count = 0
         self.faults = 0
         self.shown: list[str] = []
-        """The first of the faults, each with the number of its line."""
+        """The first of the faults, each with where it stands."""
 
-    def fault(self, number: int, what: str) -> None:
-        """The line of this number is wrong."""
+    def fault(self, where: str, what: str) -> None:
+        """What stands there is wrong."""
         self.faults += 1
         if len(self.shown) < SHOWN:
-            self.shown.append(f"line {number}: {what}")
+            self.shown.append(f"{where}: {what}")
 
     def add(self, place: tuple[str, str]) -> None:
         """An entry. Raises BadRequest if it stood there before."""
@@ -56,35 +66,52 @@ class Checked:
         self.count += 1
 
 
-def check(file: BinaryIO, ns: str | None) -> Checked:
-    """Look at every line. ``ns`` is the namespace that all are to go to, if not to their own."""
-    checked = Checked()
+def lines(file: BinaryIO) -> Iterator[Found]:
+    """What is in an export, from its beginning."""
+    file.seek(0)
     try:
         header = read_header(file.readline())
-    except (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
-        checked.fault(1, f"this is not the beginning of an export: {fault}")
-        return checked
-    latest = time.time() + TTL
-    number = 1
+    except FAULTS as fault:
+        yield "line 1", BadRequest(f"this is not the beginning of an export: {fault}")
+        return
+    number, count = 1, 0
     for number, text in enumerate(file, 2):
         if text.isspace():
             continue
+        count += 1
         try:
-            line = read_line(text, ns)
+            yield f"line {number}", read_line(text, None)
+        except FAULTS as fault:
+            yield f"line {number}", fault
+    if header.entries is not None and header.entries != count:
+        said = f"the file ends after {count:,} entries and should have {header.entries:,}: it was cut off or changed"
+        yield f"line {number}", BadRequest(said)
+
+
+def good(found: Iterable[Found], ns: str | None, checked: Checked) -> Iterator[Line]:
+    """The entries that a hub would take; ``checked`` is told of them, and of what is wrong with the others. ``ns`` is
+    the namespace that all are to go to, if not to their own."""
+    latest = time.time() + TTL
+    for where, line in found:
+        try:
+            if isinstance(line, Exception):
+                raise line
+            if ns is not None:
+                line.ns = ns
             _check(line, latest)
             checked.add(line.place)
-        except (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
-            checked.fault(number, str(fault))
-    if header.entries is not None and header.entries != checked.count and not checked.faults:
-        said, found = f"{header.entries:,}", f"{checked.count:,}"
-        checked.fault(number, f"the file ends after {found} entries and should have {said}: it was cut off or changed")
+        except FAULTS as fault:
+            checked.fault(where, str(fault))
+        else:
+            yield line
+
+
+def check(found: Iterable[Found], ns: str | None) -> Checked:
+    """Look at all that is in a file."""
+    checked = Checked()
+    for _ in good(found, ns, checked):
+        pass
     return checked
-
-
-def lines(file: BinaryIO, ns: str | None) -> Iterator[Line]:
-    """The entries of a file that was checked."""
-    file.readline()
-    return (read_line(text, ns) for text in file if not text.isspace())
 
 
 def _check(line: Line, latest: float) -> None:

@@ -29,6 +29,7 @@ from waggle.errors import BadRequest, SessionLost, Unavailable, WaggleError, err
 
 from ..delivery.connection import Connection
 from ..engine import Engine
+from ..settings import Bounds
 from .lines import BadLine, decode
 
 
@@ -58,7 +59,7 @@ class Callers:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._calls: dict[tuple[Desk, m.Id], Call] = {}
+        self.open: set[Call] = set()
         """Calls that have not been answered."""
         self._numbers = count(1)
 
@@ -72,19 +73,19 @@ class Callers:
 
     def drain(self, seconds: float) -> None:
         """Tell every call that still waits to come back after so many seconds."""
-        for call in list(self._calls.values()):
+        for call in list(self.open):
             self._engine.hang_up(call.desk, call.command.id)
-            call.settle(error=Unavailable("the hub is stopping: come back", retry_after=seconds))
-        self._calls.clear()
+            self._settle(call, error=Unavailable("the hub is stopping: come back", retry_after=seconds))
 
     def begin(self, agent: str | None, ns: str | None, op: str, fields: bytes) -> Call:
         """Decide a command now, its fields a JSON object; its answer comes in `Call.reply`. Raises a WaggleError."""
         command = self._command(op, fields)
         connection = self._engine.visit(agent, ns, self._connect)
         assert isinstance(connection, Desk)
-        if (connection, command.id) in self._calls:
+        if command.id in connection.calls:
             raise BadRequest(f"a call with id {command.id!r} still waits for its answer: choose another", field="id")
-        call = self._calls[connection, command.id] = Call(self, connection, command)
+        call = connection.calls[command.id] = Call(self, connection, command)
+        self.open.add(call)
         self._engine.submit(connection, command)
         return call
 
@@ -122,19 +123,24 @@ class Callers:
 
     def _answer(self, desk: Desk, line: bytes) -> None:
         answer = _read_line(line)
-        call = None if answer.id is None else self._calls.pop((desk, answer.id), None)
+        call = None if answer.id is None else desk.calls.get(answer.id)
         if call is None:
             return
         if isinstance(answer.error, UnsetType):
-            call.settle(ok=bytes(answer.ok) if isinstance(answer.ok, Raw) else b"{}")
+            self._settle(call, ok=bytes(answer.ok) if isinstance(answer.ok, Raw) else b"{}")
         else:
-            call.settle(error=error_from_wire(answer.error))
+            self._settle(call, error=error_from_wire(answer.error))
+
+    def _settle(self, call: Call, ok: bytes | None = None, error: WaggleError | None = None) -> None:
+        """This is the answer to a call."""
+        del call.desk.calls[call.command.id]
+        self.open.discard(call)
+        call.settle(ok, error)
 
     def _close(self, desk: Desk) -> None:
         """Its session has ended. A call that it held nothing for, and that takes longer, is not answered any more."""
-        for call in [call for (at, _), call in self._calls.items() if at is desk]:
-            del self._calls[desk, call.command.id]
-            call.settle(error=SessionLost("the session ended before there was an answer: ask again"))
+        for call in list(desk.calls.values()):
+            self._settle(call, error=SessionLost("the session ended before there was an answer: ask again"))
         asyncio.get_running_loop().call_soon(self._engine.leave, desk)
 
     # --- calls that are dropped ---
@@ -155,7 +161,7 @@ class Callers:
         """Whether there is a call with this rid that has not been answered."""
         if rid is None:
             return False
-        commands = (call.command for (at, _), call in self._calls.items() if at is desk)
+        commands = (call.command for call in desk.calls.values())
         return any(isinstance(command, m.Change) and command.rid == rid for command in commands)
 
 
@@ -163,6 +169,11 @@ class Desk(Connection):
     """The connection of all who call under one name: it takes replies as they are put, and nothing waits in it."""
 
     inside = True
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self.calls: dict[m.Id, Call] = {}
+        """Its calls that have not been answered, by id."""
 
 
 class Call:

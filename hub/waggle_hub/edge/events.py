@@ -23,7 +23,7 @@ from waggle.errors import BadRequest, WaggleError
 from ..delivery.encoding import lost_line, mark_line
 from .exchange import App, Exchange, Receive, Scope, Send
 from .statuses import refusal
-from .stream import Body, Reader, Stream, Streams, hello, subscribe
+from .stream import Body, Stream, Streams, Teller, hello, subscribe
 
 RETRY = 2_000
 """Milliseconds after which an EventSource comes back."""
@@ -98,7 +98,7 @@ class _Events:
             await body.write(b"".join(_shown(line, epoch) for line in lines))
 
         try:
-            await self._stream.run(self._hello, self._subscribe, Reader(begin, tell))
+            await self._stream.run(self._hello, self._subscribe, Teller(begin, tell))
         except WaggleError as error:
             await refusal(error)(scope, receive, send)
         else:

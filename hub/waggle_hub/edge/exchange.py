@@ -14,11 +14,10 @@ import math
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, TypeVar
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 from msgspec import Struct, structs
-from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -35,6 +34,8 @@ S = TypeVar("S", bound=Struct)
 
 AGENT = "x-waggle-agent"
 """The header by which a caller says who it is."""
+_PARAMETERS = 1_000
+"""Query parameters that are looked at."""
 log = logging.getLogger("waggle_hub")
 
 
@@ -79,7 +80,7 @@ class Exchange:
         """The query parameters; a field that is a list may come several times."""
         lists = {field.encode_name for field in structs.fields(type) if field.type in (list[str], list[str] | None)}
         found: dict[str, Any] = {}
-        for name, value in QueryParams(self.scope["query_string"]).multi_items():
+        for name, value in self._parameters():
             if name in lists:
                 found.setdefault(name, []).append(value)
             elif name in found:
@@ -94,6 +95,13 @@ class Exchange:
             if isinstance(value, float) and not math.isfinite(value):
                 raise BadRequest(f"{name} is a number", field=name)
         return query
+
+    def _parameters(self) -> list[tuple[str, str]]:
+        try:
+            text = self.scope["query_string"].decode()
+            return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS)
+        except ValueError as error:
+            raise BadRequest(f"the query is not UTF-8, or too long: {error}") from None
 
     def check_json(self, *types: str) -> None:
         """BadRequest unless the body is said to be JSON, or one of these types."""

@@ -5,11 +5,13 @@ Rules:
    that line cannot say how many follow; an answer that breaks off shows as that in HTTP.
 2. An import is written in batches, each of them a `txn`, through the caller that asked. What fits into one message is
    looked at whole before anything of it is written; of more than that, a batch is written when as much is waiting.
-3. Memory is bounded in both directions: a slice of the snapshot, one message of lines.
+3. Memory is bounded in both directions: a slice of the snapshot, one message of lines. Lines are looked at in slices of
+   a few milliseconds, and others get their turn in between.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -28,9 +30,11 @@ from ..state.values import encode_value
 from .callers import Caller, Callers
 from .exchange import App, Exchange, Receive, Scope, Send
 from .statuses import JSON, refusal
-from .stream import Body, Reader, Stream, Streams, hello, subscribe
+from .stream import Body, Stream, Streams, Teller, hello, subscribe
 
 LINES = "application/x-ndjson"
+_LINE_BYTES = 400
+"""What a line takes in memory beside its text."""
 _encode = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder().decode
 
@@ -100,20 +104,25 @@ class PortableDoor:
         writing = _Writing(caller, query, ahead)
         waiting: list[Line] = []
         size = 0
-        async for line in self._entries(exchange, query.ns, writing):
+        async for line, length in self._entries(exchange, query.ns, writing):
             waiting.append(line)
-            size += len(line.value)
+            size += length + _LINE_BYTES
             if size > self._bounds.message:
                 await writing.write(waiting)
                 waiting, size = [], 0
         await writing.write(waiting)
         return Response(_encode(writing.result), media_type=JSON)
 
-    async def _entries(self, exchange: Exchange, ns: str | None, writing: _Writing) -> AsyncIterator[Line]:
-        """The entries in the body, each looked at by itself. Raises BadRequest, with the number of the line."""
+    async def _entries(self, exchange: Exchange, ns: str | None, writing: _Writing) -> AsyncIterator[tuple[Line, int]]:
+        """The entries in the body, with their lengths, each looked at by itself. Raises BadRequest, with the number of
+        the line."""
         number = 0
+        until = time.monotonic() + self._bounds.slice
         async for text in self._lines(exchange):
             number += 1
+            if time.monotonic() > until:
+                await asyncio.sleep(0)
+                until = time.monotonic() + self._bounds.slice
             if number > 1 and not text.strip():
                 continue
             try:
@@ -125,7 +134,7 @@ class PortableDoor:
             except (msgspec.MsgspecError, UnicodeError, RecursionError, WaggleError) as error:
                 what = "this is not the beginning of an export: " if number == 1 else ""
                 raise writing.stopped(BadRequest(f"line {number}: {what}{error}", field="body", line=number)) from None
-            yield line
+            yield line, len(text)
         if not number:
             raise BadRequest("the body is empty: an import begins with the header of an export", field="body")
 
@@ -176,7 +185,7 @@ class _Export:
             await body.write(b"".join(self._written(lines)))
 
         try:
-            await self._stream.run(self._hello, self._subscribe, Reader(begin, tell))
+            await self._stream.run(self._hello, self._subscribe, Teller(begin, tell))
         except WaggleError as error:
             await refusal(error)(scope, receive, send)
             return

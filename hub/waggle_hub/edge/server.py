@@ -10,20 +10,11 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..settings import Settings
+from .httpprotocol import HttpProtocol
 from .laneprotocol import LaneProtocol
 from .protocol import Protocol
-from .websocket import ABORT
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP, that lets the application cut a connection whose other side does not read (`websocket.ABORT`)."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
 
 
 class Server(uvicorn.Server):

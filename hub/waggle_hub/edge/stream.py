@@ -37,17 +37,17 @@ class Streams:
 
     async def drain(self, wait: float) -> None:
         """Let each end when it has told what waits, within so many seconds: whoever reads it comes back by itself."""
-        for stream in self.open:
+        for stream in list(self.open):
             stream.end()
         until = time.monotonic() + wait
         while self.open and time.monotonic() < until:
             await asyncio.sleep(0.01)
-        for stream in self.open:
+        for stream in list(self.open):
             stream.cut()
 
 
-class Reader(Struct):
-    """What a stream tells: `begin` once, then `tell` each text of lines."""
+class Teller(Struct):
+    """Where a stream's lines go: `begin` is called once, then `tell` with the lines of each text."""
 
     begin: Callable[[m.Subscribed], Awaitable[None]]
     tell: Callable[[list[bytes]], Awaitable[None]]
@@ -74,14 +74,14 @@ class Stream:
         self._gone: asyncio.Future[None] | None = None
         self._error: WaggleError | None = None
 
-    async def run(self, hello: m.Hello, subscribe: m.Subscribe, reader: Reader) -> None:
+    async def run(self, hello: m.Hello, subscribe: m.Subscribe, teller: Teller) -> None:
         """Read to the end: until the reader's side is gone, the hub drains, or `stop` was called. Raises a WaggleError
         if there is nothing to read, before `begin` was called."""
         engine, connection = self._streams.engine, self._connection
         self._streams.open.add(self)
         engine.submit(connection, hello)
         engine.submit(connection, subscribe)
-        writing = asyncio.ensure_future(connection.write(lambda text: self._pass_on(text, reader), engine.fanout.ready))
+        writing = asyncio.ensure_future(connection.write(lambda text: self._pass_on(text, teller), engine.fanout.ready))
         self._gone = asyncio.ensure_future(self._exchange.gone())
         either: set[asyncio.Future[None]] = {writing, self._gone}
         try:
@@ -120,17 +120,17 @@ class Stream:
         elif self._gone is not None:
             self._gone.cancel()
 
-    async def _pass_on(self, text: Text, reader: Reader) -> None:
+    async def _pass_on(self, text: Text, teller: Teller) -> None:
         lines = text.data.split(b"\n")
         while lines and not self._begun and self._error is None:
             subscribed = self._hear(lines.pop(0))
             if subscribed is not None:
                 self._begun = True
-                await reader.begin(subscribed)
+                await teller.begin(subscribed)
         if self._error is not None:
             self.stop()
         elif lines:
-            await reader.tell(lines)
+            await teller.tell(lines)
 
     def _hear(self, line: bytes) -> m.Subscribed | None:
         """A reply: what the subscription begins with, or why there is none."""

@@ -7,7 +7,7 @@
    entry needs a deadline.
 3. A call that is dropped is cancelled, and a grant that it never heard of is given back. A restart drops all calls.
 4. Those who give no name share a session, too, that nobody sees. What would have to be one agent's own they cannot
-   have: locks, takes, ephemeral entries, a status, and rids, which strangers might choose alike.
+   have: locks, takes, ephemeral entries, a status, calls to cancel, and rids, which strangers might choose alike.
 
 Its books are kept where those of all sessions are. `State.use` and `State.let_go` set its deadline, and when that comes
 while it holds something, it has none until it lets go.
@@ -63,7 +63,7 @@ def check(session: Session, command: m.AnyCommand) -> None:
         raise BadRequest("a caller has no connection to say hello on, or to hear events on", field="op")
     if session.agent != presence.NAMELESS:
         return
-    if isinstance(command, m.Lock | m.Take | m.Status):
+    if isinstance(command, m.Lock | m.Take | m.Status | m.Cancel):
         raise BadRequest("who has no name can hold nothing: say who you are (X-Waggle-Agent)", field="agent")
     if isinstance(command, m.Change) and command.rid is not None:
         raise BadRequest("a rid is one agent's own: say who you are (X-Waggle-Agent)", field="rid")

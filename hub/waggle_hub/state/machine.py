@@ -28,6 +28,7 @@ from . import (
     locks,
     patience,
     presence,
+    searches,
     subscriptions,
     takes,
     txn,
@@ -321,6 +322,9 @@ class Machine:
                 return entries.history(turn, session, command)
             case m.List():
                 return entries.list_(turn, session, command)
+            case m.Search():
+                searches.search(turn, session, command)
+                return None
             case m.Clear():
                 return entries.clear(turn, session, command)
             case m.Publish():

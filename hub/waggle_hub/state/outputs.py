@@ -6,9 +6,12 @@ subscription, an `Ended` after everything the session was still owed.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from waggle import messages as m
+from waggle.keys import Pattern
 
 from .interests import Interest
 from .log import Commit
@@ -82,11 +85,29 @@ class LockLost(Struct, frozen=True, eq=False):
         return UnsaidRecord(serial=serial, session=self.session, lost=self.lock)
 
 
+class Word(NamedTuple):
+    """A word that is looked for; with ``open``, all that begin with it."""
+
+    text: str
+    open: bool
+
+
 class BackupWanted(Struct, frozen=True, eq=False):
     """This session has asked for a backup, which is the hub's to make: its answer comes when there is one."""
 
     session: str
     id: m.Id
+
+
+class SearchWanted(Struct, frozen=True, eq=False):
+    """This session looks for entries by their words, of which there is an index outside of the machine."""
+
+    session: str
+    id: m.Id
+    ns: str
+    pattern: Pattern
+    words: tuple[Word, ...]
+    limit: int
 
 
 Said = Answer | LockLost
@@ -101,4 +122,4 @@ def said_of(record: UnsaidRecord) -> Said:
     return Answer(record.session, record.id, Outcome.of_texts(record.ok, record.error))
 
 
-Output = Commit | Reply | Bind | Attach | Detach | Ended | Answer | LockLost | BackupWanted
+Output = Commit | Reply | Bind | Attach | Detach | Ended | Answer | LockLost | BackupWanted | SearchWanted

@@ -20,7 +20,7 @@ from ..field import Field
 from ..pinger import Pings, pinging
 from ..processes import Server
 from ..results import Column, Result, Table
-from ..statistics import Spread
+from ..rounds import Spread
 from ..systems import System
 from ..systems.fastclient import FastClient
 from ..systems.fastredis import Answer, FastRedis

@@ -15,7 +15,7 @@ from ..field import Field
 from ..machine import Cpu
 from ..processes import Server
 from ..results import Chart, Column, Point, Result, Table
-from ..statistics import exponent, middle
+from ..rounds import exponent, middle
 from ..systems.port import VALUE, read_until
 from ..systems.waggle import WAGGLE
 from ..systems.wire import frame

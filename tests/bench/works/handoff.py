@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 
 from ..field import Field, taking_turns
 from ..results import Column, Result, Table
-from ..statistics import Spread
+from ..rounds import Spread
 from ..systems.port import Give
 
 BLPOP = "redis, redis-py, BLPOP"

@@ -13,7 +13,7 @@ import msgspec
 from ..field import Field
 from ..processes import Server
 from ..results import Column, Result, Table
-from ..statistics import Spread
+from ..rounds import Spread
 from ..systems.fastclient import FastClient
 from ..systems.waggle import WAGGLE, set_command
 

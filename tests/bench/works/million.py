@@ -18,7 +18,7 @@ from ..machine import rss
 from ..pinger import pinging
 from ..processes import Server
 from ..results import Column, Result, Table
-from ..statistics import Spread
+from ..rounds import Spread
 from ..systems import System
 
 BATCH, UNDER_WAY = 100, 2

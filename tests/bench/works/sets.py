@@ -17,7 +17,7 @@ from ..field import Field, taking_turns
 from ..machine import Cpu
 from ..processes import Server
 from ..results import Column, Result, Table
-from ..statistics import Spread
+from ..rounds import Spread
 from ..systems import System
 from ..systems.port import VALUE, Client
 

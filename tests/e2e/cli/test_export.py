@@ -102,7 +102,7 @@ def test_a_wrong_line_and_nothing_is_written(shell: Shell, agent: waggle.sync.Hu
     first, second, end = result.stderr.splitlines()
     assert first.startswith("waggle: line 202: ns ")
     assert second.startswith("waggle: line 303: ")
-    assert end == "waggle: nothing was written: 2 wrong"
+    assert end.startswith("waggle: nothing was written: 2 wrong.")
     assert agent.list() == []
 
 
@@ -120,7 +120,7 @@ def test_keys_that_are_there_already(shell: Shell, agent: waggle.sync.Hub, ns: s
     )
     assert len(agent.list()) == 2
     assert json.loads(shell("import", "-", "--skip-existing", "--json", stdin=text).stdout) == {
-        "written": 8, "skipped": 2, "expired": 0,
+        "written": 8, "skipped": 2, "expired": 0, "wrong": 0,
     }  # fmt: skip
     assert [entry.value for entry in agent.list()].count("old") == 2
     assert shell("import", "-", "--overwrite", stdin=text).stdout == "10 written\n"

@@ -1,4 +1,4 @@
-"""The commands about many keys: list and clear."""
+"""The commands about many keys: list, search and clear."""
 
 from __future__ import annotations
 
@@ -81,3 +81,22 @@ def test_clear_on_a_terminal_shows_what_would_go_and_asks(
 def test_clear_of_nothing_does_not_ask(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with Terminal(env, "clear", "none*") as terminal:
         assert terminal.end() == (0, "nothing matches\n")
+
+
+def test_search_is_lines_with_the_score_as_the_last_column(shell: Shell, agent: waggle.sync.Hub) -> None:
+    agent.set("pattern/jwt", {"lesson": "Use httpOnly cookies"})
+    agent.set("note", "cookies")
+    (row,) = shell("search", "cookies use").stdout.splitlines()
+    assert row.split("\t")[:2] == ["pattern/jwt", '{"lesson":"Use httpOnly cookies"}']
+    assert float(row.split("\t")[5]) > 0
+    (hit,) = shell("search", "cook*", "--pattern", "note", "--limit", "1", "--json").stdout.splitlines()
+    assert (json.loads(hit)["key"], json.loads(hit)["score"] > 0) == ("note", True)
+
+
+def test_search_that_finds_nothing_is_a_no_and_one_without_a_word_an_error(shell: Shell) -> None:
+    nothing = shell("search", "absent")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "nothing has these words" in nothing.stderr
+    wrong = shell("search", "?!")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "letters or digits" in wrong.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_the_figures_that_are_kept_make_the_same_page_again(page: Path, tmp_path
     assert page.read_text() == first
 
 
+def test_what_is_kept_of_a_figure_is_what_is_shown(page: Path, tmp_path: Path) -> None:
+    """Rounded to be kept, and rounded again to be shown, a figure may be another than rounded once."""
+    chance = random.Random(1)
+    report = _report()
+    rows = report.results["sets"].tables[0].rows
+    rows |= {f"row {number}": [[chance.uniform(1e-3, 1e-2)]] for number in range(1_000)}
+    publishing.publish(report, page, tmp_path / "images")
+    kept = json.decode((tmp_path / "images" / "results.json").read_bytes(), type=Report)
+    assert publishing.parts(kept)["sets"] in page.read_text()
+
+
 def test_a_page_without_a_place_for_a_work_is_refused_before_it_is_touched(page: Path, tmp_path: Path) -> None:
     report = _report()
     report.results["other"] = Result()
@@ -82,4 +94,5 @@ def test_what_is_published_is_what_the_figures_say() -> None:
         if table is not None:
             assert goal.column in [column.name for column in table.columns], goal.what
     for name, picture in publishing.pictures(report).items():
+        assert text.count(f"(images/bench/{name}.svg)") == 1
         assert (publishing.IMAGES / f"{name}.svg").read_text() == picture

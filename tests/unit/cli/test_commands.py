@@ -25,7 +25,7 @@ LEAST = {
     "get": ("k",), "set": ("k", "1"), "update": ("k", "--incr", "1"), "touch": ("k", "--forever"), "delete": ("k",),
     "clear": ("*", "--yes"), "txn": ('{"then": []}',), "history": ("k",), "publish": ("c", "1"), "status": ("at work",),
     "top": ("--once",), "lock": ("a", "--", "true"), "unlock": ("a", "--force", "--reason", "b"), "wait": ("k",),
-    "take": ("a", "--", "true"), "send": ("a", "hi"), "inbox": ("--agent", "a"),
+    "search": ("words",), "take": ("a", "--", "true"), "send": ("a", "hi"), "inbox": ("--agent", "a"),
     "import": (str(Path(__file__).with_name("entries.jsonl")),),
 }  # fmt: skip
 """The arguments that a command cannot do without."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from waggle.cli.portable import BATCH, HEADER, SHOWN, STEPS, VALUE, Line, batches, check, lines
+from waggle.cli.portable import BATCH, HEADER, SHOWN, STEPS, VALUE, Checked, Line, batches, check, good, lines
 
 HEAD = {"waggle": "export", "version": 1}
 
@@ -24,9 +24,19 @@ def entry(key: str = "k", value: Any = 1, **fields: Any) -> dict[str, Any]:
     return {"key": key, "value": value, **fields}
 
 
+def looked(opened: io.BytesIO, ns: str | None) -> Checked:
+    """What is in a file."""
+    return check(lines(opened), ns)
+
+
+def entries(opened: io.BytesIO, ns: str | None = None) -> list[Line]:
+    """The entries of a file that are good."""
+    return list(good(lines(opened), ns, Checked()))
+
+
 def test_an_entry_has_its_defaults() -> None:
     opened = file(entry("a", {"ü": [1, 2.5, None]}, ns="n", kind="versioned", meta={"m": 1}, expires_at=5.0), entry())
-    first, second = lines(opened, None)
+    first, second = entries(opened)
     assert (first.place, first.kind, first.meta, first.expires_at) == (("n", "a"), "versioned", {"m": 1}, 5.0)
     assert json.loads(bytes(first.value)) == {"ü": [1, 2.5, None]}
     assert (second.place, second.kind, second.meta, second.expires_at) == (("default", "k"), "persistent", None, None)
@@ -34,13 +44,13 @@ def test_an_entry_has_its_defaults() -> None:
 
 def test_one_namespace_for_all() -> None:
     opened = file(entry("a", ns="n"), entry("b", ns="$dead"))
-    assert [line.place for line in lines(opened, "copy")] == [("copy", "a"), ("copy", "b")]
+    assert [line.place for line in entries(opened, "copy")] == [("copy", "a"), ("copy", "b")]
     opened.seek(0)
-    assert check(opened, "copy").keys == {"copy": {"a", "b"}}
+    assert check(lines(opened), "copy").keys == {"copy": {"a", "b"}}
 
 
 def test_a_good_file() -> None:
-    checked = check(file(entry("a"), b"  ", entry("b", ns="n"), b"", head={**HEAD, "entries": 2, "later": 1}), None)
+    checked = looked(file(entry("a"), b"  ", entry("b", ns="n"), b"", head={**HEAD, "entries": 2, "later": 1}), None)
     assert (checked.faults, checked.count, checked.keys) == (0, 2, {"default": {"a"}, "n": {"b"}})
 
 
@@ -70,46 +80,46 @@ WRONG = {
 
 @pytest.mark.parametrize(("line", "word"), WRONG.values(), ids=WRONG)
 def test_a_wrong_line_is_told_with_its_number(line: Any, word: str) -> None:
-    checked = check(file(line, entry("good")), None)
+    checked = looked(file(line, entry("good")), None)
     assert checked.faults == 1
     assert checked.shown[0].startswith("line 2: ")
     assert word in checked.shown[0]
 
 
 def test_every_wrong_line_is_counted_and_the_first_are_told() -> None:
-    checked = check(file(entry("good"), *[entry(f"k{n}", ns="$x") for n in range(100)]), None)
+    checked = looked(file(entry("good"), *[entry(f"k{n}", ns="$x") for n in range(100)]), None)
     assert (checked.faults, len(checked.shown)) == (100, SHOWN)
     assert checked.shown[0].startswith("line 3: ")
 
 
 def test_a_value_may_be_written_with_any_white_space() -> None:
     spaced = b'{"key": "a", "value": ["%s"%s]}' % (b"a" * (VALUE - 100), b" " * 200)
-    assert check(file(spaced), None).faults == 0
+    assert looked(file(spaced), None).faults == 0
 
 
 @pytest.mark.parametrize(
     "head", [b"", entry(), {"waggle": "backup", "version": 1}, {"waggle": "export", "version": 2}, b"\xff", b"[" * 5000]
 )
 def test_what_is_no_export_is_told_at_once(head: Any) -> None:
-    checked = check(file(*[b"nonsense"] * 10, head=head), None)
+    checked = looked(file(*[b"nonsense"] * 10, head=head), None)
     assert checked.faults == 1
     assert checked.shown[0].startswith("line 1: this is not the beginning of an export")
 
 
 @pytest.mark.parametrize("said", [1, 3])
 def test_a_file_that_was_cut_off_is_found_out(said: int) -> None:
-    checked = check(file(entry("a"), entry("b"), head={**HEAD, "entries": said}), None)
+    checked = looked(file(entry("a"), entry("b"), head={**HEAD, "entries": said}), None)
     assert checked.shown == [f"line 3: the file ends after 2 entries and should have {said}: it was cut off or changed"]
 
 
 def test_a_key_that_comes_twice() -> None:
     twice = [entry("a", ns="x"), entry("a", ns="y"), entry("a", ns="x")]
-    assert check(file(*twice), None).shown == ["line 4: 'a' in namespace 'x' stands in the file twice"]
-    assert check(file(*twice), "z").faults == 2
+    assert looked(file(*twice), None).shown == ["line 4: 'a' in namespace 'x' stands in the file twice"]
+    assert looked(file(*twice), "z").faults == 2
 
 
 def test_a_batch_has_no_more_than_a_txn_takes() -> None:
-    parts = list(batches(lines(file(*[entry(f"{n}") for n in range(300)]), None)))
+    parts = list(batches(entries(file(*[entry(f"{n}") for n in range(300)]))))
     assert [len(part) for part in parts] == [STEPS, STEPS, 300 - 2 * STEPS]
     assert [line.key for part in parts for line in part] == [f"{n}" for n in range(300)]
     assert list(batches([])) == []
@@ -118,7 +128,7 @@ def test_a_batch_has_no_more_than_a_txn_takes() -> None:
 def test_a_batch_is_no_larger_than_it_may_be_but_for_one_value() -> None:
     sizes = [BATCH // 2, BATCH // 2 - 2, 10, BATCH * 2, 10, 10]
     opened = file(*[entry(f"{n}", "a" * (size - 2)) for n, size in enumerate(sizes)])
-    assert [[len(bytes(line.value)) for line in part] for part in batches(lines(opened, None))] == [
+    assert [[len(bytes(line.value)) for line in part] for part in batches(entries(opened))] == [
         sizes[:2], [10], [BATCH * 2], [10, 10],
     ]  # fmt: skip
 
@@ -130,3 +140,10 @@ def test_the_header_of_an_export_has_room_for_every_number() -> None:
 
 def test_a_line_has_nothing_in_it_that_goes_without_saying() -> None:
     assert Line(key="a", value=b"1").place == ("default", "a")  # type: ignore[arg-type]
+
+
+def test_what_is_wrong_is_left_out_of_what_is_good() -> None:
+    opened = file(entry("a"), b"nonsense", entry("b", ns="$x"), entry("a", 2), entry("c"))
+    checked = Checked()
+    assert [line.key for line in good(lines(opened), None, checked)] == ["a", "c"]
+    assert (checked.count, checked.faults) == (2, 3)

@@ -21,6 +21,7 @@ SPELT_OUT = {
     "TypedEntries[T]": "list[TypedEntry[T]]",
     "Counts": "list[NamespaceCount]",
     "HeldLockList": "list[HeldLock]",
+    "Hits": "list[Hit]",
     "Entry | Entries | None": "Entry | list[Entry] | None",
 }
 NAMES = [

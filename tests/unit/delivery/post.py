@@ -13,7 +13,7 @@ from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import reply_line
 from waggle_hub.delivery.fanout import Bound, Fanout, Line, Released
 from waggle_hub.settings import Bounds, Limits
-from waggle_hub.state.outputs import Answer, BackupWanted, Bind, LockLost, Output, Reply
+from waggle_hub.state.outputs import Answer, BackupWanted, Bind, LockLost, Output, Reply, SearchWanted
 
 
 class Post:
@@ -85,7 +85,7 @@ class Post:
             return Line(self.connections[session], output.id, text)
         if isinstance(output, Bind):
             return Bound(self.connections[session], session)
-        assert not isinstance(output, Answer | LockLost | BackupWanted)
+        assert not isinstance(output, Answer | LockLost | BackupWanted | SearchWanted)
         return output
 
     def frame(self, session: str) -> str | None:

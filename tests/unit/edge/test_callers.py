@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.journals import LateJournal
 from waggle import messages as m
-from waggle.errors import BadRequest, Cancelled, Conflict, Locked, TimedOut, Unavailable
+from waggle.errors import BadRequest, Cancelled, Conflict, Locked, SessionLost, TimedOut, Unavailable
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.edge.callers import Caller, Callers
 from waggle_hub.engine import Engine
@@ -62,7 +62,7 @@ class Room:
 
     def at_rest(self) -> bool:
         """Whether no call is remembered."""
-        return not self.callers._calls
+        return not self.callers.open
 
 
 @pytest_asyncio.fixture
@@ -125,6 +125,12 @@ async def test_fields_that_are_not_json_are_refused(room: Room) -> None:
     for value in (object(), "\ud800", 2**70):
         with pytest.raises(BadRequest):
             await room.call("x", "set", key="k", value=value)
+
+
+async def test_a_name_that_cannot_be_kept_harms_nobody(room: Room) -> None:
+    with pytest.raises(BadRequest):
+        await room.call("\ud800", "ping")
+    assert await room.call("x", "ping")
 
 
 # --- calls that wait ---
@@ -253,3 +259,38 @@ async def test_when_the_journal_fails_calls_are_told_and_later_ones_go_on(room: 
     await room.call("x", "lock", name="n")
     with pytest.raises(Locked):
         await room.call("y", "lock", name="n")
+
+
+async def test_when_the_journal_fails_calls_that_wait_go_on_waiting(room: Room) -> None:
+    old = asyncio.create_task(room.named("x").call("wait", {"all": [{"key": "w"}]}))
+    await room.keep()
+    unkept = asyncio.create_task(room.named("y").call("wait", {"all": [{"key": "w"}]}))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    room.journal.commit(OSError("the disk is full"))
+    with pytest.raises(Unavailable):
+        await unkept
+    room.journal.recover()
+    await room.call("z", "set", key="w", value=1)
+    assert (await old)["matched"][0]["value"] == 1
+    assert room.at_rest()
+
+
+async def test_when_its_session_ends_a_call_that_holds_nothing_is_told_so(room: Room) -> None:
+    call = room.named().begin("backup", b"{}")
+    writing = asyncio.Event()
+
+    async def write() -> m.BackedUp:
+        await writing.wait()
+        return m.BackedUp("somewhere", 1, 1, 1.0)
+
+    room.engine.back_up = write
+    await room.keep()
+    room.now += 61.0
+    await room.call("y", "ping")
+    await room.keep()
+    with pytest.raises(SessionLost):
+        await call.reply
+    writing.set()
+    await room.keep()
+    assert room.at_rest()

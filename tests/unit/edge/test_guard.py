@@ -75,6 +75,16 @@ def test_an_origin_that_was_allowed_opens_no_foreign_host() -> None:
     assert refusal("evil.example", "https://board.example", Guard([], ["https://board.example"])) is not None
 
 
+@pytest.mark.parametrize(("site", "mode", "in_"), [
+    ("cross-site", "no-cors", False), ("same-site", "no-cors", False), ("cross-site", "navigate", True),
+    ("same-origin", "cors", True), ("none", "navigate", True),
+])  # fmt: skip
+def test_what_a_page_of_another_site_embeds_is_refused(site: str, mode: str, in_: bool) -> None:
+    headers = [(b"host", b"localhost"), (b"sec-fetch-site", site.encode()), (b"sec-fetch-mode", mode.encode())]
+    assert (Guard((), ()).refusal(headers) is None) is in_
+    assert Guard((), ["https://a.example"]).refusal([*headers, (b"origin", b"https://a.example")]) is None
+
+
 def test_names_of_headers_are_known_in_any_case() -> None:
     assert Guard((), ()).refusal([(b"Host", b"localhost"), (b"ORIGIN", b"http://evil.example")]) is not None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
@@ -10,6 +12,7 @@ from waggle import messages as m
 from waggle.errors import _BY_CODE
 from waggle_hub.app import build
 from waggle_hub.edge.exchange import Endpoint
+from waggle_hub.edge.http import OPS
 from waggle_hub.edge.openapi import describe
 from waggle_hub.edge.routes import Doors, endpoints
 from waggle_hub.edge.statuses import STATUSES
@@ -51,6 +54,15 @@ def test_fields_are_those_of_the_vocabulary() -> None:
         assert set(schema["properties"]) == fields
         assert schema["additionalProperties"] is False
         assert not {"op", "id"} & set(schema["required"])
+
+
+def test_the_page_for_users_names_every_op_path_and_code() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "http.md").read_text()
+    words = set(re.findall(r"[\w/.]+", page))
+    assert words >= m.OPS.keys()
+    assert words >= STATUSES.keys()
+    for path in all_endpoints():
+        assert path.partition("{")[0].rstrip("/") in words or path.removeprefix("/v1/") in OPS
 
 
 def test_every_code_has_a_status() -> None:

@@ -205,6 +205,7 @@ def test_what_needs_a_connection_is_refused(table: CallTable) -> None:
 
 @pytest.mark.parametrize(("op", "fields"), [
     ("lock", {"name": "n"}), ("take", {"patterns": ["*"]}), ("status", {"status": 1}),
+    ("cancel", {"target": 1}),
     ("set", {"key": "k", "value": 1, "ttl": 5, "ephemeral": True}), ("set", {"key": "k", "value": 1, "rid": "r"}),
 ])  # fmt: skip
 def test_who_has_no_name_can_have_nothing_of_their_own(table: CallTable, op: str, fields: dict[str, Any]) -> None:

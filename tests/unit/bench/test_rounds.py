@@ -1,4 +1,4 @@
-"""The statistics of the benchmark."""
+"""What the benchmark makes of rounds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tests.bench.statistics import Spread, exponent, middle, ratios
+from tests.bench.rounds import Spread, exponent, middle, ratios
 
 
 def test_a_percentile_is_a_value_of_the_sample() -> None:

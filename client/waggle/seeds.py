@@ -1,0 +1,202 @@
+"""Where the entries of earlier systems stand in a hub: namespace, key, kind, what is value and what is meta.
+
+Three systems keep what outlives them: Shared Memory MCP v2, SharedMemoryStore and claude-flow. This is the one place
+that says how an entry of theirs looks here, for whoever brings it over and for whoever shows it as they did.
+
+| | namespace | key | value | meta |
+| --- | --- | --- | --- | --- |
+| Shared Memory MCP | `memory` | its entry_id | the whole `Memory` | |
+| SharedMemoryStore | its own, by default `shared_state` | the same | the same | its metadata, and `agentId` |
+| claude-flow | its own, by default `default` | the same | what its text says as JSON, else the text | its metadata |
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from waggle import plain
+from waggle.errors import BadRequest
+from waggle.messages import Kind
+from waggle.portable import Line
+
+__all__ = [
+    "FLOW",
+    "HIVE",
+    "KINDS",
+    "MEMORY",
+    "Memory",
+    "flow_line",
+    "flow_value",
+    "hive_line",
+    "memory_line",
+    "tags_of",
+]
+
+MEMORY = "memory"
+"""The namespace of what Shared Memory MCP keeps."""
+HIVE = "shared_state"
+"""The namespace that SharedMemoryStore means where none is named."""
+FLOW = "default"
+"""The namespace that claude-flow means where none is named."""
+
+Priority = Literal["low", "medium", "high"]
+
+
+def _encoded(value: Any, field: str) -> Raw:
+    """A value as JSON text. Raises BadRequest if it cannot be one."""
+    plain.check(value, field)
+    try:
+        return Raw(msgspec.json.encode(value))
+    except UnicodeEncodeError:
+        raise BadRequest(f"{field} holds half a surrogate pair: it is no valid Unicode", field=field) from None
+
+
+# --- Shared Memory MCP v2 ----------------------------------------------------------------------------------------
+
+
+class Memory(Struct, kw_only=True, forbid_unknown_fields=True):
+    """An entry of Shared Memory MCP, its fields in its order. ``timestamp`` and ``updated_at`` are ISO 8601."""
+
+    entry_id: str
+    timestamp: str
+    agent_name: str
+    content: str
+    word_count: int
+    tags: list[str] = []
+    priority: Priority = "medium"
+    metadata: dict[str, Any] = {}
+    updated_at: str | None = None
+
+
+def tags_of(tags: Iterable[str]) -> list[str]:
+    """Tags as they are kept: stripped, in lower case, without those that are blank."""
+    return [tag for tag in (tag.strip().lower() for tag in tags) if tag]
+
+
+def memory_line(record: Any) -> Line:
+    """An entry of its file, of version 2 or 1. Raises BadRequest, or msgspec's error, if it is none."""
+    if isinstance(record, dict) and "entry_id" not in record:
+        record = {**record, "entry_id": _made_id(record)}
+    memory = msgspec.convert(record, Memory)
+    _check_id(memory.entry_id)
+    _check_instant(memory.timestamp, "timestamp")
+    if memory.updated_at is not None:
+        _check_instant(memory.updated_at, "updated_at")
+    if not memory.content.strip() or not memory.agent_name.strip():
+        raise BadRequest("content and agent_name are text that is more than white space")
+    memory.tags, memory.word_count = tags_of(memory.tags), len(memory.content.split())
+    return Line(ns=MEMORY, key=memory.entry_id, value=_encoded(msgspec.to_builtins(memory), "entry"))
+
+
+def _made_id(record: dict[str, Any]) -> str:
+    """Version 1 had no ids: the same entry gets the same one each time."""
+    said = "\0".join(str(record.get(field)) for field in ("timestamp", "agent_name", "content"))
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, said.encode("utf-8", "replace").hex()))
+
+
+def _check_id(entry_id: str) -> None:
+    try:
+        uuid.UUID(entry_id)
+    except ValueError:
+        raise BadRequest(f"entry_id {entry_id!r} is no UUID", field="entry_id") from None
+
+
+def _check_instant(text: str, field: str) -> None:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRequest(f"{field} {text!r} is no instant as of ISO 8601", field=field) from None
+
+
+# --- SharedMemoryStore -------------------------------------------------------------------------------------------
+
+KINDS: dict[str, Kind] = {
+    "persistent": "persistent",
+    "transient": "transient",
+    "cached": "cached",
+    "versioned": "versioned",
+    "shared": "persistent",
+    "locked": "persistent",
+}
+"""The kind of an entry for each of its data types: everything is shared, and a lock is a lock of the same name."""
+
+_OWN = {
+    "namespace", "dataType", "version", "createdAt", "updatedAt", "expiresAt", "accessCount", "lastAccessed", "size",
+    "compressed",
+}  # fmt: skip
+"""What it knows of an entry itself; the rest of its metadata is what somebody said of it."""
+
+
+def hive_line(key: str, value: Any, metadata: Any) -> Line:
+    """An entry of its file, with its metadata, None if there is none. Raises BadRequest if it is none."""
+    known = {} if metadata is None else metadata
+    if not isinstance(known, dict):
+        raise BadRequest("its metadata is no object")
+    kind = KINDS.get(known.get("dataType") or "persistent")
+    if kind is None:
+        raise BadRequest(f"dataType {known['dataType']!r} is none of {', '.join(KINDS)}")
+    expires = known.get("expiresAt")
+    if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int | float)):
+        raise BadRequest(f"expiresAt {expires!r} is no number of milliseconds")
+    meta = {name: said for name, said in known.items() if name not in _OWN}
+    return Line(
+        ns=_namespace(known.get("namespace"), HIVE),
+        key=key,
+        value=_encoded(value, "value"),
+        kind=kind,
+        meta=meta or None,
+        expires_at=None if not expires else expires / 1000,
+    )
+
+
+def _namespace(said: Any, default: str) -> str:
+    if said is not None and not isinstance(said, str):
+        raise BadRequest(f"namespace {said!r} is no text")
+    return said or default
+
+
+# --- claude-flow -------------------------------------------------------------------------------------------------
+
+
+def flow_value(text: str) -> Raw:
+    """What a text that it stored is as a value: what it says as JSON, else the text. So it gives it back itself."""
+    try:
+        value = msgspec.json.decode(text)
+        plain.check(value, "value")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, BadRequest):
+        value = text
+    return _encoded(value, "value")
+
+
+def flow_line(key: Any, text: Any, namespace: Any, metadata: Any, expires_at: Any) -> Line:
+    """A row of its store; ``expires_at`` is in seconds, ``metadata`` is JSON. Raises BadRequest if it is none."""
+    if not isinstance(key, str) or not isinstance(text, str):
+        raise BadRequest("key and value are text")
+    if expires_at is not None and not isinstance(expires_at, int | float):
+        raise BadRequest(f"expires_at {expires_at!r} is no number of seconds")
+    meta = _metadata(metadata)
+    return Line(
+        ns=_namespace(namespace, FLOW),
+        key=key,
+        value=flow_value(text),
+        meta=meta or None,
+        expires_at=expires_at or None,
+    )
+
+
+def _metadata(text: Any) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        metadata = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError) as fault:
+        raise BadRequest(f"its metadata is no JSON: {fault}") from None
+    if metadata is not None and not isinstance(metadata, dict):
+        raise BadRequest("its metadata is no object")
+    return metadata

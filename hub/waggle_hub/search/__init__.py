@@ -1,0 +1,1 @@
+"""Search: which entries hold these words. ``words`` is the index, ``finder`` keeps it in step and answers from it."""

@@ -1,0 +1,152 @@
+"""Callers that are broken, greedy or hostile harm nobody but themselves, and leave nothing behind (G12, G13)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.e2e.bystander import Bystander
+from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.web import Web
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+MIB = 2**20
+SLOWEST = 1.0
+"""Seconds that a round trip of a well-behaved agent may take meanwhile: generous for a busy machine with two cores."""
+HEAD = "Host: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture
+async def hub(start_hub: StartHub) -> AsyncIterator[HubProcess]:
+    """A hub that somebody well-behaved uses meanwhile, and that is well afterwards."""
+    asyncio.get_running_loop().set_debug(False)
+    hub = start_hub()
+    bystander = await asyncio.to_thread(Bystander, hub.ws)
+    try:
+        yield hub
+        await asyncio.sleep(0.3)
+        figures = await asyncio.to_thread(bystander.stop)
+        assert figures.slowest < SLOWEST, figures
+        assert await asyncio.to_thread(hub.alive)
+    finally:
+        bystander.kill()
+
+
+async def connect(hub: HubProcess, text: str | bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that has sent this."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port, limit=65_536)
+    writer.write(text.encode() if isinstance(text, str) else text)
+    return reader, writer
+
+
+async def until_nobody(hub: HubProcess) -> None:
+    """Return when nobody waits in the hub."""
+    web = Web(hub)
+    async with asyncio.timeout(20):
+        while (await web.ok("inspect"))["waits"]:
+            await asyncio.sleep(0.05)
+    await web.close()
+
+
+async def test_noise_is_answered_or_closed(hub: HubProcess) -> None:
+    chance = random.Random(7)
+    good = f'POST /v1/set HTTP/1.1\r\n{HEAD}Content-Length: 23\r\n\r\n{{"key": "k", "value": 1}}'.encode()
+    writers = []
+    for _ in range(300):
+        text = bytearray(good)
+        for _ in range(chance.randrange(1, 6)):
+            text[chance.randrange(len(text))] = chance.randrange(256)
+        writers.append((await connect(hub, bytes(text)))[1])
+    await asyncio.sleep(0.5)
+    for writer in writers:
+        writer.close()
+
+
+async def test_bodies_that_never_end_hold_up_nobody(hub: HubProcess) -> None:
+    before = hub.rss()
+    head = f'POST /v1/set HTTP/1.1\r\n{HEAD}Content-Length: 1000000\r\n\r\n{{"key": "k", '
+    writers = [(await connect(hub, head))[1] for _ in range(200)]
+    await asyncio.sleep(0.5)
+    assert hub.rss() - before < 30 * MIB
+    for writer in writers:
+        writer.transport.abort()
+
+
+async def test_calls_that_wait_and_are_dropped_leave_nothing(hub: HubProcess) -> None:
+    web = Web(hub, "holder")
+    token = (await web.ok("lock", name="n", ttl=600))["token"]
+    body = '{"name": "n", "wait": null, "ttl": 600}'
+    for turn in range(5):
+        writers = []
+        for number in range(100):
+            agent = f"X-Waggle-Agent: a{number % 7}\r\nContent-Length: {len(body)}\r\n\r\n"
+            writers.append((await connect(hub, f"POST /v1/lock HTTP/1.1\r\n{HEAD}{agent}{body}"))[1])
+        await asyncio.sleep(0.05 * turn)
+        for writer in writers:
+            writer.transport.abort()
+    await until_nobody(hub)
+    await web.ok("unlock", token=token)
+    async with asyncio.timeout(10):
+        while (await web.ok("locks"))["locks"]:
+            await asyncio.sleep(0.05)
+    await web.close()
+
+
+async def test_a_call_is_dropped_with_its_connection_whatever_was_sent_behind_it(hub: HubProcess) -> None:
+    body = '{"all": [{"key": "never"}], "timeout": 600}'
+    wait = f"POST /v1/wait HTTP/1.1\r\n{HEAD}Content-Length: {len(body)}\r\n\r\n{body}"
+    writer = (await connect(hub, wait + "GET /v1/keys HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3))[1]
+    await asyncio.sleep(0.3)
+    web = Web(hub)
+    assert len((await web.ok("inspect"))["waits"]) == 1
+    await web.close()
+    writer.transport.abort()
+    await until_nobody(hub)
+
+
+async def test_large_answers_that_nobody_reads_are_not_made(hub: HubProcess) -> None:
+    web = Web(hub)
+    await web.ok("set", key="large", value="x" * (8 * MIB))
+    before = hub.rss()
+    many = "GET /v1/keys/large HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100
+    writers = [(await connect(hub, many))[1] for _ in range(5)]
+    await asyncio.sleep(1.5)
+    assert hub.peak() - before < 5 * 3 * 8 * MIB
+    for writer in writers:
+        writer.transport.abort()
+    await web.close()
+
+
+async def test_streams_that_nobody_reads_cost_a_bound_and_end_with_their_connection(hub: HubProcess) -> None:
+    web = Web(hub)
+    text = "GET /v1/events?pattern=*&snapshot=true HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    writers = [(await connect(hub, text))[1] for _ in range(40)]
+    await asyncio.sleep(0.5)
+    before = hub.rss()
+    for number in range(200):
+        await web.ok("set", key=f"k{number % 3}", value="x" * 100_000)
+    assert hub.rss() - before < 20 * MIB + 40 * 3 * MIB
+    for writer in writers:
+        writer.transport.abort()
+    async with asyncio.timeout(10):
+        while [one for one in (await web.ok("inspect"))["sessions"] if one["ns"] == "default" and one["subscriptions"]]:
+            await asyncio.sleep(0.05)
+    await web.close()
+
+
+async def test_names_without_end_are_refused_beyond_a_limit(start_hub: StartHub) -> None:
+    hub = start_hub(limits={"sessions": 20, "rest": 5.0})
+    webs = [Web(hub, f"a{number}") for number in range(30)]
+    statuses = [(await web.post("ping")).status_code for web in webs]
+    assert (statuses.count(200), statuses.count(429)) == (20, 10)
+    nameless = Web(hub)
+    assert await nameless.ok("ping")
+    await nameless.close()
+    async with asyncio.timeout(10):
+        while (await webs[-1].post("ping")).status_code != 200:
+            await asyncio.sleep(0.05)
+    for web in webs:
+        await web.close()
