@@ -5,7 +5,7 @@ The rules:
 1. **A project is a repository,** and its namespace the name of the repository's directory with six digits that tell
    it from another directory of that name: ``shop-3f9a1c``. All worktrees of a repository are one project.
 2. **Without a repository** it is the current directory; the home directory and the root are no project: ``default``.
-3. **A window's name** is its program's and four digits: ``claude-code-5b2e``. Two windows are two agents.
+3. **A window's name** is its program's and six digits: ``claude-code-5b2e1f``. Two windows are two agents.
 """
 
 from __future__ import annotations
@@ -49,4 +49,4 @@ def _home(root: Path) -> Path:
 def agent_name(program: str | None) -> str:
     """A name that no other window has."""
     said = re.sub(r"[^a-zA-Z0-9_.-]+", "-", program or "").strip("-.")[: MAX_AGENT - 10]
-    return f"{said or 'mcp'}-{secrets.token_hex(2)}"
+    return f"{said or 'mcp'}-{secrets.token_hex(3)}"

@@ -247,6 +247,16 @@ async def test_the_address_is_exactly_that_and_nobody_is_sent_elsewhere(hub: Hub
     assert b"inbox" in text
 
 
+async def test_who_one_is_may_stand_in_the_headers_and_goes_before_the_address(hub: HubProcess, ns: str) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "who", "arguments": {}}}
+    said = {"X-Waggle-Agent": "\u00fcbersetzer".encode().decode("latin-1"), "X-Waggle-Ns": ns}
+    status, text = await asyncio.to_thread(post, hub, "/mcp?agent=other&ns=other", body, {**ACCEPTED, **said})
+    assert status == 200
+    line = next(line for line in text.decode().splitlines() if line.startswith("data: {"))
+    reply = json.loads(line.removeprefix("data: "))["result"]["structuredContent"]
+    assert reply["you"] == {"agent": "\u00fcbersetzer", "namespace": ns}
+
+
 @pytest.mark.parametrize("query", ["agent=%24hub", "ns=a%20b", "agent=" + "x" * 200, "limit=soon"])
 async def test_a_name_that_is_none_is_refused_by_the_tool_that_uses_it(hub: HubProcess, query: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITE}
