@@ -115,10 +115,12 @@ class _Door:
 
     async def cancel(self, context: Context, params: types.CancelledNotificationParams) -> None:
         """The client does not want it any more. Over stateless HTTP nobody but us knows which call that is; if two of
-        one name have the same id, both go on to their end."""
+        one name have the same id, both go on to their end, and so do those without a name, who may be strangers."""
         try:
             calling = await self._identify(context)
         except WaggleError:
+            return
+        if not calling.caller.agent:
             return
         running = self._running.get(_key(calling.caller, params.request_id), [])
         if len(running) == 1:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp.client.client import Client
-from mcp.client.subscriptions import ResourceUpdated
+from mcp.client.subscriptions import ResourceUpdated, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 
 import waggle
@@ -169,6 +170,27 @@ async def test_a_change_is_told_to_who_listens(hub: HubProcess, ns: str) -> None
         with pytest.raises(MCPError):
             await window.client.read_resource(other.replace("other", "absent"))
         assert heard in [f"{one.uri}" for one in (await window.client.list_resources()).resources]
+
+
+async def test_a_hub_that_stops_is_not_held_up_by_who_listens_or_waits(start_hub: StartHub) -> None:
+    hub, listens = start_hub(), asyncio.Event()
+    async with mcp_http("auto", hub.url, "listener", "shop") as window:
+
+        async def listen() -> None:
+            with suppress(SubscriptionLost):
+                async with window.client.listen(resource_subscriptions=["waggle://shop/a"]) as events:
+                    listens.set()
+                    async for _ in events:
+                        pass
+
+        under_way: list[asyncio.Future[Any]] = [asyncio.ensure_future(listen())]
+        under_way.append(asyncio.ensure_future(window.result("wait", keys=["never"], timeout=50)))
+        await listens.wait()
+        began = asyncio.get_running_loop().time()
+        assert await asyncio.to_thread(hub.stop) == 0
+        assert asyncio.get_running_loop().time() - began < 8
+        async with asyncio.timeout(SOON):
+            await asyncio.gather(*under_way, return_exceptions=True)
 
 
 # --- who may knock -----------------------------------------------------------------------------------------------
