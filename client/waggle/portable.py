@@ -52,6 +52,18 @@ class Line(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True)
         """Namespace and key."""
         return self.ns or "default", self.key
 
+    def step(self, now: float, *, overwrite: bool) -> dict[str, Any]:
+        """The step of a txn that writes it; unless ``overwrite``, only where there is nothing."""
+        ns, key = self.place
+        step: dict[str, Any] = {"op": "set", "ns": ns, "key": key, "value": self.value, "kind": self.kind}
+        if self.meta is not None:
+            step["meta"] = self.meta
+        if self.expires_at is not None:
+            step["ttl"] = self.expires_at - now
+        if not overwrite:
+            step["if_rev"] = 0
+        return step
+
 
 _line = msgspec.json.Decoder(Line)
 

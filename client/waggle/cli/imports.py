@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, BinaryIO
 
 import msgspec
 import typer
@@ -119,7 +119,9 @@ class _Writing:
             self.result.expired += len(batch) - len(rest)
             try:
                 if rest and not dry_run:
-                    await self._hub._link.ask(Txn(id=0, if_=[], then=[self._step(line, now) for line in rest]), Done)
+                    await self._hub._link.ask(
+                        Txn(id=0, if_=[], then=[line.step(now, overwrite=self._overwrite) for line in rest]), Done
+                    )
             except Conflict as conflict:
                 if not self._skip:
                     raise self._stopped(rest, conflict) from None
@@ -131,17 +133,6 @@ class _Writing:
             else:
                 self.result.written += len(rest)
                 return
-
-    def _step(self, line: Line, now: float) -> dict[str, Any]:
-        ns, key = line.place
-        step: dict[str, Any] = {"op": "set", "ns": ns, "key": key, "value": line.value, "kind": line.kind}
-        if line.meta is not None:
-            step["meta"] = line.meta
-        if line.expires_at is not None:
-            step["ttl"] = line.expires_at - now
-        if not self._overwrite:
-            step["if_rev"] = 0
-        return step
 
     def _stopped(self, batch: list[Line], error: WaggleError) -> WaggleError:
         """The error, which says where it stopped, and how to go on."""

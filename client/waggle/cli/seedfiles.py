@@ -46,8 +46,7 @@ def from_json(seed: Seed, file: BinaryIO) -> Read:
 def from_database(path: str) -> Iterator[Read]:
     """The rows of a store in SQLite. Raises BadRequest if there is none."""
     try:
-        uri = f"{Path(path).absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
+        with closing(sqlite3.connect(_uri(Path(path)), uri=True, isolation_level=None)) as db:
             db.text_factory = bytes  # what is no UTF-8 is told as that of its row
             db.execute("BEGIN")
             columns = {_text(column[1]) for column in db.execute("PRAGMA table_info(memory_entries)")}
@@ -56,6 +55,15 @@ def from_database(path: str) -> Iterator[Read]:
             yield lambda: _rows(db)
     except sqlite3.Error as error:
         raise BadRequest(f"it cannot be read as an SQLite database: {error}") from None
+
+
+def _uri(path: Path) -> str:
+    """How SQLite is to open it. One in WAL mode that nobody has open is read as what it is, a file: else SQLite would
+    need to write beside it, and leave two files there that may be somebody else's to make."""
+    with path.open("rb") as file:
+        in_wal_mode = file.read(20)[18:] == b"\2\2"
+    alone = in_wal_mode and not path.with_name(f"{path.name}-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
 
 
 def _memories(document: Any) -> list[Found]:

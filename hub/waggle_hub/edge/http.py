@@ -27,7 +27,7 @@ OPS: dict[str, type[m.Command]] = {
 }
 """The commands that can be called, by op."""
 
-_LONG = m.Lock | m.Take | m.Wait | m.Backup
+_LONG = m.Lock | m.Take | m.Wait | m.Backup | m.Search
 """What may take its time, or grants what must not be granted to nobody."""
 _encode = msgspec.json.Encoder().encode
 

@@ -236,7 +236,10 @@ class _Writing:
             if not rest:
                 return
             try:
-                await self._caller.ask("txn", _encode({"if": [], "then": [self._step(line, now) for line in rest]}))
+                await self._caller.ask(
+                    "txn",
+                    _encode({"if": [], "then": [line.step(now, overwrite=self._query.overwrite) for line in rest]}),
+                )
             except Conflict as conflict:
                 if not self._query.skip_existing:
                     raise self.stopped(conflict, rest) from None
@@ -248,17 +251,6 @@ class _Writing:
             else:
                 self.result.written += len(rest)
                 return
-
-    def _step(self, line: Line, now: float) -> dict[str, Any]:
-        ns, key = line.place
-        step: dict[str, Any] = {"op": "set", "ns": ns, "key": key, "value": line.value, "kind": line.kind}
-        if line.meta is not None:
-            step["meta"] = line.meta
-        if line.expires_at is not None:
-            step["ttl"] = line.expires_at - now
-        if not self._query.overwrite:
-            step["if_rev"] = 0
-        return step
 
     def stopped(self, error: WaggleError, batch: list[Line] | None = None) -> WaggleError:
         """The error, which says where it stopped and how to go on."""

@@ -149,6 +149,7 @@ def test_the_store_of_claude_flow_comes_in_and_stays_as_it_was(shell: Shell, hub
     came = shell("import", "--from", "claude-flow", str(file))
     assert (came.returncode, came.stdout) == (0, "3 written, 1 left out, expired\n"), came.stderr
     assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
     with waggle.sync.connect(hub.url, ns="coordination") as agent:
         assert [(entry.key, entry.value) for entry in agent.list()] == [("n", 123), ("swarm/coder/status", "working")]
         (hit,) = agent.search("cookies", pattern="pattern/*", ns="reasoning-bank")
@@ -156,6 +157,16 @@ def test_the_store_of_claude_flow_comes_in_and_stays_as_it_was(shell: Shell, hub
         status = agent.get("swarm/coder/status")
         assert status is not None
         assert status.expires_at is not None
+
+
+def test_a_store_that_claude_flow_has_open_comes_in_as_it_is_by_then(shell: Shell, ns: str, tmp_path: Path) -> None:
+    file = database(tmp_path / "memory.db", ("old", "1", "coordination", None, None, None))
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("INSERT INTO memory_entries (key, value) VALUES ('new', '2')")
+        db.commit()
+        assert Path(f"{file}-wal").stat().st_size > 0
+        came = shell("import", "--from", "claude-flow", file, "--ns", ns)
+        assert (came.returncode, came.stdout) == (0, "2 written\n"), came.stderr
 
 
 def test_a_row_that_no_hub_could_hold_is_told_with_its_number(shell: Shell, ns: str, tmp_path: Path) -> None:
