@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from waggle.aio import Hub
     from waggle.working import Job
 
-__all__ = ["Inbox", "Message", "Sent", "ask", "send"]
+__all__ = ["Inbox", "Message", "Sent", "answer_key", "ask", "body_of", "send"]
 
 KEPT = 30 * 86400.0
 """Seconds that a message waits for its reader: as long as the hub remembers an agent."""
 ANSWER_KEPT = 300.0
 """Seconds that an answer waits for who asked: who is still there has it at once, or after connecting again."""
+ANSWER = "answer:"
+"""How the key of an answer begins."""
 DIGITS = 16
 """Of the last part of a key. All have as many, so that the inbox of ``a`` is not that of ``a/b``, too."""
 
@@ -49,6 +51,18 @@ class Sent(Struct, frozen=True):
     """When a session of it last began or ended, in Unix seconds; None if the hub does not know of any."""
 
 
+def body_of(value: Any) -> Any:
+    """What a message says; one that was not written by `send` is taken as it is."""
+    return value["body"] if isinstance(value, dict) and "body" in value else value
+
+
+def answer_key(value: Any) -> str | None:
+    """Where the answer to a message is to be written, None if it is no question. Its sender has no say in anything but
+    the end of that key."""
+    key = value.get("answer") if isinstance(value, dict) else None
+    return key if isinstance(key, str) and key.startswith(ANSWER) else None
+
+
 async def send(hub: Hub, to: str, body: Any, ns: str | None, ttl: float | None, answer: str | None = None) -> Sent:
     """Store a message, then see who is there."""
     plain.check(body, "body")
@@ -63,7 +77,7 @@ async def send(hub: Hub, to: str, body: Any, ns: str | None, ttl: float | None, 
 
 async def ask(hub: Hub, to: str, body: Any, ns: str | None, timeout: float) -> Any:
     """Send a question, and wait for its answer. Raises TimedOut."""
-    answer = f"answer:{uuid.uuid4().hex}"
+    answer = f"{ANSWER}{uuid.uuid4().hex}"
     sent = await send(hub, to, body, ns, timeout, answer)
     try:
         entry = await hub.wait(answer, ns=ns, timeout=timeout)
@@ -114,7 +128,7 @@ class Message:
     @property
     def body(self) -> Any:
         """What was sent."""
-        return self._job.value["body"]
+        return body_of(self._job.value)
 
     @property
     def sent_at(self) -> float:
@@ -124,7 +138,7 @@ class Message:
     @property
     def is_question(self) -> bool:
         """Whether its sender waits for an answer."""
-        return "answer" in self._job.value
+        return answer_key(self._job.value) is not None
 
     @property
     def delivery(self) -> int:
@@ -146,10 +160,10 @@ class Message:
 
     async def answer(self, body: Any) -> None:
         """Answer a question, and acknowledge it. Raises BadRequest if it is none, LockLost if it is not ours."""
-        if not self.is_question:
+        key = answer_key(self._job.value)
+        if key is None:
             raise BadRequest("Nobody waits for an answer to this: use send().", field="answer")
-        entry = self._job.entry
-        await self._hub.set(self._job.value["answer"], body, ns=entry.ns, ttl=ANSWER_KEPT, guard=self._job)
+        await self._hub.set(key, body, ns=self._job.entry.ns, ttl=ANSWER_KEPT, guard=self._job)
         await self.ack()
 
     async def __aenter__(self) -> Self:

@@ -242,6 +242,22 @@ async def test_a_question_is_answered(hub: HubProcess, ns: str) -> None:
             await (await knows.inbox().receive()).answer("unasked")
 
 
+@pytest.mark.parametrize("value", [{"body": 1, "answer": "config"}, {"body": 1, "answer": 7}, "bare text", None])
+async def test_a_message_of_any_form_is_read_and_its_answer_goes_nowhere_else(
+    hub: HubProcess, ns: str, value: object
+) -> None:
+    async with waggle.connect(hub.url, agent=f"k{ns}", ns=ns) as knows:
+        await knows.set("config", "as it was")
+        await knows.set(f"inbox:{knows.agent}/{'0' * 16}", value)
+        message = await knows.inbox().receive()
+        assert message.body == (1 if isinstance(value, dict) else value)
+        assert not message.is_question
+        with pytest.raises(BadRequest, match="Nobody waits"):
+            await message.answer("mine")
+        assert (await knows.get("config")).value == "as it was"  # type: ignore[union-attr]
+        await message.ack()
+
+
 async def test_nobody_answers_a_question_that_nobody_asks_any_more(hub: HubProcess, ns: str) -> None:
     async with waggle.connect(hub.url, agent=f"q{ns}", ns=ns) as asks:
         with pytest.raises(TimedOut, match="was not here"):

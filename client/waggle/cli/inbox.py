@@ -16,7 +16,7 @@ from waggle.cli.show import duration, moment, to_json, visible
 from waggle.cli.tables import in_tabs
 from waggle.cli.values import json_if_it_is, json_or_text
 from waggle.cli.visit import no, visit
-from waggle.inboxes import DIGITS, KEPT
+from waggle.inboxes import DIGITS, KEPT, answer_key, body_of
 from waggle.keys import quoted
 
 __all__ = ["Shown", "inbox", "message_row", "message_text", "send"]
@@ -125,7 +125,7 @@ async def _look(hub: Hub, ns: str | None, count: int | None, show: Show) -> int:
     entries = await hub.list(quoted(f"inbox:{hub.agent}/") + "?" * DIGITS, ns=ns)
     shown = sorted(entries, key=lambda entry: entry.rev)[:count]
     for one in shown:
-        show(Shown(one.by, one.created_at, one.value["body"], "answer" in one.value))
+        show(Shown(one.by, one.created_at, body_of(one.value), answer_key(one.value) is not None))
     return len(shown)
 
 

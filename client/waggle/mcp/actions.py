@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from waggle.calling import Caller
 from waggle.errors import BadRequest, NotFound, TimedOut
-from waggle.inboxes import ANSWER_KEPT, DIGITS, KEPT
+from waggle.inboxes import ANSWER_KEPT, DIGITS, KEPT, answer_key, body_of
 from waggle.keys import check_agent, quoted
 from waggle.mcp import arguments as a
 from waggle.mcp.call import Call
@@ -131,8 +131,8 @@ async def _answer(caller: Caller, id: str, body: Any) -> Reply:
     entry = (await caller.call("get", {"key": question}))["entry"]
     if entry is None:
         raise NotFound(f"There is no message {id!r} in your inbox: call inbox for those that there are.")
-    key = entry["value"].get("answer", "")
-    if not str(key).startswith("answer:"):
+    key = answer_key(entry["value"])
+    if key is None:
         raise BadRequest("Nobody waits for an answer to this: leave out answers.", field="answers")
     await caller.call("set", {"key": key, "value": body, "ttl": ANSWER_KEPT})
     await caller.call("delete", {"key": question})
@@ -189,15 +189,14 @@ async def _first(call: Call, pattern: str, seconds: float) -> None:
 
 
 def _message(entry: dict[str, Any]) -> Reply:
-    value = entry["value"] if isinstance(entry["value"], dict) else {"body": entry["value"]}
-    body = value.get("body")
+    body = body_of(entry["value"])
     long = len(to_json(body)) > PART
     return {
         "id": entry["key"].rpartition("/")[2],
         "from": entry["by"],
         "at": at(entry["created_at"]),
         **({"left_out": f"a long message: get(key={to_json(entry['key'])}) reads it"} if long else {"body": body}),
-        **({"question": True} if "answer" in value else {}),
+        **({} if answer_key(entry["value"]) is None else {"question": True}),
     }
 
 
