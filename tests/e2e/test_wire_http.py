@@ -318,6 +318,14 @@ async def test_a_list_comes_in_pages(call: Call, ns: str) -> None:
     assert found == [f"k{number}" for number in range(5)]
 
 
+@pytest.mark.parametrize("query", ["", "&pattern=*", "&pattern=*&limit=100", "&pattern=*&limit=1"])
+async def test_a_list_is_of_all_keys_where_its_pattern_is_a_star_or_left_out(call: Call, ns: str, query: str) -> None:
+    web = call()
+    await web.ok("set", key="k", value=1)
+    page = (await web.client.get(f"/v1/keys?ns={ns}{query}")).json()
+    assert [entry["key"] for entry in page["entries"]] == ["k"]
+
+
 # --- what is refused ---
 
 
