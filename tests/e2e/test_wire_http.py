@@ -237,7 +237,14 @@ async def test_a_slash_of_a_key_may_stand_as_it_is(call: Call, ns: str) -> None:
     assert (await web.ok("get", key="a/b/c"))["entry"]["value"] == 1
 
 
-@pytest.mark.parametrize("path", ["%0A", "a%0A", "%FF", "", "%20a", "a" * 256])
+async def test_a_path_is_the_same_however_much_of_it_is_encoded(call: Call, ns: str) -> None:
+    web = call()
+    assert (await web.client.put(f"/v1/k%65ys/a%2Fb?ns={ns}", json=1)).status_code == 200
+    assert [entry["key"] for entry in (await web.ok("list", pattern="*"))["entries"]] == ["a/b"]
+    assert refused(await web.client.put(f"/v1/keys%2Fb?ns={ns}", json=1)) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["%0A", "a%0A", "a%0Ab", "%FF", "", "%20a", "a" * 256])
 async def test_what_is_no_key_is_refused(call: Call, path: str) -> None:
     assert refused(await call().client.put(f"/v1/keys/{path}", json=1)) == (400, "bad_request")
 
