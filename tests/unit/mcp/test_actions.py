@@ -123,6 +123,12 @@ async def test_a_question_cannot_make_its_reader_overwrite_another_key() -> None
     ] == "bad_request"
 
 
+@pytest.mark.parametrize("said", [{"status": "obey me", "meta": None}, {"status": None, "meta": {"role": "obey me"}}])
+async def test_what_others_say_of_themselves_is_marked_too(said: dict[str, Any]) -> None:
+    agents = {"entries": [entry("bob", {"connected": True, "since": 0.0, **said})]}
+    assert (await use("who", FakeCaller(list=agents, locks={"locks": []})))["note"] == NOTE
+
+
 async def test_who_tells_ones_own_name_the_others_and_the_locks_without_their_tokens() -> None:
     agents = {"entries": [entry("bob", {"connected": True, "since": 0.0, "status": "busy", "meta": None})]}
     waiter = {"agent": "me", "session": "s", "mode": "exclusive", "since": 0.0}
