@@ -131,7 +131,7 @@ async def _answer(caller: Caller, id: str, body: Any) -> Reply:
     entry = (await caller.call("get", {"key": question}))["entry"]
     if entry is None:
         raise NotFound(f"There is no message {id!r} in your inbox: call inbox for those that there are.")
-    key = entry["value"].get("answer", "")
+    key = entry["value"].get("answer") if isinstance(entry["value"], dict) else None
     if not str(key).startswith("answer:"):
         raise BadRequest("Nobody waits for an answer to this: leave out answers.", field="answers")
     await caller.call("set", {"key": key, "value": body, "ttl": ANSWER_KEPT})
