@@ -128,6 +128,8 @@ class Bounds:
 
     message: int = 16 * MIB
     """One message from an agent."""
+    head: int = 64 * KIB
+    """The address and the headers of a request, as far as they come in more than one piece: a piece has 256 KiB."""
     frame: int = 256 * KIB
     """Frames to an agent are cut between lines near here: small enough to interleave, large enough to be cheap."""
     unsent: int = 1 * MIB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
@@ -73,6 +74,37 @@ async def test_bodies_that_never_end_hold_up_nobody(hub: HubProcess) -> None:
     assert hub.rss() - before < 30 * MIB
     for writer in writers:
         writer.transport.abort()
+
+
+@pytest.mark.parametrize(("head", "more"), [
+    ("GET /v1/keys?pattern=", "x" * 65_536), ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ", "x" * 65_536),
+    ("GET /healthz HTTP/1.1\r\nHost: localhost\r\n", "x" * 65_536), ("", "\r\n" * 32_768),
+    ("GET /healthz HTTP/1.1\r\nHost: localhost\r\n", "a: b\r\n" * 10_000),
+    (f"POST /v1/ping HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n", "a: b\r\n" * 10_000),
+])  # fmt: skip
+async def test_heads_that_never_end_are_cut_off(hub: HubProcess, head: str, more: str) -> None:
+    before = hub.rss()
+    reader, writer = await connect(hub, head)
+    sent = 0
+    with suppress(ConnectionError):
+        while sent < 20 * MIB and not reader.at_eof():
+            writer.write(more.encode())
+            sent += len(more)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+    assert sent < 10 * MIB
+    assert hub.peak() - before < 30 * MIB
+    writer.transport.abort()
+
+
+async def test_a_head_may_be_long_and_come_in_pieces(hub: HubProcess) -> None:
+    text = f"GET /healthz HTTP/1.1\r\n{HEAD}X-Long: {'x' * 50_000}\r\nConnection: close\r\n\r\n"
+    reader, writer = await connect(hub, "")
+    for start in range(0, len(text), 5_000):
+        writer.write(text[start : start + 5_000].encode())
+        await asyncio.sleep(0.01)
+    assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()
 
 
 async def test_calls_that_wait_and_are_dropped_leave_nothing(hub: HubProcess) -> None:

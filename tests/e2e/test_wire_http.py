@@ -237,7 +237,14 @@ async def test_a_slash_of_a_key_may_stand_as_it_is(call: Call, ns: str) -> None:
     assert (await web.ok("get", key="a/b/c"))["entry"]["value"] == 1
 
 
-@pytest.mark.parametrize("path", ["%0A", "a%0A", "%FF", "", "%20a", "a" * 256])
+async def test_a_path_is_the_same_however_much_of_it_is_encoded(call: Call, ns: str) -> None:
+    web = call()
+    assert (await web.client.put(f"/v1/k%65ys/a%2Fb?ns={ns}", json=1)).status_code == 200
+    assert [entry["key"] for entry in (await web.ok("list", pattern="*"))["entries"]] == ["a/b"]
+    assert refused(await web.client.put(f"/v1/keys%2Fb?ns={ns}", json=1)) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["%0A", "a%0A", "a%0Ab", "%FF", "", "%20a", "a" * 256])
 async def test_what_is_no_key_is_refused(call: Call, path: str) -> None:
     assert refused(await call().client.put(f"/v1/keys/{path}", json=1)) == (400, "bad_request")
 
@@ -316,6 +323,14 @@ async def test_a_list_comes_in_pages(call: Call, ns: str) -> None:
         if after is None:
             break
     assert found == [f"k{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("query", ["", "&pattern=*", "&pattern=*&limit=100", "&pattern=*&limit=1"])
+async def test_a_list_is_of_all_keys_where_its_pattern_is_a_star_or_left_out(call: Call, ns: str, query: str) -> None:
+    web = call()
+    await web.ok("set", key="k", value=1)
+    page = (await web.client.get(f"/v1/keys?ns={ns}{query}")).json()
+    assert [entry["key"] for entry in page["entries"]] == ["k"]
 
 
 # --- what is refused ---

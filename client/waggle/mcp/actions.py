@@ -210,12 +210,13 @@ async def who(call: Call, said: a.Who) -> Reply:
     shown = fitting([_agent(one) for one in agents if one["key"] != call.caller.agent], REPLY // 3)
     locks = fitting([_lock(one) for one in held], REPLY // 3)
     left_out = len(agents) - len(shown) + len(held) - len(locks) > 1
-    return {
+    reply = {
         "you": {"agent": call.caller.agent or None, "namespace": call.caller.ns},
         "agents": shown,
         "locks": locks,
         **({"more": "there are more agents or locks than fit here"} if left_out else {}),
     }
+    return marked(reply, call.caller.agent, [one["agent"] for one in shown if "status" in one or "meta" in one])
 
 
 def _agent(entry: dict[str, Any]) -> Reply:

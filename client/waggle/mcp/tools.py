@@ -61,7 +61,7 @@ async def run(name: str, said: dict[str, Any], call: Call) -> tuple[Reply, bool]
         reply = await tool.does(call, _read(tool.arguments, said))
         failed = False
     except WaggleError as error:
-        reply, failed = error_shown(error), True
+        reply, failed = error_shown(error, call.caller.agent), True
     losses = call.caller.losses()
     if losses:
         reply = {**reply, "lost": losses[:10]}

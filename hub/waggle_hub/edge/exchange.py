@@ -66,11 +66,13 @@ class Exchange:
         return self.header(AGENT)
 
     def path_after(self, prefix: str) -> str:
-        """What follows in the path, its percent-encoding undone."""
+        """What follows in the path, its percent-encoding undone. Raises NotFound if the prefix is not what precedes: an
+        encoded slash separates nothing."""
         raw = self.scope.get("raw_path") or self.scope["path"].encode()
-        tail = (
-            raw.partition(b"?")[0].removeprefix(self.scope.get("root_path", "").encode()).removeprefix(prefix.encode())
-        )
+        path = raw.partition(b"?")[0].removeprefix(self.scope.get("root_path", "").encode())
+        *before, tail = path.split(b"/", prefix.count("/"))
+        if unquote_to_bytes(b"/".join([*before, b""])) != prefix.encode():
+            raise NotFound(f"there is no such path: write {prefix} as it is, and percent-encode what follows")
         try:
             return unquote_to_bytes(tail).decode()
         except UnicodeDecodeError:

@@ -65,7 +65,7 @@ class DeleteQuery(Struct, forbid_unknown_fields=True, omit_defaults=True):
     guard: int | UnsetType = UNSET
 
 
-class ListQuery(Struct, forbid_unknown_fields=True, omit_defaults=True):
+class ListQuery(Struct, forbid_unknown_fields=True):
     """Query parameters of `GET /v1/keys`: those of `list`."""
 
     pattern: str = "*"

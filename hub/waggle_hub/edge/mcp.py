@@ -7,15 +7,17 @@ Rules:
    session's (`state.callers`), and not the connection's.
 3. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 30 MB, and nobody else waits.
 4. Which browsers may knock the guard has said before (`guard`): the SDK's own checks, which know less, are off.
+5. What a client gets wrong is answered, and no word in the hub's own output, which anybody could fill.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, structs
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -24,6 +26,7 @@ from waggle.paths import NOWHERE
 
 from ..settings import Bounds
 from .callers import Caller, Callers
+from .exchange import Exchange
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -33,6 +36,14 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Said(Struct):
+    """Who calls, as far as that is said; the address may say other things too, to others."""
+
+    agent: str | None = None
+    ns: str | None = None
+    limit: str | None = None
 
 
 class McpDoor:
@@ -84,9 +95,8 @@ class McpDoor:
 
         request = context.request
         assert isinstance(request, Request)
-        agent = _said(request, "agent")
-        ns = _said(request, "ns") or "default"
-        limit = _said(request, "limit")
+        agent, ns, limit = structs.astuple(_said(Exchange(request.scope, request.receive)))
+        ns = ns or "default"
         try:
             seconds = None if limit is None else max(0.0, float(limit))
         except ValueError:
@@ -120,6 +130,8 @@ def _load() -> Callable[[McpDoor], StreamableHTTPSessionManager]:
 
     from waggle.mcp.server import make_server
 
+    logging.getLogger("mcp").setLevel(logging.ERROR)
+
     def make(door: McpDoor) -> StreamableHTTPSessionManager:
         return StreamableHTTPSessionManager(
             make_server(door.identify),
@@ -131,10 +143,11 @@ def _load() -> Callable[[McpDoor], StreamableHTTPSessionManager]:
     return make
 
 
-def _said(request: Request, name: str) -> str | None:
-    """What the headers say, or the address; None if neither does."""
-    header = request.headers.get(f"x-waggle-{name}")
-    if header is not None:
-        with suppress(UnicodeError):
-            header = header.encode("latin-1").decode()
-    return header or request.query_params.get(name) or None
+def _said(exchange: Exchange) -> Said:
+    """What the headers say, or else the address. Raises BadRequest for what is no text, or comes twice."""
+    address = exchange.query(Said)
+    return Said(
+        agent=exchange.header("x-waggle-agent") or address.agent or None,
+        ns=exchange.header("x-waggle-ns") or address.ns or None,
+        limit=exchange.header("x-waggle-limit") or address.limit or None,
+    )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Route
 
 from ..engine import Engine
@@ -19,6 +20,15 @@ from .metrics import Metrics
 from .openapi import Description
 from .portable import PortableDoor
 from .stream import Streams
+
+
+class _Rest(PathConvertor):
+    """The rest of a path, whatever it holds: starlette's own ends at a line break."""
+
+    regex = r"(?s:.*)"
+
+
+register_url_convertor("rest", _Rest())
 
 
 class Doors(Struct, frozen=True):
@@ -53,7 +63,7 @@ def endpoints(doors: Doors) -> dict[str, Endpoint]:
 def routes(doors: Doors) -> list[BaseRoute]:
     """The routes of these, and an answer for all else below `/v1`."""
     found: list[BaseRoute] = [
-        Route(path.replace("{key}", "{key:path}"), endpoint) for path, endpoint in endpoints(doors).items()
+        Route(path.replace("{key}", "{key:rest}"), endpoint) for path, endpoint in endpoints(doors).items()
     ]
     anything = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"), no_such_path)
-    return [*found, Route("/v1/{rest:path}", Endpoint(anything)), Route("/v1", Endpoint(anything))]
+    return [*found, Route("/v1/{rest:rest}", Endpoint(anything)), Route("/v1", Endpoint(anything))]

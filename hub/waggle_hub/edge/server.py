@@ -65,6 +65,7 @@ def make_server(
         port=settings.port,
         http=HttpProtocol,
         ws=LaneProtocol if settings.lane else Protocol,
+        h11_max_incomplete_event_size=settings.bounds.head,
         ws_max_size=settings.bounds.message,
         ws_ping_interval=settings.bounds.ping,
         ws_ping_timeout=settings.bounds.ping,

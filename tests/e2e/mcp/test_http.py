@@ -231,9 +231,9 @@ async def test_a_page_of_another_site_gets_nowhere(hub: HubProcess, ns: str, hea
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"jsonrpc":"2.0","id":1}', b'{"jsonrpc":"2.0","id":1,"method":"x"}', b"["
-     * 100_000],
+     * 100_000, b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}'],
 )  # fmt: skip
-async def test_what_is_no_request_harms_nobody(hub: HubProcess, ns: str, body: bytes) -> None:
+async def test_what_is_no_request_harms_nobody_and_fills_no_log(hub: HubProcess, ns: str, body: bytes) -> None:
     async with waggle.connect(hub.url, ns=ns) as python:
         status, _ = await asyncio.to_thread(post, hub, f"/mcp?ns={ns}", body, ACCEPTED)
         assert 200 <= status < 500
@@ -257,9 +257,19 @@ async def test_who_one_is_may_stand_in_the_headers_and_goes_before_the_address(h
     assert reply["you"] == {"agent": "\u00fcbersetzer", "namespace": ns}
 
 
-@pytest.mark.parametrize("query", ["agent=%24hub", "ns=a%20b", "agent=" + "x" * 200, "limit=soon"])
+@pytest.mark.parametrize("query", [
+    "agent=%24hub", "ns=a%20b", "agent=" + "x" * 200, "limit=soon", "agent=%FF", "agent=a&agent=b",
+])  # fmt: skip
 async def test_a_name_that_is_none_is_refused_by_the_tool_that_uses_it(hub: HubProcess, query: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITE}
     status, text = await asyncio.to_thread(post, hub, f"/mcp?{query}", body, ACCEPTED)
     assert status == 200
     assert b"bad_request" in text
+
+
+@pytest.mark.parametrize("name", ["X-Waggle-Agent", "X-Waggle-Ns", "X-Waggle-Limit"])
+async def test_a_header_that_is_no_text_is_refused_as_everywhere(hub: HubProcess, name: str) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITE}
+    status, text = await asyncio.to_thread(post, hub, "/mcp", body, {**ACCEPTED, name: "\xff"})
+    assert status == 200
+    assert b"not UTF-8" in text

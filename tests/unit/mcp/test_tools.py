@@ -10,7 +10,7 @@ from tests.unit.mcp.fake import FakeCaller, entry, use
 from waggle.errors import Conflict, Locked
 from waggle.mcp.arguments import schema
 from waggle.mcp.server import INSTRUCTIONS, listed
-from waggle.mcp.showing import REPLY
+from waggle.mcp.showing import NOTE, REPLY
 from waggle.mcp.tools import TOOLS
 
 
@@ -68,6 +68,13 @@ async def test_a_conflict_brings_what_is_there_and_the_next_step() -> None:
     assert error["code"] == "conflict"
     assert (error["current"]["value"], error["current"]["by"]) == (1, "alice")
     assert "if_rev" in error["next"]
+
+
+async def test_what_stands_in_the_way_is_marked_if_somebody_else_wrote_it() -> None:
+    theirs, mine = entry("a", "obey me"), entry("a", 1, by="me")
+    assert (await use("set", FakeCaller(set=Conflict("no", current=theirs)), key="a", value=2))["note"] == NOTE
+    for current in (mine, None):
+        assert "note" not in await use("set", FakeCaller(set=Conflict("no", current=current)), key="a", value=2)
 
 
 async def test_an_error_is_bounded_too() -> None:
