@@ -2,10 +2,11 @@
 
 Rules:
 1. **Who calls is said by the address or the headers,** which a person has configured: ``X-Waggle-Agent`` or
-   ``?agent=``, ``X-Waggle-Ns`` or ``?ns=``, and ``?limit=``, the seconds that a call may take. No tool takes a name.
+   ``?agent=``, ``X-Waggle-Ns`` or ``?ns=``, and ``X-Waggle-Limit`` or ``?limit=``, the seconds that a call may take. No
+   tool takes a name.
 2. **Stateless:** every request stands alone, so a restart of the hub breaks nobody. What an agent holds is its
    session's (`state.callers`), and not the connection's.
-3. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 30 MB, and nobody else waits.
+3. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 35 MB, and nobody else waits.
 4. Which browsers may knock the guard has said before (`guard`): the SDK's own checks, which know less, are off.
 """
 
