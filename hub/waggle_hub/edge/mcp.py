@@ -7,12 +7,14 @@ Rules:
 2. **Stateless:** every request stands alone, so a restart of the hub breaks nobody. What an agent holds is its
    session's (`state.callers`), and not the connection's.
 3. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 35 MB, and nobody else waits.
+   Where it cannot be loaded, every request is told so.
 4. Which browsers may knock the guard has said before (`guard`): the SDK's own checks, which know less, are off.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+log = logging.getLogger("waggle_hub")
+
 
 class McpDoor:
     """The ASGI application at ``/mcp``."""
@@ -51,8 +55,8 @@ class McpDoor:
             self._serving = asyncio.create_task(self._serve(self._manager))
         try:
             manager = await asyncio.shield(self._manager)
-        except ImportError as missing:
-            error = Unavailable(f"{missing}: on the hub's machine, pip install 'wagglehub[hub]'")
+        except Exception as fault:
+            error = Unavailable(f"{fault}: on the hub's machine, pip install 'wagglehub[hub]'")
             await JSONResponse({"error": error.to_wire()}, status_code=503)(scope, receive, send)
         else:
             await manager.handle_request(scope, receive, send)
@@ -65,11 +69,12 @@ class McpDoor:
 
     async def _serve(self, ready: asyncio.Future[StreamableHTTPSessionManager]) -> None:
         try:
-            make = await asyncio.to_thread(_load)
-        except ImportError as missing:
-            ready.set_exception(missing)
+            manager = (await asyncio.to_thread(_load))(self)
+        except Exception as fault:
+            if not isinstance(fault, ImportError):
+                log.exception("the tools of MCP cannot be loaded")
+            ready.set_exception(fault)
             return
-        manager = make(self)
         async with manager.run():
             ready.set_result(manager)
             await self._closing.wait()
