@@ -1,7 +1,7 @@
 """The asynchronous driver of a session: what callers, consumers and holders ask of it, and what they are told.
 
 It keeps time and wakes tasks; what follows from what is decided in `waggle.session`. How its lines come and go is in
-`waggle.connections`, who waits for an answer in `waggle.callers`.
+`waggle.connections`, who waits for an answer in `waggle.outcomes`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TypeVar
 from msgspec import Struct
 
 from waggle.asks import Ask, Outcome
-from waggle.callers import Callers
 from waggle.connections import Connections
 from waggle.errors import Disconnected, LockLost, NotHolder, TimedOut, WaggleError
 from waggle.holds import Hold, granted_at
 from waggle.messages import Bye, Command, Granted, Lock, Renew, Renewed, Take, Taken
+from waggle.outcomes import Outcomes
 from waggle.session import NO_NEWS, News, Session, State
 from waggle.watching import Subscription
 
@@ -62,7 +62,7 @@ class Link:
             connect_timeout=connect_timeout,
             reconnect_timeout=reconnect_timeout,
         )
-        self._callers = Callers(timeout)
+        self._outcomes = Outcomes(timeout)
         self._bells: dict[Subscription, asyncio.Event] = {}
         self._alarms: dict[Hold, Callable[[], None]] = {}
         self._opened: asyncio.Future[None] = self._loop.create_future()
@@ -227,12 +227,12 @@ class Link:
     async def _outcome(self, ask: Ask) -> Outcome:
         """What becomes of ``ask``, raised if it is an error. A caller that goes away leaves nothing pending, and
         nothing granted."""
-        future = self._callers.wait(ask)
+        future = self._outcomes.wait(ask)
         self._act()
         try:
             outcome = await future
         except BaseException as why:
-            self._callers.leave(ask)
+            self._outcomes.leave(ask)
             self.session.forget(ask)
             self._act()
             if isinstance(why, TimeoutError):
@@ -243,7 +243,7 @@ class Link:
         return outcome
 
     def _late(self, ask: Ask) -> TimedOut:
-        seconds = self._callers.patience(ask) or 0.0
+        seconds = self._outcomes.patience(ask) or 0.0
         op = ask.command.__struct_config__.tag
         what = f"The hub did not answer `{op}` within {seconds:g} s"
         if self.session.state != "connected":
@@ -265,7 +265,7 @@ class Link:
 
     def _pass_on(self, news: News) -> None:
         for ask, outcome in news.settled:
-            self._callers.settle(ask, outcome)
+            self._outcomes.settle(ask, outcome)
         for subscription in news.woken:
             bell = self._bells.get(subscription)
             if bell is not None:
@@ -312,7 +312,7 @@ class Link:
     def _end(self, error: WaggleError) -> None:
         self.session.end(error)
         self._act()
-        self._callers.close()
+        self._outcomes.close()
 
     async def _abort(self) -> None:
         """Stop at once, whatever is under way."""

@@ -433,6 +433,15 @@ async def test_an_allowed_page_asks_first_and_may_read(start_hub: StartHub) -> N
         assert "access-control-allow-origin" not in (await client.get("/v1/keys")).headers
 
 
+async def test_an_allowed_page_may_send_what_the_doors_read(start_hub: StartHub) -> None:
+    hub = start_hub(options=["--allow-origin", "https://app.example"])
+    async with httpx.AsyncClient(base_url=hub.url, headers={"origin": "https://app.example"}) as client:
+        first = await client.options("/mcp", headers={"access-control-request-method": "POST"})
+        allowed = set(first.headers["access-control-allow-headers"].split(", "))
+    assert allowed >= {"x-waggle-agent", "x-waggle-ns", "x-waggle-limit", "if-match", "last-event-id", "content-type"}
+    assert allowed >= {"mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id"}
+
+
 # --- what a process should give ---
 
 

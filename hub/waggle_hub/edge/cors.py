@@ -7,7 +7,11 @@ from __future__ import annotations
 from .exchange import App, Message, Receive, Scope, Send
 
 _METHODS = b"GET, HEAD, POST, PUT, DELETE"
-_HEADERS = b"authorization, content-type, if-match, if-none-match, last-event-id, x-waggle-agent"
+_HEADERS = (
+    b"authorization, content-type, if-match, if-none-match, last-event-id, x-waggle-agent, x-waggle-ns, "
+    b"x-waggle-limit, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name"
+)
+"""What the doors read, `/mcp` included."""
 _AGE = b"600"
 """Seconds for which a browser need not ask again."""
 

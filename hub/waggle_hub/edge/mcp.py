@@ -2,10 +2,12 @@
 
 Rules:
 1. **Who calls is said by the address or the headers,** which a person has configured: ``X-Waggle-Agent`` or
-   ``?agent=``, ``X-Waggle-Ns`` or ``?ns=``, and ``?limit=``, the seconds that a call may take. No tool takes a name.
+   ``?agent=``, ``X-Waggle-Ns`` or ``?ns=``, and ``X-Waggle-Limit`` or ``?limit=``, the seconds that a call may take. No
+   tool takes a name.
 2. **Stateless:** every request stands alone, so a restart of the hub breaks nobody. What an agent holds is its
    session's (`state.callers`), and not the connection's.
-3. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 30 MB, and nobody else waits.
+3. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 35 MB, and nobody else waits.
+   Where it cannot be loaded, every request is told so.
 4. Which browsers may knock the guard has said before (`guard`): the SDK's own checks, which know less, are off.
 5. What a client gets wrong is answered, and no word in the hub's own output, which anybody could fill.
 """
@@ -37,6 +39,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+log = logging.getLogger("waggle_hub")
+
 
 class Said(Struct):
     """Who calls, as far as that is said; the address may say other things too, to others."""
@@ -61,8 +65,8 @@ class McpDoor:
             self._serving = asyncio.create_task(self._serve(self._manager))
         try:
             manager = await asyncio.shield(self._manager)
-        except ImportError as missing:
-            error = Unavailable(f"{missing}: on the hub's machine, pip install 'wagglehub[hub]'")
+        except Exception as fault:
+            error = Unavailable(f"{fault}: on the hub's machine, pip install 'wagglehub[hub]'")
             await JSONResponse({"error": error.to_wire()}, status_code=503)(scope, receive, send)
         else:
             await manager.handle_request(scope, receive, send)
@@ -75,11 +79,12 @@ class McpDoor:
 
     async def _serve(self, ready: asyncio.Future[StreamableHTTPSessionManager]) -> None:
         try:
-            make = await asyncio.to_thread(_load)
-        except ImportError as missing:
-            ready.set_exception(missing)
+            manager = (await asyncio.to_thread(_load))(self)
+        except Exception as fault:
+            if not isinstance(fault, ImportError):
+                log.exception("the tools of MCP cannot be loaded")
+            ready.set_exception(fault)
             return
-        manager = make(self)
         async with manager.run():
             ready.set_result(manager)
             await self._closing.wait()

@@ -133,10 +133,6 @@ class Timers:
         """The highest serial that was ever given."""
         return self._serial
 
-    def begin_after(self, last: int) -> None:
-        """Give no serial up to this one."""
-        self._serial = max(self._serial, last)
-
     def set(self, thing: Timed, deadline: float | None) -> None:
         """Give a thing a new deadline, or none."""
         if thing.deadline is not None:

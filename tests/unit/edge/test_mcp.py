@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -37,6 +38,19 @@ async def test_where_the_sdk_is_missing_the_door_says_what_to_install(monkeypatc
         assert status == 503
         assert body["error"]["code"] == "unavailable"
         assert "pip install 'wagglehub[hub]'" in body["error"]["message"]
+
+
+async def test_a_door_that_cannot_open_answers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Any:
+        raise AttributeError("module 'mcp' has no attribute 'server'")
+
+    monkeypatch.setattr("waggle_hub.edge.mcp._load", broken)
+    hub = build(Settings())
+    for _ in range(2):
+        async with asyncio.timeout(5):
+            status, body = await _post(hub.app, "/mcp")
+        assert (status, body["error"]["code"]) == (503, "unavailable")
+        assert "has no attribute 'server'" in body["error"]["message"]
 
 
 async def _post(app: Any, path: str) -> tuple[int, Ok]:

@@ -15,11 +15,12 @@ import asyncio
 
 from waggle.asks import Ask, Outcome
 
-__all__ = ["Callers"]
+__all__ = ["Outcomes"]
 
 
-class Callers:
-    """The callers of one link; ``timeout`` is what each grants the hub, in seconds, beside what it asked it to wait."""
+class Outcomes:
+    """What is waited for at one link; ``timeout`` is what each caller grants the hub, in seconds, beside the time it
+    asked it to wait."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from waggle.asks import Ask
-from waggle.callers import Callers
 from waggle.messages import Backup, Lock, Ping, Pong, Wait
+from waggle.outcomes import Outcomes
 
 LONG = 60.0
 PONG = Pong(rev=1, at=1.0)
@@ -34,74 +34,74 @@ class Timers:
 
 
 async def test_a_caller_is_told_and_is_a_caller_no_more() -> None:
-    callers = Callers(LONG)
+    outcomes = Outcomes(LONG)
     ask = Ask(Ping(id=0))
-    future = callers.wait(ask)
-    callers.settle(ask, PONG)
+    future = outcomes.wait(ask)
+    outcomes.settle(ask, PONG)
     assert await future is PONG
-    callers.settle(ask, PONG)
-    assert callers.leave(ask) is None
-    callers.close()
+    outcomes.settle(ask, PONG)
+    assert outcomes.leave(ask) is None
+    outcomes.close()
 
 
 async def test_who_went_away_is_told_nothing() -> None:
-    callers = Callers(LONG)
+    outcomes = Outcomes(LONG)
     asks = [Ask(Ping(id=0)), Ask(Wait(id=0, timeout=1.0))]
-    futures = [callers.wait(ask) for ask in asks]
+    futures = [outcomes.wait(ask) for ask in asks]
     for ask in asks:
-        callers.leave(ask)
-        callers.settle(ask, PONG)
+        outcomes.leave(ask)
+        outcomes.settle(ask, PONG)
     assert not any(future.done() for future in futures)
-    callers.close()
+    outcomes.close()
 
 
 async def test_a_caller_that_is_cancelled_in_the_same_turn_does_no_harm() -> None:
-    callers = Callers(LONG)
+    outcomes = Outcomes(LONG)
     ask = Ask(Ping(id=0))
-    callers.wait(ask).cancel()
-    callers.settle(ask, PONG)
-    callers.close()
+    outcomes.wait(ask).cancel()
+    outcomes.settle(ask, PONG)
+    outcomes.close()
 
 
 async def test_many_ordinary_commands_have_one_timer_and_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    timers, callers = Timers(monkeypatch), Callers(LONG)
+    timers, outcomes = Timers(monkeypatch), Outcomes(LONG)
     asks = [Ask(Ping(id=0)) for _ in range(100)]
     for ask in asks:
-        callers.wait(ask)
+        outcomes.wait(ask)
     assert timers.standing() == 1
     for ask in asks:
-        callers.settle(ask, PONG)
+        outcomes.settle(ask, PONG)
     for _ in range(100):
         ask = Ask(Ping(id=0))
-        callers.wait(ask)
-        callers.settle(ask, PONG)
+        outcomes.wait(ask)
+        outcomes.settle(ask, PONG)
     assert timers.standing() == 1
-    callers.close()
+    outcomes.close()
     assert timers.standing() == 0
 
 
 async def test_a_command_that_waits_has_a_timer_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    timers, callers = Timers(monkeypatch), Callers(LONG)
+    timers, outcomes = Timers(monkeypatch), Outcomes(LONG)
     asks = [Ask(Wait(id=0, timeout=5.0)), Ask(Lock(id=0, wait=5.0)), Ask(Lock(id=0, wait=None)), Ask(Backup(id=0))]
-    assert [callers.patience(ask) for ask in asks] == [65.0, 65.0, None, None]
+    assert [outcomes.patience(ask) for ask in asks] == [65.0, 65.0, None, None]
     for ask in asks:
-        callers.wait(ask)
+        outcomes.wait(ask)
     assert timers.standing() == 2
     for ask in asks:
-        callers.settle(ask, PONG)
+        outcomes.settle(ask, PONG)
     assert timers.standing() == 0
 
 
 async def test_each_is_late_in_its_turn_and_nobody_sooner() -> None:
-    callers = Callers(0.02)
+    outcomes = Outcomes(0.02)
     loop = asyncio.get_running_loop()
     asked = []
     for _ in range(4):
-        asked.append((loop.time(), callers.wait(Ask(Ping(id=0)))))
+        asked.append((loop.time(), outcomes.wait(Ask(Ping(id=0)))))
         await asyncio.sleep(0.005)
     answered = Ask(Ping(id=0))
-    future = callers.wait(answered)
-    callers.settle(answered, PONG)
+    future = outcomes.wait(answered)
+    outcomes.settle(answered, PONG)
     for at, late in asked:
         with pytest.raises(TimeoutError):
             await late
@@ -110,8 +110,8 @@ async def test_each_is_late_in_its_turn_and_nobody_sooner() -> None:
 
 
 async def test_a_wait_is_late_when_its_own_time_is_over_too() -> None:
-    callers = Callers(0.01)
+    outcomes = Outcomes(0.01)
     start = asyncio.get_running_loop().time()
     with pytest.raises(TimeoutError):
-        await callers.wait(Ask(Wait(id=0, timeout=0.02)))
+        await outcomes.wait(Ask(Wait(id=0, timeout=0.02)))
     assert asyncio.get_running_loop().time() >= start + 0.03
