@@ -113,6 +113,8 @@ async def test_since_in_the_query_is_a_cursor_too(web: Web) -> None:
         assert (await events.next())["key"] == "k"
     async with web.events({"last-event-id": since}, pattern="*", since="older:1") as events:
         assert (await events.next())["key"] == "k"
+    async with web.events(pattern="*", since="") as events:
+        assert (await events.next())["type"] == "mark"
 
 
 @pytest.mark.parametrize("query", [

@@ -279,6 +279,22 @@ async def test_if_match_star_writes_over_and_never_anew(call: Call, ns: str) -> 
     assert (await web.client.delete(path, headers=over)).json()["deleted"]
 
 
+async def test_a_rid_has_its_effect_once_also_with_if_match_star(call: Call, ns: str) -> None:
+    web = call("x")
+    path = f"/v1/keys/k?ns={ns}"
+    await web.client.put(path, json=1)
+    written = [(await web.client.put(f"{path}&rid=r", json=2, headers={"if-match": "*"})).json() for _ in range(2)]
+    assert written[1] == {**written[0], "dup": True}
+
+
+async def test_a_rid_of_another_command_is_refused_and_no_fault(call: Call, ns: str) -> None:
+    web = call("x")
+    path = f"/v1/keys/k?ns={ns}&rid=r"
+    await web.ok("lock", name="n", rid="r")
+    assert refused(await web.client.put(path, json=1)) == (400, "bad_request")
+    assert refused(await web.client.put(path, json=1, headers={"if-match": "*"})) == (400, "bad_request")
+
+
 @pytest.mark.parametrize("headers", [
     {"if-match": "x"}, {"if-match": '"1", "2"'}, {"if-none-match": '"1"'}, {"if-match": "1", "if-none-match": "*"},
     {"if-match": '"99999999999999999999"'},

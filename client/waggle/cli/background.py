@@ -58,12 +58,20 @@ def ensure_hub(url: str, idle: str = IDLE) -> None:
     if answers(url):
         return
     directory = state_directory()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     port = _parts(url).port or 80
-    with (directory / f"start-{port}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not answers(url):
-            _start(url, port, idle, directory / f"hub-{port}.out")
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (directory / f"start-{port}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not answers(url):
+                _start(url, port, idle, directory / f"hub-{port}.out")
+    except Disconnected:
+        raise
+    except OSError as fault:
+        raise Disconnected(
+            f"No hub answers at {url}, and none can be started, since {directory} cannot be used: {fault}. Start one"
+            " with `waggle serve`, or set XDG_STATE_HOME to a directory that can be written."
+        ) from None
 
 
 def state_directory() -> Path:

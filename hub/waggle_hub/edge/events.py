@@ -66,7 +66,7 @@ class EventsDoor:
         fields = msgspec.to_builtins(query)
         if query.types is not None:
             fields["types"] = [type for text in query.types for type in text.split(",")]
-        since = exchange.header("last-event-id") or query.since
+        since = exchange.header("last-event-id") or fields.pop("since", None)
         if since:
             fields["since"] = _cursor(since)
         try:

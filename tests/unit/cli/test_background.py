@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from waggle.cli.background import answers, can_start
+from waggle.cli.background import answers, can_start, ensure_hub
 from waggle.cli.lock import in_repository
+from waggle.errors import Disconnected
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,17 @@ def test_what_listens_and_says_nothing_is_no_hub(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("waggle.cli.background.LOOK", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_where_nothing_can_be_kept_of_a_hub_it_is_said_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}/state")
+    (tmp_path / "state").write_text("not a directory")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(Disconnected, match=r"state/waggle.*waggle serve.*XDG_STATE_HOME"):
+        ensure_hub(url)
 
 
 def test_a_file_that_is_locked_in_a_shell_has_the_name_that_a_model_gives_it(
