@@ -154,7 +154,9 @@ class Model:
         self._act(stay)
         rid = asked.get("rid")
         if rid in stay.outcomes:
-            first = stay.outcomes[rid]
+            first, of = stay.outcomes[rid]
+            if of != op:
+                return {"error": {"code": "bad_request", "field": "rid"}}
             return (
                 {**first, "dup": True, "ok": {**first["ok"], "dup": True}} if "ok" in first else {**first, "dup": True}
             )
@@ -164,7 +166,7 @@ class Model:
             reply = {"error": refused.error}
         self._commit()
         if rid is not None and ("ok" in reply or reply["error"]["code"] == "conflict"):
-            stay.outcomes[rid] = reply
+            stay.outcomes[rid] = reply, op
             if len(stay.outcomes) > self.limits.outcomes:
                 del stay.outcomes[next(iter(stay.outcomes))]
         return reply

@@ -103,5 +103,5 @@ class Stay:
     status: Any = None
     until: float | None = None
     subs: dict[int, Scope] = field(default_factory=dict)
-    outcomes: dict[str, Fields] = field(default_factory=dict)
+    outcomes: dict[str, tuple[Fields, str]] = field(default_factory=dict)
     sweeping: bool = False

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,11 @@ class McpDoor:
         self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":  # there is nothing that the hub would say unasked, and no session to end
+            refusal = BadRequest("this path takes POST, of a client of MCP", field="method")
+            answer = JSONResponse({"error": refusal.to_wire()}, status_code=405, headers={"Allow": "POST"})
+            await answer(scope, receive, send)
+            return
         if self._manager is None:
             self._manager = asyncio.get_running_loop().create_future()
             self._serving = asyncio.create_task(self._serve(self._manager))
@@ -102,10 +108,7 @@ class McpDoor:
         assert isinstance(request, Request)
         agent, ns, limit = structs.astuple(_said(Exchange(request.scope, request.receive)))
         ns = ns or "default"
-        try:
-            seconds = None if limit is None else max(0.0, float(limit))
-        except ValueError:
-            raise BadRequest(f"limit is so many seconds, not {limit!r}", field="limit") from None
+        seconds = None if limit is None else _seconds(limit)
         caller = self._callers.nameless(ns) if agent is None else self._callers.named(agent, ns)
         return Calling(Visitor(caller, agent, ns), NOWHERE, seconds)
 
@@ -146,6 +149,16 @@ def _load() -> Callable[[McpDoor], StreamableHTTPSessionManager]:
         )
 
     return make
+
+
+def _seconds(limit: str) -> float:
+    try:
+        seconds = float(limit)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise BadRequest(f"limit is so many seconds, not {limit!r}", field="limit")
+    return seconds
 
 
 def _said(exchange: Exchange) -> Said:

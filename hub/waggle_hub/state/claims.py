@@ -51,6 +51,7 @@ class Claim(Waiting):
         "agent", "behind", "blockers", "blocking", "granted_at", "mode", "names", "ns", "patterns", "places", "taken",
         "task", "token", "ttl",
     )  # fmt: skip
+    op = "lock"
 
     def __init__(
         self,

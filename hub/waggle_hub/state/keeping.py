@@ -157,7 +157,8 @@ def _restore(turn: Turn, records: list[Record], connected: Collection[str], lost
     for cursor in _of(records, SubscriptionRecord):
         subscriptions.restore(turn, sessions[cursor.session], cursor, lost)
     for outcome in _by_serial(records, OutcomeRecord):
-        kept = KeptOutcome(outcome.serial, outcome.session, outcome.rid, Outcome.of_texts(outcome.ok, outcome.error))
+        found = Outcome.of_texts(outcome.ok, outcome.error)
+        kept = KeptOutcome(outcome.serial, outcome.session, outcome.rid, outcome.op, found)
         sessions[outcome.session].outcomes[outcome.rid] = kept
     claims = [(locks.restore(turn, sessions[one.session], one), one) for one in _by_serial(records, ClaimRecord)]
     until = deadline_after(turn.now, state.limits.grace)

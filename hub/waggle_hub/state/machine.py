@@ -84,6 +84,7 @@ class Machine:
             if session.caller:
                 callers.check(session, command)
             if isinstance(command, m.Change) and command.rid is not None and command.rid in session.joins:
+                waiting.check_rid(_op(command), command.rid, session.joins[command.rid].op)
                 waiting.join(turn, session.joins[command.rid], command.id)
                 return self._finish(turn)
             waiting.check_id(session, command.id)
@@ -289,14 +290,15 @@ class Machine:
             raise BadRequest(f"rid is 1 to {limit} characters", field="rid")
         known = session.outcomes.get(rid)
         if known is not None:
+            waiting.check_rid(_op(command), rid, known.op)
             return self._answer(turn, command, known.outcome, dup=True)
         try:
             ok = self._decide(turn, session, command)
         except Conflict as error:
-            waiting.keep(turn, session, rid, Outcome(error=error))
+            waiting.keep(turn, session, rid, _op(command), Outcome(error=error))
             raise
         if ok is not None:
-            waiting.keep(turn, session, rid, Outcome(ok=ok))
+            waiting.keep(turn, session, rid, _op(command), Outcome(ok=ok))
         return self._conclude(turn, command, ok)
 
     def _conclude(self, turn: Turn, command: m.Command, ok: m.Ok | None) -> list[Output]:
@@ -420,3 +422,7 @@ class Machine:
                 assert session.id in subscription.interest.sessions
             shown = state.keyspace.get(presence.AGENTS, session.agent) is not None
             assert shown == (session.agent != presence.NAMELESS)
+
+
+def _op(command: m.Command) -> str:
+    return str(command.__struct_config__.tag)

@@ -138,6 +138,7 @@ class OutcomeRecord(Record, frozen=True, kw_only=True):
     serial: int
     session: str
     rid: str
+    op: str = ""
     ok: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 

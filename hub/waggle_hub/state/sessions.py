@@ -69,6 +69,7 @@ class KeptOutcome(Struct, frozen=True):
     serial: int
     session: str
     rid: str
+    op: str
     outcome: Outcome
 
     @property
@@ -77,7 +78,7 @@ class KeptOutcome(Struct, frozen=True):
 
     def record(self) -> Record:
         ok, error = self.outcome.texts()
-        return OutcomeRecord(serial=self.serial, session=self.session, rid=self.rid, ok=ok, error=error)
+        return OutcomeRecord(serial=self.serial, session=self.session, rid=self.rid, op=self.op, ok=ok, error=error)
 
 
 class Unsaid(Struct, frozen=True):

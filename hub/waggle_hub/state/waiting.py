@@ -29,6 +29,8 @@ class Waiting(Timed):
     """A command of a session that may have to wait. Its deadline is the end of its patience."""
 
     __slots__ = ("id", "rid", "session", "since")
+    op = ""
+    """That of commands that take a rid."""
 
     def __init__(self, serial: int, session: Session, id: m.Id, rid: str | None, since: float) -> None:
         super().__init__(serial)
@@ -91,7 +93,7 @@ def answer(turn: Turn, waiting: Waiting, outcome: Outcome) -> None:
     session = waiting.session
     forget(turn, waiting)
     if waiting.rid is not None:
-        keep(turn, session, waiting.rid, outcome)
+        keep(turn, session, waiting.rid, waiting.op, outcome)
     if session.caller:
         turn.state.use(session, turn.now)
     turn.say(session, Answer(session.id, waiting.id, outcome))
@@ -106,14 +108,20 @@ def forget(turn: Turn, waiting: Waiting) -> None:
     turn.state.let_go(session)
 
 
-def keep(turn: Turn, session: Session, rid: str, outcome: Outcome) -> None:
+def check_rid(op: str, rid: str, first: str) -> None:
+    """BadRequest if a command of this op has the rid of one of another."""
+    if first not in ("", op):
+        raise BadRequest(f"the rid {rid!r} is that of a {first}: give each command one of its own", field="rid")
+
+
+def keep(turn: Turn, session: Session, rid: str, op: str, outcome: Outcome) -> None:
     """Remember an outcome, so that its rid has its effect once (G10): `ok` and `conflict` are kept."""
     if outcome.error is not None:
         if not isinstance(outcome.error, Conflict):
             return
         # A new one: this one has a traceback, which would keep the command and its value for as long.
         outcome = Outcome(error=Conflict(outcome.error.message, **outcome.error.details))
-    kept = KeptOutcome(turn.state.timers.serial(), session.id, rid, outcome)
+    kept = KeptOutcome(turn.state.timers.serial(), session.id, rid, op, outcome)
     session.outcomes[rid] = kept
     turn.state.changed.mark(kept)
     if len(session.outcomes) > turn.state.limits.outcomes:

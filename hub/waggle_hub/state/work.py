@@ -42,6 +42,7 @@ class Taker(Waiting):
     """A `take` that is looking, or waits."""
 
     __slots__ = ("after", "late", "lease", "line", "looking", "max_deliveries")
+    op = "take"
 
     def __init__(
         self, serial: int, session: Session, id: m.Id, rid: str | None, since: float, line: Line, lease: float,

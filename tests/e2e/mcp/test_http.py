@@ -199,10 +199,10 @@ ACCEPTED = {"Content-Type": "application/json", "Accept": "application/json, tex
 WRITE = {"name": "set", "arguments": {"key": "evil", "value": 1}}
 
 
-def post(hub: HubProcess, path: str, body: Any, headers: dict[str, str]) -> tuple[int, bytes]:
+def post(hub: HubProcess, path: str, body: Any, headers: dict[str, str], method: str = "POST") -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=SOON)
     try:
-        connection.request("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
+        connection.request(method, path, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -247,6 +247,13 @@ async def test_the_address_is_exactly_that_and_nobody_is_sent_elsewhere(hub: Hub
     assert b"inbox" in text
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+async def test_there_is_no_stream_to_wait_on_and_no_session_to_end(hub: HubProcess, method: str) -> None:
+    status, text = await asyncio.to_thread(post, hub, "/mcp", b"", ACCEPTED, method)
+    assert status == 405
+    assert b"this path takes POST" in text
+
+
 async def test_who_one_is_may_stand_in_the_headers_and_goes_before_the_address(hub: HubProcess, ns: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "who", "arguments": {}}}
     said = {"X-Waggle-Agent": "\u00fcbersetzer".encode().decode("latin-1"), "X-Waggle-Ns": ns}
@@ -258,7 +265,8 @@ async def test_who_one_is_may_stand_in_the_headers_and_goes_before_the_address(h
 
 
 @pytest.mark.parametrize("query", [
-    "agent=%24hub", "ns=a%20b", "agent=" + "x" * 200, "limit=soon", "agent=%FF", "agent=a&agent=b",
+    "agent=%24hub", "ns=a%20b", "agent=" + "x" * 200, "limit=soon", "limit=nan", "limit=-1",
+    "agent=%FF", "agent=a&agent=b",
 ])  # fmt: skip
 async def test_a_name_that_is_none_is_refused_by_the_tool_that_uses_it(hub: HubProcess, query: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITE}

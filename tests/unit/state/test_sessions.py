@@ -420,6 +420,23 @@ def test_other_refusals_are_not_kept() -> None:
     assert table.do("s", "set", key="k", value=1, ttl=1, rid="r").version == 1
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_rid_belongs_to_one_op(waits: bool) -> None:
+    """Else a set could be told of a lock that was granted, and nothing would be written."""
+    table = Table()
+    table.sit("s")
+    table.sit("w")
+    if waits:
+        table.do("w", "lock", name="n")
+        table.machine.apply(m.Lock(id=99, name="n", wait=None, rid="r"), "s", table.now)
+    else:
+        table.do("s", "lock", name="n", rid="r")
+    with pytest.raises(BadRequest, match="that of a lock"):
+        table.do("s", "set", key="k", value=1, rid="r")
+    assert table.do("s", "get", key="k").entry is None
+    assert table.do("s", "set", key="k", value=1, rid="another").version == 1
+
+
 def test_rids_belong_to_a_session_and_outlive_its_connection() -> None:
     table = Table()
     table.sit("s")
