@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 4483
+# The files of tests take turns on the cores that there are: most of them wait for something most of the time.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: run demo test check unit bench clean setup
 
@@ -35,9 +37,9 @@ test: setup                 ## everything; gets from Debian's packages what pip 
 	$(BIN)/ruff check client hub tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
-	WAGGLE_TEST_SERVER=plain $(BIN)/python -m pytest tests/e2e/test_wire*.py tests/e2e/test_hostile.py tests/e2e/test_chaos.py tests/e2e/test_client.py
-	WAGGLE_TEST_SERVER=hypercorn $(BIN)/python -m pytest tests/e2e/test_wire*.py -m "not own_server"
+	$(PYTEST)
+	WAGGLE_TEST_SERVER=plain $(PYTEST) tests/e2e/test_wire*.py tests/e2e/test_hostile.py tests/e2e/test_chaos.py tests/e2e/test_client.py tests/scenario
+	WAGGLE_TEST_SERVER=hypercorn $(PYTEST) tests/e2e/test_wire*.py -m "not own_server"
 
 bench: $(VENV)/.bench       ## measure beside Redis and NATS, 15 minutes at most; writes docs/performance.md
 	sh tests/bench/needs.sh

@@ -23,6 +23,9 @@ from waggle.session import Session, State
 __all__ = ["Connections"]
 
 SUBPROTOCOL = Subprotocol("waggle.v1")
+PIECE = 16
+"""Lines that do not wait for the end of the turn: the hub is at work on them while we write more. With all 64 of a turn
+in one message, hub and client would take turns."""
 STEADY = 5.0
 """Seconds a connection has to last for the next backoff to begin anew: a hub that drops us at once is not well."""
 
@@ -91,8 +94,11 @@ class Connections:
             self._patience.reschedule(None)
 
     def send_soon(self) -> None:
-        """The session has something to say: it leaves at the end of this turn, with what else comes until then."""
-        if not self._sending:
+        """The session has something to say: it leaves at the end of this turn, with what else comes until then; or at
+        once, where that is much already."""
+        if self.session.unsent >= PIECE:
+            self._send()
+        elif not self._sending:
             self._sending = True
             self._loop.call_soon(self._send)
 

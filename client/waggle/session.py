@@ -254,6 +254,11 @@ class Session:
         """Whether `outgoing` has something."""
         return bool(self._out)
 
+    @property
+    def unsent(self) -> int:
+        """How many lines `outgoing` has."""
+        return len(self._out)
+
     def outgoing(self) -> Iterator[bytes]:
         """The messages to send now: lines joined up to `BATCH` bytes. What is not taken stays."""
         while self._out:

@@ -11,9 +11,12 @@ import waggle
 from tests.unit.client.fakehub import FakeHub
 from tests.unit.client.test_aio import WRITTEN, meeting
 from waggle.connection import Connection
+from waggle.connections import PIECE
 from waggle.link import Link
 
 MANY = 50
+PIECES = [PIECE, PIECE, PIECE, MANY - 3 * PIECE]
+"""What so many commands of one turn leave in."""
 
 
 class Writes:
@@ -41,12 +44,14 @@ async def asked(hub: waggle.Hub, end: Any, count: int) -> tuple[list[asyncio.Tas
     return calls, [await end.next("set") for _ in calls]
 
 
-async def test_commands_of_one_turn_are_one_message_and_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_commands_of_one_turn_are_one_message_and_one_write_for_each_sixteen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     writes = Writes(monkeypatch)
     async with FakeHub() as fake, meeting(fake) as (hub, end):
         writes.take()
         calls, commands = await asked(hub, end, MANY)
-        assert writes.take() == [MANY]
+        assert writes.take() == PIECES
         await end.say(*({"id": command["id"], "ok": WRITTEN} for command in commands))
         await asyncio.gather(*calls)
         assert writes.take() == []
@@ -70,7 +75,7 @@ async def test_replies_of_one_message_need_no_task(monkeypatch: pytest.MonkeyPat
         assert born == []
 
 
-async def test_callers_answered_by_one_message_ask_again_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_callers_answered_by_one_message_ask_again_in_as_few(monkeypatch: pytest.MonkeyPatch) -> None:
     writes = Writes(monkeypatch)
 
     async def twice(hub: waggle.Hub, number: int) -> None:
@@ -82,7 +87,7 @@ async def test_callers_answered_by_one_message_ask_again_in_one_message(monkeypa
         calls = [asyncio.create_task(twice(hub, number)) for number in range(MANY)]
         for _ in range(2):
             commands = [await end.next("set") for _ in calls]
-            assert writes.take() == [MANY]
+            assert writes.take() == PIECES
             await end.say(*({"id": command["id"], "ok": WRITTEN} for command in commands))
         await asyncio.gather(*calls)
 
