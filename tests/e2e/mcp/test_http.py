@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.windows import MODES, Window
+from tests.e2e.mcp.windows import MODES, Window, give_up_waiting
 from tests.e2e.mcp.windows import http as mcp_http
 
 pytestmark = pytest.mark.e2e
@@ -116,14 +116,7 @@ async def test_who_gives_up_leaves_nothing_waiting(mode_: str, hub: HubProcess, 
         waggle.connect(hub.url, agent="python", ns=ns) as python,
         mcp_http(mode_, hub.url, f"impl-{ns}", ns) as window,
     ):
-        lock = await python.lock("a")
-        with pytest.raises(MCPError):
-            await window.client.call_tool("lock", {"names": ["a"], "timeout": 50}, read_timeout_seconds=0.5)
-        async with asyncio.timeout(SOON):
-            while any(one.queue for one in await python.locks("a")):
-                await asyncio.sleep(0.05)
-        await lock.release()
-        assert await python.locks("a") == []
+        await give_up_waiting(window, python)
 
 
 async def test_a_connection_that_is_dropped_leaves_nothing_waiting(hub: HubProcess, ns: str) -> None:

@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mcp.shared.exceptions import MCPError
 
 import waggle
 from tests.e2e.cli.shell import SOON, WAGGLE, Restarting, environment
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.windows import MODES, stdio
+from tests.e2e.mcp.windows import MODES, give_up_waiting, stdio
 from waggle.cli.background import answers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("mode_", MODES)]
@@ -107,14 +106,7 @@ async def test_a_window_that_is_told_to_end_lets_go_at_once(
 
 async def test_who_gives_up_leaves_nothing_waiting(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:
     async with waggle.connect(hub.url, agent="python", ns=ns) as python, stdio(mode_, env) as window:
-        lock = await python.lock("a")
-        with pytest.raises(MCPError):
-            await window.client.call_tool("lock", {"names": ["a"], "timeout": 50}, read_timeout_seconds=0.5)
-        async with asyncio.timeout(SOON):
-            while any(one.queue for one in await python.locks("a")):
-                await asyncio.sleep(0.05)
-        await lock.release()
-        assert await python.locks("a") == []
+        await give_up_waiting(window, python)
 
 
 async def test_who_waits_is_told_for_whom_every_ten_seconds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import mcp_types as types
+import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
+from mcp.shared.exceptions import MCPError
 
-from tests.e2e.cli.shell import WAGGLE
+import waggle
+from tests.e2e.cli.shell import SOON, WAGGLE
 
 Ok = dict[str, Any]
 MODES = ("auto", "legacy")
@@ -59,3 +63,15 @@ async def http(mode: str, url: str, agent: str, ns: str, **said: str) -> AsyncIt
     address = f"{url}/mcp?{urlencode({'agent': agent, 'ns': ns, **said})}"
     async with Client(address, mode=mode) as client:
         yield Window(client)
+
+
+async def give_up_waiting(window: Window, python: waggle.Hub) -> None:
+    """A window gives up a lock that it waits for, and nothing of it is left."""
+    lock = await python.lock("a")
+    with pytest.raises(MCPError):
+        await window.client.call_tool("lock", {"names": ["a"], "timeout": 50}, read_timeout_seconds=0.5)
+    async with asyncio.timeout(SOON):
+        while any(one.queue for one in await python.locks("a")):
+            await asyncio.sleep(0.05)
+    await lock.release()
+    assert await python.locks("a") == []
