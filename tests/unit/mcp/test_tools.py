@@ -9,13 +9,13 @@ import pytest
 from tests.unit.mcp.fake import FakeCaller, entry, use
 from waggle.errors import Conflict, Locked
 from waggle.mcp.arguments import schema
-from waggle.mcp.server import INSTRUCTIONS, listed
+from waggle.mcp.profiles.native import INSTRUCTIONS, Native
 from waggle.mcp.showing import NOTE, REPLY
 from waggle.mcp.tools import TOOLS
 
 
 def test_all_tools_together_take_less_than_two_thousand_tokens() -> None:
-    told = [listed(name, tool).model_dump_json(by_alias=True, exclude_none=True) for name, tool in TOOLS.items()]
+    told = [tool.model_dump_json(by_alias=True, exclude_none=True) for tool in Native().tools]
     assert sum(map(len, told)) / 3.1 < 2_000  # JSON has 3.5 to 4 characters to a token
 
 
