@@ -42,6 +42,7 @@ TOOLS: dict[str, Tool] = {
     "get": Tool(arguments.Get, actions.get, reads=True, again=True),
     "set": Tool(arguments.Set, actions.set_, destroys=True, again=True),
     "list": Tool(arguments.List, actions.list_, reads=True, again=True),
+    "search": Tool(arguments.Search, actions.search, reads=True, again=True),
     "delete": Tool(arguments.Delete, actions.delete, destroys=True, again=True),
     "lock": Tool(arguments.Lock, grants.lock),
     "unlock": Tool(arguments.Unlock, actions.unlock),

@@ -27,7 +27,7 @@ both = pytest.mark.parametrize("mode_", MODES)
 @both
 async def test_what_a_model_writes_all_others_read(mode_: str, hub: HubProcess, ns: str) -> None:
     async with mcp_http(mode_, hub.url, "impl", ns) as window, waggle.connect(hub.url, ns=ns) as python:
-        assert len((await window.client.list_tools()).tools) == 11
+        assert len((await window.client.list_tools()).tools) == 12
         await window("set", key="task:1", value={"n": 1})
         entry = await python.get("task:1")
         assert entry is not None

@@ -20,7 +20,7 @@ def test_all_tools_together_take_less_than_two_thousand_tokens() -> None:
 
 
 def test_there_are_about_ten_tools_and_each_is_told_by_one_line() -> None:
-    assert len(TOOLS) == 11
+    assert len(TOOLS) == 12
     lines = [tool.description for tool in TOOLS.values()]
     assert len(set(lines)) == len(lines)
     assert all(20 < len(line) < 130 for line in lines)
@@ -42,7 +42,7 @@ def test_no_tool_lets_the_model_say_who_it_is_or_where() -> None:
 
 
 def test_a_tool_that_reads_destroys_nothing() -> None:
-    assert {name for name, tool in TOOLS.items() if tool.reads} == {"get", "list", "wait", "who"}
+    assert {name for name, tool in TOOLS.items() if tool.reads} == {"get", "list", "search", "wait", "who"}
     assert not any(tool.destroys for tool in TOOLS.values() if tool.reads)
 
 

@@ -18,6 +18,10 @@ def make_profile(name: str) -> Profile:
             from waggle.mcp.profiles.native import Native
 
             return Native()
+        case "flow":
+            from waggle.mcp.profiles.flow import Flow
+
+            return Flow()
         case "octocode":
             from waggle.mcp.profiles.octocode import Octocode
 

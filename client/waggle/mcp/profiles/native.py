@@ -44,10 +44,12 @@ class Native:
 
 
 def _listed(name: str, tool: Tool) -> types.Tool:
+    """As a client is told of it. What the protocol takes for granted is left out: that a tool does more than read, that
+    it matters how often; and of one that reads, that it destroys nothing."""
     annotations = types.ToolAnnotations(
-        read_only_hint=tool.reads,
-        destructive_hint=tool.destroys,
-        idempotent_hint=tool.again,
+        read_only_hint=tool.reads or None,
+        destructive_hint=None if tool.reads else tool.destroys,
+        idempotent_hint=(tool.again and not tool.reads) or None,
         open_world_hint=False,
     )
     return types.Tool(

@@ -17,7 +17,7 @@ from mcp import types
 from waggle.calling import Caller
 from waggle.errors import BadRequest, TooLarge, WaggleError
 from waggle.mcp.call import Call
-from waggle.mcp.profiles.profile import Answer, answered, now
+from waggle.mcp.profiles.profile import Answer, answered, now, units
 from waggle.mcp.showing import fitting, to_json
 
 __all__ = ["Octocode"]
@@ -140,7 +140,7 @@ def _key(said: dict[str, Any], is_good: Any = _is_key) -> str:
     key = said.get("key")
     if not isinstance(key, str) or not key:
         raise BadRequest("Key must be a non-empty string")
-    if _units(key) > LONGEST_KEY:
+    if units(key) > LONGEST_KEY:
         raise BadRequest("Key exceeds 255 characters")
     if not is_good(key):
         raise BadRequest(
@@ -155,7 +155,7 @@ def _value(said: dict[str, Any]) -> str:
         raise BadRequest("Value cannot be undefined or null")
     if not isinstance(value, str):
         raise BadRequest("Value must be a string")
-    if _units(value) > LONGEST_VALUE:
+    if units(value) > LONGEST_VALUE:
         raise BadRequest("Value exceeds 10MB limit")
     return value
 
@@ -165,11 +165,6 @@ def _ttl(said: dict[str, Any]) -> float:
     if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 1 <= ttl <= LONGEST_TTL:
         raise BadRequest("TTL must be a number between 1 and 86400 seconds")
     return ttl
-
-
-def _units(text: str) -> int:
-    """How long a text is where characters are units of UTF-16."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 # --- as they are listed ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from waggle.errors import WaggleError
 from waggle.mcp.call import Call
 from waggle.mcp.showing import to_json
 
-__all__ = ["Answer", "Profile", "answered", "now"]
+__all__ = ["Answer", "Profile", "answered", "now", "units"]
 
 
 class Answer(NamedTuple):
@@ -53,3 +53,8 @@ def answered(reply: dict[str, Any], failed: bool = False) -> Answer:
 def now() -> str:
     """This instant as the earlier systems write it: ISO 8601, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def units(text: str) -> int:
+    """How long a text is for the earlier systems in JavaScript, whose characters are units of UTF-16."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
