@@ -113,6 +113,18 @@ async def test_a_key_with_a_star_lists_as_much_as_a_reply_has_room_for() -> None
     assert (none["success"], none["exists"], none["matches"], "more" in none) == (True, False, [], False)
 
 
+async def test_a_long_value_takes_no_room_from_the_others() -> None:
+    some = [entry("status:1", "x" * 10_000_000), entry("status:2", "done")]
+    caller = FakeCaller(list={"entries": some, "next": None, "rev": 1})
+    got = await use("getStorage", caller, {"key": "status:*"})
+    left_out = "10,000,000 characters: getStorage of this key reads it"
+    assert got["matches"] == [
+        {"key": "status:1", "value": None, "left_out": left_out},
+        {"key": "status:2", "value": "done"},
+    ]
+    assert (got["exists"], "more" in got) == (True, False)
+
+
 async def test_what_the_hub_refuses_is_said_as_the_hub_says_it() -> None:
     refused = await use("setStorage", FakeCaller(set=Locked("impl-2 holds it", holders=[])), {"key": "a", "value": ""})
     assert refused == {"success": False, "error": "impl-2 holds it"}

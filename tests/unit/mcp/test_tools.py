@@ -57,6 +57,15 @@ async def test_an_argument_that_is_missing_unknown_or_of_another_type_is_named()
         assert (error["code"], error["field"]) == ("bad_request", field)
 
 
+@pytest.mark.parametrize("name", list(TOOLS))
+async def test_who_gets_an_argument_wrong_is_told_which_there_are(name: str) -> None:
+    message = (await use(name, FakeCaller(), agent="reviewer"))["error"]["message"]
+    found = schema(TOOLS[name].arguments)
+    told = [one if one in found.get("required", []) else f"{one}?" for one in found["properties"]]
+    assert message.endswith(f": {name} takes {', '.join(told) or 'no arguments'}")
+    assert len(message) < 200
+
+
 async def test_a_number_may_be_said_as_text() -> None:
     caller = FakeCaller(set={"rev": 1, "version": 1, "expires_at": None})
     await use("set", caller, key="a", value="7", ttl="60")

@@ -32,6 +32,8 @@ LONGEST_VALUE = 10_485_760
 """Units of UTF-16."""
 LISTED = 25_000
 """Characters of the matches in one reply."""
+SHORT = 5_000
+"""Characters of a value that is told among others."""
 PAGE = 100
 """Entries that are asked for at a time."""
 
@@ -100,7 +102,7 @@ async def _list(caller: Caller, pattern: str) -> Reply:
     more = True
     while more and len(matches) < PAGE:
         page = await caller.call("list", {"pattern": pattern, "after": after, "limit": PAGE})
-        found = [*matches, *({"key": one["key"], "value": _text(one)} for one in page["entries"])]
+        found = [*matches, *map(_match, page["entries"])]
         matches, after = fitting(found, LISTED), page["next"]
         if len(matches) < len(found):
             break
@@ -112,6 +114,18 @@ async def _list(caller: Caller, pattern: str) -> Reply:
 async def _delete(caller: Caller, said: dict[str, Any]) -> Reply:
     key = _key(said)
     return {"key": key, "deleted": (await caller.call("delete", {"key": key}))["deleted"]}
+
+
+def _match(entry: dict[str, Any]) -> Reply:
+    """An entry among others; one that would leave them no room without its value."""
+    text = _text(entry)
+    if len(to_json(text)) <= SHORT:
+        return {"key": entry["key"], "value": text}
+    return {
+        "key": entry["key"],
+        "value": None,
+        "left_out": f"{len(text):,} characters: getStorage of this key reads it",
+    }
 
 
 def _text(entry: dict[str, Any]) -> str:
