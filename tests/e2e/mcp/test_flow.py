@@ -70,7 +70,8 @@ async def test_what_is_stored_comes_back_as_it_was(come: Come, ns: str) -> None:
     one, other = await come("flow", "researcher"), await come("flow", "coder")
     values: list[tuple[Any, Any]] = [
         ("hello", "hello"), ("123", 123), ('{"a": 1}', {"a": 1}), ('"x"', "x"), ('"{}"', "{}"), ("", ""),
-        ("1e999", "1e999"), ("null", None), ("true", True), ("{broken", "{broken"), (" 7 ", 7), ("\U0001f41d", "\U0001f41d"),
+        ("1e999", "1e999"), ("null", None), ("true", True), ("{broken", "{broken"), (" 7 ", 7),
+        ("\U0001f41d", "\U0001f41d"),
     ]  # fmt: skip
     for said, back in values:
         assert (await memory(one, "store", ns, key="k", value=said))["stored"] is True
