@@ -3,7 +3,7 @@
 Rules:
 1. **Who calls is said by the address or the headers,** which a person has configured: ``X-Waggle-Agent`` or
    ``?agent=``, ``X-Waggle-Ns`` or ``?ns=``, and ``X-Waggle-Limit`` or ``?limit=``, the seconds that a call may take. No
-   tool takes a name.
+   tool takes a name. An address that says anything else is refused at once: a misspelt name would make a model nobody.
 2. **Stateless:** every request stands alone, so a restart of the hub breaks nobody. What an agent holds is its
    session's (`state.callers`), and not the connection's.
 3. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 35 MB, and nobody else waits.
@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 
 from waggle.errors import BadRequest, Unavailable
 from waggle.paths import NOWHERE
@@ -30,6 +29,7 @@ from waggle.paths import NOWHERE
 from ..settings import Bounds
 from .callers import Caller, Callers
 from .exchange import Exchange
+from .statuses import refusal
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -43,8 +43,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 log = logging.getLogger("waggle_hub")
 
 
-class Said(Struct):
-    """Who calls, as far as that is said; the address may say other things too, to others."""
+class Said(Struct, forbid_unknown_fields=True):
+    """Who calls, as far as that is said."""
 
     agent: str | None = None
     ns: str | None = None
@@ -62,9 +62,13 @@ class McpDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":  # there is nothing that the hub would say unasked, and no session to end
-            refusal = BadRequest("this path takes POST, of a client of MCP", field="method")
-            answer = JSONResponse({"error": refusal.to_wire()}, status_code=405, headers={"Allow": "POST"})
-            await answer(scope, receive, send)
+            wrong = BadRequest("this path takes POST, of a client of MCP", field="method")
+            await refusal(wrong, 405, {"Allow": "POST"})(scope, receive, send)
+            return
+        try:
+            Exchange(scope, receive).query(Said)
+        except BadRequest as error:
+            await refusal(error)(scope, receive, send)
             return
         if self._manager is None:
             self._manager = asyncio.get_running_loop().create_future()
@@ -72,8 +76,8 @@ class McpDoor:
         try:
             manager = await asyncio.shield(self._manager)
         except Exception as fault:
-            error = Unavailable(f"{fault}: on the hub's machine, pip install 'wagglehub[hub]'")
-            await JSONResponse({"error": error.to_wire()}, status_code=503)(scope, receive, send)
+            missing = Unavailable(f"{fault}: on the hub's machine, pip install 'wagglehub[hub]'")
+            await refusal(missing)(scope, receive, send)
         else:
             await manager.handle_request(scope, receive, send)
 
