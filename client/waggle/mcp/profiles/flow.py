@@ -26,7 +26,7 @@ from waggle.calling import Caller
 from waggle.errors import BadRequest, WaggleError
 from waggle.keys import check_ns, quoted
 from waggle.mcp.call import Call
-from waggle.mcp.profiles.newest import newest
+from waggle.mcp.profiles.newest import Newest
 from waggle.mcp.profiles.profile import Answer, answered, now, units
 from waggle.mcp.showing import at, to_json
 from waggle.seeds import FLOW, flow_read, flow_value
@@ -80,16 +80,17 @@ class Flow:
 
     def __init__(self) -> None:
         self.tools = [_USAGE, _SEARCH]
+        self._newest = Newest()
 
     async def call(self, name: str, said: dict[str, Any], call: Call) -> Answer:
         """As `Profile.call`."""
         try:
             match name:
                 case "memory_usage":
-                    reply = await _usage(call, _read(said, Usage))
+                    reply = await self._usage(call, _read(said, Usage))
                 case "memory_search":
                     asked = _read(said, Search)
-                    reply = await _search(call, asked.pattern, asked.namespace, asked.limit or FEW)
+                    reply = await self._search(call, asked.pattern, asked.namespace, asked.limit or FEW)
                 case _:
                     raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {name}")
         except WaggleError as error:
@@ -100,27 +101,41 @@ class Flow:
         """As `Profile.refused`."""
         return answered({"success": False, "error": error.message, "code": error.code, **_signed()})
 
+    async def _usage(self, call: Call, said: Usage) -> Reply:
+        match said.action:
+            case "store":
+                return await _store(call.caller, said)
+            case "retrieve":
+                return await _retrieve(call.caller, said)
+            case "delete":
+                return await _delete(call.caller, said)
+            case "list":
+                return await self._list(call, said)
+            case "search":
+                if not isinstance(said.value, str):
+                    raise BadRequest("search needs a value, the pattern: swarm/%", field="value")
+                return await self._search(call, said.value, said.namespace, FOUND)
+            case _:
+                raise BadRequest(f"Unknown memory action: {said.action[:100]}", field="action")
+
+    async def _list(self, call: Call, said: Usage) -> Reply:
+        ns = _ns(said.namespace)
+        entries, total = await self._newest.find(call, ns, "*", LISTED, _shown)
+        return {"action": "list", "namespace": ns, "entries": entries, "count": len(entries), **_rest(entries, total)}
+
+    async def _search(self, call: Call, pattern: str, namespace: str | None, most: int) -> Reply:
+        ns = _ns(namespace)
+        if most < 1:
+            raise BadRequest("limit is at least 1", field="limit")
+        found, total = await self._newest.find(call, ns, _glob(pattern), min(most, MOST), _shown)
+        rest = _rest(found, total)
+        if not found and not set("%*") & set(pattern):
+            rest["next"] = f"a pattern is the whole key: %{pattern}% finds it anywhere"
+        return {"action": "search", "pattern": pattern, "namespace": ns, "results": found, "count": len(found), **rest}
+
 
 def _signed() -> Reply:
     return {"storage_type": "waggle", "timestamp": now()}
-
-
-async def _usage(call: Call, said: Usage) -> Reply:
-    match said.action:
-        case "store":
-            return await _store(call.caller, said)
-        case "retrieve":
-            return await _retrieve(call.caller, said)
-        case "delete":
-            return await _delete(call.caller, said)
-        case "list":
-            return await _list(call, said)
-        case "search":
-            if not isinstance(said.value, str):
-                raise BadRequest("search needs a value, the pattern: swarm/%", field="value")
-            return await _search(call, said.value, said.namespace, FOUND)
-        case _:
-            raise BadRequest(f"Unknown memory action: {said.action[:100]}", field="action")
 
 
 async def _store(caller: Caller, said: Usage) -> Reply:
@@ -146,23 +161,6 @@ async def _delete(caller: Caller, said: Usage) -> Reply:
     key, ns = _key(said), _ns(said.namespace)
     deleted = (await caller.call("delete", {"key": key, "ns": ns}))["deleted"]
     return {"action": "delete", "key": key, "namespace": ns, "deleted": deleted}
-
-
-async def _list(call: Call, said: Usage) -> Reply:
-    ns = _ns(said.namespace)
-    entries, total = await newest(call, ns, "*", LISTED, _shown)
-    return {"action": "list", "namespace": ns, "entries": entries, "count": len(entries), **_rest(entries, total)}
-
-
-async def _search(call: Call, pattern: str, namespace: str | None, most: int) -> Reply:
-    ns = _ns(namespace)
-    if most < 1:
-        raise BadRequest("limit is at least 1", field="limit")
-    found, total = await newest(call, ns, _glob(pattern), min(most, MOST), _shown)
-    reply = {"action": "search", "pattern": pattern, "namespace": ns, "results": found, "count": len(found)}
-    if not found and not set("%*") & set(pattern):
-        return {**reply, **_rest(found, total), "next": f"a pattern is the whole key: %{pattern}% finds it anywhere"}
-    return {**reply, **_rest(found, total)}
 
 
 def _rest(told: list[Reply], total: int) -> Reply:
