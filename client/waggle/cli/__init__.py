@@ -24,7 +24,7 @@ import signal
 import sys
 from typing import NoReturn, TextIO
 
-__all__ = ["main"]
+__all__ = ["drop", "main"]
 
 BY_SIGNAL: dict[object, signal.Signals] = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM)}
 """Exit codes that say which signal has ended a command, as shells count."""
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _unwritten(error: OSError) -> NoReturn:
     """The output cannot be written: since its reader has gone, which is no error, or for another reason."""
-    _drop(sys.stdout)
+    drop(sys.stdout)
     if isinstance(error, BrokenPipeError):
         sys.exit(0)
     try:
@@ -71,11 +71,11 @@ def _unwritten(error: OSError) -> NoReturn:
             file=sys.stderr,
         )
     except OSError:
-        _drop(sys.stderr)  # it goes to the same place
+        drop(sys.stderr)  # it goes to the same place
     sys.exit(2)
 
 
-def _drop(stream: TextIO) -> None:
+def drop(stream: TextIO) -> None:
     """What is left in this stream, which Python flushes once more at exit, goes nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
