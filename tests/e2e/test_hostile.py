@@ -16,8 +16,9 @@ import pytest
 
 from tests.e2e.bystander import Bystander
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.rawsocket import BINARY, CONTINUATION, PING, TEXT, RawSocket, frame
+from tests.e2e.rawsocket import RawSocket, frame
 from tests.e2e.wire import Closed, Join, Json, Wire
+from tests.frames import BINARY, CONTINUATION, PING, TEXT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
