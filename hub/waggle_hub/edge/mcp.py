@@ -25,6 +25,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from waggle.errors import BadRequest, Unavailable
+from waggle.mcp.changes import Put
+from waggle.messages import Since
 from waggle.paths import NOWHERE
 
 from ..settings import Bounds
@@ -125,6 +127,10 @@ class Visitor:
         """As `waggle.calling.Caller.call`."""
         ok: dict[str, Any] = await self._caller.call(op, fields)
         return ok
+
+    async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
+        """As `waggle.calling.Caller.catch_up`."""
+        return await self._caller.catch_up(ns, since, put)
 
     def losses(self) -> list[str]:
         """None that anybody was told of."""
