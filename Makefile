@@ -38,7 +38,7 @@ test: setup                 ## everything; gets from Debian's packages what pip 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST)
-	WAGGLE_TEST_SERVER=plain $(PYTEST) tests/e2e/test_wire*.py tests/e2e/test_hostile.py tests/e2e/test_chaos.py tests/e2e/test_client.py tests/scenario
+	WAGGLE_TEST_SERVER=plain $(PYTEST) tests/e2e/test_wire*.py tests/e2e/test_hostile.py tests/e2e/test_chaos.py tests/e2e/test_client*.py tests/scenario tests/linear tests/crash
 	WAGGLE_TEST_SERVER=hypercorn $(PYTEST) tests/e2e/test_wire*.py -m "not own_server"
 
 bench: $(VENV)/.bench       ## measure beside Redis and NATS, 15 minutes at most; writes docs/performance.md

@@ -7,7 +7,7 @@ that says how an entry of theirs looks here, for whoever brings it over and for 
 | --- | --- | --- | --- | --- |
 | Shared Memory MCP | `memory` | its entry_id | the whole `Memory` | |
 | SharedMemoryStore | its own, by default `shared_state` | the same | the same | its metadata, and `agentId` |
-| claude-flow | its own, by default `default` | the same | what its text says as JSON, else the text | its metadata |
+| claude-flow | its own, by default `default` | the same | its text's JSON, if no text; else its text | its metadata |
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     "MEMORY",
     "Memory",
     "flow_line",
+    "flow_read",
     "flow_value",
     "hive_line",
     "memory_line",
@@ -164,14 +165,25 @@ def _namespace(said: Any, default: str) -> str:
 # --- claude-flow -------------------------------------------------------------------------------------------------
 
 
-def flow_value(text: str) -> Raw:
-    """What a text that it stored is as a value: what it says as JSON, else the text. So it gives it back itself."""
+def flow_value(text: str) -> Any:
+    """What a text that it stores is as a value: what it says as JSON, or, if that is text or nothing, the text itself.
+
+    So nobody needs to know who wrote a value: `flow_read` makes the same of both.
+    """
+    value = flow_read(text)
+    return text if isinstance(value, str) else value
+
+
+def flow_read(value: Any) -> Any:
+    """A value as it gives it back: of a text what it says as JSON, if that can be a value, else the text."""
+    if not isinstance(value, str):
+        return value
     try:
-        value = msgspec.json.decode(text)
-        plain.check(value, "value")
+        said = msgspec.json.decode(value)
+        plain.check(said, "value")
     except (msgspec.MsgspecError, UnicodeError, RecursionError, BadRequest):
-        value = text
-    return _encoded(value, "value")
+        return value
+    return said
 
 
 def flow_line(key: Any, text: Any, namespace: Any, metadata: Any, expires_at: Any) -> Line:
@@ -184,7 +196,7 @@ def flow_line(key: Any, text: Any, namespace: Any, metadata: Any, expires_at: An
     return Line(
         ns=_namespace(namespace, FLOW),
         key=key,
-        value=flow_value(text),
+        value=_encoded(flow_value(text), "value"),
         meta=meta or None,
         expires_at=expires_at or None,
     )

@@ -295,6 +295,23 @@ async def test_a_rid_of_another_command_is_refused_and_no_fault(call: Call, ns: 
     assert refused(await web.client.put(path, json=1, headers={"if-match": "*"})) == (400, "bad_request")
 
 
+@pytest.mark.parametrize("txn", [
+    {"if": [], "then": []},
+    {"if": [], "then": [{"op": "publish", "channel": "c", "data": 1}]},
+    {"if": [], "then": [{"op": "set", "key": "k", "value": 1}, {"op": "delete", "key": "k"}]},
+    {"if": [{"key": "k", "exists": True}], "then": [], "else": [{"op": "set", "key": "k", "value": 1}]},
+])  # fmt: skip
+async def test_a_rid_of_a_txn_that_did_something_else_is_refused(call: Call, ns: str, txn: dict[str, Any]) -> None:
+    web = call("x")
+    await web.ok("txn", **txn, rid="r")
+    for method in ("PUT", "DELETE"):
+        answer = await web.client.request(
+            method, f"/v1/keys/k?ns={ns}&rid=r", content=b"1", headers={**JSON, "if-match": "*"}
+        )
+        assert refused(answer) == (400, "bad_request")
+        assert answer.json()["error"]["field"] == "rid"
+
+
 @pytest.mark.parametrize("headers", [
     {"if-match": "x"}, {"if-match": '"1", "2"'}, {"if-none-match": '"1"'}, {"if-match": "1", "if-none-match": "*"},
     {"if-match": '"99999999999999999999"'},

@@ -45,6 +45,7 @@ class Agent(Protocol):
     async def set(self, key: str, value: Any, **more: Any) -> int: ...
     async def get(self, key: str) -> Seen | None: ...
     async def keys(self, pattern: str) -> list[str]: ...
+    async def search(self, text: str, pattern: str) -> list[str]: ...
     async def delete(self, key: str, **more: Any) -> bool: ...
     async def lock(self, name: str, wait: float = 0) -> int: ...
     async def unlock(self, token: int) -> None: ...
@@ -87,6 +88,9 @@ class PythonAgent:
 
     async def keys(self, pattern: str) -> list[str]:
         return [entry.key for entry in await self._do("list", pattern)]
+
+    async def search(self, text: str, pattern: str) -> list[str]:
+        return [entry.key for entry in await self._do("search", text, pattern=pattern)]
 
     async def delete(self, key: str, **more: Any) -> bool:
         return bool(await self._do("delete", key, **_guarded(more)))
@@ -200,6 +204,10 @@ class HttpAgent:
     async def keys(self, pattern: str) -> list[str]:
         return [entry["key"] for entry in (await self._do("list", pattern=pattern, ns=self._ns))["entries"]]
 
+    async def search(self, text: str, pattern: str) -> list[str]:
+        found = await self._do("search", text=text, pattern=pattern, ns=self._ns)
+        return [entry["key"] for entry in found["entries"]]
+
     async def delete(self, key: str, **more: Any) -> bool:
         return bool((await self._do("delete", key=key, ns=self._ns, **_as_guard(more)))["deleted"])
 
@@ -269,6 +277,9 @@ class McpAgent:
 
     async def keys(self, pattern: str) -> list[str]:
         return [entry["key"] for entry in (await self._do("list", pattern=pattern))["entries"]]
+
+    async def search(self, text: str, pattern: str) -> list[str]:
+        return [entry["key"] for entry in (await self._do("search", text=text, pattern=pattern))["entries"]]
 
     async def delete(self, key: str, **more: Any) -> bool:
         return bool((await self._do("delete", key=key, **more))["deleted"])

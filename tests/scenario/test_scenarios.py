@@ -116,6 +116,23 @@ async def test_what_is_locked_is_written_by_nobody_else(door: str, hub: HubProce
         assert seen.value == "done"
 
 
+async def test_what_was_learned_is_found_by_its_words_the_best_first(door: str, hub: HubProcess, ns: str) -> None:
+    async with room(door, hub, ns) as enter:
+        alice, bob = await enter("alice"), await enter("bob")
+        assert await bob.search("tokens", "*") == []
+        await alice.set("pattern/auth/sessions", {"lessons": ["sessions are simpler than tokens"]})
+        await alice.set("pattern/tokens", {"lessons": ["rotate tokens"]})
+        await alice.set("note/1", "tokens, again")
+        assert await bob.search("tokens", "pattern/*") == ["pattern/tokens", "pattern/auth/sessions"]
+        assert await bob.search("SESS* simpler", "*") == ["pattern/auth/sessions"]
+        await alice.delete("pattern/tokens")
+        assert await bob.search("tokens", "pattern/*") == ["pattern/auth/sessions"]
+        for nothing in ("", "...", "a*"):
+            with pytest.raises(Refused) as refused:
+                await bob.search(nothing, "*")
+            assert refused.value.code == "bad_request", nothing
+
+
 async def test_work_is_handed_over_to_who_waits_for_it(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
         alice, bob = await enter("alice"), await enter("bob")

@@ -14,6 +14,7 @@ from waggle.cli.options import Options, shared
 from waggle.cli.serve import missing
 from waggle.cli.show import to_json
 from waggle.cli.visit import fail
+from waggle.mcp import NATIVE, PROFILES
 from waggle.paths import Place
 from waggle.project import project_ns
 
@@ -39,6 +40,15 @@ def mcp(
             help="No call takes longer; else what is known of the client, or 55.",
         ),
     ] = None,
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help=f"The tools: {NATIVE}, or those of an earlier system: {', '.join(PROFILES[1:])}.",
+            autocompletion=lambda: list(PROFILES),
+        ),
+    ] = NATIVE,
     show: Annotated[bool, typer.Option("--show", help="Only print which hub and namespace it would be.")] = False,
 ) -> None:
     """Serve the tools of MCP over standard input and output, for an editor to start: see waggle install.
@@ -46,6 +56,8 @@ def mcp(
     The namespace is that of the project that the current directory belongs to, unless it is given, and the agent has
     a name of its own in each window.
     """
+    if profile not in PROFILES:
+        raise typer.BadParameter(f"--profile is one of {', '.join(PROFILES)}.")
     place = Place.current()
     assert place.here is not None
     ns = options.ns or project_ns(place.here)
@@ -59,6 +71,6 @@ def mcp(
 
     starting = partial(ensure_hub, options.url, idle) if start and can_start(options.url) else None
     try:
-        asyncio.run(serve(Wanted(options.url, ns, options.agent, options.token, limit, starting), place))
+        asyncio.run(serve(Wanted(options.url, ns, options.agent, options.token, limit, profile, starting), place))
     except KeyboardInterrupt:
         sys.exit(130)

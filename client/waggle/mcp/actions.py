@@ -20,7 +20,7 @@ from waggle.mcp.call import Call
 from waggle.mcp.showing import PART, REPLY, at, entry_shown, fitting, holders_shown, marked, to_json
 from waggle.mcp.waits import until
 
-__all__ = ["delete", "get", "inbox", "list_", "send", "set_", "unlock", "who"]
+__all__ = ["delete", "get", "inbox", "list_", "search", "send", "set_", "unlock", "who"]
 
 Reply = dict[str, Any]
 
@@ -92,6 +92,22 @@ async def list_(call: Call, said: a.List) -> Reply:
     reply: Reply = {"entries": shown}
     if cursor is not None:
         reply |= {"cursor": cursor, "next": f"list(pattern={to_json(said.pattern)}, after=cursor) for more"}
+    return marked(reply, call.caller.agent, [one["by"] for one in shown])
+
+
+async def search(call: Call, said: a.Search) -> Reply:
+    """As many of the entries that fit best as a reply has room for, with their scores, and whether there are more."""
+
+    async def say() -> str:
+        return f"searching for {said.text}"
+
+    work = call.caller.call("search", {"text": said.text, "pattern": said.pattern, "limit": PAGE})
+    found = (await call.patience.through(work, call.patience.limit, say)).result()
+    shown = fitting([{**entry_shown(hit), "score": float(f"{hit['score']:.3g}")} for hit in found["entries"]])
+    more = found["more"] or len(shown) < len(found["entries"])
+    reply: Reply = {"entries": shown, "more": more}
+    if more:
+        reply["next"] = "say more words, or a narrower pattern: there is no next page"
     return marked(reply, call.caller.agent, [one["by"] for one in shown])
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Inbox",
     "List",
     "Lock",
+    "Search",
     "Send",
     "Set",
     "Take",
@@ -60,6 +61,13 @@ class List(Arguments):
 
     pattern: Annotated[str, Meta(description="Glob: task:*")] = "*"
     after: Annotated[str, Meta(description="The last page's cursor.")] | UnsetType = UNSET
+
+
+class Search(Arguments):
+    """Search what agents share by its words, the best first; list finds by keys."""
+
+    text: Annotated[str, Meta(description="All of these words; auth*: any that begins so.")]
+    pattern: Annotated[str, Meta(description="Glob for the keys.")] = "*"
 
 
 class Delete(Arguments):

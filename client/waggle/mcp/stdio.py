@@ -25,6 +25,7 @@ from mcp.server.stdio import stdio_server
 
 from waggle.calling import Calls
 from waggle.errors import WaggleError
+from waggle.mcp.profiles import make_profile
 from waggle.mcp.server import Calling, Context, make_server, program_of
 from waggle.paths import Place
 from waggle.project import agent_name
@@ -39,13 +40,15 @@ GONE = 15.0
 
 
 class Wanted(NamedTuple):
-    """What is configured: the hub, and who one is there. ``start`` starts a hub and returns when it answers."""
+    """What is configured: the hub, who one is there, and the profile, which is one of `PROFILES`. ``start`` starts a
+    hub and returns when it answers."""
 
     url: str
     ns: str
     agent: str | None
     token: str | None
     limit: float | None
+    profile: str
     start: Callable[[], None] | None
 
 
@@ -139,7 +142,7 @@ async def serve(wanted: Wanted, place: Place) -> None:
     """Serve the client at standard input until it closes that."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     window = Window(wanted, place)
-    server = make_server(window.identify, window.heard)
+    server = make_server(make_profile(wanted.profile), window.identify, window.heard)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, window.end, number)
     try:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from waggle.errors import BadRequest, WaggleError
 from waggle.mcp import actions, arguments, grants, waits
@@ -42,6 +43,7 @@ TOOLS: dict[str, Tool] = {
     "get": Tool(arguments.Get, actions.get, reads=True, again=True),
     "set": Tool(arguments.Set, actions.set_, destroys=True, again=True),
     "list": Tool(arguments.List, actions.list_, reads=True, again=True),
+    "search": Tool(arguments.Search, actions.search, reads=True, again=True),
     "delete": Tool(arguments.Delete, actions.delete, destroys=True, again=True),
     "lock": Tool(arguments.Lock, grants.lock),
     "unlock": Tool(arguments.Unlock, actions.unlock),
@@ -58,7 +60,7 @@ async def run(name: str, said: dict[str, Any], call: Call) -> tuple[Reply, bool]
     """Call a tool; gives its reply, and whether that is an error. Raises KeyError if there is no such tool."""
     tool = TOOLS[name]
     try:
-        reply = await tool.does(call, _read(tool.arguments, said))
+        reply = await tool.does(call, _read(name, said))
         failed = False
     except WaggleError as error:
         reply, failed = error_shown(error, call.caller.agent), True
@@ -68,17 +70,23 @@ async def run(name: str, said: dict[str, Any], call: Call) -> tuple[Reply, bool]
     return reply, failed
 
 
-def _read(arguments: type[Arguments], said: dict[str, Any]) -> Arguments:
+def _read(tool: str, said: dict[str, Any]) -> Arguments:
     """What was said, as the tool has it: a number may be said as text, as some models do. Raises BadRequest."""
     try:
-        read = msgspec.convert(said, arguments, strict=False)
+        read = msgspec.convert(said, TOOLS[tool].arguments, strict=False)
     except msgspec.ValidationError as fault:
-        raise BadRequest(f"{fault}: see the tool's schema.", field=_field(f"{fault}")) from None
+        raise BadRequest(f"{fault}: {tool} takes {_taken(tool)}", field=_field(f"{fault}")) from None
     for name in read.__struct_fields__:
         value = getattr(read, name)
         if isinstance(value, float) and not math.isfinite(value):
             raise BadRequest(f"{name} is a finite number, not {value}.", field=name)
     return read
+
+
+def _taken(tool: str) -> str:
+    """The arguments of a tool, those with a question mark that may be left out."""
+    fields = structs.fields(TOOLS[tool].arguments)
+    return ", ".join(one.name if one.required else f"{one.name}?" for one in fields) or "no arguments"
 
 
 def _field(fault: str) -> str:

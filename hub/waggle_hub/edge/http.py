@@ -7,8 +7,7 @@ What each call means is decided by the machine, who calls is for `callers`; this
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
@@ -31,7 +30,6 @@ OPS: dict[str, type[m.Command]] = {
 _LONG = m.Lock | m.Take | m.Wait | m.Backup | m.Search
 """What may take its time, or grants what must not be granted to nobody."""
 _encode = msgspec.json.Encoder().encode
-S = TypeVar("S", bound=Struct)
 
 
 class OpQuery(Struct, forbid_unknown_fields=True):
@@ -87,7 +85,7 @@ class _Found(Struct):
 
 
 class _Branch(Struct):
-    done: str
+    done: Literal["then", "else"]
     results: list[dict[str, Any]]
     dup: bool = False
 
@@ -156,7 +154,7 @@ class HttpDoor:
             raise BadRequest(f"the body is the value, as JSON: {error}", field="value") from None
         fields = {"key": exchange.path_after("/v1/keys/"), "value": value, **_fields(query)}
         ok = await self._write(exchange, "set", fields)
-        return _json(ok, _etag(_outcome(_read_rev, ok).rev))
+        return _json(ok, _etag(_read_rev(ok).rev))
 
     async def delete(self, exchange: Exchange) -> App:
         """`DELETE /v1/keys/{key}`: whether there was something to delete."""
@@ -186,18 +184,13 @@ async def _write_over(caller: Caller, op: str, fields: dict[str, Any]) -> bytes:
     where = {name: fields[name] for name in ("key", "ns") if name in fields}
     rid = fields.pop("rid", None)
     asked: dict[str, Any] = {"if": [{**where, "exists": True}], "then": [{"op": op, **fields}], "rid": rid}
-    branch = _outcome(_read_branch, await caller.ask("txn", _encode(asked)))
-    if branch.done != "then":
+    branch = _read_branch(await caller.ask("txn", _encode(asked)))
+    mine = {"then": [set(m.REPLIES[OPS[op]].__struct_encode_fields__)], "else": []}
+    if [set(result) for result in branch.results] != mine[branch.done]:
+        raise BadRequest("this rid was that of another txn: choose a new one", field="rid")
+    if branch.done == "else":
         raise Conflict("expected an entry, but there is none: decide again", current=None)
     return _encode({**branch.results[0], "dup": True} if branch.dup else branch.results[0])
-
-
-def _outcome(read: Callable[[bytes], S], ok: bytes) -> S:
-    """The `ok` of this command. Raises BadRequest if it is that of another one, which had the same rid."""
-    try:
-        return read(ok)
-    except msgspec.ValidationError:
-        raise BadRequest("this rid was that of another command: choose a new one", field="rid") from None
 
 
 async def _answer(exchange: Exchange, call: Call) -> bytes:

@@ -3,13 +3,14 @@
 Rules:
 1. **Who calls is said by the address or the headers,** which a person has configured: ``X-Waggle-Agent`` or
    ``?agent=``, ``X-Waggle-Ns`` or ``?ns=``, and ``X-Waggle-Limit`` or ``?limit=``, the seconds that a call may take. No
-   tool takes a name.
-2. **Stateless:** every request stands alone, so a restart of the hub breaks nobody. What an agent holds is its
+   tool takes a name. What cannot be meant is refused at once, so that a client shows it to that person.
+2. **Which tools there are,** too: ``X-Waggle-Profile`` or ``?profile=``, else Waggle's own (`waggle.mcp.PROFILES`).
+3. **Stateless:** every request stands alone, so a restart of the hub breaks nobody. What an agent holds is its
    session's (`state.callers`), and not the connection's.
-3. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 35 MB, and nobody else waits.
+4. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 35 MB, and nobody else waits.
    Where it cannot be loaded, every request is told so.
-4. Which browsers may knock the guard has said before (`guard`): the SDK's own checks, which know less, are off.
-5. What a client gets wrong is answered, and no word in the hub's own output, which anybody could fill.
+5. Which browsers may knock the guard has said before (`guard`): the SDK's own checks, which know less, are off.
+6. What a client gets wrong is answered, and no word in the hub's own output, which anybody could fill.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct, structs
+from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 
 from waggle.errors import BadRequest, Unavailable
+from waggle.mcp import NATIVE, PROFILES
 from waggle.mcp.changes import Put
 from waggle.messages import Since
 from waggle.paths import NOWHERE
@@ -32,6 +33,7 @@ from waggle.paths import NOWHERE
 from ..settings import Bounds
 from .callers import Caller, Callers
 from .exchange import Exchange
+from .statuses import refusal
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -45,12 +47,22 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 log = logging.getLogger("waggle_hub")
 
 
-class Said(Struct):
-    """Who calls, as far as that is said; the address may say other things too, to others."""
+class Said(NamedTuple):
+    """Who calls, for which tools, and how many seconds a call may take, if that is said."""
+
+    agent: str | None
+    ns: str
+    limit: float | None
+    profile: str
+
+
+class _Address(Struct):
+    """What of it stands in the address, which may say other things too, to others."""
 
     agent: str | None = None
     ns: str | None = None
     limit: str | None = None
+    profile: str | None = None
 
 
 class McpDoor:
@@ -59,35 +71,41 @@ class McpDoor:
     def __init__(self, callers: Callers, bounds: Bounds) -> None:
         self._callers, self._bounds = callers, bounds
         self._closing = asyncio.Event()
-        self._serving: asyncio.Task[None] | None = None
-        self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
+        self._managers: dict[str, asyncio.Future[StreamableHTTPSessionManager]] = {}
+        """By profile."""
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":  # there is nothing that the hub would say unasked, and no session to end
-            refusal = BadRequest("this path takes POST, of a client of MCP", field="method")
-            answer = JSONResponse({"error": refusal.to_wire()}, status_code=405, headers={"Allow": "POST"})
-            await answer(scope, receive, send)
+            wrong = BadRequest("this path takes POST, of a client of MCP", field="method")
+            await refusal(wrong, 405, {"allow": "POST"})(scope, receive, send)
             return
-        if self._manager is None:
-            self._manager = asyncio.get_running_loop().create_future()
-            self._serving = asyncio.create_task(self._serve(self._manager))
         try:
-            manager = await asyncio.shield(self._manager)
+            manager = await asyncio.shield(self._manager(_said(Exchange(scope, receive)).profile))
+        except BadRequest as error:
+            await refusal(error)(scope, receive, send)
         except Exception as fault:
-            error = Unavailable(f"{fault}: on the hub's machine, pip install 'wagglehub[hub]'")
-            await JSONResponse({"error": error.to_wire()}, status_code=503)(scope, receive, send)
+            missing = Unavailable(f"{fault}: on the hub's machine, pip install 'wagglehub[hub]'")
+            await refusal(missing)(scope, receive, send)
         else:
             await manager.handle_request(scope, receive, send)
 
     async def close(self) -> None:
         """End all that is under way."""
         self._closing.set()
-        if self._serving is not None:
-            await asyncio.wait([self._serving])
+        if self._serving:
+            await asyncio.wait(self._serving)
 
-    async def _serve(self, ready: asyncio.Future[StreamableHTTPSessionManager]) -> None:
+    def _manager(self, profile: str) -> asyncio.Future[StreamableHTTPSessionManager]:
+        """What serves a profile, from its first request on."""
+        if profile not in self._managers:
+            ready = self._managers[profile] = asyncio.get_running_loop().create_future()
+            self._serving.add(asyncio.create_task(self._serve(profile, ready)))
+        return self._managers[profile]
+
+    async def _serve(self, profile: str, ready: asyncio.Future[StreamableHTTPSessionManager]) -> None:
         try:
-            manager = (await asyncio.to_thread(_load))(self)
+            manager = (await asyncio.to_thread(_load, profile))(self)
         except Exception as fault:
             if not isinstance(fault, ImportError):
                 log.exception("the tools of MCP cannot be loaded")
@@ -108,11 +126,9 @@ class McpDoor:
 
         request = context.request
         assert isinstance(request, Request)
-        agent, ns, limit = structs.astuple(_said(Exchange(request.scope, request.receive)))
-        ns = ns or "default"
-        seconds = None if limit is None else _seconds(limit)
-        caller = self._callers.nameless(ns) if agent is None else self._callers.named(agent, ns)
-        return Calling(Visitor(caller, agent, ns), NOWHERE, seconds)
+        said = _said(Exchange(request.scope, request.receive))
+        caller = self._callers.named(said.agent, said.ns) if said.agent else self._callers.nameless(said.ns)
+        return Calling(Visitor(caller, said.agent, said.ns), NOWHERE, said.limit)
 
 
 class Visitor:
@@ -137,18 +153,21 @@ class Visitor:
         return []
 
 
-def _load() -> Callable[[McpDoor], StreamableHTTPSessionManager]:
+def _load(profile: str) -> Callable[[McpDoor], StreamableHTTPSessionManager]:
     """What takes long to import. Raises ImportError."""
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
     from mcp.server.transport_security import TransportSecuritySettings
 
+    from waggle.mcp.profiles import make_profile
     from waggle.mcp.server import make_server
 
     logging.getLogger("mcp").setLevel(logging.ERROR)
 
+    made = make_profile(profile)
+
     def make(door: McpDoor) -> StreamableHTTPSessionManager:
         return StreamableHTTPSessionManager(
-            make_server(door.identify),
+            make_server(made, door.identify),
             stateless=True,
             security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
             max_request_body_size=door.largest,
@@ -157,7 +176,23 @@ def _load() -> Callable[[McpDoor], StreamableHTTPSessionManager]:
     return make
 
 
-def _seconds(limit: str) -> float:
+def _said(exchange: Exchange) -> Said:
+    """What the headers say, or else the address. Raises BadRequest for what cannot be meant."""
+    address = exchange.query(_Address)
+    profile = exchange.header("x-waggle-profile") or address.profile or NATIVE
+    if profile not in PROFILES:
+        raise BadRequest(f"profile {profile!r} is none of {', '.join(PROFILES)}", field="profile")
+    return Said(
+        agent=exchange.header("x-waggle-agent") or address.agent or None,
+        ns=exchange.header("x-waggle-ns") or address.ns or "default",
+        limit=_seconds(exchange.header("x-waggle-limit") or address.limit or None),
+        profile=profile,
+    )
+
+
+def _seconds(limit: str | None) -> float | None:
+    if limit is None:
+        return None
     try:
         seconds = float(limit)
     except ValueError:
@@ -165,13 +200,3 @@ def _seconds(limit: str) -> float:
     if not 0 <= seconds < math.inf:
         raise BadRequest(f"limit is so many seconds, not {limit!r}", field="limit")
     return seconds
-
-
-def _said(exchange: Exchange) -> Said:
-    """What the headers say, or else the address. Raises BadRequest for what is no text, or comes twice."""
-    address = exchange.query(Said)
-    return Said(
-        agent=exchange.header("x-waggle-agent") or address.agent or None,
-        ns=exchange.header("x-waggle-ns") or address.ns or None,
-        limit=exchange.header("x-waggle-limit") or address.limit or None,
-    )

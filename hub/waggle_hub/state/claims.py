@@ -15,244 +15,32 @@ How it is kept without looking at all claims for each command:
 3. A claim is *ready* when it is behind in no queue and has no blockers. The turn grants those that have become ready,
    lowest serial first.
 
-Deadlock: the strands (session and task) are the nodes of a graph, with an edge from each strand that waits to those
-that hold, or asked earlier for, what its claim conflicts with. Only an arrival makes edges, so a circle can only close
-with the newcomer, and `circle` looks for the shortest way from it back to its own strand. It looks at each place of a
-queue once or twice, and at none where nobody waits for what the strand has.
+Which circle of waiters a newcomer would close is `circles`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import chain
 
-from msgspec import UNSET, UnsetType
 from sortedcontainers import SortedDict
 
-from waggle import messages as m
 from waggle.keys import Pattern
 
-from .log import Grip
+from .circles import circle
+from .claim import Claim, Strand
+from .lockqueue import Place, Queue
 from .overlap import overlap
 from .patternindex import PatternIndex
-from .records import ClaimRecord, Key, Record
 from .sessions import Session
-from .waiting import Waiting
-
-Strand = tuple[str, str | None]
-
-
-class Claim(Waiting):
-    """One `lock` or `take` on its way: it waits, then is held. Its deadline ends its patience, then its ttl."""
-
-    __slots__ = (
-        "agent", "behind", "blockers", "blocking", "granted_at", "mode", "names", "ns", "patterns", "places", "taken",
-        "task", "token", "ttl",
-    )  # fmt: skip
-    op = "lock"
-
-    def __init__(
-        self,
-        serial: int,
-        session: Session,
-        id: m.Id,
-        rid: str | None,
-        since: float,
-        *,
-        ns: str,
-        names: tuple[str, ...] = (),
-        patterns: tuple[Pattern, ...] = (),
-        mode: m.Mode,
-        ttl: float,
-        task: str | None = None,
-        taken: bool = False,
-    ) -> None:
-        super().__init__(serial, session, id, rid, since)
-        self.agent = session.agent
-        self.ns = ns
-        self.names = names
-        self.patterns = patterns
-        self.mode = mode
-        self.ttl = ttl
-        self.task = task
-        self.taken = taken
-        """Whether it is the lock of a taken entry, and ends with it."""
-        self.token: int | None = None
-        """The revision of the grant; None while it waits."""
-        self.granted_at = 0.0
-        self.behind = 0
-        """In how many queues it is not in front."""
-        self.places: list[_Place] = []
-        """Its places in the queues of its names."""
-        self.blockers: dict[Claim, None] = {}
-        """Earlier claims that it conflicts with because of a pattern."""
-        self.blocking: dict[Claim, None] = {}
-        """Later claims that wait for it because of a pattern."""
-
-    @property
-    def exclusive(self) -> bool:
-        return self.mode == "exclusive"
-
-    @property
-    def strand(self) -> Strand:
-        """The strand of work that asks: one session may have many."""
-        return self.session.id, self.task
-
-    @property
-    def ready(self) -> bool:
-        """Whether nothing stands in its way."""
-        return not self.behind and not self.blockers
-
-    @property
-    def keys(self) -> list[str]:
-        """Its names, or the texts of its patterns: the keys of its events."""
-        return [*self.names, *(pattern.text for pattern in self.patterns)]
-
-    @property
-    def shown_names(self) -> list[str] | UnsetType:
-        return list(self.names) if self.names else UNSET
-
-    @property
-    def shown_patterns(self) -> list[str] | UnsetType:
-        return [pattern.text for pattern in self.patterns] if self.patterns else UNSET
-
-    def grip(self) -> Grip:
-        """What its events tell of it."""
-        return Grip(
-            session=self.session.id,
-            token=UNSET if self.token is None else self.token,
-            mode=self.mode,
-            expires_at=UNSET if self.token is None or self.deadline is None else self.deadline,
-            names=self.shown_names,
-            patterns=self.shown_patterns,
-        )
-
-    @property
-    def record_name(self) -> Key:
-        return (ClaimRecord.kind, self.serial)
-
-    def record(self) -> Record:
-        return ClaimRecord(
-            serial=self.serial,
-            session=self.session.id,
-            id=self.id,
-            rid=self.rid,
-            since=self.since,
-            ns=self.ns,
-            names=list(self.names),
-            patterns=[pattern.text for pattern in self.patterns],
-            mode=self.mode,
-            ttl=self.ttl,
-            task=self.task,
-            taken=self.taken,
-            token=self.token,
-            granted_at=self.granted_at,
-            deadline=self.deadline,
-        )
-
-    def conflicts(self, other: Claim) -> bool:
-        """Whether the modes conflict; what they are on is not looked at."""
-        return self.exclusive or other.exclusive
-
-    def covers(self, key: str) -> bool:
-        """Whether it is on this key, by name or by pattern."""
-        return key in self.names or any(pattern.match(key) for pattern in self.patterns)
-
-
-class _Place:
-    """A claim in the queue of one name."""
-
-    __slots__ = ("after", "before", "claim", "front", "queue")
-
-    def __init__(self, queue: _Queue, claim: Claim) -> None:
-        self.queue = queue
-        self.claim = claim
-        self.before: _Place | None = None
-        self.after: _Place | None = None
-        self.front = False
-
-
-class _Queue:
-    """The claims on one name, in order of arrival: a linked list whose front stands in nobody's way."""
-
-    __slots__ = ("first", "last", "next", "shared", "waiting")
-
-    def __init__(self) -> None:
-        self.first: _Place | None = None
-        self.last: _Place | None = None
-        self.next: _Place | None = None
-        """The first that is not in front."""
-        self.shared = True
-        """Whether the front, if there is any, is shared."""
-        self.waiting = 0
-        """How many of them wait."""
-
-    def admits(self, claim: Claim) -> bool:
-        """Whether it would be in front at once."""
-        return self.first is None or (self.next is None and self.shared and not claim.exclusive)
-
-    def append(self, claim: Claim) -> _Place:
-        place = _Place(self, claim)
-        admitted = self.admits(claim)
-        place.before = self.last
-        if self.last is None:
-            self.first = place
-        else:
-            self.last.after = place
-        self.last = place
-        if admitted:
-            place.front = True
-            self.shared = not claim.exclusive
-        elif self.next is None:
-            self.next = place
-        return place
-
-    def remove(self, place: _Place) -> list[Claim]:
-        """Take a claim out; those that are in front now and were not before."""
-        if place.before is None:
-            self.first = place.after
-        else:
-            place.before.after = place.after
-        if place.after is None:
-            self.last = place.before
-        else:
-            place.after.before = place.before
-        if self.next is place:
-            self.next = place.after
-        return self._advance()
-
-    def _advance(self) -> list[Claim]:
-        advanced = []
-        while self.next is not None:
-            empty = self.first is self.next
-            if not empty and not (self.shared and not self.next.claim.exclusive):
-                break
-            self.next.front = True
-            self.shared = not self.next.claim.exclusive
-            advanced.append(self.next.claim)
-            self.next = self.next.after
-        return advanced
-
-    def __iter__(self) -> Iterator[Claim]:
-        place = self.first
-        while place is not None:
-            yield place.claim
-            place = place.after
-
-    def front(self) -> Iterator[Claim]:
-        place = self.first
-        while place is not None and place.front:
-            yield place.claim
-            place = place.after
 
 
 class _Space:
     """The claims of one namespace, by name and by pattern."""
 
     def __init__(self) -> None:
-        self.queues: SortedDict[str, _Queue] = SortedDict()
+        self.queues: SortedDict[str, Queue] = SortedDict()
         self.patterns: PatternIndex[Claim] = PatternIndex()
         """Claims with patterns, by the keys they match."""
         self.by_pattern: dict[Pattern, dict[Claim, None]] = {}
@@ -310,7 +98,7 @@ class Claims:
         space = self._spaces.get(ns)
         if space is None:
             return None
-        queue: _Queue | None = space.queues.get(key)
+        queue: Queue | None = space.queues.get(key)
         if queue is not None and queue.first is not None and not queue.shared and queue.first.claim.token is not None:
             return queue.first.claim
         if not space.by_pattern:
@@ -397,7 +185,7 @@ class Claims:
                 place = place.before
         return len(found)
 
-    def _places_of(self, claim: Claim) -> list[tuple[_Queue, _Place | None]]:
+    def _places_of(self, claim: Claim) -> list[tuple[Queue, Place | None]]:
         """The queues that a claim stands in, or that a newcomer would join, each with who is before it."""
         if claim.places:
             return [(place.queue, place.before) for place in claim.places]
@@ -443,7 +231,7 @@ class Claims:
         for name in claim.names:
             queue = space.queues.get(name)
             if queue is None:
-                queue = space.queues[name] = _Queue()
+                queue = space.queues[name] = Queue()
             place = queue.append(claim)
             queue.waiting += 1
             claim.places.append(place)
@@ -538,32 +326,8 @@ class Claims:
 
     def circle(self, newcomer: Claim, across: dict[Claim, None]) -> list[Claim] | None:
         """The waiting claims, the newcomer first, that would wait for each other in a circle; None if none would."""
-        goal = newcomer.strand
-        own = self._strands.get(goal)
-        if own is None:
-            return None
-        if not any(_is_waited_for(claim) for claim in own):
-            blocks_itself = newcomer.task is not None and any(_meet(newcomer, claim, across) for claim in own)
-            return [newcomer] if blocks_itself else None
-        came_by: dict[Claim, Claim | None] = {newcomer: None}
-        seen = {goal}
-        walked = _Walked()
-        line = deque([newcomer])
-        while line:
-            claim = line.popleft()
-            places = (place for _, place in self._places_of(claim))
-            # What blocks the newcomer and is its own closes no circle, but does so for others: each has to see it.
-            ahead = (one for place in places for one in (_Walked() if claim is newcomer else walked).back(claim, place))
-            for earlier in chain(ahead, across if claim is newcomer else claim.blockers):
-                if earlier.strand == goal and (claim is not newcomer or newcomer.task is not None):
-                    return _way(claim, came_by)
-                if earlier.strand not in seen:
-                    seen.add(earlier.strand)
-                    for waiting in self._strands[earlier.strand]:
-                        if waiting.token is None:
-                            came_by[waiting] = claim
-                            line.append(waiting)
-        return None
+        before = [place for _, place in self._places_of(newcomer) if place is not None]
+        return circle(newcomer, across, before, self._strands)
 
     # --- for tests ---
 
@@ -604,43 +368,3 @@ def _conflict(claim: Claim, other: Claim) -> bool:
     ) or any(claim.covers(name) for name in other.names) or any(
         overlap(mine, yours) for mine in claim.patterns for yours in other.patterns
     )  # fmt: skip
-
-
-def _is_waited_for(claim: Claim) -> bool:
-    """Whether somebody may wait for it: False is certain."""
-    return bool(claim.blocking) or any(
-        (place.queue.next if place.front else place.after) is not None for place in claim.places
-    )
-
-
-def _meet(newcomer: Claim, claim: Claim, across: dict[Claim, None]) -> bool:
-    """Whether a newcomer, of which `across` is known, conflicts with this claim."""
-    by_name = newcomer.ns == claim.ns and not set(newcomer.names).isdisjoint(claim.names)
-    return claim in across or (by_name and newcomer.conflicts(claim))
-
-
-class _Walked:
-    """The places of queues that a search for a circle has seen, so that it sees each once for each mode."""
-
-    __slots__ = ("_by_exclusive", "_by_shared")
-
-    def __init__(self) -> None:
-        self._by_exclusive: set[_Place] = set()
-        self._by_shared: set[_Place] = set()
-
-    def back(self, claim: Claim, place: _Place | None) -> Iterator[Claim]:
-        """Those that a claim conflicts with from this place on to the front, up to where the search has been."""
-        seen = self._by_exclusive if claim.exclusive else self._by_shared
-        while place is not None and place not in seen and place not in self._by_exclusive:
-            seen.add(place)
-            if claim.conflicts(place.claim):
-                yield place.claim
-            place = place.before
-
-
-def _way(claim: Claim | None, came_by: dict[Claim, Claim | None]) -> list[Claim]:
-    way = []
-    while claim is not None:
-        way.append(claim)
-        claim = came_by[claim]
-    return way[::-1]

@@ -21,7 +21,8 @@ from sortedcontainers import SortedDict
 from waggle import messages as m
 from waggle.keys import Pattern
 
-from .claims import Claim, Claims
+from .claim import Claim
+from .claims import Claims
 from .keyspace import Entry, Keyspace
 from .log import Commit
 from .overlap import overlap

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from waggle import messages as m
 
 from . import locks
-from .claims import Claim
+from .claim import Claim
 from .conditions import Wait
 from .interests import Interest
 from .sessions import Session

@@ -15,7 +15,7 @@ from waggle.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder,
 from waggle.keys import Pattern, check_key, compile_pattern
 
 from . import waiting
-from .claims import Claim
+from .claim import Claim
 from .deadlines import deadline_after
 from .namespaces import read_ns, written_ns
 from .records import ClaimRecord

@@ -6,7 +6,7 @@ from waggle import messages as m
 from waggle.errors import Cancelled, WaggleError
 
 from . import locks, takes, waiting, waits
-from .claims import Claim
+from .claim import Claim
 from .conditions import Wait
 from .deadlines import Timed
 from .sessions import Outcome, Session

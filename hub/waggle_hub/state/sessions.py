@@ -25,7 +25,7 @@ from .interests import Interest
 from .records import Key, OutcomeRecord, Record, SessionRecord, SubscriptionRecord, UnsaidRecord
 
 if TYPE_CHECKING:
-    from .claims import Claim
+    from .claim import Claim
     from .outputs import Said
     from .waiting import Waiting
 

@@ -16,7 +16,7 @@ from waggle.errors import BadRequest, LimitReached, TimedOut
 from waggle.keys import Pattern, compile_pattern
 
 from . import locks, waiting
-from .claims import Claim
+from .claim import Claim
 from .deadlines import deadline_after
 from .keyspace import Entry
 from .namespaces import DEAD, emptied_ns

@@ -21,7 +21,8 @@ from waggle.errors import Unavailable
 from ..settings import Limits
 from . import waits
 from .changed import Changed
-from .claims import Claim, Claims
+from .claim import Claim
+from .claims import Claims
 from .conditions import Conditions
 from .deadlines import Timers, deadline_after
 from .interests import Interests

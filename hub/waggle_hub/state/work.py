@@ -23,7 +23,8 @@ from waggle import messages as m
 from waggle.keys import Pattern
 
 from .changed import Changed
-from .claims import Claim, Claims
+from .claim import Claim
+from .claims import Claims
 from .keyspace import Entry, Keyspace
 from .log import Commit
 from .overlap import overlap

@@ -29,12 +29,11 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 class Running:
-    """A `waggle` that runs."""
+    """A `waggle` that runs. Its input stays open, and nobody types."""
 
     def __init__(self, env: dict[str, str], *args: str) -> None:
-        self.process = subprocess.Popen(
-            [WAGGLE, *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([WAGGLE, *args], env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self.output, self.said = self.process.stdout, self.process.stderr

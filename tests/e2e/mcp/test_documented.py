@@ -52,7 +52,7 @@ async def test_what_is_pasted_has_the_tools(title: str, entry: dict[str, Any], h
         command = str(Path(sys.executable).with_name(entry["command"]))
         server = StdioServerParameters(command=command, args=entry["args"], env={"WAGGLE_URL": hub.url})
     async with Client(server, mode="legacy") as client:
-        assert len((await client.list_tools()).tools) == 11
+        assert len((await client.list_tools()).tools) == 12
         assert not (await client.call_tool("who", {})).is_error
 
 

@@ -42,13 +42,15 @@ def inspect(request: pytest.FixtureRequest, hub: HubProcess, ns: str) -> Inspect
 
 def test_the_inspector_finds_the_tools_and_uses_them(inspect: Inspect) -> None:
     tools = {tool["name"]: tool for tool in inspect("tools/list")["tools"]}
-    assert len(tools) == 11
+    assert len(tools) == 12
     assert tools["get"]["annotations"]["readOnlyHint"] is True
     inspect("tools/call", "set", key="a", value="hello")
     read = inspect("tools/call", "get", key="a")
     assert read["structuredContent"]["value"] == "hello"
     assert read["structuredContent"]["by"] == "inspector"
     assert json.loads(read["content"][0]["text"]) == read["structuredContent"]
+    found = inspect("tools/call", "search", text="hell*")["structuredContent"]
+    assert [one["key"] for one in found["entries"]] == ["a"]
     refused = inspect("tools/call", "set", key="a", value="again", if_rev="0")
     assert (refused["isError"], refused["structuredContent"]["error"]["code"]) == (True, "conflict")
 

@@ -140,7 +140,8 @@ def test_metadata_that_is_none_is_refused(metadata: Any) -> None:
         ('{"a": [1]}', {"a": [1]}),
         ("123", 123),
         ("null", None),
-        ('"quoted"', "quoted"),
+        ('"quoted"', '"quoted"'),
+        ('"[1]"', '"[1]"'),
         ("plain text", "plain text"),
         ("", ""),
         ("{broken", "{broken"),
@@ -150,8 +151,32 @@ def test_metadata_that_is_none_is_refused(metadata: Any) -> None:
         ("[" * 200 + "]" * 200, "[" * 200 + "]" * 200),
     ],
 )
-def test_a_text_that_it_stored_is_what_it_would_give_back(text: str, expected: Any) -> None:
+def test_a_text_that_it_stored_is_what_it_says_unless_that_is_text(text: str, expected: Any) -> None:
     assert value(seeds.flow_line("k", text, None, None, None)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a": [1]}', {"a": [1]}),
+        (" 123\n", 123),
+        ("null", None),
+        ('"quoted"', "quoted"),
+        ('"[1]"', "[1]"),
+        ('"\\"twice\\""', '"twice"'),
+        ("plain text", "plain text"),
+        ("", ""),
+        ("{broken", "{broken"),
+        ("NaN", "NaN"),
+        ("1e999", "1e999"),
+        (str(2**64), str(2**64)),
+        ('{"half": "\\ud800"}', '{"half": "\\ud800"}'),
+        ("[" * 200 + "]" * 200, "[" * 200 + "]" * 200),
+    ],
+)
+def test_what_it_gives_back_is_what_the_text_said_whoever_wrote_it(text: str, expected: Any) -> None:
+    assert seeds.flow_read(seeds.flow_value(text)) == expected
+    assert seeds.flow_read(text) == expected, "written by another door as it is"
 
 
 def test_a_row_of_the_store_keeps_its_namespace_its_metadata_and_its_deadline() -> None:

@@ -28,7 +28,7 @@ def test_the_client_needs_no_sdk_either() -> None:
 
 
 async def test_where_the_sdk_is_missing_the_door_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> Any:
+    def missing(profile: str) -> Any:
         raise ImportError("No module named 'mcp'")
 
     monkeypatch.setattr("waggle_hub.edge.mcp._load", missing)
@@ -41,7 +41,7 @@ async def test_where_the_sdk_is_missing_the_door_says_what_to_install(monkeypatc
 
 
 async def test_a_door_that_cannot_open_answers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> Any:
+    def broken(profile: str) -> Any:
         raise AttributeError("module 'mcp' has no attribute 'server'")
 
     monkeypatch.setattr("waggle_hub.edge.mcp._load", broken)

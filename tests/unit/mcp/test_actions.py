@@ -72,6 +72,26 @@ async def test_a_value_too_long_for_a_list_is_left_out_whole() -> None:
     assert small["value"] == 1
 
 
+async def test_a_search_shows_what_fits_best_and_says_whether_there_is_more() -> None:
+    hits = [{**entry("pattern/jwt", "tokens"), "score": 1.23456}, {**entry("pattern/oauth", "tokens"), "score": 4e-7}]
+    caller = FakeCaller(search={"entries": hits, "more": False, "rev": 9})
+    reply = await use("search", caller, text="token*", pattern="pattern/*")
+    assert caller.fields("search") == {"text": "token*", "pattern": "pattern/*", "limit": 100}
+    assert [(one["key"], one["score"]) for one in reply["entries"]] == [("pattern/jwt", 1.23), ("pattern/oauth", 4e-7)]
+    assert (reply["more"], reply["note"]) == (False, NOTE)
+    assert "next" not in reply
+
+
+@pytest.mark.parametrize(("length", "more"), [(900, False), (10, True), (5_000, False)])
+async def test_a_search_that_found_more_than_fits_says_so(length: int, more: bool) -> None:
+    hits = [{**entry(f"k:{number:03}", "v" * length), "score": 1.0} for number in range(100)]
+    reply = await use("search", FakeCaller(search={"entries": hits, "more": more, "rev": 9}), text="v")
+    assert len(json.dumps(reply)) <= REPLY
+    assert 5 < len(reply["entries"]) < 100
+    assert reply["more"] is True
+    assert "narrower" in reply["next"]
+
+
 async def test_a_token_goes_along_as_the_guard() -> None:
     caller = FakeCaller(delete={"deleted": True, "rev": 1})
     await use("delete", caller, key="job:1", token=5)

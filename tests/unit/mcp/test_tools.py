@@ -9,18 +9,18 @@ import pytest
 from tests.unit.mcp.fake import FakeCaller, entry, use
 from waggle.errors import Conflict, Locked
 from waggle.mcp.arguments import schema
-from waggle.mcp.server import INSTRUCTIONS, listed
+from waggle.mcp.profiles.native import INSTRUCTIONS, Native
 from waggle.mcp.showing import NOTE, REPLY
 from waggle.mcp.tools import TOOLS
 
 
 def test_all_tools_together_take_less_than_two_thousand_tokens() -> None:
-    told = [listed(name, tool).model_dump_json(by_alias=True, exclude_none=True) for name, tool in TOOLS.items()]
+    told = [tool.model_dump_json(by_alias=True, exclude_none=True) for tool in Native().tools]
     assert sum(map(len, told)) / 3.1 < 2_000  # JSON has 3.5 to 4 characters to a token
 
 
 def test_there_are_about_ten_tools_and_each_is_told_by_one_line() -> None:
-    assert len(TOOLS) == 11
+    assert len(TOOLS) == 12
     lines = [tool.description for tool in TOOLS.values()]
     assert len(set(lines)) == len(lines)
     assert all(20 < len(line) < 130 for line in lines)
@@ -42,7 +42,7 @@ def test_no_tool_lets_the_model_say_who_it_is_or_where() -> None:
 
 
 def test_a_tool_that_reads_destroys_nothing() -> None:
-    assert {name for name, tool in TOOLS.items() if tool.reads} == {"get", "list", "wait", "who"}
+    assert {name for name, tool in TOOLS.items() if tool.reads} == {"get", "list", "search", "wait", "who"}
     assert not any(tool.destroys for tool in TOOLS.values() if tool.reads)
 
 
@@ -55,6 +55,15 @@ async def test_an_argument_that_is_missing_unknown_or_of_another_type_is_named()
     for said, field in (({}, "key"), ({"key": "a", "keys": []}, "keys"), ({"key": ["a"]}, "key")):
         error = (await use("get", FakeCaller(), **said))["error"]
         assert (error["code"], error["field"]) == ("bad_request", field)
+
+
+@pytest.mark.parametrize("name", list(TOOLS))
+async def test_who_gets_an_argument_wrong_is_told_which_there_are(name: str) -> None:
+    message = (await use(name, FakeCaller(), agent="reviewer"))["error"]["message"]
+    found = schema(TOOLS[name].arguments)
+    told = [one if one in found.get("required", []) else f"{one}?" for one in found["properties"]]
+    assert message.endswith(f": {name} takes {', '.join(told) or 'no arguments'}")
+    assert len(message) < 200
 
 
 async def test_a_number_may_be_said_as_text() -> None:

@@ -1,0 +1,30 @@
+"""Profiles: sets of tools, of which a client chooses one.
+
+Each is a class in a module of its own, all of the shape in `profile`. A profile is a thin layer over the hub's
+commands: what it writes are entries like any other, which every door sees.
+"""
+
+from __future__ import annotations
+
+from waggle.mcp.profiles.profile import Profile
+
+__all__ = ["make_profile"]
+
+
+def make_profile(name: str) -> Profile:
+    """A profile for one server. Raises KeyError if there is none of that name."""
+    match name:
+        case "native":
+            from waggle.mcp.profiles.native import Native
+
+            return Native()
+        case "flow":
+            from waggle.mcp.profiles.flow import Flow
+
+            return Flow()
+        case "octocode":
+            from waggle.mcp.profiles.octocode import Octocode
+
+            return Octocode()
+        case _:
+            raise KeyError(name)

@@ -1,0 +1,60 @@
+"""The shape of a profile, and what comes of one call of its tools."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+
+from mcp import types
+
+from waggle.errors import WaggleError
+from waggle.mcp.call import Call
+from waggle.mcp.showing import to_json
+
+__all__ = ["Answer", "Profile", "answered", "now", "units"]
+
+
+class Answer(NamedTuple):
+    """What a client is told: the text, the same as an object if it is one, and whether it is an error."""
+
+    text: str
+    structured: dict[str, Any] | None = None
+    failed: bool = False
+
+
+class Profile(Protocol):
+    """A set of tools."""
+
+    @property
+    def instructions(self) -> str:
+        """What a model is told of all of them together."""
+
+    @property
+    def resources(self) -> bool:
+        """Whether the entries are told as resources, too."""
+
+    @property
+    def tools(self) -> list[types.Tool]:
+        """The tools, in the order in which they are listed."""
+
+    async def call(self, name: str, said: dict[str, Any], call: Call) -> Answer:
+        """Call a tool, its arguments as they were said. What the hub refuses is an answer. Raises MCPError if there
+        is no such tool, unless that is an answer, too."""
+
+    def refused(self, error: WaggleError) -> Answer:
+        """That a call came to nothing, for a reason that lies outside of the tools."""
+
+
+def answered(reply: dict[str, Any], failed: bool = False) -> Answer:
+    """An answer that is an object."""
+    return Answer(to_json(reply), reply, failed)
+
+
+def now() -> str:
+    """This instant as the earlier systems write it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def units(text: str) -> int:
+    """How long a text is for the earlier systems in JavaScript, whose characters are units of UTF-16."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
