@@ -176,6 +176,34 @@ async def test_every_example_of_the_document_does_what_it_shows(way: str, mode_:
 
 
 @everywhere
+async def test_the_common_patterns_of_the_document_work_as_they_stand(way: str, mode_: str, hub: HubProcess) -> None:
+    async with window(way, mode_, hub) as memory:
+        started = await memory(
+            "add_memory", agent_name="analyzer", content="Starting: needs review", tags=["in-progress"], priority="high"
+        )
+        for entry in (await memory("search_memory", query="needs review", response_format="json"))["entries"]:
+            tags = [*entry["tags"], "reviewed"]
+            await memory("update_memory", entry_id=entry["entry_id"], tags=tags, priority="low")
+        await memory(
+            "add_memory",
+            agent_name="agent-a",
+            content="Data collection complete. Ready for analysis.",
+            tags=["data", "ready-for-analysis"],
+            priority="high",
+            metadata={"task": "data-collection", "next": "agent-b"},
+        )
+        pending = await memory.text("read_memory", {"tags": ["ready-for-analysis"], "sort_order": "priority"})
+        assert "Total entries: 1" in pending
+        low = await memory("read_memory", priority="low", response_format="json", limit=50)
+        assert [(one["entry_id"], one["tags"]) for one in low["entries"]] == [
+            (started["entry_id"], ["in-progress", "reviewed"])
+        ]
+        for entry in low["entries"]:
+            await memory("delete_memory", entry_id=entry["entry_id"])
+        assert (await memory("get_memory_stats", response_format="json"))["entries_until_rotation"] == 999
+
+
+@everywhere
 async def test_every_error_of_the_document_is_text_in_its_words(way: str, mode_: str, hub: HubProcess) -> None:
     missing = str(uuid.uuid4())
     async with window(way, mode_, hub) as memory:
