@@ -262,10 +262,44 @@ async def test_who_gives_up_halfway_leaves_the_others_their_answer(here: Room) -
     await here.put(*(memory(number) for number in range(2_000)))
     impatient = asyncio.ensure_future(here.use("get_memory_stats"))
     patient = asyncio.ensure_future(here.use("get_memory_stats"))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    while here.profile._memories._open is None:
+        await asyncio.sleep(0)
     impatient.cancel()
+    opened = here.profile._memories._open
     assert (await patient)["total_entries"] == 2_000
+    assert here.profile._memories._open is opened  # what was begun was not begun again
+    assert here.profile._memories._begun <= 2
+
+
+async def test_so_many_questions_of_one_agent_are_enough_and_others_are_answered(here: Room) -> None:
+    await here.put(memory(1))
+    said: dict[str, Any] = {"query": "note", "response_format": "json"}
+    texts = await asyncio.gather(*(here.text("search_memory", said) for _ in range(150)))
+    refused = [text for text in texts if "questions are under way" in text]
+    assert len(refused) == 50
+    assert (await here.use("search_memory", **said))["total_results"] == 1
+
+
+async def test_more_memories_than_can_be_looked_through_are_told_and_nothing_breaks(
+    here: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("waggle.mcp.profiles.sharedmemory.index.PAGES", 100)
+    await here.put(*(memory(number, content="some words " * 50) for number in range(900)))
+    assert "more memories than can be looked through" in await here.refused("read_memory")
+    reply = await here.use("add_memory", agent_name="a", content="kept all the same")
+    assert "more memories than can be looked through" in reply["warning"]
+    assert (await here.use("get_memory", entry_id=reply["entry_id"]))["entry"]["content"] == "kept all the same"
+    await here.call("clear", pattern="*", confirm=True)
+    assert await here.contents() == []
+
+
+async def test_a_memory_that_is_as_large_as_the_hub_takes_harms_nobody(here: Room) -> None:
+    huge = "x" * 9_000_000
+    reply = await here.use("add_memory", agent_name="a", content=huge, metadata={"n": 1})
+    read = await here.use("read_memory", response_format="json")
+    assert read["entries"][0]["content"] == "x" * 1_500 + "..."
+    assert (await here.use("get_memory", entry_id=reply["entry_id"]))["entry"]["content"] == huge
+    assert "Failed to add memory" in await here.refused("add_memory", agent_name="a", content="x" * 12_000_000)
 
 
 async def test_nobody_is_in_the_way_of_the_hub_while_an_index_is_made(here: Room) -> None:

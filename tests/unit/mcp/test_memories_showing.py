@@ -167,3 +167,18 @@ def test_statistics_of_nothing_have_all_their_fields() -> None:
     assert shown["date_range"] == {"earliest": None, "latest": None}
     assert shown["average_words_per_entry"] == 0.0
     assert stats_markdown(shown).startswith("# Memory Statistics")
+
+
+def test_the_longest_that_is_shown_whole_has_room_beside_the_longest_head() -> None:
+    one = memory(1, content="x " * 199, metadata={"a": "y" * 21_000})
+    index = index_of(one, memory(2))
+    where = asked(Query(text="x"), "chronological", None, None)
+    head = {"success": True, "query": "\x00" * 200, "total_results": 10**9}
+    shown = page_json(head, where, index.find(where.query, where.order, None, REPLY))
+    assert len(shown) <= REPLY
+    assert json.loads(shown)["entries"][0]["metadata"] == {"a": "y" * 21_000}
+
+
+def test_a_name_cannot_look_like_another_entry() -> None:
+    shown = entry_markdown("# T", memory(1, tags=["a\n## Entry 2: b"]))
+    assert "**Tags**: a ## Entry 2: b" in shown.splitlines()

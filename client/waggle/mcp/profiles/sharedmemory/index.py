@@ -8,6 +8,7 @@ Rules:
    win it back from the event loop, up to 5 ms each time.
 4. An order is total: by instant, then by id, and by priority before that where it is asked for. A place in it is a
    tuple of these numbers and names, which stays good whatever is written or deleted meanwhile.
+5. It is bounded: of a memory that is long, so much is kept as is shown among others, and looked through.
 """
 
 from __future__ import annotations
@@ -19,17 +20,26 @@ from itertools import chain, count
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from waggle.mcp.changes import Change, Slice
 from waggle.seeds import SETTINGS, Memory, instant_of, memory_of, most_memories, tags_of
 
-__all__ = ["RANKS", "Found", "Index", "Order", "Place", "Query", "Stats", "place_of"]
+__all__ = ["LONGEST", "PAGES", "RANKS", "Found", "Index", "Order", "Place", "Query", "Stats", "place_of"]
 
 Order = Literal["chronological", "reverse", "priority"]
 Place = tuple[int | str, ...]
 """Where a memory stands in an order: instant and id, and the rank of its priority before them."""
 
 RANKS: Final = {"high": 0, "medium": 1, "low": 2}
+PAGES: Final = 2**19
+"""Pages of 4 KiB that the database may have: 2 GiB, about a million memories."""
+LONGEST: Final = 22_000
+"""Characters of JSON of a memory that is shown whole: it has room in a reply."""
+EXCERPT: Final = 1_500
+"""Characters of each text of a longer one."""
+SEARCHED: Final = 10_000
+"""Characters of the content, and of its other texts, that are searched: 200 words have about 1,500."""
 _STATEMENT: Final = 256
 """Rows in one statement."""
 _PAGE: Final = 128
@@ -48,7 +58,15 @@ _ORDERS: Final[dict[Order, str]] = {
     "reverse": "at DESC, id DESC",
     "priority": "rank, at, id",
 }
-_memories = msgspec.json.Decoder(list[Memory]).decode
+
+
+class Shown(Memory, kw_only=True, omit_defaults=False):
+    """A memory as it is shown among others; what is left out of it, if it is too long."""
+
+    left_out: str | UnsetType = UNSET
+
+
+_memories = msgspec.json.Decoder(list[Shown]).decode
 _plain = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -72,7 +90,7 @@ class Found(NamedTuple):
     """How many there are, limit or not."""
     left: int
     """How many there are from here on, the last of those that are wanted included."""
-    memories: list[Memory]
+    memories: list[Shown]
     """The first of these."""
     last: Place | None
     """Where the last of all that are wanted stands, None if there is none."""
@@ -99,7 +117,8 @@ class Index:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = OFF").fetchall()
+        for pragma in ("journal_mode = OFF", "page_size = 4096", f"max_page_count = {PAGES}"):
+            self._db.execute(f"PRAGMA {pragma}").fetchall()
         for part in _SCHEMA:
             self._db.execute(part)
         self._settings: bytes | None = None
@@ -220,7 +239,7 @@ class Index:
         row = self._db.execute(rows, (*said, number)).fetchone()
         return None if row is None else tuple(row)
 
-    def _page(self, where: str, said: tuple[Any, ...], order: Order, room: int) -> list[Memory]:
+    def _page(self, where: str, said: tuple[Any, ...], order: Order, room: int) -> list[Shown]:
         """The first of them: as many as there is room for, or one."""
         by = _ORDERS[order]
         some = f"SELECT n, at, id, rank, chars FROM memories WHERE {where} ORDER BY {by} LIMIT {_PAGE}"
@@ -271,7 +290,10 @@ def place_of(memory: Memory, order: Order) -> Place:
 
 def _row(number: int, change: Change, memory: Memory) -> tuple[Any, ...]:
     json = _encode(memory).decode()
-    text = "\x1f".join((memory.content, memory.agent_name, *memory.tags))
+    if len(json) > LONGEST:
+        json = _encode(_shortened(memory)).decode()
+    names = "\x1f".join((memory.agent_name, *memory.tags))
+    text = f"{memory.content[:SEARCHED]}\x1f{names[:SEARCHED]}"
     return (
         number,
         memory.entry_id,
@@ -286,6 +308,21 @@ def _row(number: int, change: Change, memory: Memory) -> tuple[Any, ...]:
         text.casefold(),
         json,
     )
+
+
+def _shortened(memory: Memory) -> Shown:
+    """A memory that is too long for a reply: as much of it as is shown there."""
+    fields = {name: getattr(memory, name) for name in memory.__struct_fields__}
+    left = [f"metadata ({len(_encode(memory.metadata).decode()):,} characters)"] if memory.metadata else []
+    fields["metadata"] = {}
+    for name in ("content", "agent_name"):
+        if len(fields[name]) > EXCERPT:
+            left.append(f"most of {name} ({len(fields[name]):,} characters)")
+            fields[name] = f"{fields[name][:EXCERPT]}..."
+    if len(_encode(memory.tags)) > EXCERPT:
+        left.append(f"tags ({len(memory.tags):,})")
+        fields["tags"] = []
+    return Shown(**fields, left_out=f"{', '.join(left)}: get_memory reads it whole")
 
 
 def _where(query: Query) -> tuple[str, tuple[Any, ...]]:

@@ -4,7 +4,7 @@ Rules:
 1. A reply has as many whole memories as there is room for, and a cursor that goes on behind the last of them. JSON is
    always JSON.
 2. A memory that is too long for a reply by itself is shown without its metadata, and if need be with the beginning of
-   its content only; what is left out is said. `get_memory` reads it whole.
+   its content only (`index`); what is left out is said. `get_memory` reads it whole.
 3. A cursor says where the last memory stood that was shown, where the last stands that is wanted, and how many were
    shown: so what is written in between is never told twice, nor makes anything be skipped. It is good for the same
    arguments only.
@@ -22,19 +22,25 @@ import msgspec
 from msgspec import Meta
 
 from waggle.mcp.profiles.sharedmemory.arguments import WORDS, Refused
-from waggle.mcp.profiles.sharedmemory.index import Found, Order, Place, Query, Stats, place_of
+from waggle.mcp.profiles.sharedmemory.index import Found, Order, Place, Query, Shown, Stats, place_of
 from waggle.mcp.showing import to_json
 from waggle.seeds import Memory
 
 __all__ = [
-    "REPLY", "Asked", "Cursor", "asked", "entry_markdown", "page_json", "page_markdown", "stats_markdown",
+    "REPLY",
+    "Asked",
+    "Cursor",
+    "asked",
+    "entry_markdown",
+    "on_a_line",
+    "page_json",
+    "page_markdown",
+    "stats_markdown",
     "stats_shown",
 ]  # fmt: skip
 
 REPLY: Final = 25_000
 """Characters of a reply."""
-EXCERPT: Final = 1_500
-"""Characters of each text of a memory that is too long by itself."""
 NAMES: Final = 6_000
 """Characters of the counts of agents, and of those of tags."""
 
@@ -117,7 +123,7 @@ def page_markdown(title: str, tool: str, asked: Asked, found: Found) -> str:
         return "\n\n".join(parts)
 
     def one(number: int, memory: Memory) -> str:
-        return entry_markdown(f"## Entry {number}: {memory.agent_name}", memory)
+        return entry_markdown(f"## Entry {number}: {on_a_line(memory.agent_name)}", memory)
 
     return _fitted(asked, found, one, whole)
 
@@ -133,8 +139,6 @@ def _fitted(
     shown: list[str] = []
     for memory in found.memories:
         text = one(asked.shown + len(shown) + 1, memory)
-        if len(text) > room and not shown:
-            text = one(asked.shown + 1, _shortened(memory))
         room -= len(text) + 2
         if room < 0 and shown:
             break
@@ -151,29 +155,6 @@ _CURSOR = 700
 """Characters of a cursor and what stands around it, at most."""
 
 
-class _Shortened(Memory, kw_only=True):
-    """A memory of which something is left out."""
-
-    left_out: str = ""
-
-
-def _shortened(memory: Memory) -> Memory:
-    """A memory that is too long for a reply by itself, as much of it as is shown."""
-    fields = {name: getattr(memory, name) for name in memory.__struct_fields__}
-    left = [f"metadata ({len(to_json(memory.metadata)):,} characters)"] if memory.metadata else []
-    fields["metadata"] = {}
-    if len(memory.content) > EXCERPT:
-        fields["content"] = f"{memory.content[:EXCERPT]}..."
-        left.append(f"most of content ({len(memory.content):,} characters)")
-    if len(memory.agent_name) > EXCERPT:
-        fields["agent_name"] = f"{memory.agent_name[:EXCERPT]}..."
-        left.append("most of agent_name")
-    if len(to_json(memory.tags)) > EXCERPT:
-        left.append(f"tags ({len(memory.tags):,})")
-        fields["tags"] = []
-    return _Shortened(**fields, left_out=f"{', '.join(left)}: get_memory reads it whole")
-
-
 def entry_markdown(title: str, memory: Memory) -> str:
     """A memory as markdown, under this title."""
     lines = [
@@ -184,12 +165,17 @@ def entry_markdown(title: str, memory: Memory) -> str:
         f"**Priority**: {memory.priority}",
     ]
     if memory.tags:
-        lines.append(f"**Tags**: {', '.join(memory.tags)}")
+        lines.append(f"**Tags**: {', '.join(map(on_a_line, memory.tags))}")
     if memory.updated_at is not None:
         lines.append(f"**Updated**: {memory.updated_at}")
-    if isinstance(memory, _Shortened):
+    if isinstance(memory, Shown) and memory.left_out:
         lines.append(f"**Left out**: {memory.left_out}")
     return "\n".join([*lines, "", memory.content, "", "---"])
+
+
+def on_a_line(text: str) -> str:
+    """A name as it may stand in a line."""
+    return " ".join(text.split())
 
 
 # --- statistics --------------------------------------------------------------------------------------------------
@@ -239,10 +225,10 @@ def stats_markdown(shown: dict[str, Any]) -> str:
         *(f"- {name}: {priorities[name]}" for name in ("high", "medium", "low")),
         "",
         "## Top agents",
-        *(f"- {name}: {count}" for name, count in shown["top_agents"]),
+        *(f"- {on_a_line(name)}: {count}" for name, count in shown["top_agents"]),
         "",
         "## Top tags",
-        *(f"- {name}: {count}" for name, count in shown["top_tags"]),
+        *(f"- {on_a_line(name)}: {count}" for name, count in shown["top_tags"]),
     ]
     return "\n".join(lines)
 

@@ -18,6 +18,7 @@ from waggle.mcp.profiles.sharedmemory.showing import (
     Asked,
     asked,
     entry_markdown,
+    on_a_line,
     page_json,
     page_markdown,
     stats_markdown,
@@ -167,7 +168,7 @@ async def _get(memories: Memories, caller: Caller, said: a.Get) -> str:
     memory, _ = await writing.get(caller, said.entry_id)
     if said.response_format == "json":
         return to_json({"success": True, "entry": memory})
-    return entry_markdown(f"# Memory Entry: {memory.agent_name}", memory)
+    return entry_markdown(f"# Memory Entry: {on_a_line(memory.agent_name)}", memory)
 
 
 async def _stats(memories: Memories, caller: Caller, said: a.Stats) -> str:
