@@ -169,6 +169,7 @@ def _load(profile: str) -> Callable[[McpDoor], StreamableHTTPSessionManager]:
         return StreamableHTTPSessionManager(
             make_server(made, door.identify),
             stateless=True,
+            json_response=profile != NATIVE,  # a value is told whole there, and clients bound the events of a stream
             security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
             max_request_body_size=door.largest,
         )

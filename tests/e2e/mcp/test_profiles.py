@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 import waggle
+from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess
+from tests.e2e.mcp.ways import WAYS, Come, Reply
 from tests.e2e.mcp.windows import MODES
 from tests.e2e.mcp.windows import http as mcp_http
 
@@ -38,3 +43,150 @@ def test_a_profile_that_there_is_not_is_refused_with_those_that_there_are(hub: H
         error = json.load(refused.value)["error"]
     assert (refused.value.code, error["field"]) == (400, "profile")
     assert "native, octocode" in error["message"]
+
+
+# --- at the same time --------------------------------------------------------------------------------------------
+
+by_every_way = pytest.mark.parametrize("way", WAYS)
+
+
+@by_every_way
+async def test_each_reads_what_the_others_write_where_their_names_meet(come: Come, ns: str) -> None:
+    octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
+
+    async def read(key: str) -> tuple[Any, Any, Any]:
+        texts = await octocode("getStorage", key=key)
+        values = await flow("memory_usage", action="retrieve", key=key, namespace=ns)
+        entry = await native("get", key=key)
+        assert texts["exists"] == values["found"] == entry["found"]
+        return texts["value"], values["value"], entry.get("value")
+
+    await octocode("setStorage", key="a", value='{"n": 1}')
+    assert await read("a") == ('{"n": 1}', {"n": 1}, '{"n": 1}')
+    await flow("memory_usage", action="store", key="a", value='{"n": 2}', namespace=ns)
+    assert await read("a") == ('{"n":2}', {"n": 2}, {"n": 2})
+    await flow("memory_usage", action="store", key="a", value='"quoted"', namespace=ns)
+    assert await read("a") == ('"quoted"', "quoted", '"quoted"')
+    await native("set", key="a", value=["x", 1])
+    assert await read("a") == ('["x",1]', ["x", 1], ["x", 1])
+    await native("set", key="a", value="plain")
+    assert await read("a") == ("plain", "plain", "plain")
+    await octocode("deleteStorage", key="a")
+    assert await read("a") == (None, None, None)
+    await flow("memory_usage", action="store", key="a", value="1")
+    assert await read("a") == (None, None, None), "the namespace default is another one"
+
+
+@by_every_way
+async def test_a_deadline_is_that_of_who_wrote_last(come: Come, hub: HubProcess, ns: str) -> None:
+    octocode, flow = await come("octocode", "o"), await come("flow", "f")
+    async with waggle.connect(hub.url, ns=ns) as python:
+
+        async def ttl() -> float | None:
+            entry = await python.get("a")
+            assert entry is not None
+            return None if entry.expires_at is None else round(entry.expires_at - entry.updated_at)
+
+        await octocode("setStorage", key="a", value="1")
+        assert await ttl() == 3_600
+        await flow("memory_usage", action="store", key="a", value="2", namespace=ns)
+        assert await ttl() is None
+        await flow("memory_usage", action="store", key="a", value="2", namespace=ns, ttl=60)
+        assert await ttl() == 60
+        await octocode("setStorage", key="a", value="1", ttl=120)
+        assert await ttl() == 120
+
+
+@by_every_way
+async def test_many_write_at_the_same_time_and_all_of_it_is_there(come: Come, ns: str) -> None:
+    octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
+    here: dict[str, Callable[[str], Awaitable[Reply]]] = {
+        "o": lambda key: octocode("setStorage", key=key, value="1"),
+        "f": lambda key: flow("memory_usage", action="store", key=key, value="1", namespace=ns),
+        "n": lambda key: native("set", key=key, value=1),
+    }
+    written = [f"{who}:{number:02}" for who in here for number in range(20)]
+    replies = await asyncio.gather(*(here[key[0]](key) for key in written))
+    assert all(reply.get("success", True) and "error" not in reply for reply in replies)
+    listed = await octocode("getStorage", key="*")
+    assert [one["key"] for one in listed["matches"]] == sorted(written)
+    assert {one["value"] for one in listed["matches"]} == {"1"}
+    found = await flow("memory_search", pattern="%", namespace=ns, limit=100)
+    assert sorted(one["key"] for one in found["results"]) == sorted(written)
+    assert {f"{one['by']}" for one in found["results"]} == {f"{who}-{ns}" for who in here}
+    assert [one["key"] for one in (await native("list"))["entries"]] == sorted(written)
+
+
+@by_every_way
+async def test_what_somebody_has_locked_the_others_do_not_write(come: Come, ns: str) -> None:
+    octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
+    await native("set", key="src/a.py", value="mine")
+    token = (await native("lock", names=["src/a.py"]))["token"]
+    for refused in (
+        await octocode("setStorage", key="src/a.py", value="theirs"),
+        await octocode("deleteStorage", key="src/a.py"),
+        await flow("memory_usage", action="store", key="src/a.py", value="theirs", namespace=ns),
+        await flow("memory_usage", action="delete", key="src/a.py", namespace=ns),
+    ):
+        assert refused["success"] is False
+        assert f"under the lock of n-{ns}" in refused["error"]
+    assert (await octocode("getStorage", key="src/a.py"))["value"] == "mine"
+    await native("unlock", token=token)
+    assert (await octocode("setStorage", key="src/a.py", value="theirs"))["success"] is True
+    assert (await flow("memory_usage", action="delete", key="src/a.py", namespace=ns))["deleted"] is True
+
+
+@by_every_way
+async def test_writing_again_takes_no_room_and_versions_go_on_after_a_delete(
+    come: Come, hub: HubProcess, ns: str
+) -> None:
+    octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
+    async with waggle.connect(hub.url, ns=ns) as python:
+
+        async def held() -> tuple[int, int]:
+            (count,) = [one for one in await python.namespaces() if one.ns == ns]
+            stats = await python.stats()
+            assert stats.keys == sum(one.keys for one in await python.namespaces())
+            return count.keys, count.bytes
+
+        await native("set", key="a", value="x" * 1_000)
+        once = await held()
+        for _ in range(20):
+            await octocode("setStorage", key="a", value="x" * 1_000)
+            await flow("memory_usage", action="store", key="a", value="x" * 1_000, namespace=ns)
+            await native("set", key="a", value="x" * 1_000)
+        assert await held() == once
+        before = await python.get("a")
+        await flow("memory_usage", action="delete", key="a", namespace=ns)
+        await octocode("setStorage", key="a", value="")
+        after = await python.get("a")
+        assert before is not None
+        assert after is not None
+        assert (before.version, after.version) == (61, 62)
+
+
+@by_every_way
+async def test_a_subscriber_to_everything_silences_nobody(come: Come, hub: HubProcess, ns: str) -> None:
+    octocode, flow = await come("octocode", "o"), await come("flow", "f")
+    async with waggle.connect(hub.url, ns=ns) as first, waggle.connect(hub.url, ns=ns) as later:
+        watching = [first.watch("*"), first.watch("task-results-*"), later.watch("*"), later.watch("task-results-*")]
+        heard = [asyncio.ensure_future(_first_of(watch, "task-results-9")) for watch in watching]
+        async with asyncio.timeout(SOON):
+            while (await first.stats()).subscriptions < 4:
+                await asyncio.sleep(0.02)
+        await flow("memory_usage", action="store", key="my-task-results-1", value="1", namespace=ns)
+        await octocode("setStorage", key="task-results-1", value="1")
+        await flow("memory_usage", action="store", key="task-results-9", value="1", namespace=ns)
+        everything = ["my-task-results-1", "task-results-1", "task-results-9"]
+        assert await asyncio.gather(*heard) == [everything, everything[1:]] * 2
+
+
+async def _first_of(watch: Any, last: str) -> list[str]:
+    """The keys of the events up to the one of this key."""
+    keys: list[str] = []
+    async with asyncio.timeout(SOON):
+        async for event in watch:
+            keys.append(event.key)
+            if event.key == last:
+                return keys
+    raise AssertionError(keys)

@@ -1,0 +1,41 @@
+"""How tests of profiles come to their tools."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.e2e.hubs import HubProcess
+from tests.e2e.mcp.ways import Come, Tools, enter
+
+
+@pytest.fixture
+async def come(way: str, hub: HubProcess, ns: str) -> AsyncIterator[Come]:
+    """Comes as an agent, by the test's way, to the tools of a profile: `await come("octocode", "manager")`.
+
+    Each is a task, since the SDK's client is to be left by the task that has entered it.
+    """
+    over = asyncio.Event()
+    visits: list[asyncio.Task[None]] = []
+
+    async def come(profile: str, agent: str) -> Tools:
+        here: asyncio.Future[Tools] = asyncio.get_running_loop().create_future()
+
+        async def visit() -> None:
+            try:
+                async with enter(way, hub, profile, f"{agent}-{ns}", ns) as tools:
+                    here.set_result(tools)
+                    await over.wait()
+            except BaseException as fault:
+                if here.done():
+                    raise
+                here.set_exception(fault)
+
+        visits.append(asyncio.ensure_future(visit()))
+        return await here
+
+    yield come
+    over.set()
+    await asyncio.gather(*visits)
