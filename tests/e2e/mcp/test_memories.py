@@ -18,15 +18,13 @@ from mcp.shared.exceptions import MCPError
 import waggle
 from tests.e2e.cli.shell import SOON, WAGGLE, environment
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.windows import MODES
-from tests.e2e.mcp.windows import http as mcp_http
-from tests.e2e.mcp.windows import stdio as mcp_stdio
+from tests.e2e.mcp.ways import WAYS, enter
 
 pytestmark = pytest.mark.e2e
 Ok = dict[str, Any]
 NS = "memory"
-WAYS = [(way, mode) for way in ("http", "stdio") for mode in MODES]
-everywhere = pytest.mark.parametrize(("way", "mode_"), WAYS)
+everywhere = pytest.mark.parametrize("way", WAYS)
+twice = pytest.mark.parametrize("way", ["http-auto", "stdio-auto"])
 
 
 class Memory:
@@ -58,15 +56,10 @@ class Memory:
 
 
 @asynccontextmanager
-async def window(way: str, mode: str, hub: HubProcess, agent: str = "impl") -> AsyncIterator[Memory]:
+async def window(way: str, hub: HubProcess, agent: str = "impl") -> AsyncIterator[Memory]:
     """A window of an agent."""
-    opened = (
-        mcp_http(mode, hub.url, agent, "shop", profile="shared-memory")
-        if way == "http"
-        else mcp_stdio(mode, {"WAGGLE_URL": hub.url}, "--agent", agent, "--profile", "shared-memory")
-    )
-    async with opened as opened_window:
-        yield Memory(opened_window.client)
+    async with enter(way, hub, "shared-memory", agent, "shop") as tools:
+        yield Memory(tools.client)
 
 
 @pytest.fixture
@@ -76,8 +69,8 @@ def hub(start_hub: StartHub, tmp_path: Path) -> HubProcess:
 
 
 @everywhere
-async def test_every_example_of_the_document_does_what_it_shows(way: str, mode_: str, hub: HubProcess) -> None:
-    async with window(way, mode_, hub) as memory:
+async def test_every_example_of_the_document_does_what_it_shows(way: str, hub: HubProcess) -> None:
+    async with window(way, hub) as memory:
         assert len((await memory.client.list_tools()).tools) == 9
         added = await memory(
             "add_memory",
@@ -176,8 +169,8 @@ async def test_every_example_of_the_document_does_what_it_shows(way: str, mode_:
 
 
 @everywhere
-async def test_the_common_patterns_of_the_document_work_as_they_stand(way: str, mode_: str, hub: HubProcess) -> None:
-    async with window(way, mode_, hub) as memory:
+async def test_the_common_patterns_of_the_document_work_as_they_stand(way: str, hub: HubProcess) -> None:
+    async with window(way, hub) as memory:
         started = await memory(
             "add_memory", agent_name="analyzer", content="Starting: needs review", tags=["in-progress"], priority="high"
         )
@@ -204,9 +197,9 @@ async def test_the_common_patterns_of_the_document_work_as_they_stand(way: str, 
 
 
 @everywhere
-async def test_every_error_of_the_document_is_text_in_its_words(way: str, mode_: str, hub: HubProcess) -> None:
+async def test_every_error_of_the_document_is_text_in_its_words(way: str, hub: HubProcess) -> None:
     missing = str(uuid.uuid4())
-    async with window(way, mode_, hub) as memory:
+    async with window(way, hub) as memory:
         long = "Content exceeds maximum of 200 words. Current word count: 201."
         assert (
             await memory.error("add_memory", agent_name="a", content="w " * 201)
@@ -225,10 +218,10 @@ async def test_every_error_of_the_document_is_text_in_its_words(way: str, mode_:
             await memory.client.call_tool("forget_memory", {})
 
 
-@pytest.mark.parametrize("way", ["http", "stdio"])
+@twice
 async def test_four_processes_that_add_six_each_keep_twenty_four(way: str, hub: HubProcess) -> None:
     async with AsyncExitStack() as stack:
-        windows = [await stack.enter_async_context(window(way, "auto", hub, f"agent-{n}")) for n in range(4)]
+        windows = [await stack.enter_async_context(window(way, hub, f"agent-{n}")) for n in range(4)]
 
         async def add(number: int) -> list[str]:
             return [
@@ -242,12 +235,12 @@ async def test_four_processes_that_add_six_each_keep_twenty_four(way: str, hub: 
             assert (read["total_entries"], {entry["entry_id"] for entry in read["entries"]}) == (24, set(acknowledged))
 
 
-@pytest.mark.parametrize("way", ["http", "stdio"])
+@twice
 async def test_what_has_no_room_in_one_reply_is_read_page_by_page(way: str, hub: HubProcess, tmp_path: Path) -> None:
     entries = [record(number, "some words " * 20, metadata={"n": "x" * (number % 5) * 300}) for number in range(500)]
     entries[77]["metadata"] = {"log": "x" * 40_000}
     bring(hub, tmp_path, entries)
-    async with window(way, "auto", hub) as memory:
+    async with window(way, hub) as memory:
         for order, wanted in (
             ("chronological", [one["entry_id"] for one in entries]),
             ("reverse", [one["entry_id"] for one in reversed(entries)]),
@@ -273,8 +266,8 @@ async def test_what_has_no_room_in_one_reply_is_read_page_by_page(way: str, hub:
 
 
 @everywhere
-async def test_another_door_writes_and_deletes_and_is_seen_at_once(way: str, mode_: str, hub: HubProcess) -> None:
-    async with window(way, mode_, hub) as memory, waggle.connect(hub.url, ns=NS) as python:
+async def test_another_door_writes_and_deletes_and_is_seen_at_once(way: str, hub: HubProcess) -> None:
+    async with window(way, hub) as memory, waggle.connect(hub.url, ns=NS) as python:
         added = await memory("add_memory", agent_name="a", content="first")
         for number in range(5):
             one = record(number, f"by another door {number}")
@@ -290,10 +283,10 @@ async def test_another_door_writes_and_deletes_and_is_seen_at_once(way: str, mod
         assert (await memory("get_memory_stats"))["total_entries"] == 0
 
 
-@pytest.mark.parametrize("way", ["http", "stdio"])
+@twice
 async def test_a_subscriber_hears_of_what_is_added_and_dropped(way: str, hub: HubProcess) -> None:
     async with (
-        window(way, "auto", hub) as memory,
+        window(way, hub) as memory,
         waggle.connect(hub.url, ns=NS) as python,
         python.watch() as events,
     ):
@@ -317,9 +310,9 @@ async def test_a_subscriber_hears_of_what_is_added_and_dropped(way: str, hub: Hu
         ]
 
 
-@pytest.mark.parametrize("way", ["http", "stdio"])
+@twice
 async def test_what_was_cleared_is_brought_back_by_one_line(way: str, hub: HubProcess) -> None:
-    async with window(way, "auto", hub) as memory:
+    async with window(way, hub) as memory:
         for number in range(3):
             await memory("add_memory", agent_name="a", content=f"note {number}", metadata={"n": number})
         before = await memory("read_memory", response_format="json")
@@ -332,11 +325,9 @@ async def test_what_was_cleared_is_brought_back_by_one_line(way: str, hub: HubPr
 
 
 @everywhere
-async def test_a_restart_of_the_hub_in_between_loses_nothing(
-    way: str, mode_: str, start_hub: StartHub, tmp_path: Path
-) -> None:
+async def test_a_restart_of_the_hub_in_between_loses_nothing(way: str, start_hub: StartHub, tmp_path: Path) -> None:
     hub = start_hub(data=tmp_path / "data")
-    async with window(way, mode_, hub) as memory:
+    async with window(way, hub) as memory:
         first = await memory("add_memory", agent_name="a", content="before")
         assert (await memory("read_memory", response_format="json"))["total_entries"] == 1
         hub.stop()

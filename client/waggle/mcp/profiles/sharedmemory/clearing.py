@@ -30,9 +30,10 @@ BACKUPS: Final = f"{MEMORY}.backup."
 KEPT: Final = 10
 STEPS: Final = 128
 """Steps of a txn."""
-BATCH: Final = 4 * 2**20
+BATCH: Final = 2**20
 """Bytes of what one txn copies, unless one value alone is larger: a message may have 16 MiB."""
-PAGE: Final = 500
+PAGE: Final = STEPS
+"""Entries that are read at a time."""
 
 
 class Cleared(NamedTuple):
