@@ -238,6 +238,23 @@ async def test_an_index_that_was_dropped_is_made_anew(here: Room) -> None:
     assert len(await here.contents()) == 2
 
 
+async def test_an_index_that_nobody_asks_for_a_while_is_dropped_with_its_thread(
+    here: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.put(memory(1))
+    await here.contents()
+    opened = here.profile._memories._open
+    assert opened is not None
+    monkeypatch.setattr("waggle.mcp.profiles.sharedmemory.memories.UNUSED", 0.0)
+    assert len(await here.contents()) == 1
+    assert here.profile._memories._open is opened
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert here.profile._memories._open is None
+    with pytest.raises(RuntimeError):
+        opened._thread.submit(print)
+
+
 async def test_a_catching_up_that_breaks_off_leaves_nothing_half_known(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,8 @@ from msgspec import Raw
 
 from tests.unit.mcp.memories import change, id_of, memory
 from waggle.mcp.changes import Change, Slice
-from waggle.mcp.profiles.sharedmemory.index import RANKS, Index, Order, Query
+from waggle.mcp.profiles.sharedmemory.index import Index, Query
+from waggle.mcp.profiles.sharedmemory.rows import RANKS, Order
 from waggle.mcp.profiles.sharedmemory.showing import REPLY, asked, page_json
 from waggle.seeds import Memory, instant_of, tags_of
 

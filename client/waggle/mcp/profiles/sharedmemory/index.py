@@ -17,33 +17,24 @@ import sqlite3
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain, count
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from waggle.mcp.changes import Change, Slice
-from waggle.seeds import SETTINGS, Memory, instant_of, memory_of, most_memories, tags_of
+from waggle.mcp.profiles.sharedmemory.rows import RANKS, Order, Place, Shown, place_of, row_of
+from waggle.seeds import SETTINGS, Memory, memory_of, most_memories, tags_of
 
-__all__ = ["LONGEST", "PAGES", "RANKS", "Found", "Index", "Order", "Place", "Query", "Stats", "place_of"]
+__all__ = ["PAGES", "Found", "Index", "Query", "Stats"]
 
-Order = Literal["chronological", "reverse", "priority"]
-Place = tuple[int | str, ...]
-"""Where a memory stands in an order: instant and id, and the rank of its priority before them."""
-
-RANKS: Final = {"high": 0, "medium": 1, "low": 2}
 PAGES: Final = 2**19
 """Pages of 4 KiB that the database may have: 2 GiB, about a million memories."""
-LONGEST: Final = 22_000
-"""Characters of JSON of a memory that is shown whole: it has room in a reply."""
-EXCERPT: Final = 1_500
-"""Characters of each text of a longer one."""
-SEARCHED: Final = 10_000
-"""Characters of the content, and of its other texts, that are searched: 200 words have about 1,500."""
 _STATEMENT: Final = 256
 """Rows in one statement."""
 _PAGE: Final = 128
 """Memories that are read for one page: more than a reply has room for."""
+_NAME: Final = 500
+"""Characters of an agent or a tag that is counted by its name: longer ones are counted as others."""
 _SCHEMA: Final = (
     """CREATE TABLE memories (n INTEGER PRIMARY KEY, id TEXT UNIQUE, at INTEGER, agent TEXT, rank INTEGER,
         words INTEGER, size INTEGER, rev INTEGER, chars INTEGER, text TEXT, folded TEXT, json TEXT)""",
@@ -58,14 +49,6 @@ _ORDERS: Final[dict[Order, str]] = {
     "reverse": "at DESC, id DESC",
     "priority": "rank, at, id",
 }
-
-
-class Shown(Memory, kw_only=True, omit_defaults=False):
-    """A memory as it is shown among others; what is left out of it, if it is too long."""
-
-    left_out: str | UnsetType = UNSET
-
-
 _memories = msgspec.json.Decoder(list[Shown]).decode
 _plain = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -147,7 +130,7 @@ class Index:
             memory = self._memory(change)
             if memory is not None:
                 number = next(self._numbers)
-                rows.append(_row(number, change, memory))
+                rows.append(row_of(number, change, memory))
                 tags += [(tag, number) for tag in set(tags_of(memory.tags))]
         self._insert("memories", rows)
         self._insert("tags", tags)
@@ -269,8 +252,10 @@ class Index:
         )
 
     def _frequent(self, table: str, name: str, most: int) -> list[tuple[str, int]]:
-        rows = f"SELECT json_array({name}, count(*)) AS one FROM {table} GROUP BY {name} ORDER BY count(*) DESC, {name}"
-        return [(one, often) for one, often in self._all(f"{rows} LIMIT ?", most)]
+        rows = (
+            f"SELECT json_array({name}, count(*)) AS one FROM {table} WHERE length({name}) <= {_NAME} GROUP BY {name}"
+        )
+        return [(one, often) for one, often in self._all(f"{rows} ORDER BY count(*) DESC, {name} LIMIT ?", most)]
 
     def _one(self, statement: str, *said: Any) -> Any:
         return self._db.execute(statement, said).fetchone()[0]
@@ -280,49 +265,6 @@ class Index:
         text = self._one(f"SELECT group_concat(one) FROM ({statement})", *said)
         rows: list[list[Any]] = _plain(f"[{text or ''}]")
         return rows
-
-
-def place_of(memory: Memory, order: Order) -> Place:
-    """Where a memory stands in an order."""
-    place = (instant_of(memory.timestamp), memory.entry_id)
-    return (RANKS[memory.priority], *place) if order == "priority" else place
-
-
-def _row(number: int, change: Change, memory: Memory) -> tuple[Any, ...]:
-    json = _encode(memory).decode()
-    if len(json) > LONGEST:
-        json = _encode(_shortened(memory)).decode()
-    names = "\x1f".join((memory.agent_name, *memory.tags))
-    text = f"{memory.content[:SEARCHED]}\x1f{names[:SEARCHED]}"
-    return (
-        number,
-        memory.entry_id,
-        instant_of(memory.timestamp),
-        memory.agent_name,
-        RANKS[memory.priority],
-        len(memory.content.split()),
-        len(change.value or b""),
-        change.rev,
-        len(json) + 1,
-        text,
-        text.casefold(),
-        json,
-    )
-
-
-def _shortened(memory: Memory) -> Shown:
-    """A memory that is too long for a reply: as much of it as is shown there."""
-    fields = {name: getattr(memory, name) for name in memory.__struct_fields__}
-    left = [f"metadata ({len(_encode(memory.metadata).decode()):,} characters)"] if memory.metadata else []
-    fields["metadata"] = {}
-    for name in ("content", "agent_name"):
-        if len(fields[name]) > EXCERPT:
-            left.append(f"most of {name} ({len(fields[name]):,} characters)")
-            fields[name] = f"{fields[name][:EXCERPT]}..."
-    if len(_encode(memory.tags)) > EXCERPT:
-        left.append(f"tags ({len(memory.tags):,})")
-        fields["tags"] = []
-    return Shown(**fields, left_out=f"{', '.join(left)}: get_memory reads it whole")
 
 
 def _where(query: Query) -> tuple[str, tuple[Any, ...]]:

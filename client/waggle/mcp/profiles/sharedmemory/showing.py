@@ -22,20 +22,13 @@ import msgspec
 from msgspec import Meta
 
 from waggle.mcp.profiles.sharedmemory.arguments import WORDS, Refused
-from waggle.mcp.profiles.sharedmemory.index import Found, Order, Place, Query, Shown, Stats, place_of
+from waggle.mcp.profiles.sharedmemory.index import Found, Query, Stats
+from waggle.mcp.profiles.sharedmemory.rows import Order, Place, Shown, place_of
 from waggle.mcp.showing import to_json
 from waggle.seeds import Memory
 
 __all__ = [
-    "REPLY",
-    "Asked",
-    "Cursor",
-    "asked",
-    "entry_markdown",
-    "on_a_line",
-    "page_json",
-    "page_markdown",
-    "stats_markdown",
+    "REPLY", "Asked", "asked", "entry_markdown", "on_a_line", "page_json", "page_markdown", "stats_markdown",
     "stats_shown",
 ]  # fmt: skip
 
@@ -43,9 +36,10 @@ REPLY: Final = 25_000
 """Characters of a reply."""
 NAMES: Final = 6_000
 """Characters of the counts of agents, and of those of tags."""
+_ROOM: Final = 700
+"""Characters of a cursor and what stands around it, at most."""
 
 _Number = Annotated[int, Meta(ge=-(2**62), le=2**62)]
-_Rank = Annotated[int, Meta(ge=0, le=2)]
 _Name = Annotated[str, Meta(max_length=300)]
 
 
@@ -117,7 +111,8 @@ def page_markdown(title: str, tool: str, asked: Asked, found: Found) -> str:
     """A page as markdown: a title, the memories, and how to go on."""
 
     def whole(shown: list[str], cursor: str | None) -> str:
-        parts = [title, *(shown or ["*No memory entries found.*"] if not asked.shown else shown)]
+        nothing = [] if shown or asked.shown else ["*No memory entries found.*"]
+        parts = [title, *nothing, *shown]
         if cursor is not None:
             parts.append(f"**There are more**: call {tool} again with the same arguments and cursor: `{cursor}`")
         return "\n\n".join(parts)
@@ -135,7 +130,7 @@ def _fitted(
     whole: Callable[[list[str], str | None], str],
 ) -> str:
     """The whole with as many as there is room for, at least one."""
-    room = REPLY - len(whole([], "")) - _CURSOR - 2
+    room = REPLY - len(whole([], "")) - _ROOM - 2
     shown: list[str] = []
     for memory in found.memories:
         text = one(asked.shown + len(shown) + 1, memory)
@@ -149,10 +144,6 @@ def _fitted(
     until = None if found.last is None else list(found.last)
     cursor = msgspec.json.encode(Cursor(asked.mark, list(last), until, asked.shown + len(shown)))
     return whole(shown, urlsafe_b64encode(cursor).decode())
-
-
-_CURSOR = 700
-"""Characters of a cursor and what stands around it, at most."""
 
 
 def entry_markdown(title: str, memory: Memory) -> str:

@@ -10,7 +10,8 @@ from mcp import types
 from waggle.calling import Caller
 from waggle.mcp.profiles.sharedmemory import arguments as a
 from waggle.mcp.profiles.sharedmemory import writing
-from waggle.mcp.profiles.sharedmemory.clearing import BACKUPS, backups, clear
+from waggle.mcp.profiles.sharedmemory.clearing import clear
+from waggle.mcp.profiles.sharedmemory.health import health
 from waggle.mcp.profiles.sharedmemory.index import Found, Index, Query
 from waggle.mcp.profiles.sharedmemory.memories import Memories, told
 from waggle.mcp.profiles.sharedmemory.showing import (
@@ -25,7 +26,6 @@ from waggle.mcp.profiles.sharedmemory.showing import (
     stats_shown,
 )
 from waggle.mcp.showing import to_json
-from waggle.seeds import MEMORY, MOST_MEMORIES, SETTINGS
 
 __all__ = ["TOOLS", "Tool", "listed"]
 
@@ -93,26 +93,26 @@ async def _add(memories: Memories, caller: Caller, said: a.Add) -> str:
 
 
 async def _update(memories: Memories, caller: Caller, said: a.Update) -> str:
-    names, changed = await writing.update(memories, caller, said)
+    names, at = await writing.update(memories, caller, said)
     return to_json(
         {
             "success": True,
             "entry_id": said.entry_id,
             "updated_fields": names,
-            "updated_at": changed.at,
+            "updated_at": at,
             "message": f"Entry {said.entry_id} updated successfully",
         }
     )
 
 
 async def _delete(memories: Memories, caller: Caller, said: a.Delete) -> str:
-    deleted = await writing.delete(memories, caller, said.entry_id)
+    memory, at = await writing.delete(memories, caller, said.entry_id)
     return to_json(
         {
             "success": True,
             "entry_id": said.entry_id,
-            "agent_name": deleted.memory.agent_name,
-            "deleted_at": deleted.at,
+            "agent_name": memory.agent_name,
+            "deleted_at": at,
             "remaining_entries": await memories.ask(caller, Index.total),
             "message": f"Entry {said.entry_id} deleted successfully",
         }
@@ -178,44 +178,7 @@ async def _stats(memories: Memories, caller: Caller, said: a.Stats) -> str:
 
 
 async def _health(memories: Memories, caller: Caller, said: a.Health) -> str:
-    """What is true of this hub, under the names of the original."""
-    at = told(await memories.instant(caller))
-    hub = await caller.call("stats", {})
-    spaces = {one["ns"]: one for one in (await caller.call("namespaces", {}))["namespaces"]}
-    total, others, (most, wrong) = await memories.ask(caller, lambda index: (index.total(), index.others, index.most))
-    kept = await backups(caller)
-    checks: dict[str, dict[str, Any]] = {
-        "storage_file": {
-            "status": "ok",
-            "path": f"namespace {MEMORY} of the hub",
-            "exists": MEMORY in spaces,
-            "size_bytes": spaces[MEMORY]["bytes"] if MEMORY in spaces else 0,
-            "durability": hub["durability"],
-            "rev": hub["rev"],
-        },
-        "file_locking": {
-            "status": "ok",
-            "message": "Nothing is locked: each change names the revision that it was made of",
-            "locks_held": hub["locks"],
-        },
-        "json_parsing": {"status": "warning" if others else "ok", "entry_count": total, "others": others},
-        "backup_system": {
-            "status": "ok",
-            "backup_dir": f"namespaces {BACKUPS}*",
-            "backup_count": len(kept),
-            "newest": kept[-1] if kept else None,
-        },
-        "settings": {"status": "warning" if wrong else "ok", "max_entries": most},
-    }
-    notes = []
-    if others:
-        notes.append(f"{others} values in namespace {MEMORY} are no memories and are left out")
-    if wrong:
-        notes.append(
-            f"{wrong[:300]}; {MOST_MEMORIES} is used: waggle set {SETTINGS} '{{\"max_entries\": N}}' --ns {MEMORY}"
-        )
-    message = "; ".join(["All systems operational", *notes])
-    return to_json({"success": True, "timestamp": at, "checks": checks, "message": message})
+    return to_json(await health(memories, caller))
 
 
 TOOLS: Final[dict[str, Tool]] = {

@@ -23,7 +23,7 @@ from waggle.mcp.profiles.sharedmemory.index import Index
 from waggle.mcp.profiles.sharedmemory.memories import Memories, told
 from waggle.seeds import MEMORY, Memory, memory_of
 
-__all__ = ["ROTATION", "STEPS", "Added", "Changed", "add", "delete", "get", "update"]
+__all__ = ["ROTATION", "Added", "add", "delete", "get", "update"]
 
 ROTATION: Final = "rotation"
 """The channel, in the namespace of the memories, that tells which were dropped."""
@@ -45,13 +45,6 @@ class Added(NamedTuple):
     unsure: str | None
 
 
-class Changed(NamedTuple):
-    """A memory as it was before it was changed or deleted, and when that was."""
-
-    memory: Memory
-    at: str
-
-
 async def get(caller: Caller, id: str) -> tuple[Memory, int]:
     """A memory and its revision. Raises Refused."""
     entry = (await caller.call("get", {"ns": MEMORY, "key": id}))["entry"]
@@ -61,31 +54,29 @@ async def get(caller: Caller, id: str) -> tuple[Memory, int]:
     return memory, entry["rev"]
 
 
-async def update(memories: Memories, caller: Caller, said: Update) -> tuple[list[str], Changed]:
-    """Change what was said of a memory; gives the names of that. Raises Refused, or what the hub has against it."""
-    new: dict[str, Any] = {
-        name: value
-        for name in ("content", "tags", "priority", "metadata")
-        if (value := getattr(said, name)) is not None
-    }  # fmt: skip
+async def update(memories: Memories, caller: Caller, said: Update) -> tuple[list[str], str]:
+    """Change what was said of a memory; gives the names of that, and when it was. Raises Refused, or what the hub has
+    against it."""
     plain.check(said.metadata, "metadata")
+    new: dict[str, Any] = {name: getattr(said, name) for name in ("content", "tags", "priority", "metadata")}
+    new = {name: value for name, value in new.items() if value is not None}
     names = list(new)
     if "content" in new:
         new["word_count"] = len(new["content"].split())
     for _ in range(TRIES):
-        memory, rev = await get(caller, said.entry_id)
+        _, rev = await get(caller, said.entry_id)
         at = told(await memories.instant(caller))
         patch = [{"op": "add", "path": f"/{name}", "value": one} for name, one in {**new, "updated_at": at}.items()]
         try:
             await caller.call("update", {"ns": MEMORY, "key": said.entry_id, "patch": patch, "if_rev": rev})
         except Conflict:
             continue
-        return names, Changed(memory, at)
+        return names, at
     raise _busy(said.entry_id)
 
 
-async def delete(memories: Memories, caller: Caller, id: str) -> Changed:
-    """Delete a memory. Raises Refused, or what the hub has against it."""
+async def delete(memories: Memories, caller: Caller, id: str) -> tuple[Memory, str]:
+    """Delete a memory; gives what it was, and when that was. Raises Refused, or what the hub has against it."""
     for _ in range(TRIES):
         memory, rev = await get(caller, id)
         try:
@@ -93,7 +84,7 @@ async def delete(memories: Memories, caller: Caller, id: str) -> Changed:
         except Conflict:
             continue
         if deleted:
-            return Changed(memory, told(await memories.instant(caller)))
+            return memory, told(await memories.instant(caller))
     raise _busy(id)
 
 
