@@ -6,23 +6,29 @@ is remembered here: what this session holds, so that a loss is noticed, and told
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Raw
 
-from waggle.errors import BadRequest
+from waggle.errors import BadRequest, TimedOut, again
 from waggle.holds import Hold
 from waggle.link import Link
-from waggle.messages import OPS, REPLIES, Command, Delete, Lock, Renew, Take, Taken, Unlock
+from waggle.mcp.changes import TYPES, Change, Put, Slice
+from waggle.messages import OPS, REPLIES, Command, Delete, Event, Lock, Renew, Since, Take, Taken, Unlock
 from waggle.reconnect import websocket_url
 from waggle.session import Session, State
+from waggle.watching import Buffer, Subscription
 
 __all__ = ["Caller", "Calls"]
 
 TIMEOUT = 10.0
 """Seconds that a command may be unanswered, beyond those that it waits for."""
+SLICE = 500
+"""Events that are handed over at a time."""
 
 Ok = dict[str, Any]
 
@@ -41,6 +47,11 @@ class Caller(Protocol):
     async def call(self, op: str, fields: dict[str, Any]) -> Ok:
         """Give a command; gives its ``ok``. Raises WaggleError. If the task is cancelled so is the command, and nothing
         stays granted."""
+
+    async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
+        """Hand over what has changed in a namespace since then (None: all that is there), up to what was acknowledged
+        to anybody before this was called; gives the cursor behind it. Raises WaggleError: then some of it may have been
+        handed over."""
 
     def losses(self) -> list[str]:
         """What this caller held and does not any more, in sentences, each told once."""
@@ -115,6 +126,36 @@ class Calls:
             case _:
                 return _plain(await self._link.ask(command, REPLIES[type(command)]))
 
+    async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
+        """As `Caller.catch_up`: by a subscription that ends where it has caught up."""
+        buffer = Buffer(since)
+        subscription = Subscription(["*"], buffer, ns=ns, types=TYPES, snapshot=True, since=since)
+        until = (await self._link.begin(subscription)).rev
+        anew = since is None
+        try:
+            while True:
+                events = [buffer.take() for _ in range(SLICE) if not buffer.empty]
+                if events or anew:
+                    synced = any(event.type == "synced" for event in events)
+                    await put(_slice(events, anew))
+                    anew, until = False, 0 if synced else until
+                elif subscription.error is not None:
+                    raise again(subscription.error)
+                elif not subscription.filling and subscription.cursor >= until:
+                    return Since(subscription.epoch, subscription.cursor)
+                else:
+                    self._link.drained(subscription)
+                    await self._news(subscription)
+        finally:
+            self._link.leave(subscription)
+
+    async def _news(self, subscription: Subscription) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await self._link.news(subscription)
+        except TimeoutError:
+            raise TimedOut(f"The hub told nothing for {TIMEOUT:g} s: check that it runs, and try again.") from None
+
     def losses(self) -> list[str]:
         """As `Caller.losses`."""
         told, self._losses = self._losses, []
@@ -145,6 +186,19 @@ class Calls:
         self._held.pop(hold.token, None)
         self._jobs.pop(hold.token, None)
         self._link.hush(hold)
+
+
+def _slice(events: list[Event], anew: bool) -> Slice:
+    """These as they are handed over; what comes before a fresh snapshot does not count."""
+    changes: list[Change] = []
+    for event in events:
+        if event.type == "lost":
+            changes, anew = [], True
+        elif event.type == "set":
+            changes.append(Change(event.key, Raw(msgspec.json.encode(event.value)), event.rev))
+        elif event.type != "synced":
+            changes.append(Change(event.key, None, event.rev))
+    return Slice(changes, anew)
 
 
 def _command(op: str, fields: dict[str, Any]) -> Command:

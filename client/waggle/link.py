@@ -19,7 +19,7 @@ from waggle.asks import Ask, Outcome
 from waggle.connections import Connections
 from waggle.errors import Disconnected, LockLost, NotHolder, TimedOut, WaggleError
 from waggle.holds import Hold, granted_at
-from waggle.messages import Bye, Command, Granted, Lock, Renew, Renewed, Take, Taken
+from waggle.messages import Bye, Command, Granted, Lock, Renew, Renewed, Subscribed, Take, Taken
 from waggle.outcomes import Outcomes
 from waggle.session import NO_NEWS, News, Session, State
 from waggle.watching import Subscription
@@ -100,14 +100,16 @@ class Link:
         assert isinstance(outcome, reply)
         return outcome
 
-    async def begin(self, subscription: Subscription) -> None:
-        """Subscribe; returns when the hub has answered."""
+    async def begin(self, subscription: Subscription) -> Subscribed:
+        """Subscribe; gives what the hub has answered first."""
         self._bells[subscription] = asyncio.Event()
         try:
-            await self._outcome(self.session.subscribe(subscription))
+            outcome = await self._outcome(self.session.subscribe(subscription))
         except BaseException:
             self.leave(subscription)
             raise
+        assert isinstance(outcome, Subscribed)
+        return outcome
 
     def leave(self, subscription: Subscription) -> None:
         """Unsubscribe; its consumer, if one still waits, waits no longer."""

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -30,17 +30,26 @@ __all__ = [
     "HIVE",
     "KINDS",
     "MEMORY",
+    "MOST_MEMORIES",
+    "SETTINGS",
     "Memory",
     "flow_line",
     "flow_read",
     "flow_value",
     "hive_line",
+    "instant_of",
     "memory_line",
+    "memory_of",
+    "most_memories",
     "tags_of",
 ]
 
 MEMORY = "memory"
 """The namespace of what Shared Memory MCP keeps."""
+SETTINGS = "settings"
+"""The key there that says how many memories there may be: ``{"max_entries": 5000}``."""
+MOST_MEMORIES = 1_000
+"""How many there may be if nothing is said."""
 HIVE = "shared_state"
 """The namespace that SharedMemoryStore means where none is named."""
 FLOW = "default"
@@ -73,6 +82,46 @@ class Memory(Struct, kw_only=True, forbid_unknown_fields=True):
     priority: Priority = "medium"
     metadata: dict[str, Any] = {}
     updated_at: str | None = None
+
+
+class _Settings(Struct, forbid_unknown_fields=True):
+    max_entries: Annotated[int, msgspec.Meta(ge=1)] = MOST_MEMORIES
+
+
+_read_memory = msgspec.json.Decoder(Memory).decode
+_read_settings = msgspec.json.Decoder(_Settings).decode
+_LONGEST_ID = 64
+"""Characters of an entry_id: a UUID in any of its ways of writing."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def memory_of(key: str, value: bytes) -> Memory | None:
+    """The memory that stands at this key, its value JSON text; None if it is none: any door can write there."""
+    try:
+        memory = _read_memory(value)
+        _check_id(memory.entry_id)
+        instant_of(memory.timestamp)
+        if memory.updated_at is not None:
+            instant_of(memory.updated_at)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, BadRequest):
+        return None
+    return memory if memory.entry_id == key and len(key) <= _LONGEST_ID else None
+
+
+def instant_of(text: str) -> int:
+    """An instant as of ISO 8601 in microseconds; one without a zone is in UTC. Raises ValueError."""
+    instant = datetime.fromisoformat(text)
+    return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
+
+
+def most_memories(settings: bytes | None) -> tuple[int, str | None]:
+    """How many memories there may be, as the entry `SETTINGS` says in JSON text, and what is wrong with that."""
+    if settings is None:
+        return MOST_MEMORIES, None
+    try:
+        return _read_settings(settings).max_entries, None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
+        return MOST_MEMORIES, f'key {SETTINGS} in namespace {MEMORY} is no {{"max_entries": N}}: {fault}'
 
 
 def tags_of(tags: Iterable[str]) -> list[str]:

@@ -29,6 +29,7 @@ from waggle.cli.seedfiles import Seed, from_database, from_json
 from waggle.cli.show import amount, to_json, visible
 from waggle.cli.visit import fail, no, say, visit
 from waggle.messages import Done, Txn
+from waggle.seeds import MEMORY, SETTINGS, most_memories
 
 __all__ = ["import_"]
 
@@ -73,7 +74,7 @@ def import_(
     unless --overwrite or --skip-existing says what to do. A hub that keeps its data on disk makes a backup first.
 
     --from reads what an earlier system has kept: shared-memory its memory.json, hive-mind its shared-memory.json,
-    claude-flow its memory.db.
+    claude-flow its memory.db. If there are more memories then than its profile keeps, that is said.
     """
     if overwrite and skip:
         raise typer.BadParameter("say --overwrite or --skip-existing, not both.")
@@ -99,6 +100,8 @@ def import_(
                     await writing.write(batch, dry_run)
                     progress.add(len(batch))
             print(to_json(writing.result) if options.json else _in_words(writing.result, dry_run))
+            if seed is Seed.shared_memory and MEMORY in checked.keys:
+                await _tell_of_rotation(hub)
 
         visit(options, work)
 
@@ -209,6 +212,19 @@ def _refuse(there: dict[str, set[str]], taken: int) -> None:
     names = [f"{key} in {ns}" for ns, keys in sorted(there.items()) for key in sorted(keys)[:NAMED]][:NAMED]
     shown = ", ".join(map(visible, names)) + (", ..." if taken > NAMED else "")
     no(f"nothing was written: {amount(taken)} there already ({shown}). Say --overwrite or --skip-existing.")
+
+
+async def _tell_of_rotation(hub: Hub) -> None:
+    """Say so if there are more memories than there may be: the next that is added drops the oldest."""
+    entry = await hub.get(SETTINGS, ns=MEMORY)
+    most, _ = most_memories(None if entry is None else msgspec.json.encode(entry.value))
+    there = sum(one.keys for one in await hub.namespaces() if one.ns == MEMORY) - (entry is not None)
+    if there > most:
+        setting = to_json({"max_entries": max(2 * there, most)})
+        say(
+            f"the profile shared-memory keeps {amount(most)} memories, and {amount(there)} are there: the next that is"
+            f" added drops the oldest. To keep more: waggle set {SETTINGS} '{setting}' --ns {MEMORY}"
+        )
 
 
 def _in_words(result: Result, dry_run: bool) -> str:

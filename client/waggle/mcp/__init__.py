@@ -14,5 +14,5 @@ from typing import Final
 __all__ = ["NATIVE", "PROFILES"]
 
 NATIVE: Final = "native"
-PROFILES: Final = (NATIVE, "octocode", "flow")
+PROFILES: Final = (NATIVE, "octocode", "flow", "shared-memory")
 """The names of the profiles: Waggle's own tools, and those of earlier systems (`profiles.make_profile`)."""

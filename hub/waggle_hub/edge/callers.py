@@ -26,10 +26,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from waggle import messages as m
 from waggle.errors import BadRequest, SessionLost, Unavailable, WaggleError, error_from_wire
+from waggle.mcp.changes import Put
 
 from ..delivery.connection import Connection
 from ..engine import Engine
 from ..settings import Bounds
+from .changes import catch_up
 from .lines import BadLine, decode
 
 
@@ -58,7 +60,7 @@ class Callers:
     """Everybody who calls."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self.open: set[Call] = set()
         """Calls that have not been answered."""
         self._numbers = count(1)
@@ -74,19 +76,19 @@ class Callers:
     def drain(self, seconds: float) -> None:
         """Tell every call that still waits to come back after so many seconds."""
         for call in list(self.open):
-            self._engine.hang_up(call.desk, call.command.id)
+            self.engine.hang_up(call.desk, call.command.id)
             self._settle(call, error=Unavailable("the hub is stopping: come back", retry_after=seconds))
 
     def begin(self, agent: str | None, ns: str | None, op: str, fields: bytes) -> Call:
         """Decide a command now, its fields a JSON object; its answer comes in `Call.reply`. Raises a WaggleError."""
         command = self._command(op, fields)
-        connection = self._engine.visit(agent, ns, self._connect)
+        connection = self.engine.visit(agent, ns, self._connect)
         assert isinstance(connection, Desk)
         if command.id in connection.calls:
             raise BadRequest(f"a call with id {command.id!r} still waits for its answer: choose another", field="id")
         call = connection.calls[command.id] = Call(self, connection, command)
         self.open.add(call)
-        self._engine.submit(connection, command)
+        self.engine.submit(connection, command)
         return call
 
     def _command(self, op: str, fields: bytes) -> m.AnyCommand:
@@ -109,7 +111,7 @@ class Callers:
     # --- what the desks hear ---
 
     def _connect(self) -> Desk:
-        desk = Desk(self._engine.bounds)
+        desk = Desk(self.engine.bounds)
         desk.wake = self._hear
         return desk
 
@@ -141,13 +143,13 @@ class Callers:
         """Its session has ended. A call that it held nothing for, and that takes longer, is not answered any more."""
         for call in list(desk.calls.values()):
             self._settle(call, error=SessionLost("the session ended before there was an answer: ask again"))
-        asyncio.get_running_loop().call_soon(self._engine.leave, desk)
+        asyncio.get_running_loop().call_soon(self.engine.leave, desk)
 
     # --- calls that are dropped ---
 
     def cancel(self, call: Call) -> None:
         """Nobody waits for this call any more."""
-        self._engine.hang_up(call.desk, call.command.id)
+        self.engine.hang_up(call.desk, call.command.id)
 
     def give_back(self, call: Call, ok: bytes) -> None:
         """Nobody has heard of this answer: if it is a grant, it is the hub's again."""
@@ -155,7 +157,7 @@ class Callers:
             return
         grant, rid = _read_grant(ok), call.command.rid
         if not grant.dup and not self._asks(call.desk, rid):
-            self._engine.hang_up(call.desk, call.command.id, rid, grant.token)
+            self.engine.hang_up(call.desk, call.command.id, rid, grant.token)
 
     def _asks(self, desk: Desk, rid: str | None) -> bool:
         """Whether there is a call with this rid that has not been answered."""
@@ -235,3 +237,7 @@ class Caller:
         except (TypeError, UnicodeError, ValueError, RecursionError) as error:
             raise BadRequest(f"the fields are not JSON: {error}") from None
         return _read(await self.ask(op, text))
+
+    async def catch_up(self, ns: str, since: m.Since | None, put: Put) -> m.Since:
+        """What has changed in a namespace, as `waggle.calling.Caller.catch_up`. Raises a WaggleError."""
+        return await catch_up(self._callers.engine, ns, since, put)

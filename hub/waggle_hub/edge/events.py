@@ -22,8 +22,9 @@ from waggle.errors import BadRequest, WaggleError
 
 from ..delivery.encoding import lost_line, mark_line
 from .exchange import App, Exchange, Receive, Scope, Send
+from .reading import Teller, subscribe
 from .statuses import refusal
-from .stream import Body, Stream, Streams, Teller, hello, subscribe
+from .stream import Body, Stream, Streams, hello
 
 RETRY = 2_000
 """Milliseconds after which an EventSource comes back."""

@@ -26,6 +26,8 @@ from starlette.requests import Request
 
 from waggle.errors import BadRequest, Unavailable
 from waggle.mcp import NATIVE, PROFILES
+from waggle.mcp.changes import Put
+from waggle.messages import Since
 from waggle.paths import NOWHERE
 
 from ..settings import Bounds
@@ -141,6 +143,10 @@ class Visitor:
         """As `waggle.calling.Caller.call`."""
         ok: dict[str, Any] = await self._caller.call(op, fields)
         return ok
+
+    async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
+        """As `waggle.calling.Caller.catch_up`."""
+        return await self._caller.catch_up(ns, since, put)
 
     def losses(self) -> list[str]:
         """None that anybody was told of."""

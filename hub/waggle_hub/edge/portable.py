@@ -29,8 +29,9 @@ from ..settings import Bounds, Limits
 from ..state.values import encode_value
 from .callers import Caller, Callers
 from .exchange import App, Exchange, Receive, Scope, Send
+from .reading import Teller, subscribe
 from .statuses import JSON, refusal
-from .stream import Body, Stream, Streams, Teller, hello, subscribe
+from .stream import Body, Stream, Streams, hello
 
 LINES = "application/x-ndjson"
 _LINE_BYTES = 400

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 import time
+import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 import waggle.sync
 from tests.e2e.cli.shell import Shell
-from tests.e2e.hubs import HubProcess
+from tests.e2e.hubs import HubProcess, StartHub
 
 pytestmark = pytest.mark.e2e
 
@@ -74,6 +76,24 @@ def test_the_memories_of_shared_memory_come_in_once(shell: Shell, hub: HubProces
         more = shell("import", "--from", "shared-memory", longer, "--skip-existing", "--json")
         assert json.loads(more.stdout) == {"written": 1, "skipped": 2, "expired": 0, "wrong": 0}
         agent.clear("*")
+
+
+def test_that_there_are_more_memories_than_are_kept_is_told_with_what_to_do(
+    shell: Shell, start_hub: StartHub, tmp_path: Path
+) -> None:
+    hub = start_hub()
+    env = ("--url", hub.url)
+    entries = [memory(0, entry_id=str(uuid.UUID(int=number + 1))) for number in range(1_001)]
+    few = memories(tmp_path / "few.json", *entries[:1_000])
+    assert shell("import", *env, "--from", "shared-memory", few).stderr == ""
+    done = shell("import", *env, "--from", "shared-memory", "--skip-existing", memories(tmp_path / "m.json", *entries))
+    assert done.returncode == 0
+    assert "keeps 1,000 memories, and 1,001 are there: the next that is added drops the oldest" in done.stderr
+    told = shlex.split(done.stderr.partition("To keep more: ")[2])
+    assert told[0] == "waggle"
+    assert shell(*told[1:], *env).returncode == 0
+    one_more = memories(tmp_path / "one.json", memory(0, entry_id=str(uuid.UUID(int=5_000))))
+    assert shell("import", *env, "--from", "shared-memory", one_more).stderr == ""
 
 
 def test_nothing_is_written_if_something_is_wrong_unless_that_is_left_out(

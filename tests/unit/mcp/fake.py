@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 from waggle.mcp.call import Call
+from waggle.mcp.changes import Put
 from waggle.mcp.parking import Parking
 from waggle.mcp.patience import Patience
 from waggle.mcp.tools import run
+from waggle.messages import Since
 from waggle.paths import NOWHERE, Place
 
 Ok = dict[str, Any]
@@ -33,6 +35,9 @@ class FakeCaller:
             raise answer
         ok: Ok = answer
         return ok
+
+    async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
+        raise AssertionError("no tool of Waggle's own keeps an index")
 
     def losses(self) -> list[str]:
         lost, self.lost = self.lost, []
@@ -61,7 +66,7 @@ async def use(
     return reply
 
 
-def entry(key: str, value: Any, *, by: str = "alice", rev: int = 7, expires_at: float | None = None) -> Ok:
+def entry(key: str, value: Any, *, by: str = "impl-1", rev: int = 7, expires_at: float | None = None) -> Ok:
     """An entry as the wire has it."""
     times = {"created_at": 1_700_000_000.0, "updated_at": 1_700_000_000.0, "expires_at": expires_at}
     return {"key": key, "ns": "shop", "rev": rev, "version": 1, "kind": "persistent", **times, "by": by, "value": value}

@@ -26,5 +26,9 @@ def make_profile(name: str) -> Profile:
             from waggle.mcp.profiles.octocode import Octocode
 
             return Octocode()
+        case "shared-memory":
+            from waggle.mcp.profiles.sharedmemory import SharedMemory
+
+            return SharedMemory()
         case _:
             raise KeyError(name)

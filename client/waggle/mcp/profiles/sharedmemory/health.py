@@ -1,0 +1,53 @@
+"""The check of health: what is true of this hub, under the names of the original."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from waggle.calling import Caller
+from waggle.mcp.profiles.sharedmemory.clearing import BACKUPS, backups
+from waggle.mcp.profiles.sharedmemory.memories import Memories, told
+from waggle.seeds import MEMORY, MOST_MEMORIES, SETTINGS
+
+__all__ = ["health"]
+
+
+async def health(memories: Memories, caller: Caller) -> dict[str, Any]:
+    """How everything is. Raises WaggleError if there is no way to know."""
+    at = told(await memories.instant(caller))
+    hub = await caller.call("stats", {})
+    spaces = {one["ns"]: one for one in (await caller.call("namespaces", {}))["namespaces"]}
+    total, others, (most, wrong) = await memories.ask(caller, lambda index: (index.total(), index.others, index.most))
+    kept = await backups(caller)
+    checks: dict[str, dict[str, Any]] = {
+        "storage_file": {
+            "status": "ok",
+            "path": f"namespace {MEMORY} of the hub",
+            "exists": MEMORY in spaces,
+            "size_bytes": spaces[MEMORY]["bytes"] if MEMORY in spaces else 0,
+            "durability": hub["durability"],
+            "rev": hub["rev"],
+        },
+        "file_locking": {
+            "status": "ok",
+            "message": "Nothing is locked: each change names the revision that it was made of",
+            "locks_held": hub["locks"],
+        },
+        "json_parsing": {"status": "warning" if others else "ok", "entry_count": total, "others": others},
+        "backup_system": {
+            "status": "ok",
+            "backup_dir": f"namespaces {BACKUPS}*",
+            "backup_count": len(kept),
+            "newest": kept[-1] if kept else None,
+        },
+        "settings": {"status": "warning" if wrong else "ok", "max_entries": most},
+    }
+    notes = []
+    if others:
+        notes.append(f"{others} values in namespace {MEMORY} are no memories and are left out")
+    if wrong:
+        notes.append(
+            f"{wrong[:300]}; {MOST_MEMORIES} is used: waggle set {SETTINGS} '{{\"max_entries\": N}}' --ns {MEMORY}"
+        )
+    message = "; ".join(["All systems operational", *notes])
+    return {"success": True, "timestamp": at, "checks": checks, "message": message}

@@ -1,0 +1,86 @@
+"""What has changed in a namespace, for an index that tools of MCP keep beside the hub (`waggle.mcp.changes`).
+
+It is a reading that ends where it has caught up: a replay at the `mark` at its end, a snapshot at `synced`. Who has
+caught up knows all that was acknowledged to anybody before it asked, since the subscription was decided after that.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from waggle import messages as m
+from waggle.errors import Unavailable
+from waggle.mcp.changes import GONE, TYPES, Change, Put, Slice
+
+from ..engine import Engine
+from .reading import HELLO, Reading, Teller, subscribe
+
+_RETRY = 1.0
+"""Seconds after which to ask again when a reading was broken off."""
+
+
+class _Told(Struct):
+    """A line of the subscription."""
+
+    type: str
+    rev: int = 0
+    key: str = ""
+    value: Raw = Raw(b"null")
+
+
+_look = msgspec.json.Decoder(_Told).decode
+
+
+async def catch_up(engine: Engine, ns: str, since: m.Since | None, put: Put) -> m.Since:
+    """As `waggle.calling.Caller.catch_up`."""
+    catching = _Catching(engine, put)
+    hello = m.Hello(id=HELLO, meta={"role": "index"})
+    await catching.reading.run(
+        hello,
+        subscribe(["*"], ns=ns, types=TYPES, snapshot=since is None, since=since),
+        Teller(catching.begin, catching.tell),
+    )
+    catching.reading.check()
+    if catching.end is None:
+        raise Unavailable("the hub has broken off: try again", retry_after=_RETRY)
+    return catching.end
+
+
+class _Catching:
+    """How far it is."""
+
+    def __init__(self, engine: Engine, put: Put) -> None:
+        self.reading = Reading(engine)
+        self.end: m.Since | None = None
+        """The cursor where all is known."""
+        self._put = put
+        self._epoch = ""
+        self._until = 0
+        self._filling = False
+        """Whether a snapshot is on its way and `synced` has not come."""
+
+    async def begin(self, subscribed: m.Subscribed) -> None:
+        self._epoch, self._until = subscribed.epoch, subscribed.rev
+        if not subscribed.resumed:
+            self._filling = True
+            await self._put(Slice([], anew=True))
+
+    async def tell(self, lines: list[bytes]) -> None:
+        if self.end is not None:
+            return
+        changes: list[Change] = []
+        anew = False
+        for told in map(_look, lines):
+            if told.type == "set":
+                changes.append(Change(told.key, told.value, told.rev))
+            elif told.type in GONE:
+                changes.append(Change(told.key, None, told.rev))
+            elif told.type == "lost":
+                changes, anew, self._filling = [], True, True
+            elif told.type == "synced" or (not self._filling and told.rev >= self._until):
+                self.end = m.Since(self._epoch, told.rev)
+                self.reading.close()
+                break
+        if changes or anew:
+            await self._put(Slice(changes, anew))

@@ -1,0 +1,115 @@
+"""Catching up with a namespace, through the real engine: all that was acknowledged before, once, and then the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from waggle.errors import BadRequest
+from waggle.mcp.changes import Slice
+from waggle.messages import Since
+from waggle_hub.app import Hub, build
+from waggle_hub.edge.callers import Caller
+from waggle_hub.settings import Limits, Settings
+
+
+class Copy:
+    """What an index would know."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self.since: Since | None = None
+        self.values: dict[str, bytes] = {}
+        self.slices: list[Slice] = []
+
+    async def catch_up(self) -> dict[str, bytes]:
+        self.slices = []
+        self.since = await self._caller.catch_up("m", self.since, self._put)
+        return self.values
+
+    async def _put(self, slice: Slice) -> None:
+        self.slices.append(slice)
+        if slice.anew:
+            self.values = {}
+        for change in slice.changes:
+            if change.value is None:
+                self.values.pop(change.key, None)
+            else:
+                self.values[change.key] = bytes(change.value)
+
+
+@pytest_asyncio.fixture
+async def hub() -> AsyncIterator[Hub]:
+    hub = build(Settings(limits=Limits(log_events=50)))
+    await hub.start()
+    yield hub
+    await hub.engine.close()
+
+
+async def _set(hub: Hub, key: str, value: Any, ns: str = "m") -> None:
+    await hub.callers.nameless(ns).call("set", {"key": key, "value": value})
+
+
+async def test_who_knows_nothing_is_told_all_that_is_there(hub: Hub) -> None:
+    copy = Copy(hub.callers.nameless())
+    assert await copy.catch_up() == {}
+    assert copy.slices[0].anew
+    await _set(hub, "a", {"n": 1})
+    await _set(hub, "b", None)
+    await _set(hub, "a", 1, ns="other")
+    other = Copy(hub.callers.nameless())
+    assert await other.catch_up() == {"a": b'{"n":1}', "b": b"null"}
+
+
+async def test_who_comes_back_is_told_what_has_changed_and_no_more(hub: Hub) -> None:
+    copy = Copy(hub.callers.nameless())
+    for n in range(20):
+        await _set(hub, f"k{n}", n)
+    await copy.catch_up()
+    await _set(hub, "k1", "new")
+    await hub.callers.nameless("m").call("delete", {"key": "k2"})
+    values = await copy.catch_up()
+    assert [change.key for slice in copy.slices for change in slice.changes] == ["k1", "k2"]
+    assert not any(slice.anew for slice in copy.slices)
+    assert values["k1"] == b'"new"'
+    assert "k2" not in values
+    await copy.catch_up()
+    assert copy.slices == []
+
+
+async def test_who_was_away_for_longer_than_the_log_is_told_all_anew(hub: Hub) -> None:
+    copy = Copy(hub.callers.nameless())
+    await _set(hub, "old", 1)
+    await copy.catch_up()
+    await hub.callers.nameless("m").call("delete", {"key": "old"})
+    for n in range(100):
+        await _set(hub, f"k{n}", n)
+    assert len(await copy.catch_up()) == 100
+    assert copy.slices[0].anew
+
+
+async def test_nothing_is_left_of_it(hub: Hub) -> None:
+    copy = Copy(hub.callers.nameless())
+    before = len(hub.machine.state.sessions)
+    await copy.catch_up()
+    await _set(hub, "a", 1)
+    await copy.catch_up()
+    assert len(hub.machine.state.sessions) <= before + 1  # of those who call without a name
+    assert hub.engine.fanout.connections.keys() <= {s.id for s in hub.machine.state.sessions}
+
+
+async def test_what_is_wrong_with_it_is_raised(hub: Hub) -> None:
+    with pytest.raises(BadRequest):
+        await hub.callers.nameless().catch_up("no such namespace", None, Copy(hub.callers.nameless())._put)
+
+
+async def test_a_reader_that_fails_leaves_nothing_either(hub: Hub) -> None:
+    async def broken(slice: Slice) -> None:
+        raise ValueError("no room")
+
+    with pytest.raises(ValueError, match="no room"):
+        await hub.callers.nameless().catch_up("m", None, broken)
+    assert len(hub.machine.state.sessions) == 0
