@@ -36,6 +36,11 @@ class MemoryDisk:
         self.steady = True
         """Whether all that was shown was written."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever kept."""
+        return not (self.entries or self.earlier or self.commits or self.records)
+
     def write(self, changes: Changes) -> None:
         for place, entry in changes.entries.items():
             _put(self.entries, place, entry)

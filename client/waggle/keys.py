@@ -43,6 +43,7 @@ from typing import Final
 from waggle.errors import BadRequest
 
 __all__ = [
+    "AGENT",
     "ANY",
     "MAX_AGENT",
     "MAX_KEY",
@@ -62,12 +63,16 @@ MAX_KEY: Final = 255
 MAX_AGENT: Final = 100
 """Characters of an agent's name."""
 
+_CHARACTER = r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+
+AGENT: Final = rf"(?![\s$]){_CHARACTER}{{1,{MAX_AGENT}}}(?<!\s)"
+"""What an agent's name matches from end to end, as Python and JavaScript write it."""
+
 COMPILED: Final = 1024
 """Compiled patterns kept for those who ask again: about 1 KB each, 50 KB at the very worst."""
 
-_CHARACTER = r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 _is_key: Final = re.compile(rf"(?!\s){_CHARACTER}{{1,{MAX_KEY}}}(?<!\s)").fullmatch
-_is_agent: Final = re.compile(rf"(?![\s$]){_CHARACTER}{{1,{MAX_AGENT}}}(?<!\s)").fullmatch
+_is_agent: Final = re.compile(AGENT).fullmatch
 _is_ns: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}").fullmatch
 _is_hub_ns: Final = re.compile(r"\$?[a-zA-Z0-9_.-]{1,64}").fullmatch
 _control: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]").search

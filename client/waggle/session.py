@@ -102,6 +102,8 @@ class Session:
         token: str | None = None,
         meta: dict[str, Any] | None = None,
     ) -> None:
+        """Raises BadRequest if JSON cannot hold what it is to say of itself."""
+        _line_of(Hello(id=0, agent=agent, ns=ns, token=token, meta=meta))
         self.agent, self.ns, self.token, self.meta = agent, ns, token, meta
         self.state: State = "connecting"
         self.welcome: Welcome | None = None
@@ -290,7 +292,7 @@ class Session:
         else:
             hello.agent, hello.ns, hello.meta = self.agent, self.ns, self.meta
         self._hello = hello
-        self._out.append(msgspec.json.encode(hello))
+        self._out.append(_line_of(hello))
 
     def _welcomed(self, hello: Hello, outcome: Outcome) -> None:
         """The reply to hello: a takeover, a new session, or a refusal."""
@@ -373,9 +375,9 @@ class Session:
             ask.command = ask.subscription.request()
         ask.command.id = number = next(self._numbers)
         try:
-            line = _encoded(ask.command)
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as fault:
-            self._settle(ask, BadRequest(f"This cannot be sent as JSON: {fault}. Use plain data only."))
+            line = _line_of(ask.command)
+        except BadRequest as fault:
+            self._settle(ask, fault)
             return
         if len(line) > MESSAGE:
             said = f"The command has {len(line):,} bytes, and a message may have {MESSAGE:,}"
@@ -500,6 +502,19 @@ class Session:
     def _lose(self, hold: Hold, reason: str, message: str = "") -> None:
         hold.lose(reason, message)
         self._lost_holds.append(hold)
+
+
+def _line_of(command: Command) -> bytes:
+    """The line of a command. Raises BadRequest if JSON cannot hold it."""
+    try:
+        return _encoded(command)
+    except UnicodeEncodeError as fault:
+        text = fault.object[fault.start : fault.end]
+        raise BadRequest(
+            f"This cannot be sent: it has the text {text!a}, which UTF-8 cannot hold. Remove it."
+        ) from None
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as fault:
+        raise BadRequest(f"This cannot be sent as JSON: {fault}. Use plain data only.") from None
 
 
 def _hold_of(command: Command, grant: Granted | Taken) -> Hold:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import gc
 import os
 import socket
@@ -50,9 +51,10 @@ async def _serve(args: argparse.Namespace, bounds: Bounds, limits: dict[str, Any
     try:
         listener = _listen(args.host, args.port)
     except OSError as error:
+        taken = "Is a hub running there already? " if error.errno == errno.EADDRINUSE else ""
+        remedy = "another address with --host" if isinstance(error, socket.gaierror) else "another port with --port"
         print(
-            f"waggle: cannot listen on {args.host}:{args.port}: {error.strerror or error}.\n"
-            "Is a hub running there already? Choose another port with --port.",
+            f"waggle: cannot listen on {args.host}:{args.port}: {error.strerror or error}.\n{taken}Choose {remedy}.",
             file=sys.stderr,
         )
         return 2

@@ -159,10 +159,9 @@ class Engine:
         rev = self.machine.state.log.rev
         self._flush()
         await self._written(NOTHING)
-        if self._failure is not None:
-            raise self._unavailable()
-        if self.machine.state.refusing is not None:
-            raise Unavailable(self.machine.state.refusing, retry_after=2.0)
+        failing = self._failing()
+        if failing is not None:
+            raise failing
         return rev
 
     async def _written(self, changes: Changes) -> Exception | None:
@@ -177,10 +176,14 @@ class Engine:
     @property
     def refusal(self) -> WaggleError | None:
         """What is told to those for whom something cannot be done now; None while everything is accepted."""
+        if self._failure is None and self._stopping is not None:
+            return again(self._stopping)
+        return self._failing()
+
+    def _failing(self) -> Unavailable | None:
+        """Why what has to survive cannot be kept now, if that is so."""
         if self._failure is not None:
             return self._unavailable()
-        if self._stopping is not None:
-            return again(self._stopping)
         refusing = self.machine.state.refusing
         return None if refusing is None else Unavailable(refusing, retry_after=2.0)
 
@@ -306,6 +309,7 @@ class Engine:
         """Add what the machine gave off to the batch; replies are encoded here, where their size counts."""
         batch = self._batch
         replied = command is None
+        errand: asyncio.Task[None] | None = None
         for output in outputs:
             if isinstance(output, Commit):
                 self.meter.committed(output)
@@ -336,7 +340,7 @@ class Engine:
             assert command is not None
             assert connection is not None
             assert connection.session is not None
-            batch.append(Begun(connection, connection.session, command.id))
+            batch.append(Begun(connection, connection.session, command.id, errand))
         self._schedule()
 
     def _tell(self, said: Answer | LockLost) -> None:
@@ -414,14 +418,20 @@ class Engine:
     def _done(self, batch: list[Released], error: Exception | None) -> None:
         if not self._unreleased or self._unreleased[0] is not batch:
             return  # it was taken back
-        if self._failure is None and error is not None:
+        if error is not None:
             self._go_back(error)
-        elif self._failure is not None:
-            self._unreleased.remove(batch)
-            self._withhold(batch)
         else:
             self._unreleased.pop(0)
             self.fanout.release(batch)
+
+    def _take_back(self) -> list[Released]:
+        """All that was not released, and never will be; its errands are called off."""
+        batch = [item for unreleased in self._unreleased for item in unreleased] + self._batch
+        self._unreleased, self._batch = [], []
+        for item in batch:
+            if isinstance(item, Begun) and item.errand is not None:
+                item.errand.cancel()
+        return batch
 
     def _withhold(self, batch: Iterable[Released], error: WaggleError | None = None) -> None:
         """Of a batch that was not kept nothing is shown: whoever asked is told so instead."""
@@ -443,10 +453,8 @@ class Engine:
             records = self._journal.recall()
         except (StoreError, OSError) as unreadable:
             self._fail(f"{why}; and what it kept cannot be read: {unreadable}")
-            self._withhold_all()
             return
-        batch = [item for unreleased in self._unreleased for item in unreleased] + self._batch
-        self._unreleased, self._batch = [], []
+        batch = self._take_back()
         before = self.machine.unanswered()
         commits = [item for item in batch if isinstance(item, Commit)]
         self.machine.rewind(commits, records, self.fanout.connections.keys(), self.clock())
@@ -457,7 +465,7 @@ class Engine:
             match item:
                 case Line() if (item.connection.session, item.id) not in unanswered:
                     asked.append(item)
-                case Begun() if (item.session, item.id) in given_up:
+                case Begun() if (item.session, item.id) in given_up or (item.errand and not item.errand.done()):
                     asked.append(item)
                 case Line() | Notice():  # it waits again, is told later, or has lost nothing
                     item.connection.owe(-len(item.text))
@@ -496,12 +504,6 @@ class Engine:
         log.warning("the journal has recovered")
         self._run(lambda: self.machine.accept(self.clock()))
 
-    def _withhold_all(self) -> None:
-        batches, self._unreleased = [*self._unreleased, self._batch], []
-        self._batch = []
-        for batch in batches:
-            self._withhold(batch)
-
     def _unavailable(self) -> Unavailable:
         return Unavailable(
             f"{self._failure}: nothing is accepted until the hub is started again",
@@ -509,10 +511,15 @@ class Engine:
         )
 
     def _fail(self, why: str) -> None:
-        """Accept nothing any more: what is in memory may not be what is kept, or not be whole."""
+        """Accept nothing any more, and show nothing that was not: what is in memory may not be what is kept, or not be
+        whole."""
         log.error("nothing is accepted any more: %s", why)
         self._failure = why
         self.stop()
+        batch = self._take_back()
+        answered = {(item.connection.session, item.id) for item in batch if isinstance(item, Line)}
+        self._batch = [item for item in batch if not isinstance(item, Begun) or (item.session, item.id) not in answered]
+        self._schedule()
 
     def _fault(self, where: str) -> Internal:
         name = secrets.token_hex(4)

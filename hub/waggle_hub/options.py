@@ -14,6 +14,7 @@ _LIMITS, _SETTINGS = Limits(), Settings()
 _DOCUMENT = Limits(keys=9_000, log_events=5_000)
 """What a document has room for, that is written anew each time: 10,000 entries with those of the hub itself."""
 _UNITS = {"": 1, "k": KIB, "m": MIB, "g": GIB}
+_MOST = 2**53
 _TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
@@ -21,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     """What `waggle serve` understands."""
     found = argparse.ArgumentParser(prog="waggle serve", description="Start a hub.")
     found.add_argument("--host", default=_SETTINGS.host, help="address to listen on (default: %(default)s)")
-    found.add_argument("--port", type=int, default=_SETTINGS.port, help="default: %(default)s; 0 for any free one")
+    found.add_argument("--port", type=_port, default=_SETTINGS.port, help="default: %(default)s; 0 for any free one")
     found.add_argument("--insecure", action="store_true", help="listen beyond loopback although no token is asked for")
     found.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name of this machine")
     found.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN", help="a page that may connect")
@@ -51,14 +52,14 @@ def _add_data(found: argparse.ArgumentParser) -> None:
         help="an SQLite database, or one JSON document for up to 10,000 entries (default: %(default)s)",
     )
     data.add_argument(
-        "--backups", type=int, default=_SETTINGS.backups, metavar="N", help="backups to keep (default: %(default)s)"
+        "--backups", type=_count, default=_SETTINGS.backups, metavar="N", help="backups to keep (default: %(default)s)"
     )
     data.add_argument("--backup-every", type=_seconds, metavar="TIME", help="make a backup this often: 1h, 1d")
 
 
 def _add_limits(found: argparse.ArgumentParser) -> None:
     limits = found.add_argument_group("limits", "Sizes may end in k, m or g, times in s, m, h or d.")
-    limits.add_argument("--max-keys", type=int, default=_LIMITS.keys, metavar="N", help="default: %(default)s")
+    limits.add_argument("--max-keys", type=_some, default=_LIMITS.keys, metavar="N", help="default: %(default)s")
     limits.add_argument("--max-bytes", type=_size, default=_LIMITS.bytes, metavar="SIZE", help="default: %(default)s")
     limits.add_argument(
         "--quota", type=_quota, action="append", default=[], metavar="NS=KEYS[,SIZE]",
@@ -69,11 +70,11 @@ def _add_limits(found: argparse.ArgumentParser) -> None:
         help="how long what is set without a ttl is kept",
     )  # fmt: skip
     limits.add_argument(
-        "--history", type=int, default=_LIMITS.history, metavar="N",
+        "--history", type=_count, default=_LIMITS.history, metavar="N",
         help="earlier versions that a versioned entry keeps (default: %(default)s)",
     )  # fmt: skip
     limits.add_argument(
-        "--log-events", type=int, default=_LIMITS.log_events, metavar="N",
+        "--log-events", type=_some, default=_LIMITS.log_events, metavar="N",
         help="events that are kept to be told again (default: %(default)s)",
     )  # fmt: skip
     limits.add_argument("--log-bytes", type=_size, default=_LIMITS.log_bytes, metavar="SIZE", help="and their size")
@@ -114,6 +115,24 @@ def data_directory(port: int) -> Path:
     """Where the hub of this port keeps its data if nobody says where (XDG base directories)."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "waggle" / str(port)
+
+
+def _port(text: str) -> int:
+    return _whole(text, 0, 65_535, "a port: 1 to 65535, or 0 for any free one")
+
+
+def _count(text: str) -> int:
+    return _whole(text, 0, _MOST, "a whole number, 0 or more")
+
+
+def _some(text: str) -> int:
+    return _whole(text, 1, _MOST, "a whole number, 1 or more")
+
+
+def _whole(text: str, least: int, most: int, wanted: str) -> int:
+    if not (text.isdecimal() and text.isascii()) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return int(text)
 
 
 def _size(text: str) -> int:

@@ -130,6 +130,9 @@ class Bounds:
     """One message from an agent."""
     head: int = 64 * KIB
     """The address and the headers of a request, as far as they come in more than one piece: a piece has 256 KiB."""
+    silence: float = 60.0
+    """How long who has connected may take to say what is wanted: the head of a request, each further piece of its body,
+    a first line. A machine that is on its knees takes seconds."""
     frame: int = 256 * KIB
     """Frames to an agent are cut between lines near here: small enough to interleave, large enough to be cheap."""
     unsent: int = 1 * MIB

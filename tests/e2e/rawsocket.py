@@ -6,20 +6,13 @@ import asyncio
 import struct
 from types import TracebackType
 
-TEXT, BINARY, CONTINUATION, CLOSE, PING = 1, 2, 0, 8, 9
+from tests import frames
+from tests.frames import CLOSE
 
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True, length: int | None = None) -> bytes:
     """A frame as an agent sends it, masked with zeros; `length` is what it says it holds, where that is a lie."""
-    length = len(payload) if length is None else length
-    mask = 0x80 if masked else 0
-    if length < 126:
-        head = struct.pack("!BB", fin << 7 | opcode, mask | length)
-    elif length < 1 << 16:
-        head = struct.pack("!BBH", fin << 7 | opcode, mask | 126, length)
-    else:
-        head = struct.pack("!BBQ", fin << 7 | opcode, mask | 127, length)
-    return head + (bytes(4) if masked else b"") + payload
+    return frames.frame(fin << 7 | opcode, payload, mask=bytes(4) if masked else b"", size=length)
 
 
 class RawSocket:

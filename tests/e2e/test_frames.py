@@ -11,7 +11,8 @@ import pytest
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from tests.e2e.rawsocket import CLOSE, PING, RawSocket
+from tests.e2e.rawsocket import RawSocket
+from tests.frames import CLOSE, PING
 from tests.unit.edge.corpus import CORPUS
 from tests.unit.edge.socketless import MOST, Application
 from waggle_hub.edge.laneprotocol import LaneProtocol

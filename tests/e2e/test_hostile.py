@@ -16,8 +16,9 @@ import pytest
 
 from tests.e2e.bystander import Bystander
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.rawsocket import BINARY, CONTINUATION, PING, TEXT, RawSocket, frame
+from tests.e2e.rawsocket import RawSocket, frame
 from tests.e2e.wire import Closed, Join, Json, Wire
+from tests.frames import BINARY, CONTINUATION, PING, TEXT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -582,6 +583,24 @@ async def test_a_thousand_connections_that_never_say_hello(fresh_hub: HubProcess
         for wire in wires:
             wire.cut()
     await still_serves(fresh_hub)
+
+
+async def test_connections_that_say_nothing_are_closed_and_others_are_not(start_hub: StartHub) -> None:
+    hub = start_hub(bounds={"silence": 1.0})
+    silent, half, refused = RawSocket(hub.port), RawSocket(hub.port), RawSocket(hub.port)
+    wire = await Wire.connect(hub.ws)
+    await wire.hello()
+    async with silent, half, refused:
+        for raw in (silent, half, refused):
+            await raw.upgrade()
+        await half.send(frame(TEXT, b'{"id":1,"op":"hello"}')[:10])
+        await refused.send(frame(TEXT, b'{"id":1,"op":"hello","agent":""}'))
+        assert (await refused.message())[0] == TEXT
+        assert [await silent.close_code(), await half.close_code()] == [4001, 4001]
+        await refused.send(frame(TEXT, b'{"id":2,"op":"hello"}'))
+        assert b'"ok"' in (await refused.message())[1]
+        assert await wire.ask("ping")
+    await wire.close()
 
 
 async def test_connections_that_come_and_go(fresh_hub: HubProcess, beside: Attack) -> None:

@@ -97,6 +97,57 @@ async def test_heads_that_never_end_are_cut_off(hub: HubProcess, head: str, more
     writer.transport.abort()
 
 
+LENGTH = "Content-Length: 22\r\n\r\n"
+STOPPED = {
+    "nothing": "",
+    "blank lines": "\r\n\r\n",
+    "half a head": f"POST /v1/set HTTP/1.1\r\n{HEAD}",
+    "half a body": f'POST /v1/set HTTP/1.1\r\n{HEAD}{LENGTH}{{"key"',
+    "half a body in chunks": f'POST /v1/set HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n6\r\n{{"key"\r\n',
+    "half a body that is not wanted": f"POST /nothing HTTP/1.1\r\n{HEAD}{LENGTH}{{",
+    "half a second head": "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /he",
+    "half an upgrade": "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+}
+
+
+@pytest.mark.parametrize("what", STOPPED)
+async def test_who_stops_half_way_is_cut_off(start_hub: StartHub, what: str) -> None:
+    hub = start_hub(bounds={"silence": 0.5})
+    reader, writer = await connect(hub, STOPPED[what])
+    async with asyncio.timeout(10):
+        said = await reader.read()
+    unsaid = what in ("nothing", "blank lines", "half a body that is not wanted")
+    assert (b"stopped half-way for 0.5 seconds" in said) is not unsaid
+    writer.close()
+
+
+async def test_half_a_request_behind_one_that_waits_is_no_answer_to_that(start_hub: StartHub) -> None:
+    hub = start_hub(bounds={"silence": 0.5})
+    body = '{"all": [{"key": "never"}], "timeout": 600}'
+    wait = f"POST /v1/wait HTTP/1.1\r\n{HEAD}Content-Length: {len(body)}\r\n\r\n{body}"
+    reader, writer = await connect(hub, wait + "GET /v1/keys HTTP/1.1\r\n")
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    writer.close()
+    await until_nobody(hub)
+
+
+async def test_who_is_slow_and_goes_on_is_served_and_who_waits_may_be_silent(start_hub: StartHub) -> None:
+    hub = start_hub(bounds={"silence": 1.0})
+    web = Web(hub)
+    waiting = asyncio.create_task(web.ok("wait", all=[{"key": "k"}], timeout=30))
+    text = '{"key": "k", "value": 1}'
+    reader, writer = await connect(hub, f"POST /v1/set HTTP/1.1\r\n{HEAD}Content-Length: {len(text)}\r\n\r\n")
+    for start in range(0, len(text), 4):
+        await asyncio.sleep(0.4)
+        writer.write(text[start : start + 4].encode())
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        assert (await waiting)["matched"]
+    writer.close()
+    await web.close()
+
+
 async def test_a_head_may_be_long_and_come_in_pieces(hub: HubProcess) -> None:
     text = f"GET /healthz HTTP/1.1\r\n{HEAD}X-Long: {'x' * 50_000}\r\nConnection: close\r\n\r\n"
     reader, writer = await connect(hub, "")

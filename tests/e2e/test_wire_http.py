@@ -342,6 +342,13 @@ async def test_a_query_that_means_nothing_is_refused(call: Call, query: str) -> 
     assert refused(answer) in ((400, "bad_request"), (403, "forbidden"))
 
 
+async def test_who_misspells_a_parameter_is_told_which_there_are(call: Call) -> None:
+    answer = await call().client.delete("/v1/keys/k?gaurd=7")
+    assert refused(answer) == (400, "bad_request")
+    assert answer.json()["error"]["field"] == "gaurd"
+    assert "ns, rid, guard" in answer.json()["error"]["message"]
+
+
 async def test_a_list_comes_in_pages(call: Call, ns: str) -> None:
     web = call()
     for number in range(5):

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.edge.socketless import FIN, TEXT, Socketless, frame, turns
+from tests.frames import FIN, TEXT, masked
+from tests.unit.edge.socketless import Socketless, turns
 from waggle_hub.app import Hub, build
 from waggle_hub.delivery import encoding, text
 from waggle_hub.edge import protocol, reader
@@ -58,7 +59,7 @@ class Agent:
     def say(self, *commands: dict[str, Any]) -> None:
         """Commands in one message."""
         lines = "\n".join(json.dumps({"id": number, **command}) for number, command in enumerate(commands))
-        self.wire.protocol.data_received(frame(FIN | TEXT, lines.encode()))
+        self.wire.protocol.data_received(masked(FIN | TEXT, lines.encode()))
 
     def take(self) -> int:
         """How many writes there were since the last time."""

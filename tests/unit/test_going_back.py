@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tests.journals import LateJournal
 from tests.unit.test_engine import INFO, Agent, Table, turns
+from waggle import messages as m
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.edge.lines import decode
 from waggle_hub.engine import Engine
@@ -20,6 +21,7 @@ from waggle_hub.journal.port import Done, StoreError
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.records import Changes, HubRecord
+from waggle_hub.state.turn import Turn
 
 
 class LateTable(Table):
@@ -69,6 +71,22 @@ async def table() -> AsyncIterator[LateTable]:
     table.engine.stop()
     for agent in table.agents:
         await agent.stop()
+
+
+def held_up(table: LateTable) -> asyncio.Event:
+    """Let backups be under way until this is set."""
+    may = asyncio.Event()
+
+    async def back_up() -> m.BackedUp:
+        await may.wait()
+        return m.BackedUp("/b", 1, await table.engine.settled(), 0.0)
+
+    table.engine.back_up = back_up
+    return may
+
+
+def torn(*_: object, **__: object) -> None:
+    raise RuntimeError("a fault in the middle of a change")
 
 
 def codes(agent: Agent) -> dict[str, str]:
@@ -125,6 +143,53 @@ async def test_a_command_of_a_session_that_never_was_is_answered(table: LateTabl
     agent.ask("hello", agent="a")
     await turns()
     assert codes(agent) == {"hello": "ok"}, "the connection is as good as before"
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_errands_that_were_not_released_are_answered_where_they_were_asked(table: LateTable, known: bool) -> None:
+    """By a connection that was about to take a session over, or of a session that never was."""
+    older, welcome = await table.join("a")
+    newer = await table.return_to(welcome) if known else table.sit()
+    if not known:
+        newer.ask("hello", agent="b")
+    may = held_up(table)
+    table.ask(newer, "search", "search", text="word")
+    table.ask(newer, "backup", "backup")
+    await table.fail()
+    may.set()
+    await settled(table)
+    assert codes(newer) == dict.fromkeys(["hello", "search", "backup"], "unavailable")
+    assert older.take() == []
+    assert newer.connection.owed == older.connection.owed == 0
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_what_is_under_way_as_the_hub_fails_for_good_is_answered_once(
+    table: LateTable, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """Whether or not it was released that it began; some of it has its answer by then, which was not."""
+    agent, _ = await table.join("a")
+    may = held_up(table)
+    table.ask(agent, "wait", "wait", all=[{"key": "k"}], timeout=60)
+    table.ask(agent, "backup", "backup")
+    if begun:
+        await table.keep()
+    table.ask(agent, "early", "search", text="word")
+    await asyncio.wait(table.engine._errands, return_when=asyncio.FIRST_COMPLETED)
+    table.ask(agent, "set", "set", key="k", value=1)
+    await turns()
+    table.ask(agent, "late", "search", text="word")
+    monkeypatch.setattr(Turn, "_happened", torn)
+    table.ask(agent, "torn", "set", key="k", value=2)
+    await turns()
+    may.set()
+    await settled(table)
+    await table.keep()
+    assert codes(agent) == dict.fromkeys(["wait", "early", "backup", "set", "late", "torn"], "unavailable")
+    assert agent.connection.owed == 0
+    table.ask(agent, "set", "set", key="k", value=1)
+    await turns()
+    assert codes(agent) == {"set": "unavailable"}, "an id may be used again"
 
 
 async def test_an_answer_that_was_kept_for_an_agent_is_told_when_it_is_back_for_good(table: LateTable) -> None:
@@ -258,7 +323,7 @@ async def test_a_search_finds_nothing_that_was_taken_back(table: LateTable) -> N
 
 
 async def settled(table: LateTable) -> None:
-    """Let all searches come to their answers."""
+    """Let all errands come to their end."""
     while table.engine._errands:
-        await asyncio.gather(*table.engine._errands)
+        await asyncio.gather(*table.engine._errands, return_exceptions=True)
     await turns()

@@ -8,7 +8,8 @@ The rules, the same for every command:
    error, bad usage included.
 3. **An error is a sentence or two that end in what to do.** Never a traceback.
 4. **Ctrl-C, SIGTERM and a reader that has gone end it quietly,** and the session with it, so that no agent is left
-   on the list that is not there.
+   on the list that is not there. Output that cannot be written, to a disk that is full, is an error; where standard
+   output is closed, nobody wants it.
 
 `app` lists the commands, `options` has what they share, `visit` is how each of them gets to the hub and back. A file
 of commands is named after what they are about, and imported only when one of them is called. What things look like is
@@ -21,8 +22,9 @@ import io
 import os
 import signal
 import sys
+from typing import NoReturn, TextIO
 
-__all__ = ["main"]
+__all__ = ["drop", "main"]
 
 BY_SIGNAL: dict[object, signal.Signals] = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM)}
 """Exit codes that say which signal has ended a command, as shells count."""
@@ -30,7 +32,9 @@ BY_SIGNAL: dict[object, signal.Signals] = {128 + number: number for number in (s
 
 def main() -> None:
     """Run the command line, and exit with its code; by the signal, where one has ended it."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115 - Python has None for one that is closed
+        setattr(sys, name, stream)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if "_WAGGLE_COMPLETE" in os.environ:
@@ -40,13 +44,40 @@ def main() -> None:
     try:
         from waggle.cli.app import app
 
-        app(prog_name="waggle")
+        try:
+            app(prog_name="waggle")
+        finally:
+            sys.stdout.flush()  # what is left, while there is somebody to tell that it cannot be written
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _unwritten(error)
     except KeyboardInterrupt:
         _die_of(signal.SIGINT)
     except SystemExit as exit:
         if exit.code in BY_SIGNAL:
             _die_of(BY_SIGNAL[exit.code])
         raise
+
+
+def _unwritten(error: OSError) -> NoReturn:
+    """The output cannot be written: since its reader has gone, which is no error, or for another reason."""
+    drop(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        sys.exit(0)
+    try:
+        print(
+            f"waggle: the output cannot be written ({error.strerror}): make room, or have it go elsewhere",
+            file=sys.stderr,
+        )
+    except OSError:
+        drop(sys.stderr)  # it goes to the same place
+    sys.exit(2)
+
+
+def drop(stream: TextIO) -> None:
+    """What is left in this stream, which Python flushes once more at exit, goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _die_of(number: signal.Signals) -> None:

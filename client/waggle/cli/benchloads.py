@@ -86,9 +86,6 @@ class Load(NamedTuple):
     together, without what it takes to prepare."""
 
 
-Act = Callable[[int], Awaitable[None]]
-
-
 async def _one(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
     return await _sets(place, 1, 1, seconds, events)
 

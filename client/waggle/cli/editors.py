@@ -15,6 +15,9 @@ __all__ = ["EDITORS", "NAME", "Editor", "entry_of", "is_ours", "own_command"]
 
 NAME = "waggle"
 
+CARRIED = ("WAGGLE_URL", "WAGGLE_NS")
+"""What of this environment is written into an entry. Not WAGGLE_TOKEN: settings are shared, copied and backed up."""
+
 Data = dict[str, Any]
 
 
@@ -52,8 +55,10 @@ class Editor(NamedTuple):
 
 
 def entry_of(editor: Editor, command: str) -> Data:
-    """What is written for an editor."""
-    return {**editor.more, "command": command, "args": ["mcp", *editor.args], **_patience(editor)}
+    """What is written for an editor, with the hub and the namespace that this environment names."""
+    env = {name: os.environ[name] for name in CARRIED if os.environ.get(name)}
+    carried = {"env": env} if env else {}
+    return {**editor.more, "command": command, "args": ["mcp", *editor.args], **carried, **_patience(editor)}
 
 
 def is_ours(entry: Any) -> bool:

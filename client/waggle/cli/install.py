@@ -62,9 +62,12 @@ def _install(editor: Editor, path: Path, text: str, found: Any, entry: dict[str,
         print(f"{editor.title} knows it already: {path}")
         return
     if found is not None:
-        no(f"{path} has another entry named {NAME}, which stays: {json.dumps(found)}")
+        again = f"; waggle install {_name(editor)} --undo takes it out" if is_ours(found) else ""
+        no(f"{path} has another entry named {NAME}, which stays: {json.dumps(found)}{again}")
     changed = editor.put(text, entry)
     print(f"{path}:\n{_shown(editor, entry)}")
+    if os.environ.get("WAGGLE_TOKEN"):
+        print(f"WAGGLE_TOKEN is not written: {editor.title} needs to have it in its environment.")
     _ask("Write this?", yes)
     _write(path, changed)
     print(f"{editor.title} knows it from its next start on; waggle install {_name(editor)} --undo takes it back.")

@@ -181,10 +181,17 @@ def toml_with(text: str, table: str, name: str, entry: Data) -> str:
     before = toml_data(text)
     newline = "\r\n" if "\r\n" in text else "\n"
     gap = "" if not text else newline if text.endswith("\n") else newline * 2
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
+    lines = [f"{key} = {_toml(value)}" for key, value in entry.items()]
     changed = text + gap + newline.join([f"[{table}.{name}]", *lines, ""])
     expected = {**before, table: {**before.get(table, {}), name: entry}}
     return _checked(changed, toml_data(changed), expected)
+
+
+def _toml(value: Any) -> str:
+    """A value in one line."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{json.dumps(key)} = {_toml(one)}' for key, one in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def toml_without(text: str, table: str, name: str) -> str:

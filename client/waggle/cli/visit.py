@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 import typer
 
 from waggle import Conflict, Hub, Locked, NotFound, NotHolder, TimedOut, WaggleError, connect
+from waggle.cli import drop
 from waggle.cli.options import Options
 from waggle.cli.show import to_json, visible
 from waggle.session import State
@@ -144,7 +144,7 @@ def in_words(error: WaggleError) -> str:
 
 def unread() -> NoReturn:
     """Nobody reads our output any more: they have had enough, and that is no error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at exit
+    drop(sys.stdout)
     raise typer.Exit
 
 

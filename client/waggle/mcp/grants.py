@@ -84,7 +84,7 @@ class Standing:
         self._caller, self._names = caller, names
 
     async def __call__(self) -> str:
-        """``waiting for src/a.py (held by alice, 41 s left)``."""
+        """``waiting for src/a.py (held by impl-2, 41 s left)``."""
         what = ", ".join(self._names[:3]) + (" and more" if len(self._names) > 3 else "")
         held = await self._held()
         if not held:

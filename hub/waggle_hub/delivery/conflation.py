@@ -110,12 +110,14 @@ class Deliveries:
     def step(self, now: float) -> None:
         """Make the deliveries that are due, as many as one turn of the loop has time for."""
         until = self._timer() + self.bounds.slice
-        while (feed := self._feeds.head()) is not None and feed.due <= now:
-            self._deliver(feed)
-            if self._timer() >= until:
-                break
-        self._delivered()
-        self._arm()
+        try:
+            while (feed := self._feeds.head()) is not None and feed.due <= now:
+                self._deliver(feed)
+                if self._timer() >= until:
+                    break
+        finally:  # a fault in one delivery does not stop the others
+            self._delivered()
+            self._arm()
 
     def _arm(self) -> None:
         """Let the timer stand no later than the first delivery."""

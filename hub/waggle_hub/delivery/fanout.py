@@ -47,11 +47,12 @@ class Notice(Struct, frozen=True, eq=False):
 
 
 class Begun(Struct, frozen=True, eq=False):
-    """A command that waits from now on: nothing is told of it yet."""
+    """A command that waits from now on, for the machine or for an errand: nothing is told of it yet."""
 
     connection: Connection
     session: str
     id: int | str
+    errand: asyncio.Task[None] | None = None
 
 
 class Bound(Struct, frozen=True, eq=False):

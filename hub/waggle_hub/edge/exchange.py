@@ -92,7 +92,8 @@ class Exchange:
         try:
             query = msgspec.convert(found, type, strict=False)
         except msgspec.ValidationError as error:
-            raise BadRequest(f"query parameters: {error}", field=_field(str(error))) from None
+            names = ", ".join(type.__struct_encode_fields__)
+            raise BadRequest(f"query parameters: {error}: there are {names}", field=_field(str(error))) from None
         for name, value in structs.asdict(query).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise BadRequest(f"{name} is a number", field=name)

@@ -3,7 +3,7 @@
 Rules:
 1. **Who calls is said by the address or the headers,** which a person has configured: ``X-Waggle-Agent`` or
    ``?agent=``, ``X-Waggle-Ns`` or ``?ns=``, and ``X-Waggle-Limit`` or ``?limit=``, the seconds that a call may take. No
-   tool takes a name. What cannot be meant is refused at once, so that a client shows it to that person.
+   tool takes a name. What cannot be meant, or is misspelt, is refused at once: so a client shows it to that person.
 2. **Which tools there are,** too: ``X-Waggle-Profile`` or ``?profile=``, else Waggle's own (`waggle.mcp.PROFILES`).
 3. **Stateless:** every request stands alone, so a restart of the hub breaks nobody. What an agent holds is its
    session's (`state.callers`), and not the connection's.
@@ -56,8 +56,8 @@ class Said(NamedTuple):
     profile: str
 
 
-class _Address(Struct):
-    """What of it stands in the address, which may say other things too, to others."""
+class _Address(Struct, forbid_unknown_fields=True):
+    """What of it may stand in the address."""
 
     agent: str | None = None
     ns: str | None = None

@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 from starlette.responses import Response
 
 from waggle import messages as m
+from waggle.keys import AGENT, MAX_AGENT
 from waggle.version import __version__
 
 from .events import EventsQuery
@@ -36,8 +37,8 @@ _REASONS = {
 _AGENT = {
     "name": "X-Waggle-Agent",
     "in": "header",
-    "description": "Who calls. Only who has a name can lock, take, or tie entries to a session.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[!-#%-~]([ -~]*[!-~])?$"},
+    "description": "Who calls, in UTF-8. Only who has a name can lock, take, or tie entries to a session.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_AGENT, "pattern": f"^{AGENT}$"},
 }
 _KEY = {
     "name": "key",

@@ -59,13 +59,16 @@ def make_server(
     app: Any, settings: Settings, drain: Callable[[], Awaitable[None]], occupied: Callable[[], bool]
 ) -> Server:
     """A server for the hub's application, which is `occupied` while any agent has a session."""
+
+    class Http(HttpProtocol):
+        bounds = settings.bounds
+
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=HttpProtocol,
+        http=Http,
         ws=LaneProtocol if settings.lane else Protocol,
-        h11_max_incomplete_event_size=settings.bounds.head,
         ws_max_size=settings.bounds.message,
         ws_ping_interval=settings.bounds.ping,
         ws_ping_timeout=settings.bounds.ping,

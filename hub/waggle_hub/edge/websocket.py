@@ -34,7 +34,8 @@ class WebSocketDoor:
     def __init__(self, engine: Engine, guard: Guard) -> None:
         self._engine = engine
         self._guard = guard
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, asyncio.TimerHandle] = {}
+        """Those that are open, each with the timer that looks whether it has said anything."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -46,7 +47,8 @@ class WebSocketDoor:
             return
         abort = (scope.get("extensions") or {}).get(ABORT, {}).get("abort")
         connection = Connection(self._engine.bounds, abort)
-        self.connections.add(connection)
+        silence = self._engine.bounds.silence
+        self.connections[connection] = asyncio.get_running_loop().call_later(silence, self._look, connection)
         lane = lane_of(scope)
         if lane is not None:
             lane.open(_Direct(self, self._engine, connection, lane))
@@ -61,9 +63,15 @@ class WebSocketDoor:
 
     def leave(self, connection: Connection) -> None:
         """The socket of this connection is gone."""
-        self.connections.discard(connection)
+        self.connections.pop(connection).cancel()
         self._engine.leave(connection)
         connection.close(1000)
+
+    def _look(self, connection: Connection) -> None:
+        """Whoever has not said a line by now, which would have been answered, never will."""
+        if connection.session is None and connection.sends == 0:
+            connection.close(4001, "nothing was said: a connection begins with hello")
+            self._engine.fanout.write()
 
     async def drain(self, seconds: float, wait: float) -> None:
         """Ask every agent to come back after `seconds`, and wait until all are gone, at most `wait` seconds."""

@@ -26,6 +26,8 @@ _WORDS = {
     errno.EIO: "the disk reports an error",
     errno.EACCES: "permission is denied",
     errno.EPERM: "permission is denied",
+    errno.EEXIST: "there is a file of that name",
+    errno.ENOTDIR: "it would lie within a file",
 }
 _SCRATCH = 1024 * 1024
 """Bytes that are written to find out whether there is room: more than most writes need."""

@@ -7,7 +7,7 @@ refusal carries its `index`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import UNSET
@@ -22,6 +22,7 @@ from .sessions import Session
 from .turn import Turn
 
 _decode = msgspec.json.Decoder().decode
+_OPS = sorted(str(command.__struct_config__.tag) for command in get_args(m.Step))
 
 
 def txn(turn: Turn, session: Session, command: m.Txn) -> m.Done:
@@ -70,6 +71,8 @@ def _step(fields: dict[str, Any], field: str, index: int) -> m.Step:
     for name in ("id", "rid"):
         if name in fields:
             raise BadRequest(f"a command within a txn has no {name}: the txn has", field=field, index=index)
+    if fields.get("op") not in _OPS:
+        raise BadRequest(f"{field}[{index}]: the op of a step is one of {', '.join(_OPS)}", field=field, index=index)
     try:
         step: m.Step = msgspec.convert({**fields, "id": 0}, m.Step)
     except msgspec.ValidationError as error:

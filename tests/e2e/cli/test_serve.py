@@ -72,3 +72,20 @@ def test_a_module_in_the_current_directory_is_not_taken_for_one_of_the_hub_s(tmp
     options: dict[str, Any] = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True}
     result = subprocess.run([WAGGLE, "serve", "--help"], timeout=60, **options)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--port", "70000"), ("--port", "-1"), ("--max-keys", "0"), ("--log-events", "-5"), ("--history", "-1")],
+)
+def test_serve_refuses_a_number_that_makes_no_hub(shell: Shell, options: tuple[str, str]) -> None:
+    result = shell("serve", "--memory", *options)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert f"argument {options[0]}: {options[1]!r} is not " in result.stderr
+
+
+def test_serve_asks_for_another_hub_only_where_the_port_is_taken(shell: Shell) -> None:
+    result = shell("serve", "--memory", "--port", "0", "--insecure", "--host", "no host")
+    assert result.returncode == 2
+    assert "--host" in result.stderr
+    assert "already" not in result.stderr

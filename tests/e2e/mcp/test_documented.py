@@ -1,4 +1,5 @@
-"""docs/mcp.md: each line to paste is what `waggle install` writes, and what it starts has the tools."""
+"""docs/mcp.md: each line to paste is what `waggle install` writes, and what it starts has the tools. The pages of the
+earlier systems: what is pasted in the place of theirs has the tools that they had, under the name that they had."""
 
 from __future__ import annotations
 
@@ -15,11 +16,15 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from tests.e2e.hubs import HubProcess
+from tests.e2e.mcp.ways import pasted
 from waggle.cli.editors import EDITORS, entry_of
+from waggle.mcp import NATIVE, PROFILES
+from waggle.mcp.profiles import make_profile
 
 pytestmark = pytest.mark.e2e
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "mcp.md").read_text()
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+PAGE = (DOCS / "mcp.md").read_text()
 SECTION = re.compile(r"^### (.+?)\n(.*?)(?=^##)", re.DOTALL | re.MULTILINE)
 FENCE = re.compile(r"^```(json|toml)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -60,3 +65,40 @@ def test_the_page_names_every_tool() -> None:
     from waggle.mcp.tools import TOOLS
 
     assert all(f"`{name}`" in PAGE for name in TOOLS)
+
+
+# --- the pages of earlier systems --------------------------------------------------------------------------------
+
+SEEDS = {"octocode": "octocode-local-memory.md", "flow": "claude-flow.md"}
+URL = re.compile(r'"url": "(http[^"]+)"')
+
+
+def tool_names(profile: str) -> list[str]:
+    return [tool.name for tool in make_profile(profile).tools]
+
+
+def test_the_page_names_every_profile_with_its_tools() -> None:
+    for profile in PROFILES:
+        assert f"| `{profile}` |" in PAGE
+        if profile != NATIVE:
+            assert all(f"`{name}`" in PAGE for name in tool_names(profile))
+    assert set(SEEDS) == set(PROFILES) - {NATIVE}
+
+
+@pytest.mark.parametrize("profile", SEEDS)
+async def test_one_entry_in_the_place_of_theirs_has_their_tools(profile: str, hub: HubProcess, tmp_path: Path) -> None:
+    text = (DOCS / "seeds" / SEEDS[profile]).read_text()
+    before, after = [json.loads(fence[2])["mcpServers"] for fence in FENCE.finditer(text) if '"mcpServers"' in fence[2]]
+    assert list(before) == list(after)
+    for entry in (*after.values(), *({"url": url} for url in URL.findall(text))):
+        async with pasted(entry, hub, tmp_path) as tools:
+            assert [tool.name for tool in (await tools.client.list_tools()).tools] == tool_names(profile)
+
+
+async def test_several_profiles_stand_beside_each_other(hub: HubProcess, tmp_path: Path) -> None:
+    (text,) = [fence[2] for fence in FENCE.finditer(PAGE.partition("## Profiles")[2])]
+    told = []
+    for entry in json.loads(text)["mcpServers"].values():
+        async with pasted(entry, hub, tmp_path) as tools:
+            told.append([tool.name for tool in (await tools.client.list_tools()).tools])
+    assert told == [tool_names("octocode"), tool_names(NATIVE)]

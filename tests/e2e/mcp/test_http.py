@@ -265,12 +265,27 @@ async def test_a_name_that_is_none_is_refused_by_the_tool_that_uses_it(hub: HubP
     assert b"bad_request" in text
 
 
-@pytest.mark.parametrize("query", ["limit=soon", "limit=nan", "limit=-1", "agent=%FF", "agent=a&agent=b"])
+@pytest.mark.parametrize("query", ["limit=soon", "limit=nan", "limit=-1", "profile=redis"])
 async def test_what_an_address_cannot_mean_is_refused_at_once(hub: HubProcess, query: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITE}
     status, text = await asyncio.to_thread(post, hub, f"/mcp?{query}", body, ACCEPTED)
     assert status == 400
     assert b"bad_request" in text
+
+
+@pytest.mark.parametrize(("query", "field"), [
+    ("agnet=reviewer", "agnet"), ("agent=a&namespace=shop", "namespace"), ("Agent=a", "Agent"),
+    ("agent=a&agent=b", "agent"), ("agent=%FF", None),
+])  # fmt: skip
+async def test_an_address_that_is_misspelt_is_refused_from_the_first_request_on(
+    hub: HubProcess, query: str, field: str | None
+) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    status, text = await asyncio.to_thread(post, hub, f"/mcp?{query}", body, ACCEPTED)
+    error = json.loads(text)["error"]
+    assert (status, error["code"], error.get("field")) == (400, "bad_request", field)
+    if field not in (None, "agent"):
+        assert "agent, ns, limit" in error["message"]
 
 
 @pytest.mark.parametrize("name", ["X-Waggle-Agent", "X-Waggle-Ns", "X-Waggle-Limit", "X-Waggle-Profile"])

@@ -117,14 +117,14 @@ async def test_who_waits_is_told_for_whom_every_ten_seconds(
     async def tell(progress: float, total: float | None, message: str | None) -> None:
         told.append(message or "")
 
-    async with waggle.connect(hub.url, agent="alice", ns=ns) as alice, stdio(mode_, env) as window:
-        async with alice.lock("task:7"):
+    async with waggle.connect(hub.url, agent="impl-2", ns=ns) as other, stdio(mode_, env) as window:
+        async with other.lock("task:7"):
             said = {"names": ["task:7"], "timeout": 11}
             result = await window.client.call_tool("lock", said, progress_callback=tell)
         assert result.structured_content["code"] == "timeout"
         assert not result.is_error
         assert len(told) == 1
-        assert told[0].startswith("waiting for task:7 (held by alice, ")
+        assert told[0].startswith("waiting for task:7 (held by impl-2, ")
 
 
 async def test_a_wait_returns_with_what_came(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:

@@ -41,5 +41,7 @@ def test_every_option_of_a_command_is_on_the_page_or_shared() -> None:
     shared = {"--json", "--ns", "--url", "--agent", "--token", "--help", "--version"}
     small = {"--text", "--keep-ttl", "--keep", "--speed", "--port"}
     for name in sorted(set(COMMANDS) - {"serve"}):
-        for option in re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", CliRunner().invoke(app, [name, "--help"]).output, re.M):
+        options = re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", CliRunner().invoke(app, [name, "--help"]).output, re.M)
+        assert options
+        for option in options:
             assert option in PAGE or option in shared | small, f"{name} {option}"

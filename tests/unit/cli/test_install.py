@@ -24,7 +24,7 @@ FILES = {
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home directory with nothing in it, and a project in it."""
-    for variable in ("CLAUDE_CONFIG_DIR", "CODEX_HOME"):
+    for variable in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "WAGGLE_URL", "WAGGLE_NS", "WAGGLE_TOKEN"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "shop" / ".git").mkdir(parents=True)
@@ -58,6 +58,29 @@ def test_an_editor_is_told_of_this_program_and_no_other_change_is_made(home: Pat
     assert run(name, "--undo", "--yes").exit_code == 0
     assert "waggle" not in path.read_text()
     assert run(name, "--undo", "--yes").exit_code == 1  # there is nothing to take back
+
+
+@pytest.mark.parametrize("name", list(EDITORS))
+def test_the_editor_finds_the_hub_that_this_shell_does_and_no_token_is_written(
+    home: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(name, "--yes").exit_code == 0
+    assert "env" not in servers(home / FILES[name])["waggle"]
+    assert run(name, "--undo", "--yes").exit_code == 0
+    env = {"WAGGLE_URL": "http://hub.example:4483", "WAGGLE_NS": "shop"}
+    for variable, value in {**env, "WAGGLE_TOKEN": "secret-7"}.items():
+        monkeypatch.setenv(variable, value)
+    result = run(name, "--yes")
+    assert result.exit_code == 0, result.output
+    assert servers(home / FILES[name])["waggle"]["env"] == env
+    assert "secret-7" not in (home / FILES[name]).read_text() + result.output
+    assert "WAGGLE_TOKEN" in result.output
+    monkeypatch.setenv("WAGGLE_NS", "")
+    result = run(name, "--yes")
+    assert result.exit_code == 1
+    assert f"waggle install {name} --undo" in result.output
+    assert run(name, "--undo", "--yes").exit_code == 0
+    assert "waggle" not in (home / FILES[name]).read_text()
 
 
 def test_what_else_is_in_the_file_stays_and_so_does_who_may_read_it(home: Path) -> None:

@@ -77,9 +77,10 @@ TOML = {
 
 @pytest.mark.parametrize("text", TOML.values(), ids=list(TOML))
 def test_what_is_put_into_toml_is_all_that_changes_and_can_be_taken_out(text: str) -> None:
-    changed = toml_with(text, "mcp_servers", "waggle", {**ENTRY, "tool_timeout_sec": 300})
+    entry = {**ENTRY, "env": {"WAGGLE_NS": 'a "shop"', "WAGGLE_URL": "http://h"}, "tool_timeout_sec": 300}
+    changed = toml_with(text, "mcp_servers", "waggle", entry)
     assert changed.startswith(text)
-    assert toml_data(changed)["mcp_servers"]["waggle"] == {**ENTRY, "tool_timeout_sec": 300}
+    assert toml_data(changed)["mcp_servers"]["waggle"] == entry
     assert toml_without(changed, "mcp_servers", "waggle").rstrip() == text.rstrip()
     more = changed + "\n[after]\nc = 1\n"
     assert toml_data(toml_without(more, "mcp_servers", "waggle")) == {**toml_data(text), "after": {"c": 1}}

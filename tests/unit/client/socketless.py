@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from typing import Any
 
 from msgspec import Struct
@@ -15,23 +14,8 @@ from websockets.utils import accept_key, apply_mask
 
 from waggle.connection import Connection
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-FIN = 0x80
 MOST = 1000
 """Bytes that a message may hold here."""
-
-
-def frame(first: int, payload: bytes = b"", *, size: int | None = None, mask: bytes = b"") -> bytes:
-    """A frame as a hub sends it, its first byte as given; ``size`` is what it says it holds, where that is a lie."""
-    size = len(payload) if size is None else size
-    masked = 0x80 if mask else 0
-    if size < 126:
-        head = struct.pack("!BB", first, masked | size)
-    elif size < 1 << 16:
-        head = struct.pack("!BBH", first, masked | 126, size)
-    else:
-        head = struct.pack("!BBQ", first, masked | 127, size)
-    return head + mask + (bytes(apply_mask(payload, mask)) if mask else payload)
 
 
 def unmasked(data: bytes) -> list[tuple[int, bytes]]:

@@ -13,21 +13,8 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
-from tests.unit.client.socketless import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    FIN,
-    MOST,
-    PING,
-    PONG,
-    TEXT,
-    Ear,
-    Outcome,
-    Socketless,
-    frame,
-    unmasked,
-)
+from tests.frames import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, frame
+from tests.unit.client.socketless import MOST, Ear, Outcome, Socketless, unmasked
 from waggle import connection
 from waggle.connection import Connection, text_frame
 

@@ -38,6 +38,14 @@ def test_nothing_is_sent_before_the_welcome() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "said", [{"agent": "caf\udce9"}, {"ns": "\udce9"}, {"token": "\udce9"}, {"meta": {"k": ["\udce9"]}}]
+)
+def test_what_it_is_to_say_of_itself_is_checked_before_it_connects(said: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match=r"has the text '\\udce9'"):
+        Wire(**said)
+
+
 def test_a_reply_finds_its_command_whatever_the_order() -> None:
     wire = Wire()
     wire.connect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 
 from tests.unit.delivery.post import Post, brief
 from waggle_hub.delivery import encoding
-from waggle_hub.delivery.conflation import Latest
+from waggle_hub.delivery.conflation import ConflatedFeed, Deliveries, Latest
 from waggle_hub.settings import Bounds, Limits
+from waggle_hub.state.interests import Interest, Scope
 from waggle_hub.state.log import Event
 
 ALL = ["set", "delete", "expire", "evict", "touch", "message"]
@@ -489,3 +491,27 @@ def test_what_is_old_news_frees_its_bytes() -> None:
     assert [event.type for event in latest] == ["set", "touch", "message", "message", "set"]
     assert latest.size == sum(event.size for event in latest)
     assert [event.rev for event in latest] == sorted(event.rev for event in latest)
+
+
+async def test_a_fault_in_one_delivery_does_not_stop_the_others() -> None:
+    delivered: list[int] = []
+    faults: list[object] = []
+    now = [100.0]
+
+    def deliver(feed: ConflatedFeed) -> None:
+        deliveries.end(feed)
+        if feed.sub == 1:
+            raise ZeroDivisionError
+        delivered.append(feed.sub)
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    deliveries = Deliveries(deliver, lambda: None, Bounds(), lambda: now[0], lambda: 0.0)
+    deliveries.call_later = lambda _, ring: loop.call_later(0, ring)
+    scope = Scope("default", ("*",), frozenset({"set"}), True, False, SECONDS)
+    for sub in (1, 2):
+        deliveries.begin(ConflatedFeed(Interest(sub, scope, ()), 0, deliveries), SECONDS)
+    now[0] += SECONDS
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert ([type(fault) for fault in faults], delivered) == ([ZeroDivisionError], [2])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,33 +10,16 @@ import uvicorn
 from msgspec import Struct
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.utils import apply_mask
 
+from tests.frames import CLOSE, PONG
 from waggle_hub.edge.lane import Lane, lane_of
 
-TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
-FIN = 0x80
 MOST = 1000
 """Bytes that a message may hold here, unless it is said otherwise."""
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
-
-
-def frame(
-    first: int, payload: bytes = b"", *, mask: bytes | None = b"\x01\x02\x83\xf4", size: int | None = None
-) -> bytes:
-    """A frame as an agent sends it, its first byte as given; `size` is what it says it holds, where that is a lie."""
-    size = len(payload) if size is None else size
-    masked = 0 if mask is None else 0x80
-    if size < 126:
-        head = struct.pack("!BB", first, masked | size)
-    elif size < 1 << 16:
-        head = struct.pack("!BBH", first, masked | 126, size)
-    else:
-        head = struct.pack("!BBQ", first, masked | 127, size)
-    return head + payload if mask is None else head + mask + apply_mask(payload, mask)
 
 
 class Transport(asyncio.Transport):

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from waggle import messages as m
-from waggle.errors import _BY_CODE
+from waggle.errors import _BY_CODE, BadRequest
+from waggle.keys import check_agent
 from waggle_hub.app import build
 from waggle_hub.edge.exchange import Endpoint
 from waggle_hub.edge.http import OPS
@@ -63,6 +65,21 @@ def test_the_page_for_users_names_every_op_path_and_code() -> None:
     assert words >= STATUSES.keys()
     for path in all_endpoints():
         assert path.partition("{")[0].rstrip("/") in words or path.removeprefix("/v1/") in OPS
+
+
+@pytest.mark.parametrize("name", [
+    "impl-1", "агент ü", "рабочий 7", "名前", "x" * 100, "a$b", "\U0001f41d", "", "$hub", " a", "a ", "\xa0a",
+    "x" * 101, "a\tb", "a\x7f", "a\x85b", "a\ud800",
+])  # fmt: skip
+def test_it_says_of_a_name_what_the_hub_says(name: str) -> None:
+    ping = describe()["paths"]["/v1/ping"]["post"]["parameters"]
+    (said,) = [one["schema"] for one in ping if one["name"] == "X-Waggle-Agent"]
+    try:
+        check_agent(name)
+        good = True
+    except BadRequest:
+        good = False
+    assert (re.search(said["pattern"], name) is not None and len(name) <= said["maxLength"]) is good
 
 
 def test_every_code_has_a_status() -> None:

@@ -86,4 +86,4 @@ def test_what_was_stored_stays_and_what_agents_held_goes() -> None:
             ],
         )
     )
-    assert not [name for name in store._kept["earlier"] if name[1] == "tied"]
+    assert not [name for name in store.disk.earlier if name[1] == "tied"]

@@ -66,7 +66,7 @@ async def use(
     return reply
 
 
-def entry(key: str, value: Any, *, by: str = "alice", rev: int = 7, expires_at: float | None = None) -> Ok:
+def entry(key: str, value: Any, *, by: str = "impl-1", rev: int = 7, expires_at: float | None = None) -> Ok:
     """An entry as the wire has it."""
     times = {"created_at": 1_700_000_000.0, "updated_at": 1_700_000_000.0, "expires_at": expires_at}
     return {"key": key, "ns": "shop", "rev": rev, "version": 1, "kind": "persistent", **times, "by": by, "value": value}

@@ -75,7 +75,7 @@ async def test_a_number_may_be_said_as_text() -> None:
 async def test_a_conflict_brings_what_is_there_and_the_next_step() -> None:
     error = (await use("set", FakeCaller(set=Conflict("no", current=entry("a", 1))), key="a", value=2))["error"]
     assert error["code"] == "conflict"
-    assert (error["current"]["value"], error["current"]["by"]) == (1, "alice")
+    assert (error["current"]["value"], error["current"]["by"]) == (1, "impl-1")
     assert "if_rev" in error["next"]
 
 

@@ -16,7 +16,7 @@ from waggle.mcp.tools import run
 from waggle.paths import NOWHERE, Place
 
 GRANTED = {"token": 5, "mode": "exclusive", "expires_at": 600.0, "waited": 0.0}
-HOLDER = {"agent": "alice", "names": ["a"], "mode": "exclusive", "since": 0.0, "expires_at": 60.0, "self": False}
+HOLDER = {"agent": "impl-1", "names": ["a"], "mode": "exclusive", "since": 0.0, "expires_at": 60.0, "self": False}
 
 
 async def test_a_lock_gives_its_token_and_says_what_to_do_with_it() -> None:
@@ -39,7 +39,7 @@ async def test_a_lock_that_is_not_granted_is_a_normal_answer_with_who_holds_it()
     for refusal in (Locked("no", holders=[HOLDER], queued=2), TimedOut("no", holders=[HOLDER], queued=2)):
         reply = await use("lock", FakeCaller(lock=refusal), names=["a"])
         assert (reply["granted"], reply["code"]) == (False, refusal.code)
-        assert reply["held_by"][0]["agent"] == "alice"
+        assert reply["held_by"][0]["agent"] == "impl-1"
         assert reply["next"]
 
 
@@ -142,7 +142,7 @@ async def test_a_lock_that_was_not_granted_in_time_keeps_its_place_for_the_next_
     held = {**HOLDER, "queue": []}
     caller, parking = FakeCaller(lock=granted, locks={"locks": [held]}), Parking()
     first = await use("lock", caller, parking=parking, limit=0.001, names=["a"], timeout=50)
-    assert (first["granted"], first["code"], first["held_by"][0]["agent"]) == (False, "timeout", "alice")
+    assert (first["granted"], first["code"], first["held_by"][0]["agent"]) == (False, "timeout", "impl-1")
     second = await use("lock", caller, parking=parking, limit=0.001, cursor=first["cursor"], timeout=50)
     assert second["cursor"] != first["cursor"]
     granted.set_result(GRANTED)
@@ -231,7 +231,7 @@ async def test_who_stands_in_the_way_is_told_while_one_waits() -> None:
     said = {"names": ["task:7"], "timeout": 50}
     reply, _ = await run("lock", said, Call(caller, Patience(55.0, tell, every=0.001), NOWHERE, Parking()))
     assert reply["granted"] is True
-    assert {message for _, _, message in told} == {"waiting for task:7 (held by alice, 41 s left)"}
+    assert {message for _, _, message in told} == {"waiting for task:7 (held by impl-1, 41 s left)"}
     assert [progress for progress, _, _ in told] == sorted({progress for progress, _, _ in told})
 
 

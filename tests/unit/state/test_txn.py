@@ -219,6 +219,13 @@ def test_a_txn_that_is_no_txn_is_refused_whole(txn: dict[str, Any]) -> None:
     assert desk.picture() == []
 
 
+@pytest.mark.parametrize("step", [{"op": "sett", "key": "k"}, {"key": "k"}, {"op": ["set"]}, {"op": "get", "key": "k"}])
+def test_a_step_that_is_none_is_told_which_there_are(step: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match=r"^then\[1\]: .* delete, publish, set, touch, update$") as refused:
+        Desk().do("txn", **{"if": [], "then": [{"op": "set", "key": "k", "value": 1}, step]})
+    assert refused.value.details["index"] == 1
+
+
 def test_a_txn_has_at_most_so_many_steps() -> None:
     desk = Desk(Limits(steps=2))
     with pytest.raises(LimitReached):

@@ -1,0 +1,52 @@
+"""What the invariants say of code holds of the code: the machine is pure, and who decides never awaits."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HUB = Path(__file__).resolve().parents[2] / "hub" / "waggle_hub"
+PURE = {
+    "__future__", "bisect", "collections", "collections.abc", "enum", "functools", "heapq", "hmac", "itertools", "math",
+    "operator", "re", "typing",
+    "msgspec", "sortedcontainers", "waggle", "waggle.errors", "waggle.keys",
+}  # fmt: skip
+"""What the machine may import: nothing here knows the time, or reaches beyond its arguments."""
+IMPURE = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
+"""Builtins that do."""
+DELIVERY = ("conflation", "encoding", "fanout", "feed", "refill", "refillqueue", "text")
+WAITING = {"start", "drain", "close", "settled", "_written", "_nothing_to_back_up", "_run_errand"}
+"""What of the engine waits: for the journal at a start and an end, or for what is asked beside the machine."""
+
+
+def modules(folder: str) -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted((HUB / folder).glob("*.py")):
+        yield path.stem, ast.parse(path.read_text())
+
+
+def coroutines(tree: ast.Module) -> set[str]:
+    """The functions that may await."""
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)}
+
+
+@pytest.mark.parametrize(("name", "tree"), list(modules("state")))
+def test_the_machine_has_nothing_but_its_arguments(name: str, tree: ast.Module) -> None:
+    assert coroutines(tree) == set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert {alias.name for alias in node.names} <= PURE
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert node.module in PURE
+        elif isinstance(node, ast.ImportFrom) and node.level > 1:
+            assert node.module == "settings"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in IMPURE, f"{name}:{node.lineno}"
+
+
+def test_the_engine_decides_and_releases_without_awaiting() -> None:
+    assert coroutines(dict(modules(""))["engine"]) == WAITING
+    delivery = dict(modules("delivery"))
+    assert {name for name in DELIVERY if coroutines(delivery[name])} == set()
