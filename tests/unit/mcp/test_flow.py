@@ -83,7 +83,7 @@ async def test_what_is_retrieved_is_what_the_text_said_whoever_wrote_it() -> Non
         (None, None),
     ):
         reply = await memory(FakeCaller(get={"entry": entry("k", value), "rev": 9}), "retrieve", key="k")
-        assert (reply["value"], reply["found"], reply["by"]) == (expected, True, "alice")
+        assert (reply["value"], reply["found"], reply["by"]) == (expected, True, "impl-1")
 
 
 async def test_a_miss_is_no_error() -> None:
@@ -240,7 +240,7 @@ async def test_an_entry_is_told_with_its_value_its_times_and_who_wrote_it() -> N
     reply = await memory(hub, "list")
     (told,) = reply["entries"]
     assert told == {
-        "key": "k0000", "value": {"a": 1}, "metadata": {"agent": "coder"}, "namespace": "shop", "by": "alice",
+        "key": "k0000", "value": {"a": 1}, "metadata": {"agent": "coder"}, "namespace": "shop", "by": "impl-1",
         "createdAt": "2023-11-14T22:13:20Z", "updatedAt": "2023-11-14T22:13:20Z",
     }  # fmt: skip
     assert (reply["count"], reply["total"], reply["more"]) == (1, 1, False)
