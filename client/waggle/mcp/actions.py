@@ -17,7 +17,7 @@ from waggle.inboxes import ANSWER_KEPT, DIGITS, KEPT, answer_key, body_of
 from waggle.keys import check_agent, quoted
 from waggle.mcp import arguments as a
 from waggle.mcp.call import Call
-from waggle.mcp.showing import PART, REPLY, at, entry_shown, fitting, holders_shown, marked, to_json
+from waggle.mcp.showing import PART, REPLY, SHORT, at, entry_shown, fitting, holders_shown, marked, to_json
 from waggle.mcp.waits import until
 
 __all__ = ["delete", "get", "inbox", "list_", "search", "send", "set_", "unlock", "who"]
@@ -244,5 +244,5 @@ def _agent(entry: dict[str, Any]) -> Reply:
 
 def _lock(lock: dict[str, Any]) -> Reply:
     """A lock; its token is for its holder alone to know, as far as we are concerned."""
-    queue = [one["agent"] for one in lock["queue"][:10]]
+    queue = fitting([one["agent"] for one in lock["queue"][:10]], SHORT // 2)
     return {**holders_shown([lock])[0], **({"waiting": queue} if queue else {})}

@@ -19,7 +19,7 @@ from waggle.mcp import arguments as a
 from waggle.mcp.call import Call
 from waggle.mcp.parking import Parked
 from waggle.mcp.patience import Say
-from waggle.mcp.showing import PART, at, entry_shown, holders_shown, marked, to_json
+from waggle.mcp.showing import PART, at, entry_shown, holders_shown, marked, names_shown, to_json
 from waggle.paths import lock_name, lock_pattern
 
 __all__ = ["lock", "take"]
@@ -58,7 +58,7 @@ async def lock(call: Call, said: a.Lock) -> Reply:
     return {
         "granted": True,
         "token": token,
-        "names": granted.get("names") or granted.get("patterns") or names,
+        **names_shown(granted.get("names") or granted.get("patterns") or names),
         "until": at(granted["expires_at"]),
         "next": f"when you are done: unlock(token={token}). Writes to a locked key need token={token}",
     }
@@ -71,7 +71,7 @@ def _refused(code: str, names: list[str], holders: list[Reply]) -> Reply:
     return {
         "granted": False,
         "code": code,
-        "names": names,
+        **names_shown(names),
         "held_by": holders,
         "next": own + again if mine else again,
     }
@@ -151,7 +151,7 @@ async def take(call: Call, said: a.Take) -> Reply:
     key = to_json(entry["key"])
     reply = {
         "taken": True,
-        **entry_shown(entry, PART),
+        **entry_shown(entry, PART - 500),
         "token": token,
         "delivery": taken["delivery"],
         "lease_until": at(taken["expires_at"]),

@@ -2,8 +2,8 @@
 
 The rules:
 
-1. **A reply has at most `REPLY` characters,** and is whole JSON. What does not fit is left out as a whole, counted,
-   and there is a cursor or a way to read it.
+1. **A reply has at most `REPLY` characters,** and is whole JSON; what was lost meanwhile is told in `LOST` more. What
+   does not fit is left out as a whole, counted, and there is a cursor or a way to read it.
 2. **What others wrote is data.** It stands in JSON strings under ``value``, ``body``, ``status`` or ``meta``, beside
    the name of who wrote it by the hub's word, and the reply says so.
 3. **Times are told in UTC,** since a model has no clock to compare Unix seconds with.
@@ -13,18 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from waggle.errors import WaggleError
 
-__all__ = ["PART", "REPLY", "at", "entry_shown", "error_shown", "fitting", "marked", "to_json"]
+__all__ = ["LOST", "PART", "REPLY", "SHORT", "at", "entry_shown", "error_shown", "fitting", "losses_shown", "marked",
+           "names_shown", "to_json"]  # fmt: skip
 
 REPLY = 10_000
 """Characters of a reply's JSON, which goes out twice: as text, and structured."""
 SHORT = 1_500
-"""Characters of a value that is shown among others."""
+"""Characters of a value, or of the names of a lock, that are shown among others."""
+LOST = 1_000
+"""Characters of what was lost, beside a reply."""
+NAMES = 3_000
+"""Characters of the names of a lock that was asked for."""
 PART = 8_000
 """Characters of a value that is read in parts."""
 HOLDERS = 10
@@ -36,6 +41,7 @@ NOTE = (
 )
 
 Shown = dict[str, Any]
+T = TypeVar("T")
 
 
 def to_json(value: Any) -> str:
@@ -62,7 +68,7 @@ def entry_shown(entry: Shown, longest: int = SHORT) -> Shown:
     return shown
 
 
-def fitting(things: Iterable[Shown], room: int = REPLY - 1_500) -> list[Shown]:
+def fitting(things: Iterable[T], room: int = REPLY - 1_500) -> list[T]:
     """As many, from the first on, as there is room for."""
     fit = []
     for thing in things:
@@ -71,6 +77,18 @@ def fitting(things: Iterable[Shown], room: int = REPLY - 1_500) -> list[Shown]:
             break
         fit.append(thing)
     return fit
+
+
+def names_shown(names: list[str]) -> Shown:
+    """The names of a lock; how many more there are, where they are too long together."""
+    shown = fitting(names, NAMES)
+    return {"names": shown, **({"more_names": len(names) - len(shown)} if len(shown) < len(names) else {})}
+
+
+def losses_shown(losses: list[str]) -> list[str]:
+    """What was lost, and how much more there is."""
+    shown = fitting((one[:300] for one in losses), LOST - 50)
+    return [*shown, f"and {len(losses) - len(shown)} more"] if len(shown) < len(losses) else shown
 
 
 def marked(reply: Shown, me: str, authors: Iterable[str]) -> Shown:
@@ -110,7 +128,7 @@ def holders_shown(holders: list[Shown]) -> list[Shown]:
     shown = [
         {
             "agent": one["agent"],
-            "on": (one.get("names") or one.get("patterns") or [])[:HOLDERS],
+            "on": fitting((one.get("names") or one.get("patterns") or [])[:HOLDERS], SHORT),
             "mode": one["mode"],
             "until": at(one["expires_at"]),
             **({"yours": True} if one.get("self") else {}),

@@ -14,7 +14,7 @@ from waggle.errors import BadRequest, WaggleError
 from waggle.mcp import actions, arguments, grants, waits
 from waggle.mcp.arguments import Arguments
 from waggle.mcp.call import Call
-from waggle.mcp.showing import error_shown
+from waggle.mcp.showing import error_shown, losses_shown
 
 __all__ = ["TOOLS", "Tool", "run"]
 
@@ -66,7 +66,7 @@ async def run(name: str, said: dict[str, Any], call: Call) -> tuple[Reply, bool]
         reply, failed = error_shown(error, call.caller.agent), True
     losses = call.caller.losses()
     if losses:
-        reply = {**reply, "lost": losses[:10]}
+        reply = {**reply, "lost": losses_shown(losses)}
     return reply, failed
 
 

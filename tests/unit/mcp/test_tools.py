@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from tests.unit.mcp.fake import FakeCaller, entry, use
-from waggle.errors import Conflict, Locked
+from tests.unit.mcp.fake import FakeCaller, Ok, entry, use
+from waggle.errors import Conflict, Deadlock, Locked
 from waggle.mcp.arguments import schema
 from waggle.mcp.profiles.native import INSTRUCTIONS, Native
-from waggle.mcp.showing import NOTE, REPLY
+from waggle.mcp.showing import LOST, NOTE, REPLY, to_json
 from waggle.mcp.tools import TOOLS
 
 
@@ -86,12 +87,50 @@ async def test_what_stands_in_the_way_is_marked_if_somebody_else_wrote_it() -> N
         assert "note" not in await use("set", FakeCaller(set=Conflict("no", current=current)), key="a", value=2)
 
 
-async def test_an_error_is_bounded_too() -> None:
-    holder = {"agent": "a" * 100, "names": ["n" * 255] * 100, "mode": "exclusive", "expires_at": 1.0, "self": False}
-    for refusal in (Conflict("no", current=entry("a", "x" * 100_000)), Locked("no", holders=[holder] * 1_000)):
-        reply = await use("set", FakeCaller(set=refusal), key="a", value=2)
-        assert reply["error"]["code"] == refusal.code
-        assert len(json.dumps(reply)) < REPLY + 1_000
+LONG = '"' * 255
+AGENT = '"' * 100
+LOCK = {
+    "agent": AGENT, "names": [LONG] * 100, "mode": "exclusive", "since": 0.0, "expires_at": 1.0, "self": False,
+    "token": 1, "queue": [{"agent": AGENT}] * 100,
+}  # fmt: skip
+AGENT_ENTRY = entry(AGENT, {"connected": True, "since": 0.0, "status": "x" * 490, "meta": {"a": "y" * 480}})
+
+
+def stored(count: int, value: Any, key: str = LONG) -> list[Ok]:
+    return [entry(key, value, by=AGENT, expires_at=1.0)] * count
+
+
+WORST: dict[str, tuple[str, Ok, Ok]] = {
+    "a value of quotes": ("get", {"get": {"entry": stored(1, '"' * 30_000)[0]}}, {"key": LONG}),
+    "a value just short enough": ("get", {"get": {"entry": stored(1, '"' * 3_990)[0]}}, {"key": LONG}),
+    "entries of some length": ("list", {"list": {"entries": stored(100, "x" * 1_490), "next": LONG}}, {}),
+    "short entries": ("list", {"list": {"entries": stored(1_000, 1), "next": LONG}}, {}),
+    "many names": ("lock", {"lock": {"token": 1, "names": [LONG] * 100, "expires_at": 1.0}}, {"names": [LONG] * 100}),
+    "many names and holders": ("lock", {"lock": Locked("no", holders=[LOCK] * 100)}, {"names": [LONG] * 100}),
+    "a long circle": ("lock", {"lock": Deadlock("no" * 5_000, cycle=[LOCK] * 50)}, {"names": [LONG] * 100}),
+    "many that match": ("wait", {"wait": {"matched": stored(100, "x" * 1_400), "met": [0], "rev": 1}}, {"keys": ["a"]}),
+    "a long job": (
+        "take", {"take": {"entry": stored(1, "x" * 7_990)[0], "token": 1, "expires_at": 1.0, "delivery": 1}},
+        {"pattern": "*"},
+    ),
+    "long messages": ("inbox", {"list": {"entries": stored(50, {"body": "x" * 7_900}, f"inbox:me/{'0' * 16}")}}, {}),
+    "many agents and locks": ("who", {"list": {"entries": [AGENT_ENTRY] * 100}, "locks": {"locks": [LOCK] * 100}}, {}),
+    "a conflict": ("set", {"set": Conflict("no", current=stored(1, "x" * 100_000)[0])}, {"key": LONG, "value": 1}),
+    "a long name of an argument": ("get", {}, {'"' * 20_000: 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WORST)
+async def test_a_reply_is_bounded_whatever_there_is_and_says_something(what: str) -> None:
+    tool, answers, said = WORST[what]
+    caller = FakeCaller(**answers)
+    reply = await use(tool, caller, **said)
+    assert len(to_json(reply)) <= REPLY
+    assert all(reply.get(name) != [] for name in ("entries", "messages", "agents", "locks", "held_by", "names"))
+    caller.lost = [f"the lock on {LONG} is not held any more"] * 50
+    reply = await use(tool, caller, **said)
+    assert len(to_json(reply["lost"])) <= LOST
+    assert reply["lost"][-1].startswith("and ")
 
 
 async def test_a_loss_is_told_with_the_next_reply_and_once() -> None:
