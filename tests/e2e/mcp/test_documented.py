@@ -69,7 +69,7 @@ def test_the_page_names_every_tool() -> None:
 
 # --- the pages of earlier systems --------------------------------------------------------------------------------
 
-SEEDS = {"octocode": "octocode-local-memory.md", "flow": "claude-flow.md"}
+SEEDS = {"octocode": "octocode-local-memory.md", "flow": "claude-flow.md", "shared-memory": "shared-memory-mcp.md"}
 URL = re.compile(r'"url": "(http[^"]+)"')
 
 
@@ -88,8 +88,10 @@ def test_the_page_names_every_profile_with_its_tools() -> None:
 @pytest.mark.parametrize("profile", SEEDS)
 async def test_one_entry_in_the_place_of_theirs_has_their_tools(profile: str, hub: HubProcess, tmp_path: Path) -> None:
     text = (DOCS / "seeds" / SEEDS[profile]).read_text()
-    before, after = [json.loads(fence[2])["mcpServers"] for fence in FENCE.finditer(text) if '"mcpServers"' in fence[2]]
-    assert list(before) == list(after)
+    *before, after = [
+        json.loads(fence[2])["mcpServers"] for fence in FENCE.finditer(text) if '"mcpServers"' in fence[2]
+    ]
+    assert all(list(entries) == list(after) for entries in before)
     for entry in (*after.values(), *({"url": url} for url in URL.findall(text))):
         async with pasted(entry, hub, tmp_path) as tools:
             assert [tool.name for tool in (await tools.client.list_tools()).tools] == tool_names(profile)

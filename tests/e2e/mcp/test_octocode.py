@@ -180,7 +180,7 @@ async def test_what_is_wrong_is_an_error_in_its_own_words(come: Come, hub: HubPr
     worker = await come("octocode", "agent-impl-1")
     for message, said in REFUSED:
         result = await worker.client.call_tool("setStorage", said)
-        assert worker.told(result) == {"success": False, "error": message}, said
+        assert worker.told(result) == result.structured_content == {"success": False, "error": message}, said
         assert result.is_error
     for tool in ("getStorage", "deleteStorage"):
         for message, said in ((KEY, {}), (LONG, {"key": "a" * 256}), (FORMAT, {"key": "task:1\n"})):

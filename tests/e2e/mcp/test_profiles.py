@@ -118,6 +118,26 @@ async def test_many_write_at_the_same_time_and_all_of_it_is_there(come: Come, ns
 
 
 @by_every_way
+async def test_a_note_is_an_entry_that_the_others_see_and_what_they_write_there_is_no_note(come: Come) -> None:
+    notes, flow = await come("shared-memory", "s"), await come("flow", "f")
+    native = await come("native", "n")
+    added = await notes("add_memory", agent_name="claude-alpha", content="Found 3 insights", tags=["analysis"])
+    id = added["entry_id"]
+    told = (await flow("memory_usage", action="retrieve", key=id, namespace="memory"))["value"]
+    assert (told["content"], told["tags"]) == ("Found 3 insights", ["analysis"])
+    assert (await flow("memory_search", pattern=id, namespace="memory"))["results"][0]["value"] == told
+    await flow("memory_usage", action="store", key=f"no-note-{id}", value="hello", namespace="memory")
+    await native("set", key=id, value="in another namespace")
+    read = await notes("read_memory", response_format="json")
+    assert id in [one["entry_id"] for one in read["entries"]]
+    assert "hello" not in json.dumps(read)
+    await notes("update_memory", entry_id=id, priority="high")
+    assert (await flow("memory_usage", action="retrieve", key=id, namespace="memory"))["value"]["priority"] == "high"
+    assert (await flow("memory_usage", action="delete", key=id, namespace="memory"))["deleted"] is True
+    assert (await notes("get_memory", entry_id=id))["error"] == f"Entry not found with ID: {id}"
+
+
+@by_every_way
 async def test_what_somebody_has_locked_the_others_do_not_write(come: Come, ns: str) -> None:
     octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
     await native("set", key="src/a.py", value="mine")
