@@ -1,4 +1,4 @@
-"""The rules of the commands on entries: set, get, delete, touch, update, list, history, clear (protocol 4).
+"""The rules of the commands on entries: set, get, delete, touch, update, list, history (protocol 4).
 
 Each rule checks everything first, then changes, then answers. A key that the command names and that is due expires
 before the rule looks at it; to commands that look at many keys a due entry is simply absent.
@@ -171,37 +171,6 @@ def list_(turn: Turn, session: Session, command: m.List) -> m.Listed:
             entries.append(entry.view(command.values))
             size += VIEW_BYTES + (entry.size if command.values else len(entry.key))
     return m.Listed(entries, None, turn.rev)
-
-
-def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
-    """At most `limits.clear` deletions a call, and `limits.scan` keys looked at: from there the next call goes on."""
-    limits = turn.state.limits
-    ns = emptied_ns(command.ns, session)
-    pattern = compile_pattern(command.pattern)
-    if not command.confirm:
-        raise BadRequest("clear deletes every entry that matches: say so with confirm: true", field="confirm")
-    locks.check_clear(turn, session, ns, pattern)
-    after = None
-    if session.clearing is not None and session.clearing[:2] == (ns, pattern.text):
-        after = session.clearing[2]
-    session.clearing = None
-    doomed: list[Entry] = []
-    last: str | None = None
-    for looked, entry in enumerate(turn.state.keyspace.scan(ns, pattern, after)):
-        if looked == limits.scan and last is not None:
-            session.clearing = (ns, pattern.text, last)
-        if looked == limits.scan or len(doomed) == limits.clear:
-            break
-        last = entry.key
-        if not entry.due(turn.now) and pattern.match(entry.key):
-            doomed.append(entry)
-    else:
-        last = None
-    if any(entry.kept for entry in doomed):
-        turn.check_kept()
-    for entry in doomed:
-        turn.remove(entry)
-    return m.Cleared(len(doomed), last is not None, turn.rev)
 
 
 def namespaces(turn: Turn) -> m.NamespaceCounts:

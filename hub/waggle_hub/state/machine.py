@@ -22,6 +22,7 @@ from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
 from ..settings import Limits
 from . import (
     callers,
+    clearing,
     entries,
     inspection,
     keeping,
@@ -328,7 +329,7 @@ class Machine:
                 searches.search(turn, session, command)
                 return None
             case m.Clear():
-                return entries.clear(turn, session, command)
+                return clearing.clear(turn, session, command)
             case m.Publish():
                 return subscriptions.publish(turn, session, command)
             case m.Subscribe():

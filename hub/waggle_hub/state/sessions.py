@@ -26,6 +26,7 @@ from .records import Key, OutcomeRecord, Record, SessionRecord, SubscriptionReco
 
 if TYPE_CHECKING:
     from .claim import Claim
+    from .clearing import Clearing
     from .outputs import Said
     from .waiting import Waiting
 
@@ -173,8 +174,8 @@ class Session(Timed):
         self.subscriptions: dict[int, Subscription] = {}
         self.ephemeral: dict[tuple[str, str], None] = {}
         self.outcomes: dict[str, KeptOutcome] = {}
-        self.clearing: tuple[str, str, str] | None = None
-        """Namespace, pattern and last key of a clear that has more to look at."""
+        self.clearing: Clearing | None = None
+        """Where a clear that has more to look at goes on."""
         self.claims: dict[Claim, None] = {}
         """Locks that it holds or waits for."""
         self.waiting: dict[m.Id, Waiting] = {}

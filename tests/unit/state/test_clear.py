@@ -25,3 +25,24 @@ def test_a_clear_of_few_among_many_gets_on_with_each_call() -> None:
     replies = [desk.do("clear", pattern="*x", confirm=True) for _ in range(6)]
     assert [reply.more for reply in replies] == [True, True, True, True, True, False]
     assert sum(reply.deleted for reply in replies) == 2
+
+
+def test_what_is_written_where_a_clear_has_looked_goes_with_the_next_call_for_the_same() -> None:
+    desk = Desk(Limits(scan=10))
+    for number in range(15):
+        desk.do("set", key=f"k{number:02}", value=1)
+    assert desk.do("clear", pattern="*x", confirm=True).more
+    desk.do("set", key="a-x", value=1)
+    desk.do("set", key="b", value=1)
+    replies = [desk.do("clear", pattern="*x", confirm=True) for _ in range(2)]
+    assert [(reply.deleted, reply.more) for reply in replies] == [(1, True), (0, False)]
+
+
+def test_a_clear_that_was_given_up_long_ago_begins_anew() -> None:
+    desk = Desk(Limits(scan=10, clear=20))
+    for number in range(15):
+        desk.do("set", key=f"k{number:02}", value=1)
+    assert desk.do("clear", pattern="*x", confirm=True).more
+    for number in range(21):
+        desk.do("set", key="z", value=number)
+    assert desk.do("clear", pattern="*x", confirm=True).more
