@@ -33,7 +33,7 @@ def send(
         typer.Argument(metavar="MESSAGE", show_default=False, help="JSON, or text; - reads it from standard input."),
     ],
     ttl: Annotated[
-        str, typer.Option("--ttl", metavar="SECONDS", help="It waits so long to be read, or forever; else 30 days.")
+        str, typer.Option("--ttl", metavar="TIME", help="It waits so long to be read, or forever; else 30 days.")
     ] = f"{KEPT:g}",
     text: Text = False,
 ) -> None:
@@ -94,7 +94,7 @@ def inbox(
     count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="At most so many.")] = None,
     timeout: Annotated[
         str | None,
-        typer.Option("--timeout", metavar="SECONDS", help="Wait for the next, so long or forever; else not at all."),
+        typer.Option("--timeout", metavar="TIME", help="Wait for the next, so long or forever; else not at all."),
     ] = None,
 ) -> None:
     """Print the messages for the agent that --agent or WAGGLE_AGENT names, oldest first. Exit code 1 if there are none.

@@ -12,7 +12,7 @@ import typer
 
 from waggle import Conflict, Hub, Written
 from waggle.cli.hold import Told, keep
-from waggle.cli.options import Guard, IfRev, Key, Options, Text, shared
+from waggle.cli.options import Guard, IfRev, Key, Options, Text, shared, time
 from waggle.cli.show import left, to_json, visible
 from waggle.cli.values import json_or_text, read_json
 from waggle.cli.visit import no, say, visit
@@ -66,7 +66,7 @@ def set_(
     ],
     ttl: Annotated[
         float | None,
-        typer.Option("--ttl", metavar="SECONDS", help="It expires after so long; else never."),
+        typer.Option("--ttl", parser=time, metavar="TIME", help="It expires after so long; else never."),
     ] = None,
     keep_ttl: Annotated[bool, typer.Option("--keep-ttl", help="Leave the deadline as it is.")] = False,
     if_rev: IfRev = None,
@@ -138,13 +138,15 @@ def delete(options: Options, key: Key, if_rev: IfRev = None, guard: Guard = None
 def touch(
     options: Options,
     key: Key,
-    ttl: Annotated[float | None, typer.Option("--ttl", metavar="SECONDS", help="It expires so long from now.")] = None,
+    ttl: Annotated[
+        float | None, typer.Option("--ttl", parser=time, metavar="TIME", help="It expires so long from now.")
+    ] = None,
     forever: Annotated[bool, typer.Option("--forever", help="It has no deadline any more.")] = False,
     guard: Guard = None,
 ) -> None:
     """Give KEY a new deadline, or none. Exit code 1 if it is absent. Its value, revision and version stay."""
     if (ttl is None) != forever:
-        raise typer.BadParameter("say either --ttl SECONDS or --forever.")
+        raise typer.BadParameter("say either --ttl TIME or --forever.")
 
     async def work(hub: Hub) -> None:
         expires_at = await hub.touch(key, ttl, ns=options.ns, guard=guard)

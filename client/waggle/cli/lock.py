@@ -14,7 +14,7 @@ from waggle import BadRequest, Hub, Lock, Locked, TimedOut, WaggleError
 from waggle.cli import complete
 from waggle.cli.held import surroundings, while_held
 from waggle.cli.hold import Told
-from waggle.cli.options import OnLoss, Options, program, seconds, shared
+from waggle.cli.options import OnLoss, Options, program, seconds, shared, time
 from waggle.cli.program import check_runnable, run_program
 from waggle.cli.sentences import Reasons, against, joined, subject
 from waggle.cli.show import duration, left, to_json, visible
@@ -61,10 +61,11 @@ def lock(
         bool, typer.Option("--shared", help="Others may hold it at the same time, who say --shared, too.")
     ] = False,
     wait: Annotated[
-        str, typer.Option("--wait", metavar="SECONDS", help="Wait for it, so long or forever; else not at all.")
+        str, typer.Option("--wait", metavar="TIME", help="Wait for it, so long or forever; else not at all.")
     ] = "0",
     ttl: Annotated[
-        float, typer.Option("--ttl", metavar="SECONDS", help="If it cannot be renewed, it ends after so long.")
+        float,
+        typer.Option("--ttl", parser=time, metavar="TIME", help="If it cannot be renewed, it ends after so long."),
     ] = 30.0,
     on_loss: Annotated[
         OnLoss, typer.Option("--on-loss", help="End CMD if the lock is lost, or only tell you.")

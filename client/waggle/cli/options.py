@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Concatenate, NamedTuple, ParamSpec, get_type_hints, overload
@@ -35,6 +36,7 @@ __all__ = [
     "program",
     "seconds",
     "shared",
+    "time",
 ]
 
 DEFAULT_URL = "http://127.0.0.1:4483"
@@ -164,14 +166,22 @@ def program(ctx: typer.Context, example: str) -> list[str]:
     return command
 
 
+_TIME = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,2})?)(ms|s|m|h|d|)", re.ASCII).fullmatch
+_UNITS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def time(said: str | float) -> float:
+    """The parser of an option: seconds, or a number with a unit. Raises typer.BadParameter for what is neither."""
+    found = _TIME(f"{said}")
+    if found is None:
+        raise typer.BadParameter(f"it takes seconds, or a time such as 500ms, 30s, 10m, 12h or 7d: not {said!r}.")
+    return float(found[1]) * _UNITS[found[2]]
+
+
 def seconds(said: str, option: str) -> float | None:
     """So many seconds, or None for ever. Raises typer.BadParameter for what is neither."""
-    if said == FOREVER:
-        return None
     try:
-        number = float(said)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise typer.BadParameter(f"{option} takes seconds, or {FOREVER}: not {said!r}.")
-    return number
+        return None if said == FOREVER else time(said)
+    except typer.BadParameter:
+        said_else = f"{option} takes seconds, a time such as 30s, 10m, 12h or 7d, or {FOREVER}: not {said!r}."
+        raise typer.BadParameter(said_else) from None

@@ -16,7 +16,7 @@ from waggle.cli import complete
 from waggle.cli.handler import LONGEST
 from waggle.cli.held import surroundings, while_held
 from waggle.cli.hold import Told
-from waggle.cli.options import FOREVER, OnLoss, Options, program, seconds, shared
+from waggle.cli.options import FOREVER, OnLoss, Options, program, seconds, shared, time
 from waggle.cli.program import check_runnable, run_program
 from waggle.cli.visit import no, say, visit
 
@@ -41,11 +41,12 @@ def take(
         ),
     ],
     lease: Annotated[
-        float, typer.Option("--lease", metavar="SECONDS", help="If it cannot be renewed, it ends after so long.")
+        float,
+        typer.Option("--lease", parser=time, metavar="TIME", help="If it cannot be renewed, it ends after so long."),
     ] = 30.0,
     timeout: Annotated[
         str | None,
-        typer.Option("--timeout", metavar="SECONDS", help="Wait for a job, so long or forever; else not at all."),
+        typer.Option("--timeout", metavar="TIME", help="Wait for a job, so long or forever; else not at all."),
     ] = None,
     most: Annotated[
         int | None,

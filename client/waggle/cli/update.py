@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from waggle import Hub
-from waggle.cli.options import Guard, IfRev, Key, Options, shared
+from waggle.cli.options import Guard, IfRev, Key, Options, shared, time
 from waggle.cli.show import to_json
 from waggle.cli.values import read_json
 from waggle.cli.visit import visit
@@ -36,7 +36,8 @@ def update(
     ] = None,
     if_rev: IfRev = None,
     ttl: Annotated[
-        float | None, typer.Option("--ttl", metavar="SECONDS", help="A new deadline; else it keeps the one it has.")
+        float | None,
+        typer.Option("--ttl", parser=time, metavar="TIME", help="A new deadline; else it keeps the one it has."),
     ] = None,
     guard: Guard = None,
 ) -> None:

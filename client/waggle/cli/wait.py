@@ -42,9 +42,7 @@ def wait(
         str | None, typer.Option("--conditions", metavar="JSON", help="These instead, as a list; -: standard input.")
     ] = None,
     any_: Annotated[bool, typer.Option("--any/--all", help="Until one of several holds, or all at once.")] = False,
-    timeout: Annotated[
-        str, typer.Option("--timeout", metavar="SECONDS", help="Wait at most so long, or forever.")
-    ] = "30",
+    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="Wait at most so long, or forever.")] = "30",
     text: Annotated[bool, typer.Option("--text", help="Print a value that is text without its quotes.")] = False,
 ) -> None:
     """Wait until all KEYs are there, and print their values. Exit code 1 if they do not come in time.

@@ -13,7 +13,7 @@ from waggle.cli.following import Patterns, Types, close_without_reader, event_ty
 from waggle.cli.handler import Handler
 from waggle.cli.hold import Told
 from waggle.cli.lines import printer
-from waggle.cli.options import Options, shared
+from waggle.cli.options import Options, shared, time
 from waggle.cli.visit import no, visit
 
 __all__ = ["watch"]
@@ -28,7 +28,7 @@ def watch(
     count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="End after N events.")] = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", metavar="SECONDS", min=0, help="End after so long."),
+        typer.Option("--timeout", parser=time, metavar="TIME", help="End after so long."),
     ] = None,
     command: Annotated[
         str | None,

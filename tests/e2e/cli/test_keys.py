@@ -88,7 +88,7 @@ def test_what_the_hub_refuses_is_an_error_in_its_words(shell: Shell) -> None:
         ("list", "["),
         ("set", " k", "1"),
         ("get", "k", "--ns", "not good"),
-        ("set", "k", "1", "--ttl", "-1"),
+        ("set", "k", "1", "--ttl", "0"),
     ):
         result = shell(*command)
         assert (result.returncode, result.stdout) == (2, "")

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from waggle.cli.options import DEFAULT_URL, Options, seconds, shared
+from waggle.cli.options import DEFAULT_URL, Options, seconds, shared, time
 
 
 def called(body: object, *args: str, env: dict[str, str] | None = None) -> tuple[int, str]:
@@ -68,7 +68,33 @@ def test_a_time_to_wait_is_seconds_or_for_ever(said: str, meant: float | None) -
     assert seconds(said, "--wait") == meant
 
 
-@pytest.mark.parametrize("said", ["", "soon", "-1", "inf", "nan", "1s"])
+@pytest.mark.parametrize("said", ["", "soon", "-1", "inf", "nan", "1 s"])
 def test_a_time_that_is_none_is_refused_with_the_option_s_name(said: str) -> None:
-    with pytest.raises(typer.BadParameter, match="--wait takes seconds, or forever"):
+    with pytest.raises(typer.BadParameter, match="--wait takes seconds, .* or forever"):
         seconds(said, "--wait")
+
+
+@pytest.mark.parametrize(
+    ("said", "so_many"),
+    [
+        ("0", 0),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("500ms", 0.5),
+        ("30s", 30),
+        ("10m", 600),
+        ("12h", 43_200),
+        ("7d", 604_800),
+        ("1e3", 1_000),
+    ],
+)
+def test_a_time_is_in_seconds_or_has_a_unit(said: str, so_many: float) -> None:
+    assert time(said) == so_many
+    assert seconds(said, "--wait") == so_many
+
+
+@pytest.mark.parametrize("said", ["", "soon", "-1", "nan", "inf", "1e", "1e999", "10 m", "10M", "m", "1.5.5", "\u0663"])
+def test_what_is_no_time_is_refused_with_those_that_are(said: str) -> None:
+    for parse in (time, lambda text: seconds(text, "--wait")):
+        with pytest.raises(typer.BadParameter, match="30s, 10m, 12h or 7d"):
+            parse(said)
