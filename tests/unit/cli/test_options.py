@@ -70,7 +70,7 @@ def test_a_time_to_wait_is_seconds_or_for_ever(said: str, meant: float | None) -
 
 @pytest.mark.parametrize("said", ["", "soon", "-1", "inf", "nan", "1 s"])
 def test_a_time_that_is_none_is_refused_with_the_option_s_name(said: str) -> None:
-    with pytest.raises(typer.BadParameter, match="--wait takes seconds, .* or forever"):
+    with pytest.raises(typer.BadParameter, match=r"--wait takes seconds, .* or forever"):
         seconds(said, "--wait")
 
 

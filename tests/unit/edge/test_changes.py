@@ -101,6 +101,32 @@ async def test_nothing_is_left_of_it(hub: Hub) -> None:
     assert hub.engine.fanout.connections.keys() <= {s.id for s in hub.machine.state.sessions}
 
 
+async def test_who_comes_back_before_the_log_has_gone_on_is_seen_by_nobody(hub: Hub) -> None:
+    copy = Copy(hub.callers.nameless())
+    await copy.catch_up()
+    rev = hub.machine.state.log.rev
+    for n in range(3):
+        await _set(hub, "k", n)
+        await _set(hub, "k", n, ns="other")
+        assert await copy.catch_up() == {"k": b"%d" % n}
+    assert hub.machine.state.log.rev == rev + 6
+
+
+async def test_what_is_written_while_somebody_catches_up_is_for_the_next_time(hub: Hub) -> None:
+    copy = Copy(hub.callers.nameless())
+    await copy.catch_up()
+    put = copy._put
+
+    async def write_meanwhile(slice: Slice) -> None:
+        await put(slice)
+        await _set(hub, "late", 1)
+
+    await _set(hub, "k", 1)
+    copy.since = await hub.callers.nameless().catch_up("m", copy.since, write_meanwhile)
+    assert copy.values == {"k": b"1"}
+    assert await copy.catch_up() == {"k": b"1", "late": b"1"}
+
+
 async def test_what_is_wrong_with_it_is_raised(hub: Hub) -> None:
     with pytest.raises(BadRequest):
         await hub.callers.nameless().catch_up("no such namespace", None, Copy(hub.callers.nameless())._put)
