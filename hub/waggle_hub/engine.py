@@ -7,7 +7,7 @@ Rules:
 3. One timer stands at the head of all deadlines. What is due expires in slices, and others get their turn in between.
 4. When the journal fails, what it has not kept is taken back and whoever asked for it is told so; from then on nothing
    that has to survive is accepted, until the journal has recovered (`journal.port`). A fault of the machine in the
-   middle of a change stops the engine.
+   middle of a change stops the engine, and so does one in the middle of a release.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ class Engine:
         self._sampler: asyncio.TimerHandle | None = None
         fanout.on_loss = self._restart
         fanout.on_synced = machine.synced
+        fanout.on_fault = self._fault
         journal.on_failure = self._refuse
         journal.on_recovery = self._accept
 
@@ -422,7 +423,17 @@ class Engine:
             self._go_back(error)
         else:
             self._unreleased.pop(0)
+            self._release(batch)
+
+    def _release(self, batch: list[Released]) -> None:
+        """Show what is safe. A fault in it ends the engine, and all connections: what they were told is not known."""
+        try:
             self.fanout.release(batch)
+        except Exception:
+            self._fail(self._fault("the release").message)
+            for connection in list(self._speakers.values()):
+                connection.close(4001, "internal: the hub has to be started again")
+            self.fanout.write()
 
     def _take_back(self) -> list[Released]:
         """All that was not released, and never will be; its errands are called off."""

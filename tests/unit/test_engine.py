@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tests.journals import LateJournal, WriterJournal
 from waggle import messages as m
+from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.text import Text
@@ -507,6 +508,50 @@ async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypa
     agent.ask("ping")
     await turns()
     assert agent.take()[-1]["error"]["code"] == "unavailable"
+
+
+async def test_who_cannot_be_told_something_is_cut_off_and_nobody_else(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlucky, lucky, writer = table.sit(), table.sit(), table.sit()
+    unlucky.ask("hello")
+    unlucky.ask("subscribe", patterns=["a*"], prev=True)
+    lucky.ask("hello")
+    lucky.ask("subscribe", patterns=["*"])
+    writer.ask("hello")
+    await turns()
+    monkeypatch.setattr(encoding, "_before", _fail)
+    writer.ask("set", key="a", value=1)
+    await turns()
+    monkeypatch.undo()
+    writer.ask("set", key="a", value=2)
+    await turns()
+    assert [line["value"] for line in lucky.take() if "type" in line] == [1, 2]
+    assert "ok" in writer.take()[-1]
+    assert not [line for line in unlucky.take() if "type" in line]
+    assert unlucky.connection.closing is not None
+    assert unlucky.connection.closing[0] == 4001
+    assert (lucky.connection.closing, writer.connection.closing) == (None, None)
+
+
+async def test_a_fault_in_the_middle_of_a_release_ends_all_connections(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = table.sit(), table.sit()
+    for agent in (reader, writer):
+        agent.ask("hello")
+        agent.ask("subscribe", patterns=["*"])
+    await turns()
+    monkeypatch.setattr(Fanout, "_commit", _fail)
+    writer.ask("set", key="a", value=1)
+    await turns()
+    monkeypatch.undo()
+    assert reader.connection.closing is not None
+    assert writer.connection.closing is not None
+    late = table.sit()
+    late.ask("hello")
+    await turns()
+    assert late.take()[-1]["error"]["code"] == "unavailable"
 
 
 def _fail(*_: object) -> None:

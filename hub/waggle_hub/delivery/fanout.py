@@ -8,6 +8,8 @@ Rules:
 4. Refills (`RefillQueue`) and what is due of conflated feeds (`Deliveries`) take little of each turn of the loop and go
    on in the next. Where there is no loop (`start`), somebody calls `refill` and `conflate`.
 5. Whatever puts lines ends with `write`: all that a connection was told by it leaves together.
+6. No gap is silent. If lines cannot be made, those who would have heard them are cut off, and nobody else: they come
+   back and go on from the log, from where they say they were.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from msgspec import Struct
+
+from waggle.errors import Internal, WaggleError
 
 from ..settings import Bounds
 from ..state.interests import Interest, InterestIndex
@@ -83,6 +87,8 @@ class Fanout:
         """Called when a cursor has fallen out of the log: the machine is to begin it again."""
         self.on_synced: Callable[[str, int, int], None] = lambda session, sub, rev: None
         """Called when the end of a snapshot has been put into the outbox."""
+        self.on_fault: Callable[[str], WaggleError] = _unknown
+        """Called while a fault is handled, with where it was: makes it known, and gives what to tell of it."""
         self._index = InterestIndex()
         """The interests of the feeds. Not the machine's: that one knows already who leaves later in the same batch."""
         self._log = log
@@ -210,8 +216,11 @@ class Fanout:
                 hits.setdefault(self._feeds[interest.sub], []).append(event)
         bodies: Bodies = {}
         for feed, events in hits.items():
-            if feed.add(events, bodies):
-                self._dirty[feed] = None
+            try:
+                if feed.add(events, bodies):
+                    self._dirty[feed] = None
+            except Exception:
+                self._break_off(feed)
 
     def _flush(self) -> None:
         if self._dirty:
@@ -225,12 +234,26 @@ class Fanout:
     def _hand_out(self, feeds: Iterable[Feed]) -> None:
         slow: dict[Connection, None] = {}
         for feed in feeds:
-            feed.hand_out(self.rev, self.bounds.frame)
+            try:
+                feed.hand_out(self.rev, self.bounds.frame)
+            except Exception:
+                self._break_off(feed)
             for cursor in feed.live:
                 if cursor.connection is not None and cursor.connection.unsent > self.bounds.unsent:
                     slow[cursor.connection] = None
         for connection in slow:
             self._move_behind(connection)
+
+    def _break_off(self, feed: Feed) -> None:
+        """Something of this feed could not be told: cut off all who would have heard it."""
+        self._cut_off([cursor.connection for cursor in feed.live if cursor.connection is not None], feed)
+        self._dirty.pop(feed, None)
+        feed.pending.clear()
+
+    def _cut_off(self, connections: list[Connection], feed: Feed) -> None:
+        fault = self.on_fault(f"what is told of subscription {feed.sub}")
+        for connection in connections:
+            connection.close(4001, f"{fault.code}: connect again, and go on from where you were")
 
     def _move_behind(self, connection: Connection) -> None:
         assert connection.session is not None
@@ -305,7 +328,11 @@ class Fanout:
 
     def _refill(self, connection: Connection) -> None:
         """Tell the cursor of this connection that has been behind for longest the next slice of what it missed."""
-        self._tell_slice(connection, next(iter(connection.behind)))
+        cursor = next(iter(connection.behind))
+        try:
+            self._tell_slice(connection, cursor)
+        except Exception:
+            self._cut_off([connection], cursor.feed)
         self.write()
 
     def _tell_slice(self, connection: Connection, cursor: Cursor) -> None:
@@ -335,3 +362,7 @@ class Fanout:
             connection.close(4001, "too slow: connect again and resume, with narrower patterns or faster reading")
         else:
             self.on_loss(cursor.session, cursor.feed.sub)
+
+
+def _unknown(where: str) -> WaggleError:
+    return Internal(f"a fault in {where}")

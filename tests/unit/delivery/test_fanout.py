@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.delivery.post import Post, brief
-from waggle_hub.delivery import encoding, refill
+from waggle_hub.delivery import encoding, fanout, refill
 from waggle_hub.settings import Bounds, Limits
 
 SMALL = Bounds(unsent=400, frame=300)
@@ -548,3 +548,22 @@ def test_an_end_says_goodbye_after_everything_that_was_owed(post: Post) -> None:
     post.release()
     assert len(post.take("a")) == 2
     assert post.connections["a"].closing == (1000, "bye")
+
+
+def test_who_cannot_be_refilled_is_cut_off_and_others_are_refilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    post = Post()
+    post.sit("a", "b", "w")
+    post.do("w", "set", key="k", value=1)
+    monkeypatch.setattr(fanout, "snapshot_slice", _fail)
+    post.subscribe("a", snapshot=True)
+    assert post.take("a") == []
+    monkeypatch.undo()
+    post.subscribe("b", snapshot=True)
+    assert [line["type"] for line in post.take("b")] == ["set", "synced", "mark"]
+    assert post.connections["a"].closing is not None
+    assert post.connections["a"].closing[0] == 4001
+    assert post.connections["b"].closing is None
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise RuntimeError("a fault made by the test")

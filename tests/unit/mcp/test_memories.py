@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest_asyncio
 from tests.unit.mcp.memories import Room, id_of, memory, room
 from waggle.errors import Conflict, Unavailable
 from waggle.mcp.profiles.sharedmemory import SharedMemory
+from waggle.mcp.profiles.sharedmemory.index import Index
 from waggle.mcp.profiles.sharedmemory.memories import Memories, told
 from waggle.messages import Since
 from waggle_hub.settings import Limits, Quota, Settings
@@ -119,6 +121,16 @@ async def test_an_add_that_is_acknowledged_is_there_also_where_the_rest_fails(
     assert (reply["entry_number"], reply["message"]) == (None, "Memory entry added successfully by a")
     assert "the hub has broken off" in reply["warning"]
     assert await here.contents() == ["kept"]
+
+
+async def test_what_is_locked_is_not_dropped_and_the_reply_says_so(here: Room) -> None:
+    await here.allow(1)
+    await here.put(memory(1))
+    await here.hub.callers.named("other", "memory").call("lock", {"name": id_of(1), "ttl": 60})
+    reply = await here.use("add_memory", agent_name="a", content="new")
+    assert "other" in reply["warning"]
+    assert "rotated" not in reply
+    assert await here.contents() == ["a note", "new"]
 
 
 # --- changing ----------------------------------------------------------------------------------------------------
@@ -274,6 +286,23 @@ async def test_a_catching_up_that_breaks_off_leaves_nothing_half_known(
     assert len(await here.contents()) == 2
 
 
+async def test_who_shares_a_catching_up_is_not_answered_from_an_index_that_was_dropped_since(here: Room) -> None:
+    await here.put(*(memory(number) for number in range(5)))
+
+    def broken(index: Index) -> int:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    window, memories = here.window(), here.profile._memories
+    first, second, third = await asyncio.gather(
+        memories.ask(window, Index.total),
+        memories.ask(window, broken),
+        memories.ask(window, Index.total),
+        return_exceptions=True,
+    )
+    assert (first, third) == (5, 5)
+    assert isinstance(second, Unavailable)
+
+
 async def test_who_gives_up_halfway_leaves_the_others_their_answer(here: Room) -> None:
     await here.put(*(memory(number) for number in range(2_000)))
     impatient = asyncio.ensure_future(here.use("get_memory_stats"))
@@ -377,6 +406,31 @@ async def test_where_there_is_no_room_for_a_backup_nothing_is_cleared() -> None:
         assert len((await here.call("list", pattern="*", limit=1_000))["entries"]) == 300
         spaces = [one["ns"] for one in (await here.call("namespaces"))["namespaces"]]
         assert not any(ns.startswith("memory.backup.") for ns in spaces)
+
+
+async def test_a_clearing_that_breaks_off_says_how_far_it_came_and_where_all_is(
+    here: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.put(*(memory(number) for number in range(300)))
+    window = here.window()
+    call = window.call
+    deletions = 0
+
+    async def breaking(op: str, fields: Any) -> Any:
+        nonlocal deletions
+        deletions += op == "txn" and fields["then"][0]["op"] == "delete"
+        if deletions == 2:
+            raise Unavailable("the hub is stopping")
+        return await call(op, fields)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(window, "call", breaking)
+        patch.setattr(here, "window", lambda: window)
+        told = await here.refused("clear_memory", confirm=True)
+    assert "the hub is stopping. Up to there 128 were cleared; all are in memory.backup." in told
+    backup = told.rpartition(" ")[2].rstrip(".")
+    assert len((await here.call("list", pattern="*", ns=backup, limit=1_000))["entries"]) == 300
+    assert (await here.use("get_memory_stats"))["total_entries"] == 172
 
 
 async def test_ten_backups_are_kept(here: Room) -> None:

@@ -65,7 +65,7 @@ class Memories:
         async with self._one:
             opened = self._open = self._open or _Open()
             try:
-                if self._done <= seen:
+                if opened.since is None or self._done <= seen:
                     self._begun += 1
                     opened.since = await caller.catch_up(MEMORY, opened.since, opened.put)
                     self._done = self._begun
@@ -132,7 +132,7 @@ class _Open:
 
 def _failed(error: Exception) -> LimitReached | Unavailable:
     """What is told of an index that is of no use any more."""
-    if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         said = "there are more memories than can be looked through: delete some, or clear_memory, which backs up first"
         return LimitReached(said, limit=PAGES * 4096)
     log.error("the index of memories is dropped, and made anew by the next call: %s", error)
