@@ -82,7 +82,7 @@ def _read(tool: str, said: dict[str, Any]) -> Arguments:
         if isinstance(value, float) and not math.isfinite(value):
             raise BadRequest(f"{name} is a finite number, not {value}.", field=name)
         if value is not UNSET:
-            plain.check(value, name)
+            plain.check_large(value, name)
     return read
 
 
