@@ -229,10 +229,9 @@ def flow_read(value: Any) -> Any:
         return value
     try:
         said = msgspec.json.decode(value)
-        plain.check(said, "value")
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, BadRequest):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return value
-    return said
+    return said if plain.is_plain(said) else value
 
 
 def flow_line(key: Any, text: Any, namespace: Any, metadata: Any, expires_at: Any) -> Line:

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import structs
+from msgspec import UNSET, structs
 
+from waggle import plain
 from waggle.errors import BadRequest, WaggleError
 from waggle.mcp import actions, arguments, grants, waits
 from waggle.mcp.arguments import Arguments
@@ -80,6 +81,8 @@ def _read(tool: str, said: dict[str, Any]) -> Arguments:
         value = getattr(read, name)
         if isinstance(value, float) and not math.isfinite(value):
             raise BadRequest(f"{name} is a finite number, not {value}.", field=name)
+        if value is not UNSET:
+            plain.check_large(value, name)
     return read
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from datetime import datetime
 from typing import Any
 
@@ -264,16 +263,14 @@ def filled(hub: HubProcess) -> str:
 
 async def test_of_very_many_the_newest_are_told_and_nobody_is_held_up(come: Come, hub: HubProcess, filled: str) -> None:
     tools = await come("flow", "coder")
-    slowest = 0.0
+    served = 0
     async with waggle.connect(hub.url, ns=filled) as python:
 
         async def others() -> None:
-            nonlocal slowest
+            nonlocal served
             while True:
-                began = time.perf_counter()
                 await python.ping()
-                slowest = max(slowest, time.perf_counter() - began)
-                await asyncio.sleep(0.01)
+                served += 1
 
         pinging = asyncio.ensure_future(others())
         reply = await memory(tools, "list", filled)
@@ -281,7 +278,7 @@ async def test_of_very_many_the_newest_are_told_and_nobody_is_held_up(come: Come
     assert [one["value"]["n"] for one in reply["entries"]] == list(range(1, 101))
     assert (reply["count"], reply["total"], reply["more"]) == (100, MANY, True)
     assert len(json.dumps(reply)) < 30_000
-    assert slowest < 0.5
+    assert served > 20, "a hundred pages, and the hub goes on with other things between two of them"
     assert len(await search(tools, filled, "swarm/agent-07/%")) == 10
     found = await memory(tools, "search", filled, value="%/000077")
     assert ([one["value"]["n"] for one in found["results"]], found["total"], found["more"]) == ([77], 1, False)

@@ -24,6 +24,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_plain_data_passes_and_survives(value: Any) -> None:
     plain.check(value, "value")
+    plain.check_large(value, "value")
     assert json.loads(msgspec.json.encode(value)) == value
 
 
@@ -40,6 +41,7 @@ class Level(enum.IntEnum):
 
 def test_a_value_may_be_as_deep_as_the_hub_takes_it() -> None:
     plain.check(deep(100), "value")
+    plain.check_large(deep(100), "value")
     plain.check((1, (2,)), "value")
     plain.check(Level.LOW, "value")
 
@@ -64,6 +66,9 @@ LOOP.append(LOOP)
     ],
 )
 def test_anything_else_is_refused_with_place_and_remedy(value: Any, says: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        plain.check_large(value, "value")
+    assert refused.value.details == {"field": "value"}
     with pytest.raises(BadRequest) as refused:
         plain.check(value, "value")
     assert says in str(refused.value)

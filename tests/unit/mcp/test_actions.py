@@ -190,6 +190,17 @@ async def test_a_time_that_is_no_number_is_refused(ttl: str) -> None:
     assert (await use("set", FakeCaller(), key="a", value=1, ttl=ttl))["error"]["field"] == "ttl"
 
 
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": [float("nan")]}, 2**64, {"a": -(2**64)}])
+async def test_a_value_that_json_cannot_hold_is_refused_and_never_written_as_null(value: Any) -> None:
+    for tool, said, field in (
+        ("set", {"key": "a", "value": value}, "value"),
+        ("send", {"to": "b", "body": value}, "body"),
+    ):
+        caller = FakeCaller()
+        error = (await use(tool, caller, **said))["error"]
+        assert (error["code"], error["field"], caller.asked) == ("bad_request", field, [])
+
+
 async def test_a_list_ends_where_nothing_matches_for_long_and_says_where_to_go_on() -> None:
     reply = await use("list", FakeCaller(list={"entries": [], "next": "far", "rev": 9}), pattern="rare:*")
     assert (reply["entries"], reply["cursor"]) == ([], "far")

@@ -8,7 +8,7 @@ The rules:
 3. **In a pattern ``%`` and ``*`` stand for any run of characters, and all else for itself:** ``_``, ``?``, ``[`` and
    ``\\`` too. The whole key must match.
 4. **The newest first,** as many as a reply has room for, and how many there are in all (`newest`).
-5. **An error is an answer,** ``success: false``, and never one of the protocol's: so its agents know it.
+5. **All answers are JSON as text,** and nothing else, also errors, ``success: false``: so its agents know it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from waggle.errors import BadRequest, WaggleError
 from waggle.keys import check_ns, quoted
 from waggle.mcp.call import Call
 from waggle.mcp.profiles.newest import Newest
-from waggle.mcp.profiles.profile import Answer, answered, now, units
+from waggle.mcp.profiles.profile import Answer, now, units
 from waggle.mcp.showing import at, to_json
 from waggle.seeds import FLOW, flow_read, flow_value
 
@@ -95,11 +95,11 @@ class Flow:
                     raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {name}")
         except WaggleError as error:
             return self.refused(error)
-        return answered({"success": True, **reply, **_signed()})
+        return Answer(to_json({"success": True, **reply, **_signed()}))
 
     def refused(self, error: WaggleError) -> Answer:
         """As `Profile.refused`."""
-        return answered({"success": False, "error": error.message, "code": error.code, **_signed()})
+        return Answer(to_json({"success": False, "error": error.message, "code": error.code, **_signed()}))
 
     async def _usage(self, call: Call, said: Usage) -> Reply:
         match said.action:
@@ -201,7 +201,7 @@ def _value(said: Any) -> tuple[str, Any]:
         raise BadRequest("store needs a value: text, as a rule JSON", field="value")
     if isinstance(said, str):
         return said, flow_value(said)
-    plain.check(said, "value")
+    plain.check_large(said, "value")
     return to_json(said), said
 
 
