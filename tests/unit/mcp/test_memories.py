@@ -14,6 +14,7 @@ import pytest_asyncio
 from tests.unit.mcp.memories import Room, id_of, memory, room
 from waggle.errors import Conflict, Unavailable
 from waggle.mcp.profiles.sharedmemory import SharedMemory
+from waggle.mcp.profiles.sharedmemory.index import Index
 from waggle.mcp.profiles.sharedmemory.memories import Memories, told
 from waggle.messages import Since
 from waggle_hub.settings import Limits, Quota, Settings
@@ -236,6 +237,31 @@ async def test_an_index_that_was_dropped_is_made_anew(here: Room) -> None:
     here.profile._memories._forget()
     await here.put(memory(2))
     assert len(await here.contents()) == 2
+
+
+async def test_who_shares_a_catching_up_is_not_answered_of_nothing_when_the_other_question_fails(here: Room) -> None:
+    await here.put(memory(1))
+
+    def fail(index: Index) -> int:
+        raise MemoryError
+
+    memories, window = here.profile._memories, here.window()
+    replies = await asyncio.gather(
+        memories.ask(window, fail), memories.ask(window, Index.total), return_exceptions=True
+    )
+    assert isinstance(replies[0], Unavailable)
+    assert replies[1] == 1
+
+
+async def test_as_many_tags_as_may_be_said_are_looked_for(here: Room) -> None:
+    tags = [f"t{number}" for number in range(100)]
+    await here.put(memory(1, tags=tags), memory(2, tags=tags[1:]))
+    assert (await here.use("read_memory", response_format="json", tags=tags))["total_entries"] == 1
+
+
+async def test_an_error_has_an_end_whatever_was_said(here: Room) -> None:
+    said = {"agent_name": "a", "content": "x", "metadata": {"k" * 100_000: 2**70}}
+    assert len(await here.refused("add_memory", **said)) < 1_100
 
 
 async def test_an_index_that_nobody_asks_for_a_while_is_dropped_with_its_thread(
