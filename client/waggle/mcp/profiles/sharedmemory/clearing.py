@@ -1,8 +1,8 @@
 """Clearing: all memories are copied into a namespace of their own first, and then exactly what was copied is deleted.
 
 Rules:
-1. A backup is a namespace, `memory.backup.YYYYMMDD-HHMMSS-ffffff-xxxx`, with the entries under their keys: what any door
-   reads, exports, and imports again.
+1. A backup is a namespace, `memory.backup.YYYYMMDD-HHMMSS-ffffff-xxxx`, with the entries under their keys: what any
+   door reads, exports, and imports again.
 2. Nothing is deleted before all of it is there. Where there is no room for that, what was copied is taken away again.
 3. What was written since it was copied stays: each deletion names the revision of the copy. So does what somebody
    holds a lock on.
