@@ -250,6 +250,31 @@ async def test_an_index_that_was_dropped_is_made_anew(here: Room) -> None:
     assert len(await here.contents()) == 2
 
 
+async def test_who_shares_a_catching_up_is_not_answered_of_nothing_when_the_other_question_fails(here: Room) -> None:
+    await here.put(memory(1))
+
+    def fail(index: Index) -> int:
+        raise MemoryError
+
+    memories, window = here.profile._memories, here.window()
+    replies = await asyncio.gather(
+        memories.ask(window, fail), memories.ask(window, Index.total), return_exceptions=True
+    )
+    assert isinstance(replies[0], Unavailable)
+    assert replies[1] == 1
+
+
+async def test_as_many_tags_as_may_be_said_are_looked_for(here: Room) -> None:
+    tags = [f"t{number}" for number in range(100)]
+    await here.put(memory(1, tags=tags), memory(2, tags=tags[1:]))
+    assert (await here.use("read_memory", response_format="json", tags=tags))["total_entries"] == 1
+
+
+async def test_an_error_has_an_end_whatever_was_said(here: Room) -> None:
+    said = {"agent_name": "a", "content": "x", "metadata": {"k" * 100_000: 2**70}}
+    assert len(await here.refused("add_memory", **said)) < 1_100
+
+
 async def test_an_index_that_nobody_asks_for_a_while_is_dropped_with_its_thread(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,16 +458,25 @@ async def test_a_clearing_that_breaks_off_says_how_far_it_came_and_where_all_is(
     assert (await here.use("get_memory_stats"))["total_entries"] == 172
 
 
-async def test_ten_backups_are_kept(here: Room) -> None:
+async def test_the_newest_ten_backups_are_kept_however_fast_they_are_made(here: Room) -> None:
     made = []
     for number in range(12):
         await here.put(memory(number))
         made.append((await here.use("clear_memory", confirm=True))["backup"])
     spaces = {one["ns"] for one in (await here.call("namespaces"))["namespaces"]}
     kept = {ns for ns in spaces if ns.startswith("memory.backup.")}
-    assert len(kept) == 10
-    assert kept <= set(made)
+    assert kept == set(made[-10:])
     assert (await here.use("health_check"))["checks"]["backup_system"]["backup_count"] == 10
+
+
+async def test_the_backup_that_a_reply_names_is_there_whatever_others_have_made(here: Room) -> None:
+    for number in range(11):
+        await here.hub.callers.nameless(f"memory.backup.9999{number:02}").call("set", {"key": "a", "value": 1})
+    await here.put(memory(1))
+    backup = (await here.use("clear_memory", confirm=True))["backup"]
+    spaces = {one["ns"] for one in (await here.call("namespaces"))["namespaces"]}
+    assert backup in spaces
+    assert len([ns for ns in spaces if ns.startswith("memory.backup.")]) == 10
 
 
 async def test_nothing_is_cleared_without_a_word_and_nothing_can_be(here: Room) -> None:

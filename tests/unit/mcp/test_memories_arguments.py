@@ -118,6 +118,11 @@ def test_their_arguments_are_listed_flat_with_those_that_are_required_and_the_de
             "colour: there is no such parameter; there are: agent_name, content, tags, priority, metadata",
         ),
         ("health_check", {"verbose": True}, "verbose: there is no such parameter; there are: none"),
+        (
+            "read_memory",
+            {"tags": [f"t{number}" for number in range(101)]},
+            "tags: List should have at most 100 items after validation, not 101",
+        ),
         ("read_memory", {"limit": 0}, "limit: Input should be greater than or equal to 1"),
         ("read_memory", {"limit": 1001}, "limit: Input should be less than or equal to 1000"),
         ("read_memory", {"response_format": "xml"}, "response_format: Input should be 'markdown' or 'json'"),

@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 from waggle.errors import WaggleError
 from waggle.mcp.call import Call
 from waggle.mcp.profiles.profile import Answer
-from waggle.mcp.profiles.sharedmemory.arguments import Refused, read
+from waggle.mcp.profiles.sharedmemory.arguments import Refused, cut, read
 from waggle.mcp.profiles.sharedmemory.memories import Memories
 from waggle.mcp.profiles.sharedmemory.tools import TOOLS, listed
 from waggle.mcp.showing import to_json
@@ -61,7 +61,7 @@ class SharedMemory:
 
 
 def _failed(message: str) -> Answer:
-    return Answer(to_json({"success": False, "error": message}))
+    return Answer(to_json({"success": False, "error": cut(message)}))
 
 
 async def _say() -> str:

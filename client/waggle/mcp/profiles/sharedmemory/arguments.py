@@ -18,12 +18,14 @@ from waggle.seeds import tags_of
 
 __all__ = [
     "WORDS", "Add", "Arguments", "Clear", "Delete", "Get", "Health", "Read", "Refused", "Search", "Stats", "Update",
-    "read", "schema",
+    "cut", "read", "schema",
 ]  # fmt: skip
 
 WORDS = 200
 """Words of a memory's content."""
 TAGS = 10
+FILTERED = 100
+"""Tags of a filter: each is a condition of a statement, of which SQLite takes no more than 1,000."""
 LONGEST = 1_000
 """Characters of what is told of an error."""
 
@@ -53,7 +55,7 @@ def _is_id(text: str) -> str:
 
 Id = Annotated[str, Field(description="The entry_id, a UUID"), AfterValidator(_is_id)]
 Tags = Annotated[list[str], Field(max_length=TAGS), AfterValidator(tags_of)]
-FilterTags = Annotated[list[str], AfterValidator(tags_of)]
+FilterTags = Annotated[list[str], Field(max_length=FILTERED), AfterValidator(tags_of)]
 Priority = Literal["low", "medium", "high"]
 Format = Literal["markdown", "json"]
 Limit = Annotated[int, Field(ge=1, le=1_000)]
@@ -136,7 +138,7 @@ def read(arguments: type[A], said: dict[str, Any]) -> A:
     except ValidationError as fault:
         known = ", ".join(arguments.model_fields)
         found = [_told(error, known) for error in fault.errors(include_url=False, include_context=False)]
-        raise Refused(_cut("; ".join(dict.fromkeys(found)))) from None
+        raise Refused(cut("; ".join(dict.fromkeys(found)))) from None
     except RecursionError:
         raise Refused("the arguments are nested too deeply") from None
 
@@ -172,5 +174,6 @@ def _told(error: Any, known: str) -> str:
     return f"{where}: {error['msg']}"
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """As much of an error as is told."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

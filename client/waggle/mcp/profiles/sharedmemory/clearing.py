@@ -1,12 +1,12 @@
 """Clearing: all memories are copied into a namespace of their own first, and then exactly what was copied is deleted.
 
 Rules:
-1. A backup is a namespace, `memory.backup.YYYYMMDD-HHMMSS-xxxx`, with the entries under their keys: what any door
-   reads, exports, and imports again.
+1. A backup is a namespace, `memory.backup.YYYYMMDD-HHMMSS-ffffff-xxxx`, with the entries under their keys: what any
+   door reads, exports, and imports again.
 2. Nothing is deleted before all of it is there. Where there is no room for that, what was copied is taken away again.
 3. What was written since it was copied stays: each deletion names the revision of the copy. So does what somebody
    holds a lock on.
-4. The newest backups are kept, `KEPT` of them.
+4. The newest backups are kept, `KEPT` of them, and the own one in any case: others may be as fast.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def clear(caller: Caller, at: int) -> Cleared:
     """Copy all memories, then delete them; ``at`` is the instant, in microseconds. Raises WaggleError if they cannot
     be copied: then nothing is deleted."""
     when = datetime.fromtimestamp(at // 1_000_000, UTC)
-    backup = f"{BACKUPS}{when:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    backup = f"{BACKUPS}{when:%Y%m%d-%H%M%S}-{at % 1_000_000:06}-{secrets.token_hex(2)}"
     try:
         copied = await _copy(caller, backup, at / 1e6)
     except BaseException:
@@ -71,7 +71,8 @@ async def clear(caller: Caller, at: int) -> Cleared:
     try:
         for first in range(0, len(copied), STEPS):
             count += await _delete(caller, copied[first : first + STEPS])
-        for older in (await backups(caller))[:-KEPT]:
+        others = [one for one in await backups(caller) if one != backup]
+        for older in others[: 1 - KEPT]:
             await _empty(caller, older)
     except WaggleError as error:
         error.message = f"{error.message.rstrip('.')}. Up to there {count} were cleared; all are in {backup}."

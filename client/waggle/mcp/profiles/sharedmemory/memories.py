@@ -65,7 +65,7 @@ class Memories:
         async with self._one:
             opened = self._open = self._open or _Open()
             try:
-                if opened.since is None or self._done <= seen:
+                if self._done <= seen or opened.since is None:  # it is new if the one before was dropped
                     self._begun += 1
                     opened.since = await caller.catch_up(MEMORY, opened.since, opened.put)
                     self._done = self._begun
