@@ -121,6 +121,30 @@ async def test_who_stops_half_way_is_cut_off(start_hub: StartHub, what: str) -> 
     writer.close()
 
 
+UPGRADE = (
+    "GET /ws{path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{more}\r\n"
+)
+UNREADABLE = {
+    "a body": UPGRADE.format(path="", more="Content-Length: 5\r\n"),
+    "a body in chunks": UPGRADE.format(path="", more="Transfer-Encoding: chunked\r\n"),
+    "too many headers": UPGRADE.format(path="", more="X-A: 1\r\n" * 200),
+    "too long a header": UPGRADE.format(path="", more=f"Cookie: {'x' * 9_000}\r\n"),
+    "too long an address": UPGRADE.format(path=f"?{'x' * 9_000}", more=""),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+async def test_a_handshake_that_cannot_be_read_is_answered_and_not_kept(hub: HubProcess, what: str) -> None:
+    reader, writer = await connect(hub, UNREADABLE[what])
+    async with asyncio.timeout(10):
+        said = await reader.read()
+    assert said.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"This cannot become a WebSocket" in said
+    writer.close()
+    assert hub.said() == ""
+
+
 async def test_half_a_request_behind_one_that_waits_is_no_answer_to_that(start_hub: StartHub) -> None:
     hub = start_hub(bounds={"silence": 0.5})
     body = '{"all": [{"key": "never"}], "timeout": 600}'

@@ -8,6 +8,7 @@ Rules:
 3. What an agent sends is kept once, in one piece, and what it does not read is bounded, pongs included.
 4. A transport that may never drain (the agent does not read) is cut: uvicorn closes it, and then waits for it. So a
    keepalive that fails, and an application that has returned, cut the socket; the door has the same knife.
+5. A handshake that cannot be read is answered: nobody else looks after its connection any more.
 """
 
 from __future__ import annotations
@@ -55,12 +56,27 @@ class Protocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if self.conn.parser_exc is not None:
             return
-        if not self.handshake_initiated or self._broken:
+        if not self.handshake_initiated:
+            super().data_received(data)
+            self._refuse_unreadable()
+            return
+        if self._broken:
             super().data_received(data)
             return
         self._arrived += data
         if not self._resting and not self.read_paused:
             self._take_frames()
+
+    def _refuse_unreadable(self) -> None:
+        """Answer a handshake that websockets cannot read: it has a body, say, or a head beyond its bounds. uvicorn
+        would say nothing, and wait for ever."""
+        if self.conn.handshake_exc is None or self.handshake_initiated or self.transport.is_closing():
+            return
+        why = self.conn.handshake_exc.__cause__ or self.conn.handshake_exc
+        body = f"This cannot become a WebSocket: {why}.".encode(errors="replace")
+        head = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.transport.close()
 
     def _take_frames(self) -> None:
         """Take whole frames from what has arrived, for a slice of time; while messages wait, the door asks for more."""

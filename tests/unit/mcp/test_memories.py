@@ -58,6 +58,14 @@ async def test_the_oldest_are_dropped_beyond_the_limit_and_the_reply_says_which(
     assert await here.contents() == ["note 1", "note 2", "one more"]
 
 
+async def test_what_is_added_is_not_dropped_for_others_that_claim_to_be_of_the_future(here: Room) -> None:
+    await here.allow(3)
+    await here.put(*(memory(number, f"9999-01-0{number}T00:00:00Z") for number in (1, 2, 3)))
+    reply = await here.use("add_memory", agent_name="a", content="new")
+    assert reply["rotated"]["entry_ids"] == [id_of(1)]
+    assert (await here.use("get_memory", entry_id=reply["entry_id"]))["entry"]["content"] == "new"
+
+
 async def test_many_are_dropped_at_once_where_the_limit_was_lowered(here: Room) -> None:
     await here.put(*(memory(number, f"2025-01-01T00:{number // 60:02}:{number % 60:02}Z") for number in range(700)))
     await here.allow(10)

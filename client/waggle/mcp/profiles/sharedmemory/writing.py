@@ -106,26 +106,33 @@ async def add(memories: Memories, caller: Caller, said: Add) -> Added:
     number: int | None = None
     dropped: list[str] = []
     try:
-        number, surplus = await memories.ask(caller, lambda index: (index.number(memory.entry_id), _surplus(index)))
+        number, surplus = await memories.ask(
+            caller, lambda index: (index.number(memory.entry_id), _surplus(index, memory.entry_id))
+        )
         while surplus.oldest:
             await _rotate(caller, surplus, dropped)
-            surplus = await memories.ask(caller, _surplus)
+            surplus = await memories.ask(caller, lambda index: _surplus(index, memory.entry_id))
     except WaggleError as error:  # it is there all the same
         return Added(memory, number, dropped, error.message)
     return Added(memory, number, dropped, None)
 
 
 class _Surplus(NamedTuple):
-    """How many memories there are, how many there may be, and the oldest of those that are too many."""
+    """How many memories there are, how many there may be, and those that go: the oldest, but never the one that is
+    being added, also where others claim to be of the future."""
 
     total: int
     most: int
     oldest: list[tuple[str, int]]
 
 
-def _surplus(index: Index) -> _Surplus:
+def _surplus(index: Index, added: str) -> _Surplus:
     total, most = index.total(), index.most[0]
-    return _Surplus(total, most, index.oldest(min(total - most, SURPLUS)) if total > most else [])
+    if total <= most:
+        return _Surplus(total, most, [])
+    count = min(total - most, SURPLUS)
+    oldest = [one for one in index.oldest(count + 1) if one[0] != added]
+    return _Surplus(total, most, oldest[:count])
 
 
 async def _rotate(caller: Caller, surplus: _Surplus, dropped: list[str]) -> None:
