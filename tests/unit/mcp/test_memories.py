@@ -426,7 +426,9 @@ async def test_what_is_written_while_it_is_cleared_stays(here: Room, monkeypatch
 
     monkeypatch.setattr(window, "call", meanwhile)
     monkeypatch.setattr(here, "window", lambda: window)
-    assert (await here.use("clear_memory", confirm=True))["entries_cleared"] == 7
+    reply = await here.use("clear_memory", confirm=True)
+    assert (reply["entries_cleared"], reply["entries_not_cleared"]) == (7, 3)
+    assert "3 were not: they were changed or deleted meanwhile, or are locked." in reply["message"]
     assert sorted(await here.contents()) == ["a note", "changed", "new"]
 
 

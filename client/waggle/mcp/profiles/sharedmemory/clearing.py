@@ -37,9 +37,11 @@ PAGE: Final = STEPS
 
 
 class Cleared(NamedTuple):
-    """How many memories were deleted; the backup that holds them, None if there was nothing to clear."""
+    """How many memories were deleted, and how many were not, since they were changed meanwhile or are locked; the
+    backup that holds them all, None if there was nothing to clear."""
 
     cleared: int
+    left: int
     backup: str | None
 
 
@@ -66,7 +68,7 @@ async def clear(caller: Caller, at: int) -> Cleared:
             await _empty(caller, backup)
         raise
     if not copied:
-        return Cleared(0, None)
+        return Cleared(0, 0, None)
     count = 0
     try:
         for first in range(0, len(copied), STEPS):
@@ -77,7 +79,7 @@ async def clear(caller: Caller, at: int) -> Cleared:
     except WaggleError as error:
         error.message = f"{error.message.rstrip('.')}. Up to there {count} were cleared; all are in {backup}."
         raise
-    return Cleared(count, backup)
+    return Cleared(count, len(copied) - count, backup)
 
 
 async def _copy(caller: Caller, backup: str, at: float) -> list[Copied]:

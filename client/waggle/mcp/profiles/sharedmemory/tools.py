@@ -125,15 +125,17 @@ async def _clear(memories: Memories, caller: Caller, said: a.Clear) -> str:
     at = await memories.instant(caller)
     cleared = await clear(caller, at)
     made = "There was nothing to back up." if cleared.backup is None else "Backup created."
-    return to_json(
-        {
-            "success": True,
-            "entries_cleared": cleared.cleared,
-            "cleared_at": told(at),
-            "backup": cleared.backup,
-            "message": f"Successfully cleared {cleared.cleared} memory entries. {made}",
-        }
-    )
+    reply: dict[str, Any] = {
+        "success": True,
+        "entries_cleared": cleared.cleared,
+        "cleared_at": told(at),
+        "backup": cleared.backup,
+        "message": f"Successfully cleared {cleared.cleared} memory entries. {made}",
+    }
+    if cleared.left:
+        reply["entries_not_cleared"] = cleared.left
+        reply["message"] += f" {cleared.left} were not: they were changed or deleted meanwhile, or are locked."
+    return to_json(reply)
 
 
 # --- reads -------------------------------------------------------------------------------------------------------
