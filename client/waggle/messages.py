@@ -557,6 +557,8 @@ class Statistics(Struct, kw_only=True):
     log: LogWindow
     started_at: float = 0.0
     durability: str = ""
+    refusing: str | None = None
+    """Why nothing that has to survive is accepted now, if that is so."""
     reads: int = 0
     """Entries asked for by key: hits and misses."""
     writes: int = 0

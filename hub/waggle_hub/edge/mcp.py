@@ -25,6 +25,7 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from waggle.errors import BadRequest, Unavailable
+from waggle.keys import check_agent, check_ns
 from waggle.mcp import NATIVE, PROFILES
 from waggle.mcp.changes import Put
 from waggle.messages import Since
@@ -183,9 +184,14 @@ def _said(exchange: Exchange) -> Said:
     profile = exchange.header("x-waggle-profile") or address.profile or NATIVE
     if profile not in PROFILES:
         raise BadRequest(f"profile {profile!r} is none of {', '.join(PROFILES)}", field="profile")
+    agent = exchange.header("x-waggle-agent") or address.agent or None
+    ns = exchange.header("x-waggle-ns") or address.ns or "default"
+    if agent is not None:
+        check_agent(agent)
+    check_ns(ns)
     return Said(
-        agent=exchange.header("x-waggle-agent") or address.agent or None,
-        ns=exchange.header("x-waggle-ns") or address.ns or "default",
+        agent=agent,
+        ns=ns,
         limit=_seconds(exchange.header("x-waggle-limit") or address.limit or None),
         profile=profile,
     )

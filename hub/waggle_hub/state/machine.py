@@ -384,6 +384,7 @@ class Machine:
             subscriptions=sum(len(session.subscriptions) for session in state.sessions),
             locks=len(state.claims.held),
             waits=sum(len(session.waiting) for session in state.sessions),
+            refusing=state.refusing,
             log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
         )
 

@@ -142,7 +142,14 @@ async def test_what_is_wrong_is_said_and_nothing_is_asked_of_the_hub(said: dict[
 
 
 async def test_a_search_needs_a_pattern_and_a_limit_that_is_one() -> None:
-    for said in ({}, {"pattern": 7}, {"pattern": ""}, {"pattern": "%", "limit": -1}, {"pattern": "%", "limit": 1.5}):
+    for said in (
+        {},
+        {"pattern": 7},
+        {"pattern": ""},
+        {"pattern": "%", "limit": -1},
+        {"pattern": "%", "limit": 0.5},
+        {"pattern": "%", "limit": "nan"},
+    ):
         assert (await use("memory_search", FakeCaller(), **said))["success"] is False
 
 
@@ -219,6 +226,7 @@ class Hub(FakeCaller):
         ("memory_search", {"pattern": "%", "limit": None}, 10),
         ("memory_search", {"pattern": "%", "limit": 3}, 3),
         ("memory_search", {"pattern": "%", "limit": "3"}, 3),
+        ("memory_search", {"pattern": "%", "limit": 3.5}, 3),
     ],
 )
 async def test_the_newest_come_first_of_all_pages_and_the_rest_is_counted(

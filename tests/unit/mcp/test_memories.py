@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
+from msgspec import structs
 
 from tests.unit.mcp.memories import Room, id_of, memory, room
 from waggle.errors import Conflict, Unavailable
@@ -498,6 +499,16 @@ async def test_nothing_is_cleared_without_a_word_and_nothing_can_be(here: Room) 
     await here.use("clear_memory", confirm=True)
     reply = await here.use("clear_memory", confirm=True)
     assert (reply["entries_cleared"], reply["backup"]) == (0, None)
+
+
+async def test_health_tells_that_nothing_can_be_added(here: Room) -> None:
+    state = here.hub.machine.state
+    state.hub = structs.replace(state.hub, rev=state.log.rev + 100)  # as many as a journal would have put aside
+    here.hub.machine.refuse("the journal fails (no space left)")
+    reply = json.loads(await here.text("health_check", {}))
+    assert reply["success"] is False
+    assert reply["checks"]["storage_file"]["status"] == "error"
+    assert "the journal fails (no space left)" in reply["message"]
 
 
 async def test_health_tells_what_is_true_of_this_hub(here: Room) -> None:

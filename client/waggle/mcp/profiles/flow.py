@@ -69,7 +69,7 @@ class Search(Struct):
 
     pattern: str
     namespace: str | None = None
-    limit: int | None = None
+    limit: float | None = None
 
 
 class Flow:
@@ -123,11 +123,11 @@ class Flow:
         entries, total = await self._newest.find(call, ns, "*", LISTED, _shown)
         return {"action": "list", "namespace": ns, "entries": entries, "count": len(entries), **_rest(entries, total)}
 
-    async def _search(self, call: Call, pattern: str, namespace: str | None, most: int) -> Reply:
+    async def _search(self, call: Call, pattern: str, namespace: str | None, most: float) -> Reply:
         ns = _ns(namespace)
-        if most < 1:
+        if not most >= 1:
             raise BadRequest("limit is at least 1", field="limit")
-        found, total = await self._newest.find(call, ns, _glob(pattern), min(most, MOST), _shown)
+        found, total = await self._newest.find(call, ns, _glob(pattern), int(min(most, MOST)), _shown)
         rest = _rest(found, total)
         if not found and not set("%*") & set(pattern):
             rest["next"] = f"a pattern is the whole key: %{pattern}% finds it anywhere"

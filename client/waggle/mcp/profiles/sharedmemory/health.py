@@ -19,9 +19,10 @@ async def health(memories: Memories, caller: Caller) -> dict[str, Any]:
     spaces = {one["ns"]: one for one in (await caller.call("namespaces", {}))["namespaces"]}
     total, others, (most, wrong) = await memories.ask(caller, lambda index: (index.total(), index.others, index.most))
     kept = await backups(caller)
+    refusing = hub["refusing"]
     checks: dict[str, dict[str, Any]] = {
         "storage_file": {
-            "status": "ok",
+            "status": "ok" if refusing is None else "error",
             "path": f"namespace {MEMORY} of the hub",
             "exists": MEMORY in spaces,
             "size_bytes": spaces[MEMORY]["bytes"] if MEMORY in spaces else 0,
@@ -49,5 +50,6 @@ async def health(memories: Memories, caller: Caller) -> dict[str, Any]:
         notes.append(
             f"{wrong[:300]}; {MOST_MEMORIES} is used: waggle set {SETTINGS} '{{\"max_entries\": N}}' --ns {MEMORY}"
         )
-    message = "; ".join(["All systems operational", *notes])
-    return {"success": True, "timestamp": at, "checks": checks, "message": message}
+    operational = "All systems operational" if refusing is None else f"Nothing can be added for now: {refusing[:300]}"
+    message = "; ".join([operational, *notes])
+    return {"success": refusing is None, "timestamp": at, "checks": checks, "message": message}
