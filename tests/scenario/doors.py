@@ -348,7 +348,7 @@ Enter = Callable[..., Awaitable[Agent]]
 
 @asynccontextmanager
 async def room(door: str, hub: HubProcess, ns: str) -> AsyncIterator[Enter]:
-    """The room behind a door: ``alice = await enter("alice")``, and ``by=`` another door. Names are this test's own."""
+    """The room behind a door: ``one = await enter("builder")``, and ``by=`` another door. Names are this test's own."""
     async with AsyncExitStack() as stack:
 
         async def enter(name: str, by: str = door) -> Agent:

@@ -52,115 +52,115 @@ VALUES: list[Any] = [
 
 async def test_what_is_written_is_read_as_it_was_and_by_whom(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
-        alice, bob = await enter("alice"), await enter("bob")
-        assert await bob.get("task:1") is None
+        builder, tester = await enter("builder"), await enter("tester")
+        assert await tester.get("task:1") is None
         for value in VALUES:
-            rev = await alice.set("task:1", value)
-            seen = await bob.get("task:1")
+            rev = await builder.set("task:1", value)
+            seen = await tester.get("task:1")
             assert seen is not None
-            assert (seen.value, seen.by, seen.rev) == (value, alice.name, rev)
+            assert (seen.value, seen.by, seen.rev) == (value, builder.name, rev)
             assert type(seen.value) is type(value)
-        await alice.set("task:2", 1)
-        await alice.set("other", 1)
-        assert await bob.keys("task:*") == ["task:1", "task:2"]
-        assert await bob.delete("task:1") is True
-        assert await bob.delete("task:1") is False
+        await builder.set("task:2", 1)
+        await builder.set("other", 1)
+        assert await tester.keys("task:*") == ["task:1", "task:2"]
+        assert await tester.delete("task:1") is True
+        assert await tester.delete("task:1") is False
 
 
 async def test_who_was_slower_is_told_what_is_there_now(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
-        alice, bob = await enter("alice"), await enter("bob")
-        rev = await alice.set("leader", "alice", if_rev=0)
+        builder, tester = await enter("builder"), await enter("tester")
+        rev = await builder.set("leader", "builder", if_rev=0)
         with pytest.raises(Refused) as refused:
-            await bob.set("leader", "bob", if_rev=0)
-        assert (refused.value.code, refused.value.current) == ("conflict", "alice")
-        assert await bob.set("leader", "bob", if_rev=rev) > rev
+            await tester.set("leader", "tester", if_rev=0)
+        assert (refused.value.code, refused.value.current) == ("conflict", "builder")
+        assert await tester.set("leader", "tester", if_rev=rev) > rev
         with pytest.raises(Refused) as refused:
-            await alice.delete("leader", if_rev=rev)
-        assert (refused.value.code, refused.value.current) == ("conflict", "bob")
+            await builder.delete("leader", if_rev=rev)
+        assert (refused.value.code, refused.value.current) == ("conflict", "tester")
 
 
 async def test_a_lock_has_one_holder_whom_others_see_and_waits_its_turn(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
-        alice, bob = await enter("alice"), await enter("bob")
-        token = await alice.lock("src/a.py")
+        builder, tester = await enter("builder"), await enter("tester")
+        token = await builder.lock("src/a.py")
         for wait, code in ((0.0, "locked"), (0.1, "timeout")):
             with pytest.raises(Refused) as refused:
-                await bob.lock("src/a.py", wait=wait)
-            assert (refused.value.code, refused.value.holders) == (code, [alice.name])
-        waiting = asyncio.ensure_future(bob.lock("src/a.py", wait=SOON))
+                await tester.lock("src/a.py", wait=wait)
+            assert (refused.value.code, refused.value.holders) == (code, [builder.name])
+        waiting = asyncio.ensure_future(tester.lock("src/a.py", wait=SOON))
         await asyncio.sleep(0.05)
-        await alice.unlock(token)
+        await builder.unlock(token)
         later = await waiting
         assert later > token
         with pytest.raises(Refused) as refused:
-            await alice.unlock(token)
+            await builder.unlock(token)
         assert refused.value.code == "not_holder"
-        await bob.unlock(later)
+        await tester.unlock(later)
 
 
 async def test_what_is_locked_is_written_by_nobody_else(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
-        alice, bob = await enter("alice"), await enter("bob")
-        token = await alice.lock("report")
+        builder, tester = await enter("builder"), await enter("tester")
+        token = await builder.lock("report")
         with pytest.raises(Refused) as refused:
-            await bob.set("report", "mine")
-        assert (refused.value.code, refused.value.holders) == ("locked", [alice.name])
-        await alice.set("report", "done", token=token)
-        await alice.unlock(token)
+            await tester.set("report", "mine")
+        assert (refused.value.code, refused.value.holders) == ("locked", [builder.name])
+        await builder.set("report", "done", token=token)
+        await builder.unlock(token)
         with pytest.raises(Refused) as refused:
-            await alice.set("report", "late", token=token)
+            await builder.set("report", "late", token=token)
         assert refused.value.code == "not_holder"
-        seen = await bob.get("report")
+        seen = await tester.get("report")
         assert seen is not None
         assert seen.value == "done"
 
 
 async def test_what_was_learned_is_found_by_its_words_the_best_first(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
-        alice, bob = await enter("alice"), await enter("bob")
-        assert await bob.search("tokens", "*") == []
-        await alice.set("pattern/auth/sessions", {"lessons": ["sessions are simpler than tokens"]})
-        await alice.set("pattern/tokens", {"lessons": ["rotate tokens"]})
-        await alice.set("note/1", "tokens, again")
-        assert await bob.search("tokens", "pattern/*") == ["pattern/tokens", "pattern/auth/sessions"]
-        assert await bob.search("SESS* simpler", "*") == ["pattern/auth/sessions"]
-        await alice.delete("pattern/tokens")
-        assert await bob.search("tokens", "pattern/*") == ["pattern/auth/sessions"]
+        builder, tester = await enter("builder"), await enter("tester")
+        assert await tester.search("tokens", "*") == []
+        await builder.set("pattern/auth/sessions", {"lessons": ["sessions are simpler than tokens"]})
+        await builder.set("pattern/tokens", {"lessons": ["rotate tokens"]})
+        await builder.set("note/1", "tokens, again")
+        assert await tester.search("tokens", "pattern/*") == ["pattern/tokens", "pattern/auth/sessions"]
+        assert await tester.search("SESS* simpler", "*") == ["pattern/auth/sessions"]
+        await builder.delete("pattern/tokens")
+        assert await tester.search("tokens", "pattern/*") == ["pattern/auth/sessions"]
         for nothing in ("", "...", "a*"):
             with pytest.raises(Refused) as refused:
-                await bob.search(nothing, "*")
+                await tester.search(nothing, "*")
             assert refused.value.code == "bad_request", nothing
 
 
 async def test_work_is_handed_over_to_who_waits_for_it(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
-        alice, bob = await enter("alice"), await enter("bob")
+        builder, tester = await enter("builder"), await enter("tester")
         with pytest.raises(Refused) as refused:
-            await bob.wait("spec", 0.1)
+            await tester.wait("spec", 0.1)
         assert refused.value.code == "timeout"
-        waiting = asyncio.ensure_future(bob.wait("spec", SOON))
+        waiting = asyncio.ensure_future(tester.wait("spec", SOON))
         await asyncio.sleep(0.05)
-        await alice.set("spec", {"ready": True})
+        await builder.set("spec", {"ready": True})
         assert await waiting == {"ready": True}
-        assert await bob.wait("spec", SOON) == {"ready": True}
+        assert await tester.wait("spec", SOON) == {"ready": True}
 
 
 async def test_a_job_has_one_winner_and_comes_again_if_it_is_given_back(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
-        alice, bob = await enter("alice"), await enter("bob")
+        builder, tester = await enter("builder"), await enter("tester")
         with pytest.raises(Refused) as refused:
-            await alice.take("job:*")
+            await builder.take("job:*")
         assert refused.value.code == "timeout"
-        both = [asyncio.ensure_future(one.take("job:*", timeout=2)) for one in (alice, bob)]
+        both = [asyncio.ensure_future(one.take("job:*", timeout=2)) for one in (builder, tester)]
         await asyncio.sleep(0.05)
-        carol = await enter("carol", by="python")
-        await carol.set("job:1", {"n": 1})
+        reviewer = await enter("reviewer", by="python")
+        await reviewer.set("job:1", {"n": 1})
         outcomes = await asyncio.gather(*both, return_exceptions=True)
         (won,) = [one for one in outcomes if isinstance(one, tuple)]
         (lost,) = [one for one in outcomes if isinstance(one, Refused)]
         assert lost.code == "timeout"
-        winner, other = (alice, bob) if isinstance(outcomes[0], tuple) else (bob, alice)
+        winner, other = (builder, tester) if isinstance(outcomes[0], tuple) else (tester, builder)
         assert won[0] == "job:1"
         await winner.unlock(won[1])
         key, token = await other.take("job:*", timeout=SOON)
@@ -177,45 +177,45 @@ async def test_a_message_is_read_by_whatever_door_its_reader_comes(
     door: str, by: str, hub: HubProcess, ns: str
 ) -> None:
     async with room(door, hub, ns) as enter:
-        alice, bob = await enter("alice"), await enter("bob", by=by)
-        await alice.send(bob.name, "please look")
-        await alice.send(bob.name, {"file": "src/a.py"})
-        assert await bob.inbox() == [(alice.name, "please look"), (alice.name, {"file": "src/a.py"})]
-        assert await bob.inbox() == []
-        await bob.send(alice.name, ["seen"])
-        assert await alice.inbox() == [(bob.name, ["seen"])]
+        builder, tester = await enter("builder"), await enter("tester", by=by)
+        await builder.send(tester.name, "please look")
+        await builder.send(tester.name, {"file": "src/a.py"})
+        assert await tester.inbox() == [(builder.name, "please look"), (builder.name, {"file": "src/a.py"})]
+        assert await tester.inbox() == []
+        await tester.send(builder.name, ["seen"])
+        assert await builder.inbox() == [(tester.name, ["seen"])]
 
 
 async def test_a_message_waits_for_who_is_not_there_yet(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
-        alice = await enter("alice")
-        await alice.send(f"bob-{ns}", "early")
-        bob = await enter("bob")
-        assert await bob.inbox() == [(alice.name, "early")]
+        builder = await enter("builder")
+        await builder.send(f"tester-{ns}", "early")
+        tester = await enter("tester")
+        assert await tester.inbox() == [(builder.name, "early")]
 
 
 async def test_what_makes_no_sense_is_refused_by_the_same_code(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
-        alice = await enter("alice")
+        builder = await enter("builder")
         for key in ("", " a", "a\n", "x" * 256):
             with pytest.raises(Refused) as refused:
-                await alice.set(key, 1)
+                await builder.set(key, 1)
             assert refused.value.code == "bad_request", key
         for pattern in ("[", "a[]", "x" * 256):
             with pytest.raises(Refused) as refused:
-                await alice.keys(pattern)
+                await builder.keys(pattern)
             assert refused.value.code == "bad_request", pattern
         for ttl in (0, -1, 1e12):
             with pytest.raises(Refused) as refused:
-                await alice.set("a", 1, ttl=ttl)
+                await builder.set("a", 1, ttl=ttl)
             assert refused.value.code == "bad_request", ttl
         with pytest.raises(Refused) as refused:
-            await alice.unlock(1)
+            await builder.unlock(1)
         assert refused.value.code == "not_holder"
         deep: Any = 1
         for _ in range(101):
             deep = [deep]
         with pytest.raises(Refused) as refused:
-            await alice.set("a", deep)
+            await builder.set("a", deep)
         assert refused.value.code == "bad_request"
-        assert await alice.get("a") is None
+        assert await builder.get("a") is None
