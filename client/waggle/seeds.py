@@ -33,6 +33,7 @@ __all__ = [
     "MOST_MEMORIES",
     "SETTINGS",
     "Memory",
+    "Priority",
     "flow_line",
     "flow_read",
     "flow_value",
@@ -159,7 +160,7 @@ def _check_id(entry_id: str) -> None:
 
 def _check_instant(text: str, field: str) -> None:
     try:
-        datetime.fromisoformat(text)
+        instant_of(text)
     except ValueError:
         raise BadRequest(f"{field} {text!r} is no instant as of ISO 8601", field=field) from None
 

@@ -8,42 +8,12 @@ import pytest
 import pytest_asyncio
 
 import waggle
+from tests.copies import Copy
 from tests.e2e.hubs import HubProcess, StartHub
 from waggle.calling import Calls
 from waggle.errors import BadRequest
-from waggle.mcp.changes import Slice
-from waggle.messages import Since
 
 pytestmark = pytest.mark.e2e
-
-
-class Copy:
-    """What an index would know."""
-
-    def __init__(self, calls: Calls, ns: str) -> None:
-        self._calls, self._ns = calls, ns
-        self.since: Since | None = None
-        self.values: dict[str, bytes] = {}
-        self.told = 0
-        """Changes that were told by the last catching up,"""
-        self.anew = 0
-        """and how often it began anew."""
-
-    async def catch_up(self) -> dict[str, bytes]:
-        self.told = self.anew = 0
-        self.since = await self._calls.catch_up(self._ns, self.since, self._put)
-        return self.values
-
-    async def _put(self, slice: Slice) -> None:
-        if slice.anew:
-            self.values = {}
-        self.anew += slice.anew
-        self.told += len(slice.changes)
-        for change in slice.changes:
-            if change.value is None:
-                self.values.pop(change.key, None)
-            else:
-                self.values[change.key] = bytes(change.value)
 
 
 @pytest.fixture

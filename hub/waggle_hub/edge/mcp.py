@@ -48,6 +48,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 log = logging.getLogger("waggle_hub")
 
 
+_SAID = "waggle.said"
+"""Where a request has what was said of who makes it, read once."""
+
+
 class Said(NamedTuple):
     """Who calls, for which tools, and how many seconds a call may take, if that is said."""
 
@@ -82,7 +86,8 @@ class McpDoor:
             await refusal(wrong, 405, {"allow": "POST"})(scope, receive, send)
             return
         try:
-            manager = await asyncio.shield(self._manager(_said(Exchange(scope, receive)).profile))
+            said = scope[_SAID] = _said(Exchange(scope, receive))
+            manager = await asyncio.shield(self._manager(said.profile))
         except BadRequest as error:
             await refusal(error)(scope, receive, send)
         except Exception as fault:
@@ -122,12 +127,12 @@ class McpDoor:
         return self._bounds.message
 
     async def identify(self, context: Context) -> Calling:
-        """Who makes this request. Raises WaggleError."""
+        """Who makes this request."""
         from waggle.mcp.server import Calling
 
         request = context.request
         assert isinstance(request, Request)
-        said = _said(Exchange(request.scope, request.receive))
+        said = request.scope[_SAID]
         caller = self._callers.named(said.agent, said.ns) if said.agent else self._callers.nameless(said.ns)
         return Calling(Visitor(caller, said.agent, said.ns), NOWHERE, said.limit)
 

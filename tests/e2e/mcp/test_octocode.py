@@ -20,6 +20,7 @@ import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess
 from tests.e2e.mcp.ways import WAYS, Come, Reply, Tools, pasted
+from tests.octocode import FORMAT, KEY, LONG, NO_TEXT, NO_VALUE, TOO_LONG, TTL
 
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("way", WAYS)]
 
@@ -158,13 +159,6 @@ async def test_an_agent_is_well_as_long_as_its_heart_beats(come: Come, hub: HubP
 
 # --- what it takes and refuses -----------------------------------------------------------------------------------
 
-KEY = "Key must be a non-empty string"
-LONG = "Key exceeds 255 characters"
-FORMAT = "Invalid key format. Use only alphanumeric characters, colons, underscores, dots, slashes, and hyphens"
-NO_VALUE = "Value cannot be undefined or null"
-NO_TEXT = "Value must be a string"
-TOO_LONG = "Value exceeds 10MB limit"
-TTL = "TTL must be a number between 1 and 86400 seconds"
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     *((KEY, {"value": "x", **said}) for said in ({}, {"key": ""}, {"key": None}, {"key": 7}, {"key": ["a"]})),
     *((LONG, {"key": key, "value": "x"}) for key in ("a" * 256, "!" * 256)),

@@ -8,37 +8,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.copies import Copy
 from waggle.errors import BadRequest
 from waggle.mcp.changes import Slice
-from waggle.messages import Since
 from waggle_hub.app import Hub, build
-from waggle_hub.edge.callers import Caller
 from waggle_hub.settings import Limits, Settings
-
-
-class Copy:
-    """What an index would know."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        self.since: Since | None = None
-        self.values: dict[str, bytes] = {}
-        self.slices: list[Slice] = []
-
-    async def catch_up(self) -> dict[str, bytes]:
-        self.slices = []
-        self.since = await self._caller.catch_up("m", self.since, self._put)
-        return self.values
-
-    async def _put(self, slice: Slice) -> None:
-        self.slices.append(slice)
-        if slice.anew:
-            self.values = {}
-        for change in slice.changes:
-            if change.value is None:
-                self.values.pop(change.key, None)
-            else:
-                self.values[change.key] = bytes(change.value)
 
 
 @pytest_asyncio.fixture
@@ -54,18 +28,18 @@ async def _set(hub: Hub, key: str, value: Any, ns: str = "m") -> None:
 
 
 async def test_who_knows_nothing_is_told_all_that_is_there(hub: Hub) -> None:
-    copy = Copy(hub.callers.nameless())
+    copy = Copy(hub.callers.nameless(), "m")
     assert await copy.catch_up() == {}
     assert copy.slices[0].anew
     await _set(hub, "a", {"n": 1})
     await _set(hub, "b", None)
     await _set(hub, "a", 1, ns="other")
-    other = Copy(hub.callers.nameless())
+    other = Copy(hub.callers.nameless(), "m")
     assert await other.catch_up() == {"a": b'{"n":1}', "b": b"null"}
 
 
 async def test_who_comes_back_is_told_what_has_changed_and_no_more(hub: Hub) -> None:
-    copy = Copy(hub.callers.nameless())
+    copy = Copy(hub.callers.nameless(), "m")
     for n in range(20):
         await _set(hub, f"k{n}", n)
     await copy.catch_up()
@@ -81,7 +55,7 @@ async def test_who_comes_back_is_told_what_has_changed_and_no_more(hub: Hub) -> 
 
 
 async def test_who_was_away_for_longer_than_the_log_is_told_all_anew(hub: Hub) -> None:
-    copy = Copy(hub.callers.nameless())
+    copy = Copy(hub.callers.nameless(), "m")
     await _set(hub, "old", 1)
     await copy.catch_up()
     await hub.callers.nameless("m").call("delete", {"key": "old"})
@@ -92,7 +66,7 @@ async def test_who_was_away_for_longer_than_the_log_is_told_all_anew(hub: Hub) -
 
 
 async def test_nothing_is_left_of_it(hub: Hub) -> None:
-    copy = Copy(hub.callers.nameless())
+    copy = Copy(hub.callers.nameless(), "m")
     before = len(hub.machine.state.sessions)
     await copy.catch_up()
     await _set(hub, "a", 1)
@@ -102,7 +76,7 @@ async def test_nothing_is_left_of_it(hub: Hub) -> None:
 
 
 async def test_who_comes_back_before_the_log_has_gone_on_is_seen_by_nobody(hub: Hub) -> None:
-    copy = Copy(hub.callers.nameless())
+    copy = Copy(hub.callers.nameless(), "m")
     await copy.catch_up()
     rev = hub.machine.state.log.rev
     for n in range(3):
@@ -113,9 +87,9 @@ async def test_who_comes_back_before_the_log_has_gone_on_is_seen_by_nobody(hub: 
 
 
 async def test_what_is_written_while_somebody_catches_up_is_for_the_next_time(hub: Hub) -> None:
-    copy = Copy(hub.callers.nameless())
+    copy = Copy(hub.callers.nameless(), "m")
     await copy.catch_up()
-    put = copy._put
+    put = copy.put
 
     async def write_meanwhile(slice: Slice) -> None:
         await put(slice)
@@ -129,7 +103,7 @@ async def test_what_is_written_while_somebody_catches_up_is_for_the_next_time(hu
 
 async def test_what_is_wrong_with_it_is_raised(hub: Hub) -> None:
     with pytest.raises(BadRequest):
-        await hub.callers.nameless().catch_up("no such namespace", None, Copy(hub.callers.nameless())._put)
+        await hub.callers.nameless().catch_up("no such namespace", None, Copy(hub.callers.nameless(), "m").put)
 
 
 async def test_a_reader_that_fails_leaves_nothing_either(hub: Hub) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.octocode import FORMAT, KEY, LONG, NO_TEXT, NO_VALUE, TOO_LONG, TTL
 from tests.unit.mcp.fake import FakeCaller, entry, silent
 from waggle.errors import Locked, TooLarge
 from waggle.mcp.call import Call
@@ -16,13 +17,6 @@ from waggle.mcp.profiles.octocode import LISTED, Octocode
 from waggle.paths import NOWHERE
 
 WRITTEN = {"rev": 1, "version": 1, "expires_at": None}
-KEY = "Key must be a non-empty string"
-LONG = "Key exceeds 255 characters"
-FORMAT = "Invalid key format. Use only alphanumeric characters, colons, underscores, dots, slashes, and hyphens"
-NO_VALUE = "Value cannot be undefined or null"
-NO_TEXT = "Value must be a string"
-TOO_LONG = "Value exceeds 10MB limit"
-TTL = "TTL must be a number between 1 and 86400 seconds"
 WRONG_TTLS: list[Any] = [None, 0, 0.99, 86_400.5, -1, "60", True, []]
 
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import msgspec
 from mcp import types
-from mcp.shared.exceptions import MCPError
 from msgspec import Struct
 
 from waggle import plain
@@ -27,7 +26,7 @@ from waggle.errors import BadRequest, WaggleError
 from waggle.keys import check_ns, quoted
 from waggle.mcp.call import Call
 from waggle.mcp.profiles.newest import Newest
-from waggle.mcp.profiles.profile import Answer, now, units
+from waggle.mcp.profiles.profile import CHANGES, READS, Answer, now, units, unknown
 from waggle.mcp.showing import at, to_json
 from waggle.seeds import FLOW, flow_read, flow_value
 
@@ -92,7 +91,7 @@ class Flow:
                     asked = _read(said, Search)
                     reply = await self._search(call, asked.pattern, asked.namespace, asked.limit or FEW)
                 case _:
-                    raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {name}")
+                    raise unknown(name)
         except WaggleError as error:
             return self.refused(error)
         return Answer(to_json({"success": True, **reply, **_signed()}))
@@ -234,9 +233,7 @@ _USAGE = types.Tool(
         },
         "required": ["action"],
     },
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-    ),
+    annotations=CHANGES,
 )
 _SEARCH = types.Tool(
     name="memory_search",
@@ -250,7 +247,5 @@ _SEARCH = types.Tool(
         },
         "required": ["pattern"],
     },
-    annotations=types.ToolAnnotations(
-        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-    ),
+    annotations=READS,
 )

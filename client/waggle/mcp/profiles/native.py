@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mcp import types
-from mcp.shared.exceptions import MCPError
 
 from waggle.errors import WaggleError
 from waggle.mcp.arguments import schema
 from waggle.mcp.call import Call
-from waggle.mcp.profiles.profile import Answer, answered
+from waggle.mcp.profiles.profile import Answer, answered, unknown
 from waggle.mcp.tools import TOOLS, Tool, run
 
 __all__ = ["INSTRUCTIONS", "Native"]
@@ -35,7 +34,7 @@ class Native:
     async def call(self, name: str, said: dict[str, Any], call: Call) -> Answer:
         """As `Profile.call`."""
         if name not in TOOLS:
-            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {name}")
+            raise unknown(name)
         return answered(*await run(name, said, call))
 
     def refused(self, error: WaggleError) -> Answer:

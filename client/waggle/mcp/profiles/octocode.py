@@ -17,7 +17,7 @@ from mcp import types
 from waggle.calling import Caller
 from waggle.errors import BadRequest, TooLarge, WaggleError
 from waggle.mcp.call import Call
-from waggle.mcp.profiles.profile import Answer, answered, now, units
+from waggle.mcp.profiles.profile import CHANGES, READS, Answer, answered, now, units
 from waggle.mcp.showing import fitting, to_json
 
 __all__ = ["Octocode"]
@@ -196,23 +196,17 @@ _SET = types.Tool(
         "key",
         "value",
     ),
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-    ),
+    annotations=CHANGES,
 )
 _GET = types.Tool(
     name="getStorage",
     description="Read a value by its key, or all whose keys match one with a star: 'status:*'.",
     input_schema=_schema({"key": _key_schema("The key to read", "^[a-zA-Z0-9:_./*-]+$")}, "key"),
-    annotations=types.ToolAnnotations(
-        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-    ),
+    annotations=READS,
 )
 _DELETE = types.Tool(
     name="deleteStorage",
     description="Delete a key, such as a lock or a task that is done. It is no error if there is none.",
     input_schema=_schema({"key": _key_schema("The key to delete")}, "key"),
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-    ),
+    annotations=CHANGES,
 )

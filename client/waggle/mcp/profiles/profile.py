@@ -6,12 +6,20 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from mcp import types
+from mcp.shared.exceptions import MCPError
 
 from waggle.errors import WaggleError
 from waggle.mcp.call import Call
 from waggle.mcp.showing import to_json
 
-__all__ = ["Answer", "Profile", "answered", "now", "units"]
+__all__ = ["CHANGES", "READS", "Answer", "Profile", "answered", "now", "units", "unknown"]
+
+READS = types.ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+"""What is said of a tool that changes nothing."""
+CHANGES = types.ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+)
+"""What is said of one that may take away what others have written; twice is the same as once."""
 
 
 class Answer(NamedTuple):
@@ -48,6 +56,11 @@ class Profile(Protocol):
 def answered(reply: dict[str, Any], failed: bool = False) -> Answer:
     """An answer that is an object."""
     return Answer(to_json(reply), reply, failed)
+
+
+def unknown(name: str) -> MCPError:
+    """That there is no such tool, as the protocol has it."""
+    return MCPError(types.INVALID_PARAMS, f"Unknown tool: {name}")
 
 
 def now() -> str:

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcp import types
-from mcp.shared.exceptions import MCPError
-
 from waggle.errors import WaggleError
 from waggle.mcp.call import Call
-from waggle.mcp.profiles.profile import Answer
+from waggle.mcp.profiles.profile import Answer, unknown
 from waggle.mcp.profiles.sharedmemory.arguments import Refused, cut, read
 from waggle.mcp.profiles.sharedmemory.memories import Memories
 from waggle.mcp.profiles.sharedmemory.tools import TOOLS, listed
@@ -45,7 +42,7 @@ class SharedMemory:
         """As `Profile.call`."""
         tool = TOOLS.get(name)
         if tool is None:
-            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {name}")
+            raise unknown(name)
         try:
             arguments = read(tool.arguments, said)
             work = tool.does(self._memories, call.caller, arguments)

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from waggle.seeds import tags_of
+from waggle.mcp.profiles.sharedmemory.rows import Order
+from waggle.seeds import Priority, tags_of
 
 __all__ = [
     "WORDS", "Add", "Arguments", "Clear", "Delete", "Get", "Health", "Read", "Refused", "Search", "Stats", "Update",
@@ -56,7 +57,6 @@ def _is_id(text: str) -> str:
 Id = Annotated[str, Field(description="The entry_id, a UUID"), AfterValidator(_is_id)]
 Tags = Annotated[list[str], Field(max_length=TAGS), AfterValidator(tags_of)]
 FilterTags = Annotated[list[str], Field(max_length=FILTERED), AfterValidator(tags_of)]
-Priority = Literal["low", "medium", "high"]
 Format = Literal["markdown", "json"]
 Limit = Annotated[int, Field(ge=1, le=1_000)]
 Metadata = dict[str, Any]
@@ -85,7 +85,7 @@ class Read(Arguments):
     agent_filter: str | None = Field(default=None, description="Only those of this agent")
     tags: FilterTags | None = Field(default=None, description="Only those that have all of these tags")
     priority: Priority | None = Field(default=None, description="Only those of this priority")
-    sort_order: Literal["chronological", "reverse", "priority"] = "chronological"
+    sort_order: Order = "chronological"
     cursor: str | None = Field(default=None, description=_CURSOR)
 
 

@@ -50,10 +50,9 @@ Copied = tuple[str, int]
 """A key, and the revision that was copied."""
 
 
-async def backups(caller: Caller) -> list[str]:
-    """The namespaces that are backups, the oldest first."""
-    found = (await caller.call("namespaces", {}))["namespaces"]
-    return sorted(one["ns"] for one in found if one["ns"].startswith(BACKUPS))
+def backups(namespaces: list[dict[str, Any]]) -> list[str]:
+    """Those of the hub's namespaces that are backups, the oldest first."""
+    return sorted(one["ns"] for one in namespaces if one["ns"].startswith(BACKUPS))
 
 
 async def clear(caller: Caller, at: int) -> Cleared:
@@ -73,7 +72,8 @@ async def clear(caller: Caller, at: int) -> Cleared:
     try:
         for first in range(0, len(copied), STEPS):
             count += await _delete(caller, copied[first : first + STEPS])
-        others = [one for one in await backups(caller) if one != backup]
+        there = (await caller.call("namespaces", {}))["namespaces"]
+        others = [one for one in backups(there) if one != backup]
         for older in others[: 1 - KEPT]:
             await _empty(caller, older)
     except WaggleError as error:

@@ -16,16 +16,17 @@ async def health(memories: Memories, caller: Caller) -> dict[str, Any]:
     """How everything is. Raises WaggleError if there is no way to know."""
     at = told(await memories.instant(caller))
     hub = await caller.call("stats", {})
-    spaces = {one["ns"]: one for one in (await caller.call("namespaces", {}))["namespaces"]}
+    namespaces = (await caller.call("namespaces", {}))["namespaces"]
+    size = next((one["bytes"] for one in namespaces if one["ns"] == MEMORY), None)
     total, others, (most, wrong) = await memories.ask(caller, lambda index: (index.total(), index.others, index.most))
-    kept = await backups(caller)
+    kept = backups(namespaces)
     refusing = hub["refusing"]
     checks: dict[str, dict[str, Any]] = {
         "storage_file": {
             "status": "ok" if refusing is None else "error",
             "path": f"namespace {MEMORY} of the hub",
-            "exists": MEMORY in spaces,
-            "size_bytes": spaces[MEMORY]["bytes"] if MEMORY in spaces else 0,
+            "exists": size is not None,
+            "size_bytes": size or 0,
             "durability": hub["durability"],
             "rev": hub["rev"],
         },
