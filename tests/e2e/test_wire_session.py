@@ -73,7 +73,9 @@ async def test_two_sessions_have_different_names_ids_and_secrets(join: Join) -> 
     assert len(one["secret"]) >= 20
 
 
-@pytest.mark.parametrize("fields", [{"agent": 7}, {"meta": "text"}, {"unknown": 1}, {"cursors": {"1": "x"}}, {"token": 5}])
+@pytest.mark.parametrize(
+    "fields", [{"agent": 7}, {"meta": "text"}, {"unknown": 1}, {"cursors": {"1": "x"}}, {"token": 5}]
+)
 async def test_a_hello_that_is_wrong_says_where_and_may_be_repeated(join: Join, fields: Json) -> None:
     wire = await join(hello=False)
     refusal = await wire.refusal("hello", **fields)

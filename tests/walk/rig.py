@@ -17,13 +17,13 @@ from tests.journals import LateJournal
 from tests.walk.model import Model
 from tests.walk.reader import Follow, begin_follow
 from tests.walk.things import Fields
-from waggle import messages as m
-from waggle.keys import compile_pattern
+from waggle.wire import messages as m
+from waggle.wire.names import compile_pattern
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout, Line
 from waggle_hub.delivery.feed import Cursor
-from waggle_hub.edge.lines import decode
-from waggle_hub.engine import Engine
+from waggle_hub.edge.decode import decode
+from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import Fresh
@@ -285,7 +285,9 @@ class Rig:
         session, secret = seat.session, seat.secret
         seat.connection = self._connect()
         follows, muddled, seat.session = seat.follows, seat.muddled, None
-        reply, line = self._decide(seat, seat.connection, "hello", {"session": session, "secret": secret, "cursors": reached})
+        reply, line = self._decide(
+            seat, seat.connection, "hello", {"session": session, "secret": secret, "cursors": reached}
+        )
         asked = {"session": session, "secret": secret, "cursors": {int(sub): rev for sub, rev in reached.items()}}
         wanted = self.model.hello(None, asked, self.now)
         self._compare("hello", asked, reply, wanted)
