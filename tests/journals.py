@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from waggle_hub.journal.forms import KeptCommit, commits_of, decoder, encode, kept_commit
-from waggle_hub.journal.port import Done
-from waggle_hub.journal.sqlite import SqliteStore
+from waggle_hub.journal.interface import Done
+from waggle_hub.journal.serialization import KeptCommit, commits_of, decoder, encode, kept_commit
+from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.journal.writer import Writer
-from waggle_hub.state.keyspace import Entry
 from waggle_hub.state.log import Commit
-from waggle_hub.state.records import KINDS, Changes, Kept, Key, Place, Record
+from waggle_hub.state.persistence.records import KINDS, Changes, Kept, Key, Place, Record
+from waggle_hub.state.store.keyspace import Entry
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -17,28 +17,28 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from waggle import messages as m
-from waggle.keys import MAX_AGENT, MAX_KEY
 from waggle.version import __version__
+from waggle.wire import messages as m
+from waggle.wire.names import MAX_AGENT, MAX_KEY
 
 from .backups import Backups
 from .delivery.fanout import Fanout
-from .edge.callers import Callers
 from .edge.cors import Cors
-from .edge.exchange import refused
-from .edge.guard import Guard
+from .edge.dashboard import Guarded, static_files
+from .edge.http.calls import Callers
+from .edge.http.request import refused
+from .edge.http.routes import Doors, routes
+from .edge.http.stream import Streams
 from .edge.mcp import McpDoor
-from .edge.page import Guarded, static_files
-from .edge.routes import Doors, routes
-from .edge.stream import Streams
+from .edge.origin_check import Guard
 from .edge.websocket import WebSocketDoor
-from .engine import Clock, Engine
-from .journal.directory import newest_backup
-from .journal.null import NullJournal
-from .journal.port import Journal
+from .engine.engine import Clock, Engine
+from .journal.data_directory import newest_backup
+from .journal.interface import Journal
+from .journal.memory import NullJournal
 from .settings import Settings
 from .state.machine import Machine
-from .state.records import HubRecord, Kept
+from .state.persistence.records import HubRecord, Kept
 
 _LIMITS_SHOWN = (
     "value", "depth", "status", "meta", "ttl", "patterns", "subscriptions", "ephemeral", "page", "scan", "clear",

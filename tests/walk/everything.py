@@ -11,14 +11,22 @@ import msgspec
 from msgspec import structs
 
 from tests.journals import MemoryDisk
-from waggle.keys import compile_pattern
-from waggle_hub.journal.forms import KeptCommit, decoder, kept_commit
-from waggle_hub.state.changed import Recorded
-from waggle_hub.state.conditions import Wait
-from waggle_hub.state.keyspace import Entry
-from waggle_hub.state.records import ClaimRecord, DeliveryRecord, GraveRecord, Key, Place, Record, SpaceRecord
-from waggle_hub.state.turn import State
-from waggle_hub.state.work import Taker
+from waggle.wire.names import compile_pattern
+from waggle_hub.journal.serialization import KeptCommit, decoder, kept_commit
+from waggle_hub.state.persistence.dirty import Recorded
+from waggle_hub.state.persistence.records import (
+    ClaimRecord,
+    DeliveryRecord,
+    GraveRecord,
+    Key,
+    Place,
+    Record,
+    SpaceRecord,
+)
+from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.transaction import State
+from waggle_hub.state.waits.condition_index import Wait
+from waggle_hub.state.work.queue import Taker
 
 _decode_commit = decoder(KeptCommit).decode
 

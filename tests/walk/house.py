@@ -25,15 +25,13 @@ from tests.walk.truth import EVERYWHERE, Reader, Truth, begin_reader
 from waggle_hub.app import _machine
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout, Line, Released
-from waggle_hub.edge.lines import decode
-from waggle_hub.engine import Engine
-from waggle_hub.journal.port import Done
+from waggle_hub.edge.decode import decode
+from waggle_hub.engine.engine import Engine
+from waggle_hub.journal.interface import Done
 from waggle_hub.settings import Bounds, Limits, Settings
-from waggle_hub.state.deadlines import deadline_after
-from waggle_hub.state.keyspace import Entry
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.records import (
+from waggle_hub.state.persistence.records import (
     Changes,
     ClaimRecord,
     DeliveryRecord,
@@ -44,6 +42,8 @@ from waggle_hub.state.records import (
     UnsaidRecord,
 )
 from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.store.expiry import deadline_after
+from waggle_hub.state.store.keyspace import Entry
 
 COMING_AND_GOING = ("hello", "bye")
 """What is done while the journal fails, although it would have to survive: who is here is kept when it can be."""

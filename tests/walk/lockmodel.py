@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from waggle import messages as m
-from waggle.errors import Deadlock, Locked, TimedOut, WaggleError
-from waggle.keys import compile_pattern
+from waggle.wire import messages as m
+from waggle.wire.errors import Deadlock, Locked, TimedOut, WaggleError
+from waggle.wire.names import compile_pattern
+from waggle_hub.state.effects import Answer, Bind, Ended, LockLost, Output, Reply
 from waggle_hub.state.log import Commit, Event
-from waggle_hub.state.outputs import Answer, Bind, Ended, LockLost, Output, Reply
-from waggle_hub.state.overlap import overlap
+from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.sessions import Outcome
 
 GRACE = 4.0

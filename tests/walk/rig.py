@@ -17,13 +17,13 @@ from tests.journals import LateJournal
 from tests.walk.model import Model
 from tests.walk.reader import Follow, begin_follow
 from tests.walk.things import Fields
-from waggle import messages as m
-from waggle.keys import compile_pattern
+from waggle.wire import messages as m
+from waggle.wire.names import compile_pattern
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout, Line
 from waggle_hub.delivery.feed import Cursor
-from waggle_hub.edge.lines import decode
-from waggle_hub.engine import Engine
+from waggle_hub.edge.decode import decode
+from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import Fresh

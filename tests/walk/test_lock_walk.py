@@ -20,11 +20,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.state.table import INFO
 from tests.walk.lockmodel import GRACE, Asked, LockModel, Shape, Strand, circles, edges, shape
-from waggle import messages as m
-from waggle.errors import Deadlock
+from waggle.wire import messages as m
+from waggle.wire.errors import Deadlock
 from waggle_hub.settings import Limits
+from waggle_hub.state.effects import Output, Reply
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.outputs import Output, Reply
 from waggle_hub.state.sessions import Fresh
 
 SEATS = 5

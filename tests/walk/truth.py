@@ -13,9 +13,9 @@ from tests.walk.model import Model
 from tests.walk.reader import ENTRY_TYPES, ConflatedFollow, Follow
 from tests.walk.things import USUAL, Fields, Happening, Item, Place, Scope, Stay
 from waggle_hub.delivery.encoding import event_body
-from waggle_hub.state.claim import Claim
-from waggle_hub.state.keyspace import Entry
+from waggle_hub.state.locks.request import Claim
 from waggle_hub.state.log import Commit, Event
+from waggle_hub.state.store.keyspace import Entry
 
 Hold = tuple[str, str, int]
 """Namespace, name or text of a pattern, and token of a lock that is held."""

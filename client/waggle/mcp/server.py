@@ -17,15 +17,15 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 
-from waggle.calling import Caller
-from waggle.errors import Cancelled, WaggleError
 from waggle.mcp import resources
 from waggle.mcp.call import Call
-from waggle.mcp.parking import Parking
-from waggle.mcp.patience import Patience, limit_of
+from waggle.mcp.parked_waits import Parking
 from waggle.mcp.profiles.profile import Answer, Profile
-from waggle.paths import Place
+from waggle.mcp.time_limits import Patience, limit_of
+from waggle.ops import Caller
 from waggle.version import __version__
+from waggle.wire.errors import Cancelled, WaggleError
+from waggle.wire.file_locks import Place
 
 __all__ = ["Calling", "make_server", "program_of"]
 

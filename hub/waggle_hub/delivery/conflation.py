@@ -20,12 +20,12 @@ from asyncio import TimerHandle
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 
-from waggle import messages as m
+from waggle.wire import messages as m
+from waggle_hub.settings import Bounds
+from waggle_hub.state.interests import Interest
+from waggle_hub.state.log import Event
+from waggle_hub.state.store.expiry import Deadlines, deadline_after
 
-from ..settings import Bounds
-from ..state.deadlines import Deadlines, deadline_after
-from ..state.interests import Interest
-from ..state.log import Event
 from .encoding import Bodies, Told, chain, mark_line
 from .feed import Cursor, Feed
 

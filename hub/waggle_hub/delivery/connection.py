@@ -20,8 +20,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
-from ..settings import Bounds
-from .text import Text
+from waggle_hub.settings import Bounds
+
+from .frame import Text
 
 if TYPE_CHECKING:
     from .feed import Cursor

@@ -9,13 +9,13 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from waggle import messages as m
+from waggle.wire import messages as m
+from waggle_hub.state.effects import Answer, Reply
+from waggle_hub.state.interests import Interest
+from waggle_hub.state.log import Event, Grip
+from waggle_hub.state.store.keyspace import Entry
 
-from ..state.interests import Interest
-from ..state.keyspace import Entry
-from ..state.log import Event, Grip
-from ..state.outputs import Answer, Reply
-from .text import Text
+from .frame import Text
 
 _encode = msgspec.json.Encoder().encode
 

@@ -20,19 +20,19 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from waggle.errors import Internal, WaggleError
+from waggle.wire.errors import Internal, WaggleError
+from waggle_hub.settings import Bounds
+from waggle_hub.state.effects import Attach, Detach, Ended
+from waggle_hub.state.interests import Interest, InterestIndex
+from waggle_hub.state.log import Commit, Event, Log
 
-from ..settings import Bounds
-from ..state.interests import Interest, InterestIndex
-from ..state.log import Commit, Event, Log
-from ..state.outputs import Attach, Detach, Ended
+from .catchup import log_slice, snapshot_slice
+from .catchup_queue import RefillQueue
 from .conflation import ConflatedFeed, Deliveries
 from .connection import Connection
 from .encoding import Bodies, lost_line, mark_line
 from .feed import Cursor, Feed, cut
-from .refill import log_slice, snapshot_slice
-from .refillqueue import RefillQueue
-from .text import Text
+from .frame import Text
 
 
 class Line(Struct, frozen=True, eq=False):

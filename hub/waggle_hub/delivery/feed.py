@@ -12,12 +12,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 
-from ..state.interests import Interest
-from ..state.log import Event
-from ..state.snapshot import Snapshot
+from waggle_hub.state.interests import Interest
+from waggle_hub.state.log import Event
+from waggle_hub.state.store.snapshot import Snapshot
+
 from .connection import Connection
 from .encoding import Bodies, Told, chain, mark_line
-from .text import Text
+from .frame import Text
 
 
 class Cursor:

@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct
 from starlette.requests import Request
 
-from waggle.errors import BadRequest, Unavailable
-from waggle.keys import check_agent, check_ns
 from waggle.mcp import NATIVE, PROFILES
-from waggle.mcp.changes import Put
-from waggle.messages import Since
-from waggle.paths import NOWHERE
+from waggle.wire.changefeed import Put
+from waggle.wire.errors import BadRequest, Unavailable
+from waggle.wire.file_locks import NOWHERE
+from waggle.wire.messages import Since
+from waggle.wire.names import check_agent, check_ns
+from waggle_hub.settings import Bounds
 
-from ..settings import Bounds
-from .callers import Caller, Callers
-from .exchange import Exchange
-from .statuses import refusal
+from .http.calls import Caller, Callers
+from .http.request import Exchange
+from .http.status_codes import refusal
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -146,12 +146,12 @@ class Visitor:
         self.ns = ns
 
     async def call(self, op: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """As `waggle.calling.Caller.call`."""
+        """As `waggle.ops.Caller.call`."""
         ok: dict[str, Any] = await self._caller.call(op, fields)
         return ok
 
     async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
-        """As `waggle.calling.Caller.catch_up`."""
+        """As `waggle.ops.Caller.catch_up`."""
         return await self._caller.catch_up(ns, since, put)
 
     def losses(self) -> list[str]:

@@ -12,12 +12,13 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from ..delivery.connection import Connection
-from ..delivery.text import Text
-from ..engine import Engine
-from .guard import Guard
-from .lane import Lane, fitting, lane_of
-from .reader import Reader
+from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.frame import Text
+from waggle_hub.engine.engine import Engine
+
+from .command_reader import Reader
+from .origin_check import Guard
+from .server.fast_path import Lane, fitting, lane_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -23,9 +23,10 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from ..state.records import Changes, Record
-from .port import Done, Store
-from .sign import Sign
+from waggle_hub.state.persistence.records import Changes, Record
+
+from .clean_marker import Sign
+from .interface import Done, Store
 
 log = logging.getLogger("waggle_hub")
 _ROUNDS = 5

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from waggle import messages as m
-from waggle.errors import WaggleError, error_from_wire
+from waggle.wire import messages as m
+from waggle.wire.errors import WaggleError, error_from_wire
 
-from .deadlines import Timed
 from .interests import Interest
-from .records import Key, OutcomeRecord, Record, SessionRecord, SubscriptionRecord, UnsaidRecord
+from .persistence.records import Key, OutcomeRecord, Record, SessionRecord, SubscriptionRecord, UnsaidRecord
+from .store.expiry import Timed
 
 if TYPE_CHECKING:
-    from .claim import Claim
-    from .clearing import Clearing
-    from .outputs import Said
-    from .waiting import Waiting
+    from .commands.clear import Clearing
+    from .effects import Said
+    from .locks.request import Claim
+    from .pending import Waiting
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from ..field import Field
-from ..results import Result
+from tests.bench.field import Field
+from tests.bench.results import Result
+
 from . import capacity, connections, expiry, fanout, growth, handoff, locks, million, page, patterns, sets
 
 

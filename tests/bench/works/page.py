@@ -18,13 +18,13 @@ from typing import Any
 
 from playwright.async_api import CDPSession, Page, async_playwright
 
+from tests.bench.field import Field
+from tests.bench.processes import Server
+from tests.bench.results import Column, Result, Table
+from tests.bench.systems.fastclient import FastClient
+from tests.bench.systems.waggle import WAGGLE, set_command, url
 from tests.e2e.page.browsing import ARGUMENTS, chromium
 
-from ..field import Field
-from ..processes import Server
-from ..results import Column, Result, Table
-from ..systems.fastclient import FastClient
-from ..systems.waggle import WAGGLE, set_command, url
 from .million import key_of, value_of
 
 AGENTS = 200

@@ -17,7 +17,7 @@ from mcp.client.stdio import StdioServerParameters
 
 from tests.e2e.hubs import HubProcess
 from tests.e2e.mcp.ways import pasted
-from waggle.cli.editors import EDITORS, entry_of
+from waggle.cli.install.editors import EDITORS, entry_of
 from waggle.mcp import NATIVE, PROFILES
 from waggle.mcp.profiles import make_profile
 

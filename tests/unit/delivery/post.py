@@ -7,13 +7,13 @@ from itertools import count
 from typing import Any
 
 from tests.unit.state.table import Table
-from waggle import messages as m
-from waggle.errors import WaggleError
+from waggle.wire import messages as m
+from waggle.wire.errors import WaggleError
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import reply_line
 from waggle_hub.delivery.fanout import Bound, Fanout, Line, Released
 from waggle_hub.settings import Bounds, Limits
-from waggle_hub.state.outputs import Answer, BackupWanted, Bind, LockLost, Output, Reply, SearchWanted
+from waggle_hub.state.effects import Answer, BackupWanted, Bind, LockLost, Output, Reply, SearchWanted
 
 
 class Post:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.feed import Cursor, Feed
-from waggle_hub.delivery.text import Text
+from waggle_hub.delivery.frame import Text
 from waggle_hub.settings import Bounds
 from waggle_hub.state.interests import Interest, Scope
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from waggle.keys import compile_pattern
+from waggle.wire.names import compile_pattern
 from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.feed import cut
-from waggle_hub.delivery.text import Text
+from waggle_hub.delivery.frame import Text
 from waggle_hub.settings import Bounds
+from waggle_hub.state.effects import Attach
 from waggle_hub.state.interests import Interest, Scope
-from waggle_hub.state.keyspace import Entry
 from waggle_hub.state.log import Commit, Event, Log
-from waggle_hub.state.outputs import Attach
+from waggle_hub.state.store.keyspace import Entry
 
 TYPES = frozenset({"set"})
 

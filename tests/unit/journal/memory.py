@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from tests.journals import MemoryDisk
-from waggle_hub.journal.port import StoreError
-from waggle_hub.state.records import Changes, Kept, Record
+from waggle_hub.journal.interface import StoreError
+from waggle_hub.state.persistence.records import Changes, Kept, Record
 
 DISK: dict[Path, MemoryDisk] = {}
 """What is kept, by path."""

@@ -10,9 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import Raw, structs
 
-from waggle_hub.state.keyspace import Entry
 from waggle_hub.state.log import Commit, Event, Grip
-from waggle_hub.state.records import (
+from waggle_hub.state.persistence.records import (
     Changes,
     ClaimRecord,
     GraveRecord,
@@ -25,6 +24,7 @@ from waggle_hub.state.records import (
     SpaceRecord,
     SubscriptionRecord,
 )
+from waggle_hub.state.store.keyspace import Entry
 
 NAMESPACES = ("default", "$agents", "z")
 KEYS = ("a", "tâche/é", "task:1", "task:10", '𝔘 "quoted" \\')

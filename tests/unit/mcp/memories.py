@@ -12,13 +12,13 @@ import msgspec
 from msgspec import Raw
 
 from tests.unit.mcp.fake import silent
+from waggle.compat.mapping import MEMORY, Memory
+from waggle.compat.shared_memory import SharedMemory
 from waggle.mcp.call import Call
-from waggle.mcp.changes import Change
-from waggle.mcp.parking import Parking
-from waggle.mcp.patience import Patience
-from waggle.mcp.profiles.sharedmemory import SharedMemory
-from waggle.paths import NOWHERE
-from waggle.seeds import MEMORY, Memory
+from waggle.mcp.parked_waits import Parking
+from waggle.mcp.time_limits import Patience
+from waggle.wire.changefeed import Change
+from waggle.wire.file_locks import NOWHERE
 from waggle_hub.app import Hub, build
 from waggle_hub.edge.mcp import Visitor
 from waggle_hub.settings import Settings

@@ -6,7 +6,7 @@ from tests.journals import MemoryDisk
 from tests.unit.state.patient import PatientTable
 from waggle_hub.settings import Limits
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.records import Changes
+from waggle_hub.state.persistence.records import Changes
 
 
 class KeptTable(PatientTable):

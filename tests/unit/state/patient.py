@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from tests.unit.state.table import Table
-from waggle import messages as m
-from waggle.errors import WaggleError
+from waggle.wire import messages as m
+from waggle.wire.errors import WaggleError
 from waggle_hub.settings import Limits
-from waggle_hub.state.outputs import Answer, LockLost, Reply
+from waggle_hub.state.effects import Answer, LockLost, Reply
 
 
 class PatientTable(Table):

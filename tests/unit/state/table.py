@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from waggle import messages as m
+from waggle.wire import messages as m
 from waggle_hub.settings import Limits
+from waggle_hub.state.effects import Attach, Output, Reply
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.outputs import Attach, Output, Reply
 from waggle_hub.state.sessions import Fresh
 
 INFO = m.Welcome(

@@ -6,11 +6,11 @@ from typing import Any
 
 from mcp import types
 
-from waggle.errors import WaggleError
-from waggle.mcp.arguments import schema
 from waggle.mcp.call import Call
 from waggle.mcp.profiles.profile import Answer, answered, unknown
+from waggle.mcp.schemas import schema
 from waggle.mcp.tools import TOOLS, Tool, run
+from waggle.wire.errors import WaggleError
 
 __all__ = ["INSTRUCTIONS", "Native"]
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol
 from mcp import types
 from mcp.shared.exceptions import MCPError
 
-from waggle.errors import WaggleError
 from waggle.mcp.call import Call
-from waggle.mcp.showing import to_json
+from waggle.mcp.render import to_json
+from waggle.wire.errors import WaggleError
 
 __all__ = ["CHANGES", "READS", "Answer", "Profile", "answered", "now", "units", "unknown"]
 
