@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from waggle.mcp.changes import Put, Slice
-from waggle.messages import Since
+from waggle.wire.changefeed import Put, Slice
+from waggle.wire.messages import Since
 
 
 class CatchesUp(Protocol):
     """Whatever can catch up, from either side."""
 
     async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
-        """As `waggle.calling.Caller.catch_up`."""
+        """As `waggle.ops.Caller.catch_up`."""
 
 
 class Copy:

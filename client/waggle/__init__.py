@@ -8,12 +8,20 @@
 The public API is what `__all__` names; `waggle.sync` holds the same client without ``await``.
 """
 
-from waggle.aio import Hub, connect
-from waggle.aioviews import TypedMirror, TypedWatcher, View
-from waggle.attempts import KEEP, Keep
-from waggle.awaiting import WaitFor, Where
-from waggle.elections import Election, Leader, Leaders
-from waggle.errors import (
+from waggle.api.compare_and_set import KEEP, Keep
+from waggle.api.election import Election, Leader, Leaders
+from waggle.api.hub import Hub, connect
+from waggle.api.inbox import Inbox, Message, Sent
+from waggle.api.job import Job, Work
+from waggle.api.lock import Lock
+from waggle.api.txn import Condition, Step
+from waggle.api.typed import TypedEntry, TypedEvent, TypedUpdated
+from waggle.api.view import TypedMirror, TypedWatcher, View
+from waggle.api.wait import WaitFor, Where
+from waggle.api.watcher import Mirror, Watcher
+from waggle.core.lease import Guarding
+from waggle.version import __version__
+from waggle.wire.errors import (
     BadRequest,
     Cancelled,
     Conflict,
@@ -36,11 +44,7 @@ from waggle.errors import (
     Unavailable,
     WaggleError,
 )
-from waggle.following import Mirror, Watcher
-from waggle.holds import Guarding
-from waggle.inboxes import Inbox, Message, Sent
-from waggle.locking import Lock
-from waggle.messages import (
+from waggle.wire.messages import (
     BackedUp,
     Deleted,
     Done,
@@ -60,10 +64,6 @@ from waggle.messages import (
     Welcome,
     Written,
 )
-from waggle.steps import Condition, Step
-from waggle.typed import TypedEntry, TypedEvent, TypedUpdated
-from waggle.version import __version__
-from waggle.working import Job, Work
 
 __all__ = [
     "KEEP",

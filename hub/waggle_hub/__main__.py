@@ -14,14 +14,14 @@ from contextlib import ExitStack
 from typing import Any
 
 from .app import Hub, build
-from .edge.guard import is_loopback
-from .edge.server import make_server
-from .journal.directory import DataDirectory
-from .journal.port import StoreError
-from .journal.sign import Sign
+from .cli_options import parser, settings_of
+from .edge.origin_check import is_loopback
+from .edge.server.uvicorn_server import make_server
+from .journal.clean_marker import CleanMarker
+from .journal.data_directory import DataDirectory
+from .journal.interface import StoreError
 from .journal.writer import Writer
-from .options import parser, settings_of
-from .progress import Loading
+from .loading_bar import Loading
 from .settings import Bounds, Settings
 
 _BOUNDS = Bounds()
@@ -84,7 +84,7 @@ def _open(settings: Settings, held: ExitStack) -> Hub:
     with Loading(settings.data) as loading:
         kept = store.load(loading)
     gc.enable()
-    sign = Sign(settings.data)
+    sign = CleanMarker(settings.data)
     if kept is not None:
         kept.steady = sign.stood
     writer = Writer(store, settings.durability, asyncio.get_running_loop().call_soon_threadsafe, sign)

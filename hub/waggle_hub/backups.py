@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from waggle import messages as m
-from waggle.errors import Unavailable, WaggleError
+from waggle.wire import messages as m
+from waggle.wire.errors import Unavailable, WaggleError
 
-from .journal.port import StoreError
+from .journal.interface import StoreError
 
 log = logging.getLogger("waggle_hub")
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .journal.directory import DataDirectory
-from .journal.port import StoreError
-from .options import data_directory
+from .cli_options import data_directory
+from .journal.data_directory import DataDirectory
+from .journal.interface import StoreError
 from .settings import Settings
 
 

@@ -12,10 +12,11 @@ import pytest
 import waggle
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.relay import Relay
-from waggle import link, watching
-from waggle.errors import BadRequest, Conflict, Disconnected, Lost, NotFound
-from waggle.messages import Event
+from waggle.core import subscription
 from waggle.sync import connect
+from waggle.transport import driver
+from waggle.wire.errors import BadRequest, Conflict, Disconnected, Lost, NotFound
+from waggle.wire.messages import Event
 
 pytestmark = pytest.mark.e2e
 
@@ -26,7 +27,7 @@ PATIENCE = 20.0
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is cut ten times a second is connected again as often."""
-    monkeypatch.setattr(link, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "chance", lambda: 0.01)
 
 
 @pytest.fixture
@@ -275,7 +276,7 @@ async def test_nobody_there_is_told_in_time() -> None:
 async def test_a_slow_loop_that_uses_the_hub_sees_everything(
     hub: HubProcess, ns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "BUFFER", 20_000)
+    monkeypatch.setattr(subscription, "BUFFER", 20_000)
     async with (
         waggle.connect(hub.url, ns=ns) as writer,
         waggle.connect(hub.url, ns=ns) as agent,
@@ -296,7 +297,7 @@ async def test_a_reader_that_is_too_slow_for_the_log_is_told(
     start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = start_hub(limits={"log_events": 500})
-    monkeypatch.setattr(watching, "BUFFER", 20_000)
+    monkeypatch.setattr(subscription, "BUFFER", 20_000)
     async with (
         waggle.connect(hub.url) as writer,
         waggle.connect(hub.url) as agent,

@@ -10,8 +10,8 @@ import pytest_asyncio
 import waggle
 from tests.copies import Copy
 from tests.e2e.hubs import HubProcess, StartHub
-from waggle.calling import Calls
-from waggle.errors import BadRequest
+from waggle.ops import Calls
+from waggle.wire.errors import BadRequest
 
 pytestmark = pytest.mark.e2e
 

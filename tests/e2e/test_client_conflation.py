@@ -9,10 +9,10 @@ import pytest
 import waggle
 from tests.e2e.hubs import HubProcess
 from tests.e2e.relay import Relay
-from waggle import link
-from waggle.errors import BadRequest
-from waggle.steps import Step
+from waggle.api.txn import Step
 from waggle.sync import connect
+from waggle.transport import driver
+from waggle.wire.errors import BadRequest
 
 pytestmark = pytest.mark.e2e
 
@@ -59,7 +59,7 @@ async def test_a_conflated_mirror_gets_there_and_its_revision_says_when(hub: Hub
 async def test_a_conflated_mirror_shows_no_part_of_a_change_also_while_it_is_cut_off(
     hub: HubProcess, ns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "chance", lambda: 0.01)
     async with (
         Relay(hub.port) as relay,
         waggle.connect(hub.url, ns=ns) as writer,

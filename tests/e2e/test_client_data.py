@@ -9,10 +9,10 @@ import pytest
 
 import waggle
 from tests.e2e.hubs import HubProcess
-from waggle.errors import BadRequest, Conflict, NotFound
-from waggle.messages import Deleted, Published, Touched, Updated, Written
-from waggle.steps import Step
+from waggle.api.txn import Step
 from waggle.sync import connect
+from waggle.wire.errors import BadRequest, Conflict, NotFound
+from waggle.wire.messages import Deleted, Published, Touched, Updated, Written
 
 pytestmark = pytest.mark.e2e
 

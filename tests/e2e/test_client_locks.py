@@ -16,9 +16,9 @@ import waggle
 from tests.e2e.chaosproxy import ChaosProxy
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.relay import Relay
-from waggle import link
-from waggle.errors import Deadlock, Locked, LockLost, NotHolder, TimedOut
 from waggle.sync import Hub, connect
+from waggle.transport import driver
+from waggle.wire.errors import Deadlock, Locked, LockLost, NotHolder, TimedOut
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +38,7 @@ hub.close()
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "chance", lambda: 0.01)
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 import waggle
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.relay import Relay
-from waggle import link
-from waggle.errors import BadRequest, LockLost, TimedOut
 from waggle.sync import connect
+from waggle.transport import driver
+from waggle.wire.errors import BadRequest, LockLost, TimedOut
 
 pytestmark = pytest.mark.e2e
 
@@ -40,7 +40,7 @@ hub.barrier("start", 2)
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "chance", lambda: 0.01)
 
 
 async def waiting(hub: waggle.Hub, number: int) -> None:

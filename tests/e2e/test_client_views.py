@@ -14,8 +14,8 @@ import pytest
 
 import waggle
 from tests.e2e.hubs import HubProcess
-from waggle.errors import BadRequest, Conflict, Mismatch
 from waggle.sync import connect
+from waggle.wire.errors import BadRequest, Conflict, Mismatch
 
 pytestmark = pytest.mark.e2e
 

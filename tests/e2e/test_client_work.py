@@ -15,9 +15,9 @@ import waggle
 from tests.e2e.chaosproxy import ChaosProxy
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.relay import Relay
-from waggle import link
-from waggle.errors import LockLost, TimedOut
 from waggle.sync import connect
+from waggle.transport import driver
+from waggle.wire.errors import LockLost, TimedOut
 
 pytestmark = pytest.mark.e2e
 
@@ -35,7 +35,7 @@ with connect(sys.argv[1], agent="doomed", ns=sys.argv[2]) as hub:
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "chance", lambda: 0.01)
 
 
 async def waiting(hub: waggle.Hub, number: int) -> None:

@@ -25,7 +25,7 @@ from tests.e2e.hubs import HubProcess, StartHub
 from waggle import Event
 from waggle.examples import EXAMPLES
 from waggle.examples.crew import SERVICES, number
-from waggle.messages import EventType
+from waggle.wire.messages import EventType
 
 pytestmark = pytest.mark.e2e
 

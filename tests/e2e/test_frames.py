@@ -15,8 +15,8 @@ from tests.e2e.rawsocket import RawSocket
 from tests.frames import CLOSE, PING
 from tests.unit.edge.corpus import CORPUS
 from tests.unit.edge.socketless import MOST, Application
-from waggle_hub.edge.laneprotocol import LaneProtocol
-from waggle_hub.edge.protocol import Protocol
+from waggle_hub.edge.server.uvicorn_fast_path import LaneProtocol
+from waggle_hub.edge.server.uvicorn_websocket import Protocol
 
 pytestmark = pytest.mark.e2e
 

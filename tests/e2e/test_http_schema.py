@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.e2e.hubs import HubProcess
-from waggle_hub.edge.openapi import describe
+from waggle_hub.edge.http.openapi import describe
 
 pytestmark = pytest.mark.e2e
 CHECKS = [

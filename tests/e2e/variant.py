@@ -15,7 +15,7 @@ from typing import Any
 import hypercorn.asyncio
 
 import waggle_hub.__main__ as program
-from waggle_hub.edge.server import Server, make_server
+from waggle_hub.edge.server.uvicorn_server import Server, make_server
 from waggle_hub.settings import Bounds, Settings
 
 Drain = Callable[[], Awaitable[None]]

@@ -18,7 +18,7 @@ import waggle.sync
 from tests.e2e.hubs import HubProcess
 from tests.e2e.mcp import windows
 from waggle import WaggleError
-from waggle.inboxes import DIGITS
+from waggle.api.inbox import DIGITS
 
 
 class Refused(Exception):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from waggle.errors import Unavailable
+from waggle.wire.errors import Unavailable
 from waggle_hub.backups import Backups
-from waggle_hub.journal.port import StoreError
+from waggle_hub.journal.interface import StoreError
 
 
 class Copies:

@@ -17,9 +17,10 @@ import pytest
 from tests.frames import FIN, TEXT, masked
 from tests.unit.edge.socketless import Socketless, turns
 from waggle_hub.app import Hub, build
-from waggle_hub.delivery import encoding, text
-from waggle_hub.edge import protocol, reader
-from waggle_hub.edge.laneprotocol import LaneProtocol
+from waggle_hub.delivery import encoding, frame
+from waggle_hub.edge import command_reader
+from waggle_hub.edge.server import uvicorn_websocket
+from waggle_hub.edge.server.uvicorn_fast_path import LaneProtocol
 from waggle_hub.settings import Bounds, Settings
 
 FOLLOWERS = 20
@@ -94,7 +95,7 @@ class Floor:
 @pytest.fixture
 async def floor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Floor]:
     """Nobody gives way to others after some time here, so what is counted is the same however busy the machine is."""
-    monkeypatch.setattr(protocol, "_SLICE", 60.0)
+    monkeypatch.setattr(uvicorn_websocket, "_SLICE", 60.0)
     hub = build(Settings(bounds=Bounds(slice=60.0)))
     await hub.engine.start()
     floor = Floor(hub)
@@ -109,10 +110,10 @@ async def floor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Floor]:
 @pytest.fixture
 def counts(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> Counts:
     counts = Counts(monkeypatch)
-    counts.watch(reader, "decode")
+    counts.watch(command_reader, "decode")
     counts.watch(encoding, "event_body")
     counts.watch(encoding, "event_line")
-    counts.watch(text, "_head")
+    counts.watch(frame, "_head")
     return counts
 
 

@@ -1,35 +1,52 @@
-"""What is written about the tree holds of the tree: the code map, and the contract of what the hub may import."""
+"""What is written about the tree holds of the tree: the shelves, and the contract of what the hub may import."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HUB = ROOT / "hub" / "waggle_hub"
 CLIENT = ROOT / "client" / "waggle"
-SHARED = {"errors", "keys", "mcp", "messages", "paths", "portable", "version"}
+SHARED = {"mcp", "version", "wire"}
 """What the hub may import of the client."""
+BASES = (ROOT, HUB, ROOT / "client", CLIENT)
+"""Folders that the pages for developers begin a path at."""
+MAX_MODULES = 20
+"""Modules that a folder holds at the most, so that a reader takes in its listing at one glance."""
 
 
-def test_every_module_has_its_place_in_the_code_map() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text()
-    table = page.partition("## Code map")[2].partition("## Invariants")[0]
-    told: set[str] = set()
-    for row in table.splitlines():
-        names = re.findall(r"`([\w/]+\.py)`", row.split("|")[1]) if row.count("|") > 2 else []
-        folder = names[0].rpartition("/")[0] if names else ""
-        told |= {name if "/" in name or not folder else f"{folder}/{name}" for name in names}
-    modules = {path.relative_to(HUB).as_posix() for path in HUB.rglob("*.py") if path.name != "__init__.py"}
-    assert modules - told == set()
-    assert {name for name in told if not name.startswith("client/")} - modules == set()
+@pytest.mark.parametrize("root", [HUB, CLIENT], ids=["hub", "client"])
+def test_no_folder_holds_more_modules_than_a_reader_takes_in(root: Path) -> None:
+    modules = Counter(path.parent for path in root.rglob("*.py") if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in modules.items() if count > MAX_MODULES} == {}
 
 
 def test_each_part_of_the_client_is_shared_with_the_hub_or_forbidden_to_it() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contracts = project["tool"]["importlinter"]["contracts"]
-    (contract,) = (one for one in contracts if one["name"].startswith("Of the client"))
+    (contract,) = (contract for contract in contracts if contract["name"].startswith("The hub imports the wire"))
     forbidden = {name.removeprefix("waggle.") for name in contract["forbidden_modules"]}
     parts = {path.stem for path in CLIENT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert parts - {"__init__"} - SHARED == {name for name in forbidden if "." not in name}
+
+
+def test_each_folder_of_the_source_has_one_row_in_the_map() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(
+        r"^\| `([\w/]+/)` \|", page.partition("## Map of the code")[2].partition("## Invariants")[0], re.M
+    )
+    folders = [path.parent.relative_to(ROOT).as_posix() + "/" for root in (HUB, CLIENT) for path in root.rglob("*.py")]
+    assert sorted(rows) == sorted(set(folders))
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_each_path_that_a_page_for_developers_names_exists(page: str) -> None:
+    paths = re.findall(r"`([\w.][\w./-]*/(?:[\w.-]+\.\w+)?)`", (ROOT / page).read_text())
+    assert len(paths) > 20
+    paths = [path for path in paths if "NAME" not in path]
+    assert [path for path in paths if not any((base / path).exists() for base in BASES)] == []

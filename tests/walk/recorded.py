@@ -16,8 +16,8 @@ from tests.journals import LateJournal
 from tests.walk.rig import INFO
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
-from waggle_hub.edge.lines import decode
-from waggle_hub.engine import Engine
+from waggle_hub.edge.decode import decode
+from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.log import Event
 from waggle_hub.state.machine import Machine

@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.walk.house import Agent, House
 from waggle_hub.settings import Bounds, Limits
-from waggle_hub.state import keeping, past
+from waggle_hub.state.persistence import recovery
+from waggle_hub.state.store import tombstones
 
 LIMITS = Limits(sessions=9, graves=4, log_events=40, ephemeral=3, subscriptions=5, keys=34, clear=3, scan=3, history=2,
                 lines=3, grace=4.0, seen=30.0, snapshot_bytes=2_000)  # fmt: skip
@@ -93,9 +94,9 @@ class Walk(RuleBasedStateMachine):
     def begin(self, eager: bool, ahead: tuple[int, int, int]) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(logging.getLogger("waggle_hub"), "disabled", True)
-        self.patch.setattr(keeping, "_REVS_AHEAD", ahead[0])
-        self.patch.setattr(keeping, "_SUBS_AHEAD", ahead[1])
-        self.patch.setattr(past, "_AHEAD", ahead[2])
+        self.patch.setattr(recovery, "_REVS_AHEAD", ahead[0])
+        self.patch.setattr(recovery, "_SUBS_AHEAD", ahead[1])
+        self.patch.setattr(tombstones, "_AHEAD", ahead[2])
         self.house = House(LIMITS, BOUNDS)
         self.eager = eager
         for agent in self.house.agents[:2]:

@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.search.desk import Desk
-from waggle.keys import compile_pattern
+from tests.unit.fulltext.desk import Desk
+from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Bounds
-from waggle_hub.state.keyspace import Entry
+from waggle_hub.state.store.keyspace import Entry
 
 WORDS = ("alpha", "beta", "gamma", "alphabet", "Álpha", "beta-gamma", "x_y", "héllo", "字", "straße", "İstanbul", "7up")
 SEARCHES = (*WORDS, "alp*", "be*", "alpha beta", "beta gamma", 'al* "beta', "x_y alpha", "hello", "true", "gamma*")

@@ -19,22 +19,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.state.table import INFO
-from waggle import messages as m
-from waggle.errors import Cancelled, LimitReached, TimedOut
-from waggle.keys import compile_pattern
+from waggle.wire import messages as m
+from waggle.wire.errors import Cancelled, LimitReached, TimedOut
+from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Limits
-from waggle_hub.state import conditions
-from waggle_hub.state.conditions import Wait
-from waggle_hub.state.deadlines import deadline_after
-from waggle_hub.state.keyspace import Entry
+from waggle_hub.state.commands.update import same
+from waggle_hub.state.effects import DeferredReply, LockLost, Output, Reply
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.namespaces import DEAD
-from waggle_hub.state.outputs import Answer, LockLost, Output, Reply
 from waggle_hub.state.sessions import Fresh, Session
-from waggle_hub.state.turn import Turn
-from waggle_hub.state.updates import same
-from waggle_hub.state.work import Taker
+from waggle_hub.state.store.expiry import deadline_after
+from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.transaction import Transaction
+from waggle_hub.state.waits import condition_index
+from waggle_hub.state.waits.condition_index import Wait
+from waggle_hub.state.work.queue import Taker
 
 GRACE = 4.0
 KEYS = [f"{letter}{number}" for letter in "abc" for number in (1, 2, 3)]
@@ -174,14 +174,17 @@ class Walk(RuleBasedStateMachine):
             return commit
 
         log.append = seen  # type: ignore[method-assign]
-        walk, say = self, Turn.say
+        walk, say = self, Transaction.say
 
-        def said(turn: Turn, session: Session, told: Any) -> None:
+        def said(turn: Transaction, session: Session, told: Any) -> None:
             if turn.state is walk.machine.state:
                 walk.hear(session.id, told)
             say(turn, session, told)
 
-        self.patches: list[Any] = [mock.patch.object(Turn, "say", said), mock.patch.object(conditions, "_SPARE", spare)]
+        self.patches: list[Any] = [
+            mock.patch.object(Transaction, "say", said),
+            mock.patch.object(condition_index, "_SPARE", spare),
+        ]
         for patch in self.patches:
             patch.start()
         for _ in range(5):
@@ -344,7 +347,7 @@ class Walk(RuleBasedStateMachine):
     def run(self, outputs: list[Output]) -> Reply | None:
         """What a command gave off is heard by those who are there."""
         for output in outputs:
-            if isinstance(output, Answer | LockLost):
+            if isinstance(output, DeferredReply | LockLost):
                 assert self.owed[output.session].pop(0) is output, "what is said is heard once, in order"
         self.settled()
         replies = [output for output in outputs if isinstance(output, Reply)]

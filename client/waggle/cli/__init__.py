@@ -38,7 +38,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if "_WAGGLE_COMPLETE" in os.environ:
-        from waggle.cli.complete import glue
+        from waggle.cli.shared.completion import glue
 
         glue(os.environ)
     try:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from waggle.cli.options import PROGRAM
+from waggle.cli.shared.options import PROGRAM
 from waggle.version import __version__
 
 __all__ = ["COMMANDS", "app"]
@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "app"]
 HELP_OPTIONS = ["-h", "--help"]
 
 
-class Named(NamedTuple):
+class CommandSpec(NamedTuple):
     """Where a command is, and what the list of all says of it."""
 
     module: str
@@ -35,53 +35,53 @@ class Named(NamedTuple):
 
 SECTIONS = {
     "A hub": {
-        "serve": Named("serve", "serve", "Start a hub; --help tells its options.", own_options=True),
-        "demo": Named("demo", "demo", "Start a hub and a crew of sample agents."),
-        "ping": Named("hub", "ping", "Ask whether the hub is there, and how far away."),
-        "stats": Named("hub", "stats", "What the hub holds and has done."),
-        "top": Named("top", "top", "The same, live: rates, agents, latest events."),
-        "bench": Named("bench", "bench", "Measure how fast the hub is, from here."),
-        "namespaces": Named("hub", "namespaces", "List the namespaces, with their keys and bytes."),
-        "backup": Named("backup", "backup", "Have the hub back up what it keeps on disk."),
-        "restore": Named("backup", "restore", "Let a backup be the data of a hub that does not run."),
-        "export": Named("exports", "export", "Write entries to a file, as JSON lines."),
-        "import": Named("imports", "import_", "Write such a file to the hub, or an earlier system's."),
+        "serve": CommandSpec("commands.serve", "serve", "Start a hub; --help tells its options.", own_options=True),
+        "demo": CommandSpec("demo.command", "demo", "Start a hub and a crew of sample agents."),
+        "ping": CommandSpec("commands.stats", "ping", "Ask whether the hub is there, and how far away."),
+        "stats": CommandSpec("commands.stats", "stats", "What the hub holds and has done."),
+        "top": CommandSpec("top.command", "top", "The same, live: rates, agents, latest events."),
+        "bench": CommandSpec("bench.command", "bench", "Measure how fast the hub is, from here."),
+        "namespaces": CommandSpec("commands.stats", "namespaces", "List the namespaces, with their keys and bytes."),
+        "backup": CommandSpec("commands.backup", "backup", "Have the hub back up what it keeps on disk."),
+        "restore": CommandSpec("commands.backup", "restore", "Let a backup be the data of a hub that does not run."),
+        "export": CommandSpec("transfer.export", "export", "Write entries to a file, as JSON lines."),
+        "import": CommandSpec("transfer.import_", "import_", "Write such a file to the hub, or an earlier system's."),
     },
     "Keys": {
-        "get": Named("keys", "get", "Print the value of a key."),
-        "set": Named("keys", "set_", "Write a value under a key."),
-        "update": Named("update", "update", "Change a value where it is, with nobody in between."),
-        "touch": Named("keys", "touch", "Give an entry a new deadline, or none."),
-        "delete": Named("keys", "delete", "Delete a key."),
-        "list": Named("listing", "list_", "List the entries whose key matches a pattern."),
-        "search": Named("listing", "search", "Find the entries with some words in them."),
-        "clear": Named("listing", "clear", "Delete all entries whose key matches a pattern."),
-        "txn": Named("txn", "txn", "Several changes, all or nothing, on conditions."),
-        "history": Named("history", "history", "What an entry was before, and what changed."),
+        "get": CommandSpec("commands.keys", "get", "Print the value of a key."),
+        "set": CommandSpec("commands.keys", "set_", "Write a value under a key."),
+        "update": CommandSpec("commands.update", "update", "Change a value where it is, with nobody in between."),
+        "touch": CommandSpec("commands.keys", "touch", "Give an entry a new deadline, or none."),
+        "delete": CommandSpec("commands.keys", "delete", "Delete a key."),
+        "list": CommandSpec("commands.list", "list_", "List the entries whose key matches a pattern."),
+        "search": CommandSpec("commands.list", "search", "Find the entries with some words in them."),
+        "clear": CommandSpec("commands.list", "clear", "Delete all entries whose key matches a pattern."),
+        "txn": CommandSpec("commands.txn", "txn", "Several changes, all or nothing, on conditions."),
+        "history": CommandSpec("commands.history", "history", "What an entry was before, and what changed."),
     },
     "Locks, waits and work": {
-        "lock": Named("lock", "lock", "Hold a lock while a program runs.", runs=True),
-        "locks": Named("lock", "locks", "List the locks: who holds them, and who waits."),
-        "unlock": Named("lock", "unlock", "Free somebody else's lock by force, and say why."),
-        "wait": Named("wait", "wait", "Wait until an entry is there, or other conditions hold."),
-        "take": Named("take", "take", "Run a program for a job that nobody else has.", runs=True),
-        "why": Named("why", "why", "Say who waits for whom, and why nothing moves."),
+        "lock": CommandSpec("commands.lock", "lock", "Hold a lock while a program runs.", runs=True),
+        "locks": CommandSpec("commands.lock", "locks", "List the locks: who holds them, and who waits."),
+        "unlock": CommandSpec("commands.lock", "unlock", "Free somebody else's lock by force, and say why."),
+        "wait": CommandSpec("commands.wait", "wait", "Wait until an entry is there, or other conditions hold."),
+        "take": CommandSpec("commands.take", "take", "Run a program for a job that nobody else has.", runs=True),
+        "why": CommandSpec("commands.why", "why", "Say who waits for whom, and why nothing moves."),
     },
     "Events": {
-        "watch": Named("watch", "watch", "Print each event as it happens, or run a command for it."),
-        "log": Named("log", "log", "What happened so far, by whom, as far back as is kept."),
-        "publish": Named("messages", "publish", "Send a message to all who watch a channel."),
+        "watch": CommandSpec("commands.watch", "watch", "Print each event as it happens, or run a command for it."),
+        "log": CommandSpec("commands.log", "log", "What happened so far, by whom, as far back as is kept."),
+        "publish": CommandSpec("commands.publish", "publish", "Send a message to all who watch a channel."),
     },
     "Agents": {
-        "agents": Named("agents", "agents", "List the agents that are here."),
-        "status": Named("agents", "status", "Be here, and say what you do, while a command runs."),
-        "send": Named("inbox", "send", "Leave a message for an agent, here or not."),
-        "inbox": Named("inbox", "inbox", "Read the messages for this agent."),
+        "agents": CommandSpec("commands.agents", "agents", "List the agents that are here."),
+        "status": CommandSpec("commands.agents", "status", "Be here, and say what you do, while a command runs."),
+        "send": CommandSpec("commands.inbox", "send", "Leave a message for an agent, here or not."),
+        "inbox": CommandSpec("commands.inbox", "inbox", "Read the messages for this agent."),
     },
     "Models": {
-        "mcp": Named("mcp", "mcp", "Serve the tools of MCP to an editor that starts this."),
-        "install": Named("install", "install", "Tell an editor of waggle mcp, or take that back."),
-        "doctor": Named("doctor", "doctor", "Use each door of the hub once, and say what is wrong."),
+        "mcp": CommandSpec("commands.mcp", "mcp", "Serve the tools of MCP to an editor that starts this."),
+        "install": CommandSpec("install.command", "install", "Tell an editor of waggle mcp, or take that back."),
+        "doctor": CommandSpec("doctor.command", "doctor", "Use each door of the hub once, and say what is wrong."),
     },
 }
 
@@ -120,7 +120,7 @@ class _RunningCommand(_Command):
     """One that runs a program: what stands after the first two hyphens is not its own."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the program for `waggle.cli.options.program`, and read the rest."""
+        """Keep the program for `waggle.cli.shared.options.program`, and read the rest."""
         if "--" in args:
             place = args.index("--")
             ctx.meta[PROGRAM] = args[place + 1 :]

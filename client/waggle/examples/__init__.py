@@ -8,7 +8,7 @@ others run. See it work with ``waggle demo``, or start one role yourself, agains
     python -m waggle.examples.crew researcher
 
 Then one small file for each way to work together, which ``waggle demo NAME`` plays: `EXAMPLES`. Each agent there is a
-short function; `waggle.examples.cast` makes a process of it.
+short function; `waggle.examples.roles` makes a process of it.
 """
 
 __all__ = ["EXAMPLES"]

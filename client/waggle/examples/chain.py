@@ -12,7 +12,7 @@ what is there already ends the wait at once.
 from __future__ import annotations
 
 import waggle
-from waggle.examples.cast import Busy, Cast
+from waggle.examples.roles import Busy, Cast
 
 
 async def researcher(hub: waggle.Hub, busy: Busy) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 
 import waggle
-from waggle.examples.cast import Busy, Cast
+from waggle.examples.roles import Busy, Cast
 
 SERVICES = ("users", "products", "orders", "payments")
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from functools import partial
 
 import waggle
-from waggle.examples.cast import Busy, Cast
+from waggle.examples.roles import Busy, Cast
 
 LOGIN, SESSION = "src/auth/login.py", "src/auth/session.py"
 ROUNDS = 3

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import waggle
-from waggle.examples.cast import Ask, Busy, Cast
+from waggle.examples.roles import Ask, Busy, Cast
 
 PENDING: waggle.Where = {"pointer": "/status", "value": "pending"}
 APPROVED: waggle.Where = {"pointer": "/status", "value": "approved"}

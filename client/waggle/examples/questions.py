@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import partial
 
 import waggle
-from waggle.examples.cast import Busy, Cast
+from waggle.examples.roles import Busy, Cast
 
 TOPICS = {"storage": "a database", "tokens": "short-lived"}
 

@@ -15,7 +15,7 @@ import os
 import signal
 
 import waggle
-from waggle.examples.cast import Busy, Cast
+from waggle.examples.roles import Busy, Cast
 
 JOBS = range(1, 10)
 LEASE = 2.0

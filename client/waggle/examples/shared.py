@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import waggle
-from waggle.examples.cast import Busy, Cast
+from waggle.examples.roles import Busy, Cast
 
 STATE = "shared/project-state"
 ENDPOINTS = 5

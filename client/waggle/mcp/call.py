@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from waggle.calling import Caller
-from waggle.mcp.parking import Parking
-from waggle.mcp.patience import Patience
-from waggle.paths import Place
+from waggle.mcp.parked_waits import Parking
+from waggle.mcp.time_limits import TimeLimit
+from waggle.ops import Caller
+from waggle.wire.file_locks import Place
 
 __all__ = ["Call"]
 
@@ -17,7 +17,7 @@ class Call(NamedTuple):
     calls have left waiting."""
 
     caller: Caller
-    patience: Patience
+    patience: TimeLimit
     place: Place
     parking: Parking
 

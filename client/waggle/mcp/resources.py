@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from waggle.calling import Caller
-from waggle.errors import BadRequest, TimedOut
-from waggle.mcp.showing import entry_shown, marked, to_json
+from waggle.mcp.render import entry_shown, marked, to_json
+from waggle.ops import Caller
+from waggle.wire.errors import BadRequest, TimedOut
 
 __all__ = ["MOST", "TEMPLATE", "Listening", "read", "uri_of"]
 

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 
 from mcp.server.stdio import stdio_server
 
-from waggle.calling import Calls
-from waggle.errors import WaggleError
+from waggle.core.session import State
 from waggle.mcp.profiles import make_profile
+from waggle.mcp.project import agent_name
 from waggle.mcp.server import Calling, Context, make_server, program_of
-from waggle.paths import Place
-from waggle.project import agent_name
-from waggle.session import State
+from waggle.ops import Calls
+from waggle.wire.errors import WaggleError
+from waggle.wire.file_locks import Place
 
 __all__ = ["Window", "serve"]
 

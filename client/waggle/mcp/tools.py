@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, structs
 
-from waggle import plain
-from waggle.errors import BadRequest, WaggleError
-from waggle.mcp import actions, arguments, grants, waits
-from waggle.mcp.arguments import Arguments
+from waggle.mcp import key_tools, lock_tools, wait_tool
+from waggle.mcp import schemas as arguments
 from waggle.mcp.call import Call
-from waggle.mcp.showing import error_shown, losses_shown
+from waggle.mcp.render import error_shown, losses_shown
+from waggle.mcp.schemas import Arguments
+from waggle.wire import plain_json
+from waggle.wire.errors import BadRequest, WaggleError
 
 __all__ = ["TOOLS", "Tool", "run"]
 
@@ -41,18 +42,18 @@ class Tool(NamedTuple):
 
 
 TOOLS: dict[str, Tool] = {
-    "get": Tool(arguments.Get, actions.get, reads=True, again=True),
-    "set": Tool(arguments.Set, actions.set_, destroys=True, again=True),
-    "list": Tool(arguments.List, actions.list_, reads=True, again=True),
-    "search": Tool(arguments.Search, actions.search, reads=True, again=True),
-    "delete": Tool(arguments.Delete, actions.delete, destroys=True, again=True),
-    "lock": Tool(arguments.Lock, grants.lock),
-    "unlock": Tool(arguments.Unlock, actions.unlock),
-    "wait": Tool(arguments.Wait, waits.wait, reads=True, again=True),
-    "take": Tool(arguments.Take, grants.take),
-    "send": Tool(arguments.Send, actions.send),
-    "inbox": Tool(arguments.Inbox, actions.inbox, destroys=True, again=True),
-    "who": Tool(arguments.Who, actions.who, reads=True, again=True),
+    "get": Tool(arguments.Get, key_tools.get, reads=True, again=True),
+    "set": Tool(arguments.Set, key_tools.set_, destroys=True, again=True),
+    "list": Tool(arguments.List, key_tools.list_, reads=True, again=True),
+    "search": Tool(arguments.Search, key_tools.search, reads=True, again=True),
+    "delete": Tool(arguments.Delete, key_tools.delete, destroys=True, again=True),
+    "lock": Tool(arguments.Lock, lock_tools.lock),
+    "unlock": Tool(arguments.Unlock, key_tools.unlock),
+    "wait": Tool(arguments.Wait, wait_tool.wait, reads=True, again=True),
+    "take": Tool(arguments.Take, lock_tools.take),
+    "send": Tool(arguments.Send, key_tools.send),
+    "inbox": Tool(arguments.Inbox, key_tools.inbox, destroys=True, again=True),
+    "who": Tool(arguments.Who, key_tools.who, reads=True, again=True),
 }
 """In the order in which they are listed. What they touch is the hub's own: none of them reaches into the open world."""
 
@@ -82,7 +83,7 @@ def _read(tool: str, said: dict[str, Any]) -> Arguments:
         if isinstance(value, float) and not math.isfinite(value):
             raise BadRequest(f"{name} is a finite number, not {value}.", field=name)
         if value is not UNSET:
-            plain.check_large(value, name)
+            plain_json.check_large(value, name)
     return read
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .port import StoreError
+from .interface import StoreError
 
 _WORDS = {
     errno.ENOSPC: "the disk is full",

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from waggle.keys import Pattern
+from waggle.wire.names import Pattern
 
-from .patternindex import PatternIndex
+from .patterns.pattern_index import PatternIndex
 
 EVERYWHERE = "*"
 

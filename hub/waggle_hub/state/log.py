@@ -16,13 +16,13 @@ from collections.abc import Iterator
 
 from msgspec import UNSET, Struct, UnsetType
 
-from .keyspace import Entry
+from .store.keyspace import Entry
 
 _EVENT_BYTES = 250
 """What an event costs beyond key and values: the struct, its commit, its place in the window."""
 
 
-class Grip(Struct, frozen=True, eq=False, gc=False, kw_only=True):
+class LockInfo(Struct, frozen=True, eq=False, gc=False, kw_only=True):
     """What an event tells of a lock, as far as its type has it."""
 
     session: str
@@ -52,7 +52,7 @@ class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
     data: bytes | None = None
     reason: str | None = None
     late: float | None = None
-    grip: Grip | None = None
+    grip: LockInfo | None = None
     """Of lock, renew, unlock and queue."""
 
     @property

@@ -16,32 +16,32 @@ from typing import assert_never
 
 from msgspec import structs
 
-from waggle import messages as m
-from waggle.errors import BadRequest, Conflict, SessionLost, WaggleError
+from waggle.wire import messages as m
+from waggle.wire.errors import BadRequest, Conflict, SessionLost, WaggleError
+from waggle_hub.settings import Limits
 
-from ..settings import Limits
-from . import (
-    callers,
-    clearing,
+from . import pending as waiting
+from .commands import (
+    cancel,
+    clear,
     entries,
-    inspection,
-    keeping,
+    http_sessions,
+    inspect,
     locks,
-    patience,
-    presence,
-    searches,
-    subscriptions,
-    takes,
+    search,
+    session_lifecycle,
+    subscribe,
+    take,
     txn,
-    waiting,
-    waits,
 )
+from .commands import wait as waits
+from .effects import DeferredReply, Output, Reply, StartBackup
 from .log import Commit
-from .outputs import Answer, BackupWanted, Output, Reply
-from .records import Changes, Kept, Record
+from .persistence import recovery
+from .persistence.records import Record, StoredState, WriteBatch
 from .sessions import Fresh, Outcome, Session
-from .turn import State, Turn
-from .work import Taker
+from .transaction import State, Transaction
+from .work.queue import Taker
 
 
 class Machine:
@@ -49,7 +49,7 @@ class Machine:
 
     def __init__(self, limits: Limits, epoch: str, rev: int = 0) -> None:
         self.state = State(limits, epoch, rev)
-        self._newest = Turn(self.state, 0.0)
+        self._newest = Transaction(self.state, 0.0)
         self._loaded: list[Output] = []
         """What there was to say when it was loaded."""
 
@@ -57,7 +57,7 @@ class Machine:
         """Open a session or take one over. `info` says what this hub is; the rest of the reply is filled in here."""
         turn = self._turn(now)
         try:
-            session, resumed = presence.hello(turn, command, fresh)
+            session, resumed = session_lifecycle.hello(turn, command, fresh)
         except WaggleError as error:
             return self._answer(turn, command, Outcome(error=error))
         welcome = m.Welcome(
@@ -83,7 +83,7 @@ class Machine:
             session = self._session(session_id)
             turn.act_for(session)
             if session.caller:
-                callers.check(session, command)
+                http_sessions.check(session, command)
             if isinstance(command, m.Change) and command.rid is not None and command.rid in session.joins:
                 waiting.check_rid(_op(command), command.rid, session.joins[command.rid].op)
                 waiting.join(turn, session.joins[command.rid], command.id)
@@ -102,7 +102,7 @@ class Machine:
         cannot be one. Its next commands are of this namespace, unless they name one."""
         turn = self._turn(now)
         try:
-            session: str | WaggleError = callers.visit(turn, agent, ns, fresh).id
+            session: str | WaggleError = http_sessions.visit(turn, agent, ns, fresh).id
         except WaggleError as error:
             session = error
         return session, self._finish(turn)
@@ -112,7 +112,7 @@ class Machine:
         turn = self._turn(now)
         session = self.state.sessions.get(session_id)
         if session is not None:
-            callers.hang_up(turn, session, id, rid, token)
+            http_sessions.hang_up(turn, session, id, rid, token)
         return self._finish(turn)
 
     def drop(self, session_id: str, now: float) -> list[Output]:
@@ -120,7 +120,7 @@ class Machine:
         turn = self._turn(now)
         session = self.state.sessions.get(session_id)
         if session is not None and session.connected:
-            presence.drop(turn, session)
+            session_lifecycle.drop(turn, session)
         return self._finish(turn)
 
     def expire(self, now: float, most: int) -> list[Output]:
@@ -148,22 +148,22 @@ class Machine:
         if wait is not None:
             waits.proceed(turn, wait)
         if taker is not None:
-            takes.proceed(turn, taker)
+            take.proceed(turn, taker)
         return self._finish(turn)
 
     # --- what survives ---
 
-    def changes(self, commits: list[Commit]) -> Changes:
+    def changes(self, commits: list[Commit]) -> WriteBatch:
         """What has changed of what must survive: by these commits, the newest, and since the last call."""
-        return keeping.changes(self.state, commits)
+        return recovery.changes(self.state, commits)
 
     def forget_changes(self) -> None:
         """Nobody keeps anything."""
         self.state.changed.drop()
 
-    def load(self, kept: Kept, now: float) -> None:
+    def load(self, kept: StoredState, now: float) -> None:
         """Begin with what was kept. To be followed by `begin`."""
-        self._loaded = keeping.load(self.state, kept, now)
+        self._loaded = recovery.load(self.state, kept, now)
 
     def run_as(self, durability: str | None) -> None:
         """Let the journal know that a hub of this durability runs on its data; None at an orderly stop."""
@@ -176,14 +176,14 @@ class Machine:
         """What there is to say at a start."""
         turn = self._turn(now)
         turn.outputs[:0], self._loaded = self._loaded, []
-        keeping.begin(turn)
+        recovery.begin(turn)
         return self._finish(turn)
 
     def rewind(self, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
         """Take back the newest commits, and all that has happened since these records were kept. `connected` are the
         sessions whose agents are there. To be followed by `begin`."""
-        keeping.rewind(self.state, commits, records, connected, now)
-        self._newest = Turn(self.state, now)
+        recovery.rewind(self.state, commits, records, connected, now)
+        self._newest = Transaction(self.state, now)
 
     def refuse(self, why: str) -> None:
         """Accept nothing that has to survive until `accept`, and grant no locks."""
@@ -203,7 +203,7 @@ class Machine:
         """Answer everything that waits with this."""
         turn = self._turn(now)
         for session in self.state.sessions:
-            patience.give_up_all(turn, session, error)
+            cancel.give_up_all(turn, session, error)
         return self._finish(turn)
 
     def unanswered(self) -> set[tuple[str, m.Id]]:
@@ -211,7 +211,7 @@ class Machine:
         sessions = self.state.sessions
         waiting = {(session.id, id) for session in sessions for id in session.waiting}
         said = (unsaid.said for session in sessions for unsaid in session.unsaid)
-        return waiting | {(answer.session, answer.id) for answer in said if isinstance(answer, Answer)}
+        return waiting | {(answer.session, answer.id) for answer in said if isinstance(answer, DeferredReply)}
 
     @property
     def torn(self) -> bool:
@@ -233,7 +233,7 @@ class Machine:
         turn = self._turn(now)
         session = self.state.sessions.get(session_id)
         if session is not None and sub in session.subscriptions:
-            subscriptions.restart(turn, session, sub)
+            subscribe.restart(turn, session, sub)
         return self._finish(turn)
 
     def synced(self, session_id: str, sub: int, rev: int) -> None:
@@ -246,7 +246,7 @@ class Machine:
 
     def statistics(self, now: float) -> m.Statistics:
         """What is held, without a command: nothing is settled for it."""
-        return self._statistics(Turn(self.state, now))
+        return self._statistics(Transaction(self.state, now))
 
     def next_deadline(self) -> float | None:
         """The instant at which `expire` has something to do."""
@@ -258,24 +258,24 @@ class Machine:
             return entry.expires_at
         return min(entry.expires_at, timed.deadline)
 
-    def _turn(self, now: float) -> Turn:
-        turn = self._newest = Turn(self.state, now)
+    def _turn(self, now: float) -> Transaction:
+        turn = self._newest = Transaction(self.state, now)
         while (due := self.state.timers.due(now)) is not None:
             turn.act_for_hub()
             if isinstance(due, Session):
                 self._end(turn, due)
             else:
-                patience.time_out(turn, due)
+                cancel.time_out(turn, due)
             self._finish(turn)
         turn.act_for_hub()
         return turn
 
-    def _end(self, turn: Turn, session: Session) -> None:
+    def _end(self, turn: Transaction, session: Session) -> None:
         """A session's time is over; one of callers stays for what it holds."""
         if session.caller and session.holding:
             self.state.timers.set(session, None)
         else:
-            presence.end(turn, session)
+            session_lifecycle.end(turn, session)
 
     def _session(self, session_id: str | None) -> Session:
         if session_id is None:
@@ -285,7 +285,7 @@ class Machine:
             raise SessionLost("the session has ended: say hello again")
         return session
 
-    def _apply_once(self, turn: Turn, session: Session, command: m.AnyCommand, rid: str) -> list[Output]:
+    def _apply_once(self, turn: Transaction, session: Session, command: m.AnyCommand, rid: str) -> list[Output]:
         limit = self.state.limits.rid
         if not 1 <= len(rid) <= limit:
             raise BadRequest(f"rid is 1 to {limit} characters", field="rid")
@@ -302,11 +302,11 @@ class Machine:
             waiting.keep(turn, session, rid, _op(command), Outcome(ok=ok))
         return self._conclude(turn, command, ok)
 
-    def _conclude(self, turn: Turn, command: m.Command, ok: m.Ok | None) -> list[Output]:
+    def _conclude(self, turn: Transaction, command: m.Command, ok: m.Ok | None) -> list[Output]:
         """Reply to a command, unless it waits: then its answer comes in its own time."""
         return self._finish(turn) if ok is None else self._answer(turn, command, Outcome(ok=ok))
 
-    def _decide(self, turn: Turn, session: Session, command: m.AnyCommand) -> m.Ok | None:  # noqa: C901 - one line an op
+    def _decide(self, turn: Transaction, session: Session, command: m.AnyCommand) -> m.Ok | None:  # noqa: C901 - one line an op
         """What a command comes to; None if it waits."""
         match command:
             case m.Set():
@@ -326,18 +326,18 @@ class Machine:
             case m.List():
                 return entries.list_(turn, session, command)
             case m.Search():
-                searches.search(turn, session, command)
+                search.search(turn, session, command)
                 return None
             case m.Clear():
-                return clearing.clear(turn, session, command)
+                return clear.clear(turn, session, command)
             case m.Publish():
-                return subscriptions.publish(turn, session, command)
+                return subscribe.publish(turn, session, command)
             case m.Subscribe():
-                return subscriptions.subscribe(turn, session, command)
+                return subscribe.subscribe(turn, session, command)
             case m.Unsubscribe():
-                return subscriptions.unsubscribe(turn, session, command)
+                return subscribe.unsubscribe(turn, session, command)
             case m.Status():
-                return presence.set_status(turn, session, command)
+                return session_lifecycle.set_status(turn, session, command)
             case m.Ping():
                 return m.Pong(turn.rev, turn.at)
             case m.Namespaces():
@@ -345,7 +345,7 @@ class Machine:
             case m.Stats():
                 return self._statistics(turn)
             case m.Backup():
-                turn.outputs.append(BackupWanted(session.id, command.id))
+                turn.outputs.append(StartBackup(session.id, command.id))
                 return None
             case m.Lock():
                 return locks.lock(turn, session, command)
@@ -356,22 +356,22 @@ class Machine:
             case m.Locks():
                 return locks.locks(turn, session, command)
             case m.Cancel():
-                return patience.cancel(turn, session, command)
+                return cancel.cancel(turn, session, command)
             case m.Wait():
                 return waits.wait(turn, session, command)
             case m.Take():
-                return takes.take(turn, session, command)
+                return take.take(turn, session, command)
             case m.Inspect():
-                return inspection.inspect(turn)
+                return inspect.inspect(turn)
             case m.Bye():
-                presence.end(turn, session)
+                session_lifecycle.end(turn, session)
                 return m.Empty()
             case m.Hello():
                 raise BadRequest("this connection has said hello already", field="op")
             case _:
                 assert_never(command)
 
-    def _statistics(self, turn: Turn) -> m.Statistics:
+    def _statistics(self, turn: Transaction) -> m.Statistics:
         state = self.state
         return m.Statistics(
             rev=turn.rev,
@@ -388,19 +388,19 @@ class Machine:
             log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
         )
 
-    def _answer(self, turn: Turn, command: m.Command, outcome: Outcome, dup: bool = False) -> list[Output]:
+    def _answer(self, turn: Transaction, command: m.Command, outcome: Outcome, dup: bool = False) -> list[Output]:
         assert outcome.error is None or turn.clean, "a refused command changes nothing"
         turn.commit()
         turn.outputs.append(Reply(command.id, outcome, dup))
         return self._finish(turn)
 
-    def _finish(self, turn: Turn) -> list[Output]:
+    def _finish(self, turn: Transaction) -> list[Output]:
         turn.commit()
         turn.outputs.extend(turn.later)
         turn.later.clear()
         while self.state.refusing is None and (self.state.claims.any_ready or self.state.work.any_free):
             if not locks.grant_next(turn):
-                takes.serve_next(turn)
+                take.serve_next(turn)
         return turn.outputs
 
     def check(self) -> None:
@@ -422,8 +422,8 @@ class Machine:
             for sub, subscription in session.subscriptions.items():
                 assert subscription.interest.sub == sub
                 assert session.id in subscription.interest.sessions
-            shown = state.keyspace.get(presence.AGENTS, session.agent) is not None
-            assert shown == (session.agent != presence.NAMELESS)
+            shown = state.keyspace.get(session_lifecycle.AGENTS, session.agent) is not None
+            assert shown == (session.agent != session_lifecycle.NAMELESS)
 
 
 def _op(command: m.Command) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from waggle.errors import Forbidden
-from waggle.keys import check_ns
+from waggle.wire.errors import Forbidden
+from waggle.wire.names import check_ns
 
 from .sessions import Session
 

@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from ..processes import HOST, Server, answers, child, free_port, until
+from tests.bench.processes import HOST, Server, answers, child, free_port, until
+
 from .background import background
 from .port import TTL, VALUE, Client, Give, Got, System, Way, dial, read_until
 

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from ..processes import Server
+from tests.bench.processes import Server
 
 EVENT = b"@event@"
 """The marker of a delivery: part of every payload that is published."""

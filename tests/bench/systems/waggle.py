@@ -16,9 +16,9 @@ from typing import Self
 import msgspec
 
 import waggle
+from tests.bench.processes import Server, answers, child, environment, first_line, until
 from waggle.version import __version__
 
-from ..processes import Server, answers, child, environment, first_line, until
 from .background import background
 from .fastclient import FastClient
 from .port import TTL, VALUE, Client, Give, Got, System, Way, dial, read_until

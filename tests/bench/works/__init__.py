@@ -1,7 +1,7 @@
 """What is measured: each work is a module with one `run(field)` that gives a `Result`.
 
 A new one: a module with `async def run(field: Field) -> Result`, its line here with the seconds it may take, and its
-place in docs/performance.md: `<!-- bench: NAME -->` and `<!-- end: NAME -->`.
+place in docs/measurements.md: `<!-- bench: NAME -->` and `<!-- end: NAME -->`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from ..field import Field
-from ..results import Result
+from tests.bench.field import Field
+from tests.bench.results import Result
+
 from . import capacity, connections, expiry, fanout, growth, handoff, locks, million, page, patterns, sets
 
 

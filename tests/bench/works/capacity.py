@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from ..field import Field, taking_turns
-from ..generator import Loaded
-from ..machine import Cpu
-from ..processes import Server
-from ..results import Column, Result, Table
-from ..systems import System
-from ..systems.port import VALUE
+from tests.bench.field import Field, taking_turns
+from tests.bench.generator import Loaded
+from tests.bench.machine import Cpu
+from tests.bench.processes import Server
+from tests.bench.results import Column, Result, Table
+from tests.bench.systems import System
+from tests.bench.systems.port import VALUE
 
 REQUESTS = 32
 """Requests on the tape of each connection, each of other keys."""

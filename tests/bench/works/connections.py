@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 
-from ..field import Field
-from ..machine import rss
-from ..results import Column, Result, Table
+from tests.bench.field import Field
+from tests.bench.machine import rss
+from tests.bench.results import Column, Result, Table
 
 COUNT = 1_000
 SETTLE = 0.3

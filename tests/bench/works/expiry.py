@@ -16,15 +16,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..field import Field
-from ..pinger import Pings, pinging
-from ..processes import Server
-from ..results import Column, Result, Table
-from ..rounds import Spread
-from ..systems import System
-from ..systems.fastclient import FastClient
-from ..systems.fastredis import Answer, FastRedis
-from ..systems.waggle import set_command
+from tests.bench.field import Field
+from tests.bench.pinger import Pings, pinging
+from tests.bench.processes import Server
+from tests.bench.results import Column, Result, Table
+from tests.bench.rounds import Spread
+from tests.bench.systems import System
+from tests.bench.systems.fastclient import FastClient
+from tests.bench.systems.fastredis import Answer, FastRedis
+from tests.bench.systems.waggle import set_command
 
 BATCH = 25
 """Keys in one message: small, so that the deadlines are within a millisecond or two of each other."""

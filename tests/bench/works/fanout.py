@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from ..crowd import PAYLOAD, Crowd, Heard, gathered
-from ..field import Field, taking_turns
-from ..results import Better, Chart, Column, Point, Result, Table, Unit
-from ..systems import System
-from ..systems.waggle import WAGGLE, WAGGLE_SETS
+from tests.bench.crowd import PAYLOAD, Crowd, Heard, gathered
+from tests.bench.field import Field, taking_turns
+from tests.bench.results import Better, Chart, Column, Point, Result, Table, Unit
+from tests.bench.systems import System
+from tests.bench.systems.waggle import WAGGLE, WAGGLE_SETS
 
 SIZES = {1: 10_000, 10: 5_000, 100: 1_000, 500: 200, 2_000: 100}
 """Subscribers, and how many events they are told at once; the most are left out where it must be quick."""

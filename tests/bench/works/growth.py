@@ -11,14 +11,15 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from ..field import Field
-from ..machine import Cpu
-from ..processes import Server
-from ..results import Chart, Column, Point, Result, Table
-from ..rounds import exponent, middle
-from ..systems.port import VALUE, read_until
-from ..systems.waggle import WAGGLE
-from ..systems.wire import frame
+from tests.bench.field import Field
+from tests.bench.machine import Cpu
+from tests.bench.processes import Server
+from tests.bench.results import Chart, Column, Point, Result, Table
+from tests.bench.rounds import exponent, middle
+from tests.bench.systems.port import VALUE, read_until
+from tests.bench.systems.waggle import WAGGLE
+from tests.bench.systems.wire import frame
+
 from .capacity import tape
 
 BATCH = 64

@@ -10,10 +10,10 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
-from ..field import Field, taking_turns
-from ..results import Column, Result, Table
-from ..rounds import Spread
-from ..systems.port import Give
+from tests.bench.field import Field, taking_turns
+from tests.bench.results import Column, Result, Table
+from tests.bench.rounds import Spread
+from tests.bench.systems.port import Give
 
 BLPOP = "redis, redis-py, BLPOP"
 PATIENCE = 10.0

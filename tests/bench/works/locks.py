@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from ..field import Field
-from ..processes import Server
-from ..results import Column, Result, Table
-from ..rounds import Spread
-from ..systems.fastclient import FastClient
-from ..systems.waggle import WAGGLE, set_command
+from tests.bench.field import Field
+from tests.bench.processes import Server
+from tests.bench.results import Column, Result, Table
+from tests.bench.rounds import Spread
+from tests.bench.systems.fastclient import FastClient
+from tests.bench.systems.waggle import WAGGLE, set_command
 
 VALUE = b'{"n":1}'
 QUEUE = 100

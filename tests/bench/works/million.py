@@ -13,13 +13,13 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..field import Field
-from ..machine import rss
-from ..pinger import pinging
-from ..processes import Server
-from ..results import Column, Result, Table
-from ..rounds import Spread
-from ..systems import System
+from tests.bench.field import Field
+from tests.bench.machine import rss
+from tests.bench.pinger import pinging
+from tests.bench.processes import Server
+from tests.bench.results import Column, Result, Table
+from tests.bench.rounds import Spread
+from tests.bench.systems import System
 
 BATCH, UNDER_WAY = 100, 2
 """Keys in a write, and writes under way, while somebody else must not wait for long."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from ..crowd import Heard, gathered
-from ..field import Field, taking_turns
-from ..results import Column, Result, Table
+from tests.bench.crowd import Heard, gathered
+from tests.bench.field import Field, taking_turns
+from tests.bench.results import Column, Result, Table
 
 PATTERNS = 10_000
 EVENTS = 1_000

@@ -13,13 +13,13 @@ import os
 import time
 from contextlib import AsyncExitStack
 
-from ..field import Field, taking_turns
-from ..machine import Cpu
-from ..processes import Server
-from ..results import Column, Result, Table
-from ..rounds import Spread
-from ..systems import System
-from ..systems.port import VALUE, Client
+from tests.bench.field import Field, taking_turns
+from tests.bench.machine import Cpu
+from tests.bench.processes import Server
+from tests.bench.results import Column, Result, Table
+from tests.bench.rounds import Spread
+from tests.bench.systems import System
+from tests.bench.systems.port import VALUE, Client
 
 REDIS_PY, ALWAYS = "redis, redis-py", "redis, redis-py, always"
 

@@ -12,7 +12,7 @@ import pytest
 import waggle.sync
 from tests.e2e.cli.shell import WAGGLE, Running, Shell, environment
 from tests.e2e.hubs import HubProcess
-from waggle.cli.benchloads import LOADS
+from waggle.cli.bench.loads import LOADS
 
 pytestmark = pytest.mark.e2e
 

@@ -1,4 +1,4 @@
-"""`waggle why`: who waits for whom. The sentences are those of tests/unit/cli/test_sentences.py."""
+"""`waggle why`: who waits for whom. The sentences are those of tests/unit/cli/output/test_explain.py."""
 
 from __future__ import annotations
 

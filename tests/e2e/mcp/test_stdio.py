@@ -18,7 +18,7 @@ import waggle
 from tests.e2e.cli.shell import SOON, WAGGLE, Restarting, environment
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.mcp.windows import MODES, give_up_waiting, stdio
-from waggle.cli.background import answers
+from waggle.cli.process.background_hub import answers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("mode_", MODES)]
 

@@ -14,10 +14,10 @@ import typer
 from typer.testing import CliRunner
 
 from waggle import BadRequest, Disconnected, Lost, TimedOut, Unauthorized, Written
-from waggle.cli import serve as serving
 from waggle.cli.app import COMMANDS, SECTIONS, app
-from waggle.cli.visit import ERROR, NO, fail, in_words, no
-from waggle.messages import OPS
+from waggle.cli.commands import serve as serving
+from waggle.cli.shared.connect import ERROR, NO, fail, in_words, no
+from waggle.wire.messages import OPS
 
 WITHOUT_HUB = ("serve", "demo", "restore", "mcp", "install")
 """Commands that need no hub: they start one, or it must not run."""
@@ -39,7 +39,7 @@ def run(*args: str, input: str | bytes | None = None, env: dict[str, str] | None
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is there, and nobody needs to be waited for."""
-    monkeypatch.setattr("waggle.cli.visit.PATIENCE", 0.0)
+    monkeypatch.setattr("waggle.cli.shared.connect.PATIENCE", 0.0)
 
 
 def test_alone_it_says_what_it_is_and_how_to_begin() -> None:
@@ -222,7 +222,7 @@ def test_what_a_value_means(
     def visit(options: object, work: Any, **_: object) -> None:
         asyncio.run(work(Recorder()))
 
-    monkeypatch.setattr("waggle.cli.keys.visit", visit)
+    monkeypatch.setattr("waggle.cli.commands.keys.visit", visit)
     result = run("set", "k", said, *options, input=input)
     assert result.exit_code == 0, result.output
     assert seen == [("k", value)]
@@ -303,7 +303,9 @@ def modules_after(code: str) -> set[str]:
 
 def test_a_command_imports_neither_the_hub_nor_what_only_others_need() -> None:
     loaded = modules_after("import waggle.cli.app")
-    assert not {"waggle_hub", "starlette", "uvicorn", "rich", "waggle.cli.keys", "waggle.examples.crew"} & loaded
+    assert (
+        not {"waggle_hub", "starlette", "uvicorn", "rich", "waggle.cli.commands.keys", "waggle.examples.crew"} & loaded
+    )
 
 
 def test_a_command_that_takes_text_does_not_pay_for_typer_s_checks() -> None:
@@ -315,4 +317,4 @@ try:
 except SystemExit as exit:
     assert exit.code == 2
 """
-    assert not {"pydantic", "rich", "waggle.cli.watch", "waggle.cli.stage"} & modules_after(code)
+    assert not {"pydantic", "rich", "waggle.cli.commands.watch", "waggle.cli.demo.launcher"} & modules_after(code)

@@ -16,7 +16,7 @@ RUN = set(re.findall(r"\bwaggle (\w+)", "".join(re.findall(r"^```sh\n(.*?)^```$"
 
 RUN_ELSEWHERE = {
     "serve": "tests/e2e/cli/test_serve.py", "demo": "tests/e2e/test_demo.py", "restore": "tests/e2e/cli/test_backup.py",
-    "install": "tests/unit/cli/test_install.py",
+    "install": "tests/unit/cli/install/test_command.py",
 }  # fmt: skip
 """Commands that do not end by themselves, take long, or need a hub that is stopped: each with the test that runs it."""
 
@@ -30,7 +30,7 @@ def test_every_command_is_run_by_an_example_or_by_a_test() -> None:
 def test_every_option_that_the_page_names_is_one() -> None:
     pages = "".join(CliRunner().invoke(app, [name, "--help"]).output for name in COMMANDS if name != "serve")
     pages += CliRunner().invoke(app, ["--help"]).output
-    pages += (ROOT / "hub" / "waggle_hub" / "options.py").read_text()
+    pages += (ROOT / "hub" / "waggle_hub" / "cli_options.py").read_text()
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) - {"--ephemeral", "--help"}
     assert len(named) > 30
     assert {option for option in named if not re.search(rf"{option}\b", pages)} == set()

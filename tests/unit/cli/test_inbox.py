@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from waggle.cli.inbox import Shown, message_row, message_text
-from waggle.cli.show import moment
+from waggle.cli.commands.inbox import Shown, message_row, message_text
+from waggle.cli.output.format import moment
 
 
 def test_a_message_for_programs_is_a_line_with_its_body_as_json() -> None:

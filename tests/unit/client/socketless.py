@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.uri import parse_uri
 from websockets.utils import accept_key, apply_mask
 
-from waggle.connection import Connection
+from waggle.transport.connection import Connection
 
 MOST = 1000
 """Bytes that a message may hold here."""

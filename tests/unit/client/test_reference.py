@@ -11,9 +11,9 @@ import pytest
 from msgspec import UNSET
 
 import waggle
-from tests.unit.client.test_twins import public
-from waggle import errors
-from waggle.mirror import MirrorView
+from tests.unit.client.blocking.test_twins import public
+from waggle.api.mirror import MirrorView
+from waggle.wire import errors
 
 REFERENCE = (Path(__file__).resolve().parents[3] / "docs" / "client.md").read_text()
 SPELT_OUT = {

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waggle import messages as m
-from waggle.errors import BadRequest, Conflict
+from waggle.wire import messages as m
+from waggle.wire.errors import BadRequest, Conflict
 from waggle_hub.delivery.encoding import (
     error_line,
     event_body,
@@ -23,10 +23,10 @@ from waggle_hub.delivery.encoding import (
     synced_line,
 )
 from waggle_hub.delivery.feed import cut
-from waggle_hub.state.keyspace import Entry
+from waggle_hub.state.effects import Reply
 from waggle_hub.state.log import Event
-from waggle_hub.state.outputs import Reply
 from waggle_hub.state.sessions import Outcome
+from waggle_hub.state.store.keyspace import Entry
 
 OLD = Entry("k", "ns", b'{"old":1}', 5, 1, "transient", 1.5, 1.5, 9.0, "b", None)
 NEW = Entry("k", "ns", b'"new"', 7, 2, "persistent", 1.5, 2.5, None, "a", b'{"m":1}')

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.delivery.post import Post, brief
-from waggle_hub.delivery import encoding, fanout, refill
+from waggle_hub.delivery import catchup, encoding, fanout
 from waggle_hub.settings import Bounds, Limits
 
 SMALL = Bounds(unsent=400, frame=300)
@@ -37,7 +37,7 @@ def encodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
     counted("body", encoding, "event_body")
     counted("line", encoding, "event_line")
-    counted("refill", refill, "chain")
+    counted("refill", catchup, "chain")
     return counts
 
 

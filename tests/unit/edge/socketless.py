@@ -12,7 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from tests.frames import CLOSE, PONG
-from waggle_hub.edge.lane import Lane, lane_of
+from waggle_hub.edge.server.fast_path import Lane, lane_of
 
 MOST = 1000
 """Bytes that a message may hold here, unless it is said otherwise."""

@@ -22,7 +22,7 @@ def test_a_hub_that_no_model_uses_does_not_load_the_sdk() -> None:
 
 
 def test_the_client_needs_no_sdk_either() -> None:
-    code = "import sys, waggle, waggle.sync, waggle.cli.app, waggle.cli.mcp, waggle.calling; print(*sys.modules)"
+    code = "import sys, waggle, waggle.sync, waggle.cli.app, waggle.cli.commands.mcp, waggle.ops; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {"mcp", "pydantic"} & set(done.stdout.split())
 

@@ -10,7 +10,7 @@ import pytest
 
 import waggle.examples
 from waggle.examples import EXAMPLES
-from waggle.examples.cast import Cast
+from waggle.examples.roles import Cast
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "patterns.md").read_text()
@@ -22,7 +22,7 @@ def source(name: str) -> str:
 
 
 def test_every_example_there_is_can_be_played() -> None:
-    assert {path.stem for path in FOLDER.glob("*.py")} == {*EXAMPLES, "__init__", "cast", "crew"}
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*EXAMPLES, "__init__", "crew", "roles"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.unit.journal.memory import MemoryStore
-from waggle_hub.journal.document import DocumentStore
 from waggle_hub.journal.files import Files
-from waggle_hub.journal.sqlite import SqliteStore
+from waggle_hub.journal.json.store import DocumentStore
+from waggle_hub.journal.sqlite.store import SqliteStore
 
 
 class FailingFiles(Files):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.unit.journal.kinds import JSON, MEMORY, SQLITE, Kind
 from tests.unit.journal.world import World, random_turns, told, turns
-from waggle_hub.journal.port import StoreError
+from waggle_hub.journal.interface import StoreError
 
 every_kind = pytest.mark.parametrize("kind", [MEMORY, SQLITE, JSON], ids=str)
 on_disk = pytest.mark.parametrize("kind", [SQLITE, JSON], ids=str)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from waggle.errors import Unavailable
 from waggle.mcp import PROFILES
 from waggle.mcp.profiles import make_profile
+from waggle.wire.errors import Unavailable
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.mcp.fake import FakeCaller, entry
-from waggle.errors import BadRequest, TimedOut
 from waggle.mcp.resources import MOST, Listening, read, uri_of
+from waggle.wire.errors import BadRequest, TimedOut
 
 
 @pytest.mark.parametrize("key", ["task:1", "src/a.py", "with space", "\u00e9\u4e2d", "a?b#c%d", "[x]*", '"q"'])

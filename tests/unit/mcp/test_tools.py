@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.unit.mcp.fake import FakeCaller, Ok, entry, use
-from waggle.errors import Conflict, Deadlock, Locked
-from waggle.mcp.arguments import schema
 from waggle.mcp.profiles.native import INSTRUCTIONS, Native
-from waggle.mcp.showing import LOST, NOTE, REPLY, to_json
+from waggle.mcp.render import LOST, NOTE, REPLY, to_json
+from waggle.mcp.schemas import schema
 from waggle.mcp.tools import TOOLS
+from waggle.wire.errors import Conflict, Deadlock, Locked
 
 
 def test_all_tools_together_take_less_than_two_thousand_tokens() -> None:

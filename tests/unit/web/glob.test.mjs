@@ -1,4 +1,4 @@
-// Patterns match in the page as they do in the hub: the cases are the laws of client/waggle/keys.py.
+// Patterns match in the page as they do in the hub: the cases are the laws of client/waggle/wire/names.py.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -19,15 +19,15 @@ def make_profile(name: str) -> Profile:
 
             return Native()
         case "flow":
-            from waggle.mcp.profiles.flow import Flow
+            from waggle.compat.claude_flow import Flow
 
             return Flow()
         case "octocode":
-            from waggle.mcp.profiles.octocode import Octocode
+            from waggle.compat.octocode import Octocode
 
             return Octocode()
         case "shared-memory":
-            from waggle.mcp.profiles.sharedmemory import SharedMemory
+            from waggle.compat.shared_memory import SharedMemory
 
             return SharedMemory()
         case _:

@@ -1,0 +1,191 @@
+"""Typed views for asyncio: the methods of a `Hub`, through a `TypedCodec`. The laws are those of `waggle.api.typed`.
+
+`waggle.blocking.view` has the same methods in the same order.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from waggle.api.compare_and_set import Keep
+from waggle.api.typed import TYPES, TypedCodec, TypedEntry, TypedEvent, TypedMirrorView, TypedUpdated
+from waggle.api.watcher import Mirror, Watcher
+from waggle.core.lease import Guarding
+from waggle.wire.messages import Entry, EventType, Kind, Since, Written
+
+if TYPE_CHECKING:
+    from waggle.api.hub import Hub
+
+__all__ = ["TypedMirror", "TypedWatcher", "View"]
+
+T = TypeVar("T")
+
+TypedEntries = list[TypedEntry[T]]
+Decision = Callable[[T | None], T | Keep | Awaitable[T | Keep]]
+
+
+class View(Generic[T]):
+    """The entries under a prefix, their values as T: what ``hub.view`` gives.
+
+    Keys are those within the view, without its prefix. A stored value that is no T raises Mismatch where its ``value``
+    is read; the entry or event itself comes all the same. A value that is no T is not written.
+    """
+
+    def __init__(self, hub: Hub, lens: TypedCodec[T]) -> None:
+        self._hub, self._lens = hub, lens
+
+    async def set(
+        self,
+        key: str,
+        value: T,
+        *,
+        ttl: float | None = None,
+        keep_ttl: bool = False,
+        if_rev: int | None = None,
+        kind: Kind = "persistent",
+        ephemeral: bool = False,
+        meta: dict[str, Any] | None = None,
+        guard: Guarding | None = None,
+    ) -> Written:
+        """Write an entry, as `Hub.set`. Raises Mismatch if ``value`` could not be read as a T."""
+        return await self._hub.set(
+            self._lens.key(key),
+            self._lens.plain(key, value),
+            ns=self._lens.ns,
+            ttl=ttl,
+            keep_ttl=keep_ttl,
+            if_rev=if_rev,
+            kind=kind,
+            ephemeral=ephemeral,
+            meta=meta,
+            guard=guard,
+        )
+
+    async def get(self, key: str) -> TypedEntry[T] | None:
+        """The entry, or None if it is absent."""
+        entry = await self._hub.get(self._lens.key(key), ns=self._lens.ns)
+        return None if entry is None else self._lens.entry(entry)
+
+    async def delete(self, key: str, *, if_rev: int | None = None, guard: Guarding | None = None) -> bool:
+        """Delete an entry, as `Hub.delete`; False if there was none."""
+        return await self._hub.delete(self._lens.key(key), ns=self._lens.ns, if_rev=if_rev, guard=guard)
+
+    async def touch(self, key: str, ttl: float | None, *, guard: Guarding | None = None) -> float | None:
+        """Give an entry a new deadline, as `Hub.touch`."""
+        return await self._hub.touch(self._lens.key(key), ttl, ns=self._lens.ns, guard=guard)
+
+    async def update(
+        self, key: str, fn: Decision[T], *, ttl: float | None = None, guard: Guarding | None = None
+    ) -> TypedUpdated[T]:
+        """Change a value by a function of it, as `Hub.update`: given a T, or None if the key is absent, it returns a T
+        or KEEP. Raises Mismatch if what is stored is no T, or what it returned is none."""
+
+        async def change(plain: Any) -> Any:
+            value: Any = fn(self._lens.value(key, plain))
+            if inspect.isawaitable(value):
+                value = await value
+            return self._lens.decided(key, value)
+
+        key_in_hub = self._lens.key(key)
+        updated = await self._hub.update(key_in_hub, change, ns=self._lens.ns, ttl=ttl, guard=guard)
+        return self._lens.updated(key, updated)
+
+    async def list(self, pattern: str = "*", *, limit: int | None = None) -> TypedEntries[T]:
+        """The entries that match, in key order: all of them, or the first ``limit``."""
+        entries = await self._hub.list(self._lens.pattern(pattern), ns=self._lens.ns, limit=limit)
+        return [self._lens.entry(entry) for entry in entries]
+
+    def typed(self, entry: Entry) -> TypedEntry[T]:
+        """An entry that was had elsewhere, ``conflict.current`` or one of ``hub.history``, as one of this view."""
+        return self._lens.entry(entry)
+
+    def watch(
+        self,
+        *patterns: str,
+        types: Iterable[EventType] = TYPES,
+        prev: bool = False,
+        snapshot: bool = False,
+        since: Since | tuple[str, int] | None = None,
+        echo: bool = True,
+        conflate: float | None = None,
+    ) -> TypedWatcher[T]:
+        """The events of what matches any pattern (all, if none is given), as `Hub.watch`."""
+        watcher = self._hub.watch(
+            *(self._lens.pattern(pattern) for pattern in patterns or ("*",)),
+            ns=self._lens.ns,
+            types=types,
+            prev=prev,
+            snapshot=snapshot,
+            since=since,
+            echo=echo,
+            conflate=conflate,
+        )
+        return TypedWatcher(watcher, self._lens)
+
+    def mirror(self, pattern: str = "*", *, conflate: float | None = None) -> TypedMirror[T]:
+        """A local copy of the entries that match, kept in step, as `Hub.mirror`."""
+        mirror = self._hub.mirror(self._lens.pattern(pattern), ns=self._lens.ns, conflate=conflate)
+        return TypedMirror(mirror, self._lens)
+
+
+class TypedWatcher(Generic[T]):
+    """The events of one ``view.watch``: iterate over it, inside ``async with`` or without. See `waggle.Watcher`."""
+
+    def __init__(self, watcher: Watcher, lens: TypedCodec[T]) -> None:
+        self._watcher, self._lens = watcher, lens
+
+    @property
+    def since(self) -> Since:
+        """How far this consumer has come, the event it was given last included: where another may go on."""
+        return self._watcher.since
+
+    async def __aenter__(self) -> Self:
+        await self._watcher.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TypedEvent[T]:
+        return self._lens.event(await anext(self._watcher))
+
+    async def close(self) -> None:
+        """Unsubscribe; nothing comes any more."""
+        await self._watcher.close()
+
+
+class TypedMirror(TypedMirrorView[T]):
+    """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
+
+    def __init__(self, mirror: Mirror, lens: TypedCodec[T]) -> None:
+        super().__init__(mirror, lens)
+        self._mirror = mirror
+
+    async def __aenter__(self) -> Self:
+        await self._mirror.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def changed(self, *, timeout: float | None = None) -> None:
+        """Wait for the next change, at most ``timeout`` seconds. Raises TimedOut, or Disconnected for good."""
+        await self._mirror.changed(timeout=timeout)
+
+    async def until(self, condition: Callable[[TypedMirrorView[T]], object], *, timeout: float | None = None) -> None:
+        """Wait until ``condition(mirror)`` is true, asked now and after each change. Raises as `changed`."""
+        await self._mirror.until(lambda _: condition(self), timeout=timeout)
+
+    async def close(self) -> None:
+        """Follow no more; what it holds stays."""
+        await self._mirror.close()

@@ -1,0 +1,1 @@
+"""The command `bench`: the speed of a running hub, measured from here."""

@@ -1,0 +1,137 @@
+"""The command `bench`: how fast the hub that runs is, from here. What it asks is in `benchloads`, what that says of it
+in `benchfigures`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from typing import Annotated
+
+import typer
+from msgspec.structs import asdict
+
+from waggle import Hub, Statistics, connect
+from waggle.cli.bench.loads import EVENTS, KEYS, LOADS, Load, Place, Sizes
+from waggle.cli.bench.report import Figures, Scale, figures_of
+from waggle.cli.output.format import amount, counted, milliseconds, to_json
+from waggle.cli.output.tables import Rows
+from waggle.cli.shared.connect import PATIENCE, fail, say, visit
+from waggle.cli.shared.options import Options, shared
+
+__all__ = ["bench"]
+
+LATE = 5.0
+"""Seconds for the namespace to be cleared at the end; what is left then goes by its ttl."""
+FULL = 0.9
+"""Beyond this share of its room a hub is left alone: it would evict what others have cached."""
+
+OnlyLoads = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="LOAD", help=f"Only this load: {', '.join(LOADS)}. May be given again."),
+]
+
+
+@shared(ns=False)
+def bench(
+    options: Options,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, max=600, metavar="SECONDS", help="For all loads together.")
+    ] = 10.0,
+    only: OnlyLoads = None,
+    at_once: Annotated[int, typer.Option("--at-once", min=1, max=1000, metavar="N", help="Sets at a time.")] = 64,
+    connections: Annotated[
+        int, typer.Option("--connections", min=1, max=500, metavar="N", help="Connections that set.")
+    ] = 50,
+    subscribers: Annotated[
+        int, typer.Option("--subscribers", min=1, max=500, metavar="N", help="Connections that hear.")
+    ] = 100,
+) -> None:
+    """Measure the hub from here: how many a second, how long each takes, and how that is spread.
+
+    The hub may have data and agents: this stays in a namespace of its own, which it clears away. It is one Python
+    program that asks; where CPU HERE comes near 100 %, it is the limit rather than the hub.
+    """
+    unknown = [name for name in only or () if name not in LOADS]
+    if unknown:
+        raise typer.BadParameter(f"--only {unknown[0]}: there is {', '.join(LOADS)}.")
+    loads, sizes = [LOADS[name] for name in only or LOADS], Sizes(at_once, connections, subscribers)
+
+    async def work(hub: Hub) -> None:
+        now = await hub.stats()
+        _check_room(now)
+        _introduce(options.url, hub, now)
+        place = Place(f"bench-{secrets.token_hex(4)}", lambda: _another(options))
+        found: list[tuple[Figures, list[float]]] = []
+        try:
+            for load in loads:
+                found.append(await _measure(load, place, sizes, seconds, len(loads)))
+                if options.json:
+                    print(to_json({"durability": hub.welcome.durability} | asdict(found[-1][0])), flush=True)
+        finally:
+            await _clear(hub, place.ns)
+        if not options.json:
+            _show(found, sizes)
+
+    visit(options, work)
+
+
+def _check_room(now: Statistics) -> None:
+    if now.keys + KEYS > now.max_keys * FULL or now.bytes > now.max_bytes * FULL:
+        fail(
+            f"the hub is nearly full ({amount(now.keys)} of {amount(now.max_keys)} keys), and might evict what others"
+            " have cached: measure another one, such as that of `waggle serve --memory --port 4484`."
+        )
+
+
+def _introduce(url: str, hub: Hub, now: Statistics) -> None:
+    """To people: what is measured, and who else feels it."""
+    say(f"{url}, version {hub.welcome.hub.version}, durability {hub.welcome.durability}")
+    if now.sessions > 1:
+        say(f"{counted(now.sessions - 1, 'other session')} at this hub: they will notice, and what they do counts in")
+
+
+async def _another(options: Options) -> Hub:
+    return await connect(
+        options.url,
+        agent=options.agent,
+        ns="default",
+        token=options.token,
+        meta={"role": "cli"},
+        connect_timeout=PATIENCE,
+    )
+
+
+async def _measure(load: Load, place: Place, sizes: Sizes, seconds: float, parts: int) -> tuple[Figures, list[float]]:
+    times, took, cpu = await load.work(place, sizes, seconds / parts, EVENTS // parts)
+    return figures_of(load.name, load.what, times.taken, took, cpu), times.taken
+
+
+async def _clear(hub: Hub, ns: str) -> None:
+    """Leave nothing, even when interrupted; a hub that does not answer now will let it expire."""
+    try:
+        async with asyncio.timeout(LATE):
+            await hub.clear("*", ns=ns)
+    except Exception:
+        say(f"namespace {ns} could not be cleared; its keys expire by themselves")
+
+
+def _show(found: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
+    """A row for each load; on a terminal with a picture of the times, all on one scale."""
+    terminal = sys.stdout.isatty()
+    scale = Scale.over([times for _, times in found])
+    picture = ("HOW LONG EACH TOOK",) if terminal else ()
+    rows = Rows(("LOAD", "A SECOND", "P50", "P99", "MAX", "CPU HERE", *picture), wide=0, numbers=(1, 2, 3, 4, 5))
+    shown = [
+        [
+            LOADS[each.load].title(sizes),
+            f"{each.rate:,.0f} {each.what}",
+            milliseconds(each.p50),
+            milliseconds(each.p99),
+            milliseconds(each.max),
+            f"{each.cpu:.0%}",
+            *([scale.picture(times)] if terminal else []),
+        ]
+        for each, times in found
+    ]
+    rows.print([*shown, ["", "", "", "", "", "", scale.axis()]] if terminal else shown)

@@ -1,0 +1,173 @@
+"""The commands about one key: get, set, delete, touch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from waggle import Conflict, Hub, Written
+from waggle.cli.output.format import left, to_json, visible
+from waggle.cli.process.stay_connected import Told, keep
+from waggle.cli.shared.connect import no, say, visit
+from waggle.cli.shared.json_args import json_or_text, read_json
+from waggle.cli.shared.options import Guard, IfRev, Key, Options, Text, shared, time
+
+__all__ = ["delete", "get", "print_value", "set_", "touch"]
+
+
+class Kinds(StrEnum):
+    """What `waggle.wire.messages.Kind` names, as typer takes it."""
+
+    persistent = "persistent"
+    transient = "transient"
+    cached = "cached"
+    versioned = "versioned"
+
+
+@shared
+def get(
+    options: Options,
+    key: Key,
+    text: Annotated[bool, typer.Option("--text", help="Print a value that is text without its quotes.")] = False,
+) -> None:
+    """Print the value of KEY, as JSON. Exit code 1 if it is absent.
+
+    With --json: the whole entry, with its revision, deadline and author; null if it is absent.
+    """
+
+    async def work(hub: Hub) -> None:
+        entry = await hub.get(key, ns=options.ns)
+        if options.json:
+            print(to_json(entry))
+        if entry is None:
+            no(f"there is no key {key!r}{options.within}")
+        if not options.json:
+            print_value(entry.value, text)
+
+    visit(options, work)
+
+
+def print_value(value: Any, text: bool) -> None:
+    """Print a value as JSON, indented for people; with ``text``, what is text without its quotes."""
+    print(value if text and isinstance(value, str) else to_json(value, indented=sys.stdout.isatty()))
+
+
+@shared
+def set_(
+    options: Options,
+    key: Key,
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", show_default=False, help="JSON; - reads it from standard input.")
+    ],
+    ttl: Annotated[
+        float | None,
+        typer.Option("--ttl", parser=time, metavar="TIME", help="It expires after so long; else never."),
+    ] = None,
+    keep_ttl: Annotated[bool, typer.Option("--keep-ttl", help="Leave the deadline as it is.")] = False,
+    if_rev: IfRev = None,
+    kind: Annotated[
+        Kinds, typer.Option("--kind", help="How it is kept; versioned: with what it was before.")
+    ] = Kinds.persistent,
+    meta: Annotated[
+        str | None, typer.Option("--meta", metavar="JSON", help="An object that goes with it, such as a label.")
+    ] = None,
+    held: Annotated[
+        bool, typer.Option("--hold", help="Make it ephemeral: it is there while this command runs, until Ctrl-C.")
+    ] = False,
+    guard: Guard = None,
+    text: Text = False,
+) -> None:
+    """Write VALUE under KEY. Exit code 1 if --if-rev does not hold.
+
+    Of text from standard input, one newline at the end is left out. A VALUE that begins with a hyphen, such as a
+    negative number, goes after two of them: waggle set -- KEY -5
+    """
+    content = json_or_text(value, text)
+    label = None if meta is None else read_json(meta, "--meta")
+
+    async def write(hub: Hub) -> Written:
+        with _in_words(key, if_rev):
+            return await hub.set(
+                key,
+                content,
+                ns=options.ns,
+                ttl=ttl,
+                keep_ttl=keep_ttl,
+                if_rev=if_rev,
+                kind=kind.value,
+                ephemeral=held,
+                meta=label,
+                guard=guard,
+            )
+
+    async def work(hub: Hub) -> None:
+        written = await write(hub)
+        print(to_json(written) if options.json else f"{visible(key)}: rev {written.rev}, version {written.version}")
+        if held:
+            sys.stdout.flush()
+            say("it is there until this ends: Ctrl-C")
+            await keep(hub, told, write)
+
+    told = Told()
+    visit(options, work, on_state=told)
+
+
+@shared
+def delete(options: Options, key: Key, if_rev: IfRev = None, guard: Guard = None) -> None:
+    """Delete KEY. Exit code 1 if it was absent, or if --if-rev does not hold."""
+
+    async def work(hub: Hub) -> None:
+        with _in_words(key, if_rev):
+            deleted = await hub.delete(key, ns=options.ns, if_rev=if_rev, guard=guard)
+        if options.json:
+            print(to_json({"deleted": deleted}))
+        if not deleted:
+            no(f"there is no key {key!r}{options.within}")
+        if not options.json:
+            print(f"{visible(key)}: deleted")
+
+    visit(options, work)
+
+
+@shared
+def touch(
+    options: Options,
+    key: Key,
+    ttl: Annotated[
+        float | None, typer.Option("--ttl", parser=time, metavar="TIME", help="It expires so long from now.")
+    ] = None,
+    forever: Annotated[bool, typer.Option("--forever", help="It has no deadline any more.")] = False,
+    guard: Guard = None,
+) -> None:
+    """Give KEY a new deadline, or none. Exit code 1 if it is absent. Its value, revision and version stay."""
+    if (ttl is None) != forever:
+        raise typer.BadParameter("say either --ttl TIME or --forever.")
+
+    async def work(hub: Hub) -> None:
+        expires_at = await hub.touch(key, ttl, ns=options.ns, guard=guard)
+        if options.json:
+            print(to_json({"expires_at": expires_at}))
+        elif expires_at is None:
+            print(f"{visible(key)}: no deadline")
+        else:
+            print(f"{visible(key)}: {left(expires_at, (await hub.ping()).at)} left")
+
+    visit(options, work)
+
+
+@contextmanager
+def _in_words(key: str, if_rev: int | None) -> Iterator[None]:
+    """Has a Conflict say what there is instead of what was expected, so that no further read is needed."""
+    try:
+        yield
+    except Conflict as conflict:
+        current = conflict.current
+        found = "it is absent" if current is None else f"it is at rev {current.rev}, written by {current.by}"
+        expected = "absent" if if_rev == 0 else f"at rev {if_rev}"
+        conflict.message = f"{key!r} is not {expected}: {found}. Read it, and decide anew."
+        raise

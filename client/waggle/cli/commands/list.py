@@ -1,0 +1,140 @@
+"""The commands about many keys: list, search and clear."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from waggle import Entry, Hub
+from waggle.cli.commands.backup import NoBackup, backup_first
+from waggle.cli.output.format import amount, to_json, visible
+from waggle.cli.output.pages import cleared, pages
+from waggle.cli.output.progress import Progress
+from waggle.cli.output.tables import Rows, entry_row
+from waggle.cli.shared import completion
+from waggle.cli.shared.connect import fail, no, visit
+from waggle.cli.shared.options import Limit, Options, shared
+
+__all__ = ["Pattern", "clear", "list_", "search"]
+
+SAMPLE = 5
+"""Keys that are shown of those that would go."""
+
+Pattern = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATTERN",
+        show_default=False,
+        help="Quote it, or the shell takes it.",
+        autocompletion=completion.keys,
+    ),
+]
+
+
+@shared
+def list_(
+    options: Options,
+    pattern: Pattern = "*",
+    limit: Limit = None,
+    no_values: Annotated[bool, typer.Option("--no-values", help="Leave the values out.")] = False,
+) -> None:
+    """List the entries whose key matches PATTERN, in key order.
+
+    Each with its value, the time it has left, who wrote it, and its revision; with tabs between them, and nothing
+    cut, where the output is not a terminal. In a PATTERN, * is any run of characters, ? is one, [abc] one of these.
+    """
+    heading = ("KEY", "LEFT", "BY", "REV") if no_values else ("KEY", "VALUE", "LEFT", "BY", "REV")
+    rows = Rows(heading, wide=0 if no_values else 1)
+
+    async def work(hub: Hub) -> None:
+        async for page in pages(hub, pattern, ns=options.ns, limit=limit, values=not no_values):
+            if options.json:
+                sys.stdout.writelines(f"{to_json(entry)}\n" for entry in page)
+            else:
+                now = (await hub.ping()).at
+                rows.print([entry_row(entry, now, values=not no_values) for entry in page])
+
+    visit(options, work)
+
+
+@shared
+def search(
+    options: Options,
+    text: Annotated[str, typer.Argument(metavar="TEXT", show_default=False, help="Quote it if it is several words.")],
+    pattern: Annotated[
+        str,
+        typer.Option("--pattern", metavar="P", help="Only where the key matches.", autocompletion=completion.keys),
+    ] = "*",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most so many.")] = 20,
+) -> None:
+    """Find the entries with all the words of TEXT in their key, value or meta, the best first.
+
+    Case and accents do not count; auth* stands for all words that begin so. They are shown as by list, with how well
+    they fit as the last column. If there is none, the exit code is 1.
+    """
+    rows = Rows(("KEY", "VALUE", "LEFT", "BY", "REV", "SCORE"), wide=1, numbers=(5,))
+
+    async def work(hub: Hub) -> None:
+        hits = await hub.search(text, pattern=pattern, ns=options.ns, limit=limit)
+        if options.json:
+            sys.stdout.writelines(f"{to_json(hit)}\n" for hit in hits)
+        elif hits:
+            now = (await hub.ping()).at
+            rows.print([[*entry_row(hit, now), f"{hit.score:.3g}"] for hit in hits])
+        if not hits:
+            no(f"nothing has these words{options.within}")
+
+    visit(options, work)
+
+
+@shared
+def clear(
+    options: Options,
+    pattern: Pattern,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    no_backup: NoBackup = False,
+) -> None:
+    """Delete every entry whose key matches PATTERN. There is no way back, but for the backup that is made first.
+
+    On a terminal it says first how many would go, and asks; a "no" is exit code 1. Elsewhere it needs --yes. It
+    works in steps of 1,000 entries, each of them whole; what is written meanwhile may go too.
+    """
+    total = None
+    if not yes:
+        if not sys.stdin.isatty():
+            fail(f"this deletes every entry that matches {pattern!r}{options.within}: say --yes if that is meant.")
+        total = _asked(options, pattern)
+
+    async def work(hub: Hub) -> None:
+        if await hub.list(pattern, ns=options.ns, limit=1, values=False):
+            await backup_first(hub, no_backup)
+        with Progress("deleted", of=total) as progress:
+            async for deleted in cleared(hub, pattern, ns=options.ns):
+                progress.add(deleted)
+        print(to_json({"deleted": progress.done}) if options.json else f"{amount(progress.done)} deleted")
+
+    visit(options, work)
+
+
+def _asked(options: Options, pattern: str) -> int:
+    """How many would go, once the person has agreed. Ends the command if not, or if there is nothing to delete."""
+    sample: list[Entry] = []
+    counting = Progress("counted")
+
+    async def count(hub: Hub) -> None:
+        with counting:
+            async for page in pages(hub, pattern, ns=options.ns, values=False):
+                counting.add(len(page))
+                sample.extend(page[: SAMPLE - len(sample)])
+
+    visit(options, count)
+    if not counting.done:
+        print(to_json({"deleted": 0}) if options.json else "nothing matches")
+        raise typer.Exit
+    names = ", ".join(visible(entry.key) for entry in sample) + (", ..." if counting.done > SAMPLE else "")
+    entries = "1 entry" if counting.done == 1 else f"{amount(counting.done)} entries"
+    if not typer.confirm(f"Delete {entries}{options.within}: {names}?", err=True):
+        no("nothing was deleted")
+    return counting.done

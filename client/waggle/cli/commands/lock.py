@@ -1,0 +1,200 @@
+"""The commands about locks: lock, locks, unlock."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from typing import Annotated, NamedTuple
+
+import msgspec
+import typer
+
+from waggle import BadRequest, Hub, Lock, Locked, TimedOut, WaggleError
+from waggle.cli.output.explain import Reasons, against, joined, subject
+from waggle.cli.output.format import duration, left, to_json, visible
+from waggle.cli.output.tables import Rows
+from waggle.cli.process.child import check_runnable, run_program
+from waggle.cli.process.run_while_held import surroundings, while_held
+from waggle.cli.process.stay_connected import Told
+from waggle.cli.shared import completion
+from waggle.cli.shared.connect import refused, say, visit
+from waggle.cli.shared.options import OnLoss, Options, program, seconds, shared, time
+from waggle.wire.file_locks import Place, lock_name, lock_pattern
+from waggle.wire.messages import HeldLock, Holder
+
+__all__ = ["lock", "lock_row", "locks", "unlock"]
+
+SILENCE = 0.5
+"""Seconds for which a person wonders less than a line of output would take to read."""
+
+
+class Wanted(NamedTuple):
+    """The lock that was asked for."""
+
+    names: list[str]
+    pattern: bool
+    ns: str | None
+    shared: bool
+    ttl: float
+
+    def of(self, hub: Hub, wait: float | None) -> Lock:
+        """As the client has it."""
+        names, patterns = ([], self.names) if self.pattern else (self.names, None)
+        return hub.lock(*names, pattern=patterns, ns=self.ns, shared=self.shared, ttl=self.ttl, wait=wait)
+
+    def __str__(self) -> str:
+        return ("all of " if self.pattern else "") + joined([visible(name) for name in self.names])
+
+
+@shared
+def lock(
+    options: Options,
+    ctx: typer.Context,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", show_default=False, help="All of them are locked, or none.")
+    ],
+    pattern: Annotated[
+        bool, typer.Option("--pattern", help="A NAME is a pattern, and all that it matches is locked.")
+    ] = False,
+    together: Annotated[
+        bool, typer.Option("--shared", help="Others may hold it at the same time, who say --shared, too.")
+    ] = False,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="TIME", help="Wait for it, so long or forever; else not at all.")
+    ] = "0",
+    ttl: Annotated[
+        float,
+        typer.Option("--ttl", parser=time, metavar="TIME", help="If it cannot be renewed, it ends after so long."),
+    ] = 30.0,
+    on_loss: Annotated[
+        OnLoss, typer.Option("--on-loss", help="End CMD if the lock is lost, or only tell you.")
+    ] = OnLoss.kill,
+) -> None:
+    """Hold a lock while CMD runs. The exit code is that of CMD; or 1, if the lock was not granted.
+
+    The lock renews itself, and is let go when CMD has ended. CMD has its token in WAGGLE_LOCK_TOKEN: with that, waggle
+    set, update, touch, delete and txn write only while the lock is held. Signals go to CMD.
+    """
+    command = program(ctx, "waggle lock src/a.py -- make test")
+    patience = seconds(wait, "--wait")
+    wanted = Wanted(in_repository(names, pattern), pattern, options.ns, together, ttl)
+    check_runnable(command)
+    code = 0
+
+    async def work(hub: Hub) -> None:
+        nonlocal code
+        telling = asyncio.ensure_future(_tell_why(hub))
+
+        async def run(held: Lock, stop: asyncio.Event) -> int:
+            telling.cancel()
+            return await run_program(command, surroundings(options, hub, held.token), stop)
+
+        try:
+            code = await while_held(wanted.of(hub, patience), run, on_loss)
+        except (Locked, TimedOut) as refusal:
+            if refusal.details.get("unanswered"):
+                raise
+            refused(options, refusal, await _in_words(hub, wanted, refusal))
+        finally:
+            telling.cancel()
+
+    visit(options, work, on_state=Told())
+    raise typer.Exit(code)
+
+
+def in_repository(names: list[str], pattern: bool) -> list[str]:
+    """The names as all agents have them (`waggle.wire.file_locks`). Raises typer.BadParameter."""
+    place = Place.current()
+    try:
+        return [lock_pattern(name, place) if pattern else lock_name(name, place) for name in names]
+    except BadRequest as error:
+        raise typer.BadParameter(error.message) from None
+
+
+async def _tell_why(hub: Hub) -> None:
+    """Tell the person what this session waits for, and for whom, if it still does after a while."""
+    await asyncio.sleep(SILENCE)
+    with suppress(WaggleError):
+        seen = await hub.inspect()
+        for wait in seen.waits:
+            if wait.session == hub.session:
+                say(Reasons(seen).sentence(wait))
+
+
+async def _in_words(hub: Hub, wanted: Wanted, refusal: WaggleError) -> str:
+    holders = msgspec.convert(refusal.details["holders"], list[Holder])
+    now = (await hub.ping()).at
+    why = against(f"{wanted}", holders, refusal.details["queued"], now)
+    return f"{wanted} is locked: {why}" if why else f"{wanted} is locked"
+
+
+# --- those that there are ----------------------------------------------------------------------------------------
+
+
+@shared
+def locks(
+    options: Options,
+    pattern: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PATTERN", help="Only those on names that match. Quote it.", autocompletion=completion.locks
+        ),
+    ] = None,
+) -> None:
+    """List the locks that are held: by whom, for how long, until when, and who waits for them, in their order.
+
+    A lock that was taken by a pattern is shown as "all of" it. --ns "*" is every namespace. --json has the tokens.
+    """
+    everywhere = options.ns == "*"
+
+    async def work(hub: Hub) -> None:
+        held = await hub.locks(pattern, ns=options.ns)
+        if options.json:
+            sys.stdout.writelines(f"{to_json(one)}\n" for one in held)
+            return
+        now = (await hub.ping()).at
+        heading = ("LOCK", "MODE", "HELD BY", "FOR", "LEFT", "WAITING")
+        rows = Rows(("NS", *heading) if everywhere else heading, wide=6 if everywhere else 5)
+        rows.print([lock_row(one, now, with_ns=everywhere) for one in held])
+
+    visit(options, work)
+
+
+def lock_row(lock: HeldLock, now: float, *, with_ns: bool = False) -> list[str]:
+    """A lock as the columns of `waggle locks`."""
+    return [
+        *([visible(lock.ns)] if with_ns else []),
+        subject(lock),
+        lock.mode,
+        visible(lock.agent),
+        duration(max(0.0, now - lock.since)),
+        left(lock.expires_at, now),
+        ", ".join(visible(one.agent) for one in lock.queue),
+    ]
+
+
+@shared
+def unlock(
+    options: Options,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.locks, help="Or a pattern.")
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Whoever holds it.")] = False,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="What its holder is told.")] = None,
+) -> None:
+    """Free every lock on this very NAME, or on a pattern of this text, whoever holds it. Exit code 1 if nobody does.
+
+    Its holder is told who did so and why. One's own lock needs no such thing: it ends with the command that holds it.
+    """
+    if not (force and reason):
+        raise typer.BadParameter(
+            "a lock ends with the command that holds it; to free somebody else's, say --force and --reason TEXT."
+        )
+    (name,) = in_repository([name], pattern=True)
+
+    async def work(hub: Hub) -> None:
+        await hub.unlock(name, ns=options.ns, force=reason)
+        print(to_json({"unlocked": name}) if options.json else f"{visible(name)}: free")
+
+    visit(options, work)

@@ -1,0 +1,37 @@
+"""The commands about messages: publish."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from waggle import Hub
+from waggle.cli.output.format import counted, to_json, visible
+from waggle.cli.shared.connect import visit
+from waggle.cli.shared.json_args import json_or_text
+from waggle.cli.shared.options import Options, Text, shared
+
+__all__ = ["publish"]
+
+
+@shared
+def publish(
+    options: Options,
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", show_default=False)],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", show_default=False, help="JSON; - reads it from standard input.")
+    ],
+    text: Text = False,
+) -> None:
+    """Send DATA to all who watch CHANNEL now, and print how many sessions that were. It is not stored."""
+    content = json_or_text(data, text, "DATA")
+
+    async def work(hub: Hub) -> None:
+        receivers = await hub.publish(channel, content, ns=options.ns)
+        if options.json:
+            print(to_json({"receivers": receivers}))
+        else:
+            print(f"{visible(channel)}: heard by {counted(receivers, 'session')}")
+
+    visit(options, work)

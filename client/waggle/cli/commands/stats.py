@@ -1,0 +1,112 @@
+"""The commands about the hub itself: ping, stats, namespaces."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from waggle import Hub, Statistics
+from waggle.cli.output.format import amount, clock, duration, milliseconds, size, to_json, visible
+from waggle.cli.output.tables import Rows, in_tabs
+from waggle.cli.shared.connect import visit
+from waggle.cli.shared.options import Options, shared
+
+__all__ = ["figures", "namespaces", "ops", "ping", "stats"]
+
+
+@shared(ns=False)
+def ping(options: Options) -> None:
+    """Say whether the hub is there, its version and revision, and how long it took to answer."""
+
+    async def work(hub: Hub) -> None:
+        began = time.perf_counter()
+        pong = await hub.ping()
+        took = time.perf_counter() - began
+        version = hub.welcome.hub.version
+        if options.json:
+            print(to_json({"rev": pong.rev, "at": pong.at, "version": version, "seconds": took}))
+        else:
+            print(f"{visible(options.url)}: {milliseconds(took)}, version {visible(version)}, rev {pong.rev}")
+
+    visit(options, work)
+
+
+@shared(ns=False)
+def namespaces(options: Options) -> None:
+    """List the namespaces that have keys: how many, and their bytes."""
+
+    async def work(hub: Hub) -> None:
+        everything = await hub.namespaces()
+        if options.json:
+            sys.stdout.writelines(f"{to_json(one)}\n" for one in everything)
+            return
+        shown = size if sys.stdout.isatty() else str
+        rows = Rows(("NAMESPACE", "KEYS", "BYTES"), wide=0, numbers=(1, 2))
+        rows.print([[visible(one.ns), f"{one.keys}", shown(one.bytes)] for one in everything])
+
+    visit(options, work)
+
+
+# --- stats -------------------------------------------------------------------------------------------------------
+
+
+@shared(ns=False)
+def stats(options: Options) -> None:
+    """Say what the hub holds and what it has done since it started.
+
+    Where the output is not a terminal: a line for each figure, its name, a tab and the number, in bytes and seconds.
+    """
+
+    async def work(hub: Hub) -> None:
+        now = await hub.stats()
+        if options.json:
+            print(to_json(now))
+        elif not sys.stdout.isatty():
+            sys.stdout.writelines(in_tabs(row) for row in _flat("", msgspec.to_builtins(now)))
+        else:
+            Rows(("HUB", visible(options.url)), wide=1).as_table(figures(now))
+            print()
+            Rows(("COMMAND", "COUNT", "REFUSED", "MEAN TIME"), wide=0, numbers=(1, 2, 3)).as_table(ops(now))
+
+    visit(options, work)
+
+
+def _flat(prefix: str, value: dict[str, Any]) -> Iterator[list[str]]:
+    for name, part in value.items():
+        if isinstance(part, dict):
+            yield from _flat(f"{prefix}{name}.", part)
+        else:
+            yield [visible(f"{prefix}{name}"), visible(str(part))]
+
+
+def figures(now: Statistics) -> list[list[str]]:
+    """The figures of a hub for people: a name, and what there is to say."""
+    late, log = now.lateness, now.log
+    return [
+        ["up", f"{duration(now.at - now.started_at)}, since {clock(now.started_at)[:-4]}"],
+        ["durability", visible(now.durability)],
+        ["memory", size(now.memory)],
+        ["keys", f"{amount(now.keys)} of {amount(now.max_keys)}"],
+        ["values", f"{size(now.bytes)} of {size(now.max_bytes)}"],
+        ["connections", f"{amount(now.connections)}, {amount(now.slow)} slow"],
+        ["sessions", amount(now.sessions)],
+        ["subscriptions", amount(now.subscriptions)],
+        ["locks", f"{amount(now.locks)}, {amount(now.waits)} wait"],
+        ["per second", f"{amount(now.rates.commands)} commands, {amount(now.rates.events)} events"],
+        ["reads", f"{amount(now.reads)}, {amount(now.hits)} hits, {amount(now.misses)} misses"],
+        ["writes", amount(now.writes)],
+        ["events", amount(now.events)],
+        ["expiries", f"{amount(now.expiries)}, late {milliseconds(late.p50)} at p50, {milliseconds(late.max)} at most"],
+        ["evictions", amount(now.evictions)],
+        ["log", f"{amount(log.events)} events, {size(log.bytes)}, from revision {log.floor + 1} to {log.rev}"],
+    ]
+
+
+def ops(now: Statistics) -> list[list[str]]:
+    """The commands that the hub was asked, the most frequent first."""
+    by_count = sorted(now.ops.items(), key=lambda item: (-item[1].count, item[0]))
+    return [[visible(op), amount(one.count), amount(one.errors), milliseconds(one.mean)] for op, one in by_count]

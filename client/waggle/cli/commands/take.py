@@ -1,0 +1,149 @@
+"""The command `take`: work with one winner, done by a program."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated
+
+import msgspec
+import typer
+
+from waggle import Hub, Job, LockLost, TimedOut
+from waggle.cli.process.child import check_runnable, run_program
+from waggle.cli.process.event_handler import LONGEST
+from waggle.cli.process.run_while_held import surroundings, while_held
+from waggle.cli.process.stay_connected import Told
+from waggle.cli.shared import completion
+from waggle.cli.shared.connect import no, say, visit
+from waggle.cli.shared.options import FOREVER, OnLoss, Options, program, seconds, shared, time
+
+__all__ = ["take", "variables"]
+
+SHORTEST, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds from a job that failed to the next: the first time, and at most. The same one comes again at once."""
+ENDED_BY = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+
+@shared
+def take(
+    options: Options,
+    ctx: typer.Context,
+    patterns: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATTERN",
+            show_default=False,
+            help="Quote them, or the shell takes them.",
+            autocompletion=completion.keys,
+        ),
+    ],
+    lease: Annotated[
+        float,
+        typer.Option("--lease", parser=time, metavar="TIME", help="If it cannot be renewed, it ends after so long."),
+    ] = 30.0,
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="TIME", help="Wait for a job, so long or forever; else not at all."),
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option("--max-deliveries", metavar="N", min=1, help="A job that was taken so often goes to $dead."),
+    ] = None,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="One job after another, until none comes within --timeout; else for ever.")
+    ] = False,
+    on_loss: Annotated[
+        OnLoss, typer.Option("--on-loss", help="End CMD if the job is lost, or only tell you.")
+    ] = OnLoss.kill,
+) -> None:
+    """Take the oldest entry that matches and that nobody has, and run CMD for it. Exit code 1 if there is none.
+
+    CMD gets the entry as JSON on standard input, and WAGGLE_KEY, WAGGLE_VALUE and WAGGLE_DELIVERY: how often it was
+    taken. Exit code 0 of CMD says that the job is done, and the entry is deleted; any other, that somebody else shall
+    take it. That is the exit code of this, too. WAGGLE_LOCK_TOKEN is as with waggle lock. Signals go to CMD.
+    """
+    command = program(ctx, "waggle take 'job:*' -- sh -c 'do-it \"$WAGGLE_KEY\"'. A job ends with who has taken it.")
+    patience = seconds(timeout or (FOREVER if loop else "0"), "--timeout")
+    check_runnable(command)
+    code = 0
+
+    async def work(hub: Hub) -> None:
+        nonlocal code
+        worker = Worker(hub, options, command, on_loss)
+
+        async def next_one() -> int:
+            return await worker.do(
+                hub.take(*patterns, ns=options.ns, lease=lease, timeout=patience, max_deliveries=most)
+            )
+
+        try:
+            code = await (_again_and_again(worker, next_one) if loop else next_one())
+        except TimedOut as late:
+            if late.details.get("unanswered"):
+                raise
+            if not worker.taken:
+                no(f"nothing to take: no entry{options.within} matches that nobody has" + _within(patience))
+
+    visit(options, work, on_state=Told())
+    raise typer.Exit(code)
+
+
+class Worker:
+    """Runs the program for one job after another."""
+
+    def __init__(self, hub: Hub, options: Options, command: list[str], on_loss: OnLoss) -> None:
+        self._hub, self._options, self._command, self._on_loss = hub, options, command, on_loss
+        self.taken = 0
+        self.told_to_end: list[signal.Signals] = []
+        """The signals that came while a program ran; it was told, too."""
+
+    async def do(self, job: Job) -> int:
+        """Take a job, run the program for it, and give its exit code. Raises TimedOut if there is none."""
+        return await while_held(job, self._run, self._on_loss, harmless="released")
+
+    async def _run(self, job: Job, stop: asyncio.Event) -> int:
+        self.taken += 1
+        code = await run_program(
+            self._command,
+            {**surroundings(self._options, self._hub, job.token), **variables(job)},
+            stop,
+            stdin=msgspec.json.encode(job.entry),
+            heard=self._heard,
+        )
+        if code and job.lost is None:
+            with suppress(LockLost):
+                await job.give_back()
+            say(f"{job.key}: given back, since the command has ended with code {code}")
+        return code
+
+    def _heard(self, number: signal.Signals) -> None:
+        if 128 + number in ENDED_BY:
+            self.told_to_end.append(number)
+
+
+async def _again_and_again(worker: Worker, next_one: Callable[[], Awaitable[int]]) -> int:
+    """Until a signal says that it is over: that is the exit code. Raises TimedOut if no job comes in time."""
+    pause = SHORTEST
+    while True:
+        code = await next_one()
+        if worker.told_to_end:
+            return 128 + worker.told_to_end[0]
+        if code in ENDED_BY:
+            return code  # by Ctrl-C, which only the program has heard
+        if code:
+            await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE) if code else SHORTEST
+
+
+def variables(job: Job) -> dict[str, str]:
+    """What the program finds in its environment of a job: its value as JSON, unless it is too long for that."""
+    value = msgspec.json.encode(job.value)
+    known = {"WAGGLE_KEY": job.key, "WAGGLE_DELIVERY": f"{job.delivery}"}
+    return known if len(value) > LONGEST else {**known, "WAGGLE_VALUE": value.decode()}
+
+
+def _within(patience: float | None) -> str:
+    return f", not within {patience:g} s" if patience else ""

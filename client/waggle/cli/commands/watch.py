@@ -1,0 +1,82 @@
+"""The command `watch`: what happens, as it happens, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from waggle import Event, Hub
+from waggle.cli.output.event_lines import printer
+from waggle.cli.process.event_handler import Handler
+from waggle.cli.process.stay_connected import Told
+from waggle.cli.shared.connect import no, visit
+from waggle.cli.shared.event_options import Patterns, Types, close_without_reader, event_types
+from waggle.cli.shared.options import Options, shared, time
+
+__all__ = ["watch"]
+
+
+@shared
+def watch(
+    options: Options,
+    patterns: Patterns = None,
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Begin with what is there now.")] = False,
+    types: Types = None,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="End after N events.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", parser=time, metavar="TIME", help="End after so long."),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option("--exec", metavar="CMD", help="Run this in a shell for each event, instead of printing it."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--fail", help="End when CMD fails, with exit code 2; else go on.")] = False,
+) -> None:
+    """Print each event on keys and channels that match, as it happens; or run CMD for it.
+
+    A line has the time, the type, the key, who did it, and the value. Without --types: all but touch, renew and
+    queue. With --timeout, exit code 1 means that fewer than N events came, or none at all where there is no --count.
+    The command outlives a restart of the hub. --ns "*" watches every namespace.
+
+    CMD is run for one event after the other, and gets it as JSON on standard input and in the variables
+    WAGGLE_EVENT_TYPE, _KEY, _NS, _REV, _BY, _AT, and, if it has one of less than 64 KiB, _VALUE.
+    """
+    if strict and command is None:
+        raise typer.BadParameter("--fail goes with --exec.")
+    chosen = event_types(types)
+
+    async def work(hub: Hub) -> None:
+        act = await _action(hub, options, command, strict)
+        events = hub.watch(*(patterns or ()), ns=options.ns, types=chosen, snapshot=snapshot)
+        seen = 0
+        try:
+            async with asyncio.timeout(timeout), events:
+                close_without_reader(events)
+                async for event in events:
+                    await act(event)
+                    seen += event.type not in ("synced", "lost")
+                    if seen == count:
+                        return
+        except TimeoutError:
+            if seen < (count or 1):
+                no(f"{seen} of {count or 1} events came within {timeout:g} s")
+
+    visit(options, work, on_state=Told())
+
+
+async def _action(hub: Hub, options: Options, command: str | None, strict: bool) -> Callable[[Event], Awaitable[None]]:
+    """What is done with each event."""
+    if command is not None:
+        handler = Handler(command, strict=strict)
+        await handler.prepare(hub)
+        return handler
+    show = printer(json=options.json, with_ns=options.ns == "*")
+
+    async def print_it(event: Event) -> None:
+        show(event)
+
+    return print_it

@@ -1,0 +1,47 @@
+"""The command `demo`: see it work. What it can play is in `shows`, how that is started in `stage`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from waggle import WaggleError
+from waggle.cli.shared.connect import ERROR, fail, run, say, unread
+
+__all__ = ["demo"]
+
+
+def demo(
+    name: Annotated[str, typer.Argument(help="What to play; --list tells.", show_default=False)] = "crew",
+    list_: Annotated[bool, typer.Option("--list", help="List what can be played.")] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 4483,
+    once: Annotated[bool, typer.Option("--once/--keep", help="End after one build, or go on until Ctrl-C.")] = False,
+    speed: Annotated[float, typer.Option("--speed", min=0.1, metavar="X", help="So many times as fast.")] = 1.0,
+    yes: Annotated[bool, typer.Option("--yes", help="Where a person is asked: yes.")] = False,
+) -> None:
+    """Start a hub and a crew of sample agents that work through one build after another, or play an example.
+
+    Each agent is a process of its own; they meet only in the hub, in a namespace of their own ("demo", "demo-NAME");
+    none of them polls. A hub that runs on the port already is used. An example ends by itself; Ctrl-C stops all that
+    was started here.
+    """
+    from waggle.cli.demo.catalog import shows, titles  # what no other command needs to import
+    from waggle.cli.demo.launcher import CannotGoOnError, play
+
+    if list_:
+        for title in titles():
+            print("\t".join(title))
+        return
+    try:
+        show = shows(name, once=once, speed=speed)
+    except KeyError:
+        fail(f"there is no demo {name!r}: it is one of {', '.join(name for name, _ in titles())}.")
+    try:
+        if run(play(show, port, yes)):
+            print("\nStopped; everybody has gone home.", flush=True)
+    except BrokenPipeError:
+        unread()
+    except (CannotGoOnError, WaggleError) as error:
+        say(str(error))
+        raise typer.Exit(ERROR) from None

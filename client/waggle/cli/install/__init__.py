@@ -1,0 +1,1 @@
+"""The command `install`: register `waggle mcp` in the settings of an editor."""

@@ -1,0 +1,130 @@
+"""The command `install`: tell an editor of `waggle mcp`, or take that back."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from waggle.cli.install.config_edit import ConfigEditError
+from waggle.cli.install.editors import EDITORS, NAME, Editor, entry_of, is_ours, own_command
+from waggle.cli.shared.connect import fail, no
+from waggle.wire.file_locks import Place
+
+__all__ = ["install"]
+
+
+def install(
+    program: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROGRAM",
+            show_default=False,
+            help=f"One of {', '.join(EDITORS)}.",
+            autocompletion=lambda: list(EDITORS),
+        ),
+    ],
+    project: Annotated[
+        bool, typer.Option("--project", help="Only for this project, in a file that can be shared with it.")
+    ] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take out what was written.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Write into an editor's settings that it starts waggle mcp; shows first what that is, and asks.
+
+    Nothing else in the file changes. An entry of that name that is another one stays, and the exit code is 1.
+    """
+    editor = EDITORS.get(program)
+    if editor is None:
+        raise typer.BadParameter(f"it is one of {', '.join(EDITORS)}; for others see docs/mcp.md.")
+    path = _file(editor, project)
+    entry = entry_of(editor, "waggle" if project else own_command())
+    try:
+        text = path.read_bytes().decode() if path.exists() else ""
+        found = editor.read(text).get(NAME)
+        if undo:
+            _undo(editor, path, text, found, yes)
+        else:
+            _install(editor, path, text, found, entry, yes)
+    except (ConfigEditError, UnicodeDecodeError) as fault:
+        fail(f"{path} stays as it is: {fault}. What to write into it:\n{_shown(editor, entry)}")
+    except OSError as fault:
+        fail(f"{path} cannot be read or written: {fault.strerror or fault}.")
+
+
+def _install(editor: Editor, path: Path, text: str, found: Any, entry: dict[str, Any], yes: bool) -> None:
+    if found == entry:
+        print(f"{editor.title} knows it already: {path}")
+        return
+    if found is not None:
+        again = f"; waggle install {_name(editor)} --undo takes it out" if is_ours(found) else ""
+        no(f"{path} has another entry named {NAME}, which stays: {json.dumps(found)}{again}")
+    changed = editor.put(text, entry)
+    print(f"{path}:\n{_shown(editor, entry)}")
+    if os.environ.get("WAGGLE_TOKEN"):
+        print(f"WAGGLE_TOKEN is not written: {editor.title} needs to have it in its environment.")
+    _ask("Write this?", yes)
+    _write(path, changed)
+    print(f"{editor.title} knows it from its next start on; waggle install {_name(editor)} --undo takes it back.")
+
+
+def _undo(editor: Editor, path: Path, text: str, found: Any, yes: bool) -> None:
+    if found is None:
+        no(f"{path} has no entry named {NAME}")
+    if not is_ours(found):
+        no(f"{path} has another entry named {NAME}, which stays: {json.dumps(found)}")
+    changed = editor.take_out(text)
+    print(f"{path}, without:\n{_shown(editor, found)}")
+    _ask("Take this out?", yes)
+    _write(path, changed)
+
+
+def _ask(question: str, yes: bool) -> None:
+    """Raise typer.Exit unless the answer is yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail("nobody is there to be asked: say --yes")
+    if not typer.confirm(question, err=True):
+        no("nothing was written")
+
+
+def _file(editor: Editor, project: bool) -> Path:
+    """The file to change; behind a link, what that leads to."""
+    if not project:
+        return editor.home().resolve()
+    if editor.project is None:
+        raise typer.BadParameter(f"{editor.title} has no such file of a project: leave out --project.")
+    place = Place.current()
+    assert place.here is not None
+    return (place.root or place.here) / editor.project
+
+
+def _shown(editor: Editor, entry: dict[str, Any]) -> str:
+    return editor.put("", entry).rstrip()
+
+
+def _name(editor: Editor) -> str:
+    return next(name for name, one in EDITORS.items() if one is editor)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write all of it or nothing; who may read the file stays as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, mode)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

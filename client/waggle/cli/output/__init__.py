@@ -1,0 +1,1 @@
+"""Text for people and programs: values, tables, events, differences, explanations, progress."""

@@ -1,0 +1,102 @@
+"""Events as lines: one for each, for a person in front of a terminal, or for a program.
+
+A person gets the time of day, the type, the key, who did it, and what else matters of an event of that type, in
+colour and cut to the width; a program gets the same in columns with tabs between them, whole, with the date.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import date
+
+import typer
+from msgspec import UNSET
+
+from waggle import Event
+from waggle.cli.output.format import clock, cut, left, milliseconds, moment, preview, to_json, visible
+from waggle.cli.output.tables import in_tabs
+
+__all__ = ["event_line", "event_row", "matter", "printer"]
+
+COLOURS = {
+    "set": "green", "delete": "red", "expire": "yellow", "evict": "yellow", "touch": "cyan", "message": "magenta",
+    "lost": "red",
+}  # fmt: skip
+
+Printer = Callable[[Event], None]
+
+
+def printer(*, json: bool, with_ns: bool = False, with_rev: bool = False) -> Printer:
+    """What prints each event as it comes, as suits whoever reads it."""
+    if json:
+        return lambda event: print(to_json(event), flush=True)
+    if not sys.stdout.isatty():
+        return lambda event: print(in_tabs(event_row(event, with_ns=with_ns, with_rev=with_rev)), end="", flush=True)
+    return _for_people(with_ns, with_rev)
+
+
+def _for_people(with_ns: bool, with_rev: bool) -> Printer:
+    """Lines in colour and cut to the width; where a day begins, or it is not today's, it says so."""
+    colour = "NO_COLOR" not in os.environ
+    day = date.today()
+
+    def show(event: Event) -> None:
+        nonlocal day
+        if event.at and date.fromtimestamp(event.at) != day:
+            day = date.fromtimestamp(event.at)
+            print(f"-- {day:%A, %Y-%m-%d} --")
+        width = shutil.get_terminal_size().columns
+        print(event_line(event, with_ns=with_ns, with_rev=with_rev, width=width, colour=colour), flush=True)
+
+    return show
+
+
+def event_row(event: Event, *, with_ns: bool = False, with_rev: bool = False) -> list[str]:
+    """An event as columns: moment, revision if asked for, type, namespace if asked for, key, by, and what matters."""
+    return [
+        moment(event.at) if event.at else "-",
+        *([f"{event.rev}"] if with_rev else []),
+        event.type,
+        *([visible(event.ns)] if with_ns else []),
+        visible(event.key),
+        visible(event.by),
+        matter(event),
+    ]
+
+
+def event_line(event: Event, *, with_ns: bool, width: int | None, colour: bool, with_rev: bool = False) -> str:
+    """An event on one line: time, type, key, by, and what else matters of it; cut to ``width`` if given."""
+    if event.type == "synced":
+        return "-- this is all there is; from here on, what happens --"
+    if event.type == "lost":
+        return f"-- missed too much ({_reason(event)}): forget the above, all there is follows --"
+    rev = f"  {event.rev:>8}" if with_rev else ""
+    key = visible(f"{event.ns} {event.key}" if with_ns else event.key)
+    head = f"{clock(event.at)}{rev}  {event.type:<7} "
+    line = cut(f"{head} {key}  {visible(event.by)}  {matter(event)}".rstrip(), width)
+    if colour:
+        return typer.style(line[: len(head)], fg=COLOURS.get(event.type)) + line[len(head) :]
+    return line
+
+
+def matter(event: Event) -> str:
+    """What an event of its type is about."""
+    match event.type:
+        case "set":
+            return preview(event.value, None)
+        case "message":
+            return preview(event.data, None)
+        case "expire":
+            return "" if event.late is UNSET else f"{milliseconds(event.late)} late"
+        case "touch":
+            until = None if event.expires_at is UNSET else event.expires_at
+            return f"{left(until, event.at)} left" if until is not None else "no deadline any more"
+        case _:
+            return "" if event.reason is UNSET else _reason(event)
+
+
+def _reason(event: Event) -> str:
+    return "unknown" if event.reason is UNSET else visible(event.reason)

@@ -1,0 +1,36 @@
+"""Many entries, a page at a time: what the client's `list` and `clear` do in one go, for those who show progress."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from waggle import Entry, Hub
+from waggle.api.hub import PAGE
+from waggle.wire.messages import Clear, Cleared, List, Listed
+
+__all__ = ["cleared", "pages"]
+
+
+async def pages(
+    hub: Hub, pattern: str, *, ns: str | None, limit: int | None = None, values: bool = True
+) -> AsyncIterator[list[Entry]]:
+    """The entries that match, in key order, up to ``limit``."""
+    after: str | None = None
+    while True:
+        size = PAGE if limit is None else min(PAGE, limit)
+        command = List(id=0, pattern=pattern, ns=ns, limit=size, after=after, values=values)
+        listed = await hub._link.ask(command, Listed)
+        yield listed.entries
+        after = listed.next
+        limit = None if limit is None else limit - len(listed.entries)
+        if after is None or limit == 0:
+            return
+
+
+async def cleared(hub: Hub, pattern: str, *, ns: str | None) -> AsyncIterator[int]:
+    """Delete the entries that match; after each step, how many went with it."""
+    while True:
+        step = await hub._link.ask(Clear(id=0, pattern=pattern, confirm=True, ns=ns), Cleared)
+        yield step.deleted
+        if not step.more:
+            return

@@ -1,0 +1,109 @@
+"""Rows: a table for a person, lines with tabs for a program.
+
+For a person a table fits the terminal: column ``wide`` gives way to the others, and the first
+gives way to it beyond half of the room. For a program nothing is cut, and there is no heading.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Collection, Sequence
+
+import typer
+
+from waggle import Entry
+from waggle.cli.output.format import cut, duration, left, preview, visible, words
+
+__all__ = ["GAP", "Rows", "agent_row", "aligned", "entry_row", "in_tabs"]
+
+GAP = "  "
+"""What stands between the columns of a table."""
+LONGEST = 1000
+"""Characters of a cell that are looked at: no terminal is wider."""
+
+Row = Sequence[str]
+
+
+def entry_row(entry: Entry, now: float, *, values: bool = True) -> list[str]:
+    """An entry as the columns of `waggle list`: key, value, time left, by, revision."""
+    return [
+        visible(entry.key),
+        *([preview(entry.value, None)] if values else []),
+        left(entry.expires_at, now),
+        visible(entry.by),
+        f"{entry.rev}",
+    ]
+
+
+def agent_row(entry: Entry, now: float) -> list[str]:
+    """An entry of ``$agents`` as the columns of `waggle agents`: agent, role, state, for how long, status."""
+    value = entry.value
+    return [
+        visible(entry.key),
+        words((value["meta"] or {}).get("role")),
+        "here" if value["connected"] else "away",
+        duration(max(0.0, now - value["since"])),
+        words(value["status"]),
+    ]
+
+
+def in_tabs(row: Row) -> str:
+    """A row for other programs: tabs between the columns, nothing cut."""
+    return "\t".join(row) + "\n"
+
+
+def aligned(row: Row, widths: Sequence[int], numbers: Collection[int]) -> str:
+    """A row on one line: each cell as wide as its column, numbers to the right; what does not fit ends in a sign."""
+    from rich.cells import cell_len, set_cell_size
+
+    cells = []
+    for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        room = width - cell_len(cell)
+        if room < 0:
+            cells.append(set_cell_size(set_cell_size(cell, width - 1) + "…", width) if width else "")
+        else:
+            cells.append(" " * room + cell if place in numbers else cell + " " * room)
+    return GAP.join(cells)
+
+
+class Rows:
+    """Prints rows as they come, under one heading; the widths of a table are those of what comes first."""
+
+    def __init__(self, heading: Row, *, wide: int, numbers: Collection[int] = ()) -> None:
+        self._heading, self._wide, self._numbers = heading, wide, numbers
+        self._widths: list[int] = []
+        self._room = 0
+
+    def print(self, rows: Sequence[Row]) -> None:
+        """Print some more; the heading stands above the first, even if there are none."""
+        if sys.stdout.isatty():
+            self.as_table(rows)
+        else:
+            sys.stdout.writelines(map(in_tabs, rows))
+
+    def as_table(self, rows: Sequence[Row]) -> None:
+        """The same as a table in any case."""
+        rows = [[cut(cell, LONGEST) for cell in row] for row in rows]
+        if not self._widths:
+            self._room = shutil.get_terminal_size().columns
+            self._widths = self._fitting(rows, self._room)
+            heading = self._line(self._heading)
+            print(typer.style(heading, bold=True) if sys.stdout.isatty() else heading)
+        sys.stdout.writelines(f"{self._line(row)}\n" for row in rows)
+
+    def _line(self, row: Row) -> str:
+        return cut(aligned(row, self._widths, self._numbers).rstrip(), self._room)
+
+    def _fitting(self, rows: Sequence[Row], room: int) -> list[int]:
+        """The widths with which these rows fit into so many cells."""
+        from rich.cells import cell_len
+
+        wide = self._wide
+        widths = [max(map(cell_len, column)) for column in zip(self._heading, *rows, strict=True)]
+        room -= len(GAP) * (len(widths) - 1) + sum(widths) - (widths[wide] + widths[0] if wide else widths[0])
+        if wide:
+            widths[0] = max(len(self._heading[0]), min(widths[0], max(room // 2, room - widths[wide])))
+            room -= widths[0]
+        widths[wide] = max(len(self._heading[wide]), min(widths[wide], room))
+        return widths

@@ -1,0 +1,1 @@
+"""The command `top`: a live view of the hub in the terminal."""

@@ -1,0 +1,193 @@
+"""What `waggle top` shows: a board that is given one look after another, and draws itself into any size.
+
+From top to bottom: the hub, its figures, the commands it is asked most and the agents, the latest events in what room
+is left. Where there is room, things stand side by side. Everything is drawn as lines, each cut to the width, so that
+the height is their number. Nothing is asked for here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.cells import set_cell_size
+from rich.text import Text
+
+from waggle import Event, Statistics
+from waggle.cli.output.event_lines import COLOURS, matter
+from waggle.cli.output.format import amount, clock, counted, cut, duration, milliseconds, size, visible
+from waggle.cli.output.tables import GAP, agent_row, aligned
+
+if TYPE_CHECKING:
+    from waggle.cli.top.command import Sample
+
+__all__ = ["Board", "sparkline"]
+
+BARS = "▁▂▃▄▅▆▇█"
+SERIES = 16
+"""Looks that a sparkline goes back."""
+WIDE = 110
+"""Columns from which on there is room for things side by side."""
+TALL = 32
+"""Lines from which on there is room for longer lists."""
+LONGEST = 300
+"""Characters that are kept of what an event is about."""
+
+
+class Column(NamedTuple):
+    """A column: what it is called, how wide it is (0: what room is left), and whether it holds numbers."""
+
+    name: str
+    width: int = 0
+    number: bool = False
+
+
+COMMANDS = (
+    Column("COMMAND", 12), Column("PER S", 7, True), Column("COUNT", 11, True), Column("REFUSED", 7, True),
+    Column("MEAN", 9, True),
+)  # fmt: skip
+AGENTS = (Column("AGENT", 16), Column("ROLE", 10), Column("STATE", 5), Column("FOR", 7), Column("STATUS"))
+EVENTS = (Column("TIME", 12), Column("EVENT", 7), Column("NAMESPACE", 10), Column("KEY"), Column("BY", 18))
+BESIDE = sum(column.width for column in COMMANDS) + len(GAP) * len(COMMANDS)
+
+
+class Board:
+    """What has been seen of the hub so far."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._now: Statistics | None = None
+        self._before: Statistics | None = None
+        self._agents: list[list[str]] = []
+        self._events: deque[list[str]] = deque(maxlen=200)
+        self._commands: deque[float] = deque(maxlen=SERIES)
+        self._told: deque[float] = deque(maxlen=SERIES)
+        self._answered = True
+
+    def take(self, look: Sample | None) -> None:
+        """What there is to see now; None if the hub did not answer."""
+        self._answered = look is not None
+        if look is None:
+            return
+        same = self._now is not None and self._now.started_at == look.stats.started_at
+        self._before, self._now = self._now if same else None, look.stats
+        self._agents = [agent_row(entry, look.stats.at) for entry in look.agents]
+        self._events.extend(map(_event_row, look.events))
+        self._commands.append(look.stats.rates.commands)
+        self._told.append(look.stats.rates.events)
+
+    def drawn(self, width: int, height: int) -> Text:
+        """The board, no larger than that."""
+        if self._now is None:
+            return Text("waiting for the hub ...")
+        wide = width >= WIDE
+        listed = 6 if height >= TALL or wide else 4
+        lines = [self._head(self._now, width), Text(), *_figures(self._numbers(self._now), 3 if wide else 2, width)]
+        commands = _list(COMMANDS, _busiest(self._now, self._before)[:listed], width)
+        room = width - BESIDE if wide else width
+        agents = _list(AGENTS, self._agents[:listed], room)
+        lines += [Text(), *(_beside(commands, agents) if wide else [*commands, Text(), *agents])]
+        left = height - len(lines) - 3
+        if left > 0:
+            latest = [*self._events][-left:][::-1]
+            lines += [Text(), *_coloured(_list(EVENTS, latest, width), [row[1] for row in latest])]
+        for line in lines:
+            line.truncate(width)
+        return Text("\n", no_wrap=True).join(lines[: max(1, height - 1)])
+
+    def _head(self, now: Statistics, width: int) -> Text:
+        said = f"waggle top  {visible(self._url)}  up {duration(now.at - now.started_at)}  {visible(now.durability)}"
+        state = f"{clock(now.at)[:-4]}  q ends" if self._answered else "THE HUB DOES NOT ANSWER"
+        line = Text(set_cell_size(said, max(0, width - len(state) - 2)) + GAP, style="bold")
+        return line.append(state, style="dim" if self._answered else "red")
+
+    def _numbers(self, now: Statistics) -> list[tuple[str, str]]:
+        rates, log = now.rates, now.log
+        return [
+            ("commands/s", f"{amount(rates.commands):>7}  {sparkline(self._commands)}"),
+            ("events/s", f"{amount(rates.events):>7}  {sparkline(self._told)}"),
+            ("changes/s", f"{amount(rates.revisions):>7}"),
+            ("sends/s", f"{amount(rates.sends):>7}"),
+            ("connections", f"{amount(now.connections)}, {amount(now.slow)} slow"),
+            ("sessions", f"{amount(now.sessions)}, {counted(now.subscriptions, 'subscription')}"),
+            ("locks", f"{amount(now.locks)}, {amount(now.waits)} wait"),
+            ("memory", size(now.memory)),
+            ("keys", f"{amount(now.keys)} of {amount(now.max_keys)}"),
+            ("values", f"{size(now.bytes)} of {size(now.max_bytes)}"),
+            ("expiries", f"{amount(now.expiries)}, late {milliseconds(now.lateness.p99)} at p99"),
+            ("log", f"{counted(log.events, 'event')}, {size(log.bytes)}"),
+        ]
+
+
+def sparkline(series: Iterable[float]) -> str:
+    """Numbers as bars, the greatest of them full."""
+    numbers = list(series)
+    top = max(numbers, default=0.0) or 1.0
+    return "".join(BARS[min(len(BARS) - 1, int(number / top * len(BARS)))] for number in numbers)
+
+
+# --- rows --------------------------------------------------------------------------------------------------------
+
+
+def _busiest(now: Statistics, before: Statistics | None) -> list[list[str]]:
+    """The commands that the hub was asked most since the look before, or since it started."""
+    seconds = now.at - before.at if before is not None else 0.0
+
+    def rate(op: str) -> float:
+        known = before.ops.get(op) if before is not None else None
+        return (now.ops[op].count - (known.count if known else 0)) / seconds if seconds > 0 else 0.0
+
+    def row(op: str) -> list[str]:
+        one = now.ops[op]
+        rated = amount(rate(op)) if seconds > 0 else ""
+        return [visible(op), rated, amount(one.count), amount(one.errors), milliseconds(one.mean)]
+
+    return [row(op) for op in sorted(now.ops, key=lambda op: (-rate(op), -now.ops[op].count, op))]
+
+
+def _event_row(event: Event) -> list[str]:
+    more = matter(event)
+    key = visible(event.key) + (f"  {cut(more, LONGEST)}" if more else "")
+    return [clock(event.at), event.type, visible(event.ns), key, visible(event.by)]
+
+
+# --- lines -------------------------------------------------------------------------------------------------------
+
+
+def _list(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int) -> list[Text]:
+    """A heading and a line for each row."""
+    rest = max(8, width - sum(column.width for column in columns) - len(GAP) * (len(columns) - 1))
+    widths = [column.width or rest for column in columns]
+    numbers = [place for place, column in enumerate(columns) if column.number]
+    heading = Text(aligned([column.name for column in columns], widths, numbers), style="bold")
+    return [heading, *(Text(aligned(row, widths, numbers)) for row in rows)]
+
+
+def _figures(figures: Sequence[tuple[str, str]], columns: int, width: int) -> list[Text]:
+    """Figures below each other, in several columns."""
+    each = (width + len(GAP)) // columns - len(GAP)
+    rows = -(-len(figures) // columns)
+    lines = []
+    for row in range(rows):
+        line = Text()
+        for name, figure in figures[row::rows]:
+            line.append(f"{name:<12} ", style="dim").append(set_cell_size(figure, max(0, each - 13)) + GAP)
+        lines.append(line)
+    return lines
+
+
+def _beside(left: Sequence[Text], right: Sequence[Text]) -> list[Text]:
+    lines = []
+    for one, other in zip_longest(left, right, fillvalue=Text()):
+        lines.append(Text().append(one).append(" " * (BESIDE - one.cell_len)).append(other))
+    return lines
+
+
+def _coloured(lines: list[Text], types: Sequence[str]) -> list[Text]:
+    """The lines of events, with the type in its colour; the first line is the heading."""
+    begin = EVENTS[0].width + len(GAP)
+    for line, kind in zip(lines[1:], types, strict=True):
+        line.stylize(COLOURS.get(kind, ""), begin, begin + EVENTS[1].width)
+    return lines

@@ -1,0 +1,141 @@
+"""The file that `export` writes and `import` reads: its format is `waggle.wire.exports`'s.
+
+Every line is looked at before any is used, and again when it is: what is wrong can be told first, and left out then.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from waggle.wire import plain_json
+from waggle.wire.errors import BadRequest
+from waggle.wire.exports import BATCH, STEPS, VERSION, ExportLine, Header, batches, read_header, read_line
+from waggle.wire.names import check_key, check_ns
+
+__all__ = [
+    "BATCH",
+    "FAULTS",
+    "HEADER",
+    "STEPS",
+    "VERSION",
+    "Checked",
+    "ExportLine",
+    "Found",
+    "Header",
+    "Read",
+    "batches",
+    "check",
+    "good",
+    "lines",
+]  # fmt: skip
+
+Found = tuple[str, ExportLine | Exception]
+"""Where something stands in a file, and the entry that it is, or what is wrong with it."""
+Read = Callable[[], Iterable[Found]]
+"""Reads a file from its beginning, as often as it is called."""
+FAULTS = (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What is raised for what is wrong in a file."""
+
+HEADER = 160
+"""Bytes of the first line of an export, filled up with spaces: it is written when the entries have been counted."""
+VALUE = 11 * 2**20
+META = 64 * 2**10
+TTL = 10 * 365.25 * 86400
+"""What a value, a meta and a ttl may be at most (protocol 1)."""
+SHOWN = 20
+"""Faults that are told one by one."""
+
+
+class Checked:
+    """What is in a file, and what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, set[str]] = {}
+        """The keys of each namespace."""
+        self.count = 0
+        self.faults = 0
+        self.shown: list[str] = []
+        """The first of the faults, each with where it stands."""
+
+    def fault(self, where: str, what: str) -> None:
+        """What stands there is wrong."""
+        self.faults += 1
+        if len(self.shown) < SHOWN:
+            self.shown.append(f"{where}: {what}")
+
+    def add(self, place: tuple[str, str]) -> None:
+        """An entry. Raises BadRequest if it stood there before."""
+        ns, key = place
+        keys = self.keys.setdefault(ns, set())
+        if key in keys:
+            raise BadRequest(f"{key!r} in namespace {ns!r} stands in the file twice")
+        keys.add(key)
+        self.count += 1
+
+
+def lines(file: BinaryIO) -> Iterator[Found]:
+    """What is in an export, from its beginning."""
+    file.seek(0)
+    try:
+        header = read_header(file.readline())
+    except FAULTS as fault:
+        yield "line 1", BadRequest(f"this is not the beginning of an export: {fault}")
+        return
+    number, count = 1, 0
+    for number, text in enumerate(file, 2):
+        if text.isspace():
+            continue
+        count += 1
+        try:
+            yield f"line {number}", read_line(text, None)
+        except FAULTS as fault:
+            yield f"line {number}", fault
+    if header.entries is not None and header.entries != count:
+        said = f"the file ends after {count:,} entries and should have {header.entries:,}: it was cut off or changed"
+        yield f"line {number}", BadRequest(said)
+
+
+def good(found: Iterable[Found], ns: str | None, checked: Checked) -> Iterator[ExportLine]:
+    """The entries that a hub would take; ``checked`` is told of them, and of what is wrong with the others. ``ns`` is
+    the namespace that all are to go to, if not to their own."""
+    latest = time.time() + TTL
+    for where, line in found:
+        try:
+            if isinstance(line, Exception):
+                raise line
+            if ns is not None:
+                line.ns = ns
+            _check(line, latest)
+            checked.add(line.place)
+        except FAULTS as fault:
+            checked.fault(where, str(fault))
+        else:
+            yield line
+
+
+def check(found: Iterable[Found], ns: str | None) -> Checked:
+    """Look at all that is in a file."""
+    checked = Checked()
+    for _ in good(found, ns, checked):
+        pass
+    return checked
+
+
+def _check(line: ExportLine, latest: float) -> None:
+    """Raise BadRequest, or what decoding raises, if the hub would refuse it."""
+    check_ns(line.place[0])
+    check_key(line.key)
+    plain_json.check(msgspec.json.decode(line.value), "value")
+    if len(line.value) > VALUE and len(msgspec.json.format(line.value, indent=-1)) > VALUE:
+        raise BadRequest(f"value has {len(line.value):,} bytes, the limit is {VALUE:,}")
+    if line.meta is not None:
+        plain_json.check(line.meta, "meta")
+        if (size := len(msgspec.json.encode(line.meta))) > META:
+            raise BadRequest(f"meta has {size:,} bytes, the limit is {META:,}")
+    if line.expires_at is not None and not (math.isfinite(line.expires_at) and line.expires_at <= latest):
+        raise BadRequest("expires_at is more than ten years from now")

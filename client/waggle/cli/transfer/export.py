@@ -1,0 +1,129 @@
+"""The command `export`: entries as JSON lines, all as they were at one revision.
+
+They are read by a snapshot. Should the connection be lost halfway, it begins again, and so does the file: nothing of it
+is to be seen before it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated
+
+import msgspec
+import typer
+from msgspec import UNSET, Raw
+
+from waggle import Event, Hub
+from waggle.cli.commands.list import Pattern
+from waggle.cli.output.format import amount, to_json, visible
+from waggle.cli.output.progress import Progress
+from waggle.cli.shared.connect import fail, unread, visit
+from waggle.cli.shared.options import Options, shared
+from waggle.cli.transfer.entry_file import HEADER, VERSION, ExportLine, Header
+
+__all__ = ["export"]
+
+OUTPUT = "-"
+
+
+@shared
+def export(
+    options: Options,
+    pattern: Pattern = "*",
+    everything: Annotated[bool, typer.Option("--all", help="Every namespace, but for the hub's own.")] = False,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to; it appears when it is whole.")
+    ] = OUTPUT,
+) -> None:
+    """Write the entries whose key matches PATTERN as JSON lines, all as they were at one revision.
+
+    Each line has key, namespace, value, kind, meta and deadline; waggle import reads them. Revisions, versions,
+    history, and who wrote what are not in it: a backup has those.
+    """
+    ns = "*" if everything else options.ns
+
+    header = Header(waggle="export", version=VERSION, entries=0)
+    with _file(output) as file:
+
+        async def work(hub: Hub) -> None:
+            with Progress("exported") as progress:
+                await _export(hub, pattern, ns, file, header, progress)
+
+        visit(options, work)
+    if output != OUTPUT:
+        said = f"{visible(output)}: {amount(header.entries or 0)} exported, at rev {header.rev}"
+        print(to_json(header) if options.json else said)
+
+
+async def _export(hub: Hub, pattern: str, ns: str | None, file: IO[bytes], header: Header, progress: Progress) -> None:
+    """Write a header and the entries."""
+    file.write(_first(header))
+    async with hub.watch(pattern, ns=ns, types=["set"], snapshot=True) as events:
+        async for event in events:
+            if event.type == "synced":
+                header.epoch, header.rev = events.epoch, event.rev
+                break
+            if event.type == "lost":
+                progress.add(-progress.done)
+                file.seek(HEADER)
+                file.truncate()
+            else:
+                file.write(_line(event))
+                progress.add(1)
+    header.at, header.entries = (await hub.ping()).at, progress.done
+    file.seek(0)
+    file.write(_first(header))
+
+
+def _first(header: Header) -> bytes:
+    """The header as a line that is as long as any."""
+    return msgspec.json.encode(header).ljust(HEADER - 1) + b"\n"
+
+
+def _line(event: Event) -> bytes:
+    line = ExportLine(
+        ns=event.ns,
+        key=event.key,
+        value=Raw(msgspec.json.encode(event.value)),
+        kind="persistent" if event.kind == "persistent" else event.kind,  # type: ignore[arg-type]  # the very default
+        meta=None if event.meta is UNSET else event.meta,
+        expires_at=None if event.expires_at is UNSET else event.expires_at,
+    )
+    return msgspec.json.encode(line) + b"\n"
+
+
+@contextmanager
+def _file(output: str) -> Iterator[IO[bytes]]:
+    """What to write to. It is shown when the block has ended well, and then as a whole."""
+    if output == OUTPUT:
+        with tempfile.TemporaryFile() as file:
+            yield file
+            file.seek(0)
+            try:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                unread()
+        return
+    path = Path(output).resolve()
+    if path.exists() and not path.is_file():
+        fail(f"{output} is no file: name one, or let it go to standard output.")
+    try:
+        descriptor, prepared = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        fail(f"{output} cannot be written: {error.strerror}.")
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(prepared, path)
+    except BaseException:
+        os.unlink(prepared)
+        raise

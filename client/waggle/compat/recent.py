@@ -1,0 +1,74 @@
+"""The entries of a namespace that were written last, as many as a reply has room for.
+
+The hub lists in the order of keys, and knows no other. So all that match are looked at, a page at a time and without
+their values, and only those that are told are read. What is written meanwhile may be told as it is by then, or not at
+all, as if it had been written later.
+
+One page at a time, in turn, however many look: the hub, of whose loop all this may be a part, goes on with other things
+between two pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+from waggle.mcp.call import Call
+from waggle.mcp.render import to_json
+from waggle.ops import Caller
+
+__all__ = ["RecentEntries"]
+
+PAGE = 1_000
+"""Keys that are asked for at a time, as many as the hub gives."""
+ROOM = 25_000
+"""Characters of what is told."""
+
+Shown = dict[str, Any]
+
+
+class RecentEntries:
+    """Finds them, for whoever asks."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def find(
+        self, call: Call, ns: str, pattern: str, most: int, show: Callable[[Shown], Shown]
+    ) -> tuple[list[Shown], int]:
+        """The newest first, as ``show`` makes them of entries; and how many match in all. Raises WaggleError."""
+
+        async def say() -> str:
+            return f"looking through {ns}"
+
+        looking = self._look(call.caller, ns, pattern, most)
+        keys, total = (await call.patience.through(looking, call.patience.limit, say)).result()
+        told: list[Shown] = []
+        room = ROOM
+        for key in keys:
+            entry = (await call.caller.call("get", {"key": key, "ns": ns}))["entry"]
+            if entry is None:  # it has gone meanwhile
+                total -= 1
+                continue
+            shown = show(entry)
+            room -= len(to_json(shown)) + 1
+            if room < 0:
+                break
+            told.append(shown)
+        return told, total
+
+    async def _look(self, caller: Caller, ns: str, pattern: str, most: int) -> tuple[list[str], int]:
+        """Their keys, the newest first; and how many match in all."""
+        found: list[tuple[int, str]] = []
+        total, after = 0, None
+        while True:
+            async with self._turn:
+                fields = {"pattern": pattern, "ns": ns, "after": after, "limit": PAGE, "values": False}
+                page = await caller.call("list", fields)
+                total += len(page["entries"])
+                found = heapq.nlargest(most, [*found, *((entry["rev"], entry["key"]) for entry in page["entries"])])
+            after = page["next"]
+            if after is None:
+                return [key for _, key in found], total

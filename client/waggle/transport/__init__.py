@@ -1,0 +1,1 @@
+"""Sockets, tasks and timers: one connection, the next one after a loss, and the futures of the callers."""

@@ -1,0 +1,99 @@
+"""Entries as JSON lines: what an export is made of, over HTTP as on the command line.
+
+1. The first line is the header. It may say how many entries follow, so that a file that was cut off is found out;
+   without ``entries`` it is not counted.
+2. Each other line is an entry: what somebody has said of it. What a hub gives, revision, version, times and agent, is
+   given anew where it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from .errors import BadRequest
+from .messages import Kind
+
+__all__ = ["BATCH", "STEPS", "VERSION", "ExportLine", "Header", "batches", "read_header", "read_line"]
+
+VERSION = 1
+STEPS = 128
+"""Entries of a batch: what one txn takes (protocol 1)."""
+BATCH = 4 * 2**20
+"""Bytes of a batch, unless one value alone is larger: a message may have 16 MiB."""
+
+
+class Header(Struct, kw_only=True, omit_defaults=True):
+    """The first line: what this is, and the revision at which the entries were as they stand here."""
+
+    waggle: Literal["export"]
+    version: int
+    epoch: str | None = None
+    rev: int | None = None
+    at: float | None = None
+    entries: int | None = None
+
+
+class ExportLine(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """An entry. ``value`` is JSON text, and stays it."""
+
+    ns: str | None = None
+    key: str
+    value: Raw
+    kind: Kind = "persistent"
+    meta: dict[str, Any] | None = None
+    expires_at: float | None = None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Namespace and key."""
+        return self.ns or "default", self.key
+
+    def step(self, now: float, *, overwrite: bool) -> dict[str, Any]:
+        """The step of a txn that writes it; unless ``overwrite``, only where there is nothing."""
+        ns, key = self.place
+        step: dict[str, Any] = {"op": "set", "ns": ns, "key": key, "value": self.value, "kind": self.kind}
+        if self.meta is not None:
+            step["meta"] = self.meta
+        if self.expires_at is not None:
+            step["ttl"] = self.expires_at - now
+        if not overwrite:
+            step["if_rev"] = 0
+        return step
+
+
+_line = msgspec.json.Decoder(ExportLine)
+
+
+def read_header(text: bytes) -> Header:
+    """The header in the first line. Raises BadRequest, or what decoding raises."""
+    header = msgspec.json.decode(text, type=Header)
+    if header.version != VERSION:
+        raise BadRequest(f"it is of version {header.version}, and this program reads version {VERSION}")
+    return header
+
+
+def read_line(text: bytes, ns: str | None) -> ExportLine:
+    """The entry in another line, in the namespace ``ns`` if one is given. Raises what decoding raises."""
+    line = _line.decode(text)
+    if ns is not None:
+        line.ns = ns
+    return line
+
+
+def batches(entries: Iterable[ExportLine]) -> Iterator[list[ExportLine]]:
+    """The entries in as many as fit into one txn each."""
+    batch: list[ExportLine] = []
+    size = 0
+    for entry in entries:
+        more = len(entry.value)
+        if batch and (len(batch) == STEPS or size + more > BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += more
+    if batch:
+        yield batch

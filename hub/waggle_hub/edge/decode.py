@@ -1,0 +1,118 @@
+"""Lines in: text of the wire to commands, and a refusal that names what to correct (protocol 2).
+
+msgspec checks shape and types in one pass. Where that fails, the line is read again, leniently, for its id alone, so
+that the refusal finds its way; a line nested beyond all measure is flattened first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from waggle.wire import messages as m
+from waggle.wire.errors import BadRequest
+
+_decoder: msgspec.json.Decoder[m.AnyCommand] = msgspec.json.Decoder(m.AnyCommand)
+_MAX_ID = 64
+_MAX_TOKENS = 100_000
+"""Brackets and strings that are looked at for the id of a line that is nested too deeply: about 30 ms."""
+
+
+_FIELD = re.compile(r"`\$\.(\w+)|field `(\w+)`")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+class BadLine(Exception):
+    """A line that is no command: its id, if it has a usable one, and the error to answer."""
+
+    def __init__(self, id: m.Id | None, error: BadRequest) -> None:
+        super().__init__(error.message)
+        self.id = id
+        self.error = error
+
+
+def decode(line: str) -> m.AnyCommand:
+    """The command of a line; BadLine if it is none."""
+    try:
+        command = _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise _explain(line, error) from None
+    if not _usable(command.id):
+        raise BadLine(None, BadRequest("id is an integer below 2^63 or a string of up to 64 characters", field="id"))
+    return command
+
+
+def _explain(line: str, error: Exception) -> BadLine:
+    if isinstance(error, RecursionError):
+        id = _id_of(_read_leniently(_flatten(line)))
+        return BadLine(id, BadRequest("the line is nested too deeply: flatten it, or store it as text"))
+    found = _FIELD.search(str(error))
+    fields = _read_leniently(line)
+    id = _id_of(fields)
+    if found is None:
+        field = _lone_surrogate_in(fields)
+        if field is None:
+            return BadLine(id, BadRequest(f"the line is not a JSON object of the wire: {error}"))
+        return BadLine(id, BadRequest(f"{field} holds a lone surrogate: send valid Unicode", field=field))
+    field = found[1] or found[2]
+    if field == "op" and "Invalid value" in str(error):
+        return BadLine(id, BadRequest(f"unknown op; this hub knows {', '.join(sorted(m.OPS))}", field="op"))
+    return BadLine(id, BadRequest(str(error), field=field))
+
+
+def _read_leniently(line: str) -> dict[str, Any]:
+    """The fields of a line that is almost JSON; nothing of it but the id is ever used."""
+    try:
+        fields = json.loads(line, parse_int=_read_int)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _read_int(digits: str) -> int | None:
+    """Python reads no integer of thousands of digits, and an id has at most 19."""
+    return int(digits) if len(digits) <= 20 else None
+
+
+def _id_of(fields: dict[str, Any]) -> m.Id | None:
+    id = fields.get("id")
+    return id if isinstance(id, int | str) and not isinstance(id, bool) and _usable(id) else None
+
+
+def _lone_surrogate_in(fields: dict[str, Any]) -> str | None:
+    for name, value in fields.items():
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return name.encode(errors="replace").decode()
+    return None
+
+
+def _usable(id: m.Id) -> bool:
+    if isinstance(id, str):
+        return len(id) <= _MAX_ID and not any("\ud800" <= character <= "\udfff" for character in id)
+    return -(2**63) <= id < 2**63
+
+
+def _flatten(line: str) -> str:
+    """The line with null in place of everything nested in it; it ends where there are too many brackets to follow."""
+    kept: list[str] = []
+    depth = 0
+    end = 0
+    for number, token in enumerate(_TOKEN.finditer(line)):
+        if number == _MAX_TOKENS:
+            return "".join(kept) + "}"
+        text = token[0]
+        if text in "[{":
+            if depth == 1:
+                kept.append(line[end : token.start()] + "null")
+            depth += 1
+        elif text in "]}":
+            depth -= 1
+            if depth == 1:
+                end = token.end()
+    kept.append(line[end:])
+    return "".join(kept)

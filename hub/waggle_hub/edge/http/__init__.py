@@ -1,0 +1,1 @@
+"""HTTP: single commands, Server-Sent Events, export and import, OpenAPI, metrics, health."""

@@ -1,0 +1,268 @@
+"""Export and import over HTTP: entries as JSON lines, the file of `waggle export` and `waggle import` (protocol 10).
+
+Rules:
+1. An export is a snapshot: all entries as they were at the revision in its first line. It is sent as it is read, so
+   that line cannot say how many follow; an answer that breaks off shows as that in HTTP.
+2. An import is written in batches, each of them a `txn`, through the caller that asked. What fits into one message is
+   looked at whole before anything of it is written; of more than that, a batch is written when as much is waiting.
+3. Memory is bounded in both directions: a slice of the snapshot, one message of lines. Lines are looked at in slices of
+   a few milliseconds, and others get their turn in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+from starlette.responses import Response
+
+from waggle.wire import messages as m
+from waggle.wire.errors import BadRequest, Conflict, TooLarge, WaggleError
+from waggle.wire.exports import VERSION, ExportLine, Header, batches, read_header, read_line
+from waggle.wire.names import check_key, check_ns
+from waggle_hub.settings import Bounds, Limits
+from waggle_hub.state.store.json_values import encode_value
+
+from .calls import CallRegistry, HttpCaller
+from .exchange import App, Exchange, Receive, Scope, Send
+from .internal_subscription import Teller, subscribe
+from .status_codes import JSON, refusal
+from .stream import Body, Stream, Streams, hello
+
+LINES = "application/x-ndjson"
+_LINE_BYTES = 400
+"""What a line takes in memory beside its text."""
+_encode = msgspec.json.Encoder().encode
+_read = msgspec.json.Decoder().decode
+
+
+class ExportQuery(Struct, forbid_unknown_fields=True):
+    """Query parameters of `GET /v1/export`: which entries; of every namespace if none is named."""
+
+    pattern: str = "*"
+    ns: str = "*"
+
+
+class ImportQuery(Struct, forbid_unknown_fields=True):
+    """Query parameters of `POST /v1/import`: where all go, if not where each was; what to do with what is there."""
+
+    ns: str | None = None
+    overwrite: bool = False
+    skip_existing: bool = False
+
+
+class Imported(Struct):
+    """What became of the entries of an import: `skipped` were there already, the time of `expired` was over."""
+
+    written: int = 0
+    skipped: int = 0
+    expired: int = 0
+
+
+class _Told(Struct):
+    """A line of the snapshot."""
+
+    type: str
+    ns: str = ""
+    key: str = ""
+    value: Raw = Raw(b"null")
+    kind: m.Kind = "persistent"
+    meta: Raw | UnsetType = UNSET
+    expires_at: float | None = None
+
+
+_look = msgspec.json.Decoder(_Told).decode
+
+
+class ExportImport:
+    """`GET /v1/export` and `POST /v1/import`."""
+
+    def __init__(self, streams: Streams, callers: CallRegistry, bounds: Bounds, limits: Limits) -> None:
+        self._streams = streams
+        self._callers = callers
+        self._bounds = bounds
+        self._limits = limits
+
+    async def export(self, exchange: Exchange) -> App:
+        """All entries, or those that are asked for."""
+        query = exchange.query(ExportQuery)
+        command = subscribe([query.pattern], ns=query.ns, types=["set"], snapshot=True)
+        return _Export(Stream(self._streams, exchange), hello(exchange), command)
+
+    async def import_(self, exchange: Exchange) -> App:
+        """Write the entries in the body, and say what became of them."""
+        exchange.check_json(LINES, "application/jsonl")
+        query = exchange.query(ImportQuery)
+        if query.overwrite and query.skip_existing:
+            raise BadRequest("say overwrite or skip_existing, not both", field="overwrite")
+        agent = exchange.agent
+        caller = self._callers.nameless() if agent is None else self._callers.named(agent)
+        ahead = (_read(await caller.ask("ping", b"{}")))["at"] - time.monotonic()
+        writing = _Writing(caller, query, ahead)
+        waiting: list[ExportLine] = []
+        size = 0
+        async for line, length in self._entries(exchange, query.ns, writing):
+            waiting.append(line)
+            size += length + _LINE_BYTES
+            if size > self._bounds.message:
+                await writing.write(waiting)
+                waiting, size = [], 0
+        await writing.write(waiting)
+        return Response(_encode(writing.result), media_type=JSON)
+
+    async def _entries(
+        self, exchange: Exchange, ns: str | None, writing: _Writing
+    ) -> AsyncIterator[tuple[ExportLine, int]]:
+        """The entries in the body, with their lengths, each looked at by itself. Raises BadRequest, with the number of
+        the line."""
+        number = 0
+        until = time.monotonic() + self._bounds.slice
+        async for text in self._lines(exchange):
+            number += 1
+            if time.monotonic() > until:
+                await asyncio.sleep(0)
+                until = time.monotonic() + self._bounds.slice
+            if number > 1 and not text.strip():
+                continue
+            try:
+                if number == 1:
+                    read_header(text)
+                    continue
+                line = read_line(text, ns)
+                self._check(line)
+            except (msgspec.MsgspecError, UnicodeError, RecursionError, WaggleError) as error:
+                what = "this is not the beginning of an export: " if number == 1 else ""
+                raise writing.stopped(BadRequest(f"line {number}: {what}{error}", field="body", line=number)) from None
+            yield line, len(text)
+        if not number:
+            raise BadRequest("the body is empty: an import begins with the header of an export", field="body")
+
+    async def _lines(self, exchange: Exchange) -> AsyncIterator[bytes]:
+        """The lines of the body. Raises TooLarge if one is longer than a message may be."""
+        limit = self._bounds.message
+        rest = bytearray()
+        async for chunk in exchange.chunks():
+            looked = len(rest)
+            rest += chunk
+            start = 0
+            while (end := rest.find(b"\n", max(start, looked))) >= 0:
+                yield bytes(rest[start:end])
+                start = end + 1
+            del rest[:start]
+            if len(rest) > limit:
+                raise TooLarge(f"a line has more than {limit} bytes", limit=limit)
+        if rest:
+            yield bytes(rest)
+
+    def _check(self, line: ExportLine) -> None:
+        """Raise what the hub would refuse it for, as far as that can be told from the line alone."""
+        check_ns(line.place[0])
+        check_key(line.key)
+        encode_value(_read(line.value), "value", limit=self._limits.value, depth=self._limits.depth)
+        if line.meta is not None:
+            encode_value(line.meta, "meta", limit=self._limits.meta, depth=self._limits.depth)
+
+
+class _Export:
+    """The answer: the header, and the entries as they are read."""
+
+    def __init__(self, stream: Stream, hello: m.Hello, subscribe: m.Subscribe) -> None:
+        self._stream = stream
+        self._hello = hello
+        self._subscribe = subscribe
+        self._whole = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = Body(send, LINES.encode())
+
+        async def begin(subscribed: m.Subscribed) -> None:
+            header = Header(waggle="export", version=VERSION, epoch=subscribed.epoch, rev=subscribed.rev)
+            await body.start()
+            await body.write(_encode(header) + b"\n")
+
+        async def tell(lines: list[bytes]) -> None:
+            await body.write(b"".join(self._written(lines)))
+
+        try:
+            await self._stream.run(self._hello, self._subscribe, Teller(begin, tell))
+        except WaggleError as error:
+            await refusal(error)(scope, receive, send)
+            return
+        if self._whole:
+            await body.end()
+        else:
+            await self._stream.break_off()
+
+    def _written(self, lines: list[bytes]) -> list[bytes]:
+        """The entries of these lines, as they stand in the file; the end of the snapshot is the end."""
+        found = []
+        for told in map(_look, lines):
+            if told.type != "set":
+                self._whole = self._whole or told.type == "synced"
+                self._stream.stop()
+                break
+            line: dict[str, Any] = {"ns": told.ns, "key": told.key, "value": told.value}
+            if told.kind != "persistent":
+                line["kind"] = told.kind
+            if not isinstance(told.meta, UnsetType):
+                line["meta"] = told.meta
+            if told.expires_at is not None:
+                line["expires_at"] = told.expires_at
+            found.append(_encode(line) + b"\n")
+        return found
+
+
+class _Writing:
+    """Writes batches; `ahead` is how far the hub's time is ahead of the monotonic clock."""
+
+    def __init__(self, caller: HttpCaller, query: ImportQuery, ahead: float) -> None:
+        self.result = Imported()
+        self._caller = caller
+        self._query = query
+        self._ahead = ahead
+
+    async def write(self, lines: list[ExportLine]) -> None:
+        """Write these in as many batches as it takes."""
+        for batch in batches(lines):
+            await self._write(batch)
+
+    async def _write(self, batch: list[ExportLine]) -> None:
+        """Write what is not over, all or nothing."""
+        while batch:
+            now = time.monotonic() + self._ahead
+            rest = [line for line in batch if line.expires_at is None or line.expires_at > now]
+            self.result.expired += len(batch) - len(rest)
+            if not rest:
+                return
+            try:
+                await self._caller.ask(
+                    "txn",
+                    _encode({"if": [], "then": [line.step(now, overwrite=self._query.overwrite) for line in rest]}),
+                )
+            except Conflict as conflict:
+                if not self._query.skip_existing:
+                    raise self.stopped(conflict, rest) from None
+                index = conflict.details["index"]
+                self.result.skipped += 1
+                batch = rest[:index] + rest[index + 1 :]
+            except WaggleError as error:
+                raise self.stopped(error, rest) from None
+            else:
+                self.result.written += len(rest)
+                return
+
+    def stopped(self, error: WaggleError, batch: list[ExportLine] | None = None) -> WaggleError:
+        """The error, which says where it stopped and how to go on."""
+        where = ""
+        if batch is not None and "index" in error.details:
+            ns, key = batch[error.details["index"]].place
+            where = f"{key!r} in namespace {ns!r}: "
+        done = f"{self.result.written} were written up to there" if self.result.written else "nothing was written"
+        again = "overwrite" if self._query.overwrite else "skip_existing"
+        error.message = f"{where}{error.message.rstrip('.')}. {done.capitalize()}; {again}=true goes on from there."
+        error.details["written"] = self.result.written
+        return error

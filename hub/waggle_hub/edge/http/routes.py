@@ -1,0 +1,70 @@
+"""Which path leads where: the one table of all that HTTP answers.
+
+`openapi` describes what stands here, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.routing import BaseRoute, Route
+
+from waggle_hub.engine.engine import Engine
+from waggle_hub.settings import Settings
+
+from .calls import CallRegistry
+from .commands import OPS, HttpCommands
+from .events import EventStream
+from .exchange import Endpoint, no_such_path
+from .export_import import ExportImport
+from .health import Health
+from .metrics import Metrics
+from .openapi import Description
+from .stream import Streams
+
+
+class _Rest(PathConvertor):
+    """The rest of a path, whatever it holds: starlette's own ends at a line break."""
+
+    regex = r"(?s:.*)"
+
+
+register_url_convertor("rest", _Rest())
+
+
+class Handlers(Struct, frozen=True):
+    """What the routes lead to."""
+
+    engine: Engine
+    callers: CallRegistry
+    streams: Streams
+    settings: Settings
+
+
+def endpoints(doors: Handlers) -> dict[str, Endpoint]:
+    """The endpoint of each path, as OpenAPI writes paths."""
+    bounds, limits = doors.settings.bounds, doors.settings.limits
+    http = HttpCommands(doors.callers, bounds.message)
+    portable = ExportImport(doors.streams, doors.callers, bounds, limits)
+    health, metrics = Health(doors.engine), Metrics(doors.engine)
+    return {
+        "/v1/keys": Endpoint({"GET": http.list}),
+        "/v1/keys/{key}": Endpoint({"GET": http.get, "PUT": http.put, "DELETE": http.delete}),
+        "/v1/events": Endpoint({"GET": EventStream(doors.streams).events}, head=False),
+        "/v1/export": Endpoint({"GET": portable.export}, head=False),
+        "/v1/import": Endpoint({"POST": portable.import_}),
+        **{f"/v1/{op}": Endpoint({"POST": http.call}) for op in OPS},
+        "/healthz": Endpoint({"GET": health.alive}),
+        "/readyz": Endpoint({"GET": health.ready}),
+        "/metrics": Endpoint({"GET": metrics.metrics}),
+        "/openapi.json": Endpoint({"GET": Description().openapi}),
+    }
+
+
+def routes(doors: Handlers) -> list[BaseRoute]:
+    """The routes of these, and an answer for all else below `/v1`."""
+    found: list[BaseRoute] = [
+        Route(path.replace("{key}", "{key:rest}"), endpoint) for path, endpoint in endpoints(doors).items()
+    ]
+    anything = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"), no_such_path)
+    return [*found, Route("/v1/{rest:rest}", Endpoint(anything)), Route("/v1", Endpoint(anything))]

@@ -1,0 +1,46 @@
+"""What an error of the wire is in HTTP: its status, and the answer that carries it (protocol 9, 10)."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+from starlette.responses import Response
+
+from waggle.wire.errors import WaggleError
+
+JSON = "application/json"
+
+STATUSES = {
+    "bad_request": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "timeout": 408,
+    "conflict": 409,
+    "locked": 409,
+    "not_holder": 409,
+    "deadlock": 409,
+    "session_lost": 409,
+    "cancelled": 409,
+    "too_large": 413,
+    "limit": 429,
+    "rate_limited": 429,
+    "internal": 500,
+    "unavailable": 503,
+}
+"""The status of each code."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def refusal(error: WaggleError, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
+    """The answer that says so; a `status` of HTTP's own goes before that of the code."""
+    found = dict(headers or {})
+    retry_after = error.details.get("retry_after")
+    if isinstance(retry_after, int | float):
+        found["retry-after"] = str(math.ceil(retry_after))
+    if error.code == "unauthorized":
+        found["www-authenticate"] = "Bearer"
+    body = _encode({"error": error.to_wire()})
+    return Response(body, status or STATUSES.get(error.code, 500), found, JSON)

@@ -1,0 +1,100 @@
+"""The store in one JSON document: for small hubs whose data somebody wants to read, compare and edit by hand.
+
+Rules:
+1. Each write makes the document anew and puts it in place as a whole (`files`). As that costs as much as all that is
+   kept, there may be `MOST` entries, which is looked at before anything changes.
+2. A write that failed never comes back: if its document may be in place already, the one before is put there again.
+3. `backup` reads what is in place: it may run in another thread, beside writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from waggle_hub.journal.files import Files, explained, forget, partial, probe, settle, write_partial
+from waggle_hub.journal.interface import StoreError
+from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
+
+from .file_format import MIGRATIONS, Lines, Migration, lines_of
+
+MOST = 10_000
+"""Entries of a document: with small values 3 MB, and 15 ms for each write."""
+
+
+class DocumentStore:
+    """Everything in one document, and in memory."""
+
+    def __init__(self, path: Path, files: Files | None = None, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+        self.path = path
+        self._files = Files() if files is None else files
+        self._migrations = migrations
+        self._lines: Lines | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def load(self, progress: Callable[[int, int], None]) -> StoredState | None:
+        lines = self._read()
+        progress(len(lines.entries), len(lines.entries))
+        return lines.kept()
+
+    def records(self) -> list[Record]:
+        return self._read().all_records()
+
+    def write(self, changes: WriteBatch) -> None:
+        before = self._read()
+        after = before.after(changes)
+        self._check_size(after)
+        with explained(self.path, "written"):
+            prepared = write_partial(self._files, self.path, self._text(after))
+            try:
+                settle(self._files, prepared, self.path)
+            except OSError:
+                with suppress(OSError):
+                    settle(self._files, write_partial(self._files, self.path, self._text(before)), self.path)
+                raise
+        self._lines = after
+
+    def probe(self) -> None:
+        with explained(self.path, "written"):
+            probe(self._files, self.path.parent, len(self._text(self._read())))
+
+    def backup(self, path: Path) -> None:
+        with explained(path, "written"):
+            text = self._files.read(self.path)
+            lines_of(text, self.path, self._migrations)
+            settle(self._files, write_partial(self._files, path, text), path)
+
+    def close(self) -> None:
+        pass
+
+    def _read(self) -> Lines:
+        """What the document holds. It is read once."""
+        if self._lines is None:
+            with explained(self.path, "read"):
+                forget(self._files, partial(self.path))
+                try:
+                    text = self._files.read(self.path)
+                except FileNotFoundError:
+                    self._lines = Lines()
+                else:
+                    lines = lines_of(text, self.path, self._migrations)
+                    self._check_size(lines)
+                    self._lines = lines
+        return self._lines
+
+    def _text(self, lines: Lines) -> bytes:
+        return lines.text(len(self._migrations) + 1)
+
+    def _check_size(self, lines: Lines) -> None:
+        if len(lines.entries) > MOST:
+            raise StoreError(
+                f"{self.path} would have {len(lines.entries):,} entries, and a JSON document may have {MOST:,}: keep "
+                "the data in SQLite, which has room for millions"
+            )

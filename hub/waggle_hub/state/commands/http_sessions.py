@@ -1,0 +1,103 @@
+"""The rules of callers: agents that reach the hub by single calls and hold no connection (protocol 10).
+
+1. All who call under one name share one session. No lost connection ends it: it lives while it holds anything (locks,
+   waiting commands, ephemeral entries), and `limits.rest` seconds after its last use. So a lock that was taken by one
+   call can be let go by another, a restart of the hub in between or not.
+2. Nothing that it holds is without end: locks have a ttl, what waits has somebody at the other end, and an ephemeral
+   entry needs a deadline.
+3. A call that is dropped is cancelled, and a grant that it never heard of is given back. A restart drops all calls.
+4. Those who give no name share a session, too, that nobody sees. What would have to be one agent's own they cannot
+   have: locks, takes, ephemeral entries, a status, calls to cancel, and rids, which strangers might choose alike.
+
+Its books are kept where those of all sessions are. `State.use` and `State.let_go` set its deadline, and when that comes
+while it holds something, it has none until it lets go.
+"""
+
+from __future__ import annotations
+
+from waggle.wire import messages as m
+from waggle.wire.errors import BadRequest
+from waggle.wire.names import check_agent, check_ns
+from waggle_hub.state.sessions import Fresh, Session
+from waggle_hub.state.transaction import Transaction
+
+from . import cancel, session_lifecycle
+
+
+def visit(turn: Transaction, agent: str | None, ns: str | None, fresh: Fresh) -> Session:
+    """The session of those who call under this name, begun if there is none; it is used, and `ns` is its namespace."""
+    if agent is not None:
+        check_agent(agent)
+    space = "default" if ns is None else ns
+    check_ns(space)
+    session = turn.state.sessions.of_callers(session_lifecycle.NAMELESS if agent is None else agent)
+    if session is None:
+        session = _begin(turn, agent, space, fresh)
+    elif session.ns != space:
+        session.ns = space
+        turn.state.changed.mark(session)
+    turn.state.use(session, turn.now)
+    return session
+
+
+def _begin(turn: Transaction, agent: str | None, ns: str, fresh: Fresh) -> Session:
+    if agent is not None:
+        session_lifecycle.check_room(turn)
+    session = Session(
+        fresh,
+        session_lifecycle.NAMELESS if agent is None else agent,
+        chosen=agent is not None,
+        ns=ns,
+        meta=b"{}",
+        at=turn.at,
+        serial=turn.state.timers.serial(),
+        caller=True,
+    )
+    session_lifecycle.begin(turn, session)
+    return session
+
+
+def check(session: Session, command: m.AnyCommand) -> None:
+    """BadRequest if this is nothing that a caller can ask."""
+    if isinstance(command, m.Hello | m.Bye | m.Subscribe | m.Unsubscribe):
+        raise BadRequest("a caller has no connection to say hello on, or to hear events on", field="op")
+    if session.agent != session_lifecycle.NAMELESS:
+        return
+    if isinstance(command, m.Lock | m.Take | m.Status | m.Cancel):
+        raise BadRequest("who has no name can hold nothing: say who you are (X-Waggle-Agent)", field="agent")
+    if isinstance(command, m.Change) and command.rid is not None:
+        raise BadRequest("a rid is one agent's own: say who you are (X-Waggle-Agent)", field="rid")
+
+
+def check_ephemeral(session: Session, expires_at: float | None) -> None:
+    """BadRequest if an entry with this deadline cannot be tied to the session."""
+    if not session.caller:
+        return
+    if session.agent == session_lifecycle.NAMELESS:
+        raise BadRequest("who has no name can hold nothing: say who you are (X-Waggle-Agent)", field="agent")
+    if expires_at is None:
+        raise BadRequest("an ephemeral entry of a caller needs a ttl: no lost connection would end it", field="ttl")
+
+
+def hang_up(turn: Transaction, session: Session, id: m.Id, rid: str | None, token: int | None) -> None:
+    """Who asked under this id is gone. If it was granted a lock, with this token, that is given back, and the same rid
+    may ask again."""
+    turn.act_for(session)
+    if cancel.cancel_one(turn, session, id, "the call was dropped") or token is None:
+        return
+    claim = turn.state.claims.held.get(token)
+    if claim is None or claim.session is not session:
+        return
+    turn.release(claim, "released")
+    kept = None if rid is None else session.outcomes.pop(rid, None)
+    if kept is not None:
+        turn.state.changed.gone(kept)
+
+
+def hang_up_all(turn: Transaction) -> None:
+    """The hub has started: whoever called before is gone."""
+    for session in turn.state.sessions:
+        if session.caller:
+            turn.act_for(session)
+            cancel.forget_all(turn, session)
+    turn.commit()

@@ -1,0 +1,1 @@
+"""Locks: requests, their queues, and the deadlock check."""

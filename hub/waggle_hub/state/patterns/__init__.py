@@ -1,0 +1,1 @@
+"""Patterns: which patterns match a key, and whether two patterns overlap."""

@@ -1,0 +1,1 @@
+"""Waits: the conditions that sessions wait for, and which of them a change affects."""

@@ -1,0 +1,86 @@
+"""`watch --exec`: what the command is given of an event, and what becomes of its failures."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from waggle import Event
+from waggle.cli.process.event_handler import LONGEST, Handler, variables
+
+NASTY = "$(touch owned) `touch owned` \" ' ; touch owned"
+
+
+def event(key: str = "k", *, at: float | None = None, snapshot: bool = False) -> Event:
+    at = time.time() if at is None else at
+    return Event(type="set", key=key, ns="demo", by="me", rev=7, at=at, value={"n": 1}, snapshot=snapshot)
+
+
+def test_an_event_is_variables_and_its_value_is_json() -> None:
+    assert variables(event(at=1.5)) == {
+        "WAGGLE_EVENT_TYPE": "set",
+        "WAGGLE_EVENT_KEY": "k",
+        "WAGGLE_EVENT_NS": "demo",
+        "WAGGLE_EVENT_REV": "7",
+        "WAGGLE_EVENT_BY": "me",
+        "WAGGLE_EVENT_AT": "1.5",
+        "WAGGLE_EVENT_VALUE": '{"n":1}',
+    }
+    assert variables(Event(type="message", data="hi\x00"))["WAGGLE_EVENT_VALUE"] == '"hi\\u0000"'
+    assert "WAGGLE_EVENT_VALUE" not in variables(Event(type="delete"))
+
+
+def test_a_value_too_long_for_a_variable_is_on_standard_input_only() -> None:
+    assert "WAGGLE_EVENT_VALUE" in variables(Event(type="set", value="x" * (LONGEST - 2)))
+    assert "WAGGLE_EVENT_VALUE" not in variables(Event(type="set", value="x" * LONGEST))
+
+
+async def test_the_command_has_the_event_on_standard_input_and_in_variables(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    handler = Handler(f'cat >> {out}; echo " $WAGGLE_EVENT_KEY $WAGGLE_EVENT_VALUE" >> {out}', strict=False)
+    await handler(event("a"))
+    await handler(event("b"))
+    lines = [line.rpartition("} ")[0].partition('"} ')[0] for line in out.read_text().splitlines()]
+    assert len(lines) == 2
+    assert [line.split(" ")[-2:] for line in out.read_text().splitlines()] == [["a", '{"n":1}'], ["b", '{"n":1}']]
+    assert json.loads(out.read_text().splitlines()[0].rsplit(" ", 2)[0])["key"] == "a"
+
+
+async def test_what_agents_wrote_is_never_part_of_the_command(tmp_path: Path) -> None:
+    hostile = Event(type="set", key=NASTY, ns="demo", by=NASTY, rev=7, at=time.time(), value=NASTY)
+    await Handler(f'cd {tmp_path}; echo "$WAGGLE_EVENT_KEY$WAGGLE_EVENT_VALUE" > out; cat >> out', strict=True)(hostile)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+async def test_a_large_event_that_the_command_does_not_read_is_no_error() -> None:
+    await Handler("true", strict=True)(Event(type="set", key="k", at=time.time(), value="x" * 5_000_000))
+
+
+async def test_a_failure_is_told_and_goes_on_unless_it_must_not(capfd: pytest.CaptureFixture[str]) -> None:
+    await Handler("exit 3", strict=False)(event())
+    assert "code 3, at set 'k', rev 7" in capfd.readouterr().err
+    with pytest.raises(typer.Exit) as ended:
+        await Handler("kill -9 $$", strict=True)(event())
+    assert ended.value.exit_code == 2
+    assert "code 137" in capfd.readouterr().err
+
+
+async def test_what_is_no_event_runs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = Handler("echo ran", strict=True)
+    await handler(Event(type="synced"))
+    await handler(Event(type="lost", reason="epoch"))
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "missed too much" in said.err
+
+
+async def test_a_command_that_falls_behind_is_told_of_once(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = Handler("true", strict=True)
+    for late in (0.0, 60.0, 61.0):
+        await handler(event(at=time.time() - late))
+    await handler(event(at=1.0, snapshot=True))
+    assert capfd.readouterr().err.count("slower than the events, and 1m behind") == 1

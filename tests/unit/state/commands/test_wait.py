@@ -1,0 +1,845 @@
+"""Wait: conditions that hold now, or as soon as they come true (protocol 7, G9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.unit.state.patient import PatientTable
+from waggle.wire import messages as m
+from waggle.wire.errors import BadRequest, Cancelled, LimitReached, SessionLost, TimedOut, TooLarge
+from waggle_hub.settings import Limits
+from waggle_hub.state.effects import DeferredReply, Reply
+from waggle_hub.state.waits import condition_index as conditions
+from waggle_hub.state.waits.condition_index import Condition
+
+SLICES = Limits(scan=4)
+"""A machine that looks at four keys in one go."""
+
+
+def key(text: str, **fields: Any) -> dict[str, Any]:
+    return {"key": text, **fields}
+
+
+def keys(pattern: str, **fields: Any) -> dict[str, Any]:
+    return {"pattern": pattern, **fields}
+
+
+def matched(waited: Any) -> list[str]:
+    assert isinstance(waited, m.Waited)
+    return [entry.key for entry in waited.matched]
+
+
+def numbers(first: int, last: int) -> list[str]:
+    return [f"n:{number:03}" for number in range(first, last + 1)]
+
+
+# --- now, or as soon as it comes true ---
+
+
+def test_what_holds_now_is_answered_at_once() -> None:
+    table = PatientTable()
+    rev = table.set("k")
+    waited = table.do("b", "wait", all=[key("k")])
+    assert (matched(waited), waited.met, waited.rev) == (["k"], [0], rev)
+
+
+def test_what_comes_true_is_answered_in_the_turn_of_the_change_at_its_revision() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key("k")])
+    rev = table.set("k", value={"n": 1})
+    waited = table.answer(id)
+    assert (matched(waited), waited.met, waited.rev) == (["k"], [0], rev)
+    assert bytes(waited.matched[0].value) == b'{"n":1}'
+    table.set("k")
+    assert table.answers() == {}, "each wait is answered once"
+
+
+def test_an_answer_stands_after_the_commit_that_met_it() -> None:
+    table = PatientTable()
+    table.ask("b", "wait", all=[key("k")])
+    table.set("k")
+    kinds = [type(output).__name__ for output in table.outputs]
+    assert kinds == ["Commit", "DeferredReply", "Reply"]
+
+
+def test_a_change_elsewhere_answers_nothing() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", any=[key("k"), keys("n:*")])
+    table.set("other", "kk")
+    table.set("k", ns="elsewhere")
+    table.do("a", "publish", channel="k", data=1)
+    table.do("a", "lock", name="k")
+    assert table.answers() == {}
+    table.set("n:1")
+    assert matched(table.answer(id)) == ["n:1"]
+
+
+def test_a_condition_names_its_namespace_and_has_the_sessions_by_default() -> None:
+    table = PatientTable()
+    table.sit("e", ns="project")
+    id = table.ask("e", "wait", all=[key("k"), key("k", ns="default")])
+    table.set("k")
+    assert table.answers() == {}
+    table.set("k", ns="project")
+    assert [entry.ns for entry in table.answer(id).matched] == ["project", "default"]
+
+
+def test_what_the_hub_writes_can_be_waited_for() -> None:
+    table = PatientTable()
+    gone = table.ask("a", "wait", all=[key("agent-b", ns="$agents", absent=True)], timeout=100)
+    table.do("b", "bye")
+    assert table.answer(gone).met == [0]
+
+
+def test_all_holds_at_one_revision() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key("x"), key("y")])
+    table.set("x")
+    table.do("a", "delete", key="x")
+    table.set("y")
+    assert table.answers() == {}, "each was there once, but never both"
+    table.set("x")
+    assert matched(table.answer(id)) == ["x", "y"]
+
+
+def test_any_is_met_by_one_and_says_which() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", any=[key("x"), key("y")])
+    table.set("y")
+    waited = table.answer(id)
+    assert (matched(waited), waited.met) == (["y"], [1])
+
+
+def test_any_says_all_that_hold() -> None:
+    table = PatientTable()
+    table.set("x", "n:1")
+    waited = table.do("b", "wait", any=[key("no"), keys("n:*"), key("x"), key("y", absent=True), key("x")])
+    assert waited.met == [1, 2, 3, 4]
+    assert matched(waited) == ["n:1", "x", "x"]
+
+
+def test_a_wait_is_decided_after_the_whole_of_a_txn() -> None:
+    table = PatientTable()
+    both = table.ask("b", "wait", all=[key("x"), key("y")])
+    one = table.ask("b", "wait", all=[key("z")])
+    steps = [
+        {"op": "set", "key": "z", "value": 1},
+        {"op": "set", "key": "x", "value": 1},
+        {"op": "delete", "key": "z"},
+        {"op": "set", "key": "y", "value": 1},
+    ]
+    done = table.do("a", "txn", **{"if": [], "then": steps})
+    assert list(table.answers()) == [both]
+    assert table.answer(both).rev == done.rev
+    table.set("z")
+    assert list(table.answers()) == [one]
+
+
+def test_a_txn_that_is_refused_wakes_nobody() -> None:
+    table = PatientTable()
+    table.ask("b", "wait", all=[key("x")])
+    steps = [{"op": "set", "key": "x", "value": 1}, {"op": "set", "key": "y", "value": 1, "if_rev": 5}]
+    with pytest.raises(Exception, match="expected rev 5"):
+        table.do("a", "txn", **{"if": [], "then": steps})
+    assert table.answers() == {}
+
+
+def test_a_wake_up_whose_reason_is_gone_in_the_next_revision_is_not_missed() -> None:
+    """A due entry expires and is set again by one command: in between it was absent."""
+    table = PatientTable()
+    table.set("k", ttl=1)
+    gone = table.ask("b", "wait", all=[key("k", absent=True)])
+    never = table.ask("b", "wait", all=[key("k", absent=True), key("other")])
+    table.now += 1
+    rev = table.set("k")
+    assert table.answer(gone).rev == rev - 1
+    assert never not in table.answers()
+
+
+def test_a_lock_that_goes_to_the_next_at_once_was_free_in_between() -> None:
+    table = PatientTable()
+    token = table.do("a", "lock", name="k").token
+    next_one = table.ask("b", "lock", name="k", wait=10)
+    free = table.ask("c", "wait", all=[key("k", unlocked=True)])
+    rev = table.do("a", "unlock", token=token).rev
+    assert table.answer(free).rev == rev
+    assert table.answer(next_one).token == rev + 1
+
+
+def test_every_wait_that_a_change_meets_is_answered() -> None:
+    table = PatientTable()
+    waiting = [table.ask(session, "wait", all=[asked]) for session in "bcd" for asked in (key("k"), keys("?"))]
+    table.set("k")
+    assert sorted(table.answers()) == sorted(waiting)
+
+
+# --- absent ---
+
+
+def test_absent_holds_while_there_is_no_such_entry() -> None:
+    table = PatientTable()
+    assert matched(table.do("b", "wait", all=[key("k", absent=True), keys("n:*", absent=True)])) == []
+    table.set("k", "n:1", "n:2")
+    id = table.ask("b", "wait", all=[key("k", absent=True), keys("n:*", absent=True)])
+    for gone in ("k", "n:2"):
+        table.do("a", "delete", key=gone)
+        assert table.answers() == {}
+    rev = table.do("a", "delete", key="n:1").rev
+    assert table.answer(id) == m.Waited([], [0, 1], rev)
+
+
+def test_due_entries_are_absent_whoever_asks() -> None:
+    table = PatientTable()
+    table.set("k", "n:1", ttl=1)
+    table.now += 1
+    rev = table.machine.state.log.rev
+    waited = table.do("b", "wait", all=[keys("n:*", absent=True)])
+    assert waited.rev == rev, "what only matches a pattern expires in its own time"
+    assert table.do("b", "wait", all=[key("k", absent=True)]).rev == rev + 1, "what is named expires first"
+    table.ask("b", "wait", all=[keys("n:*")])
+
+
+def test_the_end_of_an_entry_wakes_who_waits_for_it_however_it_ends() -> None:
+    table = PatientTable()
+    ends: dict[str, Callable[[], Any]] = {
+        "deleted": lambda: table.do("a", "delete", key="k"),
+        "expired": lambda: table.tick(1),
+        "cleared": lambda: table.do("a", "clear", pattern="*", confirm=True),
+    }
+    for name, end in ends.items():
+        table.set("k", ttl=1)
+        id = table.ask("b", "wait", all=[key("k", absent=True)])
+        end()
+        assert table.answer(id).met == [0], name
+    table.set("k", kind="cached")
+    id = table.ask("b", "wait", all=[keys("k", absent=True)])
+    table.outputs = table.machine.evict([("default", "k")], table.now)
+    assert table.answer(id).met == [0]
+    table.set("k", ephemeral=True)
+    id = table.ask("b", "wait", all=[keys("k", absent=True)])
+    table.do("a", "bye")
+    assert table.answer(id).met == [0]
+
+
+def test_absent_with_where_asks_that_no_entry_meets_it() -> None:
+    table = PatientTable()
+    table.set("n:1", "n:2", value="open")
+    id = table.ask("b", "wait", all=[keys("n:*", absent=True, where={"value": "open"})])
+    table.set("n:1", value="done")
+    assert table.answers() == {}
+    table.set("n:2", value="done")
+    assert table.answer(id).met == [0]
+
+
+# --- count ---
+
+
+def test_count_asks_for_so_many_entries_and_no_more_are_shown() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[keys("n:*", count=3)])
+    table.set("n:3", "n:1")
+    assert table.answers() == {}
+    table.set("n:2")
+    assert matched(table.answer(id)) == ["n:1", "n:2", "n:3"]
+    table.set("n:0", "n:4")
+    assert matched(table.do("b", "wait", all=[keys("n:*", count=3)])) == ["n:0", "n:1", "n:2"]
+    assert matched(table.do("b", "wait", any=[keys("n:*"), keys("n:*", count=2)])) == ["n:0", "n:0", "n:1"]
+
+
+def test_what_is_gone_before_the_last_has_come_does_not_count() -> None:
+    table = PatientTable()
+    table.set("n:0", ttl=5)
+    id = table.ask("b", "wait", all=[keys("n:*", count=2, where={"value": 1, "op": "ge"})])
+    table.set("n:1", value=1)
+    table.set("n:1", value=0)
+    table.set("n:2", value=1)
+    assert table.answers() == {}
+    table.set("n:3", value=1)
+    assert matched(table.answer(id)) == ["n:2", "n:3"]
+
+
+def test_what_is_due_does_not_count() -> None:
+    table = PatientTable()
+    table.set("n:1", ttl=5)
+    id = table.ask("b", "wait", all=[keys("n:*", count=2)])
+    table.now += 5
+    table.set("n:2")
+    assert table.answers() == {}
+    table.set("n:3")
+    assert matched(table.answer(id)) == ["n:2", "n:3"]
+
+
+# --- since ---
+
+
+def test_since_asks_for_what_was_written_after_a_revision() -> None:
+    table = PatientTable()
+    rev = table.set("k")
+    assert matched(table.do("b", "wait", all=[key("k", since=rev - 1)])) == ["k"]
+    one = table.ask("b", "wait", all=[key("k", since=rev)])
+    several = table.ask("b", "wait", all=[keys("*", since=rev)])
+    table.do("a", "touch", key="k", ttl=100)
+    assert table.answers() == {}, "a touch writes nothing"
+    table.set("k")
+    assert sorted(table.answers()) == [one, several]
+
+
+def test_since_the_beginning_is_every_entry_and_absent_since_then_is_none_written() -> None:
+    table = PatientTable()
+    rev = table.set("k")
+    assert matched(table.do("b", "wait", all=[key("k", since=0)])) == ["k"]
+    waited = table.do("b", "wait", all=[key("k", since=rev, absent=True)])
+    assert waited.matched == []
+
+
+# --- where ---
+
+
+def test_where_is_asked_of_each_new_value() -> None:
+    table = PatientTable()
+    table.set("k", value={"state": "open", "votes": 1})
+    where = {"pointer": "/state", "op": "in", "value": ["done", "failed"]}
+    state = table.ask("b", "wait", all=[key("k", where=where)])
+    votes = table.ask("b", "wait", all=[keys("?", where={"pointer": "/votes", "op": "ge", "value": 3})])
+    table.do("a", "update", key="k", incr=1, pointer="/votes")
+    assert table.answers() == {}
+    table.do("a", "update", key="k", incr=1, pointer="/votes")
+    assert list(table.answers()) == [votes]
+    table.do("a", "update", key="k", merge={"state": "done"})
+    assert list(table.answers()) == [state]
+
+
+def test_a_value_of_null_is_a_value() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", any=[keys("n:*", where={"value": None}), key("k", where={"value": None})])
+    table.set("n:1", value=0)
+    assert table.answers() == {}
+    table.set("n:2", value=None)
+    assert matched(table.answer(id)) == ["n:2"]
+    assert matched(table.do("b", "wait", all=[key("n:2", where={"value": None})])) == ["n:2"]
+
+
+# --- unlocked ---
+
+
+def test_unlocked_waits_until_nobody_holds_the_name() -> None:
+    table = PatientTable()
+    assert table.do("b", "wait", all=[key("k", unlocked=True)]).met == [0], "it asks for no entry"
+    token = table.do("a", "lock", name="k", ttl=10).token
+    id = table.ask("b", "wait", all=[key("k", unlocked=True)])
+    table.set("k")
+    assert table.answers() == {}
+    table.do("a", "unlock", token=token)
+    assert table.answer(id).matched == []
+
+
+@pytest.mark.parametrize(
+    ("lock", "on"),
+    [
+        ({"name": "n:1"}, {"key": "n:1"}),
+        ({"names": ["x", "n:1"]}, {"key": "n:1"}),
+        ({"pattern": "n:*"}, {"key": "n:1"}),
+        ({"name": "n:1"}, {"pattern": "n:*"}),
+        ({"pattern": "*:1"}, {"pattern": "n:*"}),
+        ({"patterns": ["x", "n:?"]}, {"pattern": "?:1"}),
+        ({"name": "n:1", "mode": "shared"}, {"key": "n:1"}),
+    ],
+)
+def test_locks_on_names_and_on_patterns_are_in_the_way(lock: dict[str, Any], on: dict[str, Any]) -> None:
+    table = PatientTable()
+    table.do("a", "lock", name="other")
+    table.do("a", "lock", pattern="m:*:9")
+    token = table.do("a", "lock", **lock).token
+    id = table.ask("b", "wait", all=[{**on, "unlocked": True}])
+    table.do("a", "unlock", token=token)
+    assert table.answer(id).met == [0]
+
+
+def test_unlocked_is_told_of_every_end_of_a_lock() -> None:
+    table = PatientTable()
+    ends: dict[str, Callable[[int], Any]] = {
+        "unlock": lambda token: table.do("b", "unlock", token=token),
+        "force": lambda token: table.do("a", "unlock", token=token, force=True, reason="stuck"),
+        "expiry": lambda _: table.tick(10),
+        "bye": lambda _: table.do("b", "bye"),
+    }
+    for name, end in ends.items():
+        token = table.do("b", "lock", name="k", ttl=10).token
+        id = table.ask("c", "wait", all=[key("k", unlocked=True)])
+        end(token)
+        assert table.answer(id).met == [0], name
+
+
+def test_unlocked_waits_for_the_last_of_those_who_share() -> None:
+    table = PatientTable()
+    tokens = [table.do(session, "lock", name="k", mode="shared").token for session in "ab"]
+    id = table.ask("c", "wait", all=[key("k", unlocked=True)])
+    table.do("a", "unlock", token=tokens[0])
+    assert table.answers() == {}
+    table.do("b", "unlock", token=tokens[1])
+    assert table.answer(id).met == [0]
+
+
+def test_a_lock_elsewhere_is_in_nobodys_way() -> None:
+    table = PatientTable()
+    table.do("a", "lock", name="k", ns="elsewhere")
+    table.do("a", "lock", pattern="m:*")
+    assert table.do("b", "wait", all=[key("k", unlocked=True), keys("n:*", unlocked=True)]).met == [0, 1]
+
+
+def test_unlocked_and_absent_hold_at_one_revision() -> None:
+    table = PatientTable()
+    table.set("k")
+    token = table.do("a", "lock", name="k").token
+    for on in (key("k"), keys("k*")):
+        table.ask("b", "wait", all=[{**on, "unlocked": True, "absent": True}])
+    table.do("a", "unlock", token=token)
+    assert table.answers() == {}
+    token = table.do("a", "lock", name="k").token
+    table.do("a", "delete", key="k")
+    assert table.answers() == {}
+    table.do("a", "unlock", token=token)
+    assert len(table.answers()) == 2
+
+
+def test_a_taken_entry_that_is_done_is_unlocked_and_absent_in_one_revision() -> None:
+    table = PatientTable()
+    table.set("k")
+    token = table.do("a", "take", patterns=["k"]).token
+    id = table.ask("b", "wait", all=[key("k", unlocked=True, absent=True)])
+    rev = table.do("a", "delete", key="k", guard={"token": token}).rev
+    assert table.answer(id).rev == rev
+
+
+# --- the end of its time ---
+
+
+def test_a_wait_whose_time_is_over_says_what_holds() -> None:
+    table = PatientTable()
+    table.set("x")
+    id = table.ask("b", "wait", all=[key("x"), key("y"), keys("n:*", absent=True)], timeout=2.5)
+    assert table.machine.next_deadline() == 1_002.5
+    table.tick(2.4)
+    assert table.answers() == {}
+    rev = table.set("z")
+    table.tick(0.1)
+    with pytest.raises(TimedOut) as timeout:
+        table.answer(id)
+    assert timeout.value.details == {"met": [0, 2], "rev": rev}
+    table.set("y")
+    assert table.answers() == {}
+
+
+def test_at_the_instant_of_its_end_what_falls_due_then_is_absent() -> None:
+    table = PatientTable()
+    table.set("k", ttl=2)
+    ids = [table.ask("b", "wait", all=[on], timeout=2) for on in (key("k", absent=True), keys("*", absent=True))]
+    table.tick(2)
+    assert [table.answer(id).met for id in ids] == [[0], [0]]
+
+
+def test_timeout_0_asks_once() -> None:
+    table = PatientTable()
+    with pytest.raises(TimedOut) as timeout:
+        table.do("b", "wait", any=[key("k")], timeout=0)
+    assert timeout.value.details == {"met": [], "rev": table.machine.state.log.rev}
+    table.set("k")
+    assert matched(table.do("b", "wait", any=[key("k")], timeout=0)) == ["k"]
+
+
+def test_a_wait_may_last_an_hour() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key("k")], timeout=3_600)
+    table.tick(3_599.999)
+    assert table.answers() == {}
+    table.set("k")
+    assert matched(table.answer(id)) == ["k"]
+
+
+def test_without_a_timeout_it_is_30_seconds() -> None:
+    table = PatientTable()
+    table.ask("b", "wait", all=[key("k")])
+    assert table.machine.next_deadline() == 1_030.0
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "all"),
+        ({"all": [key("k")], "any": [key("k")]}, "all"),
+        ({"all": []}, "all"),
+        ({"any": []}, "any"),
+        ({"any": [{}]}, "any"),
+        ({"all": [{"key": "k", "pattern": "k"}]}, "all"),
+        ({"all": [key("")]}, "all"),
+        ({"all": [key(" k")]}, "all"),
+        ({"any": [keys("")]}, "any"),
+        ({"any": [keys("[")]}, "any"),
+        ({"any": [key("k"), keys("x" * 256)]}, "any"),
+        ({"all": [key("k", ns="no spaces")]}, "ns"),
+        ({"all": [keys("*", count=0)]}, "all"),
+        ({"all": [keys("*", count=1_001)]}, "all"),
+        ({"all": [key("k", count=2)]}, "all"),
+        ({"all": [keys("*", count=2, absent=True)]}, "all"),
+        ({"all": [key("k", since=-1)]}, "all"),
+        ({"all": [key("k", unlocked=True, since=1)]}, "all"),
+        ({"all": [key("k", unlocked=True, where={"value": 1})]}, "all"),
+        ({"all": [keys("k", unlocked=True, count=2)]}, "all"),
+        ({"all": [key("k", where={"op": "eq"})]}, "where"),
+        ({"all": [key("k", where={"value": 1, "pointer": "x"})]}, "where"),
+        ({"all": [key("k", where={"value": 2**64})]}, "where"),
+        ({"all": [key("k")], "timeout": -0.001}, "timeout"),
+        ({"all": [key("k")], "timeout": 3_600.001}, "timeout"),
+    ],
+)
+def test_a_wait_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
+    table = PatientTable()
+    with pytest.raises(BadRequest) as refused:
+        table.do("b", "wait", **fields)
+    assert refused.value.details["field"] == field
+
+
+def test_a_value_to_compare_with_is_bounded_like_any_other() -> None:
+    table = PatientTable(Limits(value=10))
+    with pytest.raises(TooLarge):
+        table.do("b", "wait", all=[key("k", where={"value": "x" * 20})])
+
+
+def test_a_wait_has_100_conditions_and_no_more() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key(one) for one in numbers(1, 100)])
+    table.set(*numbers(1, 99))
+    assert table.answers() == {}
+    table.set("n:100")
+    assert matched(table.answer(id)) == numbers(1, 100)
+    with pytest.raises(LimitReached) as refused:
+        table.do("b", "wait", all=[key(one) for one in numbers(1, 101)])
+    assert refused.value.details == {"limit": 100, "field": "all"}
+
+
+def test_a_session_has_so_many_waiting_commands_and_no_more() -> None:
+    table = PatientTable(Limits(waiting=2))
+    table.ask("b", "wait", all=[key("x")])
+    table.ask("b", "take", patterns=["x"], timeout=5)
+    for op, fields in (("wait", {"all": [key("x")]}), ("take", {"patterns": ["y"], "timeout": 1})):
+        with pytest.raises(LimitReached):
+            table.do("b", op, **fields)
+    table.ask("c", "wait", all=[key("x")])
+
+
+def test_an_id_that_still_waits_is_taken() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key("x")])
+    with pytest.raises(BadRequest) as refused:
+        table.do("b", "ping", id=id)
+    assert refused.value.details["field"] == "id"
+    table.set("x")
+    table.do("b", "ping", id=id)
+
+
+def test_what_is_shown_ends_early_where_a_reply_would_grow_too_long() -> None:
+    """The envelope of an entry counts too: a hundred conditions may show a hundred thousand entries."""
+    table = PatientTable(Limits(page_bytes=10_000))
+    table.set(*numbers(1, 100), value=0)
+    waited = table.do("b", "wait", any=[keys("n:*", count=100)] * 50)
+    assert waited.met == list(range(50))
+    assert 20 < len(waited.matched) < 60
+
+
+def test_of_entries_too_long_for_a_reply_the_first_is_shown() -> None:
+    table = PatientTable(Limits(page_bytes=100))
+    table.set("x", "y", value="v" * 200)
+    waited = table.do("b", "wait", all=[key("x"), key("y")])
+    assert (matched(waited), waited.met) == (["x"], [0, 1])
+
+
+# --- sessions ---
+
+
+def test_a_wait_outlives_its_connection_and_is_answered_after_the_takeover_under_its_old_id() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key("k")])
+    table.drop("b")
+    rev = table.set("k")
+    assert table.answers() == {}, "nobody is there to hear it"
+    table.do("a", "delete", key="k")
+    table.return_to("b")
+    assert table.answer(id).rev == rev
+    kinds = [output for output in table.outputs if isinstance(output, Reply | DeferredReply)]
+    assert isinstance(kinds[0], Reply), "it follows the reply to the takeover"
+
+
+def test_a_wait_that_is_not_met_while_its_agent_is_away_goes_on() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key("k")])
+    table.drop("b")
+    table.tick(5)
+    table.return_to("b")
+    assert table.answers() == {}
+    table.set("k")
+    assert matched(table.answer(id)) == ["k"]
+
+
+def test_a_timeout_while_its_agent_is_away_is_told_after_the_takeover() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key("k")], timeout=5)
+    table.drop("b")
+    table.tick(5)
+    assert table.answers() == {}
+    table.return_to("b")
+    assert isinstance(table.answers()[id], TimedOut)
+
+
+def test_a_wait_that_is_cancelled_is_answered_so_and_is_gone() -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key("k"), keys("n:*", unlocked=True, absent=True)])
+    assert table.do("c", "cancel", target=id).cancelled is False, "it is another session's"
+    assert table.do("b", "cancel", target=id).cancelled is True
+    assert isinstance(table.answers()[id], Cancelled)
+    assert not table.machine.state.conditions.waits
+    table.set("k")
+    assert table.answers() == {}
+    assert table.do("b", "cancel", target=id).cancelled is False
+
+
+@pytest.mark.parametrize("way", ["bye", "grace"])
+def test_the_end_of_a_session_ends_its_waits(way: str) -> None:
+    table = PatientTable()
+    id = table.ask("b", "wait", all=[key("k")], timeout=1_000)
+    if way == "bye":
+        table.do("b", "bye")
+        assert isinstance(table.answers()[id], Cancelled)
+    else:
+        table.drop("b")
+        table.tick(Limits().grace)
+        with pytest.raises(SessionLost):
+            table.return_to("b")
+    assert not table.machine.state.conditions.waits
+    table.set("k")
+    assert table.answers() == {}
+
+
+# --- in slices ---
+
+
+def test_a_pattern_over_many_keys_is_looked_at_in_slices() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 18))
+    id = table.ask("b", "wait", all=[keys("n:*", where={"value": "n:015"})])
+    assert table.proceed() == 3
+    assert matched(table.answer(id)) == ["n:015"]
+    assert not table.machine.unfinished
+
+
+def test_what_is_found_in_the_first_slice_is_answered_at_once() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 18))
+    assert matched(table.do("b", "wait", all=[keys("n:*")])) == ["n:001"]
+    assert not table.machine.unfinished
+
+
+def test_timeout_0_is_not_refused_before_the_look_is_complete() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 18))
+    none = table.ask("b", "wait", all=[keys("n:*", where={"value": "none"})], timeout=0)
+    last = table.ask("c", "wait", all=[keys("n:*", where={"value": "n:018"})], timeout=0)
+    table.tick(10)
+    assert table.answers() == {}
+    table.proceed()
+    assert matched(table.answer(last)) == ["n:018"]
+    with pytest.raises(TimedOut) as timeout:
+        table.answer(none)
+    assert timeout.value.details["met"] == []
+
+
+def test_changes_ahead_of_the_scan_and_behind_it_are_seen() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 18), value=0)
+    where = {"value": 1}
+    ids = {
+        name: table.ask("b", "wait", all=[keys("n:*", where=where, count=count)])
+        for name, count in {"one": 1, "two": 2, "three": 3}.items()
+    }
+    table.set("n:002", value=1)
+    assert list(table.answers()) == [ids["one"]], "behind it"
+    table.set("n:017", value=1)
+    assert table.answers() == {}, "ahead of it: the scan will come by"
+    table.proceed()
+    assert list(table.answers()) == [ids["two"]]
+    table.set("n:000", value=1)
+    assert list(table.answers()) == [ids["three"]]
+
+
+def test_what_is_gone_when_the_scan_comes_by_is_not_found() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 18), value=0)
+    table.set("n:002", "n:017", value=1)
+    id = table.ask("b", "wait", all=[keys("n:*", where={"value": 1}, count=2)])
+    table.set("n:002", "n:017", value=0)
+    table.proceed()
+    assert table.answers() == {}
+    table.set("n:018", "n:001", value=1)
+    assert matched(table.answer(id)) == ["n:001", "n:018"]
+
+
+def test_absence_over_many_keys_is_known_when_the_scan_is_done() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 18), value=0)
+    id = table.ask("b", "wait", all=[keys("n:*", absent=True, where={"value": 1})])
+    table.set("n:018", value=1)
+    table.proceed()
+    assert table.answers() == {}
+    table.do("a", "delete", key="n:018")
+    assert table.answer(id).met == [0]
+
+
+def test_waits_of_which_many_are_looked_at_are_looked_at_one_after_another() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 18))
+    conditions = [keys("n:*", where={"value": "none"}), keys("*:*", where={"value": "n:018"})]
+    ids = [table.ask("b", "wait", all=[one]) for one in conditions] + [table.ask("c", "wait", any=conditions)]
+    table.proceed()
+    assert sorted(table.answers()) == ids[1:]
+
+
+def test_what_is_looked_at_goes_on_while_its_agent_is_away_and_stops_when_it_is_cancelled() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 18))
+    id = table.ask("b", "wait", all=[keys("n:*", where={"value": "n:018"})])
+    other = table.ask("c", "wait", all=[keys("n:*", where={"value": "n:018"})])
+    table.drop("b")
+    table.do("c", "cancel", target=other)
+    table.proceed()
+    table.return_to("b")
+    assert matched(table.answer(id)) == ["n:018"]
+
+
+@pytest.fixture
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A condition keeps one key beyond twice what it asks for."""
+    monkeypatch.setattr(conditions, "_SPARE", 1)
+
+
+@pytest.mark.usefixtures("little_room")
+def test_where_there_are_more_keys_than_there_is_room_for_the_scan_goes_on_when_they_run_out() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 18))
+    id = table.ask("b", "wait", all=[keys("n:*"), key("go")])
+    for one in numbers(1, 5):
+        table.do("a", "delete", key=one)
+    table.set("go")
+    assert table.answers() == {}
+    table.proceed()
+    assert matched(table.answer(id)) == ["n:006", "go"]
+
+
+@pytest.mark.usefixtures("little_room")
+def test_what_comes_in_before_the_end_of_the_room_is_shown_first() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(10, 18))
+    id = table.ask("b", "wait", all=[keys("n:*"), key("go")])
+    table.set("n:005", "n:004", "n:019", "n:006", "n:003", "go")
+    assert matched(table.answer(id)) == ["n:003", "go"]
+
+
+@pytest.mark.usefixtures("little_room")
+def test_absence_is_known_even_if_there_were_more_keys_than_room() -> None:
+    table = PatientTable(SLICES)
+    table.set(*numbers(1, 9))
+    id = table.ask("b", "wait", all=[keys("n:*", absent=True)])
+    for one in reversed(numbers(2, 9)):
+        table.do("a", "delete", key=one)
+    table.proceed()
+    assert table.answers() == {}
+    table.do("a", "delete", key="n:001")
+    table.proceed()
+    assert table.answer(id).met == [0]
+
+
+@pytest.mark.usefixtures("little_room")
+def test_a_key_that_is_known_already_takes_no_more_room() -> None:
+    table = PatientTable()
+    table.set(*numbers(1, 3))
+    id = table.ask("b", "wait", all=[keys("n:*", count=2), key("go")])
+    table.set(*numbers(1, 3), *numbers(1, 3), *numbers(4, 6))
+    table.set("n:006", "n:003")
+    table.do("a", "clear", pattern="n:00[1-5]", confirm=True)
+    table.set("go")
+    table.proceed()
+    assert table.answers() == {}
+    table.set("n:001")
+    assert matched(table.answer(id)) == ["n:001", "n:006", "go"]
+
+
+@pytest.mark.usefixtures("little_room")
+def test_entries_that_fall_due_make_the_scan_go_on_before_the_wait_is_refused() -> None:
+    """All that was found falls due at the end of its time: what is there besides is looked for first."""
+    table = PatientTable()
+    table.set(*numbers(1, 5), ttl=10)
+    table.set(*numbers(6, 9))
+    table.set("go", ttl=10)
+    id = table.ask("b", "wait", all=[keys("n:*"), key("go", absent=True)], timeout=10)
+    table.now += 10
+    table.outputs = table.machine.expire(table.now, 0)
+    assert not isinstance(table.answers().get(id), TimedOut)
+    heard = table.answers()
+    table.proceed()
+    heard |= table.answers()
+    assert matched(heard[id]) == ["n:006"]
+
+
+# --- what it costs ---
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Condition]:
+    """The conditions that were asked whether they hold, or what they make of an entry."""
+    found: list[Condition] = []
+    for name in ("holds", "learn"):
+        method = getattr(Condition, name)
+
+        def counted(self: Condition, *args: Any, _method: Any = method) -> Any:
+            found.append(self)
+            return _method(self, *args)
+
+        monkeypatch.setattr(Condition, name, counted)
+    return found
+
+
+def test_ten_thousand_waits_elsewhere_cost_a_set_nothing(asked: list[Condition]) -> None:
+    table = PatientTable()
+    machine = table.machine
+    for number in range(5_000):
+        for at, on in ((number, key(f"k:{number}")), (-1 - number, keys(f"job:{number}:*"))):
+            command = m.Wait(id=at, all=[m.Awaited(**on)])
+            machine.apply(command, "abcd"[number % 4], table.now)
+    assert len(machine.state.conditions.waits) == 10_000
+    asked.clear()
+    machine.apply(m.Set(id="s", key="elsewhere", value=1), "a", table.now)
+    machine.apply(m.Lock(id="s", name="elsewhere"), "a", table.now)
+    assert asked == []
+    answers = machine.apply(m.Set(id="s", key="job:17:x", value=1), "a", table.now)
+    assert len([output for output in answers if isinstance(output, DeferredReply)]) == 1
+    assert len(set(asked)) == 1
+
+
+def test_an_event_asks_only_the_wait_it_touches_and_never_scans_again(
+    asked: list[Condition], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = PatientTable()
+    table.set(*numbers(1, 150), value=0)
+    id = table.ask("b", "wait", all=[keys("n:*", where={"value": 1}, count=100)])
+    table.ask("b", "wait", all=[key("x")])
+    asked.clear()
+    monkeypatch.setattr(table.machine.state.keyspace, "scan", None)
+    for one in numbers(1, 99):
+        table.machine.apply(m.Set(id="s", key=one, value=1), "a", table.now)
+    assert len(asked) == 198
+    table.outputs = table.machine.apply(m.Set(id="s", key="n:100", value=1), "a", table.now)
+    assert matched(table.answer(id)) == numbers(1, 100)
