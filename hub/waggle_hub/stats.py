@@ -26,7 +26,7 @@ LATENESSES: Final = 1_000
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-class Meter:
+class Stats:
     """Counts, and their rates over the last ten seconds. `sends` tells how many writes to sockets there were."""
 
     def __init__(self, now: float, sends: Callable[[], int]) -> None:

@@ -51,8 +51,8 @@ GOALS: Sequence[Goal] = (
     Goal("100,000 expire: nobody waits longer", "expiry-many", "waggle", "slowest ping", 0.020, full_only=True),
     Goal("5,000 expire: the last is told", "expiry-some", "waggle", "the last arrives after", 0.050),
     Goal("expiry on a hub that is idle, `late` at p99", "expiry-idle", "waggle", "hub's own `late`, p99", 0.010),
-    Goal("longest task of the page", "page", ANY, "longest task", 0.100),
-    Goal("elements of the page, at most", "page", ANY, "elements", 1_500),
+    Goal("longest task of the dashboard", "page", ANY, "longest task", 0.100),
+    Goal("elements of the dashboard, at most", "page", ANY, "elements", 1_500),
 )  # fmt: skip
 
 

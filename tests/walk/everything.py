@@ -17,11 +17,11 @@ from waggle_hub.state.persistence.dirty import Recorded
 from waggle_hub.state.persistence.records import (
     ClaimRecord,
     DeliveryRecord,
-    GraveRecord,
     Key,
+    NamespaceRecord,
     Place,
     Record,
-    SpaceRecord,
+    TombstoneRecord,
 )
 from waggle_hub.state.store.keyspace import Entry
 from waggle_hub.state.transaction import State
@@ -57,13 +57,15 @@ class Everything:
         told = {commit.rev: plain(commit) for commit in commits if commit.rev > self.floor and commit.events}
         assert told == self.commits, f"{told} is kept, and {self.commits} has happened"
         records = {record.name: record for record in disk.all_records()}
-        graves = sorted((one for one in records.values() if isinstance(one, GraveRecord)), key=lambda one: one.number)
+        graves = sorted(
+            (one for one in records.values() if isinstance(one, TombstoneRecord)), key=lambda one: one.number
+        )
         assert [(grave.ns, grave.key, grave.version) for grave in graves] == self.graves
-        said_nothing = SpaceRecord(ns="*")
+        said_nothing = NamespaceRecord(ns="*")
         others = {
             name: record
             for name, record in records.items()
-            if not isinstance(record, GraveRecord) and record != said_nothing
+            if not isinstance(record, TombstoneRecord) and record != said_nothing
         }
         _check_records(others, self.records, born)
 
@@ -105,7 +107,7 @@ def _records(state: State) -> list[Record]:
     for (ns, key), count in state.work.deliveries.items():
         records.append(DeliveryRecord(ns=ns, key=key, count=count))
     pasts = (past.record() for past in state.keyspace.pasts)
-    return records + [past for past in pasts if past != SpaceRecord(ns="*")]
+    return records + [past for past in pasts if past != NamespaceRecord(ns="*")]
 
 
 def _rest(state: State) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tests.walk.things import Fields, Scope
 from tests.walk.truth import EVERYWHERE, Reader, Truth, begin_reader
 from waggle_hub.app import _machine
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.fanout import Fanout, Line, Released
+from waggle_hub.delivery.fanout import Fanout, PendingReply, Released
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
 from waggle_hub.journal.interface import Done
@@ -32,14 +32,14 @@ from waggle_hub.settings import Bounds, Limits, Settings
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import (
-    Changes,
     ClaimRecord,
     DeliveryRecord,
     Key,
     Place,
+    QueuedNoticeRecord,
     Record,
     SessionRecord,
-    UnsaidRecord,
+    WriteBatch,
 )
 from waggle_hub.state.sessions import Fresh
 from waggle_hub.state.store.expiry import deadline_after
@@ -97,7 +97,7 @@ class CheckedJournal(LateJournal):
         self.kept_all: Everything | None = None
         """All that has survived."""
 
-    def write(self, changes: Changes, done: Done) -> None:
+    def write(self, changes: WriteBatch, done: Done) -> None:
         assert self.machine is not None
         self.latest = everything(self.machine.state)
         if self.owed is None:
@@ -124,7 +124,7 @@ class CheckedJournal(LateJournal):
         assert self.kept_all is not None
         self.kept_all.check_disk(self.disk, self.born)
 
-    def _land(self, changes: Changes) -> None:
+    def _land(self, changes: WriteBatch) -> None:
         self.disk.write(changes)
         self.disk.steady = True
         self.kept_all = self.wanted.popleft()
@@ -191,7 +191,7 @@ class House:
                 if isinstance(item, Commit):
                     assert not self.failing or all(event.type != "lock" for event in item.events)
                     self.truth.tell(item)
-                elif isinstance(item, Line):
+                elif isinstance(item, PendingReply):
                     self._check_read(item)
             release(items)
 
@@ -251,7 +251,7 @@ class House:
         for agent in self.agents:
             self._break(agent)
             session = kept_all.rest["sessions"].get(agent.session)
-            told = [one for one in kept_all.records.values() if isinstance(one, UnsaidRecord)]
+            told = [one for one in kept_all.records.values() if isinstance(one, QueuedNoticeRecord)]
             unsaid = [one.id for one in told if one.session == agent.session and one.lost is None]
             waits = [] if session is None else [*session["waiting"], *unsaid]
             agent.open = {id: agent.asked[id] for id in waits}  # answers that were not kept are given once more
@@ -263,7 +263,7 @@ class House:
         assert not self.failing
         self.failing = True
         batches = [*self.engine._unreleased, self.engine._batch]
-        undone = {item.id for batch in batches for item in batch if isinstance(item, Line)}
+        undone = {item.id for batch in batches for item in batch if isinstance(item, PendingReply)}
         self.journal.commit(OSError("no space"))
         assert not self.engine._unreleased
         for agent in self.agents:
@@ -400,7 +400,7 @@ class House:
                 place = event.ns, event.key, event.entry.rev
                 self.truth.touched.setdefault(place, []).append(event.entry.expires_at)
         agent.open[id] = agent.asked[id] = {"op": op, **asked}
-        lines = [item for item in given_off if isinstance(item, Line) and item.id == id]
+        lines = [item for item in given_off if isinstance(item, PendingReply) and item.id == id]
         if self.failing:
             self._check_refused(agent, op, [item for item in given_off if isinstance(item, Commit)])
         if not lines:
@@ -629,7 +629,7 @@ class House:
         else:
             assert ok["reason"] == "compacted"
 
-    def _check_read(self, line: Line) -> None:
+    def _check_read(self, line: PendingReply) -> None:
         """What is read is what was shown up to then."""
         for agent in self.agents:
             asked = agent.open.get(line.id) if isinstance(line.id, int) else None
@@ -659,7 +659,7 @@ class House:
     def _on_its_way(self, agent: Agent, id: int) -> bool:
         """Whether the answer to a command that has waited was decided and is not read yet."""
         batches = [*self.engine._unreleased, self.engine._batch]
-        decided = any(isinstance(item, Line) and item.id == id for batch in batches for item in batch)
+        decided = any(isinstance(item, PendingReply) and item.id == id for batch in batches for item in batch)
         assert agent.connection is not None
         released = any(
             json.loads(str(text).split("\n")[0]).get("id") == id

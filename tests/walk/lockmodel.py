@@ -16,13 +16,13 @@ from msgspec import UNSET
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock, Locked, TimedOut, WaggleError
 from waggle.wire.names import compile_pattern
-from waggle_hub.state.effects import Answer, Bind, Ended, LockLost, Output, Reply
+from waggle_hub.state.effects import BindSession, DeferredReply, LockLost, Output, Reply, SessionEnded
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.sessions import Outcome
 
 GRACE = 4.0
-Strand = tuple[str, str | None]
+LockOwner = tuple[str, str | None]
 Shape = tuple[Any, ...]
 
 
@@ -55,7 +55,7 @@ class Asked:
         return (self.names, self.patterns)
 
     @property
-    def strand(self) -> Strand:
+    def strand(self) -> LockOwner:
         return (self.session, self.task)
 
     def conflicts(self, other: Asked) -> bool:
@@ -363,7 +363,7 @@ class LockModel:
             self.answer(claim, granted)
 
 
-def edges(claims: list[Asked]) -> set[tuple[Strand, Strand]]:
+def edges(claims: list[Asked]) -> set[tuple[LockOwner, LockOwner]]:
     """From each waiting lock to the strands that hold, or asked earlier for, what it conflicts with."""
     return {
         (late.strand, early.strand)
@@ -374,10 +374,10 @@ def edges(claims: list[Asked]) -> set[tuple[Strand, Strand]]:
     }  # fmt: skip
 
 
-def circles(edges: set[tuple[Strand, Strand]], start: Strand) -> list[set[Strand]]:
+def circles(edges: set[tuple[LockOwner, LockOwner]], start: LockOwner) -> list[set[LockOwner]]:
     """The strands that are one, two, three edges from this one, up to the first way back to itself; [] if none is."""
     steps = [{start}]
-    seen: set[Strand] = set()
+    seen: set[LockOwner] = set()
     while steps[-1]:
         steps.append({end for begin, end in edges if begin in steps[-1]} - seen)
         seen |= steps[-1]
@@ -396,13 +396,13 @@ def shape(output: Output) -> Shape:
             return ("commit", output.rev, [_event(event) for event in output.events if event.grip is not None])
         case Reply():
             return ("reply", output.id, _outcome(output.outcome), output.dup)
-        case Answer():
+        case DeferredReply():
             return ("answer", output.session, output.id, _outcome(output.outcome))
         case LockLost():
             return ("lost", output.session, output.lock.token, output.lock.reason, _on(output.lock))
-        case Bind():
+        case BindSession():
             return ("bind", output.session)
-        case Ended():
+        case SessionEnded():
             return ("ended", output.session)
         case _:
             raise AssertionError(output)

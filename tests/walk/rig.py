@@ -20,7 +20,7 @@ from tests.walk.things import Fields
 from waggle.wire import messages as m
 from waggle.wire.names import compile_pattern
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.fanout import Fanout, Line
+from waggle_hub.delivery.fanout import Fanout, PendingReply
 from waggle_hub.delivery.feed import Cursor
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
@@ -192,12 +192,12 @@ class Rig:
         self._compare(op, asked, reply, wanted)
         return reply
 
-    def _decide(self, seat: Seat, connection: Connection, op: str, asked: Fields) -> tuple[Fields, Line]:
+    def _decide(self, seat: Seat, connection: Connection, op: str, asked: Fields) -> tuple[Fields, PendingReply]:
         seat.next_id += 1
         decided = len(self.engine._batch)
         command = decode(json.dumps({"id": seat.next_id, "op": op, **asked}))
         self.engine.submit(connection, command)
-        (line,) = [item for item in self.engine._batch[decided:] if isinstance(item, Line)]
+        (line,) = [item for item in self.engine._batch[decided:] if isinstance(item, PendingReply)]
         assert line.connection is connection
         reply: Fields = json.loads(str(line.text))
         assert reply.pop("id") == seat.next_id
@@ -332,7 +332,7 @@ class Rig:
         for op in ("ping", "hello"):
             decided = len(self.engine._batch)
             self.engine.submit(connection, decode(json.dumps({"id": 0, "op": op})))
-            (item,) = [item for item in self.engine._batch[decided:] if isinstance(item, Line)]
+            (item,) = [item for item in self.engine._batch[decided:] if isinstance(item, PendingReply)]
             if not connection.replaced:
                 self.model.begin(self.now)  # its session has ended: only the machine can tell
             assert json.loads(str(item.text))["error"]["code"] == "session_lost"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.state.table import INFO
-from tests.walk.lockmodel import GRACE, Asked, LockModel, Shape, Strand, circles, edges, shape
+from tests.walk.lockmodel import GRACE, Asked, LockModel, LockOwner, Shape, circles, edges, shape
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock
 from waggle_hub.settings import Limits
@@ -348,7 +348,7 @@ def check_if_cycle(claims: list[Asked], newcomer: Asked, output: Output) -> None
     cycle: list[dict[str, Any]] = output.outcome.error.details["cycle"]
     assert cycle[0]["session"] == newcomer.session
     assert all(link["agent"] == f"made-{link['session']}" for link in cycle)
-    ways: list[tuple[Strand, set[Strand]]] = [(newcomer.strand, ahead(claims, newcomer))]
+    ways: list[tuple[LockOwner, set[LockOwner]]] = [(newcomer.strand, ahead(claims, newcomer))]
     for link in cycle[1:]:
         on = (tuple(link.get("names", ())), tuple(link.get("patterns", ())))
         ways = [
@@ -362,7 +362,7 @@ def check_if_cycle(claims: list[Asked], newcomer: Asked, output: Output) -> None
     assert len(cycle) == len(circles(edges([*claims, newcomer]), newcomer.strand)), "and it is the shortest"
 
 
-def ahead(claims: list[Asked], claim: Asked) -> set[Strand]:
+def ahead(claims: list[Asked], claim: Asked) -> set[LockOwner]:
     """The strands that this claim waits for."""
     return {one.strand for one in claims if one.order < claim.order and one.conflicts(claim)}
 

@@ -24,14 +24,14 @@ from waggle.wire.errors import Cancelled, LimitReached, TimedOut
 from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Limits
 from waggle_hub.state.commands.update import same
-from waggle_hub.state.effects import Answer, LockLost, Output, Reply
+from waggle_hub.state.effects import DeferredReply, LockLost, Output, Reply
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.namespaces import DEAD
 from waggle_hub.state.sessions import Fresh, Session
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import Entry
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 from waggle_hub.state.waits import condition_index
 from waggle_hub.state.waits.condition_index import Wait
 from waggle_hub.state.work.queue import Taker
@@ -174,15 +174,15 @@ class Walk(RuleBasedStateMachine):
             return commit
 
         log.append = seen  # type: ignore[method-assign]
-        walk, say = self, Turn.say
+        walk, say = self, Transaction.say
 
-        def said(turn: Turn, session: Session, told: Any) -> None:
+        def said(turn: Transaction, session: Session, told: Any) -> None:
             if turn.state is walk.machine.state:
                 walk.hear(session.id, told)
             say(turn, session, told)
 
         self.patches: list[Any] = [
-            mock.patch.object(Turn, "say", said),
+            mock.patch.object(Transaction, "say", said),
             mock.patch.object(condition_index, "_SPARE", spare),
         ]
         for patch in self.patches:
@@ -347,7 +347,7 @@ class Walk(RuleBasedStateMachine):
     def run(self, outputs: list[Output]) -> Reply | None:
         """What a command gave off is heard by those who are there."""
         for output in outputs:
-            if isinstance(output, Answer | LockLost):
+            if isinstance(output, DeferredReply | LockLost):
                 assert self.owed[output.session].pop(0) is output, "what is said is heard once, in order"
         self.settled()
         replies = [output for output in outputs if isinstance(output, Reply)]

@@ -13,7 +13,7 @@ from tests.walk.model import Model
 from tests.walk.reader import ENTRY_TYPES, ConflatedFollow, Follow
 from tests.walk.things import USUAL, Fields, Happening, Item, Place, Scope, Stay
 from waggle_hub.delivery.encoding import event_body
-from waggle_hub.state.locks.request import Claim
+from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.store.keyspace import Entry
 
@@ -56,7 +56,7 @@ class Truth(Model):
             self._take(event)
         self._stand(commit.rev, [_happening(event) for event in commit.events])
 
-    def restart(self, rev: int, entries: dict[Place, Entry], held: list[Claim], fleeting: set[str]) -> None:
+    def restart(self, rev: int, entries: dict[Place, Entry], held: list[LockRequest], fleeting: set[str]) -> None:
         """A new life begins at a revision, with these entries and locks. In these namespaces something happened in the
         last life that was not kept."""
         assert rev > self.rev, "a restart begins above all that was shown"
@@ -163,7 +163,7 @@ def _body(event: Event) -> Fields:
     return body
 
 
-def _held(claim: Claim, key: str) -> Fields:
+def _held(claim: LockRequest, key: str) -> Fields:
     event = Event(type="lock", rev=claim.token or 0, ns=claim.ns, key=key, at=claim.granted_at, by=claim.agent,
                   origin=claim.session.id, grip=claim.grip())  # fmt: skip
     return _body(event)

@@ -1,6 +1,7 @@
 """The client for asyncio: `connect` gives a `Hub`, whose methods are the commands of the wire.
 
-A thin shell: each method builds a command, sends it over the `Link` and unwraps the reply. What happens when the
+A thin shell: each method builds a command, sends it over the `SessionDriver` and unwraps the reply. What happens
+when the
 connection drops is decided in `waggle.core.session`, what becomes of events in `waggle.core.subscription` and
 `waggle.api.mirror`.
 `waggle.sync` has the same methods in the same order.
@@ -25,15 +26,15 @@ from waggle.api.inbox import Inbox, Sent
 from waggle.api.job import Job, Work, take_of
 from waggle.api.lock import Lock, lock_of
 from waggle.api.txn import Condition, Step, decoded, txn_of
-from waggle.api.typed import Lens
+from waggle.api.typed import TypedCodec
 from waggle.api.view import View
-from waggle.api.wait import Patience, WaitFor, Where, condition_of, conditions_of
+from waggle.api.wait import WaitBudget, WaitFor, Where, condition_of, conditions_of
 from waggle.api.watcher import Mirror, Watcher
 from waggle.core.backoff import websocket_url
 from waggle.core.lease import Guarding, guard_of
 from waggle.core.session import Session, State
 from waggle.transport import driver as link
-from waggle.transport.driver import Link
+from waggle.transport.driver import SessionDriver
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest, Conflict, TimedOut
 from waggle.wire.messages import (
@@ -135,7 +136,7 @@ def connect(
     address = websocket_url(url or os.environ.get("WAGGLE_URL") or DEFAULT_URL)
 
     async def opened() -> Hub:
-        link = Link(
+        link = SessionDriver(
             session,
             address,
             timeout=timeout,
@@ -174,7 +175,7 @@ class Hub:
     """A session with the hub. Every command raises TimedOut when there is no answer in time, and Disconnected
     when the connection is gone for good, or when a change may or may not have happened."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: SessionDriver) -> None:
         self._link = link
 
     async def __aenter__(self) -> Hub:
@@ -612,7 +613,7 @@ class Hub:
         return await self._wait(conditions_of(conditions, "wait_any"), timeout, all=False)
 
     async def _wait(self, conditions: Awaiteds, timeout: float | None, *, all: bool) -> Waited:
-        patience = Patience(timeout, self._link.now)
+        patience = WaitBudget(timeout, self._link.now)
         while True:
             try:
                 return await self._link.ask(patience.command(conditions, all=all, now=self._link.now), Waited)
@@ -702,4 +703,4 @@ class Hub:
         view has get, set, update, list, watch, mirror and more, with keys within the prefix: ``tasks.get("auth")``.
         A stored value that is no ``model`` raises Mismatch where ``value`` is read, and never before.
         """
-        return View(self, Lens(model, ns, prefix))
+        return View(self, TypedCodec(model, ns, prefix))

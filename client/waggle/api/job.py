@@ -11,8 +11,8 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Self
 
-from waggle.api.leased import Held
-from waggle.transport.driver import Link
+from waggle.api.leased import Leased
+from waggle.transport.driver import SessionDriver
 from waggle.wire.errors import BadRequest, LockLost, NotHolder, TimedOut
 from waggle.wire.messages import Delete, Deleted, Entry, Guard, Take, Taken
 
@@ -28,7 +28,7 @@ def take_of(
     return Take(id=0, patterns=list(patterns), ns=ns, lease=lease, timeout=timeout, max_deliveries=max_deliveries)
 
 
-class Job(Held):
+class Job(Leased):
     """An entry that was taken: ``job = await hub.take(...)``, or ``async with hub.take(...) as job``.
 
     Within a block the lease renews itself, and the end of the block is the end of the job: done, or given back if an
@@ -120,7 +120,7 @@ class Work:
     by ``async with job:`` around what is done with it; one that was not finished comes again when its lease is over.
     """
 
-    def __init__(self, link: Link, command: Take) -> None:
+    def __init__(self, link: SessionDriver, command: Take) -> None:
         self._link, self._command = link, command
         self._job: Job | None = None
 

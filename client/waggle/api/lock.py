@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from waggle.api.leased import Held, strand
+from waggle.api.leased import Leased, strand
 from waggle.wire.errors import BadRequest, Disconnected, TimedOut
 from waggle.wire.messages import Lock as LockCommand
 
@@ -32,7 +32,7 @@ def lock_of(
     )
 
 
-class Lock(Held):
+class Lock(Leased):
     """A lock: ``async with hub.lock(...) as lock``, or ``lock = await hub.lock(...)`` and `release`.
 
     It renews itself. Should it be lost all the same, the task that entered the block is cancelled, and the block raises

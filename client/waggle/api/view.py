@@ -1,4 +1,4 @@
-"""Typed views for asyncio: the methods of a `Hub`, through a `Lens`. The laws are those of `waggle.api.typed`.
+"""Typed views for asyncio: the methods of a `Hub`, through a `TypedCodec`. The laws are those of `waggle.api.typed`.
 
 `waggle.blocking.view` has the same methods in the same order.
 """
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from waggle.api.compare_and_set import Keep
-from waggle.api.typed import TYPES, Lens, TypedEntry, TypedEvent, TypedMirrorView, TypedUpdated
+from waggle.api.typed import TYPES, TypedCodec, TypedEntry, TypedEvent, TypedMirrorView, TypedUpdated
 from waggle.api.watcher import Mirror, Watcher
 from waggle.core.lease import Guarding
 from waggle.wire.messages import Entry, EventType, Kind, Since, Written
@@ -34,7 +34,7 @@ class View(Generic[T]):
     is read; the entry or event itself comes all the same. A value that is no T is not written.
     """
 
-    def __init__(self, hub: Hub, lens: Lens[T]) -> None:
+    def __init__(self, hub: Hub, lens: TypedCodec[T]) -> None:
         self._hub, self._lens = hub, lens
 
     async def set(
@@ -134,7 +134,7 @@ class View(Generic[T]):
 class TypedWatcher(Generic[T]):
     """The events of one ``view.watch``: iterate over it, inside ``async with`` or without. See `waggle.Watcher`."""
 
-    def __init__(self, watcher: Watcher, lens: Lens[T]) -> None:
+    def __init__(self, watcher: Watcher, lens: TypedCodec[T]) -> None:
         self._watcher, self._lens = watcher, lens
 
     @property
@@ -165,7 +165,7 @@ class TypedWatcher(Generic[T]):
 class TypedMirror(TypedMirrorView[T]):
     """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
 
-    def __init__(self, mirror: Mirror, lens: Lens[T]) -> None:
+    def __init__(self, mirror: Mirror, lens: TypedCodec[T]) -> None:
         super().__init__(mirror, lens)
         self._mirror = mirror
 

@@ -17,7 +17,7 @@ from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest, TimedOut
 from waggle.wire.messages import Awaited, Comparison, Wait
 
-__all__ = ["Patience", "WaitFor", "Where", "condition_of", "conditions_of"]
+__all__ = ["WaitBudget", "WaitFor", "Where", "condition_of", "conditions_of"]
 
 LONGEST = 3600.0
 """Seconds that the hub waits for one command; a longer wait is asked for again."""
@@ -73,7 +73,7 @@ def _condition(fields: Mapping[str, Any], place: str) -> Awaited:
         raise BadRequest(f"{place}: {fault}", field=place.partition("[")[0]) from None
 
 
-class Patience:
+class WaitBudget:
     """How long a wait may take in all, and the commands that it takes."""
 
     def __init__(self, timeout: float | None, now: float) -> None:

@@ -15,7 +15,7 @@ from typing import Self
 
 from waggle.api.mirror import MirrorView, mirroring
 from waggle.core.subscription import Buffer, Subscription
-from waggle.transport.driver import Link
+from waggle.transport.driver import SessionDriver
 from waggle.wire.errors import BadRequest, TimedOut, again
 from waggle.wire.messages import Event, EventType, Since
 
@@ -25,7 +25,7 @@ __all__ = ["Mirror", "Watcher"]
 class _Following:
     """A subscription over a link, from the moment it is begun until it is left, or nobody holds it any more."""
 
-    def __init__(self, link: Link, subscription: Subscription) -> None:
+    def __init__(self, link: SessionDriver, subscription: Subscription) -> None:
         self._link, self._subscription = link, subscription
         self._begun = False
         self._left = weakref.finalize(self, link.leave_soon, subscription)
@@ -60,7 +60,7 @@ class Watcher(_Following):
 
     def __init__(
         self,
-        link: Link,
+        link: SessionDriver,
         patterns: Iterable[str],
         since: Since | None,
         *,
@@ -144,7 +144,7 @@ class Watcher(_Following):
 class Mirror(_Following, MirrorView):
     """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
 
-    def __init__(self, link: Link, pattern: str, ns: str | None, conflate: float | None) -> None:
+    def __init__(self, link: SessionDriver, pattern: str, ns: str | None, conflate: float | None) -> None:
         replica, subscription = mirroring(pattern, ns, conflate)
         MirrorView.__init__(self, replica)
         _Following.__init__(self, link, subscription)

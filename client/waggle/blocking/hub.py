@@ -31,7 +31,7 @@ from waggle.api.compare_and_set import KEEP, Attempts, check_update
 from waggle.api.inbox import Sent
 from waggle.api.mirror import MirrorView
 from waggle.api.txn import Condition, Step, decoded, txn_of
-from waggle.api.typed import Lens
+from waggle.api.typed import TypedCodec
 from waggle.api.wait import WaitFor, Where
 from waggle.blocking.leased import Election, Inbox, Job, Leaders, Lock, Message, Work
 from waggle.blocking.view import TypedMirror, TypedWatcher, View
@@ -653,7 +653,7 @@ class Hub:
 
         See `waggle.api.hub.Hub.view`.
         """
-        return View(self, Lens(model, ns, prefix))
+        return View(self, TypedCodec(model, ns, prefix))
 
     def _updated(self, command: Update) -> Updated:
         return self._thread.run(self._hub._link.ask(command, Updated))

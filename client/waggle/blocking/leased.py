@@ -44,7 +44,7 @@ def strand() -> str:
 class _Held:
     """A lock or a job, held by the asyncio hub."""
 
-    def __init__(self, held: leased.Held, thread: Thread) -> None:
+    def __init__(self, held: leased.Leased, thread: Thread) -> None:
         self._twin, self._thread = held, thread
 
     @property

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from waggle.api.compare_and_set import Keep
-from waggle.api.typed import TYPES, Lens, TypedEntry, TypedEvent, TypedMirrorView, TypedUpdated
+from waggle.api.typed import TYPES, TypedCodec, TypedEntry, TypedEvent, TypedMirrorView, TypedUpdated
 from waggle.core.lease import Guarding
 from waggle.wire.messages import Entry, EventType, Kind, Since, Written
 
@@ -30,7 +30,7 @@ class View(Generic[T]):
     is read; the entry or event itself comes all the same. A value that is no T is not written.
     """
 
-    def __init__(self, hub: Hub, lens: Lens[T]) -> None:
+    def __init__(self, hub: Hub, lens: TypedCodec[T]) -> None:
         self._hub, self._lens = hub, lens
 
     def set(
@@ -128,7 +128,7 @@ class View(Generic[T]):
 class TypedWatcher(Generic[T]):
     """The events of one ``view.watch``: iterate over it, inside ``with`` or without. See `waggle.api.view`."""
 
-    def __init__(self, watcher: Watcher, lens: Lens[T]) -> None:
+    def __init__(self, watcher: Watcher, lens: TypedCodec[T]) -> None:
         self._watcher, self._lens = watcher, lens
 
     @property
@@ -159,7 +159,7 @@ class TypedWatcher(Generic[T]):
 class TypedMirror(TypedMirrorView[T]):
     """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
 
-    def __init__(self, mirror: Mirror, lens: Lens[T]) -> None:
+    def __init__(self, mirror: Mirror, lens: TypedCodec[T]) -> None:
         super().__init__(mirror, lens)
         self._mirror = mirror
 

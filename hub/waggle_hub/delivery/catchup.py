@@ -13,7 +13,7 @@ from typing import Protocol
 
 from waggle_hub.state.log import Event, Log
 
-from .conflation import Latest
+from .conflation import LatestByKey
 from .encoding import chain, lock_snapshot_line, mark_line, snapshot_line, synced_line
 from .feed import Cursor
 
@@ -105,7 +105,7 @@ class _Conflated:
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
-        self._latest = Latest()
+        self._latest = LatestByKey()
 
     @property
     def size(self) -> int:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from waggle_hub.settings import Bounds
 
-from .frame import Text
+from .frame import Payload
 
 if TYPE_CHECKING:
     from .feed import Cursor
@@ -70,7 +70,7 @@ class Connection:
         self.socket: Socket | None = None
         self.paused = False
         """Whether the socket holds as much as it can."""
-        self._lines: deque[tuple[Text, int, bool]] = deque()
+        self._lines: deque[tuple[Payload, int, bool]] = deque()
 
     def __repr__(self) -> str:
         return f"<Connection of {self.session}: {self.unsent} B of events, {self.owed} B of replies>"
@@ -79,11 +79,11 @@ class Connection:
         """A reply of this size has been decided."""
         self.owed += size
 
-    def put_reply(self, text: Text) -> None:
+    def put_reply(self, text: Payload) -> None:
         """A reply that was owed may leave now."""
         self._put(text, False)
 
-    def put_events(self, text: Text) -> None:
+    def put_events(self, text: Payload) -> None:
         """One or more lines, that are no replies, may leave now."""
         self.unsent += len(text)
         self._put(text, True)
@@ -120,7 +120,7 @@ class Connection:
         """Whether its agent should read replies before it is heard again."""
         return self.owed > self.bounds.unsent and self.closing is None
 
-    def take(self) -> Text | None:
+    def take(self) -> Payload | None:
         """Everything that waits, up to the bound of a frame; a text that waits alone is taken as it is."""
         lines = self._lines
         if not lines:
@@ -135,12 +135,12 @@ class Connection:
                 self._settle(length, event)
                 texts.append(text.data)
                 size += length
-            text = Text(b"\n".join(texts))
+            text = Payload(b"\n".join(texts))
         if congested and not self.congested:
             self.on_room()
         return text
 
-    def _put(self, text: Text, event: bool) -> None:
+    def _put(self, text: Payload, event: bool) -> None:
         if self.closing is None:
             self._lines.append((text, len(text), event))
             self.wake(self)
@@ -174,7 +174,7 @@ class Connection:
 
     # --- to a door that waits for each message to be sent ---
 
-    async def write(self, send: Callable[[Text], Awaitable[None]], ready: Callable[[Connection], None]) -> None:
+    async def write(self, send: Callable[[Payload], Awaitable[None]], ready: Callable[[Connection], None]) -> None:
         """Send what waits, as it comes, until the connection closes; then return. `ready` hears of it each time that
         everything has left and more can be had from a refill."""
         woken = asyncio.Event()

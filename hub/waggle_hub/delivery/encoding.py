@@ -10,12 +10,12 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from waggle.wire import messages as m
-from waggle_hub.state.effects import Answer, Reply
+from waggle_hub.state.effects import DeferredReply, Reply
 from waggle_hub.state.interests import Interest
-from waggle_hub.state.log import Event, Grip
+from waggle_hub.state.log import Event, LockInfo
 from waggle_hub.state.store.keyspace import Entry
 
-from .frame import Text
+from .frame import Payload
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,7 +23,7 @@ Bodies = dict[tuple[int, bool, bool], bytes]
 """Bodies that have been encoded, by the id of the event, values and prev."""
 
 
-class Told(Struct, frozen=True, eq=False, gc=False):
+class EncodedEvent(Struct, frozen=True, eq=False, gc=False):
     """A line of a subscription, with its revision and the session that did it."""
 
     origin: str | None
@@ -31,7 +31,7 @@ class Told(Struct, frozen=True, eq=False, gc=False):
     text: bytes
 
 
-def reply_line(reply: Reply | Answer) -> Text:
+def reply_line(reply: Reply | DeferredReply) -> Payload:
     """The line of a reply; a repeated outcome says so beside and inside of `ok`, for doors that show only `ok`."""
     head = b'{"id":' + _encode(reply.id)
     outcome = reply.outcome
@@ -41,12 +41,12 @@ def reply_line(reply: Reply | Answer) -> Text:
         body = b',"ok":' + _encode(outcome.ok)
     if isinstance(reply, Reply) and reply.dup:
         body = body[:-1] + (b'"dup":true}' if body.endswith(b"{}") else b',"dup":true}') + b',"dup":true'
-    return Text(head + body + b"}")
+    return Payload(head + body + b"}")
 
 
-def error_line(id: m.Id | None, error: dict[str, object]) -> Text:
+def error_line(id: m.Id | None, error: dict[str, object]) -> Payload:
     """The line of a refusal; `id` is None where the line had no usable id."""
-    return Text(_encode({"id": id, "error": error}))
+    return Payload(_encode({"id": id, "error": error}))
 
 
 def event_body(event: Event, values: bool, prev: bool) -> bytes:
@@ -81,7 +81,7 @@ def event_line(sub: int, rev: int, after: int, more: bool, body: bytes) -> bytes
     return b'{"sub":%d,"rev":%d,"after":%d,%b%b' % (sub, rev, after, more_text, body)
 
 
-def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -> list[Told]:
+def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -> list[EncodedEvent]:
     """The lines of events in order of revisions, each with the revision told before its own; `after` is the first's."""
     scope = interest.scope
     lines = []
@@ -92,7 +92,7 @@ def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -
         body = bodies.get(want)
         if body is None:
             body = bodies[want] = event_body(event, scope.values, scope.prev)
-        lines.append(Told(event.origin, event.rev, event_line(interest.sub, event.rev, after, more, body)))
+        lines.append(EncodedEvent(event.origin, event.rev, event_line(interest.sub, event.rev, after, more, body)))
         if not more:
             after = event.rev
     return lines
@@ -125,7 +125,7 @@ def lock_snapshot_line(sub: int, event: Event) -> bytes:
     return event_line(sub, event.rev, 0, False, b'"snapshot":true,' + event_body(event, values=False, prev=False))
 
 
-def _add_grip(line: m.Event, grip: Grip) -> None:
+def _add_grip(line: m.Event, grip: LockInfo) -> None:
     line.token = grip.token
     line.mode = grip.mode
     line.session = grip.session
@@ -135,9 +135,9 @@ def _add_grip(line: m.Event, grip: Grip) -> None:
     line.waiting = grip.waiting
 
 
-def lock_lost_line(lock: m.LostLock) -> Text:
+def lock_lost_line(lock: m.LostLock) -> Payload:
     """What the holder of a lock hears that it has lost."""
-    return Text(_encode({"lost": lock}))
+    return Payload(_encode({"lost": lock}))
 
 
 class _Mark(Struct, omit_defaults=True):

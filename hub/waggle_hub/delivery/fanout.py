@@ -5,7 +5,8 @@ Rules:
    listens (attach, detach, bind, end) first hands out what waits.
 2. `rev` is the newest revision released: nobody is told anything above it, however far the machine is ahead.
 3. A connection with more than `bounds.unsent` bytes of events waiting has its cursors moved behind; it holds up nobody.
-4. Refills (`RefillQueue`) and what is due of conflated feeds (`Deliveries`) take little of each turn of the loop and go
+4. Refills (`RefillQueue`) and what is due of conflated feeds (`ConflationScheduler`) take little of each turn of the
+loop and go
    on in the next. Where there is no loop (`start`), somebody calls `refill` and `conflate`.
 5. Whatever puts lines ends with `write`: all that a connection was told by it leaves together.
 6. No gap is silent. If lines cannot be made, those who would have heard them are cut off, and nobody else: they come
@@ -22,35 +23,35 @@ from msgspec import Struct
 
 from waggle.wire.errors import Internal, WaggleError
 from waggle_hub.settings import Bounds
-from waggle_hub.state.effects import Attach, Detach, Ended
+from waggle_hub.state.effects import CloseCursor, OpenCursor, SessionEnded
 from waggle_hub.state.interests import Interest, InterestIndex
 from waggle_hub.state.log import Commit, Event, Log
 
 from .catchup import log_slice, snapshot_slice
 from .catchup_queue import RefillQueue
-from .conflation import ConflatedFeed, Deliveries
+from .conflation import ConflatedFeed, ConflationScheduler
 from .connection import Connection
 from .encoding import Bodies, lost_line, mark_line
 from .feed import Cursor, Feed, cut
-from .frame import Text
+from .frame import Payload
 
 
-class Line(Struct, frozen=True, eq=False):
+class PendingReply(Struct, frozen=True, eq=False):
     """A reply, encoded, and the connection that is owed it."""
 
     connection: Connection
     id: int | str | None
-    text: Text
+    text: Payload
 
 
 class Notice(Struct, frozen=True, eq=False):
     """A line that a connection is told unasked: it stands among the replies, and answers none."""
 
     connection: Connection
-    text: Text
+    text: Payload
 
 
-class Begun(Struct, frozen=True, eq=False):
+class CommandPending(Struct, frozen=True, eq=False):
     """A command that waits from now on, for the machine or for an errand: nothing is told of it yet."""
 
     connection: Connection
@@ -59,14 +60,14 @@ class Begun(Struct, frozen=True, eq=False):
     errand: asyncio.Task[None] | None = None
 
 
-class Bound(Struct, frozen=True, eq=False):
+class SessionBound(Struct, frozen=True, eq=False):
     """This connection speaks for the session from now on."""
 
     connection: Connection
     session: str
 
 
-Released = Commit | Line | Notice | Begun | Bound | Attach | Detach | Ended
+Released = Commit | PendingReply | Notice | CommandPending | SessionBound | OpenCursor | CloseCursor | SessionEnded
 
 
 class Fanout:
@@ -94,11 +95,11 @@ class Fanout:
         self._log = log
         self._clock = clock
         self._queue = RefillQueue(self._refill, bounds.slice, timer)
-        self._deliveries = Deliveries(lambda feed: self._hand_out([feed]), self.write, bounds, clock, timer)
+        self._deliveries = ConflationScheduler(lambda feed: self._hand_out([feed]), self.write, bounds, clock, timer)
         self._cursors: dict[str, dict[int, Cursor]] = {}
         self._feeds: dict[int, Feed] = {}
         self._dirty: dict[Feed, None] = {}
-        self._replies: list[Line | Notice] = []
+        self._replies: list[PendingReply | Notice] = []
         self._woken: dict[Connection, None] = {}
         """Connections that take frames at once, and have something to do."""
         self._sends_of_gone = 0
@@ -114,26 +115,26 @@ class Fanout:
             match item:
                 case Commit():
                     self._commit(item)
-                case Line() | Notice():
+                case PendingReply() | Notice():
                     self._replies.append(item)
-                case Begun():
+                case CommandPending():
                     pass
-                case Bound():
+                case SessionBound():
                     self._flush()
                     self._bind(item.connection, item.session)
-                case Attach():
+                case OpenCursor():
                     self._flush()
                     self._attach(item)
-                case Detach():
+                case CloseCursor():
                     self._flush()
                     self._detach(item.session, item.sub)
-                case Ended():
+                case SessionEnded():
                     self._flush()
                     self._end(item.session)
         self._flush()
         self.write()
 
-    def go_back(self, attached: Iterable[Attach]) -> None:
+    def go_back(self, attached: Iterable[OpenCursor]) -> None:
         """These orders were never released, and never will be; the log has gone on without what was taken back."""
         for order in attached:
             if order.snapshot is not None:
@@ -192,7 +193,7 @@ class Fanout:
 
     def mark_idle(self) -> None:
         """Tell connections for which nothing waits how far the log has come; those too that hear replies alone."""
-        line = Text(mark_line(self.rev))
+        line = Payload(mark_line(self.rev))
         partly = {cursor.connection for feed in self._deliveries for cursor in feed.live}
         for session, connection in self.connections.items():
             cursors = self._cursors.get(session)
@@ -201,7 +202,7 @@ class Fanout:
                     connection.put_events(text)
         self.write()
 
-    def _marks(self, cursors: dict[int, Cursor]) -> list[Text]:
+    def _marks(self, cursors: dict[int, Cursor]) -> list[Payload]:
         """A mark for each subscription that has been told everything: one for all would speak for the others."""
         told = [sub for sub, cursor in cursors.items() if not cursor.feed.holds_back]
         return cut([mark_line(self.rev, sub) for sub in told], self.bounds.frame)
@@ -270,7 +271,7 @@ class Fanout:
         if not connection.gone:
             self.connections[session] = connection
 
-    def _attach(self, order: Attach) -> None:
+    def _attach(self, order: OpenCursor) -> None:
         cursors = self._cursors.setdefault(order.session, {})
         sub = order.interest.sub
         older = cursors.get(sub)
@@ -286,7 +287,7 @@ class Fanout:
             cursor.drop_snapshot()
             return
         if order.lost is not None:
-            connection.put_events(Text(lost_line(sub, order.lost)))
+            connection.put_events(Payload(lost_line(sub, order.lost)))
         if order.snapshot is None and not order.replay:
             assert order.rev == self.rev
             feed.join(cursor)

@@ -17,8 +17,8 @@ from waggle_hub.state.log import Event
 from waggle_hub.state.store.snapshot import Snapshot
 
 from .connection import Connection
-from .encoding import Bodies, Told, chain, mark_line
-from .frame import Text
+from .encoding import Bodies, EncodedEvent, chain, mark_line
+from .frame import Payload
 
 
 class Cursor:
@@ -62,7 +62,7 @@ class Feed:
         self.cursors = 0
         """How many sessions have a cursor here."""
         self.live: dict[Cursor, None] = {}
-        self.pending: list[Told] = []
+        self.pending: list[EncodedEvent] = []
         """Lines that wait for the end of the turn."""
 
     @property
@@ -92,11 +92,11 @@ class Feed:
         lines, self.pending = self.pending, []
         self._spread(lines, frame, lambda first, session: _marked(self.sub, lines[first:], session))
 
-    def _spread(self, lines: list[Told], frame: int, without_own: Callable[[int, str], list[bytes]]) -> None:
+    def _spread(self, lines: list[EncodedEvent], frame: int, without_own: Callable[[int, str], list[bytes]]) -> None:
         """Give each cursor the lines above the revision where it became live; `without_own` gives those of a session
         that wants no echo, from a number of line on."""
         origins = {line.origin for line in lines}
-        shared: dict[int, list[Text]] = {}
+        shared: dict[int, list[Payload]] = {}
         for cursor in self.live:
             assert cursor.connection is not None
             first = _first_after(lines, cursor.rev)
@@ -110,12 +110,12 @@ class Feed:
                 cursor.connection.put_events(text)
 
 
-def _first_after(lines: list[Told], rev: int) -> int:
+def _first_after(lines: list[EncodedEvent], rev: int) -> int:
     """The number of the first line above this revision."""
     return 0 if rev < lines[0].rev else bisect_right(lines, rev, key=lambda line: line.rev)
 
 
-def _marked(sub: int, lines: list[Told], session: str) -> list[bytes]:
+def _marked(sub: int, lines: list[EncodedEvent], session: str) -> list[bytes]:
     """The lines with a mark in place of each revision that the session itself made."""
     texts = []
     marked = 0
@@ -128,17 +128,17 @@ def _marked(sub: int, lines: list[Told], session: str) -> list[bytes]:
     return texts
 
 
-def cut(lines: list[bytes], frame: int) -> list[Text]:
+def cut(lines: list[bytes], frame: int) -> list[Payload]:
     """The lines as few texts, cut between lines near `frame` bytes."""
     texts = []
     group: list[bytes] = []
     size = 0
     for line in lines:
         if group and size + len(line) > frame:
-            texts.append(Text(b"\n".join(group)))
+            texts.append(Payload(b"\n".join(group)))
             group, size = [], 0
         group.append(line)
         size += len(line) + 1
     if group:
-        texts.append(Text(b"\n".join(group)))
+        texts.append(Payload(b"\n".join(group)))
     return texts

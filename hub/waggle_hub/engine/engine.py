@@ -23,25 +23,34 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Internal, SessionLost, Unavailable, WaggleError, again
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import error_line, lock_lost_line, reply_line
-from waggle_hub.delivery.fanout import Begun, Bound, Fanout, Line, Notice, Released
+from waggle_hub.delivery.fanout import CommandPending, Fanout, Notice, PendingReply, Released, SessionBound
 from waggle_hub.fulltext.service import Finder
 from waggle_hub.journal.interface import Journal, StoreError
-from waggle_hub.lru import Recency
+from waggle_hub.lru import Lru
 from waggle_hub.settings import Bounds
-from waggle_hub.state.commands.entries import Full
-from waggle_hub.state.effects import Answer, Attach, BackupWanted, Bind, LockLost, Output, Reply, SearchWanted
+from waggle_hub.state.commands.entries import StoreFull
+from waggle_hub.state.effects import (
+    BindSession,
+    DeferredReply,
+    LockLost,
+    OpenCursor,
+    Output,
+    Reply,
+    StartBackup,
+    StartSearch,
+)
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.persistence.records import Changes
+from waggle_hub.state.persistence.records import WriteBatch
 from waggle_hub.state.sessions import Fresh, Outcome
-from waggle_hub.stats import SAMPLE, Meter
+from waggle_hub.stats import SAMPLE, Stats
 
 log = logging.getLogger("waggle_hub")
 _MAKING_ROOM = 0.05
 """Seconds after which to try again, when one command would have to evict more than `bounds.evict` entries."""
 
 
-NOTHING = Changes()
+NOTHING = WriteBatch()
 
 
 class Clock:
@@ -90,8 +99,8 @@ class Engine:
         self._errands: set[asyncio.Task[None]] = set()
         """Backups and searches that somebody is to be told of."""
         self.finder = Finder(machine.state, bounds, clock, data)
-        self.meter = Meter(clock(), fanout.sends)
-        self.recency = Recency()
+        self.meter = Stats(clock(), fanout.sends)
+        self.recency = Lru()
         self._batch: list[Released] = []
         self._unreleased: list[list[Released]] = []
         """Batches that the journal has not said are safe, in order."""
@@ -164,7 +173,7 @@ class Engine:
             raise failing
         return rev
 
-    async def _written(self, changes: Changes) -> Exception | None:
+    async def _written(self, changes: WriteBatch) -> Exception | None:
         """Wait until this is on disk, with everything before it; or the journal fails, and why."""
         written = asyncio.get_running_loop().create_future()
         errors: list[Exception | None] = []
@@ -269,7 +278,7 @@ class Engine:
         connection = self._speakers.get(session)
         if connection is None:
             connection = connect()
-            outputs.append(Bind(session))
+            outputs.append(BindSession(session))
         self._take(outputs, connection)
         return connection
 
@@ -291,7 +300,7 @@ class Engine:
         """Answer what never became a command, in its place among the replies."""
         text = error_line(id, error.to_wire())
         connection.owe(len(text))
-        self._batch.append(Line(connection, id, text))
+        self._batch.append(PendingReply(connection, id, text))
         self._schedule()
 
     def leave(self, connection: Connection) -> None:
@@ -322,42 +331,42 @@ class Engine:
                     self._observe(command, output)
                 text = reply_line(output)
                 connection.owe(len(text))
-                batch.append(Line(connection, output.id, text))
+                batch.append(PendingReply(connection, output.id, text))
                 replied = True
-            elif isinstance(output, Answer | LockLost):
+            elif isinstance(output, DeferredReply | LockLost):
                 self._tell(output)
-            elif isinstance(output, BackupWanted | SearchWanted):
+            elif isinstance(output, StartBackup | StartSearch):
                 errand = asyncio.get_running_loop().create_task(self._run_errand(output))
                 self._errands.add(errand)
                 errand.add_done_callback(self._errands.discard)
-            elif isinstance(output, Bind):
+            elif isinstance(output, BindSession):
                 assert connection is not None
                 self._bind(connection, output.session)
-                batch.append(Bound(connection, output.session))
+                batch.append(SessionBound(connection, output.session))
             else:
                 batch.append(output)
         if not replied:
             assert command is not None
             assert connection is not None
             assert connection.session is not None
-            batch.append(Begun(connection, connection.session, command.id, errand))
+            batch.append(CommandPending(connection, connection.session, command.id, errand))
         self._schedule()
 
-    def _tell(self, said: Answer | LockLost) -> None:
+    def _tell(self, said: DeferredReply | LockLost) -> None:
         """What a session is told in its own time goes to the connection that speaks for it now."""
         connection = self._speakers[said.session]
-        if isinstance(said, Answer):
+        if isinstance(said, DeferredReply):
             text = reply_line(said)
-            self._batch.append(Line(connection, said.id, text))
+            self._batch.append(PendingReply(connection, said.id, text))
         else:
             text = lock_lost_line(said.lock)
             self._batch.append(Notice(connection, text))
         connection.owe(len(text))
 
-    async def _run_errand(self, wanted: BackupWanted | SearchWanted) -> None:
+    async def _run_errand(self, wanted: StartBackup | StartSearch) -> None:
         """Have done what is not for the machine to do, and answer whoever speaks for the session by then."""
         try:
-            if isinstance(wanted, SearchWanted):
+            if isinstance(wanted, StartSearch):
                 outcome = Outcome(ok=await self.finder.find(wanted))
             else:
                 outcome = Outcome(ok=await self.back_up())
@@ -366,7 +375,7 @@ class Engine:
         except Exception:
             outcome = Outcome(error=self._fault(type(wanted).__name__))
         if wanted.session in self._speakers:
-            self._take([Answer(wanted.session, wanted.id, outcome)], None)
+            self._take([DeferredReply(wanted.session, wanted.id, outcome)], None)
 
     def _observe(self, command: m.AnyCommand, reply: Reply) -> None:
         """What a reply tells those who keep count, and what they add to it."""
@@ -409,7 +418,7 @@ class Engine:
         self._journal.write(changes, lambda error: self._done(batch, error))
         self._arm()
 
-    def _changes(self, batch: list[Released]) -> Changes:
+    def _changes(self, batch: list[Released]) -> WriteBatch:
         if self._journal.keeps:
             return self.machine.changes([item for item in batch if isinstance(item, Commit)])
         self.machine.forget_changes()
@@ -439,7 +448,7 @@ class Engine:
         batch = [item for unreleased in self._unreleased for item in unreleased] + self._batch
         self._unreleased, self._batch = [], []
         for item in batch:
-            if isinstance(item, Begun) and item.errand is not None:
+            if isinstance(item, CommandPending) and item.errand is not None:
                 item.errand.cancel()
         return batch
 
@@ -448,10 +457,10 @@ class Engine:
         refusal = (error or self._unavailable()).to_wire()
         refused: list[Released] = []
         for item in batch:
-            if isinstance(item, Line | Begun):
+            if isinstance(item, PendingReply | CommandPending):
                 text = error_line(item.id, refusal)
-                item.connection.owe(len(text) - (len(item.text) if isinstance(item, Line) else 0))
-                refused.append(Line(item.connection, item.id, text))
+                item.connection.owe(len(text) - (len(item.text) if isinstance(item, PendingReply) else 0))
+                refused.append(PendingReply(item.connection, item.id, text))
         self.fanout.release(refused)
 
     # --- a journal that fails ---
@@ -473,19 +482,21 @@ class Engine:
         asked: list[Released] = []
         for item in batch:
             match item:
-                case Line() if (item.connection.session, item.id) not in unanswered:
+                case PendingReply() if (item.connection.session, item.id) not in unanswered:
                     asked.append(item)
-                case Begun() if (item.session, item.id) in given_up or (item.errand and not item.errand.done()):
+                case CommandPending() if (item.session, item.id) in given_up or (
+                    item.errand and not item.errand.done()
+                ):
                     asked.append(item)
-                case Line() | Notice():  # it waits again, is told later, or has lost nothing
+                case PendingReply() | Notice():  # it waits again, is told later, or has lost nothing
                     item.connection.owe(-len(item.text))
                 case _:
                     pass
         self._unbind(batch)
-        self.recency = Recency(self.machine.state.keyspace.cached())
+        self.recency = Lru(self.machine.state.keyspace.cached())
         self.finder.forget()
         self._refuse(error)
-        self.fanout.go_back([item for item in batch if isinstance(item, Attach)])
+        self.fanout.go_back([item for item in batch if isinstance(item, OpenCursor)])
         refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
         self._withhold(asked, refusal)
         self._begin()
@@ -499,7 +510,7 @@ class Engine:
     def _unbind(self, batch: list[Released]) -> None:
         """Let those connections speak for sessions that are known to."""
         for item in batch:
-            if isinstance(item, Bound):
+            if isinstance(item, SessionBound):
                 item.connection.session = None
         self._speakers = dict(self.fanout.connections)
         for session, connection in self._speakers.items():
@@ -527,8 +538,10 @@ class Engine:
         self._failure = why
         self.stop()
         batch = self._take_back()
-        answered = {(item.connection.session, item.id) for item in batch if isinstance(item, Line)}
-        self._batch = [item for item in batch if not isinstance(item, Begun) or (item.session, item.id) not in answered]
+        answered = {(item.connection.session, item.id) for item in batch if isinstance(item, PendingReply)}
+        self._batch = [
+            item for item in batch if not isinstance(item, CommandPending) or (item.session, item.id) not in answered
+        ]
         self._schedule()
 
     def _fault(self, where: str) -> Internal:
@@ -586,9 +599,9 @@ class Engine:
         self._run(lambda: self.machine.restart(session, sub, self.clock()))
 
 
-def _full(outputs: list[Output]) -> Full | None:
+def _full(outputs: list[Output]) -> StoreFull | None:
     """What a command was refused for want of room, if it was."""
     for output in outputs:
-        if isinstance(output, Reply) and isinstance(output.outcome.error, Full):
+        if isinstance(output, Reply) and isinstance(output.outcome.error, StoreFull):
             return output.outcome.error
     return None

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
-from waggle_hub.state.log import Commit, Event, Grip
+from waggle_hub.state.log import Commit, Event, LockInfo
 from waggle_hub.state.persistence.records import Place
 from waggle_hub.state.store.keyspace import Entry
 
@@ -57,7 +57,7 @@ class KeptEvent(Struct, frozen=True, omit_defaults=True):
     """Whether the entry after it is not kept: then the event itself is not told again."""
     reason: str | None = None
     late: float | None = None
-    grip: Grip | None = None
+    grip: LockInfo | None = None
 
 
 class KeptCommit(Struct, frozen=True):

@@ -22,7 +22,7 @@ _EVENT_BYTES = 250
 """What an event costs beyond key and values: the struct, its commit, its place in the window."""
 
 
-class Grip(Struct, frozen=True, eq=False, gc=False, kw_only=True):
+class LockInfo(Struct, frozen=True, eq=False, gc=False, kw_only=True):
     """What an event tells of a lock, as far as its type has it."""
 
     session: str
@@ -52,7 +52,7 @@ class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
     data: bytes | None = None
     reason: str | None = None
     late: float | None = None
-    grip: Grip | None = None
+    grip: LockInfo | None = None
     """Of lock, renew, unlock and queue."""
 
     @property

@@ -35,12 +35,12 @@ from .commands import (
     txn,
 )
 from .commands import wait as waits
-from .effects import Answer, BackupWanted, Output, Reply
+from .effects import DeferredReply, Output, Reply, StartBackup
 from .log import Commit
 from .persistence import recovery
-from .persistence.records import Changes, Kept, Record
+from .persistence.records import Record, StoredState, WriteBatch
 from .sessions import Fresh, Outcome, Session
-from .transaction import State, Turn
+from .transaction import State, Transaction
 from .work.queue import Taker
 
 
@@ -49,7 +49,7 @@ class Machine:
 
     def __init__(self, limits: Limits, epoch: str, rev: int = 0) -> None:
         self.state = State(limits, epoch, rev)
-        self._newest = Turn(self.state, 0.0)
+        self._newest = Transaction(self.state, 0.0)
         self._loaded: list[Output] = []
         """What there was to say when it was loaded."""
 
@@ -153,7 +153,7 @@ class Machine:
 
     # --- what survives ---
 
-    def changes(self, commits: list[Commit]) -> Changes:
+    def changes(self, commits: list[Commit]) -> WriteBatch:
         """What has changed of what must survive: by these commits, the newest, and since the last call."""
         return recovery.changes(self.state, commits)
 
@@ -161,7 +161,7 @@ class Machine:
         """Nobody keeps anything."""
         self.state.changed.drop()
 
-    def load(self, kept: Kept, now: float) -> None:
+    def load(self, kept: StoredState, now: float) -> None:
         """Begin with what was kept. To be followed by `begin`."""
         self._loaded = recovery.load(self.state, kept, now)
 
@@ -183,7 +183,7 @@ class Machine:
         """Take back the newest commits, and all that has happened since these records were kept. `connected` are the
         sessions whose agents are there. To be followed by `begin`."""
         recovery.rewind(self.state, commits, records, connected, now)
-        self._newest = Turn(self.state, now)
+        self._newest = Transaction(self.state, now)
 
     def refuse(self, why: str) -> None:
         """Accept nothing that has to survive until `accept`, and grant no locks."""
@@ -211,7 +211,7 @@ class Machine:
         sessions = self.state.sessions
         waiting = {(session.id, id) for session in sessions for id in session.waiting}
         said = (unsaid.said for session in sessions for unsaid in session.unsaid)
-        return waiting | {(answer.session, answer.id) for answer in said if isinstance(answer, Answer)}
+        return waiting | {(answer.session, answer.id) for answer in said if isinstance(answer, DeferredReply)}
 
     @property
     def torn(self) -> bool:
@@ -246,7 +246,7 @@ class Machine:
 
     def statistics(self, now: float) -> m.Statistics:
         """What is held, without a command: nothing is settled for it."""
-        return self._statistics(Turn(self.state, now))
+        return self._statistics(Transaction(self.state, now))
 
     def next_deadline(self) -> float | None:
         """The instant at which `expire` has something to do."""
@@ -258,8 +258,8 @@ class Machine:
             return entry.expires_at
         return min(entry.expires_at, timed.deadline)
 
-    def _turn(self, now: float) -> Turn:
-        turn = self._newest = Turn(self.state, now)
+    def _turn(self, now: float) -> Transaction:
+        turn = self._newest = Transaction(self.state, now)
         while (due := self.state.timers.due(now)) is not None:
             turn.act_for_hub()
             if isinstance(due, Session):
@@ -270,7 +270,7 @@ class Machine:
         turn.act_for_hub()
         return turn
 
-    def _end(self, turn: Turn, session: Session) -> None:
+    def _end(self, turn: Transaction, session: Session) -> None:
         """A session's time is over; one of callers stays for what it holds."""
         if session.caller and session.holding:
             self.state.timers.set(session, None)
@@ -285,7 +285,7 @@ class Machine:
             raise SessionLost("the session has ended: say hello again")
         return session
 
-    def _apply_once(self, turn: Turn, session: Session, command: m.AnyCommand, rid: str) -> list[Output]:
+    def _apply_once(self, turn: Transaction, session: Session, command: m.AnyCommand, rid: str) -> list[Output]:
         limit = self.state.limits.rid
         if not 1 <= len(rid) <= limit:
             raise BadRequest(f"rid is 1 to {limit} characters", field="rid")
@@ -302,11 +302,11 @@ class Machine:
             waiting.keep(turn, session, rid, _op(command), Outcome(ok=ok))
         return self._conclude(turn, command, ok)
 
-    def _conclude(self, turn: Turn, command: m.Command, ok: m.Ok | None) -> list[Output]:
+    def _conclude(self, turn: Transaction, command: m.Command, ok: m.Ok | None) -> list[Output]:
         """Reply to a command, unless it waits: then its answer comes in its own time."""
         return self._finish(turn) if ok is None else self._answer(turn, command, Outcome(ok=ok))
 
-    def _decide(self, turn: Turn, session: Session, command: m.AnyCommand) -> m.Ok | None:  # noqa: C901 - one line an op
+    def _decide(self, turn: Transaction, session: Session, command: m.AnyCommand) -> m.Ok | None:  # noqa: C901 - one line an op
         """What a command comes to; None if it waits."""
         match command:
             case m.Set():
@@ -345,7 +345,7 @@ class Machine:
             case m.Stats():
                 return self._statistics(turn)
             case m.Backup():
-                turn.outputs.append(BackupWanted(session.id, command.id))
+                turn.outputs.append(StartBackup(session.id, command.id))
                 return None
             case m.Lock():
                 return locks.lock(turn, session, command)
@@ -371,7 +371,7 @@ class Machine:
             case _:
                 assert_never(command)
 
-    def _statistics(self, turn: Turn) -> m.Statistics:
+    def _statistics(self, turn: Transaction) -> m.Statistics:
         state = self.state
         return m.Statistics(
             rev=turn.rev,
@@ -388,13 +388,13 @@ class Machine:
             log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
         )
 
-    def _answer(self, turn: Turn, command: m.Command, outcome: Outcome, dup: bool = False) -> list[Output]:
+    def _answer(self, turn: Transaction, command: m.Command, outcome: Outcome, dup: bool = False) -> list[Output]:
         assert outcome.error is None or turn.clean, "a refused command changes nothing"
         turn.commit()
         turn.outputs.append(Reply(command.id, outcome, dup))
         return self._finish(turn)
 
-    def _finish(self, turn: Turn) -> list[Output]:
+    def _finish(self, turn: Transaction) -> list[Output]:
         turn.commit()
         turn.outputs.extend(turn.later)
         turn.later.clear()

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, Conflict, LimitReached
 
-from .effects import Answer
+from .effects import DeferredReply
 from .persistence.records import Key, Record
 from .sessions import KeptOutcome, Outcome, Session
 from .store.expiry import Timed
 
 if TYPE_CHECKING:
-    from .transaction import Turn
+    from .transaction import Transaction
 
 
 class Waiting(Timed):
@@ -47,7 +47,7 @@ class Waiting(Timed):
         raise NotImplementedError
 
 
-def check_number(turn: Turn, session: Session) -> None:
+def check_number(turn: Transaction, session: Session) -> None:
     """LimitReached if the session has as many waiting commands as it may have."""
     limit = turn.state.limits.waiting
     if len(session.waiting) >= limit:
@@ -60,7 +60,7 @@ def check_id(session: Session, id: m.Id) -> None:
         raise BadRequest(f"a command with id {id!r} still waits for its answer: choose another", field="id")
 
 
-def begin(turn: Turn, waiting: Waiting, deadline: float | None) -> None:
+def begin(turn: Transaction, waiting: Waiting, deadline: float | None) -> None:
     """It waits from now on, until the deadline at most."""
     stand(waiting)
     turn.state.timers.set(waiting, deadline)
@@ -74,21 +74,21 @@ def stand(waiting: Waiting) -> None:
         waiting.session.joins[waiting.rid] = waiting
 
 
-def join(turn: Turn, waiting: Waiting, id: m.Id) -> None:
+def join(turn: Transaction, waiting: Waiting, id: m.Id) -> None:
     """Its rid was asked again: from now on this id is the one to be answered. A call that asked before is told so."""
     if id == waiting.id:
         return
     check_id(waiting.session, id)
     if waiting.session.caller:
         error = Cancelled("the same rid was asked again, by a call that is answered in place of this one")
-        turn.say(waiting.session, Answer(waiting.session.id, waiting.id, Outcome(error=error)))
+        turn.say(waiting.session, DeferredReply(waiting.session.id, waiting.id, Outcome(error=error)))
     del waiting.session.waiting[waiting.id]
     waiting.id = id
     waiting.session.waiting[id] = waiting
     turn.state.changed.mark(waiting)
 
 
-def answer(turn: Turn, waiting: Waiting, outcome: Outcome) -> None:
+def answer(turn: Transaction, waiting: Waiting, outcome: Outcome) -> None:
     """It waits no longer: this is what becomes of it. Stands after the commits that it reflects."""
     session = waiting.session
     forget(turn, waiting)
@@ -96,10 +96,10 @@ def answer(turn: Turn, waiting: Waiting, outcome: Outcome) -> None:
         keep(turn, session, waiting.rid, waiting.op, outcome)
     if session.caller:
         turn.state.use(session, turn.now)
-    turn.say(session, Answer(session.id, waiting.id, outcome))
+    turn.say(session, DeferredReply(session.id, waiting.id, outcome))
 
 
-def forget(turn: Turn, waiting: Waiting) -> None:
+def forget(turn: Transaction, waiting: Waiting) -> None:
     """It waits no longer, and nobody is told."""
     session = waiting.session
     del session.waiting[waiting.id]
@@ -114,7 +114,7 @@ def check_rid(op: str, rid: str, first: str) -> None:
         raise BadRequest(f"the rid {rid!r} is that of a {first}: give each command one of its own", field="rid")
 
 
-def keep(turn: Turn, session: Session, rid: str, op: str, outcome: Outcome) -> None:
+def keep(turn: Transaction, session: Session, rid: str, op: str, outcome: Outcome) -> None:
     """Remember an outcome, so that its rid has its effect once (G10): `ok` and `conflict` are kept."""
     if outcome.error is not None:
         if not isinstance(outcome.error, Conflict):

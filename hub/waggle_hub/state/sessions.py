@@ -21,13 +21,13 @@ from waggle.wire import messages as m
 from waggle.wire.errors import WaggleError, error_from_wire
 
 from .interests import Interest
-from .persistence.records import Key, OutcomeRecord, Record, SessionRecord, SubscriptionRecord, UnsaidRecord
+from .persistence.records import Key, OutcomeRecord, QueuedNoticeRecord, Record, SessionRecord, SubscriptionRecord
 from .store.expiry import Timed
 
 if TYPE_CHECKING:
     from .commands.clear import Clearing
-    from .effects import Said
-    from .locks.request import Claim
+    from .effects import Notice
+    from .locks.request import LockRequest
     from .pending import Waiting
 
 _encode = msgspec.json.Encoder().encode
@@ -82,15 +82,15 @@ class KeptOutcome(Struct, frozen=True):
         return OutcomeRecord(serial=self.serial, session=self.session, rid=self.rid, op=self.op, ok=ok, error=error)
 
 
-class Unsaid(Struct, frozen=True):
+class QueuedNotice(Struct, frozen=True):
     """What a session is to be told when its agent is back."""
 
     serial: int
-    said: Said
+    said: Notice
 
     @property
     def record_name(self) -> Key:
-        return (UnsaidRecord.kind, self.serial)
+        return (QueuedNoticeRecord.kind, self.serial)
 
     def record(self) -> Record:
         return self.said.record(self.serial)
@@ -176,13 +176,13 @@ class Session(Timed):
         self.outcomes: dict[str, KeptOutcome] = {}
         self.clearing: Clearing | None = None
         """Where a clear that has more to look at goes on."""
-        self.claims: dict[Claim, None] = {}
+        self.claims: dict[LockRequest, None] = {}
         """Locks that it holds or waits for."""
         self.waiting: dict[m.Id, Waiting] = {}
         """Its commands that wait, by id."""
         self.joins: dict[str, Waiting] = {}
         """Those of them that carry a rid."""
-        self.unsaid: list[Unsaid] = []
+        self.unsaid: list[QueuedNotice] = []
         """What is to be told when its agent is back: answers and losses that came due in its grace."""
 
     def timed(self) -> Iterator[Timed]:

@@ -20,14 +20,14 @@ from waggle.wire.errors import Unavailable
 from waggle_hub.settings import Limits
 
 from .commands import wait as waits
-from .effects import LockLost, Output, Said
+from .effects import LockLost, Notice, Output
 from .interests import Interests
-from .locks.request import Claim
-from .locks.table import Claims
-from .log import Event, Grip, Log
-from .persistence.dirty import Changed
+from .locks.request import LockRequest
+from .locks.table import LockTable
+from .log import Event, LockInfo, Log
+from .persistence.dirty import DirtySet
 from .persistence.records import HubRecord
-from .sessions import Session, Sessions, Unsaid
+from .sessions import QueuedNotice, Session, Sessions
 from .store.expiry import Timers, deadline_after
 from .store.json_values import encode_value
 from .store.keyspace import Entry, Keyspace
@@ -50,7 +50,7 @@ class State:
         self.epoch = epoch
         self.hub = HubRecord(epoch=epoch, rev=rev, floor=rev)
         """What the journal knows of the hub."""
-        self.changed = Changed()
+        self.changed = DirtySet()
         self.keyspace = Keyspace(limits.graves, self.changed)
         self.log = Log(rev, max_events=limits.log_events, max_bytes=limits.log_bytes, max_age=limits.log_age)
         self.begin_nouns()
@@ -62,7 +62,7 @@ class State:
         """Nobody is here and nothing is held; serials and numbers of subscriptions go on above these."""
         self.timers = Timers(serial)
         self.sessions = Sessions()
-        self.claims = Claims()
+        self.claims = LockTable()
         self.conditions = Conditions()
         self.work = Work(self.limits.lines, self.changed)
         self.interests = Interests(sub)
@@ -101,7 +101,7 @@ class State:
             self.own(event.entry, event.prev)
 
 
-class Turn:
+class Transaction:
     """A command being decided at the instant `now`."""
 
     __slots__ = (
@@ -133,7 +133,7 @@ class Turn:
         self._events: list[Event] = []
         self._lost: list[tuple[Session, LockLost]] = []
         """Who has lost a lock since the last commit."""
-        self._freed: list[Claim] = []
+        self._freed: list[LockRequest] = []
         """Locks that were let go since the last commit."""
 
     @property
@@ -249,14 +249,14 @@ class Turn:
 
     # --- locks ---
 
-    def add_claim(self, claim: Claim, across: dict[Claim, None]) -> None:
+    def add_claim(self, claim: LockRequest, across: dict[LockRequest, None]) -> None:
         """A claim arrives; `across` are those it conflicts with because of a pattern."""
         self._changing = True
         self.state.claims.add(claim, across)
         self.state.changed.mark(claim)
         self.state.work.claimed(claim)
 
-    def remove_claim(self, claim: Claim) -> None:
+    def remove_claim(self, claim: LockRequest) -> None:
         """A claim goes, held or waiting."""
         self._changing = True
         state = self.state
@@ -266,7 +266,7 @@ class Turn:
         state.work.freed(claim, state.keyspace, state.claims)
         state.let_go(claim.session)
 
-    def hold(self, claim: Claim, expires_at: float) -> None:
+    def hold(self, claim: LockRequest, expires_at: float) -> None:
         """Grant a claim that nothing stands in the way of any more; its token is the revision."""
         waited = claim.session.waiting.get(claim.id) is claim
         self.state.claims.grant(claim, self.next_rev, self.at)
@@ -278,12 +278,12 @@ class Turn:
         if waited:
             self.tell_queue(claim)
 
-    def release(self, claim: Claim, reason: str, *, lost: bool = False, message: str = "") -> None:
+    def release(self, claim: LockRequest, reason: str, *, lost: bool = False, message: str = "") -> None:
         """Let a lock go; `lost` if its holder is to be told."""
         assert claim.token is not None
         self.remove_claim(claim)
         self._freed.append(claim)
-        grip = Grip(session=claim.session.id, token=claim.token)
+        grip = LockInfo(session=claim.session.id, token=claim.token)
         for key in claim.keys:
             self._happened("unlock", claim.ns, key, reason=reason, grip=grip)
         if lost:
@@ -293,29 +293,29 @@ class Turn:
             )  # fmt: skip
             self._lost.append((claim.session, LockLost(claim.session.id, told)))
 
-    def renew(self, claim: Claim, expires_at: float) -> None:
+    def renew(self, claim: LockRequest, expires_at: float) -> None:
         """Give a lock that is held a new deadline."""
         assert claim.token is not None
         self.state.timers.set(claim, expires_at)
         self.state.changed.mark(claim)
-        grip = Grip(session=claim.session.id, token=claim.token, expires_at=expires_at)
+        grip = LockInfo(session=claim.session.id, token=claim.token, expires_at=expires_at)
         for key in claim.keys:
             self._happened("renew", claim.ns, key, grip=grip)
 
-    def tell_queue(self, claim: Claim) -> None:
+    def tell_queue(self, claim: LockRequest) -> None:
         """A session has begun or stopped waiting for a lock."""
         for key in claim.keys:
             waiting = self.state.claims.waiting_for(claim, key)
-            self._happened("queue", claim.ns, key, grip=Grip(session=claim.session.id, waiting=waiting))
+            self._happened("queue", claim.ns, key, grip=LockInfo(session=claim.session.id, waiting=waiting))
 
-    def say(self, session: Session, said: Said) -> None:
+    def say(self, session: Session, said: Notice) -> None:
         """Tell a session something now, or when its agent is back. Callers hear answers, and nothing unasked."""
         if session.caller and isinstance(said, LockLost):
             return
         if session.connected:
             self.outputs.append(said)
         else:
-            unsaid = Unsaid(self.state.timers.serial(), said)
+            unsaid = QueuedNotice(self.state.timers.serial(), said)
             session.unsaid.append(unsaid)
             self.state.changed.mark(unsaid)
 
@@ -373,7 +373,7 @@ class Turn:
         data: bytes | None = None,
         reason: str | None = None,
         late: float | None = None,
-        grip: Grip | None = None,
+        grip: LockInfo | None = None,
     ) -> None:
         self._events.append(
             Event(

@@ -11,9 +11,9 @@ from waggle.wire import messages as m
 from waggle.wire.errors import WaggleError
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import reply_line
-from waggle_hub.delivery.fanout import Bound, Fanout, Line, Released
+from waggle_hub.delivery.fanout import Fanout, PendingReply, Released, SessionBound
 from waggle_hub.settings import Bounds, Limits
-from waggle_hub.state.effects import Answer, BackupWanted, Bind, LockLost, Output, Reply, SearchWanted
+from waggle_hub.state.effects import BindSession, DeferredReply, LockLost, Output, Reply, StartBackup, StartSearch
 
 
 class Post:
@@ -82,10 +82,10 @@ class Post:
         if isinstance(output, Reply):
             text = reply_line(output)
             self.connections[session].owe(len(text))
-            return Line(self.connections[session], output.id, text)
-        if isinstance(output, Bind):
-            return Bound(self.connections[session], session)
-        assert not isinstance(output, Answer | LockLost | BackupWanted | SearchWanted)
+            return PendingReply(self.connections[session], output.id, text)
+        if isinstance(output, BindSession):
+            return SessionBound(self.connections[session], session)
+        assert not isinstance(output, DeferredReply | LockLost | StartBackup | StartSearch)
         return output
 
     def frame(self, session: str) -> str | None:

@@ -17,7 +17,7 @@ from waggle_hub.delivery.catchup_queue import RefillQueue
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.feed import Cursor, Feed
-from waggle_hub.delivery.frame import Text
+from waggle_hub.delivery.frame import Payload
 from waggle_hub.settings import Bounds
 from waggle_hub.state.interests import Interest, Scope
 
@@ -51,7 +51,7 @@ class Line:
         if not connection.slices:
             connection.behind.clear()
         if connection.told:
-            connection.put_events(Text(b"slice"))
+            connection.put_events(Payload(b"slice"))
 
     def turn(self) -> str:
         """A turn of the loop; who was served in it."""
@@ -119,7 +119,7 @@ def test_who_is_not_ready_any_more_loses_its_place(happens: str) -> None:
     elif happens == "caught up":
         gone.behind.clear()
     else:
-        gone.put_reply(Text(b"x"))
+        gone.put_reply(Payload(b"x"))
     assert [line.turn(), line.turn()] == ["o", ""]
     assert not line.due
 
@@ -156,7 +156,7 @@ class Crowd:
         self.writers = [asyncio.create_task(self._write(name)) for name in self.readers]
 
     async def _write(self, name: str) -> None:
-        async def send(text: Text) -> None:
+        async def send(text: Payload) -> None:
             self.heard[name] += [json.loads(line) for line in str(text).split("\n")]
 
         await self.post.connections[name].write(send, self.post.fanout.ready)

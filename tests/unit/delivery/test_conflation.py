@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.delivery.post import Post, brief
 from waggle_hub.delivery import encoding
-from waggle_hub.delivery.conflation import ConflatedFeed, Deliveries, Latest
+from waggle_hub.delivery.conflation import ConflatedFeed, ConflationScheduler, LatestByKey
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.interests import Interest, Scope
 from waggle_hub.state.log import Event
@@ -475,7 +475,7 @@ def test_where_all_hold_something_back_there_is_no_mark(hive: Hive) -> None:
 
 
 def test_what_is_old_news_frees_its_bytes() -> None:
-    latest = Latest()
+    latest = LatestByKey()
     numbers = count(1)
 
     def happen(type: str, key: str = "k") -> Event:
@@ -506,7 +506,7 @@ async def test_a_fault_in_one_delivery_does_not_stop_the_others() -> None:
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
-    deliveries = Deliveries(deliver, lambda: None, Bounds(), lambda: now[0], lambda: 0.0)
+    deliveries = ConflationScheduler(deliver, lambda: None, Bounds(), lambda: now[0], lambda: 0.0)
     deliveries.call_later = lambda _, ring: loop.call_later(0, ring)
     scope = Scope("default", ("*",), frozenset({"set"}), True, False, SECONDS)
     for sub in (1, 2):

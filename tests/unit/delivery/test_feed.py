@@ -14,9 +14,9 @@ from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.feed import cut
-from waggle_hub.delivery.frame import Text
+from waggle_hub.delivery.frame import Payload
 from waggle_hub.settings import Bounds
-from waggle_hub.state.effects import Attach
+from waggle_hub.state.effects import OpenCursor
 from waggle_hub.state.interests import Interest, Scope
 from waggle_hub.state.log import Commit, Event, Log
 from waggle_hub.state.store.keyspace import Entry
@@ -44,7 +44,7 @@ class Hive:
         connection = self.fanout.connections.get(session) or Connection(self.bounds)
         connection.session = session
         self.fanout.connections[session] = connection
-        self.fanout.release([Attach(session, interest, echo, self.fanout.rev)])
+        self.fanout.release([OpenCursor(session, interest, echo, self.fanout.rev)])
         return connection
 
     def set(self, key: str, value: str = "1", origin: str | None = None) -> Commit:
@@ -173,7 +173,7 @@ def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
     connection = Connection(Bounds(unsent=100))
     connection.owe(150)
     assert connection.congested
-    connection.put_reply(Text(b"x" * 150))
+    connection.put_reply(Payload(b"x" * 150))
     connection.take()
     assert not connection.congested
 
@@ -182,12 +182,12 @@ async def test_a_connection_sends_all_that_waits_in_one_write_and_ends_when_clos
     connection = Connection(Bounds())
     sent: list[str] = []
 
-    async def send(text: Text) -> None:
+    async def send(text: Payload) -> None:
         sent.append(str(text))
 
     for number in range(10):
-        connection.put_events(Text(b"%d" % number))
+        connection.put_events(Payload(b"%d" % number))
     connection.close(1000, flush=True)
-    connection.put_events(Text(b"too late"))
+    connection.put_events(Payload(b"too late"))
     await asyncio.wait_for(connection.write(send, lambda connection: None), 5)
     assert sent == ["\n".join(map(str, range(10)))]

@@ -16,7 +16,7 @@ from waggle.wire import messages as m
 from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
-from waggle_hub.delivery.frame import Text
+from waggle_hub.delivery.frame import Payload
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
 from waggle_hub.journal.interface import Journal
@@ -25,7 +25,7 @@ from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.commands import entries
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
                  hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
@@ -41,7 +41,7 @@ class Agent:
         self._engine = engine
         self._writer = asyncio.create_task(self.connection.write(self._send, engine.fanout.ready))
 
-    async def _send(self, text: Text) -> None:
+    async def _send(self, text: Payload) -> None:
         self.writes += 1
         self.lines += [json.loads(line) for line in str(text).split("\n")]
 
@@ -490,7 +490,7 @@ async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
 ) -> None:
     agent = table.sit()
     agent.ask("hello")
-    monkeypatch.setattr(Turn, "_happened", _fail)
+    monkeypatch.setattr(Transaction, "_happened", _fail)
     agent.ask("set", key="k", value=1)
     monkeypatch.undo()
     agent.ask("set", key="l", value=1)
@@ -504,7 +504,7 @@ async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypa
     agent.ask("hello")
     agent.ask("set", key="k", value=1, ttl=1)
     await turns()
-    monkeypatch.setattr(Turn, "expire", _fail)
+    monkeypatch.setattr(Transaction, "expire", _fail)
     table.now += 2
     table.engine._tick()
     agent.take()

@@ -20,8 +20,8 @@ from waggle_hub.engine.engine import Engine
 from waggle_hub.journal.interface import Done, StoreError
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.persistence.records import Changes, HubRecord
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.persistence.records import HubRecord, WriteBatch
+from waggle_hub.state.transaction import Transaction
 
 
 class LateTable(Table):
@@ -179,7 +179,7 @@ async def test_what_is_under_way_as_the_hub_fails_for_good_is_answered_once(
     table.ask(agent, "set", "set", key="k", value=1)
     await turns()
     table.ask(agent, "late", "search", text="word")
-    monkeypatch.setattr(Turn, "_happened", torn)
+    monkeypatch.setattr(Transaction, "_happened", torn)
     table.ask(agent, "torn", "set", key="k", value=2)
     await turns()
     may.set()
@@ -257,7 +257,7 @@ class DeadJournal(LateJournal):
 
     stopped = False
 
-    def write(self, changes: Changes, done: Done) -> None:
+    def write(self, changes: WriteBatch, done: Done) -> None:
         done(OSError("read-only"))
 
     def stop(self) -> None:

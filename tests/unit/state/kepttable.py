@@ -6,7 +6,7 @@ from tests.journals import MemoryDisk
 from tests.unit.state.patient import PatientTable
 from waggle_hub.settings import Limits
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.persistence.records import Changes
+from waggle_hub.state.persistence.records import WriteBatch
 
 
 class KeptTable(PatientTable):
@@ -20,7 +20,7 @@ class KeptTable(PatientTable):
         self.machine.run_as("full")
         self.keep()
 
-    def keep(self) -> Changes:
+    def keep(self) -> WriteBatch:
         """Write down what has changed since the last time."""
         log = self.machine.state.log
         changes = self.machine.changes(list(log.after(max(self._kept, log.floor))))

@@ -10,7 +10,7 @@ from tests.unit.state.table import Table
 from waggle.wire import messages as m
 from waggle.wire.errors import WaggleError
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Answer, LockLost, Reply
+from waggle_hub.state.effects import DeferredReply, LockLost, Reply
 
 
 class PatientTable(Table):
@@ -48,7 +48,7 @@ class PatientTable(Table):
 
     def answers(self) -> dict[Any, Any]:
         """What the last command answered beside its own reply: by id, the `ok` or the error."""
-        said = [output for output in self.outputs if isinstance(output, Answer)]
+        said = [output for output in self.outputs if isinstance(output, DeferredReply)]
         assert len({answer.id for answer in said}) == len(said)
         return {answer.id: answer.outcome.ok or answer.outcome.error for answer in said}
 

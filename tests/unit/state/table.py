@@ -8,7 +8,7 @@ import msgspec
 
 from waggle.wire import messages as m
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Attach, Output, Reply
+from waggle_hub.state.effects import OpenCursor, Output, Reply
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import Fresh
@@ -69,9 +69,9 @@ class Table:
         """What happened at the last command."""
         return [event for commit in self.commits() for event in commit.events]
 
-    def attached(self) -> list[Attach]:
+    def attached(self) -> list[OpenCursor]:
         """The cursors that the last command began."""
-        return [output for output in self.outputs if isinstance(output, Attach)]
+        return [output for output in self.outputs if isinstance(output, OpenCursor)]
 
     def value(self, session: str, key: str, ns: str | None = None) -> Any:
         """The value of an entry, None where there is none."""

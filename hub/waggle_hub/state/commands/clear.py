@@ -15,7 +15,7 @@ from waggle.wire.names import Pattern, compile_pattern
 from waggle_hub.state.namespaces import emptied_ns
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.keyspace import Entry
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 from . import locks
 
@@ -29,7 +29,7 @@ class Clearing(NamedTuple):
     rev: int
 
 
-def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
+def clear(turn: Transaction, session: Session, command: m.Clear) -> m.Cleared:
     """At most `limits.clear` deletions a call, and `limits.scan` keys looked at."""
     limits = turn.state.limits
     ns = emptied_ns(command.ns, session)
@@ -57,7 +57,7 @@ def clear(turn: Turn, session: Session, command: m.Clear) -> m.Cleared:
     return m.Cleared(len(doomed), last is not None, turn.rev)
 
 
-def _begin(turn: Turn, clearing: Clearing | None, ns: str, pattern: Pattern) -> str | None:
+def _begin(turn: Transaction, clearing: Clearing | None, ns: str, pattern: Pattern) -> str | None:
     """The key after which a clear begins; None for the first."""
     if clearing is None or (clearing.ns, clearing.pattern) != (ns, pattern.text):
         return None

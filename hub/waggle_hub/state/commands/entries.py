@@ -20,7 +20,7 @@ from waggle_hub.state.namespaces import emptied_ns, read_ns, written_ns
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import KEPT_KINDS, VIEW_BYTES, Entry
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 from . import http_sessions, locks
 from . import update as updates
@@ -29,7 +29,7 @@ _decode = msgspec.json.Decoder().decode
 T = TypeVar("T")
 
 
-class Full(LimitReached):
+class StoreFull(LimitReached):
     """There is no room for this entry: `keys` and `bytes` say how much is missing."""
 
     def __init__(self, what: str, limit: int, ns: str, key: str, *, keys: int, bytes: int) -> None:
@@ -40,7 +40,7 @@ class Full(LimitReached):
         self.bytes = bytes
 
 
-def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
+def set_(turn: Transaction, session: Session, command: m.Set) -> m.Written:
     ns = written_ns(command.ns, session)
     check_key(command.key)
     expires_at = _deadline(turn, _default_ttl(turn, ns) if command.ttl is None else command.ttl)
@@ -71,14 +71,14 @@ def set_(turn: Turn, session: Session, command: m.Set) -> m.Written:
     return m.Written(entry.rev, entry.version, entry.expires_at)
 
 
-def get(turn: Turn, session: Session, command: m.Get) -> m.Got:
+def get(turn: Transaction, session: Session, command: m.Get) -> m.Got:
     ns = read_ns(command.ns, session)
     check_key(command.key)
     entry = turn.live(ns, command.key)
     return m.Got(None if entry is None else entry.view(), turn.rev)
 
 
-def delete(turn: Turn, session: Session, command: m.Delete) -> m.Deleted:
+def delete(turn: Transaction, session: Session, command: m.Delete) -> m.Deleted:
     ns = emptied_ns(command.ns, session)
     check_key(command.key)
     entry = turn.live(ns, command.key)
@@ -90,7 +90,7 @@ def delete(turn: Turn, session: Session, command: m.Delete) -> m.Deleted:
     return m.Deleted(entry is not None, turn.rev)
 
 
-def touch(turn: Turn, session: Session, command: m.Touch) -> m.Touched:
+def touch(turn: Transaction, session: Session, command: m.Touch) -> m.Touched:
     ns = written_ns(command.ns, session)
     check_key(command.key)
     expires_at = _deadline(turn, command.ttl)
@@ -106,7 +106,7 @@ def touch(turn: Turn, session: Session, command: m.Touch) -> m.Touched:
     return m.Touched(expires_at, turn.rev)
 
 
-def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
+def update(turn: Transaction, session: Session, command: m.Update) -> m.Updated:
     """Kind, meta, deadline and owner stay as they are; only `ttl` gives a new deadline."""
     ns = written_ns(command.ns, session)
     check_key(command.key)
@@ -139,7 +139,7 @@ def update(turn: Turn, session: Session, command: m.Update) -> m.Updated:
     return m.Updated(entry.rev, entry.version, Raw(value), entry.expires_at)
 
 
-def history(turn: Turn, session: Session, command: m.History) -> m.Histories:
+def history(turn: Transaction, session: Session, command: m.History) -> m.Histories:
     ns = read_ns(command.ns, session)
     check_key(command.key)
     if command.limit is not None and command.limit < 1:
@@ -155,7 +155,7 @@ def history(turn: Turn, session: Session, command: m.History) -> m.Histories:
     return m.Histories(entries)
 
 
-def list_(turn: Turn, session: Session, command: m.List) -> m.Listed:
+def list_(turn: Transaction, session: Session, command: m.List) -> m.Listed:
     limits = turn.state.limits
     ns = read_ns(command.ns, session)
     pattern = compile_pattern(command.pattern)
@@ -174,11 +174,11 @@ def list_(turn: Turn, session: Session, command: m.List) -> m.Listed:
     return m.Listed(entries, None, turn.rev)
 
 
-def namespaces(turn: Turn) -> m.NamespaceCounts:
+def namespaces(turn: Transaction) -> m.NamespaceCounts:
     return m.NamespaceCounts(turn.state.keyspace.counts())
 
 
-def evict(turn: Turn, places: list[tuple[str, str]]) -> None:
+def evict(turn: Transaction, places: list[tuple[str, str]]) -> None:
     """Let these go to make room, in one revision: no other than cached entries ever do."""
     turn.act_for_hub()
     for ns, key in places:
@@ -187,7 +187,7 @@ def evict(turn: Turn, places: list[tuple[str, str]]) -> None:
             turn.remove(entry, "evict")
 
 
-def _earlier(turn: Turn, kind: str, prev: Entry | None) -> tuple[Entry, ...]:
+def _earlier(turn: Transaction, kind: str, prev: Entry | None) -> tuple[Entry, ...]:
     """What a versioned entry keeps of those before it."""
     if kind != "versioned" or prev is None:
         return ()
@@ -195,7 +195,7 @@ def _earlier(turn: Turn, kind: str, prev: Entry | None) -> tuple[Entry, ...]:
     return (bare, *prev.earlier)[: turn.state.limits.history]
 
 
-def _check_update(turn: Turn, command: m.Update) -> None:
+def _check_update(turn: Transaction, command: m.Update) -> None:
     operands = {"merge": command.merge, "patch": command.patch, "incr": command.incr, "append": command.append}
     given = [name for name, operand in operands.items() if operand is not UNSET]
     if len(given) != 1:
@@ -207,7 +207,7 @@ def _check_update(turn: Turn, command: m.Update) -> None:
         turn.value(operands[given[0]], given[0])
 
 
-def _updated(turn: Turn, command: m.Update, prev: Entry | None) -> Any:
+def _updated(turn: Transaction, command: m.Update, prev: Entry | None) -> Any:
     value = updates.ABSENT if prev is None else _decode(prev.value)
     pointer = command.pointer or ""
     if command.merge is not UNSET:
@@ -220,7 +220,7 @@ def _updated(turn: Turn, command: m.Update, prev: Entry | None) -> Any:
     return updates.Patch(value, turn.state.limits.value).apply(command.patch)
 
 
-def _deadline(turn: Turn, ttl: float | None) -> float | None:
+def _deadline(turn: Transaction, ttl: float | None) -> float | None:
     if ttl is None:
         return None
     longest = turn.state.limits.ttl
@@ -229,7 +229,7 @@ def _deadline(turn: Turn, ttl: float | None) -> float | None:
     return deadline_after(turn.now, ttl)
 
 
-def _default_ttl(turn: Turn, ns: str) -> float | None:
+def _default_ttl(turn: Transaction, ns: str) -> float | None:
     """The ttl of what is set here without one."""
     return _of_namespace(turn.state.limits.default_ttls, ns)
 
@@ -252,13 +252,13 @@ def _check_if_rev(if_rev: int | None, entry: Entry | None) -> None:
         )
 
 
-def _check_kept(turn: Turn, entry: Entry) -> None:
+def _check_kept(turn: Transaction, entry: Entry) -> None:
     """Unavailable if a change of this entry would have to survive, and cannot be kept."""
     if entry.kept:
         turn.check_kept()
 
 
-def _check_write(turn: Turn, ns: str, key: str, kind: str, prev: Entry | None) -> None:
+def _check_write(turn: Transaction, ns: str, key: str, kind: str, prev: Entry | None) -> None:
     """Unavailable if an entry of this kind, or the end of that before it, would have to survive, and cannot be kept;
     also if that before it has ended, but may not have for a restart: then versions would be given twice."""
     if turn.state.refusing is None:
@@ -268,7 +268,7 @@ def _check_write(turn: Turn, ns: str, key: str, kind: str, prev: Entry | None) -
         turn.check_kept()
 
 
-def _check_room(turn: Turn, ns: str, key: str, value: bytes, meta: bytes | None, prev: Entry | None) -> None:
+def _check_room(turn: Transaction, ns: str, key: str, value: bytes, meta: bytes | None, prev: Entry | None) -> None:
     limits, keyspace = turn.state.limits, turn.state.keyspace
     keys = keyspace.keys + (prev is None) - limits.keys
     added = len(key) + len(value) + len(meta or b"") - (prev.size if prev is not None else 0)
@@ -277,9 +277,9 @@ def _check_room(turn: Turn, ns: str, key: str, value: bytes, meta: bytes | None,
     if quota is not None:
         _check_quota(quota, ns, *keyspace.held_by(ns), keys_more=prev is None, bytes_more=added)
     if prev is None and keys > 0:
-        raise Full(f"the hub holds {limits.keys} entries", limits.keys, ns, key, keys=keys, bytes=max(size, 0))
+        raise StoreFull(f"the hub holds {limits.keys} entries", limits.keys, ns, key, keys=keys, bytes=max(size, 0))
     if added > 0 and size > 0:
-        raise Full(f"the hub holds {keyspace.bytes} bytes of values", limits.bytes, ns, key, keys=0, bytes=size)
+        raise StoreFull(f"the hub holds {keyspace.bytes} bytes of values", limits.bytes, ns, key, keys=0, bytes=size)
 
 
 def _check_quota(quota: Quota, ns: str, keys: int, size: int, *, keys_more: bool, bytes_more: int) -> None:
@@ -294,7 +294,7 @@ def _check_quota(quota: Quota, ns: str, keys: int, size: int, *, keys_more: bool
         )
 
 
-def _check_ephemeral(turn: Turn, session: Session, ns: str, key: str, expires_at: float | None) -> None:
+def _check_ephemeral(turn: Transaction, session: Session, ns: str, key: str, expires_at: float | None) -> None:
     http_sessions.check_ephemeral(session, expires_at)
     limit = turn.state.limits.ephemeral
     if len(session.ephemeral) >= limit and (ns, key) not in session.ephemeral:

@@ -19,12 +19,12 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest
 from waggle.wire.names import check_agent, check_ns
 from waggle_hub.state.sessions import Fresh, Session
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 from . import cancel, session_lifecycle
 
 
-def visit(turn: Turn, agent: str | None, ns: str | None, fresh: Fresh) -> Session:
+def visit(turn: Transaction, agent: str | None, ns: str | None, fresh: Fresh) -> Session:
     """The session of those who call under this name, begun if there is none; it is used, and `ns` is its namespace."""
     if agent is not None:
         check_agent(agent)
@@ -40,7 +40,7 @@ def visit(turn: Turn, agent: str | None, ns: str | None, fresh: Fresh) -> Sessio
     return session
 
 
-def _begin(turn: Turn, agent: str | None, ns: str, fresh: Fresh) -> Session:
+def _begin(turn: Transaction, agent: str | None, ns: str, fresh: Fresh) -> Session:
     if agent is not None:
         session_lifecycle.check_room(turn)
     session = Session(
@@ -79,7 +79,7 @@ def check_ephemeral(session: Session, expires_at: float | None) -> None:
         raise BadRequest("an ephemeral entry of a caller needs a ttl: no lost connection would end it", field="ttl")
 
 
-def hang_up(turn: Turn, session: Session, id: m.Id, rid: str | None, token: int | None) -> None:
+def hang_up(turn: Transaction, session: Session, id: m.Id, rid: str | None, token: int | None) -> None:
     """Who asked under this id is gone. If it was granted a lock, with this token, that is given back, and the same rid
     may ask again."""
     turn.act_for(session)
@@ -94,7 +94,7 @@ def hang_up(turn: Turn, session: Session, id: m.Id, rid: str | None, token: int 
         turn.state.changed.gone(kept)
 
 
-def hang_up_all(turn: Turn) -> None:
+def hang_up_all(turn: Transaction) -> None:
     """The hub has started: whoever called before is gone."""
     for session in turn.state.sessions:
         if session.caller:

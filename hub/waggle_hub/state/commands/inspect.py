@@ -10,10 +10,10 @@ from msgspec import UNSET
 
 from waggle.wire import messages as m
 from waggle_hub.state.interests import Interest
-from waggle_hub.state.locks.request import Claim
+from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.pending import Waiting
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 from waggle_hub.state.waits.condition_index import Wait
 from waggle_hub.state.work.queue import Taker
 
@@ -24,12 +24,12 @@ S = TypeVar("S")
 _encode = msgspec.json.Encoder().encode
 
 
-def inspect(turn: Turn) -> m.Inspection:
+def inspect(turn: Transaction) -> m.Inspection:
     """At most `limits.page` of each, and a quarter of what a reply may take; `cut` says where there is more."""
     state = turn.state
     cut: list[str] = []
 
-    def some(name: str, things: Iterable[T], show: Callable[[Turn, T], S]) -> list[S]:
+    def some(name: str, things: Iterable[T], show: Callable[[Transaction, T], S]) -> list[S]:
         shown: list[S] = []
         left = state.limits.page_bytes // 4
         for thing in things:
@@ -55,7 +55,7 @@ def inspect(turn: Turn) -> m.Inspection:
     )
 
 
-def _session(turn: Turn, session: Session) -> m.SeenSession:
+def _session(turn: Transaction, session: Session) -> m.SeenSession:
     return m.SeenSession(
         session=session.id,
         agent=session.agent,
@@ -70,7 +70,7 @@ def _session(turn: Turn, session: Session) -> m.SeenSession:
     )
 
 
-def _wait(turn: Turn, one: Waiting) -> m.SeenWait:
+def _wait(turn: Transaction, one: Waiting) -> m.SeenWait:
     seen = m.SeenWait(
         op="",
         id=one.id,
@@ -81,7 +81,7 @@ def _wait(turn: Turn, one: Waiting) -> m.SeenWait:
         until=one.deadline,
     )
     match one:
-        case Claim():
+        case LockRequest():
             seen.op, seen.ns, seen.mode = "lock", one.ns, one.mode
             seen.names, seen.patterns = one.shown_names, one.shown_patterns
             seen.blocked_by = locks.blockers(turn, one)
@@ -98,7 +98,7 @@ def _wait(turn: Turn, one: Waiting) -> m.SeenWait:
     return seen
 
 
-def _subscription(turn: Turn, interest: Interest) -> m.SeenSubscription:
+def _subscription(turn: Transaction, interest: Interest) -> m.SeenSubscription:
     sessions = (turn.state.sessions.get(id) for id in interest.sessions)
     return m.SeenSubscription(
         sub=interest.sub,

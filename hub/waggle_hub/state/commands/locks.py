@@ -14,15 +14,15 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder, TimedOut
 from waggle.wire.names import Pattern, check_key, compile_pattern
 from waggle_hub.state import pending
-from waggle_hub.state.locks.request import Claim
+from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.namespaces import read_ns, written_ns
 from waggle_hub.state.persistence.records import ClaimRecord
 from waggle_hub.state.sessions import Outcome, Session
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 
-def lock(turn: Turn, session: Session, command: m.Lock) -> m.Granted | None:
+def lock(turn: Transaction, session: Session, command: m.Lock) -> m.Granted | None:
     """Grant it now, or let it wait in its place (None), or refuse."""
     turn.check_kept()
     claim = _claim(turn, session, command)
@@ -51,7 +51,7 @@ def lock(turn: Turn, session: Session, command: m.Lock) -> m.Granted | None:
     return None
 
 
-def grant(turn: Turn, claim: Claim) -> m.Granted:
+def grant(turn: Transaction, claim: LockRequest) -> m.Granted:
     """What its session is told of a claim that is held from now on."""
     expires_at = deadline_after(turn.now, claim.ttl)
     turn.hold(claim, expires_at)
@@ -66,7 +66,7 @@ def grant(turn: Turn, claim: Claim) -> m.Granted:
     )
 
 
-def grant_next(turn: Turn) -> bool:
+def grant_next(turn: Transaction) -> bool:
     """Grant a lock that has become free to who is next, in a revision of its own; whether there was one."""
     claim = turn.state.claims.next_ready()
     if claim is None:
@@ -78,10 +78,10 @@ def grant_next(turn: Turn) -> bool:
     return True
 
 
-def restore(turn: Turn, session: Session, record: ClaimRecord) -> Claim:
+def restore(turn: Transaction, session: Session, record: ClaimRecord) -> LockRequest:
     """A claim comes back as it was kept, behind those with lower serials. Whether it is held is said next."""
     claims = turn.state.claims
-    claim = Claim(
+    claim = LockRequest(
         record.serial,
         session,
         record.id,
@@ -100,7 +100,7 @@ def restore(turn: Turn, session: Session, record: ClaimRecord) -> Claim:
     return claim
 
 
-def restore_deadline(turn: Turn, claim: Claim, record: ClaimRecord, until: float) -> None:
+def restore_deadline(turn: Transaction, claim: LockRequest, record: ClaimRecord, until: float) -> None:
     """It is held as it was, `until` then at least, so that its agent can be back before anybody else gets it; or it
     waits as it did."""
     if record.token is not None:
@@ -112,7 +112,7 @@ def restore_deadline(turn: Turn, claim: Claim, record: ClaimRecord, until: float
         turn.state.claims.look_at(claim)  # what it waited for may have been freed while nothing could be granted
 
 
-def unlock(turn: Turn, session: Session, command: m.Unlock) -> m.Revised:
+def unlock(turn: Transaction, session: Session, command: m.Unlock) -> m.Revised:
     if command.force:
         for claim in _forced(turn, session, command):
             message = f"{session.agent} freed it: {command.reason}"
@@ -125,7 +125,7 @@ def unlock(turn: Turn, session: Session, command: m.Unlock) -> m.Revised:
     return m.Revised(turn.rev)
 
 
-def renew(turn: Turn, session: Session, command: m.Renew) -> m.Renewed:
+def renew(turn: Transaction, session: Session, command: m.Renew) -> m.Renewed:
     ttl = command.ttl
     if ttl is not None:
         check_ttl(turn, ttl)
@@ -135,7 +135,7 @@ def renew(turn: Turn, session: Session, command: m.Renew) -> m.Renewed:
     return m.Renewed(expires_at, turn.rev)
 
 
-def locks(turn: Turn, session: Session, command: m.Locks) -> m.HeldLocks:
+def locks(turn: Transaction, session: Session, command: m.Locks) -> m.HeldLocks:
     pattern = None if command.pattern is None else compile_pattern(command.pattern)
     ns = "*" if command.ns == "*" else read_ns(command.ns, session)
     found: list[m.HeldLock] = []
@@ -150,13 +150,13 @@ def locks(turn: Turn, session: Session, command: m.Locks) -> m.HeldLocks:
     return m.HeldLocks(found)
 
 
-def give_up(turn: Turn, claim: Claim) -> None:
+def give_up(turn: Transaction, claim: LockRequest) -> None:
     """It waits no longer, and that is told. The answer is for the caller."""
     turn.remove_claim(claim)
     turn.tell_queue(claim)
 
 
-def time_out(turn: Turn, claim: Claim) -> None:
+def time_out(turn: Transaction, claim: LockRequest) -> None:
     """Its patience is over, or its ttl: time settles both."""
     if claim.token is not None:
         turn.release(claim, "expired", lost=True)
@@ -172,7 +172,7 @@ def time_out(turn: Turn, claim: Claim) -> None:
 # --- what a lock means for writes --------------------------------------------------------------------------------
 
 
-def check_write(turn: Turn, session: Session, ns: str, key: str, guard: m.Guard | None) -> None:
+def check_write(turn: Transaction, session: Session, ns: str, key: str, guard: m.Guard | None) -> None:
     """NotHolder if the guard's lock is not held now, Locked if another session's exclusive lock is on this key."""
     claims = turn.state.claims
     if guard is not None and guard.token not in claims.held:
@@ -184,7 +184,7 @@ def check_write(turn: Turn, session: Session, ns: str, key: str, guard: m.Guard 
         raise Locked(f"{key!r} is under the lock of {claim.agent}: wait for it", holders=[_holder(claim, session)])
 
 
-def check_clear(turn: Turn, session: Session, ns: str, pattern: Pattern) -> None:
+def check_clear(turn: Transaction, session: Session, ns: str, pattern: Pattern) -> None:
     """Locked if another session's exclusive lock is on anything that this pattern could match."""
     for claim in turn.state.claims.held_within(ns, pattern):
         if claim.exclusive and claim.session is not session:
@@ -201,7 +201,7 @@ _SHOWN_BYTES = 200
 _encode = msgspec.json.Encoder().encode
 
 
-def _as_fit(claims: Iterable[Claim], room: int) -> Iterator[Claim]:
+def _as_fit(claims: Iterable[LockRequest], room: int) -> Iterator[LockRequest]:
     """As many of these as take no more than so many bytes in a reply."""
     for claim in claims:
         room -= _SHOWN_BYTES + sum(len(key.encode()) for key in claim.keys)
@@ -210,7 +210,7 @@ def _as_fit(claims: Iterable[Claim], room: int) -> Iterator[Claim]:
         yield claim
 
 
-def show(turn: Turn, claim: Claim) -> m.HeldLock:
+def show(turn: Transaction, claim: LockRequest) -> m.HeldLock:
     """A lock that is held, with those who wait for it, as far as they take an eighth of a reply."""
     queue = _as_fit(turn.state.claims.queue_of(claim), turn.state.limits.page_bytes // 8)
     assert claim.token is not None
@@ -229,19 +229,19 @@ def show(turn: Turn, claim: Claim) -> m.HeldLock:
     )
 
 
-def blockers(turn: Turn, claim: Claim, across: dict[Claim, None] | None = None) -> list[m.Holder]:
+def blockers(turn: Transaction, claim: LockRequest, across: dict[LockRequest, None] | None = None) -> list[m.Holder]:
     """Who holds what this claim waits for, so many as a reply takes; `across` is for one that has not come."""
     limits = turn.state.limits
     held = turn.state.claims.holders(claim, claim.blockers if across is None else across)
     return [_holder(one, claim.session) for one in _as_fit(held[: limits.holders], limits.page_bytes)]
 
 
-def _in_the_way(turn: Turn, claim: Claim, across: dict[Claim, None]) -> dict[str, object]:
+def _in_the_way(turn: Transaction, claim: LockRequest, across: dict[LockRequest, None]) -> dict[str, object]:
     """What a refusal carries: who holds it, and how many asked before."""
     return {"holders": blockers(turn, claim, across), "queued": turn.state.claims.queued(claim, across)}
 
 
-def _holder(claim: Claim, session: Session) -> m.Holder:
+def _holder(claim: LockRequest, session: Session) -> m.Holder:
     assert claim.token is not None
     assert claim.deadline is not None
     return m.Holder(
@@ -256,7 +256,7 @@ def _holder(claim: Claim, session: Session) -> m.Holder:
     )
 
 
-def _waiter(claim: Claim) -> m.Waiter:
+def _waiter(claim: LockRequest) -> m.Waiter:
     return m.Waiter(
         agent=claim.agent,
         session=claim.session.id,
@@ -267,13 +267,13 @@ def _waiter(claim: Claim) -> m.Waiter:
     )
 
 
-def _link(claim: Claim) -> dict[str, object]:
+def _link(claim: LockRequest) -> dict[str, object]:
     """One in a circle: who waits, and for what."""
     names = {"names": claim.shown_names} if claim.names else {"patterns": claim.shown_patterns}
     return {"agent": claim.agent, "session": claim.session.id, **names}
 
 
-def _named(claim: Claim) -> str:
+def _named(claim: LockRequest) -> str:
     first, *others = claim.keys
     return repr(first) + (f" (and {len(others)} more)" if others else "")
 
@@ -281,7 +281,7 @@ def _named(claim: Claim) -> str:
 # --- checking ----------------------------------------------------------------------------------------------------
 
 
-def _claim(turn: Turn, session: Session, command: m.Lock) -> Claim:
+def _claim(turn: Transaction, session: Session, command: m.Lock) -> LockRequest:
     limits = turn.state.limits
     ns = written_ns(command.ns, session)
     given = [field for field in ("name", "names", "pattern", "patterns") if getattr(command, field) is not None]
@@ -299,7 +299,7 @@ def _claim(turn: Turn, session: Session, command: m.Lock) -> Claim:
     if command.task is not None and not 1 <= len(command.task) <= limits.task:
         raise BadRequest(f"task is 1 to {limits.task} characters", field="task")
     check_ttl(turn, command.ttl)
-    return Claim(
+    return LockRequest(
         turn.state.timers.serial(),
         session,
         command.id,
@@ -319,19 +319,19 @@ def _check_length(field: str, length: int, limit: int) -> None:
         raise LimitReached(f"{field} has {length}, at most {limit} are taken: lock fewer", limit=limit, field=field)
 
 
-def check_ttl(turn: Turn, ttl: float, field: str = "ttl") -> None:
+def check_ttl(turn: Transaction, ttl: float, field: str = "ttl") -> None:
     longest = turn.state.limits.ttl
     if not 0 < ttl <= longest:
         raise BadRequest(f"{field} is above 0 and at most {longest:.0f} seconds", field=field)
 
 
-def _check_wait(turn: Turn, wait: float | None) -> None:
+def _check_wait(turn: Transaction, wait: float | None) -> None:
     longest = turn.state.limits.ttl
     if wait is not None and not 0 <= wait <= longest:
         raise BadRequest(f"wait is 0 to {longest:.0f} seconds, or null to wait for ever", field="wait")
 
 
-def _check_numbers(turn: Turn, claim: Claim) -> None:
+def _check_numbers(turn: Transaction, claim: LockRequest) -> None:
     limits, claims = turn.state.limits, turn.state.claims
     if len(claim.session.claims) >= limits.claims:
         raise LimitReached(f"this session has {limits.claims} locks: let some go", limit=limits.claims)
@@ -340,13 +340,13 @@ def _check_numbers(turn: Turn, claim: Claim) -> None:
         raise LimitReached(f"namespace {claim.ns} has {limit} locks on patterns: lock names instead", limit=limit)
 
 
-def _check_conflicts(turn: Turn, across: dict[Claim, None]) -> None:
+def _check_conflicts(turn: Transaction, across: dict[LockRequest, None]) -> None:
     limit = turn.state.limits.conflicts
     if across and turn.state.claims.conflicts + len(across) > limit:
         raise LimitReached("too many locks conflict because of patterns: lock names instead", limit=limit)
 
 
-def _own(turn: Turn, session: Session, token: int | None) -> Claim:
+def _own(turn: Transaction, session: Session, token: int | None) -> LockRequest:
     if token is None:
         raise BadRequest("say which lock, by its token", field="token")
     claim = turn.state.claims.held.get(token)
@@ -355,7 +355,7 @@ def _own(turn: Turn, session: Session, token: int | None) -> Claim:
     return claim
 
 
-def _forced(turn: Turn, session: Session, command: m.Unlock) -> Iterable[Claim]:
+def _forced(turn: Transaction, session: Session, command: m.Unlock) -> Iterable[LockRequest]:
     if not command.reason:
         raise BadRequest("force asks for a reason: it is told to those who lose the lock", field="reason")
     if len(command.reason) > turn.state.limits.reason:

@@ -13,11 +13,11 @@ import msgspec
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, SessionLost
 from waggle.wire.names import check_agent, check_ns
-from waggle_hub.state.effects import Bind, Ended
+from waggle_hub.state.effects import BindSession, SessionEnded
 from waggle_hub.state.persistence.records import SessionRecord
 from waggle_hub.state.sessions import Fresh, Session
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 from . import cancel, subscribe
 
@@ -28,7 +28,7 @@ NAMELESS = "$nameless"
 _encode = msgspec.json.Encoder().encode
 
 
-def hello(turn: Turn, command: m.Hello, fresh: Fresh) -> tuple[Session, bool]:
+def hello(turn: Transaction, command: m.Hello, fresh: Fresh) -> tuple[Session, bool]:
     """Open a session, or take one over; the session, and whether it was taken over."""
     if command.session is None and command.secret is None:
         if command.cursors is not None:
@@ -43,7 +43,7 @@ def hello(turn: Turn, command: m.Hello, fresh: Fresh) -> tuple[Session, bool]:
     cursors = command.cursors or {}
     subscribe.check_cursors(turn, cursors)
     turn.act_for(session)
-    turn.later.append(Bind(session.id))
+    turn.later.append(BindSession(session.id))
     turn.state.timers.set(session, None)
     if not session.connected:
         session.connected = True
@@ -58,7 +58,7 @@ def hello(turn: Turn, command: m.Hello, fresh: Fresh) -> tuple[Session, bool]:
     return session, True
 
 
-def _open(turn: Turn, command: m.Hello, fresh: Fresh) -> Session:
+def _open(turn: Transaction, command: m.Hello, fresh: Fresh) -> Session:
     state = turn.state
     agent = fresh.agent if command.agent is None else command.agent
     check_agent(agent)
@@ -76,18 +76,18 @@ def _open(turn: Turn, command: m.Hello, fresh: Fresh) -> Session:
         serial=state.timers.serial(),
     )
     begin(turn, session)
-    turn.later.append(Bind(session.id))
+    turn.later.append(BindSession(session.id))
     return session
 
 
-def check_room(turn: Turn) -> None:
+def check_room(turn: Transaction) -> None:
     """LimitReached if the hub has as many sessions as it may have."""
     limit = turn.state.limits.sessions
     if len(turn.state.sessions) >= limit:
         raise LimitReached(f"the hub has {limit} sessions: end some, or wait for their grace", limit=limit)
 
 
-def begin(turn: Turn, session: Session) -> None:
+def begin(turn: Transaction, session: Session) -> None:
     """It is there from now on."""
     turn.live(SEEN, session.agent)
     turn.state.sessions.add(session)
@@ -97,7 +97,7 @@ def begin(turn: Turn, session: Session) -> None:
     _remember(turn, session)
 
 
-def drop(turn: Turn, session: Session) -> None:
+def drop(turn: Transaction, session: Session) -> None:
     """Its connection is gone: from now on it lives for its grace."""
     session.connected = False
     session.last = turn.at
@@ -107,7 +107,7 @@ def drop(turn: Turn, session: Session) -> None:
     show(turn, session.agent)
 
 
-def end(turn: Turn, session: Session) -> None:
+def end(turn: Transaction, session: Session) -> None:
     """It is over: all it held goes in one commit."""
     state = turn.state
     turn.live(SEEN, session.agent)
@@ -126,17 +126,17 @@ def end(turn: Turn, session: Session) -> None:
     _forget(turn, session)
     show(turn, session.agent)
     _remember(turn, session)
-    turn.later.append(Ended(session.id))
+    turn.later.append(SessionEnded(session.id))
 
 
-def set_status(turn: Turn, session: Session, command: m.Status) -> m.Revised:
+def set_status(turn: Transaction, session: Session, command: m.Status) -> m.Revised:
     session.status = turn.value(command.status, "status", turn.state.limits.status)
     turn.state.changed.mark(session)
     show(turn, session.agent)
     return m.Revised(turn.rev)
 
 
-def show(turn: Turn, agent: str) -> None:
+def show(turn: Transaction, agent: str) -> None:
     """Bring the entry of this name in ``$agents`` up to date; the nameless have none."""
     if agent == NAMELESS:
         return
@@ -157,7 +157,7 @@ def show(turn: Turn, agent: str) -> None:
         turn.remove(entry, reason="session_ended")
 
 
-def restore(turn: Turn, record: SessionRecord, connected: bool) -> Session:
+def restore(turn: Transaction, record: SessionRecord, connected: bool) -> Session:
     """A session comes back as it was kept, with a fresh grace if its agent is not connected, or a fresh rest."""
     session = Session(
         Fresh(session=record.id, secret=record.secret, agent=record.agent),
@@ -183,7 +183,7 @@ def restore(turn: Turn, record: SessionRecord, connected: bool) -> Session:
     return session
 
 
-def _forget(turn: Turn, session: Session) -> None:
+def _forget(turn: Transaction, session: Session) -> None:
     """Nothing of it has to survive any more."""
     changed = turn.state.changed
     changed.gone(session)
@@ -193,7 +193,7 @@ def _forget(turn: Turn, session: Session) -> None:
         changed.gone(unsaid)
 
 
-def _remember(turn: Turn, session: Session) -> None:
+def _remember(turn: Transaction, session: Session) -> None:
     if session.chosen and turn.state.refusing is None:
         prev = turn.state.keyspace.get(SEEN, session.agent)
         expires_at = deadline_after(turn.now, turn.state.limits.seen)

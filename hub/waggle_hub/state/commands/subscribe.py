@@ -9,13 +9,13 @@ from __future__ import annotations
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, NotFound
 from waggle.wire.names import Pattern, check_key, check_ns, compile_pattern
-from waggle_hub.state.effects import Attach, Detach, Output
+from waggle_hub.state.effects import CloseCursor, OpenCursor, Output
 from waggle_hub.state.interests import EVERYWHERE, Interest, Scope
 from waggle_hub.state.log import Event
 from waggle_hub.state.namespaces import written_ns
 from waggle_hub.state.persistence.records import SubscriptionRecord
 from waggle_hub.state.sessions import Session, Subscription
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 COMPACTED = "compacted"
 RESTART = "restart"
@@ -23,7 +23,7 @@ _FLEETING = m.ENTRY_TYPES | {"message"}
 """The types of events that may not be kept."""
 
 
-def subscribe(turn: Turn, session: Session, command: m.Subscribe) -> m.Subscribed:
+def subscribe(turn: Transaction, session: Session, command: m.Subscribe) -> m.Subscribed:
     scope, patterns = _scope(turn, session, command)
     reason = None if command.since is None else _cannot_resume(turn, command.since, scope)
     _check_number(turn, session, scope)
@@ -44,15 +44,15 @@ def subscribe(turn: Turn, session: Session, command: m.Subscribe) -> m.Subscribe
     )
 
 
-def unsubscribe(turn: Turn, session: Session, command: m.Unsubscribe) -> m.Empty:
+def unsubscribe(turn: Transaction, session: Session, command: m.Unsubscribe) -> m.Empty:
     if command.sub not in session.subscriptions:
         raise NotFound(f"this session has no subscription {command.sub}")
     end(turn, session, command.sub)
-    turn.later.append(Detach(session.id, command.sub))
+    turn.later.append(CloseCursor(session.id, command.sub))
     return m.Empty()
 
 
-def publish(turn: Turn, session: Session, command: m.Publish) -> m.Published:
+def publish(turn: Transaction, session: Session, command: m.Publish) -> m.Published:
     ns = written_ns(command.ns, session)
     check_key(command.channel, "channel")
     data = turn.value(command.data, "data")
@@ -63,21 +63,21 @@ def publish(turn: Turn, session: Session, command: m.Publish) -> m.Published:
     return m.Published(turn.rev, len(receivers))
 
 
-def end(turn: Turn, session: Session, sub: int) -> None:
+def end(turn: Transaction, session: Session, sub: int) -> None:
     """The session has this subscription no longer."""
     subscription = session.subscriptions.pop(sub)
     turn.state.changed.gone(subscription)
     turn.state.interests.leave(subscription.interest, session.id)
 
 
-def check_cursors(turn: Turn, cursors: dict[int, int]) -> None:
+def check_cursors(turn: Transaction, cursors: dict[int, int]) -> None:
     """Raise BadRequest if a cursor is ahead of the hub."""
     for sub, rev in cursors.items():
         if rev > turn.rev or rev < 0:
             raise BadRequest(f"the cursor of sub {sub} is at rev {rev}, the hub is at {turn.rev}", field="cursors")
 
 
-def take_over(turn: Turn, session: Session, cursors: dict[int, int]) -> list[Output]:
+def take_over(turn: Transaction, session: Session, cursors: dict[int, int]) -> list[Output]:
     """Let each cursor go on from where its agent says that it stands, or begin again where it cannot."""
     attached: list[Output] = []
     for sub, subscription in session.subscriptions.items():
@@ -85,11 +85,11 @@ def take_over(turn: Turn, session: Session, cursors: dict[int, int]) -> list[Out
         if rev is None:
             attached.append(_attach(turn, session, sub, restart=True, lost=lost))
         else:
-            attached.append(Attach(session.id, subscription.interest, subscription.echo, rev, replay=True))
+            attached.append(OpenCursor(session.id, subscription.interest, subscription.echo, rev, replay=True))
     return attached
 
 
-def _stands(turn: Turn, subscription: Subscription, cursor: int | None) -> tuple[int | None, str | None]:
+def _stands(turn: Transaction, subscription: Subscription, cursor: int | None) -> tuple[int | None, str | None]:
     """The revision where a cursor stands; or None, and what its agent is to be told of why it begins again."""
     if subscription.snapshot and (cursor is None or not subscription.synced):
         forgotten = RESTART if subscription.restored and cursor is not None else None
@@ -102,20 +102,20 @@ def _stands(turn: Turn, subscription: Subscription, cursor: int | None) -> tuple
     return (None, COMPACTED) if rev < turn.state.log.floor else (rev, None)
 
 
-def restart(turn: Turn, session: Session, sub: int) -> None:
+def restart(turn: Transaction, session: Session, sub: int) -> None:
     """The log no longer reaches back to where this cursor stands: it begins again with a snapshot."""
     turn.later.append(_attach(turn, session, sub, restart=True, lost=COMPACTED))
 
 
 def _attach(
-    turn: Turn,
+    turn: Transaction,
     session: Session,
     sub: int,
     *,
     replay: bool = False,
     restart: bool = False,
     lost: str | None = None,
-) -> Attach:
+) -> OpenCursor:
     subscription = session.subscriptions[sub]
     if restart:
         subscription.start = turn.rev
@@ -127,10 +127,10 @@ def _attach(
     snapshot = None
     if subscription.snapshot:
         snapshot = turn.state.snapshots.open(interest, turn.state.log.rev, _held(turn, interest))
-    return Attach(session.id, interest, subscription.echo, subscription.start, replay, snapshot, lost)
+    return OpenCursor(session.id, interest, subscription.echo, subscription.start, replay, snapshot, lost)
 
 
-def _held(turn: Turn, interest: Interest) -> list[Event]:
+def _held(turn: Transaction, interest: Interest) -> list[Event]:
     """The locks that are held and that an interest asks for, as the events of their grants would tell them now."""
     if "lock" not in interest.scope.types:
         return []
@@ -152,7 +152,7 @@ def _held(turn: Turn, interest: Interest) -> list[Event]:
     ]
 
 
-def _scope(turn: Turn, session: Session, command: m.Subscribe) -> tuple[Scope, tuple[Pattern, ...]]:
+def _scope(turn: Transaction, session: Session, command: m.Subscribe) -> tuple[Scope, tuple[Pattern, ...]]:
     ns = session.ns if command.ns is None else command.ns
     if ns != EVERYWHERE:
         check_ns(ns, hub=True)
@@ -173,14 +173,14 @@ def _scope(turn: Turn, session: Session, command: m.Subscribe) -> tuple[Scope, t
     return Scope(ns, texts, types, command.values, command.prev, command.conflate), patterns
 
 
-def _check_number(turn: Turn, session: Session, scope: Scope) -> None:
+def _check_number(turn: Transaction, session: Session, scope: Scope) -> None:
     limit = turn.state.limits.subscriptions
     known = turn.state.interests.get(scope)
     if len(session.subscriptions) >= limit and (known is None or known.sub not in session.subscriptions):
         raise LimitReached(f"this session has {limit} subscriptions: put patterns together in one", limit=limit)
 
 
-def restore(turn: Turn, session: Session, record: SubscriptionRecord, lost: str | None) -> None:
+def restore(turn: Transaction, session: Session, record: SubscriptionRecord, lost: str | None) -> None:
     """A cursor comes back as it was kept; `lost` says why no cursor can go on, if that is so."""
     patterns = tuple(compile_pattern(text) for text in record.patterns)
     scope = Scope(
@@ -199,14 +199,14 @@ def restore(turn: Turn, session: Session, record: SubscriptionRecord, lost: str 
         turn.state.changed.mark(subscription)
 
 
-def _gap(turn: Turn, scope: Scope) -> int:
+def _gap(turn: Transaction, scope: Scope) -> int:
     """The revision up to which something that this scope asks for may be missing in the log."""
     if scope.types.isdisjoint(_FLEETING):
         return 0
     return turn.state.keyspace.pasts.gap(None if scope.ns == EVERYWHERE else [scope.ns])
 
 
-def _cannot_resume(turn: Turn, since: m.Since, scope: Scope) -> str | None:
+def _cannot_resume(turn: Transaction, since: m.Since, scope: Scope) -> str | None:
     """Why everything after `since` cannot be told, None if it can."""
     if since.epoch != turn.state.epoch:
         return "epoch"

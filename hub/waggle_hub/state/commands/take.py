@@ -15,13 +15,13 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, TimedOut
 from waggle.wire.names import Pattern, compile_pattern
 from waggle_hub.state import pending
-from waggle_hub.state.locks.request import Claim
+from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.namespaces import DEAD, emptied_ns
 from waggle_hub.state.persistence.records import TakerRecord
 from waggle_hub.state.sessions import Outcome, Session
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import Entry
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 from waggle_hub.state.work.queue import Taker
 
 from . import locks
@@ -31,7 +31,7 @@ _FEW = 16
 """Places of a line that are listed in one go: as a rule the first of them is free."""
 
 
-def take(turn: Turn, session: Session, command: m.Take) -> m.Taken | None:
+def take(turn: Transaction, session: Session, command: m.Take) -> m.Taken | None:
     """The entry that was taken, or None while there is none."""
     turn.check_kept()
     taker = _taker(turn, session, command)
@@ -46,7 +46,7 @@ def take(turn: Turn, session: Session, command: m.Take) -> m.Taken | None:
     return None
 
 
-def restore(turn: Turn, session: Session, record: TakerRecord) -> None:
+def restore(turn: Transaction, session: Session, record: TakerRecord) -> None:
     """It goes on waiting as it was kept, and looks through its line anew."""
     line = turn.state.work.line(record.ns, _compiled(record.patterns))
     taker = Taker(
@@ -58,7 +58,7 @@ def restore(turn: Turn, session: Session, record: TakerRecord) -> None:
     turn.state.timers.set(taker, record.deadline)
 
 
-def serve_next(turn: Turn) -> None:
+def serve_next(turn: Transaction) -> None:
     """Give something that has become free to the first who waits for it."""
     work = turn.state.work
     for taker in work.reopened():
@@ -82,7 +82,7 @@ def serve_next(turn: Turn) -> None:
         _serve(turn, first, entry)
 
 
-def proceed(turn: Turn, taker: Taker) -> None:
+def proceed(turn: Transaction, taker: Taker) -> None:
     """Look on, one slice of it."""
     turn.act_for(taker.session)
     try:
@@ -98,7 +98,7 @@ def proceed(turn: Turn, taker: Taker) -> None:
             _answer(turn, taker, Outcome(error=_nothing(taker)))
 
 
-def time_out(turn: Turn, taker: Taker) -> None:
+def time_out(turn: Transaction, taker: Taker) -> None:
     """Its time is over."""
     turn.state.timers.set(taker, None)
     taker.late = True
@@ -109,14 +109,14 @@ def time_out(turn: Turn, taker: Taker) -> None:
         _answer(turn, taker, Outcome(error=_nothing(taker)))
 
 
-def give_up(turn: Turn, taker: Taker) -> None:
+def give_up(turn: Transaction, taker: Taker) -> None:
     """It waits no longer. The answer is for the caller."""
     turn.state.timers.set(taker, None)
     turn.state.work.remove(taker)
     turn.state.changed.gone(taker)
 
 
-def _look(turn: Turn, taker: Taker) -> m.Taken | None:
+def _look(turn: Transaction, taker: Taker) -> m.Taken | None:
     """Look through its line from where it stands, one slice of it, and take the first that is free.
 
     `looking` tells whether it has to go on. LimitReached if there is one, but its session has as many locks as it may.
@@ -155,7 +155,7 @@ def _look(turn: Turn, taker: Taker) -> m.Taken | None:
     return None
 
 
-def _serve(turn: Turn, taker: Taker, entry: Entry) -> None:
+def _serve(turn: Transaction, taker: Taker, entry: Entry) -> None:
     turn.act_for(taker.session)
     try:
         taken = _deliver(turn, taker, entry)
@@ -167,13 +167,13 @@ def _serve(turn: Turn, taker: Taker, entry: Entry) -> None:
         _answer(turn, taker, Outcome(ok=taken))
 
 
-def _answer(turn: Turn, taker: Taker, outcome: Outcome) -> None:
+def _answer(turn: Transaction, taker: Taker, outcome: Outcome) -> None:
     give_up(turn, taker)
     turn.commit()
     pending.answer(turn, taker, outcome)
 
 
-def _deliver(turn: Turn, taker: Taker, entry: Entry) -> m.Taken | None:
+def _deliver(turn: Transaction, taker: Taker, entry: Entry) -> m.Taken | None:
     """Lock it for the taker; or None, and it is dead: it was delivered too often."""
     place = entry.ns, entry.key
     delivery = turn.state.work.deliveries.get(place, 0) + 1
@@ -182,7 +182,7 @@ def _deliver(turn: Turn, taker: Taker, entry: Entry) -> m.Taken | None:
         return None
     _check_number(turn, taker.session)
     turn.state.work.deliver(place, delivery)
-    claim = Claim(
+    claim = LockRequest(
         turn.state.timers.serial(),
         taker.session,
         taker.id,
@@ -201,7 +201,7 @@ def _deliver(turn: Turn, taker: Taker, entry: Entry) -> m.Taken | None:
     return m.Taken(entry.view(), granted.token, granted.expires_at, delivery, waited)
 
 
-def _bury(turn: Turn, entry: Entry, deliveries: int) -> None:
+def _bury(turn: Transaction, entry: Entry, deliveries: int) -> None:
     """Move an entry to ``$dead``, in one revision."""
     state = turn.state
     turn.act_for_hub()
@@ -222,7 +222,7 @@ def _bury(turn: Turn, entry: Entry, deliveries: int) -> None:
     turn.commit()
 
 
-def _check_number(turn: Turn, session: Session) -> None:
+def _check_number(turn: Transaction, session: Session) -> None:
     limit = turn.state.limits.claims
     if len(session.claims) >= limit:
         raise LimitReached(f"this session has {limit} locks: finish some of its work", limit=limit)
@@ -233,7 +233,7 @@ def _nothing(taker: Taker) -> TimedOut:
     return TimedOut(f"there was nothing to take for {texts} in time: try again, or wait with a longer timeout")
 
 
-def _taker(turn: Turn, session: Session, command: m.Take) -> Taker:
+def _taker(turn: Transaction, session: Session, command: m.Take) -> Taker:
     limits = turn.state.limits
     ns = emptied_ns(command.ns, session)
     if ns == DEAD and command.max_deliveries is not None:

@@ -17,7 +17,7 @@ from waggle.wire.errors import BadRequest, LimitReached, WaggleError
 from waggle.wire.names import check_key, check_ns
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.keyspace import Entry
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 from . import entries, subscribe, update
 
@@ -25,7 +25,7 @@ _decode = msgspec.json.Decoder().decode
 _OPS = sorted(str(command.__struct_config__.tag) for command in get_args(m.Step))
 
 
-def txn(turn: Turn, session: Session, command: m.Txn) -> m.Done:
+def txn(turn: Transaction, session: Session, command: m.Txn) -> m.Done:
     """Take `then` if every condition holds, `else` if not."""
     limit = turn.state.limits.steps
     for field, items in (("if", command.if_), ("then", command.then), ("else", command.else_)):
@@ -41,7 +41,7 @@ def txn(turn: Turn, session: Session, command: m.Txn) -> m.Done:
     return m.Done("then" if holds else "else", turn.rev, results)
 
 
-def _take(turn: Turn, session: Session, steps: list[m.Step]) -> list[m.Ok]:
+def _take(turn: Transaction, session: Session, steps: list[m.Step]) -> list[m.Ok]:
     results: list[m.Ok] = []
     for index, step in enumerate(steps):
         try:
@@ -53,7 +53,7 @@ def _take(turn: Turn, session: Session, steps: list[m.Step]) -> list[m.Ok]:
     return results
 
 
-def _decide(turn: Turn, session: Session, step: m.Step) -> m.Ok:
+def _decide(turn: Transaction, session: Session, step: m.Step) -> m.Ok:
     match step:
         case m.Set():
             return entries.set_(turn, session, step)
@@ -80,7 +80,7 @@ def _step(fields: dict[str, Any], field: str, index: int) -> m.Step:
     return step
 
 
-def _check_condition(turn: Turn, condition: m.Condition, index: int) -> None:
+def _check_condition(turn: Transaction, condition: m.Condition, index: int) -> None:
     try:
         check_key(condition.key)
         if condition.ns is not None:
@@ -97,14 +97,14 @@ def _check_condition(turn: Turn, condition: m.Condition, index: int) -> None:
         raise BadRequest(f"if[{index}]: {error.message}", field="if", index=index) from None
 
 
-def _expire_named(turn: Turn, session: Session, named: list[m.Condition | m.Step]) -> None:
+def _expire_named(turn: Transaction, session: Session, named: list[m.Condition | m.Step]) -> None:
     """A due entry that is named expires before anything else happens, in a revision of its own."""
     for item in named:
         if not isinstance(item, m.Publish):
             turn.live(session.ns if item.ns is None else item.ns, item.key)
 
 
-def _holds(turn: Turn, session: Session, condition: m.Condition) -> bool:
+def _holds(turn: Transaction, session: Session, condition: m.Condition) -> bool:
     entry = turn.live(session.ns if condition.ns is None else condition.ns, condition.key)
     if condition.rev is not UNSET:
         return condition.rev == (0 if entry is None else entry.rev)

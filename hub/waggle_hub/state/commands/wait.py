@@ -23,13 +23,13 @@ from waggle_hub.state.store.keyspace import VIEW_BYTES
 from waggle_hub.state.waits.condition_index import Condition, Wait
 
 if TYPE_CHECKING:
-    from waggle_hub.state.transaction import Turn
+    from waggle_hub.state.transaction import Transaction
 
 _SHOWN_BYTES = 1_000
 """How long a value to compare with may be to be shown by inspect."""
 
 
-def wait(turn: Turn, session: Session, command: m.Wait) -> m.Waited | None:
+def wait(turn: Transaction, session: Session, command: m.Wait) -> m.Waited | None:
     """What was waited for, or None while it is not there yet."""
     state = turn.state
     asked = _asked(turn, command)
@@ -55,7 +55,7 @@ def wait(turn: Turn, session: Session, command: m.Wait) -> m.Waited | None:
     return None
 
 
-def restore(turn: Turn, session: Session, record: WaitRecord) -> None:
+def restore(turn: Transaction, session: Session, record: WaitRecord) -> None:
     """It goes on waiting as it was kept; what it knew of patterns is looked for anew."""
     one = Wait(record.serial, session, record.id, record.since, record.conditions, need_all=record.need_all)
     one.conditions = [_condition(turn, one, asked, "all") for asked in record.conditions]
@@ -65,7 +65,7 @@ def restore(turn: Turn, session: Session, record: WaitRecord) -> None:
     turn.state.timers.set(one, record.deadline)
 
 
-def decide(turn: Turn, one: Wait) -> None:
+def decide(turn: Transaction, one: Wait) -> None:
     """Answer a wait if it is met now, or if its time was over and its scan is done."""
     if one.late:
         turn.state.conditions.forget_due(one, turn.state.keyspace, turn.now)
@@ -80,14 +80,14 @@ def decide(turn: Turn, one: Wait) -> None:
     pending.answer(turn, one, outcome)
 
 
-def proceed(turn: Turn, one: Wait) -> None:
+def proceed(turn: Transaction, one: Wait) -> None:
     """Scan on, one slice of it."""
     _scan(turn, one)
     turn.state.conditions.look_for_scans(one)
     decide(turn, one)
 
 
-def time_out(turn: Turn, one: Wait) -> None:
+def time_out(turn: Transaction, one: Wait) -> None:
     """Its time is over."""
     turn.state.timers.set(one, None)
     one.late = True
@@ -95,25 +95,25 @@ def time_out(turn: Turn, one: Wait) -> None:
     decide(turn, one)
 
 
-def give_up(turn: Turn, one: Wait) -> None:
+def give_up(turn: Transaction, one: Wait) -> None:
     """It waits no longer. The answer is for the caller."""
     turn.state.timers.set(one, None)
     turn.state.conditions.remove(one)
     turn.state.changed.gone(one)
 
 
-def _scan(turn: Turn, one: Wait) -> None:
+def _scan(turn: Transaction, one: Wait) -> None:
     left = turn.state.limits.scan
     for condition in one.conditions:
         if condition.unknown and left > 0:
             left -= condition.scan(turn.state.keyspace, turn.now, left)
 
 
-def _met(turn: Turn, one: Wait) -> list[int]:
+def _met(turn: Transaction, one: Wait) -> list[int]:
     return one.met(turn.state.keyspace, turn.state.claims, turn.now)
 
 
-def _waited(turn: Turn, one: Wait, met: list[int]) -> m.Waited:
+def _waited(turn: Transaction, one: Wait, met: list[int]) -> m.Waited:
     limit = turn.state.limits.page_bytes
     entries: list[m.Entry] = []
     size = 0
@@ -129,13 +129,13 @@ def _waited(turn: Turn, one: Wait, met: list[int]) -> m.Waited:
     return m.Waited(entries, met, turn.rev)
 
 
-def _timed_out(turn: Turn, one: Wait) -> TimedOut:
+def _timed_out(turn: Transaction, one: Wait) -> TimedOut:
     met = _met(turn, one)
     held = f"{len(met)} of {len(one.conditions)} conditions hold" if met else "none of it holds"
     return TimedOut(f"it has not come true in time ({held}): wait again", met=met, rev=turn.rev)
 
 
-def _asked(turn: Turn, command: m.Wait) -> list[m.Awaited]:
+def _asked(turn: Transaction, command: m.Wait) -> list[m.Awaited]:
     if (command.all is None) == (command.any is None):
         raise BadRequest("a wait has one of all and any: a list of conditions", field="all")
     field = "any" if command.all is None else "all"
@@ -148,7 +148,7 @@ def _asked(turn: Turn, command: m.Wait) -> list[m.Awaited]:
     return asked
 
 
-def _condition(turn: Turn, one: Wait, asked: m.Awaited, field: str) -> Condition:
+def _condition(turn: Transaction, one: Wait, asked: m.Awaited, field: str) -> Condition:
     limit = turn.state.limits.page
     ns = read_ns(asked.ns, one.session)
     if (asked.key is None) == (asked.pattern is None):

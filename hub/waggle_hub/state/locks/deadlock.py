@@ -13,12 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from .name_queue import Place
-from .request import Claim, Strand
+from .request import LockOwner, LockRequest
 
 
 def circle(
-    newcomer: Claim, across: dict[Claim, None], before: Iterable[Place], strands: Mapping[Strand, dict[Claim, None]]
-) -> list[Claim] | None:
+    newcomer: LockRequest,
+    across: dict[LockRequest, None],
+    before: Iterable[Place],
+    strands: Mapping[LockOwner, dict[LockRequest, None]],
+) -> list[LockRequest] | None:
     """The waiting claims, the newcomer first, that would wait for each other in a circle; None if none would.
 
     Of the newcomer is known what it conflicts with by a pattern (`across`), and the tails of the queues it would join
@@ -31,7 +34,7 @@ def circle(
     if not any(_is_waited_for(claim) for claim in own):
         blocks_itself = newcomer.task is not None and any(_meet(newcomer, claim, across) for claim in own)
         return [newcomer] if blocks_itself else None
-    came_by: dict[Claim, Claim | None] = {newcomer: None}
+    came_by: dict[LockRequest, LockRequest | None] = {newcomer: None}
     seen = {goal}
     walked = _Walked()
     line = deque([newcomer])
@@ -54,14 +57,14 @@ def circle(
     return None
 
 
-def _is_waited_for(claim: Claim) -> bool:
+def _is_waited_for(claim: LockRequest) -> bool:
     """Whether somebody may wait for it: False is certain."""
     return bool(claim.blocking) or any(
         (place.queue.next if place.front else place.after) is not None for place in claim.places
     )
 
 
-def _meet(newcomer: Claim, claim: Claim, across: dict[Claim, None]) -> bool:
+def _meet(newcomer: LockRequest, claim: LockRequest, across: dict[LockRequest, None]) -> bool:
     """Whether a newcomer, of which `across` is known, conflicts with this claim."""
     by_name = newcomer.ns == claim.ns and not set(newcomer.names).isdisjoint(claim.names)
     return claim in across or (by_name and newcomer.conflicts(claim))
@@ -76,7 +79,7 @@ class _Walked:
         self._by_exclusive: set[Place] = set()
         self._by_shared: set[Place] = set()
 
-    def back(self, claim: Claim, places: Iterable[Place | None]) -> Iterator[Claim]:
+    def back(self, claim: LockRequest, places: Iterable[Place | None]) -> Iterator[LockRequest]:
         """Those that a claim conflicts with from these places on to the front, up to where the search has been."""
         seen = self._by_exclusive if claim.exclusive else self._by_shared
         for place in places:
@@ -87,7 +90,7 @@ class _Walked:
                 place = place.before
 
 
-def _way(claim: Claim | None, came_by: dict[Claim, Claim | None]) -> list[Claim]:
+def _way(claim: LockRequest | None, came_by: dict[LockRequest, LockRequest | None]) -> list[LockRequest]:
     way = []
     while claim is not None:
         way.append(claim)

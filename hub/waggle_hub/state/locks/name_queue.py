@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .request import Claim
+from .request import LockRequest
 
 
 class Place:
@@ -16,7 +16,7 @@ class Place:
 
     __slots__ = ("after", "before", "claim", "front", "queue")
 
-    def __init__(self, queue: Queue, claim: Claim) -> None:
+    def __init__(self, queue: Queue, claim: LockRequest) -> None:
         self.queue = queue
         self.claim = claim
         self.before: Place | None = None
@@ -39,11 +39,11 @@ class Queue:
         self.waiting = 0
         """How many of them wait."""
 
-    def admits(self, claim: Claim) -> bool:
+    def admits(self, claim: LockRequest) -> bool:
         """Whether it would be in front at once."""
         return self.first is None or (self.next is None and self.shared and not claim.exclusive)
 
-    def append(self, claim: Claim) -> Place:
+    def append(self, claim: LockRequest) -> Place:
         place = Place(self, claim)
         admitted = self.admits(claim)
         place.before = self.last
@@ -59,7 +59,7 @@ class Queue:
             self.next = place
         return place
 
-    def remove(self, place: Place) -> list[Claim]:
+    def remove(self, place: Place) -> list[LockRequest]:
         """Take a claim out; those that are in front now and were not before."""
         if place.before is None:
             self.first = place.after
@@ -73,7 +73,7 @@ class Queue:
             self.next = place.after
         return self._advance()
 
-    def _advance(self) -> list[Claim]:
+    def _advance(self) -> list[LockRequest]:
         advanced = []
         while self.next is not None:
             empty = self.first is self.next
@@ -85,13 +85,13 @@ class Queue:
             self.next = self.next.after
         return advanced
 
-    def __iter__(self) -> Iterator[Claim]:
+    def __iter__(self) -> Iterator[LockRequest]:
         place = self.first
         while place is not None:
             yield place.claim
             place = place.after
 
-    def front(self) -> Iterator[Claim]:
+    def front(self) -> Iterator[LockRequest]:
         place = self.first
         while place is not None and place.front:
             yield place.claim

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from waggle.wire import messages as m
 from waggle.wire.names import Pattern
-from waggle_hub.state.log import Grip
+from waggle_hub.state.log import LockInfo
 from waggle_hub.state.pending import Waiting
 from waggle_hub.state.persistence.records import ClaimRecord, Key, Record
 from waggle_hub.state.sessions import Session
@@ -16,11 +16,11 @@ from waggle_hub.state.sessions import Session
 if TYPE_CHECKING:
     from .name_queue import Place
 
-Strand = tuple[str, str | None]
+LockOwner = tuple[str, str | None]
 """A strand of work: a session, and its task if it tells them apart."""
 
 
-class Claim(Waiting):
+class LockRequest(Waiting):
     """One `lock` or `take` on its way: it waits, then is held. Its deadline ends its patience, then its ttl."""
 
     __slots__ = (
@@ -62,9 +62,9 @@ class Claim(Waiting):
         """In how many queues it is not in front."""
         self.places: list[Place] = []
         """Its places in the queues of its names."""
-        self.blockers: dict[Claim, None] = {}
+        self.blockers: dict[LockRequest, None] = {}
         """Earlier claims that it conflicts with because of a pattern."""
-        self.blocking: dict[Claim, None] = {}
+        self.blocking: dict[LockRequest, None] = {}
         """Later claims that wait for it because of a pattern."""
 
     @property
@@ -72,7 +72,7 @@ class Claim(Waiting):
         return self.mode == "exclusive"
 
     @property
-    def strand(self) -> Strand:
+    def strand(self) -> LockOwner:
         """The strand of work that asks: one session may have many."""
         return self.session.id, self.task
 
@@ -94,9 +94,9 @@ class Claim(Waiting):
     def shown_patterns(self) -> list[str] | UnsetType:
         return [pattern.text for pattern in self.patterns] if self.patterns else UNSET
 
-    def grip(self) -> Grip:
+    def grip(self) -> LockInfo:
         """What its events tell of it."""
-        return Grip(
+        return LockInfo(
             session=self.session.id,
             token=UNSET if self.token is None else self.token,
             mode=self.mode,
@@ -128,7 +128,7 @@ class Claim(Waiting):
             deadline=self.deadline,
         )
 
-    def conflicts(self, other: Claim) -> bool:
+    def conflicts(self, other: LockRequest) -> bool:
         """Whether the modes conflict; what they are on is not looked at."""
         return self.exclusive or other.exclusive
 

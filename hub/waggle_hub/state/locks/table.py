@@ -33,7 +33,7 @@ from waggle_hub.state.sessions import Session
 
 from .deadlock import circle
 from .name_queue import Place, Queue
-from .request import Claim, Strand
+from .request import LockOwner, LockRequest
 
 
 class _Space:
@@ -41,14 +41,14 @@ class _Space:
 
     def __init__(self) -> None:
         self.queues: SortedDict[str, Queue] = SortedDict()
-        self.patterns: PatternIndex[Claim] = PatternIndex()
+        self.patterns: PatternIndex[LockRequest] = PatternIndex()
         """Claims with patterns, by the keys they match."""
-        self.by_pattern: dict[Pattern, dict[Claim, None]] = {}
+        self.by_pattern: dict[Pattern, dict[LockRequest, None]] = {}
         self.waiting: dict[str, int] = {}
         """How many claims wait for a pattern of this text."""
         self.claims = 0
 
-    def on_key(self, key: str) -> Iterator[Claim]:
+    def on_key(self, key: str) -> Iterator[LockRequest]:
         """Every claim on this key, held or waiting."""
         queue = self.queues.get(key)
         if queue is not None:
@@ -56,14 +56,14 @@ class _Space:
         if self.by_pattern:
             yield from self.patterns.find(key)
 
-    def on_pattern(self, pattern: Pattern) -> Iterator[Claim]:
+    def on_pattern(self, pattern: Pattern) -> Iterator[LockRequest]:
         """Every claim on something that this pattern could match as well; more than once if by several of its names."""
         yield from self.on_names_of(pattern)
         for other, claims in self.by_pattern.items():
             if overlap(pattern, other):
                 yield from claims
 
-    def on_names_of(self, pattern: Pattern) -> Iterator[Claim]:
+    def on_names_of(self, pattern: Pattern) -> Iterator[LockRequest]:
         """Every claim on a name that this pattern matches."""
         if pattern.exact is not None:
             yield from self.queues.get(pattern.exact, ())
@@ -75,25 +75,25 @@ class _Space:
                 yield from self.queues[name]
 
 
-class Claims:
+class LockTable:
     """All claims of the hub."""
 
     def __init__(self) -> None:
-        self.held: dict[int, Claim] = {}
+        self.held: dict[int, LockRequest] = {}
         """What is held, by token: in the order in which it was granted."""
-        self.taken: dict[tuple[str, str], Claim] = {}
+        self.taken: dict[tuple[str, str], LockRequest] = {}
         """The locks of taken entries, by namespace and key."""
         self.waiting = 0
         self.conflicts = 0
         """Pairs that are remembered."""
-        self._ready: list[tuple[int, Claim]] = []
+        self._ready: list[tuple[int, LockRequest]] = []
         self._spaces: dict[str, _Space] = {}
-        self._strands: dict[Strand, dict[Claim, None]] = {}
+        self._strands: dict[LockOwner, dict[LockRequest, None]] = {}
         """The claims of each strand, held or waiting."""
 
     # --- asking ---
 
-    def over(self, ns: str, key: str) -> Claim | None:
+    def over(self, ns: str, key: str) -> LockRequest | None:
         """The exclusive lock that is held on this key, by name or by pattern: there is at most one."""
         space = self._spaces.get(ns)
         if space is None:
@@ -105,7 +105,7 @@ class Claims:
             return None
         return next((one for one in space.patterns.find(key) if one.exclusive and one.token is not None), None)
 
-    def held_on(self, ns: str, key: str) -> Iterator[Claim]:
+    def held_on(self, ns: str, key: str) -> Iterator[LockRequest]:
         """The locks that are held on this key, by name or by pattern."""
         space = self._spaces.get(ns)
         if space is not None:
@@ -113,7 +113,7 @@ class Claims:
             claims = chain(queue.front() if queue is not None else (), space.patterns.find(key))
             yield from (claim for claim in claims if claim.token is not None)
 
-    def held_within(self, ns: str, pattern: Pattern) -> Iterator[Claim]:
+    def held_within(self, ns: str, pattern: Pattern) -> Iterator[LockRequest]:
         """The locks that are held on something that this pattern could match."""
         space = self._spaces.get(ns)
         if space is not None:
@@ -140,7 +140,7 @@ class Claims:
         space = self._spaces.get(ns)
         return space is not None and next(space.on_key(key), None) is not None
 
-    def named(self, ns: str, key: str) -> list[Claim]:
+    def named(self, ns: str, key: str) -> list[LockRequest]:
         """The locks that are held on this very name, or on a pattern of this text."""
         space = self._spaces.get(ns)
         if space is None:
@@ -155,7 +155,7 @@ class Claims:
         space = self._spaces.get(ns)
         return 0 if space is None else sum(len(claims) for claims in space.by_pattern.values())
 
-    def waiting_for(self, claim: Claim, key: str) -> int:
+    def waiting_for(self, claim: LockRequest, key: str) -> int:
         """How many wait for this name, or for a pattern of this text."""
         space = self._spaces.get(claim.ns)
         if space is None:
@@ -165,14 +165,14 @@ class Claims:
         queue = space.queues.get(key)
         return 0 if queue is None else queue.waiting
 
-    def holders(self, claim: Claim, across: dict[Claim, None]) -> list[Claim]:
+    def holders(self, claim: LockRequest, across: dict[LockRequest, None]) -> list[LockRequest]:
         """The locks that stand in the way of a claim, or of a newcomer, of which `across` is known; oldest first."""
         found = dict(across)
         for queue, _ in self._places_of(claim):
             found.update((one, None) for one in queue.front() if claim.conflicts(one))
         return sorted((one for one in found if one.token is not None), key=lambda one: one.serial)
 
-    def queued(self, claim: Claim, across: dict[Claim, None]) -> int:
+    def queued(self, claim: LockRequest, across: dict[LockRequest, None]) -> int:
         """How many of those before a claim, or a newcomer, that it conflicts with, wait."""
         places = self._places_of(claim)
         if len(places) == 1 and not across and not claim.places and claim.exclusive:
@@ -185,7 +185,7 @@ class Claims:
                 place = place.before
         return len(found)
 
-    def _places_of(self, claim: Claim) -> list[tuple[Queue, Place | None]]:
+    def _places_of(self, claim: LockRequest) -> list[tuple[Queue, Place | None]]:
         """The queues that a claim stands in, or that a newcomer would join, each with who is before it."""
         if claim.places:
             return [(place.queue, place.before) for place in claim.places]
@@ -193,14 +193,14 @@ class Claims:
         queues = [] if space is None else [space.queues.get(name) for name in claim.names]
         return [(queue, queue.last) for queue in queues if queue is not None]
 
-    def queue_of(self, held: Claim) -> list[Claim]:
+    def queue_of(self, held: LockRequest) -> list[LockRequest]:
         """Those who wait for a lock that is held, in order of arrival."""
         found = dict.fromkeys(held.blocking)
         for place in held.places:
             found.update((claim, None) for claim in place.queue if claim.token is None and claim.conflicts(held))
         return sorted(found, key=lambda claim: claim.serial)
 
-    def admits(self, newcomer: Claim, across: dict[Claim, None]) -> bool:
+    def admits(self, newcomer: LockRequest, across: dict[LockRequest, None]) -> bool:
         """Whether a newcomer, of which `across` is known, would be ready at once."""
         space = self._spaces.get(newcomer.ns)
         if space is None:
@@ -208,12 +208,12 @@ class Claims:
         queues = (space.queues.get(name) for name in newcomer.names)
         return not across and all(queue is None or queue.admits(newcomer) for queue in queues)
 
-    def across(self, newcomer: Claim) -> dict[Claim, None]:
+    def across(self, newcomer: LockRequest) -> dict[LockRequest, None]:
         """The claims that a newcomer conflicts with because of a pattern, its own or theirs."""
         space = self._spaces.get(newcomer.ns)
         if space is None:
             return {}
-        found: Iterable[Claim] = ()
+        found: Iterable[LockRequest] = ()
         if newcomer.patterns:
             found = (claim for pattern in newcomer.patterns for claim in space.on_pattern(pattern))
         elif space.by_pattern:
@@ -222,7 +222,7 @@ class Claims:
 
     # --- changing ---
 
-    def add(self, claim: Claim, across: dict[Claim, None]) -> None:
+    def add(self, claim: LockRequest, across: dict[LockRequest, None]) -> None:
         """A claim arrives behind all others, of which `across` conflict with it because of a pattern."""
         space = self._spaces.get(claim.ns)
         if space is None:
@@ -248,7 +248,7 @@ class Claims:
         self._strands.setdefault(claim.strand, {})[claim] = None
         self.waiting += 1
 
-    def grant(self, claim: Claim, token: int, at: float) -> None:
+    def grant(self, claim: LockRequest, token: int, at: float) -> None:
         """A ready claim is held from now on."""
         assert claim.ready
         assert claim.token is None
@@ -259,7 +259,7 @@ class Claims:
         if claim.taken:
             self.taken[claim.ns, claim.names[0]] = claim
 
-    def remove(self, claim: Claim) -> None:
+    def remove(self, claim: LockRequest) -> None:
         """A claim goes: released, or no longer waited for. Who is ready by that is put into `ready`."""
         space = self._spaces[claim.ns]
         if claim.token is None:
@@ -299,7 +299,7 @@ class Claims:
         """Whether somebody may be ready."""
         return bool(self._ready)
 
-    def next_ready(self) -> Claim | None:
+    def next_ready(self) -> LockRequest | None:
         """The oldest claim that is to be granted now; it is taken out of `ready`."""
         while self._ready:
             _, claim = heappop(self._ready)
@@ -307,7 +307,7 @@ class Claims:
                 return claim
         return None
 
-    def _wait_no_longer(self, claim: Claim) -> None:
+    def _wait_no_longer(self, claim: LockRequest) -> None:
         self.waiting -= 1
         for place in claim.places:
             place.queue.waiting -= 1
@@ -317,14 +317,14 @@ class Claims:
             if not space.waiting[pattern.text]:
                 del space.waiting[pattern.text]
 
-    def look_at(self, claim: Claim) -> None:
+    def look_at(self, claim: LockRequest) -> None:
         """Put it into `ready`, if it is."""
         if claim.token is None and claim.ready:
             heappush(self._ready, (claim.serial, claim))
 
     # --- deadlock ---
 
-    def circle(self, newcomer: Claim, across: dict[Claim, None]) -> list[Claim] | None:
+    def circle(self, newcomer: LockRequest, across: dict[LockRequest, None]) -> list[LockRequest] | None:
         """The waiting claims, the newcomer first, that would wait for each other in a circle; None if none would."""
         before = [place for _, place in self._places_of(newcomer) if place is not None]
         return circle(newcomer, across, before, self._strands)
@@ -360,7 +360,7 @@ class Claims:
             assert (claim.ns, claim.names) == (ns, (key,))
 
 
-def _conflict(claim: Claim, other: Claim) -> bool:
+def _conflict(claim: LockRequest, other: LockRequest) -> bool:
     if claim.ns != other.ns or not claim.conflicts(other):
         return False
     return any(

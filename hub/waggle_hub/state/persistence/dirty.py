@@ -22,7 +22,7 @@ class Recorded(Protocol):
         """It, as it stands."""
 
 
-class Changed:
+class DirtySet:
     """What was marked since it was last taken."""
 
     def __init__(self) -> None:

@@ -17,26 +17,26 @@ from waggle_hub.state.commands import http_sessions, locks, session_lifecycle, s
 from waggle_hub.state.commands import wait as waits
 from waggle_hub.state.effects import Output, said_of
 from waggle_hub.state.log import Commit
-from waggle_hub.state.sessions import KeptOutcome, Outcome, Unsaid
+from waggle_hub.state.sessions import KeptOutcome, Outcome, QueuedNotice
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import Entry
-from waggle_hub.state.transaction import State, Turn
+from waggle_hub.state.transaction import State, Transaction
 
 from .records import (
-    Changes,
     ClaimRecord,
     DeliveryRecord,
-    GraveRecord,
     HubRecord,
-    Kept,
+    NamespaceRecord,
     OutcomeRecord,
+    QueuedNoticeRecord,
     Record,
     SessionRecord,
-    SpaceRecord,
+    StoredState,
     SubscriptionRecord,
     TakerRecord,
-    UnsaidRecord,
+    TombstoneRecord,
     WaitRecord,
+    WriteBatch,
 )
 
 _REVS_AHEAD = 1_000_000
@@ -47,9 +47,9 @@ _TRIM = 32
 R = TypeVar("R", bound=Record)
 
 
-def changes(state: State, commits: list[Commit]) -> Changes:
+def changes(state: State, commits: list[Commit]) -> WriteBatch:
     """What the newest commits, and whatever was marked since the last call, have changed of what must survive."""
-    found = Changes(records=state.changed.take())
+    found = WriteBatch(records=state.changed.take())
     for commit in commits:
         kept = False
         for event in commit.events:
@@ -63,7 +63,7 @@ def changes(state: State, commits: list[Commit]) -> Changes:
     return found
 
 
-def _add_entry(found: Changes, ns: str, key: str, entry: Entry | None, prev: Entry | None) -> None:
+def _add_entry(found: WriteBatch, ns: str, key: str, entry: Entry | None, prev: Entry | None) -> None:
     found.entries[ns, key] = entry if entry is not None and entry.kept else None
     before = () if prev is None else prev.earlier
     after = () if entry is None else entry.earlier
@@ -74,7 +74,7 @@ def _add_entry(found: Changes, ns: str, key: str, entry: Entry | None, prev: Ent
             found.earlier[ns, key, gone.version] = None
 
 
-def _reserve(state: State, found: Changes) -> None:
+def _reserve(state: State, found: WriteBatch) -> None:
     """Write down how far revisions and numbers may go, and where the log begins, ahead of need."""
     hub, log = state.hub, state.log
     found.floor = hub.floor
@@ -94,7 +94,7 @@ def _reserve(state: State, found: Changes) -> None:
 # --- coming back -------------------------------------------------------------------------------------------------
 
 
-def load(state: State, kept: Kept, now: float) -> list[Output]:
+def load(state: State, kept: StoredState, now: float) -> list[Output]:
     """Let a state that is empty but for its epoch be what was kept: time spent down counts for entries (G6). What
     there is to say of that."""
     hub = next(record for record in kept.records if isinstance(record, HubRecord))
@@ -102,14 +102,14 @@ def load(state: State, kept: Kept, now: float) -> list[Output]:
     state.log.rev = max(state.log.rev, hub.rev + 1)  # a cursor that stood at the end may have missed what is gone
     state.log.load(kept.commits, hub.floor)
     state.keyspace.load(kept.entries)
-    for space in _of(kept.records, SpaceRecord):
+    for space in _of(kept.records, NamespaceRecord):
         state.keyspace.pasts.restore(space, state.log.rev)
     _restore_graves(state, kept.records)
     if hub.running is not None and not kept.steady:
         state.keyspace.lose_sight(state.log.rev)
     serials = [record.serial for record in kept.records if isinstance(record, _Numbered)]
     state.begin_nouns(max(serials, default=0), hub.sub)
-    turn = Turn(state, now)
+    turn = Transaction(state, now)
     _restore(turn, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
     http_sessions.hang_up_all(turn)
     return turn.outputs
@@ -124,12 +124,12 @@ def rewind(state: State, commits: list[Commit], records: list[Record], connected
     state.hub = next(record for record in records if isinstance(record, HubRecord))
     state.begin_nouns(state.timers.last, state.interests.last)
     state.changed.drop()
-    state.keyspace.pasts.rewind(_of(records, SpaceRecord))
+    state.keyspace.pasts.rewind(_of(records, NamespaceRecord))
     _restore_graves(state, records)
-    _restore(Turn(state, now), records, connected)
+    _restore(Transaction(state, now), records, connected)
 
 
-def begin(turn: Turn) -> None:
+def begin(turn: Transaction) -> None:
     """The hub has started, or gone back: show who is here, end the locks of work that is gone, and ask the waits."""
     state = turn.state
     for agent in state.sessions.agents():
@@ -144,10 +144,10 @@ def begin(turn: Turn) -> None:
             waits.decide(turn, wait)
 
 
-_Numbered = SessionRecord | OutcomeRecord | ClaimRecord | WaitRecord | TakerRecord | UnsaidRecord
+_Numbered = SessionRecord | OutcomeRecord | ClaimRecord | WaitRecord | TakerRecord | QueuedNoticeRecord
 
 
-def _restore(turn: Turn, records: list[Record], connected: Collection[str], lost: str | None = None) -> None:
+def _restore(turn: Transaction, records: list[Record], connected: Collection[str], lost: str | None = None) -> None:
     state = turn.state
     sessions = {
         session.id: session_lifecycle.restore(turn, session, session.id in connected)
@@ -174,19 +174,19 @@ def _restore(turn: Turn, records: list[Record], connected: Collection[str], lost
         waits.restore(turn, sessions[wait.session], wait)
     for taker in _by_serial(records, TakerRecord):
         take.restore(turn, sessions[taker.session], taker)
-    for unsaid in _by_serial(records, UnsaidRecord):
-        sessions[unsaid.session].unsaid.append(Unsaid(unsaid.serial, said_of(unsaid)))
+    for unsaid in _by_serial(records, QueuedNoticeRecord):
+        sessions[unsaid.session].unsaid.append(QueuedNotice(unsaid.serial, said_of(unsaid)))
 
 
 def _restore_graves(state: State, records: list[Record]) -> None:
-    state.keyspace.restore_graves(sorted(_of(records, GraveRecord), key=lambda grave: grave.number))
+    state.keyspace.restore_graves(sorted(_of(records, TombstoneRecord), key=lambda grave: grave.number))
 
 
 def _of(records: list[Record], kind: type[R]) -> list[R]:
     return [record for record in records if isinstance(record, kind)]
 
 
-N = TypeVar("N", SessionRecord, OutcomeRecord, ClaimRecord, WaitRecord, TakerRecord, UnsaidRecord)
+N = TypeVar("N", SessionRecord, OutcomeRecord, ClaimRecord, WaitRecord, TakerRecord, QueuedNoticeRecord)
 
 
 def _by_serial(records: list[Record], kind: type[N]) -> list[N]:

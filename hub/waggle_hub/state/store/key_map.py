@@ -19,7 +19,7 @@ T = TypeVar("T")
 PART = 2_048
 
 
-class Space(Generic[T]):
+class KeyMap(Generic[T]):
     """Things by key, from as many as are given, which come in key order."""
 
     __slots__ = ("_keys", "_mask", "_part", "_parts")

@@ -18,12 +18,12 @@ from msgspec import UNSET, Raw, Struct
 
 from waggle.wire import messages as m
 from waggle.wire.names import Pattern
-from waggle_hub.state.persistence.dirty import Changed
-from waggle_hub.state.persistence.records import GraveRecord
+from waggle_hub.state.persistence.dirty import DirtySet
+from waggle_hub.state.persistence.records import TombstoneRecord
 
 from .expiry import Deadlines
-from .key_map import Space
-from .tombstones import Pasts
+from .key_map import KeyMap
+from .tombstones import VersionFloors
 
 VIEW_BYTES = 250
 """What the fields of an entry take in a reply, beside its key, value and meta."""
@@ -84,7 +84,7 @@ class Entry(Struct, frozen=True, eq=False, gc=False):
         )
 
 
-class _Grave(Struct, frozen=True, gc=False):
+class Tombstone(Struct, frozen=True, gc=False):
     """What is remembered of a key that was deleted."""
 
     version: int
@@ -95,12 +95,12 @@ class _Grave(Struct, frozen=True, gc=False):
 class Keyspace:
     """All entries of the hub."""
 
-    def __init__(self, graves: int, changed: Changed) -> None:
-        self.pasts = Pasts(changed)
+    def __init__(self, graves: int, changed: DirtySet) -> None:
+        self.pasts = VersionFloors(changed)
         self._changed = changed
-        self._spaces: dict[str, Space[Entry]] = {}
+        self._spaces: dict[str, KeyMap[Entry]] = {}
         self._bytes: dict[str, int] = {}
-        self._graves: dict[tuple[str, str], _Grave] = {}
+        self._graves: dict[tuple[str, str], Tombstone] = {}
         self._graves_limit = graves
         self._buried = 0
         """The number of the newest grave that the journal knows."""
@@ -128,7 +128,7 @@ class Keyspace:
         """Store an entry in place of `prev`, which is what `get` gives."""
         space = self._spaces.get(entry.ns)
         if space is None:
-            space = self._spaces[entry.ns] = Space()
+            space = self._spaces[entry.ns] = KeyMap()
             self._bytes[entry.ns] = 0
         space.put(entry.key, entry)
         if prev is None:
@@ -173,19 +173,19 @@ class Keyspace:
         assert not self._spaces
         timed: list[Entry] = []
         for ns, group in groupby(entries, key=lambda entry: entry.ns):
-            space = self._spaces[ns] = Space((entry.key, entry) for entry in group)
+            space = self._spaces[ns] = KeyMap((entry.key, entry) for entry in group)
             self._bytes[ns] = sum(entry.size for entry in space.values())
             timed += [entry for entry in space.values() if entry.expires_at is not None]
             self.keys += len(space)
             self.bytes += self._bytes[ns]
         self.deadlines.load(timed)
 
-    def restore_graves(self, records: list[GraveRecord]) -> None:
+    def restore_graves(self, records: list[TombstoneRecord]) -> None:
         """The graves that the journal knows are these, in the order of their numbers."""
-        self._graves = {place: _Grave(grave.version, kept=False) for place, grave in self._graves.items()}
+        self._graves = {place: Tombstone(grave.version, kept=False) for place, grave in self._graves.items()}
         for record in records:
             self._graves.pop((record.ns, record.key), None)
-            self._graves[record.ns, record.key] = _Grave(record.version, kept=True)
+            self._graves[record.ns, record.key] = Tombstone(record.version, kept=True)
             self._buried = max(self._buried, record.number)
         self._forget_graves()
 
@@ -243,10 +243,10 @@ class Keyspace:
         self._bytes[ns] += size
 
     def _bury(self, ns: str, key: str, version: int, kept: bool) -> None:
-        self._graves[ns, key] = _Grave(version, kept)
+        self._graves[ns, key] = Tombstone(version, kept)
         if kept:
             self._buried += 1
-            self._changed.put(GraveRecord(ns=ns, key=key, version=version, number=self._buried))
+            self._changed.put(TombstoneRecord(ns=ns, key=key, version=version, number=self._buried))
         self._forget_graves()
 
     def _forget_graves(self) -> None:
@@ -260,7 +260,7 @@ class Keyspace:
         if grave is None:
             return 0
         if grave.kept:
-            self._changed.remove((GraveRecord.kind, ns, key))
+            self._changed.remove((TombstoneRecord.kind, ns, key))
         return grave.version
 
     def check(self) -> None:

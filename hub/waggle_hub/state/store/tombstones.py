@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from waggle_hub.state.persistence.dirty import Changed
-from waggle_hub.state.persistence.records import Key, Record, SpaceRecord
+from waggle_hub.state.persistence.dirty import DirtySet
+from waggle_hub.state.persistence.records import Key, NamespaceRecord, Record
 
 _AHEAD = 1_000
 """How far the ceiling of versions is raised above what is needed."""
@@ -27,7 +27,7 @@ _FAR = 1_000_000
 _OTHERS = "*"
 
 
-class Past:
+class NamespaceVersions:
     """The past of one namespace."""
 
     __slots__ = ("fleeting", "forgotten", "gap", "ns", "versions")
@@ -41,32 +41,32 @@ class Past:
 
     @property
     def record_name(self) -> Key:
-        return (SpaceRecord.kind, self.ns)
+        return (NamespaceRecord.kind, self.ns)
 
     def record(self) -> Record:
-        return SpaceRecord(
+        return NamespaceRecord(
             ns=self.ns, forgotten=self.forgotten, versions=self.versions, fleeting=self.fleeting, gap=self.gap
         )
 
 
-class Pasts:
+class VersionFloors:
     """The pasts of all namespaces."""
 
-    def __init__(self, changed: Changed, most: int = 10_000) -> None:
+    def __init__(self, changed: DirtySet, most: int = 10_000) -> None:
         self._changed = changed
         self._most = most
-        self._others = Past(_OTHERS)
-        self._by_ns: dict[str, Past] = {_OTHERS: self._others}
+        self._others = NamespaceVersions(_OTHERS)
+        self._by_ns: dict[str, NamespaceVersions] = {_OTHERS: self._others}
 
-    def __iter__(self) -> Iterator[Past]:
+    def __iter__(self) -> Iterator[NamespaceVersions]:
         return iter(self._by_ns.values())
 
-    def _of(self, ns: str) -> Past:
+    def _of(self, ns: str) -> NamespaceVersions:
         past = self._by_ns.get(ns)
         if past is None:
             if len(self._by_ns) >= self._most:
                 return self._others
-            past = self._by_ns[ns] = Past(ns)
+            past = self._by_ns[ns] = NamespaceVersions(ns)
             past.forgotten = self._others.forgotten
             past.gap = self._others.gap
         return past
@@ -99,7 +99,7 @@ class Pasts:
             return max(past.gap for past in self if not past.ns.startswith("$"))
         return max(self._by_ns.get(ns, self._others).gap for ns in namespaces)
 
-    def restore(self, record: SpaceRecord, rev: int) -> None:
+    def restore(self, record: NamespaceRecord, rev: int) -> None:
         """A namespace comes back at a start at this revision: what was not kept of it is gone."""
         past = self._of(record.ns)
         past.forgotten = max(past.forgotten, record.forgotten, record.versions)
@@ -114,7 +114,7 @@ class Pasts:
             past.forgotten = max(past.forgotten, past.versions) + _FAR
             self._changed.mark(past)
 
-    def rewind(self, records: Iterable[SpaceRecord]) -> None:
+    def rewind(self, records: Iterable[NamespaceRecord]) -> None:
         """Of what is not kept these records tell all that has been seen."""
         known = {record.ns: record for record in records}
         for past in self:

@@ -20,8 +20,8 @@ from sortedcontainers import SortedDict
 
 from waggle.wire import messages as m
 from waggle.wire.names import Pattern
-from waggle_hub.state.locks.request import Claim
-from waggle_hub.state.locks.table import Claims
+from waggle_hub.state.locks.request import LockRequest
+from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.log import Commit
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
@@ -84,7 +84,7 @@ class Condition:
         """The entries that meet it, in key order, as many as are asked for at most; none that are due."""
         return list(islice(self._live(sorted(self._keys), keyspace, now), self.count))
 
-    def holds(self, keyspace: Keyspace, claims: Claims, now: float) -> bool:
+    def holds(self, keyspace: Keyspace, claims: LockTable, now: float) -> bool:
         """Whether it holds, as far as is known."""
         if self.unlocked and self._locked(claims):
             return False
@@ -109,7 +109,7 @@ class Condition:
             if entry is not None and not entry.due(now) and (self.pattern is not None or self.accepts(entry)):
                 yield entry
 
-    def _locked(self, claims: Claims) -> bool:
+    def _locked(self, claims: LockTable) -> bool:
         if self.key is not None:
             return next(claims.held_on(self.ns, self.key), None) is not None
         assert self.pattern is not None
@@ -184,7 +184,7 @@ class Wait(Waiting):
             need_all=self.need_all,
         )
 
-    def met(self, keyspace: Keyspace, claims: Claims, now: float) -> list[int]:
+    def met(self, keyspace: Keyspace, claims: LockTable, now: float) -> list[int]:
         """The indices of the conditions that hold."""
         return [n for n, one in enumerate(self.conditions) if one.holds(keyspace, claims, now)]
 
@@ -197,7 +197,7 @@ class Wait(Waiting):
         return any(one.unknown for one in self.conditions)
 
 
-class _Watch:
+class _ConditionIndex:
     """The conditions of one namespace, by what they are on."""
 
     def __init__(self) -> None:
@@ -249,15 +249,15 @@ class Conditions:
         self.waits: dict[Wait, None] = {}
         self.to_scan: dict[Wait, None] = {}
         """Waits that a scan may decide, or has to go on for."""
-        self._on_entries: dict[str, _Watch] = {}
-        self._on_locks: dict[str, _Watch] = {}
+        self._on_entries: dict[str, _ConditionIndex] = {}
+        self._on_locks: dict[str, _ConditionIndex] = {}
 
     def add(self, wait: Wait) -> None:
         self.waits[wait] = None
         for one in wait.conditions:
             for watches, wanted in ((self._on_entries, one.on_entries), (self._on_locks, one.unlocked)):
                 if wanted:
-                    watches.setdefault(one.ns, _Watch()).add(one)
+                    watches.setdefault(one.ns, _ConditionIndex()).add(one)
         self.look_for_scans(wait)
 
     def remove(self, wait: Wait) -> None:
@@ -284,7 +284,7 @@ class Conditions:
         else:
             self.to_scan.pop(wait, None)
 
-    def concerned(self, commit: Commit, freed: list[Claim], keyspace: Keyspace) -> dict[Wait, None]:
+    def concerned(self, commit: Commit, freed: list[LockRequest], keyspace: Keyspace) -> dict[Wait, None]:
         """The waits that this commit, and the locks that it freed, could have met; their conditions know of it."""
         found: dict[Wait, None] = {}
         for event in commit.events:

@@ -21,13 +21,13 @@ from sortedcontainers import SortedDict, SortedKeyList
 
 from waggle.wire import messages as m
 from waggle.wire.names import Pattern
-from waggle_hub.state.locks.request import Claim
-from waggle_hub.state.locks.table import Claims
+from waggle_hub.state.locks.request import LockRequest
+from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.log import Commit
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
 from waggle_hub.state.pending import Waiting
-from waggle_hub.state.persistence.dirty import Changed
+from waggle_hub.state.persistence.dirty import DirtySet
 from waggle_hub.state.persistence.records import DeliveryRecord, Key, Record, TakerRecord
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.keyspace import Entry, Keyspace
@@ -45,7 +45,7 @@ class Taker(Waiting):
     op = "take"
 
     def __init__(
-        self, serial: int, session: Session, id: m.Id, rid: str | None, since: float, line: Line, lease: float,
+        self, serial: int, session: Session, id: m.Id, rid: str | None, since: float, line: WorkQueue, lease: float,
         max_deliveries: int | None,
     ) -> None:  # fmt: skip
         super().__init__(serial, session, id, rid, since)
@@ -79,7 +79,7 @@ class Taker(Waiting):
         )
 
 
-class Line:
+class WorkQueue:
     """What may be taken by one set of patterns in one namespace."""
 
     __slots__ = ("_after", "_pattern", "ns", "patterns", "revs", "scanning", "takers", "work")
@@ -113,7 +113,7 @@ class Line:
         if rev is not None:
             del self.work[rev]
 
-    def scan(self, keyspace: Keyspace, claims: Claims, now: float, most: int) -> int:
+    def scan(self, keyspace: Keyspace, claims: LockTable, now: float, most: int) -> int:
         """Look at the next keys, about so many; how many were looked at. One that is put in counts for several."""
         looked = 0
         while self._pattern < len(self.patterns):
@@ -135,7 +135,7 @@ class Line:
 class Work:
     """All lines and takers of the hub."""
 
-    def __init__(self, lines: int, changed: Changed) -> None:
+    def __init__(self, lines: int, changed: DirtySet) -> None:
         self._changed = changed
         self.looking: SortedKeyList[Taker] = SortedKeyList(key=lambda taker: taker.serial)
         """Takers that have more to look at, in order of arrival."""
@@ -144,15 +144,15 @@ class Work:
         """What may have become free, as a heap: creation revision, a number in the order of offering, the place."""
         self._offered = 0
         self._held_back: dict[Place, Entry] = {}
-        self._reopened: list[Claim] = []
+        self._reopened: list[LockRequest] = []
         """Locks on patterns that are gone: what they were on may be free."""
-        self._lines: OrderedDict[tuple[str, tuple[Pattern, ...]], Line] = OrderedDict()
+        self._lines: OrderedDict[tuple[str, tuple[Pattern, ...]], WorkQueue] = OrderedDict()
         self._most = lines
-        self._by_ns: dict[str, PatternIndex[Line]] = {}
+        self._by_ns: dict[str, PatternIndex[WorkQueue]] = {}
 
     # --- lines ---
 
-    def line(self, ns: str, patterns: tuple[Pattern, ...]) -> Line:
+    def line(self, ns: str, patterns: tuple[Pattern, ...]) -> WorkQueue:
         """The line of these patterns; one that was used least recently makes room for a new one."""
         line = self._lines.get((ns, patterns))
         if line is not None:
@@ -161,26 +161,26 @@ class Work:
         idle = [place for place, one in self._lines.items() if not one.takers] if len(self._lines) >= self._most else []
         for place in idle[: len(self._lines) - self._most + 1]:
             self._forget(self._lines.pop(place))
-        line = self._lines[ns, patterns] = Line(ns, patterns)
+        line = self._lines[ns, patterns] = WorkQueue(ns, patterns)
         index = self._by_ns.setdefault(ns, PatternIndex())
         for pattern in patterns:
             index.add(pattern, line)
         return line
 
-    def _forget(self, line: Line) -> None:
+    def _forget(self, line: WorkQueue) -> None:
         index = self._by_ns[line.ns]
         for pattern in line.patterns:
             index.remove(pattern, line)
         if not len(index):
             del self._by_ns[line.ns]
 
-    def _lines_of(self, ns: str, key: str) -> Iterable[Line]:
+    def _lines_of(self, ns: str, key: str) -> Iterable[WorkQueue]:
         index = self._by_ns.get(ns)
         return () if index is None else index.find(key)
 
     # --- what changes ---
 
-    def notice(self, commit: Commit, keyspace: Keyspace, claims: Claims) -> None:
+    def notice(self, commit: Commit, keyspace: Keyspace, claims: LockTable) -> None:
         """Entries have come and gone."""
         if not self._by_ns and not self.deliveries:
             return
@@ -195,13 +195,13 @@ class Work:
                 for line in self._lines_of(event.ns, event.key):
                     line.discard(event.key)
 
-    def claimed(self, claim: Claim) -> None:
+    def claimed(self, claim: LockRequest) -> None:
         """A lock is held or waited for."""
         for name in claim.names:
             for line in self._lines_of(claim.ns, name):
                 line.discard(name)
 
-    def freed(self, claim: Claim, keyspace: Keyspace, claims: Claims) -> None:
+    def freed(self, claim: LockRequest, keyspace: Keyspace, claims: LockTable) -> None:
         """A lock is held or waited for no longer."""
         if claim.ns not in self._by_ns:
             return
@@ -292,7 +292,7 @@ class Work:
                     found.update(line.takers)
         yield from found
 
-    def check(self, sessions: Iterable[Session], keyspace: Keyspace, claims: Claims, granting: bool) -> None:
+    def check(self, sessions: Iterable[Session], keyspace: Keyspace, claims: LockTable, granting: bool) -> None:
         """Assert the rules of this module. While `granting`, what is free is given away."""
         takers = {one for session in sessions for one in session.waiting.values() if isinstance(one, Taker)}
         assert takers == {taker for line in self._lines.values() for taker in line.takers}

@@ -45,7 +45,7 @@ def public(cls: type) -> list[str]:
     """The public names that the class itself or a private base of it defines, in order of definition."""
     names: dict[str, None] = {}
     for base in reversed(cls.__mro__):
-        if base is cls or base is leased.Held or base.__name__.startswith("_"):
+        if base is cls or base is leased.Leased or base.__name__.startswith("_"):
             names |= dict.fromkeys(name for name in vars(base) if not name.startswith("_"))
     return [name for name in names if name not in BATCHES]
 

@@ -11,13 +11,13 @@ from random import Random
 import msgspec
 import pytest
 
-from waggle.core.pending import Ask, Outcome
+from waggle.core.pending import Outcome, PendingCommand
 from waggle.core.session import Session
 from waggle.wire import messages as m
 from waggle_hub.delivery.encoding import lock_lost_line, reply_line
 from waggle_hub.edge.decode import decode
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Answer, Bind, Output, Reply
+from waggle_hub.state.effects import BindSession, DeferredReply, Output, Reply
 from waggle_hub.state.effects import LockLost as LockLostLine
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import Fresh
@@ -46,11 +46,11 @@ class World:
         self.connection: Connection | None = None
         self.speaker: Connection | None = None
         """The connection that the hub takes for the client's."""
-        self.asks: dict[Ask, Outcome | None] = {}
+        self.asks: dict[PendingCommand, Outcome | None] = {}
         self.rival_tokens: list[int] = []
         self._numbers = 0
         for output in self.machine.hello(m.Hello(id=0, agent="rival"), self._fresh(), self.now, INFO):
-            if isinstance(output, Bind):
+            if isinstance(output, BindSession):
                 self.rival = output.session
 
     def _fresh(self) -> Fresh:
@@ -74,9 +74,9 @@ class World:
             match output:
                 case Reply() if connection is not None:
                     connection.to_client.append(str(reply_line(output)))
-                case Bind() if connection is not None:
+                case BindSession() if connection is not None:
                     connection.session, self.speaker = output.session, connection
-                case Answer() if output.session != self.rival and self.speaker is not None:
+                case DeferredReply() if output.session != self.rival and self.speaker is not None:
                     self.speaker.to_client.append(str(reply_line(output)))
                 case LockLostLine() if output.session != self.rival and self.speaker is not None:
                     self.speaker.to_client.append(str(lock_lost_line(output.lock)))

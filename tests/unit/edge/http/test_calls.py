@@ -14,7 +14,7 @@ from tests.journals import LateJournal
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, Conflict, Locked, SessionLost, TimedOut, Unavailable
 from waggle_hub.delivery.fanout import Fanout
-from waggle_hub.edge.http.calls import Caller, Callers
+from waggle_hub.edge.http.calls import CallRegistry, HttpCaller
 from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
@@ -36,9 +36,9 @@ class Room:
         fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
         self.engine = Engine(self.machine, self.journal, fanout, bounds, lambda: self.now, INFO)
         self.engine.run()
-        self.callers = Callers(self.engine)
+        self.callers = CallRegistry(self.engine)
 
-    def named(self, agent: str = "x") -> Caller:
+    def named(self, agent: str = "x") -> HttpCaller:
         return self.callers.named(agent)
 
     async def call(self, agent: str | None, op: str, /, **fields: Any) -> Any:

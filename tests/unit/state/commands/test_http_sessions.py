@@ -17,7 +17,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, LimitReached, Locked, NotHolder, WaggleError
 from waggle_hub.settings import Limits
 from waggle_hub.state.commands.session_lifecycle import NAMELESS
-from waggle_hub.state.effects import Answer, Bind, Ended, Reply
+from waggle_hub.state.effects import BindSession, DeferredReply, Reply, SessionEnded
 from waggle_hub.state.sessions import Fresh
 
 
@@ -77,7 +77,7 @@ def test_it_ends_a_minute_after_its_last_use(table: CallTable) -> None:
     assert table.here("x")
     table.tick(0.2)
     assert not table.here("x")
-    assert any(isinstance(output, Ended) for output in table.outputs)
+    assert any(isinstance(output, SessionEnded) for output in table.outputs)
 
 
 def test_it_lives_as_long_as_it_holds_a_lock_and_not_longer(table: CallTable) -> None:
@@ -218,7 +218,7 @@ def test_the_nameless_read_write_and_wait_and_nobody_sees_them(table: CallTable)
     assert table.call(None, "get", key="k").rev == before
     id = table.begin(None, "wait", all=[{"key": "k"}])
     table.call(None, "set", key="k", value=1)
-    (waited,) = [output for output in table.outputs if isinstance(output, Answer)]
+    (waited,) = [output for output in table.outputs if isinstance(output, DeferredReply)]
     assert waited.id == id
     assert table.do("a", "get", key="k").entry.by == NAMELESS
     assert NAMELESS not in table.keys("a", ns="$agents")
@@ -327,7 +327,7 @@ def test_when_the_journal_fails_calls_wait_on(table: CallTable) -> None:
 
 def test_it_binds_no_connection_by_itself(table: CallTable) -> None:
     table.visit("x")
-    assert not any(isinstance(output, Bind) for output in table.outputs)
+    assert not any(isinstance(output, BindSession) for output in table.outputs)
 
 
 # --- a walk ---
@@ -401,7 +401,7 @@ class Walk(RuleBasedStateMachine):
         """What was answered is open no longer, and its session was used."""
         heard, self.table.outputs = self.table.outputs, []
         self.table.proceed()
-        for answer in (output for output in heard + self.table.outputs if isinstance(output, Answer)):
+        for answer in (output for output in heard + self.table.outputs if isinstance(output, DeferredReply)):
             session = self.table.machine.state.sessions.get(answer.session)
             assert session is not None
             del self.open[answer.id]

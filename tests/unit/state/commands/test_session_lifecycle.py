@@ -11,7 +11,7 @@ from tests.unit.state.table import Table
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, LimitReached, SessionLost, TooLarge
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Attach, Bind, Ended, Reply
+from waggle_hub.state.effects import BindSession, OpenCursor, Reply, SessionEnded
 from waggle_hub.state.log import Commit
 
 GRACE = Limits().grace
@@ -41,14 +41,14 @@ def test_hello_opens_a_session_and_shows_the_agent() -> None:
 def test_outputs_come_in_the_order_in_which_they_must_go_out() -> None:
     table = Table()
     table.sit("s", agent="a")
-    assert [type(output) for output in table.outputs] == [Commit, Reply, Bind]
+    assert [type(output) for output in table.outputs] == [Commit, Reply, BindSession]
     table.do("s", "subscribe", patterns=["*"])
-    assert [type(output) for output in table.outputs] == [Reply, Attach]
+    assert [type(output) for output in table.outputs] == [Reply, OpenCursor]
     table.drop("s")
     table.return_to("s")
-    assert [type(output) for output in table.outputs] == [Commit, Reply, Bind, Attach]
+    assert [type(output) for output in table.outputs] == [Commit, Reply, BindSession, OpenCursor]
     table.do("s", "bye")
-    assert [type(output) for output in table.outputs] == [Commit, Reply, Ended]
+    assert [type(output) for output in table.outputs] == [Commit, Reply, SessionEnded]
 
 
 def test_who_chose_no_name_gets_one_and_is_not_remembered() -> None:
@@ -293,7 +293,7 @@ def test_sessions_that_end_at_one_instant_end_one_after_another_before_the_next_
     table.now += GRACE
     table.do("w", "ping")
     assert [commit.events[0].key for commit in table.commits()] == ["a", "b", "c"], "the oldest first"
-    assert [type(output) for output in table.outputs[-2:]] == [Ended, Reply]
+    assert [type(output) for output in table.outputs[-2:]] == [SessionEnded, Reply]
 
 
 def test_a_name_is_there_until_its_last_session_ends_and_the_newest_speaks_for_it() -> None:

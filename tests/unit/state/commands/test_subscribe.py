@@ -9,7 +9,7 @@ import pytest
 from tests.unit.state.table import Table
 from waggle.wire.errors import BadRequest, LimitReached, NotFound, TooLarge
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Detach
+from waggle_hub.state.effects import CloseCursor
 
 
 def seated(limits: Limits | None = None) -> Table:
@@ -166,7 +166,7 @@ def test_unsubscribe_ends_a_subscription() -> None:
     table = seated()
     sub = number(table, "s")
     table.do("s", "unsubscribe", sub=sub)
-    assert isinstance(table.outputs[-1], Detach)
+    assert isinstance(table.outputs[-1], CloseCursor)
     with pytest.raises(NotFound):
         table.do("s", "unsubscribe", sub=sub)
 

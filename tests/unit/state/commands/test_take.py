@@ -12,7 +12,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, Forbidden, LimitReached, Locked, NotHolder, TimedOut
 from waggle_hub.settings import Limits
 from waggle_hub.state.store.keyspace import Keyspace
-from waggle_hub.state.work.queue import Line
+from waggle_hub.state.work.queue import WorkQueue
 
 SLICES = Limits(scan=4)
 """A machine that looks at four keys in one go."""
@@ -923,7 +923,7 @@ def test_a_set_that_many_wait_for_asks_one_of_them() -> None:
 
 def test_where_nobody_takes_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     table = PatientTable()
-    monkeypatch.setattr(Line, "add", None)
+    monkeypatch.setattr(WorkQueue, "add", None)
     table.set("a", "b")
     token = table.do("b", "lock", name="a").token
     table.do("b", "unlock", token=token)

@@ -16,7 +16,7 @@ import pytest
 from tests.unit.state.table import INFO
 from waggle.wire import messages as m
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Answer, Output, Reply
+from waggle_hub.state.effects import DeferredReply, Output, Reply
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import Fresh
 
@@ -67,7 +67,7 @@ class Hall:
 def granted(outputs: list[Output]) -> Iterator[tuple[str, int]]:
     """Who was granted by these: session and token."""
     for output in outputs:
-        if isinstance(output, Answer) and isinstance(output.outcome.ok, m.Granted):
+        if isinstance(output, DeferredReply) and isinstance(output.outcome.ok, m.Granted):
             yield output.session, output.outcome.ok.token
 
 

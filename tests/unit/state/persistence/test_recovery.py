@@ -12,7 +12,7 @@ from tests.unit.state.kepttable import KeptTable
 from waggle.wire.errors import Conflict, NotHolder, SessionLost, TimedOut, Unavailable
 from waggle_hub.delivery.encoding import reply_line
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Answer, Attach, LockLost
+from waggle_hub.state.effects import DeferredReply, LockLost, OpenCursor
 from waggle_hub.state.persistence import recovery
 from waggle_hub.state.persistence.records import HubRecord
 
@@ -209,13 +209,13 @@ def test_what_was_to_be_told_is_told_after_the_restart(table: KeptTable) -> None
     (lost,) = [output for output in table.outputs if isinstance(output, LockLost)]
     assert lost.lock.reason == "expired"
     table.return_to("b")
-    (answer,) = [output for output in table.outputs if isinstance(output, Answer)]
+    (answer,) = [output for output in table.outputs if isinstance(output, DeferredReply)]
     assert answer.id == waiting
     assert json.loads(str(reply_line(answer)))["ok"]["names"] == ["n"]
     table.keep()
     table.crash()
     table.return_to("b")
-    assert not [output for output in table.outputs if isinstance(output, Answer)], "it was told"
+    assert not [output for output in table.outputs if isinstance(output, DeferredReply)], "it was told"
 
 
 # --- subscriptions -----------------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def test_a_queue_comes_back_in_its_order(table: KeptTable) -> None:
         table.return_to(session)
     for session, id in waiting:
         table.do("a" if session == "b" else chr(ord(session) - 1), "unlock", token=token)
-        (granted,) = [one for one in table.outputs if isinstance(one, Answer)]
+        (granted,) = [one for one in table.outputs if isinstance(one, DeferredReply)]
         assert (granted.session, granted.id) == (session, id)
         assert table.answer(id).token > token
         token = table.answer(id).token
@@ -345,7 +345,7 @@ def test_a_lock_that_became_free_while_nothing_could_be_granted_is_granted_at_th
     table.keep()
     table.crash()
     table.return_to("b")
-    (answer,) = [output for output in table.outputs if isinstance(output, Answer)]
+    (answer,) = [output for output in table.outputs if isinstance(output, DeferredReply)]
     assert answer.id == waiting
     assert answer.outcome.error is None
 
@@ -667,7 +667,7 @@ def test_after_a_hub_that_broke_off_while_its_journal_failed_nothing_is_taken_fo
     table.disk.steady = False
     table.crash()
     table.return_to("a", cursors={sub: rev})
-    (attached,) = [one for one in table.outputs if isinstance(one, Attach)]
+    (attached,) = [one for one in table.outputs if isinstance(one, OpenCursor)]
     assert attached.lost == "restart"
     assert table.do("a", "set", key="gone", value=1).version > 2
     assert table.do("a", "set", key="new", value=1, ns="other").version > version

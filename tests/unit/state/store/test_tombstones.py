@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from waggle_hub.state.persistence.dirty import Changed
-from waggle_hub.state.persistence.records import Key, Record, SpaceRecord
-from waggle_hub.state.store.tombstones import Pasts
+from waggle_hub.state.persistence.dirty import DirtySet
+from waggle_hub.state.persistence.records import Key, NamespaceRecord, Record
+from waggle_hub.state.store.tombstones import VersionFloors
 
 
 class Disk:
@@ -14,24 +14,24 @@ class Disk:
 
     def __init__(self, most: int = 10_000) -> None:
         self.most = most
-        self.records: dict[Key, SpaceRecord] = {}
+        self.records: dict[Key, NamespaceRecord] = {}
         self.writes = 0
         self._begin()
 
     def _begin(self) -> None:
-        self.changed = Changed()
-        self.pasts = Pasts(self.changed, self.most)
+        self.changed = DirtySet()
+        self.pasts = VersionFloors(self.changed, self.most)
 
     def keep(self) -> list[Record | None]:
         """Write down what has changed."""
         records = self.changed.take()
         self.writes += bool(records)
         for name, record in records.items():
-            assert isinstance(record, SpaceRecord)
+            assert isinstance(record, NamespaceRecord)
             self.records[name] = record
         return list(records.values())
 
-    def restart(self, rev: int, steady: bool = True) -> Pasts:
+    def restart(self, rev: int, steady: bool = True) -> VersionFloors:
         """The next hub begins at a revision."""
         self._begin()
         for record in self.records.values():
