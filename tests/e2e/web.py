@@ -50,11 +50,11 @@ class Web:
             yield Events(answer)
 
 
-async def until_waiting(hub: HubProcess, count: int = 1, ns: str | None = None) -> None:
-    """Wait until this many commands wait in the hub: in one namespace, or in all."""
+async def until_waiting(hub: HubProcess, count: int = 1) -> None:
+    """Wait until this many commands wait in the hub."""
     web = Web(hub)
     async with asyncio.timeout(20):
-        while sum(ns in (None, wait["ns"]) for wait in (await web.ok("inspect"))["waits"]) != count:
+        while len((await web.ok("inspect"))["waits"]) != count:
             await asyncio.sleep(0.02)
     await web.close()
 
