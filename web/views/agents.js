@@ -1,9 +1,9 @@
 /** Who is here: each agent with its role, its status, since when, and how many keys it wrote last, how many locks it holds, and whether it waits. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { countAgents, shownAgents } from "../model.js";
-import { count, many, since } from "../text.js";
-import { mountRows } from "./rows.js";
+import { byId, make, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { countAgents, shownAgents } from "../model/model.js";
+import { count, many, since } from "../text/format.js";
+import { mountRows } from "../browser/virtual-list.js";
 import { showTab } from "./tabs.js";
 
 /**

@@ -1,11 +1,11 @@
 /** What happened, newest first. Scrolling down or pressing Pause holds the view; events go on being counted. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { KEPT, TYPES } from "../feed.js";
-import { LOCK_TYPES } from "../inspected.js";
-import { idOf, noteText } from "../model.js";
-import { brief, count, many, shortRev, timeOfDay } from "../text.js";
-import { mountRows } from "./rows.js";
+import { byId, make, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { KEPT, TYPES } from "../model/event-feed.js";
+import { LOCK_TYPES } from "../model/inspection.js";
+import { idOf, noteText } from "../model/model.js";
+import { brief, count, many, shortRev, timeOfDay } from "../text/format.js";
+import { mountRows } from "../browser/virtual-list.js";
 import { showTab } from "./tabs.js";
 
 /**

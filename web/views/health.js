@@ -1,8 +1,8 @@
 /** The strip of figures: what the hub promises, how much it holds, how late and how burdened it is. */
 
-import { byId, make, setAttribute, setText } from "../dom.js";
-import { countAgents, countdown, nextToExpire } from "../model.js";
-import { brief, bytes, count, many, rate } from "../text.js";
+import { byId, make, setAttribute, setText } from "../browser/elements.js";
+import { countAgents, countdown, nextToExpire } from "../model/model.js";
+import { brief, bytes, count, many, rate } from "../text/format.js";
 
 /** What each durability promises, in the words of the hub's guarantees. */
 const DURABILITIES = {

@@ -1,11 +1,11 @@
 /** The keys: as a tree, as a list, or those with a deadline, next to expire first. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { boundText, shownBook, shownKeys, shownView } from "../model.js";
-import { count, many } from "../text.js";
-import { fillFacts, makeFacts } from "./keyrow.js";
-import { mountRows } from "./rows.js";
-import { mountTree } from "./tree.js";
+import { byId, make, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { boundText, shownBook, shownKeys, shownView } from "../model/model.js";
+import { count, many } from "../text/format.js";
+import { fillFacts, makeFacts } from "./key-facts.js";
+import { mountRows } from "../browser/virtual-list.js";
+import { mountTree } from "./key-tree-view.js";
 
 /** The namespace that goes without saying. */
 const USUAL = "default";

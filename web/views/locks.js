@@ -1,13 +1,13 @@
 /** The locks: who holds each, by which token, since when and for how long, and who waits for it, in order. */
 
-import { targetsOf, targetText } from "../claims.js";
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { alsoWanted } from "../locks.js";
-import { claimCountdown, cutText, releasedText, shownLocks } from "../model.js";
-import { count, many, shortRev, since } from "../text.js";
-import { mountConcerned } from "./concerned.js";
-import { fillCountdown } from "./keyrow.js";
-import { mountRows } from "./rows.js";
+import { targetsOf, targetText } from "../model/lock-targets.js";
+import { byId, make, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { alsoWanted } from "../model/lock-rows.js";
+import { claimCountdown, cutText, releasedText, shownLocks } from "../model/model.js";
+import { count, many, shortRev, since } from "../text/format.js";
+import { mountConcerned } from "./agent-filter.js";
+import { fillCountdown } from "./key-facts.js";
+import { mountRows } from "../browser/virtual-list.js";
 import { showTab } from "./tabs.js";
 
 /** The namespace that goes without saying. */

@@ -1,8 +1,8 @@
 /** How many revisions and events there were in each second of the last minutes, drawn. */
 
-import { byId, setAttribute, setText } from "../dom.js";
-import { SPAN } from "../series.js";
-import { rate } from "../text.js";
+import { byId, setAttribute, setText } from "../browser/elements.js";
+import { SPAN } from "../model/rate-series.js";
+import { rate } from "../text/format.js";
 
 const HEIGHT = 44; // of the viewBox, which is one unit wide for each second
 const LEAST = 5; // the chart's top is at least so many a second, so that little does not look like much

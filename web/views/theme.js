@@ -1,7 +1,7 @@
 /** Light, dark, or as the system has it; remembered in this browser. */
 
-import { byId, setAttribute, setText } from "../dom.js";
-import { recall, remember } from "../memory.js";
+import { byId, setAttribute, setText } from "../browser/elements.js";
+import { recall, remember } from "../browser/preferences.js";
 
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
 

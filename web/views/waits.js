@@ -1,12 +1,12 @@
 /** The commands that wait: who waits for what, since when, for how long, and what of it is met. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { claimCountdown, cutText, shownWaits } from "../model.js";
-import { count, since } from "../text.js";
-import { waitText } from "../waits.js";
-import { mountConcerned } from "./concerned.js";
-import { fillCountdown } from "./keyrow.js";
-import { mountRows } from "./rows.js";
+import { byId, make, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { claimCountdown, cutText, shownWaits } from "../model/model.js";
+import { count, since } from "../text/format.js";
+import { waitText } from "../model/wait-rows.js";
+import { mountConcerned } from "./agent-filter.js";
+import { fillCountdown } from "./key-facts.js";
+import { mountRows } from "../browser/virtual-list.js";
 
 /**
  * @param {object} intents
