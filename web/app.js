@@ -8,11 +8,11 @@
  * these two, its line in `views` below, and a button in the list of views.
  */
 
-import { mountHub } from "./hub-session.js";
+import { connectHub } from "./hub-session.js";
 import { byId } from "./browser/elements.js";
 import * as model from "./model/model.js";
 import { mountAgents } from "./views/agents.js";
-import { mountChains } from "./views/wait-graph-view.js";
+import { mountWaitGraph } from "./views/wait-graph-view.js";
 import { mountEntry } from "./views/entry/entry.js";
 import { mountEvents } from "./views/events.js";
 import { mountHeader } from "./views/header.js";
@@ -20,7 +20,7 @@ import { mountHealth } from "./views/health.js";
 import { mountKeys } from "./views/keys.js";
 import { mountLocks } from "./views/locks.js";
 import { mountRates } from "./views/rates.js";
-import { mountRelease } from "./views/release-dialog.js";
+import { mountReleaseDialog } from "./views/release-dialog.js";
 import { mountTabs } from "./views/tabs.js";
 import { mountTheme } from "./views/theme.js";
 import { mountWaits } from "./views/waits.js";
@@ -32,7 +32,7 @@ import { mountWaits } from "./views/waits.js";
 const TICK = 100;
 
 const state = model.initial();
-const { hub, now, ask, write, remove, release, read } = mountHub(state, learn);
+const { hub, now, ask, write, remove, release, read } = connectHub(state, learn);
 
 // --- what the person does -----------------------------------------------------------------------------------------
 
@@ -71,8 +71,8 @@ const views = [
   mountEntry(intents),
   mountLocks(intents),
   mountWaits(intents),
-  mountChains(),
-  mountRelease(intents),
+  mountWaitGraph(),
+  mountReleaseDialog(intents),
   mountEvents(intents),
 ];
 

@@ -10,17 +10,17 @@
  *    subscribes anew, and reads the keys again, a page at a time.
  */
 
-import { recall, remember } from "./browser/preferences.js";
+import { readPreference, savePreference } from "./browser/preferences.js";
 import * as model from "./model/model.js";
 import { connect } from "./waggle.js";
 
 /** Seconds between two deliveries of what became of the keys. */
-const CONFLATE = 0.25;
+const CONFLATE_S = 0.25;
 /** Milliseconds between two looks at the figures of the hub, and between two measurements of its clock. */
-const FIGURES = 1_000;
-const CLOCK = 3_000;
+const STATS_PERIOD_MS = 1_000;
+const CLOCK_PERIOD_MS = 3_000;
 /** Values of rows in view that are asked for at one time. */
-const READING = 8;
+const MAX_READS = 8;
 const LOCK_TYPES = ["lock", "renew", "unlock", "queue"];
 const ENTRY_TYPES = ["set", "delete", "expire", "evict", "touch"];
 
@@ -28,7 +28,7 @@ const ENTRY_TYPES = ["set", "delete", "expire", "evict", "touch"];
  * @param {object} state the model
  * @param {(change: Function, ...args: any[]) => void} change changes the model, and shows it soon
  */
-export function mountHub(state, change) {
+export function connectHub(state, change) {
   const hub = connect({
     agent: ownName(),
     meta: { role: "dashboard" },
@@ -36,17 +36,17 @@ export function mountHub(state, change) {
     onhello: (welcome, how) => {
       change(model.welcomed, welcome, how, hub.now());
       measure();
-      count();
+      readStats();
     },
   });
 
-  listen("keys", { patterns: ["*"], ns: "*", types: ENTRY_TYPES, values: false, conflate: CONFLATE });
+  listen("keys", { patterns: ["*"], ns: "*", types: ENTRY_TYPES, values: false, conflate: CONFLATE_S });
   listen("events", { patterns: ["*"], ns: "*", types: [...ENTRY_TYPES, ...LOCK_TYPES, "message"] });
   hub.subscribe({ patterns: ["*"], ns: model.AGENTS, types: ["set", "delete", "expire", "evict"], snapshot: true }, (line) => {
     change(model.heard, "agents", line, hub.now());
   });
-  setInterval(measure, CLOCK);
-  setInterval(count, FIGURES);
+  setInterval(measure, CLOCK_PERIOD_MS);
+  setInterval(readStats, STATS_PERIOD_MS);
 
   function listen(from, interest) {
     hub.subscribe(interest, (line, subscription) => {
@@ -63,11 +63,11 @@ export function mountHub(state, change) {
     hub.syncClock().then((trip) => change(model.measured, trip), () => {});
   }
 
-  let counting = false;
-  function count() {
-    if (counting || hub.state.name !== "open") return;
-    counting = true;
-    hub.stats().then((stats) => change(model.counted, stats), () => {}).finally(() => (counting = false));
+  let readingStats = false;
+  function readStats() {
+    if (readingStats || hub.state.name !== "open") return;
+    readingStats = true;
+    hub.stats().then((stats) => change(model.counted, stats), () => {}).finally(() => (readingStats = false));
   }
 
   /** Ask what the model wants to know, if anything. */
@@ -84,7 +84,7 @@ export function mountHub(state, change) {
 
   /** The value of a row in view. */
   function read(record) {
-    if (reading.has(record.id) || reading.size >= READING || hub.state.name !== "open") return;
+    if (reading.has(record.id) || reading.size >= MAX_READS || hub.state.name !== "open") return;
     reading.add(record.id);
     hub
       .get(record.key, { ns: record.ns })
@@ -133,10 +133,10 @@ export function mountHub(state, change) {
 
 /** One name for this browser, so that the hub remembers one dashboard of it and not one for each visit. */
 function ownName() {
-  const known = recall("dashboard");
+  const known = readPreference("dashboard");
   if (known !== null) return known;
   const [random] = crypto.getRandomValues(new Uint32Array(1));
   const name = `dashboard-${random.toString(36)}`;
-  remember("dashboard", name);
+  savePreference("dashboard", name);
   return name;
 }

@@ -5,14 +5,14 @@
  */
 
 /**
- * An element: `make("span", "chip", { title: "..." }, child, "text")`.
+ * An element: `makeElement("span", "chip", { title: "..." }, child, "text")`.
  * @param {string} tag
  * @param {string} [className]
  * @param {Object<string, string>} [attributes]
  * @param {...(Node|string)} children
  * @returns {HTMLElement}
  */
-export function make(tag, className = "", attributes = {}, ...children) {
+export function makeElement(tag, className = "", attributes = {}, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);

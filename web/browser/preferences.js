@@ -1,6 +1,6 @@
 /** What this browser remembers of the person; where it may remember nothing, everything else still works. */
 
-export function recall(name) {
+export function readPreference(name) {
   try {
     return localStorage.getItem(`waggle.${name}`);
   } catch {
@@ -8,7 +8,7 @@ export function recall(name) {
   }
 }
 
-export function remember(name, text) {
+export function savePreference(name, text) {
   try {
     localStorage.setItem(`waggle.${name}`, text);
   } catch {

@@ -28,7 +28,7 @@ const MARGIN = 4;
  * @param {(item: Item, step: 1|-1, index: number) => number|null} [how.aside] an arrow to the side: the row to go to
  * @returns {{update: (items: {length: number, at: (i: number) => Item}, now: number) => void, toTop: () => void, show: (index: number) => void}}
  */
-export function mountRows(scroller, { idOf, make, fill, changed, aside }) {
+export function mountVirtualList(scroller, { idOf, make, fill, changed, aside }) {
   const canvas = document.createElement("div");
   canvas.className = "canvas";
   canvas.setAttribute("role", "presentation");

@@ -24,7 +24,7 @@ export const TYPES = ["set", "touch", "delete", "expire", "evict", "lock", "rene
  * @typedef {{agent: string}|{ns: string, key: string}|{ns: string, lock: string[]}} Followed one agent, one key, or a lock with
  *   all that it is on
  */
-export class Feed {
+export class EventFeed {
   /** How many events there were. */
   seq = 0;
   keys = box();

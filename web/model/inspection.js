@@ -17,7 +17,7 @@ const NOTHING = { rev: 0, at: 0, sessions: [], locks: [], waits: [], cut: [] };
 
 export const LOCK_TYPES = new Set(["lock", "renew", "unlock", "queue"]);
 
-export class Inspected {
+export class Inspection {
   /** The answer that was given last; `rev` is 0 before the first. */
   seen = NOTHING;
   /** Why the last question was not answered, null if it was. */

@@ -3,7 +3,7 @@
  *
  * Law: `at(i)` is the i-th of all rows, in the order in which they were added.
  */
-export class Rows {
+export class JoinedList {
   #parts = [];
   #single = null;
   length = 0;

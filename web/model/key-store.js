@@ -12,9 +12,9 @@
  * 5. Records are changed in place. A list they are in hears of it only if their place in it may change.
  */
 
-import { Ordered } from "./sorted-list.js";
+import { SortedList } from "./sorted-list.js";
 import { compareKeys } from "../text/compare-keys.js";
-import { Tree } from "./key-tree.js";
+import { KeyTree } from "./key-tree.js";
 
 /** Keys that a book reads. */
 export const MOST = 200_000;
@@ -32,14 +32,14 @@ export const ORDERS = {
 /** The name of an entry within the page: a key has no control characters. */
 export const idOf = (ns, key) => `${ns}\n${key}`;
 
-export class Book {
+export class KeyStore {
   records = new Map();
   /** How many keys each namespace has, here. */
   namespaces = new Map();
   tree;
-  listed = new Ordered(ORDERS.key);
-  deadlines = new Ordered(ORDERS.deadline, (record) => record.expiresAt !== null);
-  /** The keys that one agent wrote last, null if nobody asked. @type {Ordered|null} */
+  listed = new SortedList(ORDERS.key);
+  deadlines = new SortedList(ORDERS.deadline, (record) => record.expiresAt !== null);
+  /** The keys that one agent wrote last, null if nobody asked. @type {SortedList|null} */
   held = null;
   full = false;
   /** Why the hub did not tell its keys, null if it did. @type {string|null} */
@@ -63,7 +63,7 @@ export class Book {
   constructor({ ns = null, pattern = "*", accepts = () => true } = {}, { few, most = MOST } = {}) {
     Object.assign(this, { ns, pattern, accepts });
     this.#most = most;
-    this.tree = new Tree(few);
+    this.tree = new KeyTree(few);
     if (ns !== null) this.#begin([ns]);
   }
 
@@ -79,7 +79,7 @@ export class Book {
 
   /** Keep a list of the keys that one agent wrote last and that are accepted, in one of the ORDERS; null for none. */
   hold(agent, order = "key", accepts = () => true) {
-    this.held = agent === null ? null : new Ordered(ORDERS[order], (record) => record.by === agent && accepts(record));
+    this.held = agent === null ? null : new SortedList(ORDERS[order], (record) => record.by === agent && accepts(record));
     this.held?.reset(this.#authors.get(agent) ?? []);
   }
 

@@ -15,9 +15,9 @@
  * have said of its key.
  */
 
-import { Ordered } from "./sorted-list.js";
+import { SortedList } from "./sorted-list.js";
 import { compareKeys } from "../text/compare-keys.js";
-import { Rows } from "./joined-list.js";
+import { JoinedList } from "./joined-list.js";
 
 /** A folder with so many rows right below opens by itself, if it has no more than so many times as many keys. */
 const FEW = 60;
@@ -62,8 +62,8 @@ class Folder {
 
   #arrange() {
     if (this.#keys !== null) return;
-    this.#folders = new Ordered(this.compare, (child) => child.isFolder === true);
-    this.#keys = new Ordered(this.compare, (child) => child.isFolder !== true);
+    this.#folders = new SortedList(this.compare, (child) => child.isFolder === true);
+    this.#keys = new SortedList(this.compare, (child) => child.isFolder !== true);
     this.#folders.reset(this.children.values());
     this.#keys.reset(this.children.values());
   }
@@ -89,7 +89,7 @@ class Folder {
   }
 }
 
-export class Tree {
+export class KeyTree {
   #root = new Folder("", null, byNs);
   #rows = null;
   #few;
@@ -141,10 +141,10 @@ export class Tree {
     this.#rows = null;
   }
 
-  /** The rows to be seen: records and folders. The same as long as nothing changes. @returns {Rows} */
+  /** The rows to be seen: records and folders. The same as long as nothing changes. @returns {JoinedList} */
   rows() {
     if (this.#rows !== null) return this.#rows;
-    const rows = new Rows();
+    const rows = new JoinedList();
     const spaces = this.#root.folders;
     if (spaces.length === 1) this.#show(spaces.at(0), 1, 0, rows);
     else {

@@ -11,7 +11,7 @@
 /** Characters that a reason may have. */
 export const REASON = 1_000;
 
-export class Release {
+export class LockRelease {
   reason = "";
   busy = false;
   /** Why it was not released, null if nothing is wrong. */

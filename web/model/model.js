@@ -15,16 +15,16 @@
  * comes in are three streams: `keys` (entry events, conflated, without values), `events` (all of them, with values), `agents`.
  */
 
-import { Book, idOf, ORDERS } from "./key-store.js";
+import { KeyStore, idOf, ORDERS } from "./key-store.js";
 import { box, typeInto } from "./filter-box.js";
 import { overlap, targetText } from "./lock-targets.js";
-import { Feed } from "./event-feed.js";
-import { Inspected, LOCK_TYPES } from "./inspection.js";
+import { EventFeed } from "./event-feed.js";
+import { Inspection, LOCK_TYPES } from "./inspection.js";
 import { lockRows } from "./lock-rows.js";
-import { Release } from "./lock-release.js";
-import { Selected } from "./selected-entry.js";
-import { Series } from "./rate-series.js";
-import { count, many, preview, remaining } from "../text/format.js";
+import { LockRelease } from "./lock-release.js";
+import { SelectedEntry } from "./selected-entry.js";
+import { RateSeries } from "./rate-series.js";
+import { formatCount, plural, preview, remaining } from "../text/format.js";
 import { compareKeys } from "../text/compare-keys.js";
 import { waitRows } from "./wait-rows.js";
 
@@ -53,18 +53,18 @@ export function initial(bounds = {}) {
     rev: 0,
     trip: null,
     stats: null,
-    rates: new Series(),
+    rates: new RateSeries(),
     bounds,
     /** All keys, as far as they are kept. */
-    book: new Book({}, bounds),
+    book: new KeyStore({}, bounds),
     /** Those of one namespace or pattern, null if all are wanted. */
     scoped: null,
     /** A book that is being read, and takes the place of one of the two. */
     next: { book: null, scoped: null },
     previews: new Map(),
     agents: source(),
-    feed: new Feed(),
-    inspected: new Inspected(),
+    feed: new EventFeed(),
+    inspected: new Inspection(),
     /** What became of the last forced release. */
     released: null,
     want: {
@@ -128,7 +128,7 @@ export function noteText(note, now) {
   if (note === null || now - note.at > NOTE) return "";
   if (note.restarted || note.fresh === "epoch" || note.fresh === "restart") return "hub restarted: fresh snapshot";
   if (note.fresh !== null) return "missed too much: fresh snapshot";
-  return `resumed${note.takenOver ? "" : " in a new session"}, ${many(note.caughtUp, "event")} caught up`;
+  return `resumed${note.takenOver ? "" : " in a new session"}, ${plural(note.caughtUp, "event")} caught up`;
 }
 
 // --- lines --------------------------------------------------------------------------------------------------------
@@ -224,9 +224,9 @@ function entryItem(line) {
 function lockItem(line) {
   const { type, ns, key, by, rev, at, reason, token, mode, waiting } = line;
   const words = [];
-  if (waiting !== undefined) words.push(`${count(waiting)} waiting`);
+  if (waiting !== undefined) words.push(`${formatCount(waiting)} waiting`);
   if (mode === "shared") words.push("shared");
-  if (token !== undefined) words.push(`token ${count(token)}`);
+  if (token !== undefined) words.push(`token ${formatCount(token)}`);
   return { type, ns, key, by, rev, at, reason, said: words.join(" · "), dashboard: false };
 }
 
@@ -256,7 +256,7 @@ const books = (state) => [state.book, state.scoped, state.next.book, state.next.
 
 /** What was heard of the keys has a gap: read them anew, behind what is known. */
 function readAgain(state) {
-  state.next.book = new Book({}, state.bounds);
+  state.next.book = new KeyStore({}, state.bounds);
   if (state.scoped !== null || state.next.scoped !== null) state.next.scoped = scopedBook(state);
   state.want.selected?.outdated();
 }
@@ -272,7 +272,7 @@ function rescope(state) {
 
 function scopedBook(state) {
   const { ns, keys } = state.want;
-  return new Book({ ns, pattern: keys.pattern, accepts: keys.accepts }, { ...state.bounds, few: FEW_FOUND });
+  return new KeyStore({ ns, pattern: keys.pattern, accepts: keys.accepts }, { ...state.bounds, few: FEW_FOUND });
 }
 
 /**
@@ -333,8 +333,8 @@ export function boundText(state) {
   const book = state.want.by === null ? shownBook(state) : state.book;
   if (book.wrong !== null) return `The hub did not tell all keys: ${book.wrong}`;
   if (!book.full) return "";
-  const all = book.expected === null ? "" : ` of ${count(Math.max(book.expected, state.stats?.keys ?? 0))}`;
-  return `Only the first ${count(book.records.size)}${all} keys are kept here: a filter or a namespace shows others.`;
+  const all = book.expected === null ? "" : ` of ${formatCount(Math.max(book.expected, state.stats?.keys ?? 0))}`;
+  return `Only the first ${formatCount(book.records.size)}${all} keys are kept here: a filter or a namespace shows others.`;
 }
 
 /**
@@ -417,8 +417,8 @@ export const claimCountdown = ({ since, until }, now) => countdown({ since, expi
 export function cutText({ inspected, stats }, what) {
   if (inspected.wrong !== null) return `The hub did not tell: ${inspected.wrong}`;
   if (!inspected.seen.cut.includes(what)) return "";
-  const all = stats === null ? "" : ` of ${count(stats[what])}`;
-  return `Only the first ${count(inspected.seen[what].length)}${all} ${what} are shown: the hub tells no more at a time.`;
+  const all = stats === null ? "" : ` of ${formatCount(stats[what])}`;
+  return `Only the first ${formatCount(inspected.seen[what].length)}${all} ${what} are shown: the hub tells no more at a time.`;
 }
 
 /** What became of the last forced release, empty when it is long ago. */
@@ -502,7 +502,7 @@ export function concern(state, agent) {
 /** Begin to release the lock with this token; null leaves it held. */
 export function askToRelease(state, token) {
   const lock = token === null ? null : state.inspected.lock(token);
-  state.want.release = lock === null ? null : new Release(lock);
+  state.want.release = lock === null ? null : new LockRelease(lock);
 }
 
 export function giveReason(state, reason) {
@@ -518,7 +518,7 @@ export function released(state, release, rev, now) {
 
 /** Look at one entry, or at none (null). */
 export function select(state, id) {
-  state.want.selected = id === null ? null : new Selected(...id.split("\n"));
+  state.want.selected = id === null ? null : new SelectedEntry(...id.split("\n"));
 }
 
 /** Anything a person may want of the selected entry: `wantOfSelected(state, "show", "history")`. */

@@ -13,7 +13,7 @@ export const SPAN = 300;
 /** Seconds between two readings beyond which there is a gap. */
 const GAP = 5;
 
-export class Series {
+export class RateSeries {
   #last = null;
   #points = [];
 

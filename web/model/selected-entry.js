@@ -13,7 +13,7 @@
  */
 
 import { idOf } from "./key-store.js";
-import { pretty, PRETTY } from "../text/format.js";
+import { MAX_PRETTY_CHARS, pretty } from "../text/format.js";
 import { parseValue } from "../waggle.js";
 
 /** Versions that are asked for: the hub keeps 20 earlier ones. */
@@ -29,7 +29,7 @@ const VERSIONS = 50;
  * @property {string|null} refused why the hub did not write it
  */
 
-export class Selected {
+export class SelectedEntry {
   /** The entry as the hub gave it last. @type {object|null} */
   entry = null;
   /** How it went: `{how, rev}`, null while it is there. */
@@ -92,7 +92,7 @@ export class Selected {
     const { op } = this.#asked;
     this.#asked = null;
     this.error = null;
-    if (op === "history") this.#remember(ok.entries);
+    if (op === "history") this.#savePreference(ok.entries);
     else if (ok.entry !== null) Object.assign(this, { entry: ok.entry, gone: null });
     else this.gone ??= { how: "absent", rev: null };
   }
@@ -103,7 +103,7 @@ export class Selected {
     this.error = message;
   }
 
-  #remember(entries) {
+  #savePreference(entries) {
     if (entries.length === 0 && this.versions !== null) return; // it is gone: what is known of it stays
     this.versions = entries;
     this.compared = { older: Math.min(1, Math.max(0, entries.length - 1)), newer: 0 };
@@ -117,7 +117,7 @@ export class Selected {
 
   /** Whether its value can be edited here at all. */
   get editable() {
-    return this.entry !== null && pretty(this.entry.value, Infinity).length <= PRETTY;
+    return this.entry !== null && pretty(this.entry.value, Infinity).length <= MAX_PRETTY_CHARS;
   }
 
   /** Begin a draft with what is there. */

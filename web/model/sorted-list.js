@@ -12,7 +12,7 @@
 /** Items of a piece: one that grows to twice as many is cut in two. */
 const PIECE = 500;
 
-export class Ordered {
+export class SortedList {
   #compare;
   #accept;
   #pieces = [];

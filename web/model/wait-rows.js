@@ -11,7 +11,7 @@
  */
 
 import { targetText } from "./lock-targets.js";
-import { many, preview, shortRev } from "../text/format.js";
+import { plural, preview, shortRev } from "../text/format.js";
 
 /** Conditions of one wait that are shown; a hub allows more than anybody reads. */
 const CONDITIONS = 50;
@@ -69,14 +69,14 @@ export function conditionText({ key, pattern, count = 1, absent = false, unlocke
   if (absent) return `${key === undefined ? "no entry of " : "no "}${place}${which}${unlocked ? ", and nothing locked there" : ""}`;
   if (unlocked) return `nothing locked at ${place}`;
   if (key !== undefined) return `${place}${which}`;
-  return `${many(count, "entry", "entries")} of ${place}${which}`;
+  return `${plural(count, "entry", "entries")} of ${place}${which}`;
 }
 
 /** The same without the key or pattern it is about: "2 entries, where /ok is true". */
 export function partText({ key, count = 1, absent = false, unlocked = false, since, where }) {
   const which = whichText(since, where).trim();
   if (unlocked) return "unlocked";
-  const what = absent ? "gone" : key === undefined ? many(count, "entry", "entries") : which === "" ? "there" : "";
+  const what = absent ? "gone" : key === undefined ? plural(count, "entry", "entries") : which === "" ? "there" : "";
   return [what, which].filter((text) => text !== "").join(", ");
 }
 

@@ -9,7 +9,7 @@
  * 3. `raw` is the value as JSON, whatever it is.
  */
 
-import { count, dateTime, many, pretty } from "./format.js";
+import { dateTime, formatCount, plural, pretty } from "./format.js";
 
 /** Numbers that are taken for an instant: Unix seconds or milliseconds from 2001 to 2065. */
 const INSTANTS = [[1, 1e9, 3e9], [1000, 1e12, 3e12]];
@@ -26,15 +26,15 @@ export function seen(value) {
   if (typeof value === "boolean") return plain("boolean", "", String(value));
   if (typeof value === "number" || typeof value === "bigint") return plain("number", instant(value), String(value));
   if (typeof value === "string") return text(value);
-  if (Array.isArray(value)) return { type: "list", about: many(value.length, "item"), tree: value, text: null };
-  return { type: "object", about: many(Object.keys(value).length, "field"), tree: value, text: null };
+  if (Array.isArray(value)) return { type: "list", about: plural(value.length, "item"), tree: value, text: null };
+  return { type: "object", about: plural(Object.keys(value).length, "field"), tree: value, text: null };
 }
 
 const plain = (type, about, said) => ({ type, about, tree: undefined, text: said });
 
 function text(value) {
   const lines = value.split("\n").length;
-  const long = `${many([...value].length, "character")}${lines > 1 ? `, ${many(lines, "line")}` : ""}`;
+  const long = `${plural([...value].length, "character")}${lines > 1 ? `, ${plural(lines, "line")}` : ""}`;
   const inner = within(value);
   return { type: inner === undefined ? "text" : "text holding JSON", about: long, tree: inner, text: value };
 }
@@ -72,5 +72,5 @@ export function parts(value, limit) {
 
 /** What stands for an object or list that is closed. */
 export function brackets(value) {
-  return Array.isArray(value) ? `[ ${count(value.length)} ]` : `{ ${count(Object.keys(value).length)} }`;
+  return Array.isArray(value) ? `[ ${formatCount(value.length)} ]` : `{ ${formatCount(Object.keys(value).length)} }`;
 }

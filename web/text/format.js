@@ -5,7 +5,7 @@
 /** Characters of a value that a row shows. */
 const PREVIEW = 140;
 /** Characters of a value that the view of one entry shows: beyond it a browser takes seconds to lay it out. */
-export const PRETTY = 200_000;
+export const MAX_PRETTY_CHARS = 200_000;
 
 /**
  * The beginning of a value as JSON on one line. Looks at no more of it than it shows, however large it is.
@@ -52,9 +52,9 @@ export function preview(value, limit = PREVIEW) {
 }
 
 /** A whole value over several lines; says so where it is cut. */
-export function pretty(value, limit = PRETTY) {
+export function pretty(value, limit = MAX_PRETTY_CHARS) {
   const text = JSON.stringify(value, plainBigInt, 2) ?? "";
-  return text.length <= limit ? text : `${text.slice(0, limit)}\n… and ${count(text.length - limit)} more characters`;
+  return text.length <= limit ? text : `${text.slice(0, limit)}\n… and ${formatCount(text.length - limit)} more characters`;
 }
 
 /** An integer too large for a number is one all the same; without rawJSON it is shown in quotes, but exactly. */
@@ -63,18 +63,18 @@ function plainBigInt(_key, value) {
 }
 
 /** 9412 -> "9,412". */
-export function count(number) {
+export function formatCount(number) {
   return Math.round(number).toString().replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** The end of a revision, where there is no room: a hub without a journal counts from the time in microseconds. */
 export function shortRev(rev) {
-  return rev < 1e9 ? count(rev) : `…${count(rev).slice(-7)}`;
+  return rev < 1e9 ? formatCount(rev) : `…${formatCount(rev).slice(-7)}`;
 }
 
 /** "1 event", "12 events". */
-export function many(number, one, more = `${one}s`) {
-  return `${count(number)} ${number === 1 ? one : more}`;
+export function plural(number, one, more = `${one}s`) {
+  return `${formatCount(number)} ${number === 1 ? one : more}`;
 }
 
 /**
@@ -88,7 +88,7 @@ export function remaining(seconds) {
 }
 
 /** How long something has been so: "12 s", "5 min 3 s", "3 h 20 min", "4 d 2 h". */
-export function since(seconds) {
+export function elapsed(seconds) {
   return span(Math.floor(seconds));
 }
 
@@ -102,11 +102,11 @@ function span(seconds) {
 
 function pair(seconds, large, largeUnit, small, smallUnit) {
   const rest = Math.floor((seconds % large) / small);
-  return `${count(Math.floor(seconds / large))} ${largeUnit}${rest === 0 ? "" : ` ${rest} ${smallUnit}`}`;
+  return `${formatCount(Math.floor(seconds / large))} ${largeUnit}${rest === 0 ? "" : ` ${rest} ${smallUnit}`}`;
 }
 
 /** Milliseconds, in the unit that fits: "0.4 ms", "12 ms", "1.5 s". */
-export function brief(seconds) {
+export function shortDuration(seconds) {
   if (seconds >= 1) return `${seconds.toFixed(1)} s`;
   const ms = seconds * 1000;
   return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
@@ -128,7 +128,7 @@ export function dateTime(at) {
 }
 
 /** Bytes, in the unit that fits: "812 B", "4.2 kB", "118 MB". */
-export function bytes(number) {
+export function formatBytes(number) {
   for (const [unit, size] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
     if (number >= size) return `${number / size < 10 ? (number / size).toFixed(1) : Math.round(number / size)} ${unit}`;
   }
@@ -136,6 +136,6 @@ export function bytes(number) {
 }
 
 /** So many in a second: "0.4", "12", "1,020". */
-export function rate(number) {
-  return number > 0 && number < 9.95 ? number.toFixed(1) : count(number);
+export function formatRate(number) {
+  return number > 0 && number < 9.95 ? number.toFixed(1) : formatCount(number);
 }

@@ -3,7 +3,7 @@
 import { setHidden, setText } from "../browser/elements.js";
 
 /** @param {{concern: (agent: string|null) => void}} intents */
-export function mountConcerned(panel, intents) {
+export function mountAgentFilter(panel, intents) {
   const chosen = panel.querySelector("[data-concerned]");
   const [text, all] = chosen.children;
   all.addEventListener("click", () => intents.concern(null));

@@ -2,7 +2,7 @@
 
 import { byId, setAttribute, setHidden, setText } from "../browser/elements.js";
 import { connectionText } from "../model/model.js";
-import { count } from "../text/format.js";
+import { formatCount } from "../text/format.js";
 
 /** @param {{retry: () => void}} intents */
 export function mountHeader(intents) {
@@ -28,6 +28,6 @@ export function mountHeader(intents) {
     setText(facts.version, `${hub.name} ${hub.version}`);
     setText(facts.epoch, epoch);
     setAttribute(facts.epoch, "title", epoch);
-    setText(facts.rev, count(model.rev));
+    setText(facts.rev, formatCount(model.rev));
   };
 }

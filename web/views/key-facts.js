@@ -1,17 +1,17 @@
 /** What the row of a key shows beside its name; the same in the tree, in the lists and of the entry in full. */
 
-import { make, setAttribute, setText } from "../browser/elements.js";
+import { makeElement, setAttribute, setText } from "../browser/elements.js";
 import { countdown, previewOf } from "../model/model.js";
 
 /** The cells behind the first: value, version, author, deadline. */
 export function makeFacts(role) {
   const attributes = role === null ? {} : { role };
   return [
-    make("span", "c-value", attributes),
-    make("span", "c-version", attributes),
-    make("span", "c-by", attributes),
-    make("span", "c-deadline countdown", attributes,
-      make("span", "meter", { "aria-hidden": "true" }, make("span", "fill")), make("span", "left")),
+    makeElement("span", "c-value", attributes),
+    makeElement("span", "c-version", attributes),
+    makeElement("span", "c-by", attributes),
+    makeElement("span", "c-deadline countdown", attributes,
+      makeElement("span", "meter", { "aria-hidden": "true" }, makeElement("span", "fill")), makeElement("span", "left")),
   ];
 }
 

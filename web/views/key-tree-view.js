@@ -1,10 +1,10 @@
 /** The keys as a tree. The arrows up and down go from row to row, those to the sides open and close, or go in and out. */
 
-import { make, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
 import { shownTree } from "../model/model.js";
-import { count } from "../text/format.js";
+import { formatCount } from "../text/format.js";
 import { fillFacts, makeFacts } from "./key-facts.js";
-import { mountRows } from "../browser/virtual-list.js";
+import { mountVirtualList } from "../browser/virtual-list.js";
 
 /** Levels beyond which rows are not set in any further. */
 const DEEPEST = 10;
@@ -17,10 +17,10 @@ const DEEPEST = 10;
  * @param {(record: object) => void} intents.readValue
  * @param {() => void} intents.look
  */
-export function mountTree(tree, intents) {
+export function mountKeyTree(tree, intents) {
   let model = null;
   let items = [];
-  const rows = mountRows(tree, { idOf: (item) => item.id, make: makeRow, fill, changed: intents.look, aside });
+  const rows = mountVirtualList(tree, { idOf: (item) => item.id, make: makeRow, fill, changed: intents.look, aside });
 
   tree.addEventListener("click", (event) => {
     const row = event.target.closest("[data-index]");
@@ -51,9 +51,9 @@ export function mountTree(tree, intents) {
   }
 
   function makeRow() {
-    return make("div", "row columns entry-row", { role: "treeitem", tabindex: "-1" },
-      make("span", "c-key", {},
-        make("span", "twisty", { "aria-hidden": "true" }), make("span", "key"), make("span", "ns")),
+    return makeElement("div", "row columns entry-row", { role: "treeitem", tabindex: "-1" },
+      makeElement("span", "c-key", {},
+        makeElement("span", "twisty", { "aria-hidden": "true" }), makeElement("span", "key"), makeElement("span", "ns")),
       ...makeFacts(null),
     );
   }
@@ -78,7 +78,7 @@ export function mountTree(tree, intents) {
     setText(key, nameOf(item));
     setAttribute(key, "title", isFolder ? (item.prefix ?? `namespace ${item.ns}`) : item.key);
     setHidden(ns, !isFolder);
-    setText(ns, isFolder ? `${count(item.count)}${isSpace ? " keys" : ""}` : "");
+    setText(ns, isFolder ? `${formatCount(item.count)}${isSpace ? " keys" : ""}` : "");
     for (const cell of facts) setHidden(cell, isFolder);
     if (!isFolder) fillFacts(facts, item, model, now, intents.readValue);
   }

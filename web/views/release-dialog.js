@@ -3,7 +3,7 @@
 import { targetText } from "../model/lock-targets.js";
 import { byId, setAttribute, setText } from "../browser/elements.js";
 import { REASON } from "../model/lock-release.js";
-import { count, remaining, since } from "../text/format.js";
+import { elapsed, formatCount, remaining } from "../text/format.js";
 
 /**
  * @param {object} intents
@@ -11,7 +11,7 @@ import { count, remaining, since } from "../text/format.js";
  * @param {(reason: string) => void} intents.giveReason
  * @param {() => void} intents.release
  */
-export function mountRelease(intents) {
+export function mountReleaseDialog(intents) {
   const dialog = byId("release");
   const form = byId("release-form");
   const title = byId("release-title");
@@ -62,8 +62,8 @@ export function mountRelease(intents) {
 
 function meansText(asked, lock, now) {
   if (lock === null) return `${asked.agent} does not hold it any more.`;
-  const held = since(Math.max(0, now - lock.since));
-  return `${lock.agent} has held it for ${held}, by token ${count(lock.token)}; ${remaining(lock.expires_at - now)} are left.`;
+  const held = elapsed(Math.max(0, now - lock.since));
+  return `${lock.agent} has held it for ${held}, by token ${formatCount(lock.token)}; ${remaining(lock.expires_at - now)} are left.`;
 }
 
 function nextText({ queue }) {

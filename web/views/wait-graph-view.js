@@ -1,16 +1,16 @@
 /** Who waits for whom, drawn; and the same in words, for who cannot see it. */
 
 import { chains } from "../model/wait-graph.js";
-import { byId, make, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { byId, makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
 import { layout } from "./graph-layout.js";
-import { count, many } from "../text/format.js";
+import { formatCount, plural } from "../text/format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 /** Characters of a name in its box, and of the words beside an edge. */
 const NAME = 16;
 const WORDS = 16;
 
-export function mountChains() {
+export function mountWaitGraph() {
   const figure = byId("chains");
   const title = byId("chains-title");
   const place = byId("drawing");
@@ -27,7 +27,7 @@ export function mountChains() {
     const graph = chains(seen, { agent: concerned });
     setHidden(figure, graph.edges.length === 0);
     const said = graph.edges.map(wordsOf);
-    const left = graph.left === 0 ? "" : `: the longest chains, ${count(graph.left)} more are left out`;
+    const left = graph.left === 0 ? "" : `: the longest chains, ${formatCount(graph.left)} more are left out`;
     setText(title, `Who waits for whom${left}`);
     setText(circles, circleText(graph));
     const now = JSON.stringify([said, graph.nodes.map(({ id }) => id)]);
@@ -40,7 +40,7 @@ export function mountChains() {
 
 function draw(graph) {
   const { width, height, nodes, edges } = layout(graph);
-  const about = `${many(graph.edges.length, "line")} between ${many(graph.nodes.length, "agent or key", "agents and keys")}`;
+  const about = `${plural(graph.edges.length, "line")} between ${plural(graph.nodes.length, "agent or key", "agents and keys")}`;
   const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${about}; a table says the same` });
   svg.append(shape("defs", {}, arrow("arrow", ""), arrow("arrow-circle", "circle")));
   for (const { edge, d, x, y, around } of edges) {
@@ -81,14 +81,14 @@ function text(whole, most, attributes, shorten = (points) => `${points.slice(0, 
 
 function table(said) {
   const cells = (tag, texts) => texts.map((each) => {
-    const cell = make(tag);
+    const cell = makeElement(tag);
     setText(cell, each);
     return cell;
   });
-  const rows = said.map((each) => make("tr", "", {}, ...cells("td", each)));
-  const head = make("tr", "", {}, ...cells("th", ["who waits", "for", "of"]));
+  const rows = said.map((each) => makeElement("tr", "", {}, ...cells("td", each)));
+  const head = makeElement("tr", "", {}, ...cells("th", ["who waits", "for", "of"]));
   for (const cell of head.children) setAttribute(cell, "scope", "col");
-  return make("table", "", { "aria-label": "Who waits for whom" }, make("thead", "", {}, head), make("tbody", "", {}, ...rows));
+  return makeElement("table", "", { "aria-label": "Who waits for whom" }, makeElement("thead", "", {}, head), makeElement("tbody", "", {}, ...rows));
 }
 
 /** Keys differ at their end. */

@@ -3,19 +3,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Feed, KEPT } from "../../../web/model/event-feed.js";
+import { EventFeed, KEPT } from "../../../web/model/event-feed.js";
 
 const event = (key, more = {}) => ({ type: "set", ns: "default", key, by: "a", rev: 1, dashboard: false, ...more });
 const keys = (feed) => feed.shown().map((it) => it.key);
 
 function feedOf(...events) {
-  const feed = new Feed();
+  const feed = new EventFeed();
   for (const it of events) feed.record(typeof it === "string" ? event(it) : it);
   return feed;
 }
 
 test("all events are counted, and the newest are kept", () => {
-  const feed = new Feed();
+  const feed = new EventFeed();
   for (let i = 0; i < 3500; i++) feed.record(event(`k${i}`));
   assert.equal(feed.seq, 3500);
   assert.equal(feed.shown().length, KEPT);
@@ -84,7 +84,7 @@ test("a paused view stands still, and can be filtered", () => {
 });
 
 test("a lock is followed: its own events and no others, on all that it is on", () => {
-  const feed = new Feed();
+  const feed = new EventFeed();
   const event = (type, key, ns = "default") => ({ type, key, ns, by: "a", at: 1 });
   feed.follow({ ns: "default", lock: ["x", "y"] });
   for (const type of ["lock", "renew", "queue", "unlock"]) feed.record(event(type, "x"));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Inspected } from "../../../web/model/inspection.js";
+import { Inspection } from "../../../web/model/inspection.js";
 
 const NOTHING = { rev: 1, at: 0, sessions: [], locks: [], waits: [], cut: [] };
 
@@ -20,19 +20,19 @@ function asks(inspected, watched, seconds, at = () => {}) {
 }
 
 test("it is asked each second while somebody looks, and seldom else", () => {
-  assert.deepEqual(asks(new Inspected(), true, 3), [0, 1, 2]);
-  assert.deepEqual(asks(new Inspected(), false, 9), [0, 4, 8]);
+  assert.deepEqual(asks(new Inspection(), true, 3), [0, 1, 2]);
+  assert.deepEqual(asks(new Inspection(), false, 9), [0, 4, 8]);
 });
 
 test("an event of a lock has it asked at once, and a thousand of them not a thousand times", () => {
-  const one = new Inspected();
+  const one = new Inspection();
   assert.deepEqual(asks(one, true, 2, (tenth) => tenth === 4 && one.outdated()), [0, 0.4, 1.4]);
-  const many = new Inspected();
+  const many = new Inspection();
   assert.ok(asks(many, true, 3, () => many.outdated()).length <= 10);
 });
 
 test("there is one question at a time, and one that is not answered is asked again", () => {
-  const inspected = new Inspected();
+  const inspected = new Inspection();
   assert.ok(inspected.due(0, true));
   assert.ok(!inspected.due(60, true));
   inspected.failed("too busy");
@@ -43,14 +43,14 @@ test("there is one question at a time, and one that is not answered is asked aga
 });
 
 test("a clock that is set back does not keep it from asking", () => {
-  const inspected = new Inspected();
+  const inspected = new Inspection();
   inspected.due(5000, true);
   inspected.answered(NOTHING);
   assert.ok(inspected.due(1000, true));
 });
 
 test("it counts for each agent what it holds and what it waits for", () => {
-  const inspected = new Inspected();
+  const inspected = new Inspection();
   inspected.answered({ ...NOTHING, locks: [{ agent: "a", token: 7 }, { agent: "a", token: 8 }], waits: [{ agent: "b" }] });
   assert.deepEqual(inspected.countOf("a"), { locks: 2, waits: 0 });
   assert.deepEqual(inspected.countOf("b"), { locks: 0, waits: 1 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Book } from "../../../web/model/key-store.js";
+import { KeyStore } from "../../../web/model/key-store.js";
 import { compareKeys } from "../../../web/text/compare-keys.js";
 
 const T = 1_800_000_000;
@@ -58,7 +58,7 @@ test("all namespaces are read, a page at a time, but for the hub's own", () => {
   const hub = new FakeHub(2);
   for (const key of ["c", "a", "b", "e", "d"]) hub.set(key);
   hub.set("x", { ns: "docs" });
-  const book = new Book();
+  const book = new KeyStore();
   assert.deepEqual(book.next(), { op: "namespaces", fields: {} });
   assert.equal(book.next(), null, "one question at a time");
   book.answered(hub.answer({ op: "namespaces", fields: {} }));
@@ -77,7 +77,7 @@ test("all namespaces are read, a page at a time, but for the hub's own", () => {
 test("an event beyond the edge is left to the page to come; one before it counts", () => {
   const hub = new FakeHub(2);
   for (const key of ["a", "c", "e", "g"]) hub.set(key);
-  const book = new Book({ ns: "default" });
+  const book = new KeyStore({ ns: "default" });
   book.answered(hub.answer(book.next()));
   hub.events = [];
   hub.set("b");
@@ -97,7 +97,7 @@ test("events that come late, after a page that has them in it, change nothing", 
   hub.set("a", { by: "newest" });
   hub.set("b");
   hub.delete("b");
-  const book = new Book({ ns: "default" });
+  const book = new KeyStore({ ns: "default" });
   read(book, hub);
   for (const event of hub.events) book.heard(event);
   assert.deepEqual(keys(book), ["a"]);
@@ -108,7 +108,7 @@ test("a namespace that comes while others are read is known by its events", () =
   const hub = new FakeHub(1);
   hub.set("a");
   hub.set("b");
-  const book = new Book();
+  const book = new KeyStore();
   book.answered(hub.answer(book.next()));
   hub.events = [];
   hub.set("x", { ns: "aaa" });
@@ -118,7 +118,7 @@ test("a namespace that comes while others are read is known by its events", () =
 });
 
 test("a scope asks the hub for its pattern, and hears of nothing else", () => {
-  const book = new Book({ ns: "default", pattern: "task:*", accepts: (key) => key.startsWith("task:") });
+  const book = new KeyStore({ ns: "default", pattern: "task:*", accepts: (key) => key.startsWith("task:") });
   assert.equal(book.next().fields.pattern, "task:*");
   book.answered({ entries: [], next: null, rev: 1 });
   const set = { type: "set", rev: 9, version: 1, by: "a", at: T, expires_at: null };
@@ -131,7 +131,7 @@ test("a scope asks the hub for its pattern, and hears of nothing else", () => {
 test("a book that is full stops reading, stays exact up to its edge, and says so", () => {
   const hub = new FakeHub(3);
   for (let i = 0; i < 9; i++) hub.set(`k${i}`);
-  const book = new Book({}, { most: 4 });
+  const book = new KeyStore({}, { most: 4 });
   read(book, hub);
   assert.equal(book.full, true);
   assert.deepEqual(keys(book), ["k0", "k1", "k2", "k3", "k4", "k5"]);
@@ -143,7 +143,7 @@ test("a book that is full stops reading, stays exact up to its edge, and says so
 });
 
 test("a hub that refuses is not asked again", () => {
-  const book = new Book({ ns: "default" });
+  const book = new KeyStore({ ns: "default" });
   book.next();
   book.refused("pattern: too long");
   assert.equal(book.settled, true);
@@ -155,7 +155,7 @@ test("lists follow what moves: deadlines, and who wrote last", () => {
   const hub = new FakeHub(10);
   hub.set("a", { by: "x", ttl: 50 });
   hub.set("b", { by: "y" });
-  const book = new Book();
+  const book = new KeyStore();
   read(book, hub);
   book.hold("x", "deadline");
   hub.events = [];
@@ -195,7 +195,7 @@ test("pages and events joined agree with the hub, over random walks", () => {
     };
     for (let i = 0; i < 60; i++) change();
     hub.events = [];
-    const book = new Book();
+    const book = new KeyStore();
     book.hold("x");
     const underway = []; // events come in order, but maybe after a page that has them in it: they are conflated
     const some = () => {

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Tree } from "../../../web/model/key-tree.js";
+import { KeyTree } from "../../../web/model/key-tree.js";
 
 const record = (key, ns = "default") => ({ id: `${ns}\n${key}`, ns, key });
 
 function treeOf(keys, few) {
-  const tree = new Tree(few);
+  const tree = new KeyTree(few);
   for (const key of keys) tree.put(typeof key === "string" ? record(key) : key);
   tree.settle();
   return tree;
@@ -55,7 +55,7 @@ test("a folder of few keys opens by itself, one of many waits; what the person d
 });
 
 test("while keys are being read nothing opens by itself", () => {
-  const tree = new Tree();
+  const tree = new KeyTree();
   for (const key of ["a:1", "a:2"]) tree.put(record(key));
   assert.deepEqual(said(tree), ["a: (2)"]);
   tree.settle();
@@ -73,7 +73,7 @@ test("rows are the same array until something changes", () => {
 test("the tree agrees with a plain set of keys, over a random walk", () => {
   let seed = 5;
   const random = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
-  const tree = new Tree(1e9);
+  const tree = new KeyTree(1e9);
   tree.settle();
   const known = new Map();
   for (let step = 0; step < 3000; step++) {

@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Selected } from "../../../web/model/selected-entry.js";
+import { SelectedEntry } from "../../../web/model/selected-entry.js";
 
 const entry = (more = {}) => ({ ns: "default", key: "a", rev: 5, version: 2, kind: "persistent", meta: null, value: { n: 1 }, ...more });
 
 /** An entry that is looked at, and whose value has come. */
 function looked(more = {}) {
-  const selected = new Selected("default", "a");
+  const selected = new SelectedEntry("default", "a");
   selected.question();
   selected.answered({ entry: entry(more) });
   return selected;
@@ -26,7 +26,7 @@ function drafted(text = '{"n": 2}') {
 // --- what is there ---
 
 test("its value is asked for once, and again when it is written", () => {
-  const selected = new Selected("default", "a");
+  const selected = new SelectedEntry("default", "a");
   assert.deepEqual(selected.question(), { op: "get", fields: { ns: "default", key: "a" } });
   assert.equal(selected.question(), null);
   selected.heard({ type: "set", rev: 6 });
@@ -51,7 +51,7 @@ test("an entry that goes says how, and stays what it was", () => {
 });
 
 test("one that is not there at all says so; a question that failed is not asked for ever", () => {
-  const selected = new Selected("default", "a");
+  const selected = new SelectedEntry("default", "a");
   selected.question();
   selected.answered({ entry: null });
   assert.deepEqual(selected.gone, { how: "absent", rev: null });

@@ -3,15 +3,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Ordered } from "../../../web/model/sorted-list.js";
-import { Rows } from "../../../web/model/joined-list.js";
+import { SortedList } from "../../../web/model/sorted-list.js";
+import { JoinedList } from "../../../web/model/joined-list.js";
 
 const byN = (a, b) => a.n - b.n;
 
 test("a list agrees with sorting anew, over a random walk", () => {
   let seed = 7;
   const random = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
-  const list = new Ordered(byN, (item) => item.n % 3 !== 0);
+  const list = new SortedList(byN, (item) => item.n % 3 !== 0);
   const known = new Map();
   for (let step = 0; step < 30_000; step++) {
     const n = random(4000);
@@ -32,7 +32,7 @@ test("a list agrees with sorting anew, over a random walk", () => {
 });
 
 test("a reset is a list of its own", () => {
-  const list = new Ordered(byN);
+  const list = new SortedList(byN);
   list.put({ n: 9 });
   list.reset(Array.from({ length: 1700 }, (_, i) => ({ n: (i * 7919) % 1700 })));
   list.check();
@@ -41,14 +41,14 @@ test("a reset is a list of its own", () => {
 });
 
 test("what is not in the list cannot be dropped", () => {
-  const list = new Ordered(byN);
+  const list = new SortedList(byN);
   list.put({ n: 1 });
   assert.throws(() => list.drop({ n: 1 }), /not in the list/);
   assert.throws(() => list.drop({ n: 2 }), /not in the list/);
 });
 
 test("rows of several lists are one list, and are dressed when they are looked at", () => {
-  const rows = new Rows();
+  const rows = new JoinedList();
   const dressed = [];
   rows.push("a");
   rows.append([], () => {});

@@ -1,9 +1,9 @@
 /** One entry in full: all that is known of it, its value, its history, and a draft of another value. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../../browser/elements.js";
+import { byId, makeElement, setAttribute, setHidden, setText } from "../../browser/elements.js";
 import { countdown } from "../../model/model.js";
-import { count, dateTime } from "../../text/format.js";
-import { mountDraft } from "./value-editor.js";
+import { dateTime, formatCount } from "../../text/format.js";
+import { mountValueEditor } from "./value-editor.js";
 import { mountHistory } from "./history.js";
 import { fillCountdown } from "../key-facts.js";
 import { showTab } from "../tabs.js";
@@ -35,7 +35,7 @@ export function mountEntry(intents) {
   const remove = byId("entry-delete");
   const follow = byId("entry-follow");
   const tabs = [...document.querySelectorAll("[data-part]")];
-  const parts = { value: mountValue(), history: mountHistory(intents), edit: mountDraft(intents) };
+  const parts = { value: mountValue(), history: mountHistory(intents), edit: mountValueEditor(intents) };
   let selected = null;
   let shown = null;
 
@@ -82,7 +82,7 @@ export function mountEntry(intents) {
     const asked = !confirm.hidden;
     setHidden(confirm, deleting === null);
     if (deleting !== null) {
-      setText(byId("entry-confirm-text"), deleting.wrong ?? `Delete version ${count(entry.version)} of this entry?`);
+      setText(byId("entry-confirm-text"), deleting.wrong ?? `Delete version ${formatCount(entry.version)} of this entry?`);
       if (!asked) byId("entry-delete-no").focus();
     }
     if (entry !== shown) {
@@ -105,24 +105,24 @@ function timesOf(entry, { book }) {
 function goneText({ gone, error }) {
   if (error !== null) return `The hub did not tell: ${error}`;
   if (gone === null) return "";
-  return gone.rev === null ? `${GONE[gone.how]}.` : `${GONE[gone.how]} at revision ${count(gone.rev)}. This is what it was.`;
+  return gone.rev === null ? `${GONE[gone.how]}.` : `${GONE[gone.how]} at revision ${formatCount(gone.rev)}. This is what it was.`;
 }
 
 function factsOf(entry) {
   const facts = [
     ["namespace", entry.ns],
-    ["version", count(entry.version)],
+    ["version", formatCount(entry.version)],
     ["by", entry.by],
     ["kind", entry.kind],
     ["updated", dateTime(entry.updated_at)],
     ["created", dateTime(entry.created_at)],
     ["deadline", entry.expires_at === null ? "none" : dateTime(entry.expires_at)],
-    ["revision", count(entry.rev)],
+    ["revision", formatCount(entry.rev)],
   ];
   if (entry.meta !== null && entry.meta !== undefined) facts.push(["meta", JSON.stringify(entry.meta)]);
   return facts.map(([name, text]) => {
-    const said = make("dd");
+    const said = makeElement("dd");
     setText(said, text);
-    return make("div", "", {}, make("dt", "", {}, name), said);
+    return makeElement("div", "", {}, makeElement("dt", "", {}, name), said);
   });
 }

@@ -1,9 +1,9 @@
 /** The earlier values of an entry, and what changed between two of them. */
 
-import { byId, make, setHidden, setText } from "../../browser/elements.js";
-import { count, timeOfDay } from "../../text/format.js";
+import { byId, makeElement, setHidden, setText } from "../../browser/elements.js";
+import { formatCount, timeOfDay } from "../../text/format.js";
 import { lines } from "../../text/describe-value.js";
-import { showDifference } from "./diff-view.js";
+import { showDiff } from "./diff-view.js";
 
 /** @param {{ofSelected: (verb: string, ...args: any[]) => void}} intents */
 export function mountHistory(intents) {
@@ -28,15 +28,15 @@ export function mountHistory(intents) {
     if (!several) return;
     for (const [which, choice] of Object.entries(choices)) {
       choice.replaceChildren(...versions.map((version, i) => {
-        const option = make("option", "", { value: String(i) });
-        setText(option, `v${count(version.version)} · ${version.by} · ${timeOfDay(version.updated_at).slice(0, 8)}`);
+        const option = makeElement("option", "", { value: String(i) });
+        setText(option, `v${formatCount(version.version)} · ${version.by} · ${timeOfDay(version.updated_at).slice(0, 8)}`);
         return option;
       }));
       choice.value = String(compared[which]);
     }
     const [older, newer] = [versions[compared.older], versions[compared.newer]];
-    const { gone, come } = showDifference(place, lines(older.value), lines(newer.value));
-    setText(about, gone + come === 0 ? "no difference" : `${count(gone)} gone, ${count(come)} new`);
+    const { gone, come } = showDiff(place, lines(older.value), lines(newer.value));
+    setText(about, gone + come === 0 ? "no difference" : `${formatCount(gone)} gone, ${formatCount(come)} new`);
   };
 }
 

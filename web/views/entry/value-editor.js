@@ -1,16 +1,16 @@
 /** A draft of another value; and when somebody else was faster, what is there now beside it. */
 
 import { byId, setAttribute, setHidden, setText } from "../../browser/elements.js";
-import { count, pretty, shortRev } from "../../text/format.js";
+import { formatCount, pretty, shortRev } from "../../text/format.js";
 import { parseValue } from "../../waggle.js";
-import { showDifference } from "./diff-view.js";
+import { showDiff } from "./diff-view.js";
 
 /**
  * @param {object} intents
  * @param {(verb: string, ...args: any[]) => void} intents.ofSelected
  * @param {() => void} intents.save
  */
-export function mountDraft(intents) {
+export function mountValueEditor(intents) {
   const form = byId("part-edit");
   const area = byId("draft");
   const wrong = byId("draft-wrong");
@@ -69,8 +69,8 @@ export function mountDraft(intents) {
       value.replaceChildren();
       return;
     }
-    setText(title, `There now: v${count(current.version)}, by ${current.by}, and how yours differs`);
-    showDifference(value, pretty(current.value), pretty(parseValue(draft.text)), Infinity);
+    setText(title, `There now: v${formatCount(current.version)}, by ${current.by}, and how yours differs`);
+    showDiff(value, pretty(current.value), pretty(parseValue(draft.text)), Infinity);
   }
 }
 

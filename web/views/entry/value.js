@@ -1,6 +1,6 @@
 /** A value, by its type: what has parts can be opened part by part; text is shown as it reads; raw is its JSON. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../../browser/elements.js";
+import { byId, makeElement, setAttribute, setHidden, setText } from "../../browser/elements.js";
 import { pretty } from "../../text/format.js";
 import { brackets, parts, seen } from "../../text/describe-value.js";
 
@@ -60,25 +60,25 @@ export function mountValue() {
       const { shown: listed, left } = parts(value, from + STEP);
       const fresh = listed.slice(from).map(({ name, value: part }) => branch(name, part, `${path}/${name}`, from === 0));
       if (left > 0) {
-        const button = make("button", "quiet", { type: "button" }, `${left} more`);
+        const button = makeElement("button", "quiet", { type: "button" }, `${left} more`);
         button.addEventListener("click", () => button.replaceWith(...more(from + STEP)));
         fresh.push(button);
       }
       return fresh;
     };
     nodes.push(...more(0));
-    if (nodes.length === 0) nodes.push(make("span", "dim", {}, Array.isArray(value) ? "[ ] no items" : "{ } no fields"));
+    if (nodes.length === 0) nodes.push(makeElement("span", "dim", {}, Array.isArray(value) ? "[ ] no items" : "{ } no fields"));
     return nodes;
   }
 
   function branch(name, value, path) {
-    const label = make("span", "part-name");
+    const label = makeElement("span", "part-name");
     setText(label, name);
-    if (value === null || typeof value !== "object") return make("div", "leaf", {}, label, ": ", scalar(value));
-    const details = make("details", "", {}, make("summary", "", {}, label, ": ", make("span", "dim", {}, brackets(value))));
+    if (value === null || typeof value !== "object") return makeElement("div", "leaf", {}, label, ": ", scalar(value));
+    const details = makeElement("details", "", {}, makeElement("summary", "", {}, label, ": ", makeElement("span", "dim", {}, brackets(value))));
     const few = path.split("/").length <= 3 && parts(value, 0).left <= FEW;
     const fill = () => {
-      if (details.open && details.children.length === 1) details.append(make("div", "branch", {}, ...branches(value, path)));
+      if (details.open && details.children.length === 1) details.append(makeElement("div", "branch", {}, ...branches(value, path)));
     };
     details.open = touched.get(path) ?? few;
     fill();
@@ -93,7 +93,7 @@ export function mountValue() {
 }
 
 function scalar(value) {
-  const said = make("span", `is-${value === null ? "null" : typeof value}`);
+  const said = makeElement("span", `is-${value === null ? "null" : typeof value}`);
   setText(said, typeof value === "string" ? JSON.stringify(cut(value)) : String(value));
   return said;
 }
