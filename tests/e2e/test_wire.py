@@ -570,7 +570,7 @@ async def test_a_foreign_host_is_refused_with_4403(hub: HubProcess, host: str) -
     assert (await wire.closed()).code == 4403
     request = urllib.request.Request(f"{hub.url}/healthz", headers={"Host": host})
     with pytest.raises(urllib.error.HTTPError) as refused:
-        await asyncio.to_thread(urllib.request.urlopen, request, timeout=5)
+        await asyncio.to_thread(urllib.request.urlopen, request, timeout=20)
     refused.value.close()
     assert refused.value.code == 403
 

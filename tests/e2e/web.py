@@ -62,7 +62,7 @@ class Events:
 
     async def next(self) -> dict[str, Any]:
         """The data of the next event. Raises EOFError at the end."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while True:
                 data = await self._block()
                 if data is not None:
