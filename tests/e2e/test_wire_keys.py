@@ -294,10 +294,10 @@ async def test_an_entry_expires_at_its_deadline_and_never_before(join: Join) -> 
     lines = [line for line in await watcher.take(40) if line["type"] == "expire"]
     assert [line["key"] for line in lines] == [key for key, _ in sorted(deadlines.items(), key=lambda item: item[1])]
     for line in lines:
-        assert line["deadline"] == deadlines[line["key"]]
-        assert line["at"] >= line["deadline"]
+        assert line["expires_at"] == deadlines[line["key"]]
+        assert line["at"] >= line["expires_at"]
         assert 0 <= line["late"] < 3
-        assert abs(line["at"] - line["deadline"] - line["late"]) < 2 * MILLISECOND
+        assert abs(line["at"] - line["expires_at"] - line["late"]) < 2 * MILLISECOND
         assert line["by"] == "$hub"
         assert line["prev"]["value"] == int(line["key"][1:])
         assert line["version"] == line["prev"]["version"]
@@ -366,7 +366,7 @@ async def test_five_thousand_due_at_one_instant_expire_soon_and_in_order(join: J
             await wire.ok(id)
     lines = await watcher.take(5000)
     assert len({line["key"] for line in lines}) == 5000
-    deadlines = [line["deadline"] for line in lines]
+    deadlines = [line["expires_at"] for line in lines]
     assert deadlines == sorted(deadlines)
-    assert all(line["at"] >= line["deadline"] for line in lines)
+    assert all(line["at"] >= line["expires_at"] for line in lines)
     assert max(line["late"] for line in lines) < 3

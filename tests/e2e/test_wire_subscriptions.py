@@ -226,7 +226,7 @@ async def test_echo_false_holds_over_a_takeover_and_a_replay(join: Join) -> None
         await (wire, other)[n % 2].ask("set", key=f"k{n}", value=n)
     wire.cut()
     again = await join(hello=False)
-    await again.take_over(wire, got={})
+    await again.take_over(wire, cursors={})
     assert [line["value"] for line in await again.take(5)] == [1, 3, 5, 7, 9]
     assert await again.settle() == []
     await again.subscribe("*", echo=False, since=since)

@@ -454,9 +454,9 @@ class House:
         self._break(agent)
         self._keep_what_waits(agent)
         cursors = {sub: reader.take_over(not forget) for sub, reader in agent.readers.items()}
-        got = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
+        reached = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
         agent.connection = Connection(self.bounds)
-        reply = self.ask(agent, "hello", session=agent.session, secret=agent.secret, got=got)
+        reply = self.ask(agent, "hello", session=agent.session, secret=agent.secret, cursors=reached)
         assert reply is not None
         agent.seated = "ok" in reply
         if older is not None:

@@ -281,12 +281,14 @@ class Rig:
             older = None
         self._lose_replies(seat)
         cursors = {sub: follow.take_over(sub not in forget) for sub, follow in seat.follows.items()}
-        got = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
+        reached = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
         session, secret = seat.session, seat.secret
         seat.connection = self._connect()
         follows, muddled, seat.session = seat.follows, seat.muddled, None
-        reply, line = self._decide(seat, seat.connection, "hello", {"session": session, "secret": secret, "got": got})
-        asked = {"session": session, "secret": secret, "got": {int(sub): rev for sub, rev in got.items()}}
+        reply, line = self._decide(
+            seat, seat.connection, "hello", {"session": session, "secret": secret, "cursors": reached}
+        )
+        asked = {"session": session, "secret": secret, "cursors": {int(sub): rev for sub, rev in reached.items()}}
         wanted = self.model.hello(None, asked, self.now)
         self._compare("hello", asked, reply, wanted)
         seat.owed.append((str(line.text), {"op": "hello"}, None))
@@ -303,7 +305,7 @@ class Rig:
         connection = Connection(self.bounds)
         reply, _ = self._decide(seat, connection, "hello", asked)
         wanted = self.model.hello(
-            None, {**asked, "got": {int(k): v for k, v in asked.get("got", {}).items()}}, self.now
+            None, {**asked, "cursors": {int(k): v for k, v in asked.get("cursors", {}).items()}}, self.now
         )
         self._compare("hello", asked, reply, wanted)
         assert "error" in reply

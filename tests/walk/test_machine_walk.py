@@ -354,7 +354,7 @@ class Walk(RuleBasedStateMachine):
             changed: dict[str, dict[str, Any]] = {
                 "secret": {"secret": "wrong"},
                 "session": {"session": "s-0"},
-                "ahead": {"got": {"1": self.rig.model.rev + 1_000}},
+                "ahead": {"cursors": {"1": self.rig.model.rev + 1_000}},
             }
             asked = {"session": seat.session, "secret": seat.secret, **changed[case]}
             self.rig.refused_hello(seat, **asked)

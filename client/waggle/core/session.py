@@ -290,7 +290,7 @@ class Session:
         hello = Hello(id=next(self._numbers), token=self.token)
         if self.welcome is not None and not self._lost:
             hello.session, hello.secret = self.welcome.session, self.welcome.secret
-            hello.got = self._subscriptions.cursors()
+            hello.cursors = self._subscriptions.cursors()
         else:
             hello.agent, hello.ns, hello.meta = self.agent, self.ns, self.meta
         self._hello = hello

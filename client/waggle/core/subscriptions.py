@@ -75,7 +75,7 @@ class Subscriptions:
     # --- what becomes of the connection -------------------------------------------------------------------
 
     def cursors(self) -> dict[int, int]:
-        """What ``got`` says in a takeover: the cursors reached; a snapshot that is not complete has none."""
+        """Return ``cursors`` for a takeover: the revision reached in each subscription whose snapshot is complete."""
         return {number: owner.cursor for number, owner in self._open.items() if not owner.filling}
 
     def abandoned(self, subscription: Subscription) -> None:

@@ -49,7 +49,7 @@ class Hello(Command, tag="hello", kw_only=True):
     token: str | None = None
     session: str | None = None
     secret: str | None = None
-    got: dict[int, int] | None = None
+    cursors: dict[int, int] | None = None
     meta: dict[str, Any] | None = None
 
 
@@ -804,7 +804,6 @@ class Event(Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     expires_at: float | UnsetType | None = UNSET
     meta: Any = UNSET
     reason: str | UnsetType = UNSET
-    deadline: float | UnsetType = UNSET
     late: float | UnsetType = UNSET
     data: Any = UNSET
     prev: Entry | UnsetType | None = UNSET

@@ -63,10 +63,9 @@ def event_body(event: Event, values: bool, prev: bool) -> bytes:
         version=_version(event),
         kind=entry.kind if written and entry else UNSET,
         created_at=entry.created_at if written and entry else UNSET,
-        expires_at=UNSET if entry is None else entry.expires_at,
+        expires_at=_deadline(event),
         meta=_raw(entry.meta) if written and entry and entry.meta is not None else UNSET,
         reason=UNSET if event.reason is None else event.reason,
-        deadline=event.prev.expires_at or 0.0 if event.type == "expire" and event.prev else UNSET,
         late=UNSET if event.late is None else event.late,
         data=UNSET if event.data is None else _raw(event.data),
         prev=_before(event.prev, values) if prev and event.type in m.ENTRY_TYPES else UNSET,
@@ -178,6 +177,13 @@ def _version(event: Event) -> int | msgspec.UnsetType:
     if event.type in ("delete", "expire", "evict") and event.prev is not None:
         return event.prev.version
     return UNSET
+
+
+def _deadline(event: Event) -> float | msgspec.UnsetType | None:
+    """Return ``expires_at`` of an event: the entry's deadline, for `expire` the one that came."""
+    if event.type == "expire" and event.prev is not None:
+        return event.prev.expires_at or 0.0
+    return UNSET if event.entry is None else event.entry.expires_at
 
 
 def _before(entry: Entry | None, values: bool) -> m.Entry | None:

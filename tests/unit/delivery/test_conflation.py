@@ -410,7 +410,7 @@ def test_a_takeover_gets_from_the_log_what_had_been_collected(hive: Hive) -> Non
     sub = hive.follow("a")
     hive.write("x", "y", "x")
     hive.connect("a")
-    hive.table.return_to("a", got={sub: 3})
+    hive.table.return_to("a", cursors={sub: 3})
     hive._collect("a")
     hive.release()
     assert brief(hive.take("a"))[1:] == [("set", 5, 3), ("set", 6, 5), ("mark", 6, None)]

@@ -57,7 +57,7 @@ def told(event: Event, values: bool = True, prev: bool = False, more: bool = Fal
     }),
     (event("delete", prev=OLD), {"type": "delete", "version": 1}),
     (event("delete", prev=OLD, reason="session_ended"), {"type": "delete", "version": 1, "reason": "session_ended"}),
-    (event("expire", prev=OLD, late=0.0), {"type": "expire", "version": 1, "deadline": 9.0, "late": 0.0}),
+    (event("expire", prev=OLD, late=0.0), {"type": "expire", "version": 1, "expires_at": 9.0, "late": 0.0}),
     (event("touch", entry=NEW, prev=OLD), {"type": "touch", "expires_at": None}),
     (event("touch", entry=OLD, prev=NEW), {"type": "touch", "expires_at": 9.0}),
     (event("message", data=b"null"), {"type": "message", "data": None}),

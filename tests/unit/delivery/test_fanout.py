@@ -75,7 +75,7 @@ def test_nothing_is_encoded_for_nobody(post: Post, encodes: dict[str, int]) -> N
     post.do("b", "set", key="k", value=1)
     assert encodes["body"] == 0
     post.connect("a")
-    post.table.return_to("a", got={sub: 4})
+    post.table.return_to("a", cursors={sub: 4})
     post._collect("a")
     post.release()
     assert ("set", 5 + 1, 4) in brief(post.take("a"))
@@ -503,7 +503,7 @@ def test_a_takeover_closes_the_older_connection_and_goes_on_from_got(post: Post)
         post.do("b", "publish", channel="c", data=number)
     older = post.connections["a"]
     post.connect("a")
-    post.table.return_to("a", got={sub: 4})
+    post.table.return_to("a", cursors={sub: 4})
     post._collect("a")
     post.release()
     assert older.closing is not None
@@ -523,7 +523,7 @@ def test_a_flood_in_the_release_of_a_takeover_harms_nobody() -> None:
     for _ in range(20):
         post.decide("b", "publish", channel="c", data="x" * 80)
     post.connect("a")
-    post.table.return_to("a", got={sub: 2})
+    post.table.return_to("a", cursors={sub: 2})
     post._collect("a")
     post.release()
     assert len([line for line in post.take("a") if line.get("type") == "message"]) == 20

@@ -204,8 +204,8 @@ async def test_a_takeover_waits_its_turn(table: Table) -> None:
     await turns()
     welcome, subscribed = (line["ok"] for line in first.take())
     other.ask("set", key="k", value=1)
-    got = {str(subscribed["sub"]): subscribed["rev"]}
-    second.ask("hello", session=welcome["session"], secret=welcome["secret"], got=got)
+    cursors = {str(subscribed["sub"]): subscribed["rev"]}
+    second.ask("hello", session=welcome["session"], secret=welcome["secret"], cursors=cursors)
     await turns()
     assert first.connection.closing is None
     assert second.take() == []
@@ -365,7 +365,10 @@ async def test_a_flood_in_the_turn_of_a_takeover_harms_nobody(table: Table) -> N
     for number in range(30):
         writer.ask("publish", channel="c", data=[number, "x" * 100_000])
     newer.ask(
-        "hello", session=welcome["session"], secret=welcome["secret"], got={str(subscribed["sub"]): subscribed["rev"]}
+        "hello",
+        session=welcome["session"],
+        secret=welcome["secret"],
+        cursors={str(subscribed["sub"]): subscribed["rev"]},
     )
     await turns()
     await turns()

@@ -33,9 +33,9 @@ class Table:
         self.outputs = self.machine.hello(command, Fresh(name, name[::-1], f"made-{name}"), self.now, INFO)
         return self._ok()
 
-    def return_to(self, session: str, got: dict[int, int] | None = None, secret: str | None = None) -> Any:
+    def return_to(self, session: str, cursors: dict[int, int] | None = None, secret: str | None = None) -> Any:
         """Take a session over."""
-        command = m.Hello(id=0, session=session, secret=session[::-1] if secret is None else secret, got=got)
+        command = m.Hello(id=0, session=session, secret=session[::-1] if secret is None else secret, cursors=cursors)
         self.outputs = self.machine.hello(command, Fresh("unused", "unused", "unused"), self.now, INFO)
         return self._ok()
 

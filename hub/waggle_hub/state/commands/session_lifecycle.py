@@ -31,8 +31,8 @@ _encode = msgspec.json.Encoder().encode
 def hello(turn: Transaction, command: m.Hello, fresh: Fresh) -> tuple[Session, bool]:
     """Open a session, or take one over; the session, and whether it was taken over."""
     if command.session is None and command.secret is None:
-        if command.got is not None:
-            raise BadRequest("got goes with the session it was got in: send session and secret", field="got")
+        if command.cursors is not None:
+            raise BadRequest("`cursors` needs `session` and `secret`", field="cursors")
         return _open(turn, command, fresh), False
     if command.session is None or command.secret is None:
         field = "session" if command.session is None else "secret"
@@ -40,8 +40,8 @@ def hello(turn: Transaction, command: m.Hello, fresh: Fresh) -> tuple[Session, b
     session = turn.state.sessions.get(command.session)
     if session is None or not hmac.compare_digest(session.secret.encode(), command.secret.encode(errors="replace")):
         raise SessionLost("there is no such session, or it has ended: say hello again without session")
-    got = command.got or {}
-    subscribe.check_got(turn, got)
+    cursors = command.cursors or {}
+    subscribe.check_cursors(turn, cursors)
     turn.act_for(session)
     turn.later.append(BindSession(session.id))
     turn.state.timers.set(session, None)
@@ -50,7 +50,7 @@ def hello(turn: Transaction, command: m.Hello, fresh: Fresh) -> tuple[Session, b
         turn.state.changed.mark(session)
         show(turn, session.agent)
         turn.commit()
-    turn.later.extend(subscribe.take_over(turn, session, got))
+    turn.later.extend(subscribe.take_over(turn, session, cursors))
     for unsaid in session.unsaid:
         turn.later.append(unsaid.said)
         turn.state.changed.gone(unsaid)

@@ -1,7 +1,7 @@
 """The rules of subscriptions: subscribe, unsubscribe, publish, and where a cursor goes on (protocol 5).
 
 The machine knows of each subscription what was asked and where it began. How far its agent has read is delivery's
-to know while the agent is connected, and the agent's own (`got`) after that.
+to know while the agent is connected, and the agent's own (`cursors`) after that.
 """
 
 from __future__ import annotations
@@ -70,18 +70,18 @@ def end(turn: Transaction, session: Session, sub: int) -> None:
     turn.state.interests.leave(subscription.interest, session.id)
 
 
-def check_got(turn: Transaction, got: dict[int, int]) -> None:
-    """BadRequest if a cursor is ahead of the hub."""
-    for sub, rev in got.items():
+def check_cursors(turn: Transaction, cursors: dict[int, int]) -> None:
+    """Raise BadRequest if a cursor is ahead of the hub."""
+    for sub, rev in cursors.items():
         if rev > turn.rev or rev < 0:
-            raise BadRequest(f"got says rev {rev} for sub {sub}, the hub is at {turn.rev}", field="got")
+            raise BadRequest(f"the cursor of sub {sub} is at rev {rev}, the hub is at {turn.rev}", field="cursors")
 
 
-def take_over(turn: Transaction, session: Session, got: dict[int, int]) -> list[Output]:
+def take_over(turn: Transaction, session: Session, cursors: dict[int, int]) -> list[Output]:
     """Let each cursor go on from where its agent says that it stands, or begin again where it cannot."""
     attached: list[Output] = []
     for sub, subscription in session.subscriptions.items():
-        rev, lost = _stands(turn, subscription, got.get(sub))
+        rev, lost = _stands(turn, subscription, cursors.get(sub))
         if rev is None:
             attached.append(_attach(turn, session, sub, restart=True, lost=lost))
         else:
@@ -89,12 +89,12 @@ def take_over(turn: Transaction, session: Session, got: dict[int, int]) -> list[
     return attached
 
 
-def _stands(turn: Transaction, subscription: Subscription, got: int | None) -> tuple[int | None, str | None]:
+def _stands(turn: Transaction, subscription: Subscription, cursor: int | None) -> tuple[int | None, str | None]:
     """The revision where a cursor stands; or None, and what its agent is to be told of why it begins again."""
-    if subscription.snapshot and (got is None or not subscription.synced):
-        forgotten = RESTART if subscription.restored and got is not None else None
+    if subscription.snapshot and (cursor is None or not subscription.synced):
+        forgotten = RESTART if subscription.restored and cursor is not None else None
         return None, subscription.lost or forgotten
-    rev = subscription.start if got is None else got
+    rev = subscription.start if cursor is None else cursor
     if subscription.lost is not None and rev < subscription.start:
         return None, subscription.lost
     if rev < _gap(turn, subscription.interest.scope):

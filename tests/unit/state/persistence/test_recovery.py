@@ -226,7 +226,7 @@ def test_a_cursor_goes_on_where_it_stood(table: KeptTable) -> None:
     rev = table.set("k")
     table.keep()
     table.crash()
-    assert table.return_to("a", got={sub: rev}).subs == {sub: sub}
+    assert table.return_to("a", cursors={sub: rev}).subs == {sub: sub}
     (attached,) = table.attached()
     assert (attached.rev, attached.replay, attached.snapshot, attached.lost) == (rev, True, None, None)
 
@@ -238,7 +238,7 @@ def test_a_cursor_that_may_have_missed_something_is_told_so(table: KeptTable) ->
     rev = table.do("b", "publish", channel="c", data=1, ns="here").rev
     table.keep()
     table.restart()
-    table.return_to("a", got={here: rev, there: rev, locks: rev})
+    table.return_to("a", cursors={here: rev, there: rev, locks: rev})
     assert {one.interest.sub: one.lost for one in table.attached()} == {here: "restart", there: None, locks: None}
     resumed = table.do("b", "subscribe", patterns=["*"], ns="there", since={"epoch": "epoch", "rev": rev})
     assert resumed.resumed is True
@@ -252,7 +252,7 @@ def test_a_cursor_of_an_earlier_life_is_told_even_if_it_missed_being_told_before
     rev = table.do("b", "publish", channel="c", data=1).rev
     table.keep()
     table.crash()
-    table.return_to("a", got={sub: rev})
+    table.return_to("a", cursors={sub: rev})
     (attached,) = table.attached()
     assert attached.snapshot is not None
     table.machine.synced("a", sub, attached.snapshot.rev)
@@ -260,7 +260,7 @@ def test_a_cursor_of_an_earlier_life_is_told_even_if_it_missed_being_told_before
     for _ in range(2):
         table.keep()
         table.crash()
-    table.return_to("a", got={sub: rev})
+    table.return_to("a", cursors={sub: rev})
     (attached,) = table.attached()
     assert attached.lost == "restart"
     assert attached.snapshot is not None
@@ -273,7 +273,7 @@ def test_who_has_a_cursor_is_told_if_its_snapshot_begins_again(table: KeptTable)
     table.keep()
     table.machine.synced("a", sub, rev)
     table.crash()
-    table.return_to("a", got={sub: rev})
+    table.return_to("a", cursors={sub: rev})
     (attached,) = table.attached()
     assert attached.lost == "restart"
     table.return_to("a")
@@ -287,7 +287,7 @@ def test_another_epoch_lets_no_cursor_go_on(table: KeptTable) -> None:
     table.keep()
     table.crash(epoch="another")
     for _ in range(2):  # it is told again while its agent says that it stands where it stood
-        table.return_to("a", got={sub: rev})
+        table.return_to("a", cursors={sub: rev})
         (attached,) = table.attached()
         assert attached.lost == "epoch"
         table.machine.synced("a", sub, table.machine.state.log.rev)
@@ -666,7 +666,7 @@ def test_after_a_hub_that_broke_off_while_its_journal_failed_nothing_is_taken_fo
     version = table.do("a", "set", key="new", value=1, kind="transient", ns="other").version
     table.disk.steady = False
     table.crash()
-    table.return_to("a", got={sub: rev})
+    table.return_to("a", cursors={sub: rev})
     (attached,) = [one for one in table.outputs if isinstance(one, OpenCursor)]
     assert attached.lost == "restart"
     assert table.do("a", "set", key="gone", value=1).version > 2
