@@ -75,7 +75,7 @@ class Status(Change, tag="status", kw_only=True):
     """Set the agent's own status, which others see in ``$agents``."""
 
     status: Any
-    """Any JSON. Limit: 4 KiB."""
+    """The status. Limit: 4 KiB."""
 
 
 class Ping(Command, tag="ping", kw_only=True):
@@ -95,7 +95,7 @@ class Set(Change, tag="set", kw_only=True):
     key: str
     """The key. Limit: 1 to 255 characters, none of them a control character, no white space at either end."""
     value: Any
-    """Any JSON. Limit: 11 MiB, nesting of 100, integers of 64 bits, finite numbers."""
+    """The value. Limit: 11 MiB, nesting of 100, integers of 64 bits, finite numbers."""
     ns: str | None = None
     """The namespace; by default the one of `hello`. Limit: `[a-zA-Z0-9_.-]{1,64}`."""
     ttl: float | None = None
@@ -246,7 +246,7 @@ class Publish(Change, tag="publish", kw_only=True):
     channel: str
     """The channel: a name as a key is one. Limit: 1 to 255 characters."""
     data: Any
-    """Any JSON. Limit: as `value` of `set`."""
+    """The message. Limit: as `value` of `set`."""
     ns: str | None = None
 
 
@@ -371,7 +371,7 @@ class Where(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     pointer: str = ""
     """The part of the value that is meant, as a JSON Pointer (RFC 6901); by default the whole value."""
     op: Comparison = "eq"
-    """How to compare: see below."""
+    """How to compare: `eq ne lt le gt ge in exists contains`."""
     value: Any = UNSET
     """The JSON to compare with. Only `exists` needs none."""
 
@@ -807,7 +807,7 @@ class Granted(Struct, kw_only=True, omit_defaults=True):
     token: int
     """The revision of the grant: greater than every token before it. Writes take it as `guard`."""
     mode: Mode
-    """`exclusive` or `shared`."""
+    """The mode of the lock."""
     expires_at: float
     """The deadline: renew the lock before it."""
     waited: float
@@ -815,7 +815,7 @@ class Granted(Struct, kw_only=True, omit_defaults=True):
     names: list[str] | UnsetType = UNSET
     """The names that are locked."""
     patterns: list[str] | UnsetType = UNSET
-    """Or the patterns that are locked."""
+    """The patterns that are locked, where there are no names."""
 
 
 class Renewed(Struct):
@@ -835,7 +835,7 @@ class Holder(Struct, kw_only=True, omit_defaults=True):
     session: str
     """The name of its session."""
     mode: Mode
-    """`exclusive` or `shared`."""
+    """The mode of the lock."""
     since: float
     """When the lock was granted."""
     expires_at: float
@@ -845,7 +845,7 @@ class Holder(Struct, kw_only=True, omit_defaults=True):
     names: list[str] | UnsetType = UNSET
     """The names that are locked."""
     patterns: list[str] | UnsetType = UNSET
-    """Or the patterns that are locked."""
+    """The patterns that are locked, where there are no names."""
 
 
 class Waiter(Struct, kw_only=True, omit_defaults=True):
@@ -859,7 +859,7 @@ class Waiter(Struct, kw_only=True, omit_defaults=True):
     names: list[str] | UnsetType = UNSET
     """The names that it waits for."""
     patterns: list[str] | UnsetType = UNSET
-    """Or the patterns that it waits for."""
+    """The patterns that it waits for, where there are no names."""
 
 
 class HeldLock(Struct, kw_only=True, omit_defaults=True):
@@ -883,7 +883,7 @@ class HeldLock(Struct, kw_only=True, omit_defaults=True):
     names: list[str] | UnsetType = UNSET
     """The names that are locked."""
     patterns: list[str] | UnsetType = UNSET
-    """Or the patterns that are locked."""
+    """The patterns that are locked, where there are no names."""
 
 
 class HeldLocks(Struct, omit_defaults=True):
@@ -1120,7 +1120,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     names: list[str] | UnsetType = UNSET
     """`lock`: all names of the lock."""
     patterns: list[str] | UnsetType = UNSET
-    """`lock`: or all its patterns."""
+    """`lock`: all patterns of the lock, where there are no names."""
     waiting: int | UnsetType = UNSET
     """`queue`: how many sessions wait now."""
 
@@ -1135,7 +1135,7 @@ class LostLock(Struct, kw_only=True, omit_defaults=True):
     names: list[str] | UnsetType = UNSET
     """The names that were locked."""
     patterns: list[str] | UnsetType = UNSET
-    """Or the patterns that were locked."""
+    """The patterns that were locked, where there are no names."""
     message: str = ""
     """After `forced`: which agent released it, and why."""
 
