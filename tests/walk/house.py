@@ -41,7 +41,7 @@ from waggle_hub.state.persistence.records import (
     SessionRecord,
     WriteBatch,
 )
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import Entry
 
@@ -177,9 +177,9 @@ class House:
         self.journal.commit()
         self.engine._begin()
 
-    def _fresh(self) -> Fresh:
+    def _fresh(self) -> SessionIds:
         self._drawn += 1
-        return Fresh(f"s-{self._drawn}", f"secret-{self._drawn}", f"nobody-{self._drawn}")
+        return SessionIds(f"s-{self._drawn}", f"secret-{self._drawn}", f"nobody-{self._drawn}")
 
     def _listen(self) -> None:
         """Hear of all that is released, and of what is taken back."""

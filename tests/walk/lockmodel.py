@@ -16,7 +16,7 @@ from msgspec import UNSET
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock, Locked, TimedOut, WaggleError
 from waggle.wire.names import compile_pattern
-from waggle_hub.state.effects import BindSession, DeferredReply, LockLost, Output, Reply, SessionEnded
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, SessionEnded
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.sessions import Outcome
@@ -389,7 +389,7 @@ def circles(edges: set[tuple[LockOwner, LockOwner]], start: LockOwner) -> list[s
 # --- the same shapes for what a machine gives off ---
 
 
-def shape(output: Output) -> Shape:
+def shape(output: Effect) -> Shape:
     """What a machine gave off, as the model says it."""
     match output:
         case Commit():

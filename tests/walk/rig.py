@@ -26,7 +26,7 @@ from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
                  hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
@@ -113,12 +113,12 @@ class Rig:
         self.closed: list[tuple[int, str]] = []
         self._drawn = 0
 
-    def _fresh(self) -> Fresh:
+    def _fresh(self) -> SessionIds:
         self._drawn += 1
         return self._last_fresh(self._drawn)
 
-    def _last_fresh(self, number: int) -> Fresh:
-        return Fresh(session=f"s-{number}", secret=f"secret-{number}", agent=f"nobody-{number}")
+    def _last_fresh(self, number: int) -> SessionIds:
+        return SessionIds(session=f"s-{number}", secret=f"secret-{number}", agent=f"nobody-{number}")
 
     # --- the loop ---
 

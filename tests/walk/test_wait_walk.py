@@ -24,11 +24,11 @@ from waggle.wire.errors import Cancelled, LimitReached, TimedOut
 from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Limits
 from waggle_hub.state.commands.update import same
-from waggle_hub.state.effects import DeferredReply, LockLost, Output, Reply
+from waggle_hub.state.effects import DeferredReply, Effect, LockLost, Reply
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.namespaces import DEAD
-from waggle_hub.state.sessions import Fresh, Session
+from waggle_hub.state.sessions import Session, SessionIds
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import Entry
 from waggle_hub.state.transaction import Transaction
@@ -344,7 +344,7 @@ class Walk(RuleBasedStateMachine):
 
     # --- commands ---
 
-    def run(self, outputs: list[Output]) -> Reply | None:
+    def run(self, outputs: list[Effect]) -> Reply | None:
         """What a command gave off is heard by those who are there."""
         for output in outputs:
             if isinstance(output, DeferredReply | LockLost):
@@ -370,7 +370,7 @@ class Walk(RuleBasedStateMachine):
         self.opened += 1
         self.owed[name], self.rids[name] = [], []
         self.names.append(name)
-        self.run(self.machine.hello(m.Hello(id=0), Fresh(name, name, f"agent-{name}"), self.now, INFO))
+        self.run(self.machine.hello(m.Hello(id=0), SessionIds(name, name, f"agent-{name}"), self.now, INFO))
 
     def present(self) -> list[str]:
         return [one.id for one in self.machine.state.sessions if one.connected]
@@ -627,7 +627,7 @@ class Walk(RuleBasedStateMachine):
             return
         name = away[number % len(away)]
         command = m.Hello(id=0, session=name, secret=name)
-        reply = self.run(self.machine.hello(command, Fresh("x", "x", "x"), self.now, INFO))
+        reply = self.run(self.machine.hello(command, SessionIds("x", "x", "x"), self.now, INFO))
         assert reply is not None
         assert reply.outcome.error or self.owed[name] == []
 

@@ -32,9 +32,9 @@ from waggle_hub.state.commands.entries import StoreFull
 from waggle_hub.state.effects import (
     BindSession,
     DeferredReply,
+    Effect,
     LockLost,
     OpenCursor,
-    Output,
     Reply,
     StartBackup,
     StartSearch,
@@ -42,7 +42,7 @@ from waggle_hub.state.effects import (
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import WriteBatch
-from waggle_hub.state.sessions import Fresh, Outcome
+from waggle_hub.state.sessions import Outcome, SessionIds
 from waggle_hub.stats import SAMPLE, Stats
 
 log = logging.getLogger("waggle_hub")
@@ -67,10 +67,10 @@ async def _nothing_to_back_up() -> m.BackedUp:
     raise BadRequest("this hub keeps everything in memory: there is nothing to back up; waggle export can", field="op")
 
 
-def fresh() -> Fresh:
+def fresh() -> SessionIds:
     """Ids for one hello."""
     name = secrets.token_hex(6)
-    return Fresh(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")
+    return SessionIds(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")
 
 
 class Engine:
@@ -84,7 +84,7 @@ class Engine:
         bounds: Bounds,
         clock: Callable[[], float],
         info: m.Welcome,
-        fresh: Callable[[], Fresh] = fresh,
+        fresh: Callable[[], SessionIds] = fresh,
         data: Path | None = None,
     ) -> None:
         self.machine = machine
@@ -233,15 +233,15 @@ class Engine:
         self.meter.decided(command, time.perf_counter() - started)
         self._take(outputs, connection, command)
 
-    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Output]:
+    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Effect]:
         if isinstance(command, m.Hello) and connection.session is None:
             return self.machine.hello(command, self._fresh(), now, self._info)
         outputs = self.machine.apply(command, connection.session, now)
         return self._make_room(outputs, command, connection, now) if self.recency else outputs
 
     def _make_room(
-        self, outputs: list[Output], command: m.AnyCommand, connection: Connection, now: float
-    ) -> list[Output]:
+        self, outputs: list[Effect], command: m.AnyCommand, connection: Connection, now: float
+    ) -> list[Effect]:
         """While a command was refused since the hub is full: evict what was used least recently, and decide anew."""
         room = self.bounds.evict
         least = 1
@@ -314,7 +314,7 @@ class Engine:
 
     # --- batches ---
 
-    def _take(self, outputs: list[Output], connection: Connection | None, command: m.AnyCommand | None = None) -> None:
+    def _take(self, outputs: list[Effect], connection: Connection | None, command: m.AnyCommand | None = None) -> None:
         """Add what the machine gave off to the batch; replies are encoded here, where their size counts."""
         batch = self._batch
         replied = command is None
@@ -574,7 +574,7 @@ class Engine:
         if self.machine.unfinished:
             self._run(lambda: self.machine.proceed(self.clock()))
 
-    def _run(self, decide: Callable[[], list[Output]]) -> None:
+    def _run(self, decide: Callable[[], list[Effect]]) -> None:
         """What nobody asked for: time, and the coming and going of connections. A fault in it ends the engine."""
         if self._failure is not None or self._closed:
             return
@@ -599,7 +599,7 @@ class Engine:
         self._run(lambda: self.machine.restart(session, sub, self.clock()))
 
 
-def _full(outputs: list[Output]) -> StoreFull | None:
+def _full(outputs: list[Effect]) -> StoreFull | None:
     """What a command was refused for want of room, if it was."""
     for output in outputs:
         if isinstance(output, Reply) and isinstance(output.outcome.error, StoreFull):

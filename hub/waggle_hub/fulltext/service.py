@@ -29,7 +29,7 @@ from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import StartSearch
 from waggle_hub.state.log import Commit
-from waggle_hub.state.store.keyspace import VIEW_BYTES, Entry
+from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES, Entry
 from waggle_hub.state.transaction import State
 
 from .word_index import Change, Place, TooSlow, Words
@@ -174,7 +174,7 @@ class Finder:
             if len(hits) == wanted.limit or size >= self._state.limits.page_bytes:
                 return m.Found(hits, True, rev)
             hits.append(m.Hit(**structs.asdict(entry.view()), score=score))
-            size += VIEW_BYTES + entry.size
+            size += ENTRY_OVERHEAD_BYTES + entry.size
         return m.Found(hits, False, rev)
 
     def _shown(self, ns: str, key: str, now: float) -> Entry | None:

@@ -114,7 +114,7 @@ Notice = DeferredReply | LockLost
 """What is told to a session in its own time, and kept for it while its agent is away."""
 
 
-def said_of(record: QueuedNoticeRecord) -> Notice:
+def notice_of(record: QueuedNoticeRecord) -> Notice:
     """What a record kept to be told."""
     if record.lost is not None:
         return LockLost(record.session, record.lost)
@@ -122,7 +122,7 @@ def said_of(record: QueuedNoticeRecord) -> Notice:
     return DeferredReply(record.session, record.id, Outcome.of_texts(record.ok, record.error))
 
 
-Output = (
+Effect = (
     Commit
     | Reply
     | BindSession

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from .commands.clear import Clearing
     from .effects import Notice
     from .locks.request import LockRequest
-    from .pending import Waiting
+    from .pending import PendingCommand
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class Fresh(Struct, frozen=True):
+class SessionIds(Struct, frozen=True):
     """Ids for one hello, drawn outside of the machine."""
 
     session: str
@@ -146,7 +146,7 @@ class Session(Timed):
 
     def __init__(
         self,
-        fresh: Fresh,
+        fresh: SessionIds,
         agent: str,
         *,
         chosen: bool,
@@ -178,9 +178,9 @@ class Session(Timed):
         """Where a clear that has more to look at goes on."""
         self.claims: dict[LockRequest, None] = {}
         """Locks that it holds or waits for."""
-        self.waiting: dict[m.Id, Waiting] = {}
+        self.waiting: dict[m.Id, PendingCommand] = {}
         """Its commands that wait, by id."""
-        self.joins: dict[str, Waiting] = {}
+        self.joins: dict[str, PendingCommand] = {}
         """Those of them that carry a rid."""
         self.unsaid: list[QueuedNotice] = []
         """What is to be told when its agent is back: answers and losses that came due in its grace."""

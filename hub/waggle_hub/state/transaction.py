@@ -20,7 +20,7 @@ from waggle.wire.errors import Unavailable
 from waggle_hub.settings import Limits
 
 from .commands import wait as waits
-from .effects import LockLost, Notice, Output
+from .effects import Effect, LockLost, Notice
 from .interests import Interests
 from .locks.request import LockRequest
 from .locks.table import LockTable
@@ -125,8 +125,8 @@ class Transaction:
         """`now` as it is shown: with millisecond precision."""
         self.by = HUB
         self.origin: str | None = None
-        self.outputs: list[Output] = []
-        self.later: list[Output] = []
+        self.outputs: list[Effect] = []
+        self.later: list[Effect] = []
         """What goes out after the reply."""
         self._changing = False
         """Whether anything may have changed since the last commit."""

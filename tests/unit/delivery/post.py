@@ -13,7 +13,7 @@ from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import reply_line
 from waggle_hub.delivery.fanout import Fanout, PendingReply, Released, SessionBound
 from waggle_hub.settings import Bounds, Limits
-from waggle_hub.state.effects import BindSession, DeferredReply, LockLost, Output, Reply, StartBackup, StartSearch
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, StartBackup, StartSearch
 
 
 class Post:
@@ -78,7 +78,7 @@ class Post:
         self.waiting += [self._released(session, output) for output in self.table.outputs]
         self.table.outputs = []
 
-    def _released(self, session: str, output: Output) -> Released:
+    def _released(self, session: str, output: Effect) -> Released:
         if isinstance(output, Reply):
             text = reply_line(output)
             self.connections[session].owe(len(text))

@@ -15,7 +15,7 @@ from msgspec import structs
 from waggle.wire import messages as m
 from waggle_hub.state.commands import http_sessions, locks, session_lifecycle, subscribe, take
 from waggle_hub.state.commands import wait as waits
-from waggle_hub.state.effects import Output, said_of
+from waggle_hub.state.effects import Effect, notice_of
 from waggle_hub.state.log import Commit
 from waggle_hub.state.sessions import KeptOutcome, Outcome, QueuedNotice
 from waggle_hub.state.store.expiry import deadline_after
@@ -94,7 +94,7 @@ def _reserve(state: State, found: WriteBatch) -> None:
 # --- coming back -------------------------------------------------------------------------------------------------
 
 
-def load(state: State, kept: StoredState, now: float) -> list[Output]:
+def load(state: State, kept: StoredState, now: float) -> list[Effect]:
     """Let a state that is empty but for its epoch be what was kept: time spent down counts for entries (G6). What
     there is to say of that."""
     hub = next(record for record in kept.records if isinstance(record, HubRecord))
@@ -109,10 +109,10 @@ def load(state: State, kept: StoredState, now: float) -> list[Output]:
         state.keyspace.lose_sight(state.log.rev)
     serials = [record.serial for record in kept.records if isinstance(record, _Numbered)]
     state.begin_nouns(max(serials, default=0), hub.sub)
-    turn = Transaction(state, now)
-    _restore(turn, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
-    http_sessions.hang_up_all(turn)
-    return turn.outputs
+    transaction = Transaction(state, now)
+    _restore(transaction, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
+    http_sessions.hang_up_all(transaction)
+    return transaction.outputs
 
 
 def rewind(state: State, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
@@ -129,53 +129,55 @@ def rewind(state: State, commits: list[Commit], records: list[Record], connected
     _restore(Transaction(state, now), records, connected)
 
 
-def begin(turn: Transaction) -> None:
+def begin(transaction: Transaction) -> None:
     """The hub has started, or gone back: show who is here, end the locks of work that is gone, and ask the waits."""
-    state = turn.state
+    state = transaction.state
     for agent in state.sessions.agents():
         newest = state.sessions.of_agent(agent)[-1]
         if not newest.connected or (newest.caller and state.keyspace.get(session_lifecycle.AGENTS, agent) is None):
-            session_lifecycle.show(turn, agent)
+            session_lifecycle.show(transaction, agent)
     for claim in [claim for (ns, key), claim in state.claims.taken.items() if state.keyspace.get(ns, key) is None]:
-        turn.release(claim, "released", lost=True)
-    turn.commit()
+        transaction.release(claim, "released", lost=True)
+    transaction.commit()
     for wait in list(state.conditions.waits):
         if wait in state.conditions.waits:
-            waits.decide(turn, wait)
+            waits.decide(transaction, wait)
 
 
 _Numbered = SessionRecord | OutcomeRecord | ClaimRecord | WaitRecord | TakerRecord | QueuedNoticeRecord
 
 
-def _restore(turn: Transaction, records: list[Record], connected: Collection[str], lost: str | None = None) -> None:
-    state = turn.state
+def _restore(
+    transaction: Transaction, records: list[Record], connected: Collection[str], lost: str | None = None
+) -> None:
+    state = transaction.state
     sessions = {
-        session.id: session_lifecycle.restore(turn, session, session.id in connected)
+        session.id: session_lifecycle.restore(transaction, session, session.id in connected)
         for session in _by_serial(records, SessionRecord)
     }
     for entry in state.keyspace.ephemeral():
         state.own(None, entry)
     for cursor in _of(records, SubscriptionRecord):
-        subscribe.restore(turn, sessions[cursor.session], cursor, lost)
+        subscribe.restore(transaction, sessions[cursor.session], cursor, lost)
     for outcome in _by_serial(records, OutcomeRecord):
         found = Outcome.of_texts(outcome.ok, outcome.error)
         kept = KeptOutcome(outcome.serial, outcome.session, outcome.rid, outcome.op, found)
         sessions[outcome.session].outcomes[outcome.rid] = kept
-    claims = [(locks.restore(turn, sessions[one.session], one), one) for one in _by_serial(records, ClaimRecord)]
-    until = deadline_after(turn.now, state.limits.grace)
+    claims = [(locks.restore(transaction, sessions[one.session], one), one) for one in _by_serial(records, ClaimRecord)]
+    until = deadline_after(transaction.now, state.limits.grace)
     for claim, record in sorted(claims, key=lambda pair: pair[1].token or 0):
-        locks.restore_deadline(turn, claim, record, until)
+        locks.restore_deadline(transaction, claim, record, until)
     for delivery in _of(records, DeliveryRecord):
         if state.keyspace.get(delivery.ns, delivery.key) is not None:
             state.work.deliveries[delivery.ns, delivery.key] = delivery.count
         else:
             state.changed.remove(delivery.name)
     for wait in _by_serial(records, WaitRecord):
-        waits.restore(turn, sessions[wait.session], wait)
+        waits.restore(transaction, sessions[wait.session], wait)
     for taker in _by_serial(records, TakerRecord):
-        take.restore(turn, sessions[taker.session], taker)
+        take.restore(transaction, sessions[taker.session], taker)
     for unsaid in _by_serial(records, QueuedNoticeRecord):
-        sessions[unsaid.session].unsaid.append(QueuedNotice(unsaid.serial, said_of(unsaid)))
+        sessions[unsaid.session].unsaid.append(QueuedNotice(unsaid.serial, notice_of(unsaid)))
 
 
 def _restore_graves(state: State, records: list[Record]) -> None:

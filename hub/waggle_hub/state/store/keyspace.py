@@ -25,9 +25,9 @@ from .expiry import Deadlines
 from .key_map import KeyMap
 from .tombstones import VersionFloors
 
-VIEW_BYTES = 250
+ENTRY_OVERHEAD_BYTES = 250
 """What the fields of an entry take in a reply, beside its key, value and meta."""
-KEPT_KINDS = ("persistent", "versioned")
+PERSISTED_KINDS = ("persistent", "versioned")
 """The kinds of entries that the journal keeps."""
 
 
@@ -55,7 +55,7 @@ class Entry(Struct, frozen=True, eq=False, gc=False):
     @property
     def kept(self) -> bool:
         """Whether the journal keeps it."""
-        return self.kind in KEPT_KINDS
+        return self.kind in PERSISTED_KINDS
 
     @property
     def size(self) -> int:

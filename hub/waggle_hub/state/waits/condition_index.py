@@ -25,7 +25,7 @@ from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.log import Commit
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
-from waggle_hub.state.pending import Waiting
+from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.records import Key, Record, WaitRecord
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.keyspace import Entry, Keyspace
@@ -153,7 +153,7 @@ class Condition:
         return looked
 
 
-class Wait(Waiting):
+class Wait(PendingCommand):
     """A `wait`: all of its conditions, or any."""
 
     __slots__ = ("asked", "conditions", "late", "need_all")

@@ -26,7 +26,7 @@ from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.log import Commit
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
-from waggle_hub.state.pending import Waiting
+from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.dirty import DirtySet
 from waggle_hub.state.persistence.records import DeliveryRecord, Key, Record, TakerRecord
 from waggle_hub.state.sessions import Session
@@ -38,7 +38,7 @@ _PUTTING_IN = 4
 """What it costs to put an entry into a line, in looks at a key (3 against 0.7 µs)."""
 
 
-class Taker(Waiting):
+class Taker(PendingCommand):
     """A `take` that is looking, or waits."""
 
     __slots__ = ("after", "late", "lease", "line", "looking", "max_deliveries")

@@ -17,10 +17,10 @@ from waggle.wire import messages as m
 from waggle_hub.delivery.encoding import lock_lost_line, reply_line
 from waggle_hub.edge.decode import decode
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import BindSession, DeferredReply, Output, Reply
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, Reply
 from waggle_hub.state.effects import LockLost as LockLostLine
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 NAMES = ["a", "b", "c"]
 INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
@@ -53,9 +53,9 @@ class World:
             if isinstance(output, BindSession):
                 self.rival = output.session
 
-    def _fresh(self) -> Fresh:
+    def _fresh(self) -> SessionIds:
         self._numbers += 1
-        return Fresh(f"s-{self._numbers}", f"secret-{self._numbers}", f"agent-{self._numbers}")
+        return SessionIds(f"s-{self._numbers}", f"secret-{self._numbers}", f"agent-{self._numbers}")
 
     # --- the hub ---------------------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ class World:
             return  # taken over by a newer one
         self._say(outputs, connection)
 
-    def _say(self, outputs: list[Output], connection: Connection | None) -> None:
+    def _say(self, outputs: list[Effect], connection: Connection | None) -> None:
         for output in outputs:
             match output:
                 case Reply() if connection is not None:

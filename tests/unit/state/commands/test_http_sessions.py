@@ -18,7 +18,7 @@ from waggle.wire.errors import BadRequest, Cancelled, LimitReached, Locked, NotH
 from waggle_hub.settings import Limits
 from waggle_hub.state.commands.session_lifecycle import NAMELESS
 from waggle_hub.state.effects import BindSession, DeferredReply, Reply, SessionEnded
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 
 class CallTable(KeptTable):
@@ -31,7 +31,7 @@ class CallTable(KeptTable):
     def visit(self, agent: str | None, ns: str | None = None) -> str:
         """The session of those who call under this name; raises its error."""
         name = f"c-{next(self._drawn)}"
-        session, self.outputs = self.machine.visit(agent, ns, Fresh(name, "secret", "unused"), self.now)
+        session, self.outputs = self.machine.visit(agent, ns, SessionIds(name, "secret", "unused"), self.now)
         self.machine.check()
         if isinstance(session, WaggleError):
             raise session
