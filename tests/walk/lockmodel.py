@@ -393,7 +393,7 @@ def shape(output: Effect) -> Shape:
     """What a machine gave off, as the model says it."""
     match output:
         case Commit():
-            return ("commit", output.rev, [_event(event) for event in output.events if event.grip is not None])
+            return ("commit", output.rev, [_event(event) for event in output.events if event.lock is not None])
         case Reply():
             return ("reply", output.id, _outcome(output.outcome), output.dup)
         case DeferredReply():
@@ -414,7 +414,7 @@ def _on(shown: Any) -> Shape:
 
 
 def _event(event: Event) -> Shape:
-    grip = event.grip
+    grip = event.lock
     assert grip is not None
     start = (event.type, event.key, event.by.removeprefix("made-"), grip.session)
     match event.type:

@@ -79,7 +79,7 @@ class Player:
         self.now = 1_700_000_000.0
         self.machine = Machine(LIMITS, "epoch", 10**15)
         self.journal = LateJournal()
-        self.machine.run_as("full")
+        self.machine.set_durability("full")
         self.fanout = Fanout(BOUNDS, self.machine.state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, BOUNDS, lambda: self.now, INFO, self._fresh)
         self.seats = [Connection(BOUNDS) for _ in range(SEATS)]

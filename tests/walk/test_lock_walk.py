@@ -320,7 +320,7 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def no_two_hold_what_conflicts(self) -> None:
         held = self.model.held()
-        assert {claim.token for claim in held} == self.machine.state.claims.held.keys()
+        assert {claim.token for claim in held} == self.machine.state.lock_table.held.keys()
         for number, claim in enumerate(held):
             assert not any(claim.conflicts(other) for other in held[:number])
 
@@ -332,9 +332,9 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def whoever_waits_is_owed_an_answer_and_nobody_else(self) -> None:
         for session in self.machine.state.sessions:
-            assert session.waiting.keys() == self.model.stays[session.id].waiting.keys()
+            assert session.pending.keys() == self.model.stays[session.id].waiting.keys()
             unsaid = {said[2] for said in self.model.stays[session.id].unsaid if said[0] == "answer"}
-            assert self.owed.get(session.id, set()) == session.waiting.keys() | unsaid
+            assert self.owed.get(session.id, set()) == session.pending.keys() | unsaid
 
     @invariant()
     def both_look_to_the_same_deadline(self) -> None:

@@ -173,7 +173,7 @@ class Finder:
                 continue
             if len(hits) == wanted.limit or size >= self._state.limits.page_bytes:
                 return m.Found(hits, True, rev)
-            hits.append(m.Hit(**structs.asdict(entry.view()), score=score))
+            hits.append(m.Hit(**structs.asdict(entry.to_wire()), score=score))
             size += ENTRY_OVERHEAD_BYTES + entry.size
         return m.Found(hits, False, rev)
 
@@ -184,7 +184,7 @@ class Finder:
         then = entry if changed is None else changed.before
         if entry is None or then is None or entry.created_rev != then.created_rev:
             return None
-        return None if entry.due(now) or then.due(now) else then
+        return None if entry.is_due(now) or then.is_due(now) else then
 
     # --- the index -----------------------------------------------------------------------------------------------
 

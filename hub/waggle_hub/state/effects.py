@@ -70,7 +70,7 @@ class DeferredReply(Struct, frozen=True, eq=False):
 
     def record(self, serial: int) -> QueuedNoticeRecord:
         """It, kept under this number until it can be told."""
-        ok, error = self.outcome.texts()
+        ok, error = self.outcome.to_json()
         return QueuedNoticeRecord(serial=serial, session=self.session, id=self.id, ok=ok, error=error)
 
 
@@ -119,7 +119,7 @@ def notice_of(record: QueuedNoticeRecord) -> Notice:
     if record.lost is not None:
         return LockLost(record.session, record.lost)
     assert record.id is not None
-    return DeferredReply(record.session, record.id, Outcome.of_texts(record.ok, record.error))
+    return DeferredReply(record.session, record.id, Outcome.from_json(record.ok, record.error))
 
 
 Effect = (

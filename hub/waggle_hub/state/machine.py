@@ -50,12 +50,12 @@ class Machine:
     def __init__(self, limits: Limits, epoch: str, rev: int = 0) -> None:
         self.state = State(limits, epoch, rev)
         self._newest = Transaction(self.state, 0.0)
-        self._loaded: list[Effect] = []
+        self._load_effects: list[Effect] = []
         """What there was to say when it was loaded."""
 
     def hello(self, command: m.Hello, fresh: SessionIds, now: float, info: m.Welcome) -> list[Effect]:
         """Open a session or take one over. `info` says what this hub is; the rest of the reply is filled in here."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         try:
             session, resumed = session_lifecycle.hello(transaction, command, fresh)
         except WaggleError as error:
@@ -78,15 +78,15 @@ class Machine:
 
     def apply(self, command: m.AnyCommand, session_id: str | None, now: float) -> list[Effect]:
         """Decide a command of a session; the reply is among the outputs."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         try:
             session = self._session(session_id)
-            transaction.act_for(session)
-            if session.caller:
+            transaction.attribute_to(session)
+            if session.connectionless:
                 http_sessions.check(session, command)
-            if isinstance(command, m.Change) and command.rid is not None and command.rid in session.joins:
-                pending.check_rid(_op(command), command.rid, session.joins[command.rid].op)
-                pending.merge_retry(transaction, session.joins[command.rid], command.id)
+            if isinstance(command, m.Change) and command.rid is not None and command.rid in session.by_rid:
+                pending.check_rid(_op(command), command.rid, session.by_rid[command.rid].op)
+                pending.merge_retry(transaction, session.by_rid[command.rid], command.id)
                 return self._finish(transaction)
             pending.check_id(session, command.id)
             if isinstance(command, m.Change) and command.rid is not None:
@@ -95,21 +95,21 @@ class Machine:
         except WaggleError as error:
             return self._answer(transaction, command, Outcome(error=error))
 
-    def visit(
+    def open_http_session(
         self, agent: str | None, ns: str | None, fresh: SessionIds, now: float
     ) -> tuple[str | WaggleError, list[Effect]]:
         """Somebody calls, under this name or none: the session of such callers, begun if there is none, or why there
         cannot be one. Its next commands are of this namespace, unless they name one."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         try:
             session: str | WaggleError = http_sessions.visit(transaction, agent, ns, fresh).id
         except WaggleError as error:
             session = error
         return session, self._finish(transaction)
 
-    def hang_up(self, session_id: str, id: m.Id, rid: str | None, token: int | None, now: float) -> list[Effect]:
+    def drop_call(self, session_id: str, id: m.Id, rid: str | None, token: int | None, now: float) -> list[Effect]:
         """A caller has gone without the answer to its command of this id and rid; `token` is of a grant in it."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None:
             http_sessions.hang_up(transaction, session, id, rid, token)
@@ -117,7 +117,7 @@ class Machine:
 
     def drop(self, session_id: str, now: float) -> list[Effect]:
         """A session's connection is gone."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None and session.connected:
             session_lifecycle.drop(transaction, session)
@@ -125,26 +125,26 @@ class Machine:
 
     def expire(self, now: float, most: int) -> list[Effect]:
         """Settle what is due, at most `most` entries of it: `next_deadline` tells whether more is."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         deadlines = self.state.keyspace.deadlines
         for _ in range(most):
             entry = deadlines.head()
-            if entry is None or not entry.due(now):
+            if entry is None or not entry.is_due(now):
                 break
             transaction.expire(entry)
         return self._finish(transaction)
 
     def evict(self, places: list[tuple[str, str]], now: float) -> list[Effect]:
         """Make room: let these cached entries go. Which is for the caller to choose, who knows what was read."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         entries.evict(transaction, places)
         return self._finish(transaction)
 
-    def proceed(self, now: float) -> list[Effect]:
+    def continue_scan(self, now: float) -> list[Effect]:
         """Go on with what is looked at in slices, one slice of it: `unfinished` tells whether there is more."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         wait = next(iter(self.state.conditions.to_scan), None)
-        taker = next(iter(self._looking), None)
+        taker = next(iter(self._scanning_takers), None)
         if wait is not None:
             waits.proceed(transaction, wait)
         if taker is not None:
@@ -153,33 +153,33 @@ class Machine:
 
     # --- what survives ---
 
-    def changes(self, commits: list[Commit]) -> WriteBatch:
+    def collect_changes(self, commits: list[Commit]) -> WriteBatch:
         """What has changed of what must survive: by these commits, the newest, and since the last call."""
         return recovery.changes(self.state, commits)
 
-    def forget_changes(self) -> None:
+    def discard_changes(self) -> None:
         """Nobody keeps anything."""
-        self.state.changed.drop()
+        self.state.dirty.discard()
 
     def load(self, kept: StoredState, now: float) -> None:
         """Begin with what was kept. To be followed by `begin`."""
-        self._loaded = recovery.load(self.state, kept, now)
+        self._load_effects = recovery.load(self.state, kept, now)
 
-    def run_as(self, durability: str | None) -> None:
+    def set_durability(self, durability: str | None) -> None:
         """Let the journal know that a hub of this durability runs on its data; None at an orderly stop."""
-        hub = self.state.hub
+        hub = self.state.hub_record
         rev = self.state.log.rev if durability is None else hub.rev
-        self.state.hub = structs.replace(hub, running=durability, rev=rev)
-        self.state.changed.put(self.state.hub)
+        self.state.hub_record = structs.replace(hub, running=durability, rev=rev)
+        self.state.dirty.put(self.state.hub_record)
 
-    def begin(self, now: float) -> list[Effect]:
+    def start(self, now: float) -> list[Effect]:
         """What there is to say at a start."""
-        transaction = self._turn(now)
-        transaction.outputs[:0], self._loaded = self._loaded, []
+        transaction = self._begin(now)
+        transaction.effects[:0], self._load_effects = self._load_effects, []
         recovery.begin(transaction)
         return self._finish(transaction)
 
-    def rewind(self, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
+    def roll_back(self, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
         """Take back the newest commits, and all that has happened since these records were kept. `connected` are the
         sessions whose agents are there. To be followed by `begin`."""
         recovery.rewind(self.state, commits, records, connected, now)
@@ -192,57 +192,57 @@ class Machine:
     def accept(self, now: float) -> list[Effect]:
         """What has to survive can be kept again."""
         self.state.refusing = None
-        return self._finish(self._turn(now))
+        return self._finish(self._begin(now))
 
     @property
-    def exhausted(self) -> bool:
+    def out_of_revisions(self) -> bool:
         """Whether the journal fails, and knows of no revision that could be given next."""
-        return self.state.refusing is not None and self.state.log.rev >= self.state.hub.rev
+        return self.state.refusing is not None and self.state.log.rev >= self.state.hub_record.rev
 
-    def give_up_waits(self, error: WaggleError, now: float) -> list[Effect]:
+    def fail_pending(self, error: WaggleError, now: float) -> list[Effect]:
         """Answer everything that waits with this."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         for session in self.state.sessions:
             cancel.give_up_all(transaction, session, error)
         return self._finish(transaction)
 
-    def unanswered(self) -> set[tuple[str, m.Id]]:
+    def unanswered_commands(self) -> set[tuple[str, m.Id]]:
         """Sessions and ids of all commands that wait, or whose answers wait until their agents are back."""
         sessions = self.state.sessions
-        waiting = {(session.id, id) for session in sessions for id in session.waiting}
-        said = (unsaid.said for session in sessions for unsaid in session.unsaid)
+        waiting = {(session.id, id) for session in sessions for id in session.pending}
+        said = (unsaid.notice for session in sessions for unsaid in session.queued_notices)
         return waiting | {(answer.session, answer.id) for answer in said if isinstance(answer, DeferredReply)}
 
     @property
-    def torn(self) -> bool:
+    def inconsistent(self) -> bool:
         """Whether a fault has left a change half made. Nothing may be built on such a state."""
         return not self._newest.clean
 
     @property
-    def unfinished(self) -> bool:
+    def has_pending_scan(self) -> bool:
         """Whether `proceed` has something to do."""
-        return bool(self.state.conditions.to_scan or self._looking)
+        return bool(self.state.conditions.to_scan or self._scanning_takers)
 
     @property
-    def _looking(self) -> Collection[Taker]:
+    def _scanning_takers(self) -> Collection[Taker]:
         """Takers that go on looking now: while nothing can be kept nobody takes anything."""
         return self.state.work.looking if self.state.refusing is None else ()
 
-    def restart(self, session_id: str, sub: int, now: float) -> list[Effect]:
+    def restart_cursor(self, session_id: str, sub: int, now: float) -> list[Effect]:
         """A cursor has fallen out of the log's window: begin it again with a snapshot."""
-        transaction = self._turn(now)
+        transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None and sub in session.subscriptions:
             subscribe.restart(transaction, session, sub)
         return self._finish(transaction)
 
-    def synced(self, session_id: str, sub: int, rev: int) -> None:
+    def mark_synced(self, session_id: str, sub: int, rev: int) -> None:
         """The end of the snapshot at `rev` has been sent."""
         session = self.state.sessions.get(session_id)
         subscription = None if session is None else session.subscriptions.get(sub)
         if subscription is not None and subscription.start == rev:
             subscription.synced = True
-            self.state.changed.mark(subscription)
+            self.state.dirty.mark(subscription)
 
     def statistics(self, now: float) -> m.Statistics:
         """What is held, without a command: nothing is settled for it."""
@@ -258,21 +258,21 @@ class Machine:
             return entry.expires_at
         return min(entry.expires_at, timed.deadline)
 
-    def _turn(self, now: float) -> Transaction:
+    def _begin(self, now: float) -> Transaction:
         transaction = self._newest = Transaction(self.state, now)
-        while (due := self.state.timers.due(now)) is not None:
-            transaction.act_for_hub()
+        while (due := self.state.timers.next_due(now)) is not None:
+            transaction.attribute_to_hub()
             if isinstance(due, Session):
                 self._end(transaction, due)
             else:
                 cancel.time_out(transaction, due)
             self._finish(transaction)
-        transaction.act_for_hub()
+        transaction.attribute_to_hub()
         return transaction
 
     def _end(self, transaction: Transaction, session: Session) -> None:
         """A session's time is over; one of callers stays for what it holds."""
-        if session.caller and session.holding:
+        if session.connectionless and session.holds_anything:
             self.state.timers.set(session, None)
         else:
             session_lifecycle.end(transaction, session)
@@ -345,7 +345,7 @@ class Machine:
             case m.Stats():
                 return self._statistics(transaction)
             case m.Backup():
-                transaction.outputs.append(StartBackup(session.id, command.id))
+                transaction.effects.append(StartBackup(session.id, command.id))
                 return None
             case m.Lock():
                 return locks.lock(transaction, session, command)
@@ -382,8 +382,8 @@ class Machine:
             max_bytes=state.limits.bytes,
             sessions=len(state.sessions),
             subscriptions=sum(len(session.subscriptions) for session in state.sessions),
-            locks=len(state.claims.held),
-            waits=sum(len(session.waiting) for session in state.sessions),
+            locks=len(state.lock_table.held),
+            waits=sum(len(session.pending) for session in state.sessions),
             refusing=state.refusing,
             log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
         )
@@ -393,17 +393,17 @@ class Machine:
     ) -> list[Effect]:
         assert outcome.error is None or transaction.clean, "a refused command changes nothing"
         transaction.commit()
-        transaction.outputs.append(Reply(command.id, outcome, dup))
+        transaction.effects.append(Reply(command.id, outcome, dup))
         return self._finish(transaction)
 
     def _finish(self, transaction: Transaction) -> list[Effect]:
         transaction.commit()
-        transaction.outputs.extend(transaction.later)
-        transaction.later.clear()
-        while self.state.refusing is None and (self.state.claims.any_ready or self.state.work.any_free):
+        transaction.effects.extend(transaction.effects_after_reply)
+        transaction.effects_after_reply.clear()
+        while self.state.refusing is None and (self.state.lock_table.any_ready or self.state.work.any_free):
             if not locks.grant_next(transaction):
                 take.serve_next(transaction)
-        return transaction.outputs
+        return transaction.effects
 
     def check(self) -> None:
         """Assert every invariant of the state; for tests."""
@@ -412,13 +412,13 @@ class Machine:
         state.log.check()
         state.sessions.check()
         granting = state.refusing is None
-        state.claims.check(state.sessions, granting)
+        state.lock_table.check(state.sessions, granting)
         state.conditions.check(state.sessions, state.keyspace)
-        state.work.check(state.sessions, state.keyspace, state.claims, granting)
-        state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed())])
+        state.work.check(state.sessions, state.keyspace, state.lock_table, granting)
+        state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed_items())])
         state.interests.check()
         state.snapshots.check()
-        owned = {(entry.ns, entry.key): entry.owner for entry in state.keyspace.ephemeral()}
+        owned = {(entry.ns, entry.key): entry.owner for entry in state.keyspace.ephemeral_entries()}
         assert owned == {place: session.id for session in state.sessions for place in session.ephemeral}
         for session in state.sessions:
             for sub, subscription in session.subscriptions.items():

@@ -50,13 +50,13 @@ class PendingCommand(Timed):
 def check_capacity(transaction: Transaction, session: Session) -> None:
     """LimitReached if the session has as many waiting commands as it may have."""
     limit = transaction.state.limits.waiting
-    if len(session.waiting) >= limit:
+    if len(session.pending) >= limit:
         raise LimitReached(f"this session has {limit} commands that wait: cancel some", limit=limit)
 
 
 def check_id(session: Session, id: m.Id) -> None:
     """BadRequest if a command with this id still waits."""
-    if id in session.waiting:
+    if id in session.pending:
         raise BadRequest(f"a command with id {id!r} still waits for its answer: choose another", field="id")
 
 
@@ -64,14 +64,14 @@ def start(transaction: Transaction, waiting: PendingCommand, deadline: float | N
     """It waits from now on, until the deadline at most."""
     register(waiting)
     transaction.state.timers.set(waiting, deadline)
-    transaction.state.changed.mark(waiting)
+    transaction.state.dirty.mark(waiting)
 
 
 def register(waiting: PendingCommand) -> None:
     """It stands among the waiting commands of its session."""
-    waiting.session.waiting[waiting.id] = waiting
+    waiting.session.pending[waiting.id] = waiting
     if waiting.rid is not None:
-        waiting.session.joins[waiting.rid] = waiting
+        waiting.session.by_rid[waiting.rid] = waiting
 
 
 def merge_retry(transaction: Transaction, waiting: PendingCommand, id: m.Id) -> None:
@@ -79,13 +79,13 @@ def merge_retry(transaction: Transaction, waiting: PendingCommand, id: m.Id) -> 
     if id == waiting.id:
         return
     check_id(waiting.session, id)
-    if waiting.session.caller:
+    if waiting.session.connectionless:
         error = Cancelled("the same rid was asked again, by a call that is answered in place of this one")
-        transaction.say(waiting.session, DeferredReply(waiting.session.id, waiting.id, Outcome(error=error)))
-    del waiting.session.waiting[waiting.id]
+        transaction.notify(waiting.session, DeferredReply(waiting.session.id, waiting.id, Outcome(error=error)))
+    del waiting.session.pending[waiting.id]
     waiting.id = id
-    waiting.session.waiting[id] = waiting
-    transaction.state.changed.mark(waiting)
+    waiting.session.pending[id] = waiting
+    transaction.state.dirty.mark(waiting)
 
 
 def reply(transaction: Transaction, waiting: PendingCommand, outcome: Outcome) -> None:
@@ -94,18 +94,18 @@ def reply(transaction: Transaction, waiting: PendingCommand, outcome: Outcome) -
     drop(transaction, waiting)
     if waiting.rid is not None:
         remember_outcome(transaction, session, waiting.rid, waiting.op, outcome)
-    if session.caller:
-        transaction.state.use(session, transaction.now)
-    transaction.say(session, DeferredReply(session.id, waiting.id, outcome))
+    if session.connectionless:
+        transaction.state.touch_session(session, transaction.now)
+    transaction.notify(session, DeferredReply(session.id, waiting.id, outcome))
 
 
 def drop(transaction: Transaction, waiting: PendingCommand) -> None:
     """It waits no longer, and nobody is told."""
     session = waiting.session
-    del session.waiting[waiting.id]
+    del session.pending[waiting.id]
     if waiting.rid is not None:
-        del session.joins[waiting.rid]
-    transaction.state.let_go(session)
+        del session.by_rid[waiting.rid]
+    transaction.state.release_session(session)
 
 
 def check_rid(op: str, rid: str, first: str) -> None:
@@ -121,8 +121,8 @@ def remember_outcome(transaction: Transaction, session: Session, rid: str, op: s
             return
         # A new one: this one has a traceback, which would keep the command and its value for as long.
         outcome = Outcome(error=Conflict(outcome.error.message, **outcome.error.details))
-    kept = KeptOutcome(transaction.state.timers.serial(), session.id, rid, op, outcome)
+    kept = KeptOutcome(transaction.state.timers.next_serial(), session.id, rid, op, outcome)
     session.outcomes[rid] = kept
-    transaction.state.changed.mark(kept)
+    transaction.state.dirty.mark(kept)
     if len(session.outcomes) > transaction.state.limits.outcomes:
-        transaction.state.changed.gone(session.outcomes.pop(next(iter(session.outcomes))))
+        transaction.state.dirty.mark_removed(session.outcomes.pop(next(iter(session.outcomes))))

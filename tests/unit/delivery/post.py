@@ -25,7 +25,7 @@ class Post:
         log = self.table.machine.state.log
         self.fanout = Fanout(self.bounds, log, lambda: self.table.now, timer=count().__next__)
         self.fanout.on_loss = self._restart
-        self.fanout.on_synced = self.table.machine.synced
+        self.fanout.on_synced = self.table.machine.mark_synced
         self.connections: dict[str, Connection] = {}
         self.waiting: list[Released] = []
 
@@ -71,7 +71,7 @@ class Post:
         self.fanout.release(waiting)
 
     def _restart(self, session: str, sub: int) -> None:
-        self.table.outputs = self.table.machine.restart(session, sub, self.table.now)
+        self.table.outputs = self.table.machine.restart_cursor(session, sub, self.table.now)
         self._collect(session)
 
     def _collect(self, session: str) -> None:

@@ -23,7 +23,7 @@ def cancel(transaction: Transaction, session: Session, command: m.Cancel) -> m.C
 
 def cancel_one(transaction: Transaction, session: Session, id: m.Id, why: str) -> bool:
     """What waits under this id waits no longer; whether anything did."""
-    found = session.waiting.get(id)
+    found = session.pending.get(id)
     if found is None:
         return False
     _give_up(transaction, found)
@@ -34,14 +34,14 @@ def cancel_one(transaction: Transaction, session: Session, id: m.Id, why: str) -
 
 def give_up_all(transaction: Transaction, session: Session, error: WaggleError) -> None:
     """What the session waits for it no longer waits for."""
-    for found in list(session.waiting.values()):
+    for found in list(session.pending.values()):
         _give_up(transaction, found)
         pending.reply(transaction, found, Outcome(error=error))
 
 
 def forget_all(transaction: Transaction, session: Session) -> None:
     """What the session waits for it no longer waits for, and nobody is there to be told."""
-    for found in list(session.waiting.values()):
+    for found in list(session.pending.values()):
         _give_up(transaction, found)
         pending.drop(transaction, found)
 
@@ -49,8 +49,8 @@ def forget_all(transaction: Transaction, session: Session) -> None:
 def leave_all(transaction: Transaction, session: Session) -> None:
     """The session ends: what it held is free, what it waited for it no longer waits for."""
     give_up_all(transaction, session, Cancelled("the session has ended"))
-    for claim in list(session.claims):
-        transaction.release(claim, "session_ended")
+    for claim in list(session.lock_requests):
+        transaction.release_lock(claim, "session_ended")
 
 
 def time_out(transaction: Transaction, thing: Timed) -> None:

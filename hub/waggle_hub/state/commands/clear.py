@@ -41,21 +41,21 @@ def clear(transaction: Transaction, session: Session, command: m.Clear) -> m.Cle
     last: str | None = None
     stopped = False
     for looked, entry in enumerate(
-        transaction.state.keyspace.scan(ns, pattern, _begin(transaction, session.clearing, ns, pattern))
+        transaction.state.keyspace.scan(ns, pattern, _begin(transaction, session.clear_cursor, ns, pattern))
     ):
         stopped = looked == limits.scan and last is not None
         if looked == limits.scan or len(doomed) == limits.clear:
             break
         last = entry.key
-        if not entry.due(transaction.now) and pattern.match(entry.key):
+        if not entry.is_due(transaction.now) and pattern.match(entry.key):
             doomed.append(entry)
     else:
         last = None
-    if any(entry.kept for entry in doomed):
-        transaction.check_kept()
+    if any(entry.persisted for entry in doomed):
+        transaction.check_can_persist()
     for entry in doomed:
         transaction.remove(entry)
-    session.clearing = Clearing(ns, pattern.text, last, transaction.rev) if stopped and last is not None else None
+    session.clear_cursor = Clearing(ns, pattern.text, last, transaction.rev) if stopped and last is not None else None
     return m.Cleared(len(doomed), last is not None, transaction.rev)
 
 
@@ -66,7 +66,7 @@ def _begin(transaction: Transaction, clearing: Clearing | None, ns: str, pattern
     log, last = transaction.state.log, clearing.last
     if clearing.rev < log.floor or log.rev - clearing.rev > transaction.state.limits.clear:
         return None
-    events = (event for commit in log.after(clearing.rev) for event in commit.events)
+    events = (event for commit in log.commits_after(clearing.rev) for event in commit.events)
     missed = any(
         event.type == "set" and event.ns == ns and event.key <= last and pattern.match(event.key) for event in events
     )

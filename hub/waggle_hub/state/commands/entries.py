@@ -46,9 +46,11 @@ def set_(transaction: Transaction, session: Session, command: m.Set) -> m.Writte
     expires_at = _deadline(transaction, _default_ttl(transaction, ns) if command.ttl is None else command.ttl)
     if command.keep_ttl and command.ttl is not None:
         raise BadRequest("ttl and keep_ttl exclude each other: give one", field="keep_ttl")
-    value = transaction.value(command.value, "value")
-    meta = None if command.meta is None else transaction.value(command.meta, "meta", transaction.state.limits.meta)
-    prev = transaction.live(ns, command.key)
+    value = transaction.encode_value(command.value, "value")
+    meta = (
+        None if command.meta is None else transaction.encode_value(command.meta, "meta", transaction.state.limits.meta)
+    )
+    prev = transaction.get_live(ns, command.key)
     locks.check_write(transaction, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, prev)
     if command.keep_ttl and prev is not None:
@@ -74,14 +76,14 @@ def set_(transaction: Transaction, session: Session, command: m.Set) -> m.Writte
 def get(transaction: Transaction, session: Session, command: m.Get) -> m.Got:
     ns = read_ns(command.ns, session)
     check_key(command.key)
-    entry = transaction.live(ns, command.key)
-    return m.Got(None if entry is None else entry.view(), transaction.rev)
+    entry = transaction.get_live(ns, command.key)
+    return m.Got(None if entry is None else entry.to_wire(), transaction.rev)
 
 
 def delete(transaction: Transaction, session: Session, command: m.Delete) -> m.Deleted:
     ns = emptied_ns(command.ns, session)
     check_key(command.key)
-    entry = transaction.live(ns, command.key)
+    entry = transaction.get_live(ns, command.key)
     locks.check_write(transaction, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, entry)
     if entry is not None:
@@ -94,7 +96,7 @@ def touch(transaction: Transaction, session: Session, command: m.Touch) -> m.Tou
     ns = written_ns(command.ns, session)
     check_key(command.key)
     expires_at = _deadline(transaction, command.ttl)
-    entry = transaction.live(ns, command.key)
+    entry = transaction.get_live(ns, command.key)
     locks.check_write(transaction, session, ns, command.key, command.guard)
     if entry is None:
         raise NotFound(f"there is no entry {command.key!r} in namespace {ns}: set it")
@@ -112,13 +114,13 @@ def update(transaction: Transaction, session: Session, command: m.Update) -> m.U
     check_key(command.key)
     expires_at = _deadline(transaction, command.ttl)
     _check_update(transaction, command)
-    prev = transaction.live(ns, command.key)
+    prev = transaction.get_live(ns, command.key)
     locks.check_write(transaction, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, prev)
     try:
-        value = transaction.value(_updated(transaction, command, prev), "value")
+        value = transaction.encode_value(_updated(transaction, command, prev), "value")
     except updates.PatchTestFailed as failed:
-        raise Conflict(f"{failed}: decide again from current", current=prev.view() if prev else None) from None
+        raise Conflict(f"{failed}: decide again from current", current=prev.to_wire() if prev else None) from None
     meta = prev.meta if prev is not None else None
     kind = prev.kind if prev is not None else "persistent"
     _check_write(transaction, ns, command.key, kind, prev)
@@ -144,14 +146,14 @@ def history(transaction: Transaction, session: Session, command: m.History) -> m
     check_key(command.key)
     if command.limit is not None and command.limit < 1:
         raise BadRequest("limit is at least 1", field="limit")
-    entry = transaction.live(ns, command.key)
+    entry = transaction.get_live(ns, command.key)
     entries: list[m.Entry] = []
     size = 0
     for version in () if entry is None else (entry, *entry.earlier)[: command.limit]:
         size += ENTRY_OVERHEAD_BYTES + len(version.value)
         if entries and size > transaction.state.limits.page_bytes:
             break
-        entries.append(version.view())
+        entries.append(version.to_wire())
     return m.Histories(entries)
 
 
@@ -168,8 +170,8 @@ def list_(transaction: Transaction, session: Session, command: m.List) -> m.List
         if looked == limits.scan or len(entries) == command.limit or size >= limits.page_bytes:
             return m.Listed(entries, last, transaction.rev)
         last = entry.key
-        if not entry.due(transaction.now) and pattern.match(entry.key):
-            entries.append(entry.view(command.values))
+        if not entry.is_due(transaction.now) and pattern.match(entry.key):
+            entries.append(entry.to_wire(command.values))
             size += ENTRY_OVERHEAD_BYTES + (entry.size if command.values else len(entry.key))
     return m.Listed(entries, None, transaction.rev)
 
@@ -180,7 +182,7 @@ def namespaces(transaction: Transaction) -> m.NamespaceCounts:
 
 def evict(transaction: Transaction, places: list[tuple[str, str]]) -> None:
     """Let these go to make room, in one revision: no other than cached entries ever do."""
-    transaction.act_for_hub()
+    transaction.attribute_to_hub()
     for ns, key in places:
         entry = transaction.state.keyspace.get(ns, key)
         if entry is not None and entry.kind == "cached":
@@ -204,7 +206,7 @@ def _check_update(transaction: Transaction, command: m.Update) -> None:
     if command.pointer is not None and given[0] in ("merge", "patch"):
         raise BadRequest(f"pointer goes with incr and append; a {given[0]} says itself where", field="pointer")
     if given[0] != "patch":  # a patch nests deeper than what it makes, which is checked when it is made
-        transaction.value(operands[given[0]], given[0])
+        transaction.encode_value(operands[given[0]], given[0])
 
 
 def _updated(transaction: Transaction, command: m.Update, prev: Entry | None) -> Any:
@@ -248,14 +250,14 @@ def _check_if_rev(if_rev: int | None, entry: Entry | None) -> None:
         found = "is absent" if entry is None else f"has rev {entry.rev}"
         raise Conflict(
             f"expected rev {if_rev}, but the entry {found}: decide again from current",
-            current=None if entry is None else entry.view(),
+            current=None if entry is None else entry.to_wire(),
         )
 
 
 def _check_kept(transaction: Transaction, entry: Entry) -> None:
     """Unavailable if a change of this entry would have to survive, and cannot be kept."""
-    if entry.kept:
-        transaction.check_kept()
+    if entry.persisted:
+        transaction.check_can_persist()
 
 
 def _check_write(transaction: Transaction, ns: str, key: str, kind: str, prev: Entry | None) -> None:
@@ -263,9 +265,9 @@ def _check_write(transaction: Transaction, ns: str, key: str, kind: str, prev: E
     also if that before it has ended, but may not have for a restart: then versions would be given twice."""
     if transaction.state.refusing is None:
         return
-    survives = transaction.state.keyspace.buried(ns, key) if prev is None else prev.kept
+    survives = transaction.state.keyspace.has_tombstone(ns, key) if prev is None else prev.persisted
     if kind in PERSISTED_KINDS or survives:
-        transaction.check_kept()
+        transaction.check_can_persist()
 
 
 def _check_room(
@@ -277,7 +279,7 @@ def _check_room(
     size = keyspace.bytes + added - limits.bytes
     quota = _of_namespace(limits.quotas, ns)
     if quota is not None:
-        _check_quota(quota, ns, *keyspace.held_by(ns), keys_more=prev is None, bytes_more=added)
+        _check_quota(quota, ns, *keyspace.usage(ns), keys_more=prev is None, bytes_more=added)
     if prev is None and keys > 0:
         raise StoreFull(f"the hub holds {limits.keys} entries", limits.keys, ns, key, keys=keys, bytes=max(size, 0))
     if added > 0 and size > 0:

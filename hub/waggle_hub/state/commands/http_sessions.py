@@ -30,13 +30,13 @@ def visit(transaction: Transaction, agent: str | None, ns: str | None, fresh: Se
         check_agent(agent)
     space = "default" if ns is None else ns
     check_ns(space)
-    session = transaction.state.sessions.of_callers(session_lifecycle.NAMELESS if agent is None else agent)
+    session = transaction.state.sessions.connectionless_of(session_lifecycle.NAMELESS if agent is None else agent)
     if session is None:
         session = _begin(transaction, agent, space, fresh)
     elif session.ns != space:
         session.ns = space
-        transaction.state.changed.mark(session)
-    transaction.state.use(session, transaction.now)
+        transaction.state.dirty.mark(session)
+    transaction.state.touch_session(session, transaction.now)
     return session
 
 
@@ -50,7 +50,7 @@ def _begin(transaction: Transaction, agent: str | None, ns: str, fresh: SessionI
         ns=ns,
         meta=b"{}",
         at=transaction.at,
-        serial=transaction.state.timers.serial(),
+        serial=transaction.state.timers.next_serial(),
         caller=True,
     )
     session_lifecycle.begin(transaction, session)
@@ -71,7 +71,7 @@ def check(session: Session, command: m.AnyCommand) -> None:
 
 def check_ephemeral(session: Session, expires_at: float | None) -> None:
     """BadRequest if an entry with this deadline cannot be tied to the session."""
-    if not session.caller:
+    if not session.connectionless:
         return
     if session.agent == session_lifecycle.NAMELESS:
         raise BadRequest("who has no name can hold nothing: say who you are (X-Waggle-Agent)", field="agent")
@@ -82,22 +82,22 @@ def check_ephemeral(session: Session, expires_at: float | None) -> None:
 def hang_up(transaction: Transaction, session: Session, id: m.Id, rid: str | None, token: int | None) -> None:
     """Who asked under this id is gone. If it was granted a lock, with this token, that is given back, and the same rid
     may ask again."""
-    transaction.act_for(session)
+    transaction.attribute_to(session)
     if cancel.cancel_one(transaction, session, id, "the call was dropped") or token is None:
         return
-    claim = transaction.state.claims.held.get(token)
+    claim = transaction.state.lock_table.held.get(token)
     if claim is None or claim.session is not session:
         return
-    transaction.release(claim, "released")
+    transaction.release_lock(claim, "released")
     kept = None if rid is None else session.outcomes.pop(rid, None)
     if kept is not None:
-        transaction.state.changed.gone(kept)
+        transaction.state.dirty.mark_removed(kept)
 
 
 def hang_up_all(transaction: Transaction) -> None:
     """The hub has started: whoever called before is gone."""
     for session in transaction.state.sessions:
-        if session.caller:
-            transaction.act_for(session)
+        if session.connectionless:
+            transaction.attribute_to(session)
             cancel.forget_all(transaction, session)
     transaction.commit()

@@ -48,8 +48,8 @@ def inspect(transaction: Transaction) -> m.Inspection:
         rev=transaction.rev,
         at=transaction.at,
         sessions=some("sessions", state.sessions, _session),
-        locks=some("locks", state.claims.held.values(), locks.show),
-        waits=some("waits", (one for session in state.sessions for one in session.waiting.values()), _wait),
+        locks=some("locks", state.lock_table.held.values(), locks.show),
+        waits=some("waits", (one for session in state.sessions for one in session.pending.values()), _wait),
         subscriptions=some("subscriptions", state.interests, _subscription),
         cut=cut,
     )
@@ -64,8 +64,8 @@ def _session(transaction: Transaction, session: Session) -> m.SeenSession:
         since=session.since,
         expires_at=session.deadline,
         subscriptions=len(session.subscriptions),
-        locks=sum(claim.token is not None for claim in session.claims),
-        waits=len(session.waiting),
+        locks=sum(claim.token is not None for claim in session.lock_requests),
+        waits=len(session.pending),
         ephemeral=len(session.ephemeral),
     )
 
@@ -89,7 +89,7 @@ def _wait(transaction: Transaction, one: PendingCommand) -> m.SeenWait:
             seen.op = "wait"
             asked = [condition.asked for condition in one.conditions]
             seen.all, seen.any = (asked, UNSET) if one.need_all else (UNSET, asked)
-            seen.met = one.met(transaction.state.keyspace, transaction.state.claims, transaction.now)
+            seen.met = one.met(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
         case Taker():
             seen.op, seen.ns = "take", one.line.ns
             seen.patterns = [pattern.text for pattern in one.line.patterns]

@@ -24,15 +24,15 @@ from waggle_hub.state.transaction import Transaction
 
 def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Granted | None:
     """Grant it now, or let it wait in its place (None), or refuse."""
-    transaction.check_kept()
+    transaction.check_can_persist()
     claim = _claim(transaction, session, command)
     _check_wait(transaction, command.wait)
-    claims = transaction.state.claims
+    claims = transaction.state.lock_table
     _check_numbers(transaction, claim)
     across = claims.across(claim)
     _check_conflicts(transaction, across)
     if claims.admits(claim, across):
-        transaction.add_claim(claim, across)
+        transaction.add_lock_request(claim, across)
         return grant(transaction, claim)
     if command.wait == 0:
         raise Locked(
@@ -46,17 +46,17 @@ def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Grant
             "hold, then try again",
             cycle=[_link(one) for one in _as_fit(circle, transaction.state.limits.page_bytes)],
         )
-    transaction.add_claim(claim, across)
+    transaction.add_lock_request(claim, across)
     deadline = None if command.wait is None else deadline_after(transaction.now, command.wait)
     pending.start(transaction, claim, deadline)
-    transaction.tell_queue(claim)
+    transaction.publish_queue_length(claim)
     return None
 
 
 def grant(transaction: Transaction, claim: LockRequest) -> m.Granted:
     """What its session is told of a claim that is held from now on."""
     expires_at = deadline_after(transaction.now, claim.ttl)
-    transaction.hold(claim, expires_at)
+    transaction.grant_lock(claim, expires_at)
     assert claim.token is not None
     return m.Granted(
         token=claim.token,
@@ -70,10 +70,10 @@ def grant(transaction: Transaction, claim: LockRequest) -> m.Granted:
 
 def grant_next(transaction: Transaction) -> bool:
     """Grant a lock that has become free to who is next, in a revision of its own; whether there was one."""
-    claim = transaction.state.claims.next_ready()
+    claim = transaction.state.lock_table.next_ready()
     if claim is None:
         return False
-    transaction.act_for(claim.session)
+    transaction.attribute_to(claim.session)
     granted = grant(transaction, claim)
     transaction.commit()
     pending.reply(transaction, claim, Outcome(ok=granted))
@@ -82,7 +82,7 @@ def grant_next(transaction: Transaction) -> bool:
 
 def restore(transaction: Transaction, session: Session, record: ClaimRecord) -> LockRequest:
     """A claim comes back as it was kept, behind those with lower serials. Whether it is held is said next."""
-    claims = transaction.state.claims
+    claims = transaction.state.lock_table
     claim = LockRequest(
         record.serial,
         session,
@@ -106,24 +106,26 @@ def restore_deadline(transaction: Transaction, claim: LockRequest, record: Claim
     """It is held as it was, `until` then at least, so that its agent can be back before anybody else gets it; or it
     waits as it did."""
     if record.token is not None:
-        transaction.state.claims.grant(claim, record.token, record.granted_at)
+        transaction.state.lock_table.grant(claim, record.token, record.granted_at)
         transaction.state.timers.set(claim, max(record.deadline or until, until))
     else:
         pending.register(claim)
         transaction.state.timers.set(claim, record.deadline)
-        transaction.state.claims.look_at(claim)  # what it waited for may have been freed while nothing could be granted
+        transaction.state.lock_table.look_at(
+            claim
+        )  # what it waited for may have been freed while nothing could be granted
 
 
 def unlock(transaction: Transaction, session: Session, command: m.Unlock) -> m.Revised:
     if command.force:
         for claim in _forced(transaction, session, command):
             message = f"{session.agent} freed it: {command.reason}"
-            transaction.release(claim, "forced", lost=True, message=message)
+            transaction.release_lock(claim, "forced", lost=True, message=message)
         return m.Revised(transaction.rev)
     if command.name is not None or command.reason is not None:
         field = "name" if command.name is not None else "reason"
         raise BadRequest(f"{field} goes with force: your own lock is named by its token", field=field)
-    transaction.release(_own(transaction, session, command.token), "released")
+    transaction.release_lock(_own(transaction, session, command.token), "released")
     return m.Revised(transaction.rev)
 
 
@@ -133,7 +135,7 @@ def renew(transaction: Transaction, session: Session, command: m.Renew) -> m.Ren
         check_ttl(transaction, ttl)
     claim = _own(transaction, session, command.token)
     expires_at = deadline_after(transaction.now, claim.ttl if ttl is None else ttl)
-    transaction.renew(claim, expires_at)
+    transaction.renew_lock(claim, expires_at)
     return m.Renewed(expires_at, transaction.rev)
 
 
@@ -142,7 +144,7 @@ def locks(transaction: Transaction, session: Session, command: m.Locks) -> m.Hel
     ns = "*" if command.ns == "*" else read_ns(command.ns, session)
     found: list[m.HeldLock] = []
     left = transaction.state.limits.page_bytes
-    for claim in transaction.state.claims.held.values():
+    for claim in transaction.state.lock_table.held.values():
         if ns in ("*", claim.ns) and (pattern is None or any(pattern.match(key) for key in claim.keys)):
             shown = show(transaction, claim)
             left -= len(_encode(shown))
@@ -154,14 +156,14 @@ def locks(transaction: Transaction, session: Session, command: m.Locks) -> m.Hel
 
 def give_up(transaction: Transaction, claim: LockRequest) -> None:
     """It waits no longer, and that is told. The answer is for the caller."""
-    transaction.remove_claim(claim)
-    transaction.tell_queue(claim)
+    transaction.remove_lock_request(claim)
+    transaction.publish_queue_length(claim)
 
 
 def time_out(transaction: Transaction, claim: LockRequest) -> None:
     """Its patience is over, or its ttl: time settles both."""
     if claim.token is not None:
-        transaction.release(claim, "expired", lost=True)
+        transaction.release_lock(claim, "expired", lost=True)
         transaction.commit()
         return
     in_the_way = _in_the_way(transaction, claim, claim.blockers)
@@ -176,7 +178,7 @@ def time_out(transaction: Transaction, claim: LockRequest) -> None:
 
 def check_write(transaction: Transaction, session: Session, ns: str, key: str, guard: m.Guard | None) -> None:
     """NotHolder if the guard's lock is not held now, Locked if another session's exclusive lock is on this key."""
-    claims = transaction.state.claims
+    claims = transaction.state.lock_table
     if guard is not None and guard.token not in claims.held:
         raise NotHolder(f"no lock with token {guard.token} is held now: it was let go, or lost. Lock again")
     if not claims.held:
@@ -188,7 +190,7 @@ def check_write(transaction: Transaction, session: Session, ns: str, key: str, g
 
 def check_clear(transaction: Transaction, session: Session, ns: str, pattern: Pattern) -> None:
     """Locked if another session's exclusive lock is on anything that this pattern could match."""
-    for claim in transaction.state.claims.held_within(ns, pattern):
+    for claim in transaction.state.lock_table.held_within(ns, pattern):
         if claim.exclusive and claim.session is not session:
             raise Locked(
                 f"{_named(claim)} is under the lock of {claim.agent}: wait for it, or clear less",
@@ -214,7 +216,7 @@ def _as_fit(claims: Iterable[LockRequest], room: int) -> Iterator[LockRequest]:
 
 def show(transaction: Transaction, claim: LockRequest) -> m.HeldLock:
     """A lock that is held, with those who wait for it, as far as they take an eighth of a reply."""
-    queue = _as_fit(transaction.state.claims.queue_of(claim), transaction.state.limits.page_bytes // 8)
+    queue = _as_fit(transaction.state.lock_table.queue_of(claim), transaction.state.limits.page_bytes // 8)
     assert claim.token is not None
     assert claim.deadline is not None
     return m.HeldLock(
@@ -236,13 +238,16 @@ def blockers(
 ) -> list[m.Holder]:
     """Who holds what this claim waits for, so many as a reply takes; `across` is for one that has not come."""
     limits = transaction.state.limits
-    held = transaction.state.claims.holders(claim, claim.blockers if across is None else across)
+    held = transaction.state.lock_table.holders(claim, claim.blockers if across is None else across)
     return [_holder(one, claim.session) for one in _as_fit(held[: limits.holders], limits.page_bytes)]
 
 
 def _in_the_way(transaction: Transaction, claim: LockRequest, across: dict[LockRequest, None]) -> dict[str, object]:
     """What a refusal carries: who holds it, and how many asked before."""
-    return {"holders": blockers(transaction, claim, across), "queued": transaction.state.claims.queued(claim, across)}
+    return {
+        "holders": blockers(transaction, claim, across),
+        "queued": transaction.state.lock_table.queued(claim, across),
+    }
 
 
 def _holder(claim: LockRequest, session: Session) -> m.Holder:
@@ -304,7 +309,7 @@ def _claim(transaction: Transaction, session: Session, command: m.Lock) -> LockR
         raise BadRequest(f"task is 1 to {limits.task} characters", field="task")
     check_ttl(transaction, command.ttl)
     return LockRequest(
-        transaction.state.timers.serial(),
+        transaction.state.timers.next_serial(),
         session,
         command.id,
         command.rid,
@@ -336,8 +341,8 @@ def _check_wait(transaction: Transaction, wait: float | None) -> None:
 
 
 def _check_numbers(transaction: Transaction, claim: LockRequest) -> None:
-    limits, claims = transaction.state.limits, transaction.state.claims
-    if len(claim.session.claims) >= limits.claims:
+    limits, claims = transaction.state.limits, transaction.state.lock_table
+    if len(claim.session.lock_requests) >= limits.claims:
         raise LimitReached(f"this session has {limits.claims} locks: let some go", limit=limits.claims)
     if claim.patterns and claims.patterns_in(claim.ns) >= limits.pattern_locks:
         limit = limits.pattern_locks
@@ -346,14 +351,14 @@ def _check_numbers(transaction: Transaction, claim: LockRequest) -> None:
 
 def _check_conflicts(transaction: Transaction, across: dict[LockRequest, None]) -> None:
     limit = transaction.state.limits.conflicts
-    if across and transaction.state.claims.conflicts + len(across) > limit:
+    if across and transaction.state.lock_table.conflicts + len(across) > limit:
         raise LimitReached("too many locks conflict because of patterns: lock names instead", limit=limit)
 
 
 def _own(transaction: Transaction, session: Session, token: int | None) -> LockRequest:
     if token is None:
         raise BadRequest("say which lock, by its token", field="token")
-    claim = transaction.state.claims.held.get(token)
+    claim = transaction.state.lock_table.held.get(token)
     if claim is None or claim.session is not session:
         raise NotHolder(f"this session does not hold a lock with token {token}: it was let go, or lost. Lock again")
     return claim
@@ -367,13 +372,13 @@ def _forced(transaction: Transaction, session: Session, command: m.Unlock) -> It
     if (command.token is None) == (command.name is None):
         raise BadRequest("say which lock: by its token, or by its name", field="token")
     if command.token is not None:
-        claim = transaction.state.claims.held.get(command.token)
+        claim = transaction.state.lock_table.held.get(command.token)
         if claim is None:
             raise NotHolder(f"no lock with token {command.token} is held")
         return [claim]
     assert command.name is not None
     ns = read_ns(command.ns, session)
-    found = transaction.state.claims.named(ns, command.name)
+    found = transaction.state.lock_table.named(ns, command.name)
     if not found:
         raise NotHolder(f"nobody holds a lock on {command.name!r} in namespace {ns}")
     return found

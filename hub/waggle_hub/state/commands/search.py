@@ -31,7 +31,7 @@ def search(transaction: Transaction, session: Session, command: m.Search) -> Non
     if not 1 <= command.limit <= limits.page:
         raise BadRequest(f"limit is 1 to {limits.page}: say more words to find fewer", field="limit")
     words = _words(command.text, limits.text, limits.words)
-    transaction.outputs.append(StartSearch(session.id, command.id, ns, pattern, words, command.limit))
+    transaction.effects.append(StartSearch(session.id, command.id, ns, pattern, words, command.limit))
 
 
 def _words(text: str, longest: int, most: int) -> tuple[Word, ...]:

@@ -42,19 +42,19 @@ def hello(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> tupl
         raise SessionLost("there is no such session, or it has ended: say hello again without session")
     cursors = command.cursors or {}
     subscribe.check_cursors(transaction, cursors)
-    transaction.act_for(session)
-    transaction.later.append(BindSession(session.id))
+    transaction.attribute_to(session)
+    transaction.effects_after_reply.append(BindSession(session.id))
     transaction.state.timers.set(session, None)
     if not session.connected:
         session.connected = True
-        transaction.state.changed.mark(session)
+        transaction.state.dirty.mark(session)
         show(transaction, session.agent)
         transaction.commit()
-    transaction.later.extend(subscribe.take_over(transaction, session, cursors))
-    for unsaid in session.unsaid:
-        transaction.later.append(unsaid.said)
-        transaction.state.changed.gone(unsaid)
-    session.unsaid.clear()
+    transaction.effects_after_reply.extend(subscribe.take_over(transaction, session, cursors))
+    for unsaid in session.queued_notices:
+        transaction.effects_after_reply.append(unsaid.notice)
+        transaction.state.dirty.mark_removed(unsaid)
+    session.queued_notices.clear()
     return session, True
 
 
@@ -64,7 +64,7 @@ def _open(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> Sess
     check_agent(agent)
     ns = "default" if command.ns is None else command.ns
     check_ns(ns)
-    meta = transaction.value(command.meta or {}, "meta", state.limits.status)
+    meta = transaction.encode_value(command.meta or {}, "meta", state.limits.status)
     check_room(transaction)
     session = Session(
         fresh,
@@ -73,10 +73,10 @@ def _open(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> Sess
         ns=ns,
         meta=meta,
         at=transaction.at,
-        serial=state.timers.serial(),
+        serial=state.timers.next_serial(),
     )
     begin(transaction, session)
-    transaction.later.append(BindSession(session.id))
+    transaction.effects_after_reply.append(BindSession(session.id))
     return session
 
 
@@ -89,10 +89,10 @@ def check_room(transaction: Transaction) -> None:
 
 def begin(transaction: Transaction, session: Session) -> None:
     """It is there from now on."""
-    transaction.live(SEEN, session.agent)
+    transaction.get_live(SEEN, session.agent)
     transaction.state.sessions.add(session)
-    transaction.state.changed.mark(session)
-    transaction.act_for(session)
+    transaction.state.dirty.mark(session)
+    transaction.attribute_to(session)
     show(transaction, session.agent)
     _remember(transaction, session)
 
@@ -100,20 +100,20 @@ def begin(transaction: Transaction, session: Session) -> None:
 def drop(transaction: Transaction, session: Session) -> None:
     """Its connection is gone: from now on it lives for its grace."""
     session.connected = False
-    session.last = transaction.at
-    transaction.state.changed.mark(session)
+    session.last_seen_at = transaction.at
+    transaction.state.dirty.mark(session)
     transaction.state.timers.set(session, deadline_after(transaction.now, transaction.state.limits.grace))
-    transaction.act_for(session)
+    transaction.attribute_to(session)
     show(transaction, session.agent)
 
 
 def end(transaction: Transaction, session: Session) -> None:
     """It is over: all it held goes in one commit."""
     state = transaction.state
-    transaction.live(SEEN, session.agent)
-    transaction.act_for(session)
-    if session.connected and not session.caller:
-        session.last = transaction.at
+    transaction.get_live(SEEN, session.agent)
+    transaction.attribute_to(session)
+    if session.connected and not session.connectionless:
+        session.last_seen_at = transaction.at
     cancel.leave_all(transaction, session)
     for ns, key in sorted(session.ephemeral):
         entry = state.keyspace.get(ns, key)
@@ -126,12 +126,12 @@ def end(transaction: Transaction, session: Session) -> None:
     _forget(transaction, session)
     show(transaction, session.agent)
     _remember(transaction, session)
-    transaction.later.append(SessionEnded(session.id))
+    transaction.effects_after_reply.append(SessionEnded(session.id))
 
 
 def set_status(transaction: Transaction, session: Session, command: m.Status) -> m.Revised:
-    session.status = transaction.value(command.status, "status", transaction.state.limits.status)
-    transaction.state.changed.mark(session)
+    session.status = transaction.encode_value(command.status, "status", transaction.state.limits.status)
+    transaction.state.dirty.mark(session)
     show(transaction, session.agent)
     return m.Revised(transaction.rev)
 
@@ -170,31 +170,31 @@ def restore(transaction: Transaction, record: SessionRecord, connected: bool) ->
         caller=record.caller,
     )
     session.status = bytes(record.status)
-    session.last = transaction.at if record.last is None else record.last
+    session.last_seen_at = transaction.at if record.last is None else record.last
     transaction.state.sessions.add(session)
-    if session.caller:
-        transaction.state.use(session, transaction.now)
+    if session.connectionless:
+        transaction.state.touch_session(session, transaction.now)
         return session
     session.connected = connected
     if not connected:
         transaction.state.timers.set(session, deadline_after(transaction.now, transaction.state.limits.grace))
     if connected != (record.last is None):
-        transaction.state.changed.mark(session)
+        transaction.state.dirty.mark(session)
     return session
 
 
 def _forget(transaction: Transaction, session: Session) -> None:
     """Nothing of it has to survive any more."""
-    changed = transaction.state.changed
-    changed.gone(session)
+    changed = transaction.state.dirty
+    changed.mark_removed(session)
     for kept in session.outcomes.values():
-        changed.gone(kept)
-    for unsaid in session.unsaid:
-        changed.gone(unsaid)
+        changed.mark_removed(kept)
+    for unsaid in session.queued_notices:
+        changed.mark_removed(unsaid)
 
 
 def _remember(transaction: Transaction, session: Session) -> None:
-    if session.chosen and transaction.state.refusing is None:
+    if session.named_by_client and transaction.state.refusing is None:
         prev = transaction.state.keyspace.get(SEEN, session.agent)
         expires_at = deadline_after(transaction.now, transaction.state.limits.seen)
-        transaction.put(SEEN, session.agent, _encode({"last": session.last}), prev, expires_at=expires_at)
+        transaction.put(SEEN, session.agent, _encode({"last": session.last_seen_at}), prev, expires_at=expires_at)

@@ -27,14 +27,14 @@ def subscribe(transaction: Transaction, session: Session, command: m.Subscribe) 
     scope, patterns = _scope(transaction, session, command)
     reason = None if command.since is None else _cannot_resume(transaction, command.since, scope)
     _check_number(transaction, session, scope)
-    interest = transaction.state.interests.join(scope, patterns, session.id)
+    interest = transaction.state.interests.add_session(scope, patterns, session.id)
     resumed = command.since is not None and reason is None
     snapshot = (command.snapshot and not resumed) or reason is not None
     start = command.since.rev if command.since is not None and resumed else transaction.rev
     subscription = Subscription(session.id, interest, command.echo, start, snapshot)
     session.subscriptions[interest.sub] = subscription
-    transaction.state.changed.mark(subscription)
-    transaction.later.append(_attach(transaction, session, interest.sub, replay=resumed))
+    transaction.state.dirty.mark(subscription)
+    transaction.effects_after_reply.append(_attach(transaction, session, interest.sub, replay=resumed))
     return m.Subscribed(
         interest.sub,
         transaction.state.epoch,
@@ -48,26 +48,26 @@ def unsubscribe(transaction: Transaction, session: Session, command: m.Unsubscri
     if command.sub not in session.subscriptions:
         raise NotFound(f"this session has no subscription {command.sub}")
     end(transaction, session, command.sub)
-    transaction.later.append(CloseCursor(session.id, command.sub))
+    transaction.effects_after_reply.append(CloseCursor(session.id, command.sub))
     return m.Empty()
 
 
 def publish(transaction: Transaction, session: Session, command: m.Publish) -> m.Published:
     ns = written_ns(command.ns, session)
     check_key(command.channel, "channel")
-    data = transaction.value(command.data, "data")
+    data = transaction.encode_value(command.data, "data")
     receivers: dict[str, None] = {}
     for interest in transaction.state.interests.find(ns, command.channel, "message"):
         receivers.update(interest.sessions)
-    transaction.message(ns, command.channel, data)
+    transaction.publish(ns, command.channel, data)
     return m.Published(transaction.rev, len(receivers))
 
 
 def end(transaction: Transaction, session: Session, sub: int) -> None:
     """The session has this subscription no longer."""
     subscription = session.subscriptions.pop(sub)
-    transaction.state.changed.gone(subscription)
-    transaction.state.interests.leave(subscription.interest, session.id)
+    transaction.state.dirty.mark_removed(subscription)
+    transaction.state.interests.remove_session(subscription.interest, session.id)
 
 
 def check_cursors(transaction: Transaction, cursors: dict[int, int]) -> None:
@@ -106,7 +106,7 @@ def _stands(transaction: Transaction, subscription: Subscription, cursor: int | 
 
 def restart(transaction: Transaction, session: Session, sub: int) -> None:
     """The log no longer reaches back to where this cursor stands: it begins again with a snapshot."""
-    transaction.later.append(_attach(transaction, session, sub, restart=True, lost=COMPACTED))
+    transaction.effects_after_reply.append(_attach(transaction, session, sub, restart=True, lost=COMPACTED))
 
 
 def _attach(
@@ -124,7 +124,7 @@ def _attach(
         subscription.snapshot = True
         subscription.synced = False
         subscription.lost = lost
-        transaction.state.changed.mark(subscription)
+        transaction.state.dirty.mark(subscription)
     interest = subscription.interest
     snapshot = None
     if subscription.snapshot:
@@ -145,9 +145,9 @@ def _held(transaction: Transaction, interest: Interest) -> list[Event]:
             at=claim.granted_at,
             by=claim.agent,
             origin=claim.session.id,
-            grip=claim.grip(),
+            lock=claim.info(),
         )
-        for claim in transaction.state.claims.held.values()
+        for claim in transaction.state.lock_table.held.values()
         if interest.covers(claim.ns)
         for key in claim.keys
         if interest.first_match(key) is not None
@@ -198,14 +198,14 @@ def restore(transaction: Transaction, session: Session, record: SubscriptionReco
         subscription.snapshot = True
         subscription.synced = False
         subscription.lost = lost
-        transaction.state.changed.mark(subscription)
+        transaction.state.dirty.mark(subscription)
 
 
 def _gap(transaction: Transaction, scope: Scope) -> int:
     """The revision up to which something that this scope asks for may be missing in the log."""
     if scope.types.isdisjoint(_FLEETING):
         return 0
-    return transaction.state.keyspace.pasts.gap(None if scope.ns == EVERYWHERE else [scope.ns])
+    return transaction.state.keyspace.version_floors.gap(None if scope.ns == EVERYWHERE else [scope.ns])
 
 
 def _cannot_resume(transaction: Transaction, since: m.Since, scope: Scope) -> str | None:

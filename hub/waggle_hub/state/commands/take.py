@@ -33,7 +33,7 @@ _FEW = 16
 
 def take(transaction: Transaction, session: Session, command: m.Take) -> m.Taken | None:
     """The entry that was taken, or None while there is none."""
-    transaction.check_kept()
+    transaction.check_can_persist()
     taker = _taker(transaction, session, command)
     taken = _look(transaction, taker)
     if taken is not None:
@@ -70,7 +70,7 @@ def serve_next(transaction: Transaction) -> None:
         return
     ns, key = place
     entry = transaction.state.keyspace.get(ns, key)
-    if entry is None or entry.due(transaction.now) or transaction.state.claims.any_on(ns, key):
+    if entry is None or entry.is_due(transaction.now) or transaction.state.lock_table.any_on(ns, key):
         return
     first = work.first_for(ns, key)
     if first is None:
@@ -86,7 +86,7 @@ def serve_next(transaction: Transaction) -> None:
 
 def proceed(transaction: Transaction, taker: Taker) -> None:
     """Look on, one slice of it."""
-    transaction.act_for(taker.session)
+    transaction.attribute_to(taker.session)
     try:
         taken = _look(transaction, taker)
     except LimitReached as error:
@@ -104,7 +104,7 @@ def time_out(transaction: Transaction, taker: Taker) -> None:
     """Its time is over."""
     transaction.state.timers.set(taker, None)
     taker.late = True
-    transaction.state.changed.mark(taker)
+    transaction.state.dirty.mark(taker)
     if not taker.looking and transaction.state.work.holds_back_for(taker):
         transaction.state.work.look_again(taker)
     if not taker.looking:
@@ -115,7 +115,7 @@ def give_up(transaction: Transaction, taker: Taker) -> None:
     """It waits no longer. The answer is for the caller."""
     transaction.state.timers.set(taker, None)
     transaction.state.work.remove(taker)
-    transaction.state.changed.gone(taker)
+    transaction.state.dirty.mark_removed(taker)
 
 
 def _look(transaction: Transaction, taker: Taker) -> m.Taken | None:
@@ -126,10 +126,10 @@ def _look(transaction: Transaction, taker: Taker) -> m.Taken | None:
     state, line = transaction.state, taker.line
     left = state.limits.scan
     if line.scanning:
-        left = max(0, left - line.scan(state.keyspace, state.claims, transaction.now, left))
+        left = max(0, left - line.scan(state.keyspace, state.lock_table, transaction.now, left))
         if line.scanning:
             return None
-    if state.claims.blocks_all(line.ns, line.patterns):
+    if state.lock_table.blocks_all(line.ns, line.patterns):
         taker.looking = False
         return None
     while left:
@@ -139,7 +139,7 @@ def _look(transaction: Transaction, taker: Taker) -> m.Taken | None:
             taker.after = place + 1
             key = line.work.get(place)
             entry = None if key is None else state.keyspace.get(line.ns, key)
-            if key is None or entry is None or entry.due(transaction.now) or state.claims.any_on(line.ns, key):
+            if key is None or entry is None or entry.is_due(transaction.now) or state.lock_table.any_on(line.ns, key):
                 continue
             first = state.work.first_for(line.ns, key)
             if first is not None and first.serial < taker.serial:
@@ -158,7 +158,7 @@ def _look(transaction: Transaction, taker: Taker) -> m.Taken | None:
 
 
 def _serve(transaction: Transaction, taker: Taker, entry: Entry) -> None:
-    transaction.act_for(taker.session)
+    transaction.attribute_to(taker.session)
     try:
         taken = _deliver(transaction, taker, entry)
     except LimitReached as error:
@@ -185,7 +185,7 @@ def _deliver(transaction: Transaction, taker: Taker, entry: Entry) -> m.Taken | 
     _check_number(transaction, taker.session)
     transaction.state.work.deliver(place, delivery)
     claim = LockRequest(
-        transaction.state.timers.serial(),
+        transaction.state.timers.next_serial(),
         taker.session,
         taker.id,
         None,
@@ -196,17 +196,17 @@ def _deliver(transaction: Transaction, taker: Taker, entry: Entry) -> m.Taken | 
         ttl=taker.lease,
         taken=True,
     )
-    transaction.act_for(taker.session)
-    transaction.add_claim(claim, {})
+    transaction.attribute_to(taker.session)
+    transaction.add_lock_request(claim, {})
     granted = locks.grant(transaction, claim)
     waited = round(transaction.at - taker.since, 3)
-    return m.Taken(entry.view(), granted.token, granted.expires_at, delivery, waited)
+    return m.Taken(entry.to_wire(), granted.token, granted.expires_at, delivery, waited)
 
 
 def _bury(transaction: Transaction, entry: Entry, deliveries: int) -> None:
     """Move an entry to ``$dead``, in one revision."""
     state = transaction.state
-    transaction.act_for_hub()
+    transaction.attribute_to_hub()
     key = f"{entry.ns}:{entry.created_rev}"
     number = 0
     while state.keyspace.get(DEAD, key) is not None:  # of two that were created in one txn
@@ -226,7 +226,7 @@ def _bury(transaction: Transaction, entry: Entry, deliveries: int) -> None:
 
 def _check_number(transaction: Transaction, session: Session) -> None:
     limit = transaction.state.limits.claims
-    if len(session.claims) >= limit:
+    if len(session.lock_requests) >= limit:
         raise LimitReached(f"this session has {limit} locks: finish some of its work", limit=limit)
 
 
@@ -252,7 +252,7 @@ def _taker(transaction: Transaction, session: Session, command: m.Take) -> Taker
         raise BadRequest("max_deliveries is at least 1", field="max_deliveries")
     _check_number(transaction, session)
     return Taker(
-        transaction.state.timers.serial(),
+        transaction.state.timers.next_serial(),
         session,
         command.id,
         command.rid,

@@ -92,7 +92,7 @@ def _check_condition(transaction: Transaction, condition: m.Condition, index: in
             raise BadRequest("pointer goes with equals")
         update.parse_pointer(condition.pointer)
         if condition.equals is not UNSET:
-            transaction.value(condition.equals, "equals")
+            transaction.encode_value(condition.equals, "equals")
     except BadRequest as error:
         raise BadRequest(f"if[{index}]: {error.message}", field="if", index=index) from None
 
@@ -101,11 +101,11 @@ def _expire_named(transaction: Transaction, session: Session, named: list[m.Cond
     """A due entry that is named expires before anything else happens, in a revision of its own."""
     for item in named:
         if not isinstance(item, m.Publish):
-            transaction.live(session.ns if item.ns is None else item.ns, item.key)
+            transaction.get_live(session.ns if item.ns is None else item.ns, item.key)
 
 
 def _holds(transaction: Transaction, session: Session, condition: m.Condition) -> bool:
-    entry = transaction.live(session.ns if condition.ns is None else condition.ns, condition.key)
+    entry = transaction.get_live(session.ns if condition.ns is None else condition.ns, condition.key)
     if condition.rev is not UNSET:
         return condition.rev == (0 if entry is None else entry.rev)
     if condition.exists is not UNSET:

@@ -33,16 +33,16 @@ def wait(transaction: Transaction, session: Session, command: m.Wait) -> m.Waite
     """What was waited for, or None while it is not there yet."""
     state = transaction.state
     asked = _asked(transaction, command)
-    if session.caller:  # the next call may come with another namespace
+    if session.connectionless:  # the next call may come with another namespace
         asked = [structs.replace(item, ns=read_ns(item.ns, session)) for item in asked]
     longest = state.limits.wait
     if not 0 <= command.timeout <= longest:
         raise BadRequest(f"timeout is 0 to {longest:.0f} seconds: wait again if it is not enough", field="timeout")
-    one = Wait(state.timers.serial(), session, command.id, transaction.at, asked, need_all=command.all is not None)
+    one = Wait(state.timers.next_serial(), session, command.id, transaction.at, asked, need_all=command.all is not None)
     one.conditions = [_condition(transaction, one, item, "any" if command.all is None else "all") for item in asked]
     for condition in one.conditions:
         if condition.key is not None:
-            transaction.live(condition.ns, condition.key)
+            transaction.get_live(condition.ns, condition.key)
     _scan(transaction, one)
     met = _met(transaction, one)
     if one.satisfied(met):
@@ -91,7 +91,7 @@ def time_out(transaction: Transaction, one: Wait) -> None:
     """Its time is over."""
     transaction.state.timers.set(one, None)
     one.late = True
-    transaction.state.changed.mark(one)
+    transaction.state.dirty.mark(one)
     decide(transaction, one)
 
 
@@ -99,7 +99,7 @@ def give_up(transaction: Transaction, one: Wait) -> None:
     """It waits no longer. The answer is for the caller."""
     transaction.state.timers.set(one, None)
     transaction.state.conditions.remove(one)
-    transaction.state.changed.gone(one)
+    transaction.state.dirty.mark_removed(one)
 
 
 def _scan(transaction: Transaction, one: Wait) -> None:
@@ -110,7 +110,7 @@ def _scan(transaction: Transaction, one: Wait) -> None:
 
 
 def _met(transaction: Transaction, one: Wait) -> list[int]:
-    return one.met(transaction.state.keyspace, transaction.state.claims, transaction.now)
+    return one.met(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
 
 
 def _waited(transaction: Transaction, one: Wait, met: list[int]) -> m.Waited:
@@ -125,7 +125,7 @@ def _waited(transaction: Transaction, one: Wait, met: list[int]) -> m.Waited:
             size += ENTRY_OVERHEAD_BYTES + entry.size
             if entries and size > limit:
                 break
-            entries.append(entry.view())
+            entries.append(entry.to_wire())
     return m.Waited(entries, met, transaction.rev)
 
 
@@ -166,7 +166,7 @@ def _condition(transaction: Transaction, one: Wait, asked: m.Awaited, field: str
         raise BadRequest("unlocked stands alone, or with absent", field=field)
     condition = Condition(one, asked, ns, pattern)
     if asked.where is not None and asked.where.value is not UNSET:
-        text = transaction.value(asked.where.value, "where")
+        text = transaction.encode_value(asked.where.value, "where")
         if len(text) > _SHOWN_BYTES:
             condition.asked = structs.replace(asked, where=structs.replace(asked.where, value=UNSET))
     return condition

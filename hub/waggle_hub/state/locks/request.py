@@ -94,7 +94,7 @@ class LockRequest(PendingCommand):
     def shown_patterns(self) -> list[str] | UnsetType:
         return [pattern.text for pattern in self.patterns] if self.patterns else UNSET
 
-    def grip(self) -> LockInfo:
+    def info(self) -> LockInfo:
         """What its events tell of it."""
         return LockInfo(
             session=self.session.id,

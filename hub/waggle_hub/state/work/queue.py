@@ -123,7 +123,7 @@ class WorkQueue:
                     return looked
                 looked += 1
                 self._after = entry.key
-                if pattern.match(entry.key) and not entry.due(now) and not claims.named_on(self.ns, entry.key):
+                if pattern.match(entry.key) and not entry.is_due(now) and not claims.named_on(self.ns, entry.key):
                     self.add(entry)
                     looked += _PUTTING_IN
             self._pattern += 1
@@ -294,7 +294,7 @@ class Work:
 
     def check(self, sessions: Iterable[Session], keyspace: Keyspace, claims: LockTable, granting: bool) -> None:
         """Assert the rules of this module. While `granting`, what is free is given away."""
-        takers = {one for session in sessions for one in session.waiting.values() if isinstance(one, Taker)}
+        takers = {one for session in sessions for one in session.pending.values() if isinstance(one, Taker)}
         assert takers == {taker for line in self._lines.values() for taker in line.takers}
         assert list(self.looking) == sorted((taker for taker in takers if taker.looking), key=lambda one: one.serial)
         assert not self.any_free or not granting

@@ -166,7 +166,7 @@ class World:
             self._rival(m.Unlock(id=0, token=self.rival_tokens.pop(chance.randrange(len(self.rival_tokens)))))
 
     def rival_forces(self, chance: Random) -> None:
-        held = [claim.token for claim in self.machine.state.claims.held.values()]
+        held = [claim.token for claim in self.machine.state.lock_table.held.values()]
         if held:
             token = chance.choice(held)
             self._rival(m.Unlock(id=0, token=token, force=True, reason="a test"))
@@ -212,13 +212,13 @@ class World:
         assert self.client.welcome is not None
         session = self.machine.state.sessions.get(self.client.welcome.session)
         assert session is not None
-        granted = {claim.token for claim in session.claims if claim.token is not None}
+        granted = {claim.token for claim in session.lock_requests if claim.token is not None}
         owners = {ask.hold.token: ask for ask in self.asks if ask.hold is not None}
         assert granted <= set(owners), "a grant that nobody knows of"
         lost = [ask for token, ask in owners.items() if token not in granted and not ask.repeated]
         assert all(ask.hold and ask.hold.lost for ask in lost), "a loss that nobody was told of"
         waiting = [ask for ask, outcome in self.asks.items() if outcome is None]
-        assert len(session.waiting) == len(waiting), "who waits here waits there, and nobody else"
+        assert len(session.pending) == len(waiting), "who waits here waits there, and nobody else"
         self.machine.check()
 
     def end(self) -> None:

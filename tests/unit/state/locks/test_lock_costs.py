@@ -108,7 +108,7 @@ def come_and_go(kind: str, waiters: int) -> int:
     def work() -> None:
         for name in hall.names[1:]:
             assert not [one for one in hall.lock(name, "x", **fields) if isinstance(one, Reply)]
-        holders = [(hall.names[0], next(iter(hall.machine.state.claims.held)))]
+        holders = [(hall.names[0], next(iter(hall.machine.state.lock_table.held)))]
         served = 0
         while holders:
             session, token = holders.pop()
@@ -165,8 +165,8 @@ def gone(waiters: int) -> int:
 
 def cancelled_from_the_back(waiters: int) -> int:
     hall = line_up(waiters)
-    waiting = [session for session in hall.machine.state.sessions if session.waiting]
-    commands = [(session.id, m.Cancel(id=1, target=next(iter(session.waiting)))) for session in reversed(waiting)]
+    waiting = [session for session in hall.machine.state.sessions if session.pending]
+    commands = [(session.id, m.Cancel(id=1, target=next(iter(session.pending)))) for session in reversed(waiting)]
     assert len(commands) == waiters
     return lines_of(lambda: [hall.do(name, command) for name, command in commands])
 
@@ -229,7 +229,7 @@ WORK: dict[str, Callable[[Hall], object]] = {
 
 
 def _token(hall: Hall) -> int:
-    return next(iter(hall.machine.state.claims.held))
+    return next(iter(hall.machine.state.lock_table.held))
 
 
 @pytest.mark.parametrize("work", WORK)
