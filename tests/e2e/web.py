@@ -50,6 +50,15 @@ class Web:
             yield Events(answer)
 
 
+async def until_waiting(hub: HubProcess, count: int = 1) -> None:
+    """Wait until this many commands wait in the hub."""
+    web = Web(hub)
+    async with asyncio.timeout(20):
+        while len((await web.ok("inspect"))["waits"]) != count:
+            await asyncio.sleep(0.02)
+    await web.close()
+
+
 class Events:
     """Server-Sent Events as they come."""
 
