@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from .state.commands.entries import StoreFull
 from .state.log import Commit
-from .state.store.keyspace import Entry
+from .state.store.entry import Entry
 
 Place = tuple[str, str]
 

@@ -24,7 +24,7 @@ from waggle_hub.state.persistence.records import (
     TombstoneRecord,
     WriteBatch,
 )
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 NAMESPACES = ("default", "$agents", "z")
 KEYS = ("a", "tâche/é", "task:1", "task:10", '𝔘 "quoted" \\')
@@ -174,7 +174,7 @@ def _plain_event(event: Event) -> dict[str, Any]:
     return structs.asdict(event) | {
         "entry": event.entry and structs.astuple(_bare(event.entry)),
         "prev": prev and structs.astuple(_bare(prev)),
-        "grip": event.lock and structs.asdict(event.lock),
+        "lock": event.lock and structs.asdict(event.lock),
     }
 
 

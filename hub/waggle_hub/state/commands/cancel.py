@@ -5,10 +5,11 @@ from __future__ import annotations
 from waggle.wire import messages as m
 from waggle.wire.errors import Cancelled, WaggleError
 from waggle_hub.state import pending
+from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.sessions import Outcome, Session
-from waggle_hub.state.store.expiry import Timed
+from waggle_hub.state.timers import Timed
 from waggle_hub.state.transaction import Transaction
 from waggle_hub.state.waits.condition_index import Wait
 from waggle_hub.state.work.queue import Taker
@@ -50,7 +51,7 @@ def leave_all(transaction: Transaction, session: Session) -> None:
     """The session ends: what it held is free, what it waited for it no longer waits for."""
     give_up_all(transaction, session, Cancelled("the session has ended"))
     for claim in list(session.lock_requests):
-        transaction.release_lock(claim, "session_ended")
+        lifecycle.release(transaction, claim, "session_ended")
 
 
 def time_out(transaction: Transaction, thing: Timed) -> None:

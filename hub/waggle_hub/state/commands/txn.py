@@ -16,7 +16,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, WaggleError
 from waggle.wire.names import check_key, check_ns
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.transaction import Transaction
 
 from . import entries, subscribe, update

@@ -30,7 +30,8 @@ from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.dirty import DirtySet
 from waggle_hub.state.persistence.records import DeliveryRecord, Key, Record, TakerRecord
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.store.keyspace import Entry, Keyspace
+from waggle_hub.state.store.entry import Entry
+from waggle_hub.state.store.keyspace import Keyspace
 
 Place = tuple[str, str]
 
