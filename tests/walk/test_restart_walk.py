@@ -217,7 +217,7 @@ class Walk(RuleBasedStateMachine):
             self.house.show()
 
     @somebody_sits
-    @precondition(lambda self: self.house.machine.state.claims.held)
+    @precondition(lambda self: self.house.machine.state.lock_table.held)
     @rule(n=anybody, which=st.integers(0, 5), op=st.sampled_from(["unlock", "unlock", "renew", "force", "finish"]),
           ttl=st.sampled_from([None, 0.5, 9.0]))  # fmt: skip
     def with_a_lock(self, n: int, which: int, op: str, ttl: float | None) -> None:

@@ -434,7 +434,7 @@ class Walk(RuleBasedStateMachine):
         on: dict[str, Any] = {"names": names} if pattern is None else {"pattern": pattern}
         self.do(self.pick(who), "lock", wait=wait, ttl=ttl, mode=mode, **on)
 
-    @precondition(lambda self: self.machine.state.claims.held)
+    @precondition(lambda self: self.machine.state.lock_table.held)
     @rule(who=who, number=st.integers(0, 5), force=st.booleans())
     def unlock(self, who: int, number: int, force: bool) -> None:
         """Also what was taken: it is given up."""
@@ -597,7 +597,7 @@ class Walk(RuleBasedStateMachine):
     def expire(self, most: int) -> None:
         self.run(self.machine.expire(self.now, most))
 
-    @precondition(lambda self: self.machine.unfinished)
+    @precondition(lambda self: self.machine.has_pending_scan)
     @rule(most=st.sampled_from([1, 1, 2, 1_000]))
     def proceed(self, most: int) -> None:
         for _ in range(most):
