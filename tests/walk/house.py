@@ -364,7 +364,7 @@ class House:
 
     def deliver(self, early: bool = False) -> None:
         """Make the deliveries of conflated subscriptions that are due, or `early` all of them."""
-        while (due := self.fanout.next_delivery()) is not None and (early or due <= self.now):
+        while (due := self.fanout.next_delivery_at()) is not None and (early or due <= self.now):
             self.fanout.conflate(max(due, self.now))
 
     def settle(self) -> None:
@@ -681,8 +681,8 @@ class House:
                 reader.check_belief(self.now)
             for id in agent.open:
                 assert id in agent.joined or (agent.session, id) in waits, "every command is answered"
-            assert agent.connection.owed == 0
-            assert agent.connection.unsent == 0
+            assert agent.connection.reserved_bytes == 0
+            assert agent.connection.unsent_bytes == 0
 
     def end(self) -> None:
         """Everybody comes back, everything is answered, and nothing is left of anybody who has gone."""

@@ -117,7 +117,7 @@ class Player:
             case "pass":
                 self.now += int(text) * 0.117
             case "expire":
-                self.engine._take(self.machine.expire(self.now, int(text)), None)
+                self.engine._queue_effects(self.machine.expire(self.now, int(text)), None)
             case "deliver":
                 self.fanout.conflate(self.now)
             case "leave":

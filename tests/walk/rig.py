@@ -39,8 +39,8 @@ class Watched(Connection):
         super().__init__(bounds)
         self.refilled: set[int] = set()
 
-    def fall_behind(self, cursor: Cursor) -> None:
-        super().fall_behind(cursor)
+    def start_catchup(self, cursor: Cursor) -> None:
+        super().start_catchup(cursor)
         self.refilled.add(cursor.feed.sub)
 
 
@@ -150,7 +150,7 @@ class Rig:
 
     def deliver(self, early: bool = False) -> None:
         """Make the deliveries of conflated subscriptions that are due, or `early` all of them."""
-        while (due := self.fanout.next_delivery()) is not None and (early or due <= self.now):
+        while (due := self.fanout.next_delivery_at()) is not None and (early or due <= self.now):
             self.fanout.conflate(max(due, self.now))
 
     def settle(self) -> None:
@@ -166,9 +166,9 @@ class Rig:
 
     def expire(self, most: int) -> None:
         """A slice of what is due, in the order of the deadlines."""
-        self.engine._take(self.machine.expire(self.now, 0), None)
+        self.engine._queue_effects(self.machine.expire(self.now, 0), None)
         order = [(entry.ns, entry.key) for entry in self.machine.state.keyspace.deadlines if entry.due(self.now)]
-        self.engine._take(self.machine.expire(self.now, most), None)
+        self.engine._queue_effects(self.machine.expire(self.now, most), None)
         self.model.expire(self.now, most, order)
 
     # --- commands ---
@@ -321,7 +321,7 @@ class Rig:
 
     def hang_up(self, connection: Connection, session: str | None) -> None:
         """A door tells the engine that a socket is gone."""
-        speaks = session is not None and self.engine._speakers.get(session) is connection
+        speaks = session is not None and self.engine._active_connection.get(session) is connection
         self.engine.leave(connection)
         connection.close(1000)
         if speaks and session is not None:

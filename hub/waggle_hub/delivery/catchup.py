@@ -83,7 +83,7 @@ class _Whole:
 
     def add(self, events: list[Event]) -> None:
         cursor, rev = self._cursor, events[0].rev
-        if cursor.own(events[0]):
+        if cursor.suppresses(events[0]):
             self._put(mark_line(rev, cursor.feed.sub))
             return
         for line in chain(cursor.feed.interest, events, cursor.after, {}):
@@ -119,7 +119,7 @@ class _Conflated:
         cursor = self._cursor
         if not (at_end or self._latest):
             return []
-        events = [event for event in self._latest if not cursor.own(event)]
+        events = [event for event in self._latest if not cursor.suppresses(event)]
         lines = [line.text for line in chain(cursor.feed.interest, events, cursor.after, {})]
         cursor.after = cursor.rev
         return [*lines, mark_line(cursor.rev, cursor.feed.sub)]

@@ -81,7 +81,7 @@ class Post:
     def _released(self, session: str, output: Output) -> Released:
         if isinstance(output, Reply):
             text = reply_line(output)
-            self.connections[session].owe(len(text))
+            self.connections[session].reserve_reply(len(text))
             return PendingReply(self.connections[session], output.id, text)
         if isinstance(output, BindSession):
             return SessionBound(self.connections[session], session)
