@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from waggle.wire import messages as m
 from waggle.wire.names import Pattern
 from waggle_hub.state.log import LockInfo
-from waggle_hub.state.pending import Waiting
+from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.records import ClaimRecord, Key, Record
 from waggle_hub.state.sessions import Session
 
@@ -20,7 +20,7 @@ LockOwner = tuple[str, str | None]
 """A strand of work: a session, and its task if it tells them apart."""
 
 
-class LockRequest(Waiting):
+class LockRequest(PendingCommand):
     """One `lock` or `take` on its way: it waits, then is held. Its deadline ends its patience, then its ttl."""
 
     __slots__ = (
@@ -94,7 +94,7 @@ class LockRequest(Waiting):
     def shown_patterns(self) -> list[str] | UnsetType:
         return [pattern.text for pattern in self.patterns] if self.patterns else UNSET
 
-    def grip(self) -> LockInfo:
+    def info(self) -> LockInfo:
         """What its events tell of it."""
         return LockInfo(
             session=self.session.id,

@@ -244,7 +244,7 @@ class LockTable:
         self.conflicts += len(across)
         for blocker in across:
             blocker.blocking[claim] = None
-        claim.session.claims[claim] = None
+        claim.session.lock_requests[claim] = None
         self._strands.setdefault(claim.strand, {})[claim] = None
         self.waiting += 1
 
@@ -285,7 +285,7 @@ class LockTable:
             del blocked.blockers[claim]
             self.look_at(blocked)
         self.conflicts -= len(claim.blockers) + len(claim.blocking)
-        del claim.session.claims[claim]
+        del claim.session.lock_requests[claim]
         strand = self._strands[claim.strand]
         del strand[claim]
         if not strand:
@@ -303,7 +303,7 @@ class LockTable:
         """The oldest claim that is to be granted now; it is taken out of `ready`."""
         while self._ready:
             _, claim = heappop(self._ready)
-            if claim in claim.session.claims and claim.token is None:
+            if claim in claim.session.lock_requests and claim.token is None:
                 return claim
         return None
 
@@ -333,7 +333,9 @@ class LockTable:
 
     def check(self, sessions: Iterable[Session], granting: bool) -> None:
         """Assert the rules of this module, by looking at every pair. While `granting`, who is ready is granted."""
-        claims = sorted((claim for session in sessions for claim in session.claims), key=lambda claim: claim.serial)
+        claims = sorted(
+            (claim for session in sessions for claim in session.lock_requests), key=lambda claim: claim.serial
+        )
         assert len({claim.serial for claim in claims}) == len(claims)
         assert {claim for claim in claims if claim.token is not None} == set(self.held.values())
         assert self.waiting == sum(claim.token is None for claim in claims)
@@ -345,7 +347,7 @@ class LockTable:
             assert claim.token is None or claim.ready
             assert claim.token is not None or not claim.ready or not granting, "who is ready is granted"
             assert claim.token is None or claim.deadline is not None, "a lock has a ttl"
-            assert (claim.token is None) == (claim.session.waiting.get(claim.id) is claim)
+            assert (claim.token is None) == (claim.session.pending.get(claim.id) is claim)
             assert all(claim in other.blocking for other in by_pattern)
         assert self.conflicts == sum(len(claim.blockers) for claim in claims)
         assert not self._ready or not granting
