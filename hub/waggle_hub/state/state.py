@@ -21,8 +21,8 @@ from .store.expiry import deadline_after
 from .store.keyspace import Keyspace
 from .store.snapshot import Snapshots
 from .timers import Timers
-from .waits.condition_index import Conditions
-from .work.queue import Work
+from .waits.condition_index import ConditionIndex
+from .work.queue import WorkQueues
 
 
 class State:
@@ -47,8 +47,8 @@ class State:
         self.timers = Timers(serial)
         self.sessions = Sessions()
         self.lock_table = LockTable()
-        self.conditions = Conditions()
-        self.work = Work(self.limits.lines, self.dirty)
+        self.condition_index = ConditionIndex()
+        self.work_queues = WorkQueues(self.limits.lines, self.dirty)
         self.interests = Interests(sub)
 
     def update_ephemeral_owner(self, before: Entry | None, after: Entry | None) -> None:

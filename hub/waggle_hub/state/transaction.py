@@ -241,10 +241,10 @@ class Transaction:
         for session, lost in self.lost_locks:
             self.notify(session, lost)
         self.lost_locks = []
-        self.state.work.notice(commit, self.state.keyspace, self.state.lock_table)
+        self.state.work_queues.apply(commit, self.state.keyspace, self.state.lock_table)
         released, self.released_locks = self.released_locks, []
-        if self.state.conditions.waits:
-            for wait in self.state.conditions.concerned(commit, released, self.state.keyspace):
+        if self.state.condition_index.waits:
+            for wait in self.state.condition_index.affected_by(commit, released, self.state.keyspace):
                 waits.decide(self, wait)
 
     def undo(self) -> None:

@@ -28,7 +28,7 @@ def add(transaction: Transaction, request: LockRequest, pattern_conflicts: dict[
     state = transaction.state
     state.lock_table.add(request, pattern_conflicts)
     state.dirty.mark(request)
-    state.work.claimed(request)
+    state.work_queues.discard_locked(request)
 
 
 def remove(transaction: Transaction, request: LockRequest) -> None:
@@ -38,7 +38,7 @@ def remove(transaction: Transaction, request: LockRequest) -> None:
     state.lock_table.remove(request)
     state.dirty.mark_removed(request)
     state.timers.set(request, None)
-    state.work.freed(request, state.keyspace, state.lock_table)
+    state.work_queues.add_released(request, state.keyspace, state.lock_table)
     state.release_session(request.session)
 
 
@@ -101,6 +101,6 @@ def release_ended_work(transaction: Transaction, events: Iterable[Event]) -> Non
 def publish_queue_length(transaction: Transaction, request: LockRequest) -> None:
     """Record that the number of waiters changed, for each name or pattern of a request."""
     for key in request.keys:
-        waiting = transaction.state.lock_table.waiting_for(request, key)
+        waiting = transaction.state.lock_table.waiting_count(request, key)
         info = LockInfo(session=request.session.id, waiting=waiting)
         transaction.record_event("queue", request.ns, key, lock=info)
