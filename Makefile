@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile --
 # Tests start some thousand processes: without compiled modules, each would take twice as long to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run demo test check static durations bench clean setup
+.PHONY: run demo test check static durations bench protocol clean setup
 
 setup: $(VENV)/.ready
 
@@ -51,6 +51,9 @@ endef
 bench: $(VENV)/.bench       ## measure beside Redis and NATS, 15 minutes at most; writes docs/performance.md
 	sh tests/bench/needs.sh
 	PATH="$$PATH:/usr/sbin" $(BIN)/python -m tests.bench
+
+protocol: setup             ## write the tables of docs/protocol.md, and its schema, from the vocabulary
+	$(BIN)/python -m tests.tools.protocol_reference
 
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[hub,dev,bench]'

@@ -16,7 +16,7 @@ from waggle_hub.journal.serialization import KeptCommit, commits_of, decoder, en
 from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.journal.writer import Writer
 from waggle_hub.state.log import Commit
-from waggle_hub.state.persistence.records import KINDS, Changes, Kept, Key, Place, Record
+from waggle_hub.state.persistence.records import KINDS, Key, Place, Record, StoredState, WriteBatch
 from waggle_hub.state.store.keyspace import Entry
 
 K = TypeVar("K")
@@ -41,7 +41,7 @@ class MemoryDisk:
         """Whether nothing was ever kept."""
         return not (self.entries or self.earlier or self.commits or self.records)
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: WriteBatch) -> None:
         for place, entry in changes.entries.items():
             _put(self.entries, place, entry)
         for name, earlier in changes.earlier.items():
@@ -58,14 +58,14 @@ class MemoryDisk:
     def all_records(self) -> list[Record]:
         return [_DECODERS[str(key[0])].decode(text) for key, text in self.records.items()]
 
-    def load(self) -> Kept:
+    def load(self) -> StoredState:
         bare = {place: _bare(entry) for place, entry in self.entries.items()}
         commits = commits_of([_decode_commit(text) for text in self.commits], bare)
         earlier: dict[Place, list[Entry]] = {}
         for (ns, key, _), entry in sorted(self.earlier.items(), reverse=True):
             earlier.setdefault((ns, key), []).append(entry)
         entries = [_with(entry, tuple(earlier.get(place, ()))) for place, entry in sorted(self.entries.items())]
-        return Kept(entries, commits, self.all_records(), self.steady)
+        return StoredState(entries, commits, self.all_records(), self.steady)
 
 
 class LateJournal:
@@ -79,10 +79,10 @@ class LateJournal:
         self.on_recovery: Callable[[], None] = lambda: None
         self.disk = MemoryDisk() if disk is None else disk
         self.kept: list[Commit] = []
-        self.waiting: deque[tuple[Changes, Done]] = deque()
-        self.owed: Changes | None = None
+        self.waiting: deque[tuple[WriteBatch, Done]] = deque()
+        self.owed: WriteBatch | None = None
 
-    def write(self, changes: Changes, done: Done) -> None:
+    def write(self, changes: WriteBatch, done: Done) -> None:
         if self.owed is not None:
             self.owed.add(changes)
             done(None)
@@ -101,7 +101,7 @@ class LateJournal:
         for _, done in waiting:
             done(error)
         self.disk.steady = False
-        self.owed = Changes()
+        self.owed = WriteBatch()
 
     def recover(self) -> None:
         """Everything that was owed is kept."""
@@ -145,7 +145,7 @@ class WriterJournal(Writer):
         self.gate = _Gate(directory / "waggle.db")
         super().__init__(self.gate, "full", self._called.put, retry=0.001)
 
-    def write(self, changes: Changes, done: Done) -> None:
+    def write(self, changes: WriteBatch, done: Done) -> None:
         super().write(changes, done)
         if self._undone:
             assert self.gate.arrived.wait(10)
@@ -173,7 +173,7 @@ class _Gate(SqliteStore):
         """A write waits."""
         self.outcomes: Queue[Exception | None] = Queue()
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: WriteBatch) -> None:
         self.arrived.set()
         error = self.outcomes.get(timeout=60)
         if error is not None:

@@ -8,19 +8,19 @@
  * these two, its line in `views` below, and a button in the list of views.
  */
 
-import { mountHub } from "./asking.js";
-import { byId } from "./dom.js";
-import * as model from "./model.js";
+import { connectHub } from "./hub-session.js";
+import { byId } from "./browser/elements.js";
+import * as model from "./model/model.js";
 import { mountAgents } from "./views/agents.js";
-import { mountChains } from "./views/chains.js";
-import { mountEntry } from "./views/entry.js";
+import { mountWaitGraph } from "./views/wait-graph-view.js";
+import { mountEntry } from "./views/entry/entry.js";
 import { mountEvents } from "./views/events.js";
 import { mountHeader } from "./views/header.js";
 import { mountHealth } from "./views/health.js";
 import { mountKeys } from "./views/keys.js";
 import { mountLocks } from "./views/locks.js";
 import { mountRates } from "./views/rates.js";
-import { mountRelease } from "./views/release.js";
+import { mountReleaseDialog } from "./views/release-dialog.js";
 import { mountTabs } from "./views/tabs.js";
 import { mountTheme } from "./views/theme.js";
 import { mountWaits } from "./views/waits.js";
@@ -32,7 +32,7 @@ import { mountWaits } from "./views/waits.js";
 const TICK = 100;
 
 const state = model.initial();
-const { hub, now, ask, write, remove, release, read } = mountHub(state, learn);
+const { hub, now, ask, write, remove, release, read } = connectHub(state, learn);
 
 // --- what the person does -----------------------------------------------------------------------------------------
 
@@ -71,8 +71,8 @@ const views = [
   mountEntry(intents),
   mountLocks(intents),
   mountWaits(intents),
-  mountChains(),
-  mountRelease(intents),
+  mountWaitGraph(),
+  mountReleaseDialog(intents),
   mountEvents(intents),
 ];
 

@@ -16,7 +16,7 @@
  * 1. Its handler gets each event once, in the order of revisions, those of one revision together.
  * 2. The cursor moves by whole revisions only, so what a cut left half delivered comes again, and whole.
  * 3. An event whose `after` is beyond the cursor shows a gap. It is not handed on: the gap is asked for instead.
- * 4. Nothing of a snapshot counts before its `synced`: such a subscription is left out of `got`.
+ * 4. Nothing of a snapshot counts before its `synced`: such a subscription is left out of `cursors`.
  *
  * Laws of a command:
  *
@@ -466,9 +466,9 @@ export class Hub {
     }
     const old = this.welcome;
     if (old !== null && !old.ended) {
-      const got = {};
-      for (const it of this.#subscriptions) if (it.sub !== null && it.synced) got[it.sub] = it.cursor;
-      Object.assign(fields, { session: old.session, secret: old.secret, got });
+      const cursors = {};
+      for (const it of this.#subscriptions) if (it.sub !== null && it.synced) cursors[it.sub] = it.cursor;
+      Object.assign(fields, { session: old.session, secret: old.secret, cursors });
     }
     const pending = new Pending("hello", fields, (error, ok) => {
       if (error) this.#notWelcome(error, fields.session !== undefined);

@@ -15,10 +15,10 @@ import msgspec
 from msgspec import Raw
 
 from waggle.core.backoff import websocket_url
-from waggle.core.lease import Hold
+from waggle.core.lease import Lease
 from waggle.core.session import Session, State
 from waggle.core.subscription import Buffer, Subscription
-from waggle.transport.driver import Link
+from waggle.transport.driver import SessionDriver
 from waggle.wire.changefeed import TYPES, Change, Put, Slice
 from waggle.wire.errors import BadRequest, TimedOut, again
 from waggle.wire.messages import OPS, REPLIES, Command, Delete, Event, Lock, Renew, Since, Take, Taken, Unlock
@@ -74,7 +74,7 @@ class Calls:
     ) -> Calls:
         """Open a session, which is kept up over lost connections until it is closed. Raises as `waggle.connect`."""
         session = Session(agent=agent, ns=ns, token=token, meta=meta)
-        link = Link(
+        link = SessionDriver(
             session,
             websocket_url(url),
             timeout=TIMEOUT,
@@ -89,9 +89,9 @@ class Calls:
         """End the session now, with all it holds."""
         await self._link.close()
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: SessionDriver) -> None:
         self._link = link
-        self._held: dict[int, Hold] = {}
+        self._held: dict[int, Lease] = {}
         self._jobs: dict[int, str] = {}
         """The keys of what was taken, by token: their locks end with them."""
         self._losses: list[str] = []
@@ -176,13 +176,13 @@ class Calls:
             self._forget(hold)
             self._link.drop(hold)
 
-    def _lost(self, hold: Hold) -> None:
+    def _lost(self, hold: Lease) -> None:
         if hold.token in self._held:
             self._forget(hold)
             assert hold.lost is not None
             self._losses.append(hold.lost.message)
 
-    def _forget(self, hold: Hold) -> None:
+    def _forget(self, hold: Lease) -> None:
         self._held.pop(hold.token, None)
         self._jobs.pop(hold.token, None)
         self._link.hush(hold)

@@ -17,7 +17,7 @@ from .app import Hub, build
 from .cli_options import parser, settings_of
 from .edge.origin_check import is_loopback
 from .edge.server.uvicorn_server import make_server
-from .journal.clean_marker import Sign
+from .journal.clean_marker import CleanMarker
 from .journal.data_directory import DataDirectory
 from .journal.interface import StoreError
 from .journal.writer import Writer
@@ -84,9 +84,9 @@ def _open(settings: Settings, held: ExitStack) -> Hub:
     with Loading(settings.data) as loading:
         kept = store.load(loading)
     gc.enable()
-    sign = Sign(settings.data)
+    sign = CleanMarker(settings.data)
     if kept is not None:
-        kept.steady = sign.stood
+        kept.clean = sign.stood
     writer = Writer(store, settings.durability, asyncio.get_running_loop().call_soon_threadsafe, sign)
     return build(settings, writer, kept, copy=lambda: directory.backup(store, settings.backups))
 

@@ -24,21 +24,21 @@ from waggle.wire.names import MAX_AGENT, MAX_KEY
 from .backups import Backups
 from .delivery.fanout import Fanout
 from .edge.cors import Cors
-from .edge.dashboard import Guarded, static_files
-from .edge.http.calls import Callers
-from .edge.http.request import refused
-from .edge.http.routes import Doors, routes
+from .edge.dashboard import OriginCheckMiddleware, static_files
+from .edge.http.calls import CallRegistry
+from .edge.http.exchange import refused
+from .edge.http.routes import Handlers, routes
 from .edge.http.stream import Streams
-from .edge.mcp import McpDoor
+from .edge.mcp import McpEndpoint
 from .edge.origin_check import Guard
-from .edge.websocket import WebSocketDoor
+from .edge.websocket import WebSocketEndpoint
 from .engine.engine import Clock, Engine
 from .journal.data_directory import newest_backup
 from .journal.interface import Journal
 from .journal.memory import NullJournal
 from .settings import Settings
 from .state.machine import Machine
-from .state.persistence.records import HubRecord, Kept
+from .state.persistence.records import HubRecord, StoredState
 
 _LIMITS_SHOWN = (
     "value", "depth", "status", "meta", "ttl", "patterns", "subscriptions", "ephemeral", "page", "scan", "clear",
@@ -54,7 +54,7 @@ class Hub:
         self,
         settings: Settings,
         journal: Journal,
-        kept: Kept | None,
+        kept: StoredState | None,
         clock: Callable[[], float],
         copy: Callable[[], Path] | None,
     ) -> None:
@@ -68,15 +68,15 @@ class Hub:
         if self.backups is not None:
             self.engine.back_up = self.backups.make
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
-        self.door = WebSocketDoor(self.engine, guard)
-        self.callers = Callers(self.engine)
-        self.mcp = McpDoor(self.callers, settings.bounds)
+        self.door = WebSocketEndpoint(self.engine, guard)
+        self.callers = CallRegistry(self.engine)
+        self.mcp = McpEndpoint(self.callers, settings.bounds)
         self.streams = Streams(self.engine)
-        doors = Doors(self.engine, self.callers, self.streams, settings)
+        doors = Handlers(self.engine, self.callers, self.streams, settings)
         own = [WebSocketRoute("/ws", self.door), Route("/mcp", self.mcp)]
         found = [*own, *routes(doors), Mount("/", static_files())]
         app = Starlette(routes=found, lifespan=self._lifespan, exception_handlers={HTTPException: refused})
-        self.app = Guarded(Cors(app, settings.allowed_origins), guard)
+        self.app = OriginCheckMiddleware(Cors(app, settings.allowed_origins), guard)
         self._started = False
 
     async def start(self) -> None:
@@ -126,7 +126,7 @@ class Hub:
 def build(
     settings: Settings,
     journal: Journal | None = None,
-    kept: Kept | None = None,
+    kept: StoredState | None = None,
     clock: Callable[[], float] | None = None,
     copy: Callable[[], Path] | None = None,
 ) -> Hub:
@@ -135,7 +135,7 @@ def build(
     return Hub(settings, journal or NullJournal(), kept, clock or Clock(), copy)
 
 
-def _machine(settings: Settings, journal: Journal, kept: Kept | None, now: float) -> Machine:
+def _machine(settings: Settings, journal: Journal, kept: StoredState | None, now: float) -> Machine:
     """The machine, as it was kept. Its epoch and its first revision are those of G2: where the highest revision ever
     given cannot be known it begins at the time in microseconds, and where something may be lost that was shown, what
     was shown belongs to another epoch."""
@@ -148,7 +148,7 @@ def _machine(settings: Settings, journal: Journal, kept: Kept | None, now: float
         machine = Machine(settings.limits, _epoch() if hub.running == "relaxed" else hub.epoch)
     if kept is not None:
         machine.load(kept, now)
-    machine.run_as(journal.durability)
+    machine.set_durability(journal.durability)
     return machine
 
 

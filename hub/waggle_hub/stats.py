@@ -26,7 +26,7 @@ LATENESSES: Final = 1_000
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-class Meter:
+class Stats:
     """Counts, and their rates over the last ten seconds. `sends` tells how many writes to sockets there were."""
 
     def __init__(self, now: float, sends: Callable[[], int]) -> None:
@@ -40,7 +40,7 @@ class Meter:
         self._samples: deque[tuple[float, ...]] = deque(maxlen=SAMPLES)
         self.sample(now)
 
-    def decided(self, command: m.Command, seconds: float) -> None:
+    def on_decided(self, command: m.Command, seconds: float) -> None:
         """A command was decided in this time."""
         op = self._ops.get(type(command))
         if op is None:
@@ -48,7 +48,7 @@ class Meter:
         op.count += 1
         op.seconds += seconds
 
-    def replied(self, command: m.Command, reply: Reply) -> None:
+    def on_replied(self, command: m.Command, reply: Reply) -> None:
         """A command was answered."""
         if reply.outcome.error is not None:
             self._ops.setdefault(type(command), _Op()).errors += 1
@@ -58,7 +58,7 @@ class Meter:
             else:
                 self._hits += 1
 
-    def committed(self, commit: Commit) -> None:
+    def on_committed(self, commit: Commit) -> None:
         """Something has changed."""
         self._revisions += 1
         for event in commit.events:

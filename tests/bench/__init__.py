@@ -8,7 +8,8 @@ How to read the folder, from what it does to what it shows:
 * `generator/` is the load in C, `crowd` a load of subscribers, `pinger` somebody else who waits; `processes` starts
   servers and ends them.
 * `results` is what was found, as plain data; `rounds`, `goals`, `tables`, `plots`, `markers` are pure functions of
-  it, and `publishing` writes docs/performance.md with them. `machine` says on what, and who else was there.
+  it, and `publishing` writes docs/performance.md and docs/measurements.md with them. `machine` says on what, and who
+  else was there.
 
 Rules, so that the figures mean something:
 

@@ -34,7 +34,7 @@ def main() -> int:
         args.json.write_text(publishing.to_json(report))
     if args.write or not (args.only or args.quick):
         publishing.publish(report if not args.only else _beside(report))
-        print(f"Written: {publishing.PAGE.name}, {publishing.IMAGES.name}/")
+        print("Written:", ", ".join(path.name for path in (*publishing.PAGES, publishing.IMAGES)))
     return 1 if any(result.missing for result in report.results.values()) else 0
 
 

@@ -46,13 +46,13 @@ GOALS: Sequence[Goal] = (
     Goal("500 subscribers, 200 events at once", "fanout-rate", "waggle, publish", "500", 2, "redis"),
     Goal("500 subscribers, 20 events a second", "fanout-delay", "waggle, publish", "500", 1.0, "redis"),
     Goal("memory of a key, beyond its value", "million", "waggle", "memory a key", 400, full_only=True),
-    Goal("a million keys are loaded: nobody waits longer", "million", "waggle", "slowest ping", 0.020, full_only=True),
+    Goal("a million keys loaded: longest wait of others", "million", "waggle", "slowest ping", 0.020, full_only=True),
     Goal("100,000 expire: the last is told", "expiry-many", "waggle", "the last arrives after", 2.0, full_only=True),
-    Goal("100,000 expire: nobody waits longer", "expiry-many", "waggle", "slowest ping", 0.020, full_only=True),
+    Goal("100,000 expire: longest wait of others", "expiry-many", "waggle", "slowest ping", 0.020, full_only=True),
     Goal("5,000 expire: the last is told", "expiry-some", "waggle", "the last arrives after", 0.050),
     Goal("expiry on a hub that is idle, `late` at p99", "expiry-idle", "waggle", "hub's own `late`, p99", 0.010),
-    Goal("longest task of the page", "page", ANY, "longest task", 0.100),
-    Goal("elements of the page, at most", "page", ANY, "elements", 1_500),
+    Goal("longest task of the dashboard", "page", ANY, "longest task", 0.100),
+    Goal("elements of the dashboard, at most", "page", ANY, "elements", 1_500),
 )  # fmt: skip
 
 

@@ -1,21 +1,25 @@
-"""The generated parts of a page: each stands between two comments that name it; what is around them stays as it is."""
+"""The generated parts of pages: each lies between two comments that name it; the text around them is never changed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _PART = re.compile(r"(<!-- bench: (?P<name>[\w-]+) -->\n)(?P<text>.*?)(<!-- end: (?P=name) -->)", re.DOTALL)
 
 
 def names(page: str) -> list[str]:
-    """The parts that the page has room for."""
+    """Return the names of the parts that a page has a place for."""
     return [found["name"] for found in _PART.finditer(page)]
 
 
-def filled(page: str, parts: Mapping[str, str]) -> str:
-    """The page with these parts. Raises ValueError if it has no room for one of them: nothing is lost in silence."""
-    homeless = set(parts) - set(names(page))
-    if homeless:
-        raise ValueError(f"the page has no <!-- bench: {min(homeless)} --> ... <!-- end: {min(homeless)} -->")
-    return _PART.sub(lambda found: f"{found[1]}{parts.get(found['name'], found['text'])}{found[4]}", page)
+def filled(pages: Sequence[str], parts: Mapping[str, str]) -> list[str]:
+    """Return the pages with these parts. Raises ValueError if no page has a place for one of them."""
+    missing = set(parts) - {name for page in pages for name in names(page)}
+    if missing:
+        raise ValueError(f"no page has <!-- bench: {min(missing)} --> ... <!-- end: {min(missing)} -->")
+
+    def replacement(found: re.Match[str]) -> str:
+        return f"{found[1]}{parts.get(found['name'], found['text'])}{found[4]}"
+
+    return [_PART.sub(replacement, page) for page in pages]

@@ -1,7 +1,8 @@
-"""What becomes of a report: kept as JSON, drawn, and written into docs/performance.md between its markers."""
+"""Publish a report: as JSON, as pictures, and between the markers of docs/performance.md and docs/measurements.md."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from . import markers, plots, tables
 from .results import Report, Result
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "performance.md"
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "measurements.md")
+"""The summary, with the machine and the goals; and the tables and pictures of every workload."""
+
 IMAGES = ROOT / "docs" / "images" / "bench"
 RESULTS = IMAGES / "results.json"
 DIGITS = 5
@@ -23,12 +26,15 @@ def stored() -> Report | None:
     return json.decode(RESULTS.read_bytes(), type=Report) if RESULTS.exists() else None
 
 
-def publish(report: Report, page: Path = PAGE, images: Path = IMAGES) -> None:
-    """Write everything: the figures, the pictures (those that are gone are removed), the page. What is shown is made of
-    what is kept, so that it can be made again."""
+def publish(report: Report, pages: Sequence[Path] = PAGES, images: Path = IMAGES) -> None:
+    """Write the figures, the pictures and the pages, and remove pictures that are no longer drawn.
+
+    The pages are made from the rounded figures of the JSON, so that the JSON gives the same pages again. Raises
+    ValueError, and writes nothing, if no page has a place for one of the parts.
+    """
     kept = to_json(report)
     report = json.decode(kept, type=Report)
-    text = markers.filled(page.read_text(), parts(report))
+    texts = markers.filled([page.read_text() for page in pages], parts(report))
     images.mkdir(parents=True, exist_ok=True)
     (images / RESULTS.name).write_text(kept)
     drawn = pictures(report)
@@ -37,7 +43,8 @@ def publish(report: Report, page: Path = PAGE, images: Path = IMAGES) -> None:
             old.unlink()
     for name, picture in drawn.items():
         (images / f"{name}.svg").write_text(picture)
-    page.write_text(text)
+    for page, text in zip(pages, texts, strict=True):
+        page.write_text(text)
 
 
 def to_json(report: Report) -> str:
@@ -55,7 +62,7 @@ def pictures(report: Report) -> dict[str, str]:
 
 
 def parts(report: Report) -> dict[str, str]:
-    """The generated parts of the page."""
+    """Return the generated parts of the pages, by name."""
     drawn = pictures(report)
     works = {name: _part(result, drawn) for name, result in report.results.items()}
     return {"machine": tables.machine_markdown(report), "goals": tables.goals_markdown(report.goals), **works}
@@ -68,7 +75,7 @@ def _part(result: Result, drawn: dict[str, str]) -> str:
         if table.plot and table.name in drawn:
             said.append(_image(table.name, table.title))
     said += [f"Not measured: {each}\n" for each in result.missing]
-    return "\n".join(["", *said, f"Others took {result.others:.0%} of the machine meanwhile.\n", ""])
+    return "\n".join(["", *said, f"Other processes took {result.others:.0%} of the machine meanwhile.\n", ""])
 
 
 def _image(name: str, title: str) -> str:

@@ -23,7 +23,7 @@ def hub(start_hub: StartHub) -> HubProcess:
 
 @pytest_asyncio.fixture
 async def copy(hub: HubProcess, ns: str) -> AsyncIterator[Copy]:
-    calls = await Calls.connect(hub.url, agent="index", ns="shop", token=None, meta={}, connect_timeout=5)
+    calls = await Calls.connect(hub.url, agent="index", ns="shop", token=None, meta={}, connect_timeout=20)
     yield Copy(calls, ns)
     await calls.close()
 

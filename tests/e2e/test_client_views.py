@@ -19,7 +19,7 @@ from waggle.wire.errors import BadRequest, Conflict, Mismatch
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds for anything, on a busy machine."""
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "start.md"
 

@@ -114,7 +114,7 @@ async def test_each_job_has_one_winner(hub: HubProcess, ns: str, cuts: int) -> N
     done: Counter[str] = Counter()
 
     async def worker(agent: waggle.Hub) -> None:
-        async for job in agent.work("job:*", lease=5, timeout=1.0):
+        async for job in agent.work("job:*", lease=5, timeout=3.0):
             try:
                 async with job:
                     busy[job.key] += 1
@@ -144,7 +144,7 @@ async def test_each_job_has_one_winner(hub: HubProcess, ns: str, cuts: int) -> N
 
 
 async def test_the_job_of_a_worker_that_dies_is_for_the_next(start_hub: StartHub) -> None:
-    hub = start_hub(limits={"grace": 0.2})
+    hub = start_hub(limits={"grace": 1.0})
     async with waggle.connect(hub.url, agent="next") as agent:
         await agent.set("job:1", "important")
         process = await asyncio.create_subprocess_exec(
@@ -178,18 +178,23 @@ async def test_a_job_that_kills_its_workers_is_put_aside(hub: HubProcess, ns: st
 
 async def test_a_job_whose_entry_goes_stops_its_worker(hub: HubProcess, ns: str) -> None:
     async with waggle.connect(hub.url, ns=ns) as agent:
-        await agent.set("job:1", 1, ttl=0.3)
-        with pytest.raises(LockLost):
-            async with agent.take("job:*"):
+        await agent.set("job:1", 1)
+
+        async def work() -> None:
+            async with agent.take("job:*") as job:
+                await agent.touch(job.key, 0.1, guard=job)
                 await asyncio.sleep(PATIENCE)
+
+        with pytest.raises(LockLost):
+            await work()
 
 
 async def test_a_short_lease_lasts_as_long_as_the_work(hub: HubProcess, ns: str) -> None:
     async with waggle.connect(hub.url, ns=ns) as agent, waggle.connect(hub.url, ns=ns) as other:
         await agent.set("job:1", 1)
-        async with agent.take("job:*", lease=0.3) as job:
+        async with agent.take("job:*", lease=2.0) as job:
             with pytest.raises(TimedOut):
-                await other.take("job:*", timeout=1.0)
+                await other.take("job:*", timeout=3.0)
             await agent.set("result", job.value + 1, guard=job)
         assert await agent.get("job:1") is None
 

@@ -23,10 +23,13 @@ from tests.frames import BINARY, CONTINUATION, PING, TEXT
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 MIB = 2**20
-SLOWEST = 1.0
-"""Seconds that a round trip of the bystander may take: generous for a busy machine with two cores."""
+SLOWEST = 20.0
+"""Seconds that a round trip of the bystander may take by the clock, on a machine that has other things to do."""
 
-SLOWEST_WHOLE = 6.0
+BUSIEST = 1.0
+"""Seconds that the hub may work within one round trip of the bystander."""
+
+BUSIEST_WHOLE = 6.0
 """The same beside the greatest values there can be: each is decided whole, and nothing else meanwhile. That takes about
 a second on an idle machine."""
 
@@ -39,16 +42,17 @@ def beside() -> Iterator[Attack]:
     started: list[Bystander] = []
 
     @asynccontextmanager
-    async def beside(hub: HubProcess, what: str, slowest: float = SLOWEST) -> AsyncIterator[None]:
+    async def beside(hub: HubProcess, what: str, busiest: float = BUSIEST) -> AsyncIterator[None]:
         before = hub.rss()
-        bystander = await asyncio.to_thread(Bystander, hub.ws)
+        bystander = await asyncio.to_thread(Bystander, hub.ws, hub.pid)
         started.append(bystander)
         yield
         await asyncio.sleep(0.3)  # so that what the attack leaves behind is seen, too
         figures = await asyncio.to_thread(bystander.stop)
         grown = f"the hub grew by {(hub.rss() - before) / MIB:.0f} MiB, at most {(hub.peak() - before) / MIB:.0f}"
         print(f"\n{what}: {figures}; {grown}")
-        assert figures.slowest < slowest, f"{what}: {figures}"
+        assert figures.slowest < SLOWEST, f"{what}: {figures}"
+        assert figures.busiest < busiest, f"{what}: {figures}"
         assert figures.count > 20
         assert await asyncio.to_thread(hub.alive)
 
@@ -242,7 +246,7 @@ async def test_one_monstrous_value_does_not_hold_up_the_others(
 ) -> None:
     wire = await join(fresh_hub)
     before = fresh_hub.rss()
-    async with beside(fresh_hub, what, SLOWEST_WHOLE):
+    async with beside(fresh_hub, what, BUSIEST_WHOLE):
         for _ in range(3):
             reply = await wire.raw('{"id": 1, "op": "set", "key": "k", "value": ' + NESTED[what] + "}")
             if "error" in reply:
@@ -525,7 +529,7 @@ async def test_one_that_leaves_while_its_commands_wait_for_it_to_read_is_forgott
     await wire.send(*({"op": "get", "key": "large"} for _ in range(100)))
     await asyncio.sleep(0.5)
     wire.cut()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while (await watcher.ask("list", ns="$agents", pattern="leaver"))["entries"]:
             await asyncio.sleep(0.1)
     await watcher.close()
@@ -589,10 +593,11 @@ async def test_half_open_connections(start_hub: StartHub, beside: Attack) -> Non
                 case _:
                     await raw.upgrade()
                     await raw.send(frame(TEXT, b'{"id":1,"op":"hello"}'))
-        await asyncio.sleep(3)
         reads = [asyncio.create_task(raw.reader.read()) for raw in raws]
-        _, still_open = await asyncio.wait(reads, timeout=1)
-        assert len(still_open) <= 160, "those that shook hands and do not answer pings are cut"
+        async with asyncio.timeout(30):
+            # Those that shook hands and do not answer pings are cut; the others have not sent a whole request yet.
+            while sum(not read.done() for read in reads) > 160:
+                await asyncio.sleep(0.1)
         await still_serves(hub)
     for raw in raws:
         raw.cut()
@@ -620,7 +625,7 @@ async def test_a_thousand_connections_that_never_say_hello(fresh_hub: HubProcess
 @pytest.mark.every_server
 @pytest.mark.own_server
 async def test_connections_that_say_nothing_are_closed_and_others_are_not(start_hub: StartHub) -> None:
-    hub = start_hub(bounds={"silence": 1.0})
+    hub = start_hub(bounds={"silence": 2.0})
     silent, half, refused = RawSocket(hub.port), RawSocket(hub.port), RawSocket(hub.port)
     wire = await Wire.connect(hub.ws)
     await wire.hello()

@@ -50,11 +50,11 @@ class Life:
         await wire.hello(**fields)
         return wire
 
-    async def back(self, older: Wire, got: dict[int, int] | None = None) -> Wire:
+    async def back(self, older: Wire, cursors: dict[int, int] | None = None) -> Wire:
         """The agent of an older connection takes its session over."""
         wire = await Wire.connect(self.hub.ws)
         self.wires.append(wire)
-        await wire.take_over(older, got)
+        await wire.take_over(older, cursors)
         return wire
 
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.every_journal]
 
 async def hear_loss(wire: Wire) -> Json:
     """The next loss of a lock that this agent is told of."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not wire.lost:
             await wire._hear()
     return wire.lost.pop(0)
@@ -77,22 +77,22 @@ async def test_writes_under_anothers_lock_are_refused_and_guarded_ones_go_throug
 
 async def test_a_lock_expires_at_its_ttl_and_its_holder_is_told(join: Join) -> None:
     holder, waiter = await join(), await join()
-    lock = await holder.ask("lock", names=["a", "b"], ttl=0.3)
     began = time.monotonic()
+    lock = await holder.ask("lock", names=["a", "b"], ttl=0.3)
     (id,) = await waiter.send({"op": "lock", "name": "b", "wait": 10})
     lost = await hear_loss(holder)
     assert (lost["token"], lost["reason"], lost["names"]) == (lock["token"], "expired", ["a", "b"])
     await waiter.ok(id)
-    assert 0.25 < time.monotonic() - began < 5
+    assert 0.3 < time.monotonic() - began < 10
     for op in ("renew", "unlock"):
         assert (await holder.refusal(op, token=lock["token"])).code == "not_holder"
 
 
 async def test_renewing_keeps_a_lock(join: Join) -> None:
     holder, other = await join(), await join()
-    lock = await holder.ask("lock", name="a", ttl=0.5)
+    lock = await holder.ask("lock", name="a", ttl=2.0)
     for _ in range(4):
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.6)  # together longer than the ttl, and each far shorter
         assert (await holder.ask("renew", token=lock["token"]))["expires_at"] > lock["expires_at"]
     assert (await other.refusal("lock", name="a")).code == "locked"
 
@@ -121,15 +121,18 @@ async def test_a_circle_is_refused_at_once_and_named(join: Join) -> None:
 
 
 async def test_locks_outlive_a_lost_connection_by_the_grace(join: Join, quick_hub: HubProcess) -> None:
+    holder = await join()
+    await holder.ask("lock", name="kept")
+    holder.cut()
+    back = await join(hello=False)
+    assert (await back.take_over(holder))["resumed"]
+    assert (await back.refusal("lock", name="kept")).error["holders"][0]["self"]
+    # The same at a hub whose grace is short: there it ends, and a takeover might come too late.
     holder, waiter = await join(at=quick_hub), await join(at=quick_hub)
     await holder.ask("lock", name="kept")
     (id,) = await waiter.send({"op": "lock", "name": "kept", "wait": None})
     await waiter.ask("ping")
     holder.cut()
-    back = await join(at=quick_hub, hello=False)
-    assert (await back.take_over(holder))["resumed"]
-    assert (await back.refusal("lock", name="kept")).error["holders"][0]["self"]
-    back.cut()
     assert (await waiter.ok(id))["waited"] > 0.3
 
 
@@ -143,7 +146,8 @@ async def test_what_came_due_while_an_agent_was_away_is_told_after_the_takeover(
     )
     await away.ask("ping")
     away.cut()
-    await asyncio.sleep(0.1)
+    gone = {"key": "away", "ns": "$agents", "where": {"pointer": "/connected", "value": False}}
+    await other.ask("wait", all=[gone])
     await other.ask("unlock", token=held["token"])
     await other.ask("set", key="go", value=1)
     await other.ask("unlock", name="mine", force=True, reason="because")
@@ -212,10 +216,10 @@ async def test_a_wait_that_times_out_says_what_holds(join: Join) -> None:
 
 async def test_an_expiry_wakes_who_waits_for_absence(join: Join) -> None:
     waiter = await join()
-    await waiter.ask("set", key="lease", value=1, ttl=0.3)
     began = time.monotonic()
-    assert (await waiter.ask("wait", any=[{"key": "lease", "absent": True}], timeout=10))["met"] == [0]
-    assert 0.2 < time.monotonic() - began < 5
+    await waiter.ask("set", key="lease", value=1, ttl=0.3)
+    assert (await waiter.ask("wait", any=[{"key": "lease", "absent": True}], timeout=20))["met"] == [0]
+    assert 0.3 < time.monotonic() - began < 10
 
 
 # --- work --------------------------------------------------------------------------------------------------------
@@ -250,7 +254,7 @@ async def test_given_up_work_goes_to_the_next_and_in_the_end_to_the_dead(join: J
     created = (await boss.ask("get", key="job:1"))["entry"]["rev"]
     first = await worker.ask("take", patterns=["job:*"], lease=0.2, max_deliveries=2)
     assert first["delivery"] == 1
-    second = await worker.ask("take", patterns=["job:*"], timeout=5, max_deliveries=2)
+    second = await worker.ask("take", patterns=["job:*"], timeout=20, max_deliveries=2)
     assert second["delivery"] == 2
     await worker.ask("unlock", token=second["token"])
     assert (await worker.refusal("take", patterns=["job:*"], max_deliveries=2)).code == "timeout"

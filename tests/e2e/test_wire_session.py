@@ -73,7 +73,9 @@ async def test_two_sessions_have_different_names_ids_and_secrets(join: Join) -> 
     assert len(one["secret"]) >= 20
 
 
-@pytest.mark.parametrize("fields", [{"agent": 7}, {"meta": "text"}, {"unknown": 1}, {"got": {"1": "x"}}, {"token": 5}])
+@pytest.mark.parametrize(
+    "fields", [{"agent": 7}, {"meta": "text"}, {"unknown": 1}, {"cursors": {"1": "x"}}, {"token": 5}]
+)
 async def test_a_hello_that_is_wrong_says_where_and_may_be_repeated(join: Join, fields: Json) -> None:
     wire = await join(hello=False)
     refusal = await wire.refusal("hello", **fields)
@@ -184,7 +186,7 @@ async def test_what_was_not_got_is_told_again(join: Join) -> None:
     await reader.settle()
     reader.cut()
     again = await join(hello=False)
-    await again.take_over(reader, got={})
+    await again.take_over(reader, cursors={})
     await again.event("synced")
     await again.settle()
     lines = [line for line in again.heard if line.get("type", "mark") not in ("mark", "synced")]
@@ -230,8 +232,8 @@ async def test_a_cursor_ahead_of_the_hub_is_a_bad_request_and_the_session_stays(
     reader.cut()
     again = await join(hello=False)
     credentials = {field: reader.welcome[field] for field in ("session", "secret")}
-    refusal = await again.refusal("hello", **credentials, got={str(chain.sub): chain.cursor + 10**9})
-    assert (refusal.code, refusal.field) == ("bad_request", "got")
+    refusal = await again.refusal("hello", **credentials, cursors={str(chain.sub): chain.cursor + 10**9})
+    assert (refusal.code, refusal.field) == ("bad_request", "cursors")
     assert (await again.take_over(reader))["resumed"] is True
 
 

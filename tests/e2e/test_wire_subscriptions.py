@@ -168,12 +168,15 @@ async def test_prev_is_the_entry_before(join: Join) -> None:
         {"op": "set", "value": 2, "ttl": 60},
         {"op": "touch", "ttl": 30},
         {"op": "delete"},
-        {"op": "set", "value": 3, "ttl": 0.05},
+        {"op": "set", "value": 3, "ttl": 60},
     ):
         await wire.ask(command.pop("op"), key="k", **command)  # type: ignore[arg-type]
         entries.append((await wire.ask("get", key="k"))["entry"])
-    lines = await wire.take(6)
-    assert [line["type"] for line in lines] == ["set", "set", "touch", "delete", "set", "expire"]
+    # The last entry is not read again: it would have to be read before its deadline. A touch changes nothing but that.
+    touched = await wire.ask("touch", key="k", ttl=0.05)
+    entries.append({**entries[-1], "expires_at": touched["expires_at"]})  # type: ignore[dict-item]
+    lines = await wire.take(7)
+    assert [line["type"] for line in lines] == ["set", "set", "touch", "delete", "set", "touch", "expire"]
     assert [line["prev"] for line in lines] == entries
 
 
@@ -203,13 +206,14 @@ async def test_by_and_at_tell_who_and_when(join: Join) -> None:
 async def test_echo_false_leaves_out_what_the_session_did_and_marks_its_place(join: Join) -> None:
     wire, other = await join(), await join()
     chain = await wire.subscribe("*", echo=False)
-    own = await wire.ask("set", key="k", value="own", ttl=0.15)
+    own = await wire.ask("set", key="k", value="own", ttl=60)
     await wire.ask("ping")
     mark = await wire.event("mark", "set")
     assert mark == {"type": "mark", "sub": chain.sub, "rev": own["rev"]}
     await other.ask("set", key="other", value="other")
     assert told([await wire.event()]) == [("set", "other")]
-    assert told([await wire.event()]) == [("expire", "k")], "what time does is nobody's own"
+    await wire.ask("touch", key="k", ttl=0.05)
+    assert told([await wire.event()]) == [("expire", "k")], "the hub expires a key, not the session"
     await wire.ask("clear", pattern="*", confirm=True)
     assert await wire.settle() == []
 
@@ -222,7 +226,7 @@ async def test_echo_false_holds_over_a_takeover_and_a_replay(join: Join) -> None
         await (wire, other)[n % 2].ask("set", key=f"k{n}", value=n)
     wire.cut()
     again = await join(hello=False)
-    await again.take_over(wire, got={})
+    await again.take_over(wire, cursors={})
     assert [line["value"] for line in await again.take(5)] == [1, 3, 5, 7, 9]
     assert await again.settle() == []
     await again.subscribe("*", echo=False, since=since)
@@ -348,7 +352,7 @@ async def test_a_replay_tells_what_live_ones_were_told(join: Join) -> None:
     wire, live, later = await join(), await join(), await join()
     start = (await live.subscribe("*", types=["set", "delete", "touch", "expire", "message"], prev=True)).start
     await wire.send(*({"op": "set", "key": f"k{n}", "value": n, "meta": {"n": n}} for n in range(5)))
-    await wire.send({"op": "touch", "key": "k1", "ttl": 5}, {"op": "publish", "channel": "c", "data": [1]})
+    await wire.send({"op": "touch", "key": "k1", "ttl": 60}, {"op": "publish", "channel": "c", "data": [1]})
     await wire.ask("set", key="brief", value=1, ttl=0.01)
     await wire.ask("clear", pattern="k*", confirm=True)
     lines = await live.take(14)
@@ -419,7 +423,7 @@ async def test_an_idle_connection_hears_marks_for_all_its_subscriptions(quick_hu
         while one.cursor < rev or two.cursor < rev:
             mark = await wire.event("mark")
             assert set(mark) == {"type", "rev"}
-        assert time.monotonic() - began < 5, "this hub marks after at most 0.4 s"
+        assert time.monotonic() - began < 10, "this hub marks after at most 0.4 s"
 
 
 # --- conflation --------------------------------------------------------------------------------------------------
@@ -467,11 +471,13 @@ async def test_a_conflated_subscription_has_one_delivery_an_interval_of_the_late
 
 async def test_a_reply_waits_for_no_conflated_delivery(join: Join) -> None:
     wire = await join()
-    await wire.subscribe("*", conflate=0.5)
+    late, soon = await wire.subscribe("*", conflate=3_600), await wire.subscribe("k", conflate=0.5)
     rev = (await wire.ask("set", key="k", value=1))["rev"]
-    assert await wire.settle() == []
+    await wire.ask("ping")
+    assert late.cursor < rev, "both replies came before the delivery of this one"
     (delivery,) = await deliveries(wire, rev)
     assert told(delivery[:1]) == [("set", "k")]
+    assert {line["sub"] for line in delivery} == {soon.sub}
 
 
 async def test_a_conflated_subscription_begins_with_a_snapshot_and_goes_on_without_a_gap(join: Join) -> None:
@@ -511,7 +517,7 @@ async def test_a_takeover_gets_the_latest_of_what_a_delivery_had_not_told(join: 
 
 async def test_ones_own_events_are_no_part_of_a_delivery_where_echo_is_off(join: Join) -> None:
     wire, other = await join(), await join()
-    await wire.subscribe("*", conflate=0.3, echo=False)
+    await wire.subscribe("*", conflate=2.0, echo=False)  # long enough for three commands on a busy machine
     await other.ask("set", key="theirs", value=1)
     await other.ask("set", key="both", value=1)
     rev = (await wire.ask("set", key="both", value=2))["rev"]
@@ -527,7 +533,7 @@ async def test_no_mark_of_the_connection_speaks_for_what_a_delivery_has_not_told
     rev = (await other.ask("set", key="a", value=1))["rev"]
     while whole.cursor < rev:
         mark = await wire.event("mark")
-        assert mark["sub"] == whole.sub or mark["rev"] < rev
+        assert mark.get("sub") == whole.sub or mark["rev"] < rev
     assert held.cursor < rev
 
 
@@ -584,10 +590,20 @@ async def test_one_that_falls_out_of_the_log_is_told_so_and_begins_again(small_h
     reader.slow = True
     chain = await reader.subscribe("busy")
     await flood(writer, "busy", 150, 200_000)
-    await reader.event("lost")
-    await reader.event("synced")
-    assert chain.losses == 1
-    assert [line["value"][0] for line in chain.snapshot.values()] == [149]
+    # The hub may take the snapshot before the last write. The events after it follow live, and while they do, this slow
+    # reader may fall out of the log once more.
+    number, losses, synced = -1, 0, False
+    while number != 149 or not synced:
+        line = await reader.event("set", "lost", "synced")
+        if line["type"] == "lost":
+            losses, synced = losses + 1, False
+        elif line["type"] == "synced":
+            synced = True
+        else:
+            assert line["value"][0] >= number, "values never go back"
+            number = line["value"][0]
+    assert 1 <= losses == chain.losses <= 3
+    assert len(chain.snapshot) == 1
     await writer.ask("set", key="busy", value="live")
     while (await reader.event("set"))["value"] != "live":
         pass

@@ -50,6 +50,15 @@ class Web:
             yield Events(answer)
 
 
+async def until_waiting(hub: HubProcess, count: int = 1) -> None:
+    """Wait until this many commands wait in the hub."""
+    web = Web(hub)
+    async with asyncio.timeout(20):
+        while len((await web.ok("inspect"))["waits"]) != count:
+            await asyncio.sleep(0.02)
+    await web.close()
+
+
 class Events:
     """Server-Sent Events as they come."""
 
@@ -62,7 +71,7 @@ class Events:
 
     async def next(self) -> dict[str, Any]:
         """The data of the next event. Raises EOFError at the end."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while True:
                 data = await self._block()
                 if data is not None:

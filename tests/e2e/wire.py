@@ -33,7 +33,7 @@ _PLACE = {"sub", "rev", "after", "type", "key", "ns", "at", "by"}
 _EVENT_FIELDS = {
     "set": {"version", "kind", "created_at", "expires_at"},
     "delete": {"version"},
-    "expire": {"version", "deadline", "late"},
+    "expire": {"version", "expires_at", "late"},
     "evict": {"version"},
     "touch": {"expires_at"},
     "lock": {"token", "mode", "session", "expires_at"},
@@ -43,7 +43,7 @@ _EVENT_FIELDS = {
     "message": {"data"},
 }
 _FIELDS_OF_SOME = {
-    "value", "prev", "snapshot", "data", "deadline", "late", "reason", "meta", "token", "mode", "session", "names",
+    "value", "prev", "snapshot", "data", "expires_at", "late", "reason", "meta", "token", "mode", "session", "names",
     "patterns", "waiting",
 }  # fmt: skip
 _MAY_HAVE = {"set": {"meta"}, "delete": {"reason"}, "lock": {"names", "patterns"}}
@@ -307,16 +307,16 @@ class Wire:
         self.welcome = await self.ask("hello", **fields)
         return self.welcome
 
-    async def take_over(self, older: Wire, got: dict[int, int] | None = None) -> Json:
-        """Go on with the session of a connection that is lost, from the cursors reached or from `got`."""
-        if got is None:
-            got = {sub: chain.cursor for sub, chain in older.chains.items() if not chain.filling}
+    async def take_over(self, older: Wire, cursors: dict[int, int] | None = None) -> Json:
+        """Go on with the session of a connection that is lost, from `cursors`, by default those that it reached."""
+        if cursors is None:
+            cursors = {sub: chain.cursor for sub, chain in older.chains.items() if not chain.filling}
         for sub, chain in older.chains.items():
             self.chains[sub] = chain
-            chain.resume(got.get(sub))
+            chain.resume(cursors.get(sub))
         self._waiting, self._numbers = older._waiting, older._numbers
         session, secret = older.welcome["session"], older.welcome["secret"]
-        return await self.hello(session=session, secret=secret, got={str(sub): rev for sub, rev in got.items()})
+        return await self.hello(session=session, secret=secret, cursors={str(sub): rev for sub, rev in cursors.items()})
 
     async def send(self, *commands: Json) -> list[Any]:
         """Send commands as one message; their ids, given where they had none."""

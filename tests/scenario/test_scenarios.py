@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.hubs import HubProcess
+from tests.e2e.web import until_waiting
 from tests.scenario.doors import DOORS, Refused, room
 
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("door", list(DOORS))]
@@ -89,7 +90,7 @@ async def test_a_lock_has_one_holder_whom_others_see_and_waits_its_turn(door: st
                 await tester.lock("src/a.py", wait=wait)
             assert (refused.value.code, refused.value.holders) == (code, [builder.name])
         waiting = asyncio.ensure_future(tester.lock("src/a.py", wait=SOON))
-        await asyncio.sleep(0.05)
+        await until_waiting(hub)
         await builder.unlock(token)
         later = await waiting
         assert later > token
@@ -140,7 +141,7 @@ async def test_work_is_handed_over_to_who_waits_for_it(door: str, hub: HubProces
             await tester.wait("spec", 0.1)
         assert refused.value.code == "timeout"
         waiting = asyncio.ensure_future(tester.wait("spec", SOON))
-        await asyncio.sleep(0.05)
+        await until_waiting(hub)
         await builder.set("spec", {"ready": True})
         assert await waiting == {"ready": True}
         assert await tester.wait("spec", SOON) == {"ready": True}
@@ -152,9 +153,9 @@ async def test_a_job_has_one_winner_and_comes_again_if_it_is_given_back(door: st
         with pytest.raises(Refused) as refused:
             await builder.take("job:*")
         assert refused.value.code == "timeout"
-        both = [asyncio.ensure_future(one.take("job:*", timeout=2)) for one in (builder, tester)]
-        await asyncio.sleep(0.05)
         reviewer = await enter("reviewer", by="python")
+        both = [asyncio.ensure_future(one.take("job:*", timeout=3)) for one in (builder, tester)]
+        await until_waiting(hub, 2)
         await reviewer.set("job:1", {"n": 1})
         outcomes = await asyncio.gather(*both, return_exceptions=True)
         (won,) = [one for one in outcomes if isinstance(one, tuple)]

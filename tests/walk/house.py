@@ -24,7 +24,7 @@ from tests.walk.things import Fields, Scope
 from tests.walk.truth import EVERYWHERE, Reader, Truth, begin_reader
 from waggle_hub.app import _machine
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.fanout import Fanout, Line, Released
+from waggle_hub.delivery.fanout import Fanout, PendingReply, Released
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
 from waggle_hub.journal.interface import Done
@@ -32,16 +32,16 @@ from waggle_hub.settings import Bounds, Limits, Settings
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import (
-    Changes,
     ClaimRecord,
     DeliveryRecord,
     Key,
     Place,
+    QueuedNoticeRecord,
     Record,
     SessionRecord,
-    UnsaidRecord,
+    WriteBatch,
 )
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import Entry
 
@@ -97,7 +97,7 @@ class CheckedJournal(LateJournal):
         self.kept_all: Everything | None = None
         """All that has survived."""
 
-    def write(self, changes: Changes, done: Done) -> None:
+    def write(self, changes: WriteBatch, done: Done) -> None:
         assert self.machine is not None
         self.latest = everything(self.machine.state)
         if self.owed is None:
@@ -124,7 +124,7 @@ class CheckedJournal(LateJournal):
         assert self.kept_all is not None
         self.kept_all.check_disk(self.disk, self.born)
 
-    def _land(self, changes: Changes) -> None:
+    def _land(self, changes: WriteBatch) -> None:
         self.disk.write(changes)
         self.disk.steady = True
         self.kept_all = self.wanted.popleft()
@@ -165,7 +165,7 @@ class House:
         self.journal.born = state.log.rev
         if kept_all is not None:
             self._check_loaded(kept_all)
-            held = list(state.claims.held.values())
+            held = list(state.lock_table.held.values())
             self.truth.restart(state.log.rev, everything(state).shown, held, self.flown)
         self.truth.epoch = state.epoch
         self.flown = {"$agents"}
@@ -173,17 +173,17 @@ class House:
         self.fanout = Fanout(self.bounds, state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, self.bounds, lambda: self.now, INFO, self._fresh)
         self._listen()
-        self.journal.write(self.machine.changes([]), lambda error: None)
+        self.journal.write(self.machine.collect_changes([]), lambda error: None)
         self.journal.commit()
         self.engine._begin()
 
-    def _fresh(self) -> Fresh:
+    def _fresh(self) -> SessionIds:
         self._drawn += 1
-        return Fresh(f"s-{self._drawn}", f"secret-{self._drawn}", f"nobody-{self._drawn}")
+        return SessionIds(f"s-{self._drawn}", f"secret-{self._drawn}", f"nobody-{self._drawn}")
 
     def _listen(self) -> None:
         """Hear of all that is released, and of what is taken back."""
-        release, rewind = self.fanout.release, self.machine.rewind
+        release, rewind = self.fanout.release, self.machine.roll_back
 
         def released(items: Iterable[Released]) -> None:
             items = list(items)
@@ -191,7 +191,7 @@ class House:
                 if isinstance(item, Commit):
                     assert not self.failing or all(event.type != "lock" for event in item.events)
                     self.truth.tell(item)
-                elif isinstance(item, Line):
+                elif isinstance(item, PendingReply):
                     self._check_read(item)
             release(items)
 
@@ -202,7 +202,7 @@ class House:
             self._check_rewound()
 
         self.fanout.release = released  # type: ignore[method-assign]
-        self.machine.rewind = rewound  # type: ignore[method-assign, assignment]
+        self.machine.roll_back = rewound  # type: ignore[method-assign, assignment]
 
     def crash(self, landed: int, down: float) -> None:
         """The hub is gone, with all that was on its way, and started again after a while. So many of the batches that
@@ -241,7 +241,7 @@ class House:
         if self.failing:
             self.journal.recover()
             self.failing = False
-        assert self.machine.state.hub.running is None or self.engine._failure is not None
+        assert self.machine.state.hub_record.running is None or self.engine._failure is not None
         self._outlive(down)
 
     def _outlive(self, down: float) -> None:
@@ -251,7 +251,7 @@ class House:
         for agent in self.agents:
             self._break(agent)
             session = kept_all.rest["sessions"].get(agent.session)
-            told = [one for one in kept_all.records.values() if isinstance(one, UnsaidRecord)]
+            told = [one for one in kept_all.records.values() if isinstance(one, QueuedNoticeRecord)]
             unsaid = [one.id for one in told if one.session == agent.session and one.lost is None]
             waits = [] if session is None else [*session["waiting"], *unsaid]
             agent.open = {id: agent.asked[id] for id in waits}  # answers that were not kept are given once more
@@ -263,7 +263,7 @@ class House:
         assert not self.failing
         self.failing = True
         batches = [*self.engine._unreleased, self.engine._batch]
-        undone = {item.id for batch in batches for item in batch if isinstance(item, Line)}
+        undone = {item.id for batch in batches for item in batch if isinstance(item, PendingReply)}
         self.journal.commit(OSError("no space"))
         assert not self.engine._unreleased
         for agent in self.agents:
@@ -334,7 +334,7 @@ class House:
         return restored
 
     def _held(self) -> set[tuple[str, str, int]]:
-        held = self.machine.state.claims.held
+        held = self.machine.state.lock_table.held
         return {(claim.ns, key, token) for token, claim in held.items() for key in claim.keys}
 
     # --- the loop ---
@@ -364,7 +364,7 @@ class House:
 
     def deliver(self, early: bool = False) -> None:
         """Make the deliveries of conflated subscriptions that are due, or `early` all of them."""
-        while (due := self.fanout.next_delivery()) is not None and (early or due <= self.now):
+        while (due := self.fanout.next_delivery_at()) is not None and (early or due <= self.now):
             self.fanout.conflate(max(due, self.now))
 
     def settle(self) -> None:
@@ -372,7 +372,7 @@ class House:
         for _ in range(10_000):
             self.show()
             for _ in range(1_000):
-                if not self.machine.unfinished:
+                if not self.machine.has_pending_scan:
                     break
                 self.engine._proceed()
             else:
@@ -400,7 +400,7 @@ class House:
                 place = event.ns, event.key, event.entry.rev
                 self.truth.touched.setdefault(place, []).append(event.entry.expires_at)
         agent.open[id] = agent.asked[id] = {"op": op, **asked}
-        lines = [item for item in given_off if isinstance(item, Line) and item.id == id]
+        lines = [item for item in given_off if isinstance(item, PendingReply) and item.id == id]
         if self.failing:
             self._check_refused(agent, op, [item for item in given_off if isinstance(item, Commit)])
         if not lines:
@@ -429,7 +429,7 @@ class House:
         for commit in commits:
             for event in commit.events:
                 assert event.type != "lock"
-                if event.kept and event.origin == session and event.type in ("set", "touch", "delete"):
+                if event.persisted and event.origin == session and event.type in ("set", "touch", "delete"):
                     assert op in COMING_AND_GOING
 
     def hello(self, agent: Agent, /, **asked: Any) -> None:
@@ -454,9 +454,9 @@ class House:
         self._break(agent)
         self._keep_what_waits(agent)
         cursors = {sub: reader.take_over(not forget) for sub, reader in agent.readers.items()}
-        got = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
+        reached = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
         agent.connection = Connection(self.bounds)
-        reply = self.ask(agent, "hello", session=agent.session, secret=agent.secret, got=got)
+        reply = self.ask(agent, "hello", session=agent.session, secret=agent.secret, cursors=reached)
         assert reply is not None
         agent.seated = "ok" in reply
         if older is not None:
@@ -509,7 +509,7 @@ class House:
         agent.open = {id: asked for id, asked in agent.open.items() if id in waits}
 
     def _waits_of(self, agent: Agent) -> set[Any]:
-        return {id for session, id in self.machine.unanswered() if session == agent.session}
+        return {id for session, id in self.machine.unanswered_commands() if session == agent.session}
 
     def _forget_session(self, agent: Agent) -> None:
         agent.left = list(agent.readers.values())
@@ -629,7 +629,7 @@ class House:
         else:
             assert ok["reason"] == "compacted"
 
-    def _check_read(self, line: Line) -> None:
+    def _check_read(self, line: PendingReply) -> None:
         """What is read is what was shown up to then."""
         for agent in self.agents:
             asked = agent.open.get(line.id) if isinstance(line.id, int) else None
@@ -644,7 +644,7 @@ class House:
 
     def check(self) -> None:
         self.machine.check()
-        waits = self.machine.unanswered()
+        waits = self.machine.unanswered_commands()
         for agent in self.agents:
             if agent.connection is not None and agent.seated:
                 silent = [id for id in agent.open if id not in agent.next]
@@ -659,7 +659,7 @@ class House:
     def _on_its_way(self, agent: Agent, id: int) -> bool:
         """Whether the answer to a command that has waited was decided and is not read yet."""
         batches = [*self.engine._unreleased, self.engine._batch]
-        decided = any(isinstance(item, Line) and item.id == id for batch in batches for item in batch)
+        decided = any(isinstance(item, PendingReply) and item.id == id for batch in batches for item in batch)
         assert agent.connection is not None
         released = any(
             json.loads(str(text).split("\n")[0]).get("id") == id
@@ -670,7 +670,7 @@ class House:
 
     def check_rest(self) -> None:
         """When all is read: nobody has missed anything, everybody was answered, and nothing is owed."""
-        waits = self.machine.unanswered()
+        waits = self.machine.unanswered_commands()
         for agent in self.agents:
             if agent.connection is None or not agent.seated:
                 continue
@@ -681,8 +681,8 @@ class House:
                 reader.check_belief(self.now)
             for id in agent.open:
                 assert id in agent.joined or (agent.session, id) in waits, "every command is answered"
-            assert agent.connection.owed == 0
-            assert agent.connection.unsent == 0
+            assert agent.connection.reserved_bytes == 0
+            assert agent.connection.unsent_bytes == 0
 
     def end(self) -> None:
         """Everybody comes back, everything is answered, and nothing is left of anybody who has gone."""
@@ -715,13 +715,13 @@ class House:
         self.check()
         state = self.machine.state
         assert not len(state.sessions)
-        assert not state.claims.held
+        assert not state.lock_table.held
         kinds = {record.kind for record in self.disk.all_records()}
         assert kinds <= {"hub", "space", "grave", "delivery"}, kinds
 
 
 def _views(entries: dict[Place, Entry]) -> dict[Place, Fields]:
-    return {place: json.loads(msgspec.json.encode(entry.view())) for place, entry in entries.items()}
+    return {place: json.loads(msgspec.json.encode(entry.to_wire())) for place, entry in entries.items()}
 
 
 def _whole_all(entries: dict[Place, Entry]) -> dict[Place, Any]:

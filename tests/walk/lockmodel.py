@@ -16,13 +16,13 @@ from msgspec import UNSET
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock, Locked, TimedOut, WaggleError
 from waggle.wire.names import compile_pattern
-from waggle_hub.state.effects import Answer, Bind, Ended, LockLost, Output, Reply
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, SessionEnded
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.sessions import Outcome
 
 GRACE = 4.0
-Strand = tuple[str, str | None]
+LockOwner = tuple[str, str | None]
 Shape = tuple[Any, ...]
 
 
@@ -55,7 +55,7 @@ class Asked:
         return (self.names, self.patterns)
 
     @property
-    def strand(self) -> Strand:
+    def owner(self) -> LockOwner:
         return (self.session, self.task)
 
     def conflicts(self, other: Asked) -> bool:
@@ -158,7 +158,7 @@ class LockModel:
             return self.reply(id, self.grant(claim))
         if wait == 0:
             return self.reply(id, ("error", "locked", *self.in_the_way(claim)))
-        if circles(edges([*self.claims, claim]), claim.strand):
+        if circles(edges([*self.claims, claim]), claim.owner):
             return self.reply(id, ("error", "deadlock"))
         self.claims.append(claim)
         claim.deadline = None if wait is None else self.now + wait
@@ -363,21 +363,21 @@ class LockModel:
             self.answer(claim, granted)
 
 
-def edges(claims: list[Asked]) -> set[tuple[Strand, Strand]]:
+def edges(claims: list[Asked]) -> set[tuple[LockOwner, LockOwner]]:
     """From each waiting lock to the strands that hold, or asked earlier for, what it conflicts with."""
     return {
-        (late.strand, early.strand)
+        (late.owner, early.owner)
         for late in claims
         for early in claims
         if late.token is None and early.order < late.order and early.conflicts(late)
-        and (early.strand != late.strand or late.task is not None)
+        and (early.owner != late.owner or late.task is not None)
     }  # fmt: skip
 
 
-def circles(edges: set[tuple[Strand, Strand]], start: Strand) -> list[set[Strand]]:
+def circles(edges: set[tuple[LockOwner, LockOwner]], start: LockOwner) -> list[set[LockOwner]]:
     """The strands that are one, two, three edges from this one, up to the first way back to itself; [] if none is."""
     steps = [{start}]
-    seen: set[Strand] = set()
+    seen: set[LockOwner] = set()
     while steps[-1]:
         steps.append({end for begin, end in edges if begin in steps[-1]} - seen)
         seen |= steps[-1]
@@ -389,20 +389,20 @@ def circles(edges: set[tuple[Strand, Strand]], start: Strand) -> list[set[Strand
 # --- the same shapes for what a machine gives off ---
 
 
-def shape(output: Output) -> Shape:
+def shape(output: Effect) -> Shape:
     """What a machine gave off, as the model says it."""
     match output:
         case Commit():
-            return ("commit", output.rev, [_event(event) for event in output.events if event.grip is not None])
+            return ("commit", output.rev, [_event(event) for event in output.events if event.lock is not None])
         case Reply():
             return ("reply", output.id, _outcome(output.outcome), output.dup)
-        case Answer():
+        case DeferredReply():
             return ("answer", output.session, output.id, _outcome(output.outcome))
         case LockLost():
             return ("lost", output.session, output.lock.token, output.lock.reason, _on(output.lock))
-        case Bind():
+        case BindSession():
             return ("bind", output.session)
-        case Ended():
+        case SessionEnded():
             return ("ended", output.session)
         case _:
             raise AssertionError(output)
@@ -414,7 +414,7 @@ def _on(shown: Any) -> Shape:
 
 
 def _event(event: Event) -> Shape:
-    grip = event.grip
+    grip = event.lock
     assert grip is not None
     start = (event.type, event.key, event.by.removeprefix("made-"), grip.session)
     match event.type:

@@ -107,8 +107,8 @@ class Model:
         stay = self.stays.get(asked["session"])
         if stay is None or stay.secret != asked["secret"]:
             raise Refused("session_lost")
-        if any(not 0 <= rev <= self.rev for rev in asked.get("got", {}).values()):
-            raise Refused("bad_request", field="got")
+        if any(not 0 <= rev <= self.rev for rev in asked.get("cursors", {}).values()):
+            raise Refused("bad_request", field="cursors")
         self._act(stay)
         if stay.until is not None:
             stay.until = None
@@ -387,7 +387,7 @@ class Model:
         by, origin = self._by, self._origin
         self._act(None)
         late = round(self.now - (item.expires_at or 0.0), 6)
-        self._remove(item, "expire", deadline=item.expires_at, late=late)
+        self._remove(item, "expire", expires_at=item.expires_at, late=late)
         self._commit()
         self._by, self._origin = by, origin
         return None

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.journals import LateJournal
 from tests.walk.rig import INFO
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.fanout import Fanout, Line
+from waggle_hub.delivery.fanout import Fanout, PendingReply
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
@@ -99,7 +99,7 @@ class Walk(RuleBasedStateMachine):
         self.evicted = [[e.key for e in commit.events if e.type == "evict"] for commit in commits]
         assert all(not keys or len(keys) == len(c.events) for keys, c in zip(self.evicted, commits, strict=True))
         assert all(e.by == "$hub" for c in commits for e in c.events if e.type == "evict")
-        (line,) = [item for item in self.engine._batch if isinstance(item, Line)]
+        (line,) = [item for item in self.engine._batch if isinstance(item, PendingReply)]
         reply: dict[str, Any] = json.loads(str(line.text))
         return reply
 
@@ -172,7 +172,7 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def the_hub_holds_what_the_model_holds(self) -> None:
         self.machine.check()
-        self.engine.recency.check()
+        self.engine.lru.check()
         state = self.machine.state
         held = {
             key: (entry.kind, entry.size)
@@ -180,7 +180,7 @@ class Walk(RuleBasedStateMachine):
             if (entry := state.keyspace.get("default", key)) is not None
         }
         assert held == self.shelf.entries
-        assert [key for _, key in self.engine.recency._sizes] == self.shelf.used
+        assert [key for _, key in self.engine.lru._sizes] == self.shelf.used
         assert state.keyspace.keys <= LIMITS.keys
         assert state.keyspace.bytes <= LIMITS.bytes
 

@@ -1,9 +1,9 @@
 /** Who is here: each agent with its role, its status, since when, and how many keys it wrote last, how many locks it holds, and whether it waits. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { countAgents, shownAgents } from "../model.js";
-import { count, many, since } from "../text.js";
-import { mountRows } from "./rows.js";
+import { byId, makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { countAgents, shownAgents } from "../model/model.js";
+import { elapsed, formatCount, plural } from "../text/format.js";
+import { mountVirtualList } from "../browser/virtual-list.js";
 import { showTab } from "./tabs.js";
 
 /**
@@ -22,7 +22,7 @@ export function mountAgents(intents) {
   const box = byId("show-dashboards");
   const label = byId("dashboards-label");
   let model = null;
-  const rows = mountRows(list, { idOf: (agent) => agent.id, make: makeRow, fill, changed: intents.look });
+  const rows = mountVirtualList(list, { idOf: (agent) => agent.id, make: makeRow, fill, changed: intents.look });
   box.addEventListener("change", () => intents.showDashboards(box.checked));
   list.addEventListener("click", (event) => {
     const button = event.target.closest("button");
@@ -37,16 +37,16 @@ export function mountAgents(intents) {
   });
 
   function makeRow() {
-    return make("div", "row agent", { role: "listitem", tabindex: "-1" },
-      make("span", "dot"),
-      make("div", "who", {}, make("span", "name"), make("span", "role"), make("span", "push"),
+    return makeElement("div", "row agent", { role: "listitem", tabindex: "-1" },
+      makeElement("span", "dot"),
+      makeElement("div", "who", {}, makeElement("span", "name"), makeElement("span", "role"), makeElement("span", "push"),
         makeButton("keys"), makeButton("events", "follow")),
-      make("div", "how", {}, make("span", "state"), make("span", "status"), makeButton("locks"), makeButton("waits")),
+      makeElement("div", "how", {}, makeElement("span", "state"), makeElement("span", "status"), makeButton("locks"), makeButton("waits")),
     );
   }
 
   function makeButton(shows, ...text) {
-    return make("button", "small", { type: "button", tabindex: "-1", "data-shows": shows }, ...text);
+    return makeElement("button", "small", { type: "button", tabindex: "-1", "data-shows": shows }, ...text);
   }
 
   function fill(row, agent, now) {
@@ -62,9 +62,9 @@ export function mountAgents(intents) {
     setHidden(role, agent.role === "" && !self);
     setText(role, self ? "this page" : agent.role);
     setHidden(holds, keys === 0 && model.want.by !== agent.name);
-    setText(holds, many(keys, "key"));
+    setText(holds, plural(keys, "key"));
     setAttribute(holds, "title", `Keys that ${agent.name} wrote last`);
-    setAttribute(holds, "aria-label", `${many(keys, "key")} that ${agent.name} wrote last`);
+    setAttribute(holds, "aria-label", `${plural(keys, "key")} that ${agent.name} wrote last`);
     setAttribute(holds, "aria-pressed", String(model.want.by === agent.name));
     fillClaims(locks, agent, "lock", "held by");
     fillClaims(waits, agent, "wait", "of");
@@ -79,8 +79,8 @@ export function mountAgents(intents) {
     const number = model.inspected.countOf(name)[`${what}s`];
     const { concerned, place } = model.want;
     setHidden(button, number === 0);
-    setText(button, many(number, what));
-    setAttribute(button, "aria-label", `${many(number, what)} ${whose} ${name}`);
+    setText(button, plural(number, what));
+    setAttribute(button, "aria-label", `${plural(number, what)} ${whose} ${name}`);
     setAttribute(button, "aria-pressed", String(concerned === name && place === button.dataset.shows));
   }
 
@@ -88,9 +88,9 @@ export function mountAgents(intents) {
     model = model_;
     const { here, away, dashboards } = countAgents(model);
     const agents = shownAgents(model);
-    setText(total, model.agents.synced ? (away === 0 ? count(here) : `${count(here)} here, ${count(away)} away`) : "");
-    setText(tab, count(here));
-    setText(label, dashboards === 1 ? "1 dashboard" : `${count(dashboards)} dashboards`);
+    setText(total, model.agents.synced ? (away === 0 ? formatCount(here) : `${formatCount(here)} here, ${formatCount(away)} away`) : "");
+    setText(tab, formatCount(here));
+    setText(label, dashboards === 1 ? "1 dashboard" : `${formatCount(dashboards)} dashboards`);
     setHidden(none, !model.agents.synced || agents.length > 0);
     rows.update(agents, now);
   };
@@ -98,7 +98,7 @@ export function mountAgents(intents) {
 
 function stateText(agent, now) {
   const age = now - agent.since;
-  const words = [...(agent.connected ? [] : ["away"]), age < 1 ? "came just now" : `came ${since(age)} ago`];
-  if (agent.sessions > 1) words.push(`${count(agent.sessions)} sessions`);
+  const words = [...(agent.connected ? [] : ["away"]), age < 1 ? "came just now" : `came ${elapsed(age)} ago`];
+  if (agent.sessions > 1) words.push(`${formatCount(agent.sessions)} sessions`);
   return words.join(" · ");
 }

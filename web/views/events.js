@@ -1,11 +1,11 @@
 /** What happened, newest first. Scrolling down or pressing Pause holds the view; events go on being counted. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { KEPT, TYPES } from "../feed.js";
-import { LOCK_TYPES } from "../inspected.js";
-import { idOf, noteText } from "../model.js";
-import { brief, count, many, shortRev, timeOfDay } from "../text.js";
-import { mountRows } from "./rows.js";
+import { byId, makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { KEPT, TYPES } from "../model/event-feed.js";
+import { LOCK_TYPES } from "../model/inspection.js";
+import { idOf, noteText } from "../model/model.js";
+import { formatCount, plural, shortDuration, shortRev, timeOfDay } from "../text/format.js";
+import { mountVirtualList } from "../browser/virtual-list.js";
 import { showTab } from "./tabs.js";
 
 /**
@@ -25,8 +25,8 @@ export function mountEvents(intents) {
   const pause = byId("pause");
   const newer = byId("newer");
   const followed = byId("followed");
-  const chips = TYPES.map((type) => make("button", "chip", { type: "button", "data-type": type }, type));
-  const rows = mountRows(list, { idOf: (event) => event.seq, make: makeRow, fill, changed: intents.look });
+  const chips = TYPES.map((type) => makeElement("button", "chip", { type: "button", "data-type": type }, type));
+  const rows = mountVirtualList(list, { idOf: (event) => event.seq, make: makeRow, fill, changed: intents.look });
   let paused = false;
 
   byId("types").append(...chips);
@@ -56,11 +56,11 @@ export function mountEvents(intents) {
   }
 
   function makeRow() {
-    return make("div", "row event", { role: "listitem", tabindex: "-1" },
-      make("span", "chip"),
-      make("button", "key", { type: "button", tabindex: "-1" }),
-      make("span", "rev"),
-      make("span", "more"),
+    return makeElement("div", "row event", { role: "listitem", tabindex: "-1" },
+      makeElement("span", "chip"),
+      makeElement("button", "key", { type: "button", tabindex: "-1" }),
+      makeElement("span", "rev"),
+      makeElement("span", "more"),
     );
   }
 
@@ -81,7 +81,7 @@ export function mountEvents(intents) {
     setAttribute(key, "data-lock", isLock ? event.key : null);
     if (key.disabled === (isEntry || isLock)) key.disabled = !(isEntry || isLock);
     setText(rev, event.rev === undefined ? "" : shortRev(event.rev));
-    setAttribute(rev, "title", event.rev === undefined ? null : `revision ${count(event.rev)}`);
+    setAttribute(rev, "title", event.rev === undefined ? null : `revision ${formatCount(event.rev)}`);
     setText(more, moreText(event));
   }
 
@@ -97,7 +97,7 @@ export function mountEvents(intents) {
     setText(pause, paused ? "Go on" : "Pause");
     setAttribute(pause, "aria-pressed", String(paused));
     setHidden(newer, !paused || waiting === 0);
-    setText(newer, `${many(waiting, "newer event")}: show`);
+    setText(newer, `${plural(waiting, "newer event")}: show`);
     setHidden(followed, feed.followed === null);
     setText(followed.firstChild, followedText(feed.followed));
     setHidden(none, events.length > 0);
@@ -108,9 +108,9 @@ export function mountEvents(intents) {
 
 function countText(feed, shown) {
   if (feed.seq === 0) return "";
-  if (shown === feed.seq) return count(shown);
-  if (feed.filtered) return `${shown === KEPT ? "newest " : ""}${count(shown)} that match, of ${count(feed.seq)}`;
-  return shown === KEPT ? `newest ${count(shown)} of ${count(feed.seq)}` : count(shown);
+  if (shown === feed.seq) return formatCount(shown);
+  if (feed.filtered) return `${shown === KEPT ? "newest " : ""}${formatCount(shown)} that match, of ${formatCount(feed.seq)}`;
+  return shown === KEPT ? `newest ${formatCount(shown)} of ${formatCount(feed.seq)}` : formatCount(shown);
 }
 
 function wrongText({ keys, agents }) {
@@ -128,7 +128,7 @@ function moreText(event) {
   const words = [timeOfDay(event.at)];
   if (event.type === "connection") return `${words[0]}  this page`;
   if (event.type !== "agent") words.push(`by ${event.by}`, event.ns);
-  if (event.late !== undefined) words.push(`${brief(event.late)} late`);
+  if (event.late !== undefined) words.push(`${shortDuration(event.late)} late`);
   if (event.reason !== undefined) words.push(event.reason.replace("_", " "));
   if (event.said) words.push(event.said);
   return words.join(" · ");

@@ -1,8 +1,8 @@
 /** The header: which hub this is, and how the connection is. */
 
-import { byId, setAttribute, setHidden, setText } from "../dom.js";
-import { connectionText } from "../model.js";
-import { count } from "../text.js";
+import { byId, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { connectionText } from "../model/model.js";
+import { formatCount } from "../text/format.js";
 
 /** @param {{retry: () => void}} intents */
 export function mountHeader(intents) {
@@ -28,6 +28,6 @@ export function mountHeader(intents) {
     setText(facts.version, `${hub.name} ${hub.version}`);
     setText(facts.epoch, epoch);
     setAttribute(facts.epoch, "title", epoch);
-    setText(facts.rev, count(model.rev));
+    setText(facts.rev, formatCount(model.rev));
   };
 }

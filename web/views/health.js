@@ -1,8 +1,8 @@
 /** The strip of figures: what the hub promises, how much it holds, how late and how burdened it is. */
 
-import { byId, make, setAttribute, setText } from "../dom.js";
-import { countAgents, countdown, nextToExpire } from "../model.js";
-import { brief, bytes, count, many, rate } from "../text.js";
+import { byId, makeElement, setAttribute, setText } from "../browser/elements.js";
+import { countAgents, countdown, nextToExpire } from "../model/model.js";
+import { formatBytes, formatCount, formatRate, plural, shortDuration } from "../text/format.js";
 
 /** What each durability promises, in the words of the hub's guarantees. */
 const DURABILITIES = {
@@ -27,8 +27,8 @@ const FIGURES = {
 
 export function mountHealth() {
   const tiles = Object.entries(FIGURES).map(([name, [label, meaning, figure]]) => {
-    const tile = make("div", "tile", { "data-figure": name, title: meaning },
-      make("dt", "label", {}, label), make("dd", "", {}, make("b", "", {}, "–"), make("span", "of")));
+    const tile = makeElement("div", "tile", { "data-figure": name, title: meaning },
+      makeElement("dt", "label", {}, label), makeElement("dd", "", {}, makeElement("b", "", {}, "–"), makeElement("span", "of")));
     return { tile, figure, value: tile.querySelector("b"), more: tile.querySelector(".of") };
   });
   byId("tiles").append(...tiles.map(({ tile }) => tile));
@@ -52,42 +52,42 @@ function mode({ welcome: { durability } }) {
 
 function agents(model) {
   const { here, away } = countAgents(model);
-  return { text: count(here), of: away === 0 ? "" : `+ ${count(away)} away` };
+  return { text: formatCount(here), of: away === 0 ? "" : `+ ${formatCount(away)} away` };
 }
 
 function keys({ stats, book }) {
   if (stats === null || (book.settled && !book.full)) {
-    return { text: count(book.records.size), of: stats === null ? "" : bytes(stats.bytes) };
+    return { text: formatCount(book.records.size), of: stats === null ? "" : formatBytes(stats.bytes) };
   }
   const full = stats.max_keys > 0 && stats.keys > 0.9 * stats.max_keys;
   const of = stats.max_keys > 0 ? `of ${short(stats.max_keys)}` : "";
-  return { text: count(stats.keys), of, title: `${bytes(stats.bytes)} of values`, bad: full };
+  return { text: formatCount(stats.keys), of, title: `${formatBytes(stats.bytes)} of values`, bad: full };
 }
 
 function connections({ stats }) {
-  return stats && { text: count(stats.connections), of: many(stats.sessions, "session") };
+  return stats && { text: formatCount(stats.connections), of: plural(stats.sessions, "session") };
 }
 
 function locks({ stats }) {
-  return stats && { text: count(stats.locks), of: stats.waits === 0 ? "" : many(stats.waits, "waits", "wait") };
+  return stats && { text: formatCount(stats.locks), of: stats.waits === 0 ? "" : plural(stats.waits, "waits", "wait") };
 }
 
 function slow({ stats }) {
-  return stats && { text: count(stats.slow), bad: stats.slow > 0 };
+  return stats && { text: formatCount(stats.slow), bad: stats.slow > 0 };
 }
 
 function memory({ stats }) {
-  return stats && { text: bytes(stats.memory) };
+  return stats && { text: formatBytes(stats.memory) };
 }
 
 function late({ stats }) {
   const lateness = stats?.lateness;
   if (!lateness || lateness.count === 0) return null;
-  return { text: brief(lateness.p99), bad: lateness.p99 > 1 };
+  return { text: shortDuration(lateness.p99), bad: lateness.p99 > 1 };
 }
 
 function trip(model) {
-  return model.trip === null ? null : { text: brief(model.trip) };
+  return model.trip === null ? null : { text: shortDuration(model.trip) };
 }
 
 function next(model, now) {
@@ -95,4 +95,4 @@ function next(model, now) {
   return entry === null ? null : { text: countdown(entry, now).text, of: entry.key, title: entry.key };
 }
 
-const short = (number) => (number >= 1e6 ? `${rate(number / 1e6).replace(/\.0$/, "")} million` : count(number));
+const short = (number) => (number >= 1e6 ? `${formatRate(number / 1e6).replace(/\.0$/, "")} million` : formatCount(number));

@@ -1,11 +1,11 @@
 /** The keys: as a tree, as a list, or those with a deadline, next to expire first. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { boundText, shownBook, shownKeys, shownView } from "../model.js";
-import { count, many } from "../text.js";
-import { fillFacts, makeFacts } from "./keyrow.js";
-import { mountRows } from "./rows.js";
-import { mountTree } from "./tree.js";
+import { byId, makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { boundText, shownBook, shownKeys, shownView } from "../model/model.js";
+import { formatCount, plural } from "../text/format.js";
+import { fillFacts, makeFacts } from "./key-facts.js";
+import { mountVirtualList } from "../browser/virtual-list.js";
+import { mountKeyTree } from "./key-tree-view.js";
 
 /** The namespace that goes without saying. */
 const USUAL = "default";
@@ -36,8 +36,8 @@ export function mountKeys(intents) {
   const chosen = byId("keys-of");
   const bound = byId("keys-bound");
   const ways = [...document.querySelectorAll("[data-keys-as]")];
-  const rows = mountRows(list, { idOf: (record) => record.id, make: makeRow, fill, changed: intents.look });
-  const tree = mountTree(byId("tree"), intents);
+  const rows = mountVirtualList(list, { idOf: (record) => record.id, make: makeRow, fill, changed: intents.look });
+  const tree = mountKeyTree(byId("tree"), intents);
   let model = null;
   let typing = null;
 
@@ -63,8 +63,8 @@ export function mountKeys(intents) {
   }
 
   function makeRow() {
-    return make("div", "row columns entry-row", { role: "row" },
-      make("span", "c-key", { role: "cell" }, make("button", "key", { type: "button", tabindex: "-1" }), make("span", "ns")),
+    return makeElement("div", "row columns entry-row", { role: "row" },
+      makeElement("span", "c-key", { role: "cell" }, makeElement("button", "key", { type: "button", tabindex: "-1" }), makeElement("span", "ns")),
       ...makeFacts("cell"),
     );
   }
@@ -95,7 +95,7 @@ export function mountKeys(intents) {
     const shown = keys === null ? scope.records.size : keys.length;
     const empty = book.settled && book.records.size === 0;
     setText(total, countText(model, shown));
-    setText(tab, count(book.full ? (model.stats?.keys ?? book.records.size) : book.records.size));
+    setText(tab, formatCount(book.full ? (model.stats?.keys ?? book.records.size) : book.records.size));
     setText(wrong, want.keys.wrong === null ? "" : `Not a pattern yet: ${want.keys.wrong}.`);
     setAttribute(input, "aria-invalid", want.keys.wrong === null ? null : "true");
     for (const way of ways) setAttribute(way, "aria-pressed", String(way.dataset.keysAs === view));
@@ -117,9 +117,9 @@ export function mountKeys(intents) {
   function fillNamespaces({ namespaces }, want) {
     const names = [...namespaces.keys()].sort();
     if (want.ns !== null && !namespaces.has(want.ns)) names.push(want.ns);
-    const wanted = [["", "all namespaces"], ...names.map((ns) => [ns, `${ns} (${count(namespaces.get(ns) ?? 0)})`])];
+    const wanted = [["", "all namespaces"], ...names.map((ns) => [ns, `${ns} (${formatCount(namespaces.get(ns) ?? 0)})`])];
     wanted.forEach(([value, text], i) => {
-      const option = namespace.options[i] ?? namespace.appendChild(make("option"));
+      const option = namespace.options[i] ?? namespace.appendChild(makeElement("option"));
       if (option.value !== value || !option.hasAttribute("value")) option.value = value;
       setText(option, text);
     });
@@ -131,9 +131,9 @@ export function mountKeys(intents) {
 
 function countText({ book, want, scoped, next }, shown) {
   const all = book.records.size;
-  if (!book.settled) return all === 0 ? "" : `${many(all, "key")} so far …`;
-  if ([scoped, next.scoped].some((scope) => scope?.settled === false)) return `${count(shown)} so far …`;
-  return want.ns === null && want.keys.text === "" && shown === all ? count(all) : `${count(shown)} of ${count(all)}`;
+  if (!book.settled) return all === 0 ? "" : `${plural(all, "key")} so far …`;
+  if ([scoped, next.scoped].some((scope) => scope?.settled === false)) return `${formatCount(shown)} so far …`;
+  return want.ns === null && want.keys.text === "" && shown === all ? formatCount(all) : `${formatCount(shown)} of ${formatCount(all)}`;
 }
 
 function noneText(view, want) {

@@ -1,13 +1,13 @@
 /** The locks: who holds each, by which token, since when and for how long, and who waits for it, in order. */
 
-import { targetsOf, targetText } from "../claims.js";
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { alsoWanted } from "../locks.js";
-import { claimCountdown, cutText, releasedText, shownLocks } from "../model.js";
-import { count, many, shortRev, since } from "../text.js";
-import { mountConcerned } from "./concerned.js";
-import { fillCountdown } from "./keyrow.js";
-import { mountRows } from "./rows.js";
+import { targetsOf, targetText } from "../model/lock-targets.js";
+import { byId, makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { alsoWanted } from "../model/lock-rows.js";
+import { claimCountdown, cutText, releasedText, shownLocks } from "../model/model.js";
+import { elapsed, formatCount, plural, shortRev } from "../text/format.js";
+import { mountAgentFilter } from "./agent-filter.js";
+import { fillCountdown } from "./key-facts.js";
+import { mountVirtualList } from "../browser/virtual-list.js";
 import { showTab } from "./tabs.js";
 
 /** The namespace that goes without saying. */
@@ -31,8 +31,8 @@ export function mountLocks(intents) {
   const wrong = byId("filter-locks-wrong");
   const cut = byId("locks-cut");
   const outcome = byId("released");
-  const concerned = mountConcerned(table.parentElement, intents);
-  const rows = mountRows(list, { idOf: (row) => row.id, make: makeRow, fill, changed: intents.look });
+  const concerned = mountAgentFilter(table.parentElement, intents);
+  const rows = mountVirtualList(list, { idOf: (row) => row.id, make: makeRow, fill, changed: intents.look });
   let model = null;
 
   input.addEventListener("input", () => {
@@ -54,16 +54,16 @@ export function mountLocks(intents) {
   }
 
   function makeRow() {
-    const cell = (name, ...children) => make("span", name, { role: "cell" }, ...children);
-    return make("div", "row claim", { role: "row" },
-      cell("c-key", make("span", "place"), make("span", "name"), make("span", "mode", {}, "shared"), make("span", "ns")),
+    const cell = (name, ...children) => makeElement("span", name, { role: "cell" }, ...children);
+    return makeElement("div", "row claim", { role: "row" },
+      cell("c-key", makeElement("span", "place"), makeElement("span", "name"), makeElement("span", "mode", {}, "shared"), makeElement("span", "ns")),
       cell("c-who"),
       cell("c-age"),
       cell("c-token"),
-      cell("c-deadline countdown", make("span", "meter", { "aria-hidden": "true" }, make("span", "fill")), make("span", "left")),
+      cell("c-deadline countdown", makeElement("span", "meter", { "aria-hidden": "true" }, makeElement("span", "fill")), makeElement("span", "left")),
       cell("c-do",
-        make("button", "small follows", { type: "button", tabindex: "-1" }, "follow"),
-        make("button", "small releases", { type: "button", tabindex: "-1" }, "release …")),
+        makeElement("button", "small follows", { type: "button", tabindex: "-1" }, "follow"),
+        makeElement("button", "small releases", { type: "button", tabindex: "-1" }, "release …")),
     );
   }
 
@@ -76,7 +76,7 @@ export function mountLocks(intents) {
     setAttribute(row, "data-token", String(lock.token));
     setAttribute(row, "data-waiter", waiter === null ? null : waiter.agent);
     setHidden(ordinal, waiter === null);
-    setText(ordinal, waiter === null ? "" : `${count(place)}.`);
+    setText(ordinal, waiter === null ? "" : `${formatCount(place)}.`);
     setText(name, text);
     setAttribute(name, "title", text);
     setHidden(mode, claim.mode !== "shared");
@@ -84,7 +84,7 @@ export function mountLocks(intents) {
     setText(ns, lock.ns);
     setText(who, claim.agent);
     setAttribute(who, "title", `${claim.agent}, session ${claim.session}`);
-    setText(age, since(Math.max(0, now - claim.since)));
+    setText(age, elapsed(Math.max(0, now - claim.since)));
     setText(token, waiter === null ? shortRev(lock.token) : "");
     setAttribute(token, "title", waiter === null ? `token ${lock.token}` : null);
     const left = claimCountdown({ since: claim.since, until: waiter === null ? lock.expires_at : until }, now);
@@ -106,7 +106,7 @@ export function mountLocks(intents) {
     model = model_;
     const { inspected, want } = model;
     const { locks } = inspected.seen;
-    setText(tab, locks.length === 0 ? "" : count(locks.length));
+    setText(tab, locks.length === 0 ? "" : formatCount(locks.length));
     if (want.place !== "locks") return;
     const shown = shownLocks(model);
     const held = shown.filter((row) => row.waiter === null).length;
@@ -133,6 +133,6 @@ function waiterText(lock, waiter) {
 
 function totalText({ seen }, held, waiting) {
   if (seen.rev === 0) return "";
-  const all = held === seen.locks.length ? count(held) : `${count(held)} of ${count(seen.locks.length)}`;
-  return waiting === 0 ? all : `${all}, ${many(waiting, "waits", "wait")} for them`;
+  const all = held === seen.locks.length ? formatCount(held) : `${formatCount(held)} of ${formatCount(seen.locks.length)}`;
+  return waiting === 0 ? all : `${all}, ${plural(waiting, "waits", "wait")} for them`;
 }

@@ -1,8 +1,8 @@
 /** How many revisions and events there were in each second of the last minutes, drawn. */
 
-import { byId, setAttribute, setText } from "../dom.js";
-import { SPAN } from "../series.js";
-import { rate } from "../text.js";
+import { byId, setAttribute, setText } from "../browser/elements.js";
+import { SPAN } from "../model/rate-series.js";
+import { formatRate } from "../text/format.js";
 
 const HEIGHT = 44; // of the viewBox, which is one unit wide for each second
 const LEAST = 5; // the chart's top is at least so many a second, so that little does not look like much
@@ -26,10 +26,10 @@ function mountChart(figure, name) {
   return function draw(rates, _name, now) {
     const current = rates.now(name);
     const most = rates.most(name);
-    const said = current === null ? "–" : rate(current);
+    const said = current === null ? "–" : formatRate(current);
     setText(value, said);
-    setText(peak, `most ${rate(most)} in ${SPAN / 60} min`);
-    setAttribute(svg, "aria-label", `${name} a second over the last ${SPAN / 60} minutes: now ${said}, at most ${rate(most)}`);
+    setText(peak, `most ${formatRate(most)} in ${SPAN / 60} min`);
+    setAttribute(svg, "aria-label", `${name} a second over the last ${SPAN / 60} minutes: now ${said}, at most ${formatRate(most)}`);
     const top = Math.max(LEAST, most);
     const stretches = rates.lines(name, now).filter((points) => points.length > 1);
     const paths = stretches.map((points) => points.map(({ ago, rate: r }) => {

@@ -1,6 +1,6 @@
 /** Which view is shown: where there is room for one only, and which of keys, locks and waits where there is more. */
 
-import { byId, setAttribute } from "../dom.js";
+import { byId, setAttribute } from "../browser/elements.js";
 
 /** As in style.css. */
 const ONE_VIEW = "(max-width: 820px)";

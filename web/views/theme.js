@@ -1,14 +1,14 @@
 /** Light, dark, or as the system has it; remembered in this browser. */
 
-import { byId, setAttribute, setText } from "../dom.js";
-import { recall, remember } from "../memory.js";
+import { byId, setAttribute, setText } from "../browser/elements.js";
+import { readPreference, savePreference } from "../browser/preferences.js";
 
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
 
 export function mountTheme() {
   const button = byId("theme");
   const name = byId("theme-name");
-  let theme = recall("theme") ?? "auto";
+  let theme = readPreference("theme") ?? "auto";
 
   function show() {
     setAttribute(document.documentElement, "data-theme", theme === "auto" ? null : theme);
@@ -18,7 +18,7 @@ export function mountTheme() {
 
   button.addEventListener("click", () => {
     theme = NEXT[theme] ?? "auto";
-    remember("theme", theme);
+    savePreference("theme", theme);
     show();
   });
   if (!(theme in NEXT)) theme = "auto";

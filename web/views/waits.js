@@ -1,12 +1,12 @@
 /** The commands that wait: who waits for what, since when, for how long, and what of it is met. */
 
-import { byId, make, setAttribute, setHidden, setText } from "../dom.js";
-import { claimCountdown, cutText, shownWaits } from "../model.js";
-import { count, since } from "../text.js";
-import { waitText } from "../waits.js";
-import { mountConcerned } from "./concerned.js";
-import { fillCountdown } from "./keyrow.js";
-import { mountRows } from "./rows.js";
+import { byId, makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { claimCountdown, cutText, shownWaits } from "../model/model.js";
+import { elapsed, formatCount } from "../text/format.js";
+import { waitText } from "../model/wait-rows.js";
+import { mountAgentFilter } from "./agent-filter.js";
+import { fillCountdown } from "./key-facts.js";
+import { mountVirtualList } from "../browser/virtual-list.js";
 
 /**
  * @param {object} intents
@@ -20,16 +20,16 @@ export function mountWaits(intents) {
   const tab = byId("tab-waits");
   const none = byId("waits-none");
   const cut = byId("waits-cut");
-  const concerned = mountConcerned(table.parentElement, intents);
-  const rows = mountRows(list, { idOf: (row) => row.id, make: makeRow, fill, changed: intents.look });
+  const concerned = mountAgentFilter(table.parentElement, intents);
+  const rows = mountVirtualList(list, { idOf: (row) => row.id, make: makeRow, fill, changed: intents.look });
 
   function makeRow() {
-    const cell = (name, ...children) => make("span", name, { role: "cell" }, ...children);
-    return make("div", "row claim waiting", { role: "row", tabindex: "-1" },
+    const cell = (name, ...children) => makeElement("span", name, { role: "cell" }, ...children);
+    return makeElement("div", "row claim waiting", { role: "row", tabindex: "-1" },
       cell("c-who"),
-      cell("c-what", make("span", "mark"), make("span", "what")),
+      cell("c-what", makeElement("span", "mark"), makeElement("span", "what")),
       cell("c-age"),
-      cell("c-deadline countdown", make("span", "meter", { "aria-hidden": "true" }, make("span", "fill")), make("span", "left")),
+      cell("c-deadline countdown", makeElement("span", "meter", { "aria-hidden": "true" }, makeElement("span", "fill")), makeElement("span", "left")),
     );
   }
 
@@ -47,7 +47,7 @@ export function mountWaits(intents) {
     setText(mark, part?.met ? "met" : "not yet");
     setText(words, text);
     setAttribute(words, "title", text);
-    setText(age, part === null ? since(Math.max(0, now - wait.since)) : "");
+    setText(age, part === null ? elapsed(Math.max(0, now - wait.since)) : "");
     const left = part === null ? claimCountdown(wait, now) : null;
     fillCountdown(deadline, deadline.firstChild.firstChild, deadline.lastChild, left);
     if (left === null) setText(deadline.lastChild, part === null ? "never" : "");
@@ -56,7 +56,7 @@ export function mountWaits(intents) {
   return function update(model, now) {
     const { inspected, want } = model;
     const { waits } = inspected.seen;
-    setText(tab, waits.length === 0 ? "" : count(waits.length));
+    setText(tab, waits.length === 0 ? "" : formatCount(waits.length));
     if (want.place !== "waits") return;
     const shown = shownWaits(model);
     const commands = shown.filter((row) => row.part === null).length;
@@ -74,5 +74,5 @@ export function mountWaits(intents) {
 
 function totalText({ rev, waits }, shown) {
   if (rev === 0) return "";
-  return shown === waits.length ? count(shown) : `${count(shown)} of ${count(waits.length)}`;
+  return shown === waits.length ? formatCount(shown) : `${formatCount(shown)} of ${formatCount(waits.length)}`;
 }

@@ -11,8 +11,8 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Self
 
-from waggle.api.leased import Held
-from waggle.transport.driver import Link
+from waggle.api.leased import Leased
+from waggle.transport.driver import SessionDriver
 from waggle.wire.errors import BadRequest, LockLost, NotHolder, TimedOut
 from waggle.wire.messages import Delete, Deleted, Entry, Guard, Take, Taken
 
@@ -28,7 +28,7 @@ def take_of(
     return Take(id=0, patterns=list(patterns), ns=ns, lease=lease, timeout=timeout, max_deliveries=max_deliveries)
 
 
-class Job(Held):
+class Job(Leased):
     """An entry that was taken: ``job = await hub.take(...)``, or ``async with hub.take(...) as job``.
 
     Within a block the lease renews itself, and the end of the block is the end of the job: done, or given back if an
@@ -94,23 +94,24 @@ class Job(Held):
                 pass  # the hub hears of it when it is back
 
     def __await__(self) -> Generator[Any, None, Self]:
-        return self._taken().__await__()
+        return self.take().__await__()
 
-    async def _taken(self) -> Self:
+    async def take(self) -> Self:
+        """Take the entry now, and return the job."""
         await self._take()
         return self
 
     async def __aenter__(self) -> Self:
         if not self._open:
             await self._take()
-        self._keep()
+        self.start_renewing()
         self._enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._leave(error)
+        await self.end_block(error)
 
 
 class Work:
@@ -120,7 +121,7 @@ class Work:
     by ``async with job:`` around what is done with it; one that was not finished comes again when its lease is over.
     """
 
-    def __init__(self, link: Link, command: Take) -> None:
+    def __init__(self, link: SessionDriver, command: Take) -> None:
         self._link, self._command = link, command
         self._job: Job | None = None
 
@@ -141,6 +142,6 @@ class Work:
                 if late.details.get("unanswered"):
                     raise
                 raise StopAsyncIteration from None
-            job._keep()
+            job.start_renewing()
             self._job = job
             return job

@@ -20,12 +20,12 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from waggle.core.lease import Hold
-from waggle.transport.driver import Link
+from waggle.core.lease import Lease
+from waggle.transport.driver import SessionDriver
 from waggle.wire.errors import BadRequest, LockLost, NotHolder, WaggleError, again
 from waggle.wire.messages import Granted, Lock, Take, Taken
 
-__all__ = ["Held", "strand"]
+__all__ = ["Leased", "strand"]
 
 SHORTEST_PAUSE = 0.05
 """Seconds between a renewal that failed and the next attempt, at least."""
@@ -43,10 +43,10 @@ def strand() -> str:
     return _strands[task]
 
 
-class _Keeper:
+class _Renewer:
     """Renews one hold until it is stopped, or the hold is lost."""
 
-    def __init__(self, link: Link, hold: Hold, lost: weakref.WeakMethod[Callable[[], None]]) -> None:
+    def __init__(self, link: SessionDriver, hold: Lease, lost: weakref.WeakMethod[Callable[[], None]]) -> None:
         self._link, self._hold, self._lost = link, hold, lost
         link.alarm(hold, self._over)
         self._task = asyncio.get_running_loop().create_task(self._keep(), name=f"waggle keeps {hold.name}")
@@ -78,7 +78,7 @@ class _Keeper:
                     hold.due = link.now + max(SHORTEST_PAUSE, left / 2)
 
 
-class _Interruption:
+class _CancelScope:
     """Cancels the task that entered a block, and takes that back at its end."""
 
     def __init__(self) -> None:
@@ -107,17 +107,17 @@ class _Interruption:
         return False
 
 
-class Held:
+class Leased:
     """A lock or a job: not held at first, then held, then let go or lost."""
 
-    def __init__(self, link: Link, command: Lock | Take) -> None:
+    def __init__(self, link: SessionDriver, command: Lock | Take) -> None:
         self._link, self._command = link, command
         self._open = False
         """Whether it is held, or asked for."""
-        self._hold: Hold | None = None
+        self._hold: Lease | None = None
         self._granted: Granted | Taken | None = None
-        self._keeper: _Keeper | None = None
-        self._interruption: _Interruption | None = None
+        self._keeper: _Renewer | None = None
+        self._interruption: _CancelScope | None = None
         self._forgotten: Callable[[], object] | None = None
 
     # --- what the public classes show ---------------------------------------------------------------------
@@ -166,10 +166,10 @@ class Held:
         forgotten.atexit = False
         self._forgotten = forgotten.detach
 
-    def _keep(self) -> None:
-        """Renew it from now on; a loss stops that, and whoever entered."""
+    def start_renewing(self) -> None:
+        """Renew it from now on; a loss stops that, and cancels the task that entered."""
         self._stop_keeping()
-        self._keeper = _Keeper(self._link, self._grip, weakref.WeakMethod(self._is_lost))
+        self._keeper = _Renewer(self._link, self._grip, weakref.WeakMethod(self._is_lost))
 
     def _stop_keeping(self) -> None:
         if self._keeper is not None:
@@ -181,16 +181,16 @@ class Held:
         self.check()
         self._grant.expires_at = (await self._link.renew(self._grip, ttl)).expires_at
         if self._keeper is not None:
-            self._keep()
+            self.start_renewing()
         return self._grant.expires_at
 
     def _enter(self) -> None:
-        """From here to `_leave` a loss cancels this task."""
-        self._interruption = _Interruption()
+        """From here to `end_block` a loss cancels this task."""
+        self._interruption = _CancelScope()
         if self.lost is not None:
             self._interruption.throw(self.lost)
 
-    async def _leave(self, error: BaseException | None) -> None:
+    async def end_block(self, error: BaseException | None) -> None:
         """The block was left, by ``error`` or not: let go, or say that it was lost."""
         self._stop_keeping()
         interruption, self._interruption = self._interruption, None
@@ -219,8 +219,8 @@ class Held:
             self._forgotten = None
         return was
 
-    def _give_up(self) -> None:
-        """Nobody wants it: whoever asked was interrupted."""
+    def abandon(self) -> None:
+        """Give it up: the caller that asked for it was interrupted."""
         if self._close() and self._hold is not None:
             self._link.give_up(self._hold)
 
@@ -230,7 +230,7 @@ class Held:
             self._interruption.throw(self._grip.lost)
 
     @property
-    def _grip(self) -> Hold:
+    def _grip(self) -> Lease:
         if self._hold is None:
             raise BadRequest("This is not held yet: enter it, or await it.", field="lock")
         return self._hold

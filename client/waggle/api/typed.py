@@ -9,7 +9,8 @@ The rules:
    was made.
 3. **Keys are those within the view:** without its prefix, in what it takes and in what it gives.
 
-Nothing here sends or waits: `View` of `waggle.api.view` and of `waggle.blocking.view` are two shells over a `Lens`
+Nothing here sends or waits: `View` of `waggle.api.view` and of `waggle.blocking.view` are two shells over a
+`TypedCodec`
 and over
 the methods of a `Hub`.
 """
@@ -28,7 +29,7 @@ from waggle.wire.errors import BadRequest, Mismatch, again
 from waggle.wire.messages import Entry, Event, EventType, Updated
 from waggle.wire.names import quoted
 
-__all__ = ["Lens", "TypedEntry", "TypedEvent", "TypedMirrorView", "TypedUpdated"]
+__all__ = ["TypedCodec", "TypedEntry", "TypedEvent", "TypedMirrorView", "TypedUpdated"]
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -74,7 +75,7 @@ class TypedUpdated(Updated, Generic[T], kw_only=True):
     value: T
 
 
-class Lens(Generic[T]):
+class TypedCodec(Generic[T]):
     """What a view looks through: a type, a namespace, and the prefix of the keys."""
 
     def __init__(self, model: type[T], ns: str | None, prefix: str) -> None:
@@ -178,7 +179,7 @@ def _given(outcome: T | Mismatch) -> T:
 class TypedMirrorView(Mapping[str, TypedEntry[T]]):
     """What a program sees of a mirror, through a lens. Each value is converted once for as long as it stays."""
 
-    def __init__(self, view: MirrorView, lens: Lens[T]) -> None:
+    def __init__(self, view: MirrorView, lens: TypedCodec[T]) -> None:
         self._view, self._lens = view, lens
         self._known: dict[str, tuple[Entry, TypedEntry[T]]] = {}
 

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
 from waggle.api.mirror import MirrorView, mirroring
 from waggle.core.subscription import Buffer, Subscription
-from waggle.transport.driver import Link
+from waggle.transport.driver import SessionDriver
 from waggle.wire.errors import BadRequest, TimedOut, again
 from waggle.wire.messages import Event, EventType, Since
 
-__all__ = ["Mirror", "Watcher"]
+__all__ = ["Mirror", "Position", "Watcher"]
 
 
 class _Following:
     """A subscription over a link, from the moment it is begun until it is left, or nobody holds it any more."""
 
-    def __init__(self, link: Link, subscription: Subscription) -> None:
+    def __init__(self, link: SessionDriver, subscription: Subscription) -> None:
         self._link, self._subscription = link, subscription
         self._begun = False
         self._left = weakref.finalize(self, link.leave_soon, subscription)
@@ -49,7 +50,26 @@ class _Following:
         await self.close()
 
 
-class Watcher(_Following):
+class Position:
+    """The place that a consumer has reached in the hub's log."""
+
+    @property
+    @abstractmethod
+    def since(self) -> Since:
+        """The revision that this consumer has reached, in its epoch."""
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of ``since``; empty while a snapshot is incomplete, from which no other consumer can go on."""
+        return self.since.epoch
+
+    @property
+    def rev(self) -> int:
+        """The revision of ``since``."""
+        return self.since.rev
+
+
+class Watcher(_Following, Position):
     """The events of one ``hub.watch``: iterate over it, inside ``async with`` or without.
 
     No more than 8 MiB of events are kept for a consumer that is slow (a snapshot is kept whole). Beyond that the
@@ -60,7 +80,7 @@ class Watcher(_Following):
 
     def __init__(
         self,
-        link: Link,
+        link: SessionDriver,
         patterns: Iterable[str],
         since: Since | None,
         *,
@@ -91,16 +111,6 @@ class Watcher(_Following):
     def since(self) -> Since:
         """How far this consumer has come, the event it was given last included: where another may go on."""
         return self._subscription.point()
-
-    @property
-    def epoch(self) -> str:
-        """The epoch of ``since``; empty while a snapshot is incomplete, which nobody can go on from."""
-        return self.since.epoch
-
-    @property
-    def rev(self) -> int:
-        """The revision of ``since``."""
-        return self.since.rev
 
     async def __aenter__(self) -> Self:
         await self._begin()
@@ -144,7 +154,7 @@ class Watcher(_Following):
 class Mirror(_Following, MirrorView):
     """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
 
-    def __init__(self, link: Link, pattern: str, ns: str | None, conflate: float | None) -> None:
+    def __init__(self, link: SessionDriver, pattern: str, ns: str | None, conflate: float | None) -> None:
         replica, subscription = mirroring(pattern, ns, conflate)
         MirrorView.__init__(self, replica)
         _Following.__init__(self, link, subscription)

@@ -21,9 +21,9 @@ from mcp import types
 from msgspec import Struct
 
 from waggle.compat.mapping import FLOW, flow_read, flow_value
-from waggle.compat.recent import Newest
+from waggle.compat.recent import RecentEntries
 from waggle.mcp.call import Call
-from waggle.mcp.profiles.profile import CHANGES, READS, Answer, now, units, unknown
+from waggle.mcp.profiles.profile import CHANGES, READS, ToolResult, now, units, unknown
 from waggle.mcp.render import at, to_json
 from waggle.ops import Caller
 from waggle.wire import plain_json
@@ -79,9 +79,9 @@ class Flow:
 
     def __init__(self) -> None:
         self.tools = [_USAGE, _SEARCH]
-        self._newest = Newest()
+        self._newest = RecentEntries()
 
-    async def call(self, name: str, said: dict[str, Any], call: Call) -> Answer:
+    async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
         """As `Profile.call`."""
         try:
             match name:
@@ -94,11 +94,11 @@ class Flow:
                     raise unknown(name)
         except WaggleError as error:
             return self.refused(error)
-        return Answer(to_json({"success": True, **reply, **_signed()}))
+        return ToolResult(to_json({"success": True, **reply, **_signed()}))
 
-    def refused(self, error: WaggleError) -> Answer:
+    def refused(self, error: WaggleError) -> ToolResult:
         """As `Profile.refused`."""
-        return Answer(to_json({"success": False, "error": error.message, "code": error.code, **_signed()}))
+        return ToolResult(to_json({"success": False, "error": error.message, "code": error.code, **_signed()}))
 
     async def _usage(self, call: Call, said: Usage) -> Reply:
         match said.action:

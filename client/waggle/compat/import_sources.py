@@ -17,13 +17,13 @@ from waggle.cli.transfer.entry_file import FAULTS, Found, Read
 from waggle.compat import mapping
 from waggle.wire.errors import BadRequest
 
-__all__ = ["Seed", "from_database", "from_json"]
+__all__ = ["ImportSource", "from_database", "from_json"]
 
 _COLUMNS = ("key", "value", "namespace", "metadata", "expires_at")
 _ROWS = f"SELECT {', '.join(_COLUMNS)} FROM memory_entries ORDER BY id"
 
 
-class Seed(StrEnum):
+class ImportSource(StrEnum):
     """Whose file it is."""
 
     export = "export"
@@ -32,13 +32,13 @@ class Seed(StrEnum):
     claude_flow = "claude-flow"
 
 
-def from_json(seed: Seed, file: BinaryIO) -> Read:
+def from_json(seed: ImportSource, file: BinaryIO) -> Read:
     """The entries of a file that is one JSON document. Raises BadRequest if it is not what such a file is."""
     try:
         document = json.load(file)
     except (ValueError, RecursionError) as fault:
         raise BadRequest(f"it is no JSON: {fault}") from None
-    lines = _memories(document) if seed is Seed.shared_memory else _hive(document)
+    lines = _memories(document) if seed is ImportSource.shared_memory else _hive(document)
     return lambda: iter(lines)
 
 

@@ -22,7 +22,7 @@ from msgspec import Raw, Struct
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest
-from waggle.wire.exports import Line
+from waggle.wire.exports import ExportLine
 from waggle.wire.messages import Kind
 
 __all__ = [
@@ -130,7 +130,7 @@ def tags_of(tags: Iterable[str]) -> list[str]:
     return [tag for tag in (tag.strip().lower() for tag in tags) if tag]
 
 
-def memory_line(record: Any) -> Line:
+def memory_line(record: Any) -> ExportLine:
     """An entry of its file, of version 2 or 1. Raises BadRequest, or msgspec's error, if it is none."""
     if isinstance(record, dict) and "entry_id" not in record:
         record = {**record, "entry_id": _made_id(record)}
@@ -142,7 +142,7 @@ def memory_line(record: Any) -> Line:
     if not memory.content.strip() or not memory.agent_name.strip():
         raise BadRequest("content and agent_name are text that is more than white space")
     memory.tags, memory.word_count = tags_of(memory.tags), len(memory.content.split())
-    return Line(ns=MEMORY, key=memory.entry_id, value=_encoded(msgspec.to_builtins(memory), "entry"))
+    return ExportLine(ns=MEMORY, key=memory.entry_id, value=_encoded(msgspec.to_builtins(memory), "entry"))
 
 
 def _made_id(record: dict[str, Any]) -> str:
@@ -184,7 +184,7 @@ _OWN = {
 """What it knows of an entry itself; the rest of its metadata is what somebody said of it."""
 
 
-def hive_line(key: str, value: Any, metadata: Any) -> Line:
+def hive_line(key: str, value: Any, metadata: Any) -> ExportLine:
     """An entry of its file, with its metadata, None if there is none. Raises BadRequest if it is none."""
     known = {} if metadata is None else metadata
     if not isinstance(known, dict):
@@ -196,7 +196,7 @@ def hive_line(key: str, value: Any, metadata: Any) -> Line:
     if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int | float)):
         raise BadRequest(f"expiresAt {expires!r} is no number of milliseconds")
     meta = {name: said for name, said in known.items() if name not in _OWN}
-    return Line(
+    return ExportLine(
         ns=_namespace(known.get("namespace"), HIVE),
         key=key,
         value=_encoded(value, "value"),
@@ -235,14 +235,14 @@ def flow_read(value: Any) -> Any:
     return said if plain_json.is_plain(said) else value
 
 
-def flow_line(key: Any, text: Any, namespace: Any, metadata: Any, expires_at: Any) -> Line:
+def flow_line(key: Any, text: Any, namespace: Any, metadata: Any, expires_at: Any) -> ExportLine:
     """A row of its store; ``expires_at`` is in seconds, ``metadata`` is JSON. Raises BadRequest if it is none."""
     if not isinstance(key, str) or not isinstance(text, str):
         raise BadRequest("key and value are text")
     if expires_at is not None and not isinstance(expires_at, int | float):
         raise BadRequest(f"expires_at {expires_at!r} is no number of seconds")
     meta = _metadata(metadata)
-    return Line(
+    return ExportLine(
         ns=_namespace(namespace, FLOW),
         key=key,
         value=_encoded(flow_value(text), "value"),

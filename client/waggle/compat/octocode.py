@@ -15,7 +15,7 @@ from typing import Any
 from mcp import types
 
 from waggle.mcp.call import Call
-from waggle.mcp.profiles.profile import CHANGES, READS, Answer, answered, now, units
+from waggle.mcp.profiles.profile import CHANGES, READS, ToolResult, answered, now, units
 from waggle.mcp.render import fitting, to_json
 from waggle.ops import Caller
 from waggle.wire.errors import BadRequest, TooLarge, WaggleError
@@ -57,7 +57,7 @@ class Octocode:
     def __init__(self) -> None:
         self.tools = [_SET, _GET, _DELETE]
 
-    async def call(self, name: str, said: dict[str, Any], call: Call) -> Answer:
+    async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
         """As `Profile.call`; that there is no such tool is an answer, too."""
         try:
             match name:
@@ -73,7 +73,7 @@ class Octocode:
             return self.refused(error)
         return answered({"success": True, **reply, "timestamp": now()})
 
-    def refused(self, error: WaggleError) -> Answer:
+    def refused(self, error: WaggleError) -> ToolResult:
         """As `Profile.refused`."""
         return answered({"success": False, "error": error.message}, failed=True)
 

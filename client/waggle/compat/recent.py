@@ -19,7 +19,7 @@ from waggle.mcp.call import Call
 from waggle.mcp.render import to_json
 from waggle.ops import Caller
 
-__all__ = ["Newest"]
+__all__ = ["RecentEntries"]
 
 PAGE = 1_000
 """Keys that are asked for at a time, as many as the hub gives."""
@@ -29,7 +29,7 @@ ROOM = 25_000
 Shown = dict[str, Any]
 
 
-class Newest:
+class RecentEntries:
     """Finds them, for whoever asks."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from typing import Protocol
 from waggle.wire.errors import BadRequest, LockLost, again
 from waggle.wire.messages import Granted, Guard, Taken
 
-__all__ = ["Grip", "Guarding", "Hold", "granted_at", "guard_of", "token_of"]
+__all__ = ["Guarding", "HasToken", "Lease", "granted_at", "guard_of", "token_of"]
 
 EARLY = 1 / 3
 """The part of its time after which a hold is renewed."""
@@ -37,7 +37,7 @@ _REASONS = {
 }
 
 
-class Hold:
+class Lease:
     """One grant: its token, until when it is held, and why it was lost."""
 
     __slots__ = ("deadline", "due", "lost", "name", "token", "ttl")
@@ -72,7 +72,7 @@ def granted_at(grant: Granted | Taken, asked: float) -> float:
     return asked + max(0.0, grant.waited - ROUNDED)
 
 
-class Grip(Protocol):
+class HasToken(Protocol):
     """What can guard a write: a lock or a job of either client."""
 
     @property
@@ -83,7 +83,7 @@ class Grip(Protocol):
         """Raise LockLost if it is not held any more."""
 
 
-Guarding = int | Grip
+Guarding = int | HasToken
 """What is taken as ``guard=``: a lock, a job, or the token of one."""
 
 

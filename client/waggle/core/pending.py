@@ -9,12 +9,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Struct
 
-from waggle.core.lease import Hold
+from waggle.core.lease import Lease
 from waggle.core.subscription import Subscription
 from waggle.wire.errors import Disconnected, WaggleError, again, error_from_wire
 from waggle.wire.messages import REPLIES, Backup, Change, Command, Entry, Incoming, Lock, Search, Take, Wait
 
-__all__ = ["Ask", "Outcome", "again", "in_doubt", "outcome_of"]
+__all__ = ["Outcome", "PendingCommand", "again", "in_doubt", "outcome_of"]
 
 Outcome = Struct | WaggleError
 
@@ -23,7 +23,7 @@ _PATIENT = frozenset({Lock, Wait, Take, Backup, Search})
 """The commands whose answer the hub may hold back."""
 
 
-class Ask:
+class PendingCommand:
     """A command that somebody waits for. Its identity is what a shell finds the caller by."""
 
     __slots__ = (
@@ -42,7 +42,7 @@ class Ask:
         """Whose ``subscribe`` it is: the command is then made anew each time it is sent."""
         self.ids: list[int] = []
         """Under which it was sent in this session, and may be answered."""
-        self.hold: Hold | None = None
+        self.hold: Lease | None = None
         """What it was granted; or, of a `renew` that nobody waits for, what it renews."""
         self.given_up = False
         """Whether nobody waits for it any more, but what the hub may have granted is still to be given back."""
@@ -79,7 +79,7 @@ def outcome_of(command: Command, incoming: Incoming) -> Outcome:
     return reply
 
 
-def in_doubt(ask: Ask, why: str) -> Disconnected:
+def in_doubt(ask: PendingCommand, why: str) -> Disconnected:
     """What the caller of a change hears that was sent and never answered."""
     op = ask.command.__struct_config__.tag
     return Disconnected(

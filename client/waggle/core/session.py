@@ -13,7 +13,8 @@ The rules:
    caller is told exactly that. Reads are repeated, and each subscription goes on from its own cursor. So are `lock`
    and `take`, since what the old session may have been granted went with it; what it held is lost, and its holders
    are told.
-5. **A command that waits** (`Ask.waits`) has no place in the order of replies and does not count for the window. The
+5. **A command that waits** (`PendingCommand.waits`) has no place in the order of replies and does not count for the
+window. The
    hub answers it under the id it had before a takeover, or under its new one, if it was asked again in time: the first
    answer is the one that counts. It is asked again in any case, since the answer may be what was lost: `lock` and
    `take` join by their ``rid``; a second `wait`, which has none, stands before the first is cancelled, so that no
@@ -38,8 +39,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from waggle.core.lease import Hold
-from waggle.core.pending import Ask, Outcome, in_doubt, outcome_of
+from waggle.core.lease import Lease
+from waggle.core.pending import Outcome, PendingCommand, in_doubt, outcome_of
 from waggle.core.subscription import Subscription
 from waggle.core.subscriptions import Subscriptions
 from waggle.wire.errors import BadRequest, Cancelled, Disconnected, NotHolder, SessionLost, TooLarge, WaggleError, again
@@ -63,7 +64,7 @@ from waggle.wire.messages import (
     Welcome,
 )
 
-__all__ = ["NO_NEWS", "News", "Session", "State"]
+__all__ = ["NO_NEWS", "Session", "State", "Updates"]
 
 WINDOW = 500
 """Commands sent and not yet answered; half of the outcomes that the hub keeps for a session (protocol 2)."""
@@ -78,17 +79,17 @@ _LINE = msgspec.json.Decoder(Incoming)
 _encoded = msgspec.json.Encoder().encode
 
 
-class News(NamedTuple):
+class Updates(NamedTuple):
     """What a shell passes on: outcomes, consumers to wake, subscriptions to `retry` after so many seconds, and what
     is not held any more."""
 
-    settled: list[tuple[Ask, Outcome]]
+    settled: list[tuple[PendingCommand, Outcome]]
     woken: list[Subscription]
     retries: list[tuple[float, Subscription]]
-    lost: list[Hold]
+    lost: list[Lease]
 
 
-NO_NEWS = News([], [], [], [])
+NO_NEWS = Updates([], [], [], [])
 """What `Session.collect` gives when nothing has happened."""
 
 
@@ -118,23 +119,23 @@ class Session:
         self._hello: Hello | None = None
         self._lost = False
         """Whether the session is known to be gone, so that the next hello begins another."""
-        self._queue: deque[Ask] = deque()
-        self._asked: dict[Id, Ask] = {}
+        self._queue: deque[PendingCommand] = deque()
+        self._asked: dict[Id, PendingCommand] = {}
         """What was sent and will be answered in order, by id."""
-        self._waiting: dict[Id, Ask] = {}
+        self._waiting: dict[Id, PendingCommand] = {}
         """What was sent and may be answered late, by every id that it had in this session."""
-        self._given_up: dict[Ask, None] = {}
+        self._given_up: dict[PendingCommand, None] = {}
         """What nobody waits for, and may be granted yet."""
-        self._holds: dict[int, Hold] = {}
-        self._lost_holds: list[Hold] = []
+        self._holds: dict[int, Lease] = {}
+        self._lost_holds: list[Lease] = []
         self._out: list[bytes] = []
-        self._settled: list[tuple[Ask, Outcome]] = []
+        self._settled: list[tuple[PendingCommand, Outcome]] = []
         self._subscriptions = Subscriptions()
         self._status: Any = UNSET
 
     # --- for callers --------------------------------------------------------------------------------------
 
-    def ask(self, command: Command) -> Ask:
+    def ask(self, command: Command) -> PendingCommand:
         """Queue a command; its outcome comes with `collect`. Raises what closed the session, if it is
         closed."""
         self._check_open()
@@ -144,7 +145,7 @@ class Session:
         self._pump()
         return ask
 
-    def forget(self, ask: Ask) -> None:
+    def forget(self, ask: PendingCommand) -> None:
         """Nobody waits for this any more: it is not sent, or not again, and its reply is dropped.
 
         What it was granted, or may be, is given back; what was to be let go still is.
@@ -163,25 +164,25 @@ class Session:
             self._queue.remove(ask)
         self._pump()
 
-    def give_up(self, hold: Hold, reason: str = "released") -> None:
+    def give_up(self, hold: Lease, reason: str = "released") -> None:
         """This must not be taken for held any more: the hub is told as soon as may be, and who has it hears why."""
         if self._holds.pop(hold.token, None) is not None:
             self._lose(hold, reason)
             self._enqueue(Unlock(id=0, token=hold.token))
             self._pump()
 
-    def drop(self, hold: Hold) -> None:
+    def drop(self, hold: Lease) -> None:
         """It has ended, and the hub knows."""
         self._holds.pop(hold.token, None)
 
-    def let_go(self, hold: Hold) -> Ask:
+    def let_go(self, hold: Lease) -> PendingCommand:
         """Unlock it; its outcome comes with `collect`. Raises LockLost, or what closed the session."""
         hold.check()
         self._check_open()
         self._holds.pop(hold.token, None)
         return self.ask(Unlock(id=0, token=hold.token))
 
-    def subscribe(self, subscription: Subscription) -> Ask:
+    def subscribe(self, subscription: Subscription) -> PendingCommand:
         """Begin a subscription; its outcome is the first answer. Raises what closed the session."""
         self._check_open()
         ask = self._subscriptions.add(subscription, self.ns or "default")
@@ -273,12 +274,12 @@ class Session:
             del self._out[:batch]
             yield message
 
-    def collect(self) -> News:
+    def collect(self) -> Updates:
         """What there is to pass on since the last call."""
         ours = self._subscriptions
         if not (self._settled or self._lost_holds or ours.settled or ours.woken or ours.retries):
             return NO_NEWS
-        news = News(self._settled + ours.settled, list(ours.woken), ours.retries, self._lost_holds)
+        news = Updates(self._settled + ours.settled, list(ours.woken), ours.retries, self._lost_holds)
         self._settled, self._lost_holds, ours.settled, ours.retries = [], [], [], []
         ours.woken.clear()
         return news
@@ -289,7 +290,7 @@ class Session:
         hello = Hello(id=next(self._numbers), token=self.token)
         if self.welcome is not None and not self._lost:
             hello.session, hello.secret = self.welcome.session, self.welcome.secret
-            hello.got = self._subscriptions.cursors()
+            hello.cursors = self._subscriptions.cursors()
         else:
             hello.agent, hello.ns, hello.meta = self.agent, self.ns, self.meta
         self._hello = hello
@@ -320,14 +321,14 @@ class Session:
             for hold in self._holds.values():
                 self._enqueue(Renew(id=0, token=hold.token, ttl=hold.ttl)).hold = hold
 
-    def _begin_anew(self, waiting: deque[Ask]) -> deque[Ask]:
+    def _begin_anew(self, waiting: deque[PendingCommand]) -> deque[PendingCommand]:
         """The session was lost: restore what can be, and tell whose change is in doubt, and who has lost a lock; what
         else waits is kept."""
         self._lose_all("session_lost")
         self._waiting.clear()
         self._given_up.clear()
         if self._status is not UNSET:
-            self._queue.append(Ask(Status(id=0, status=self._status)))
+            self._queue.append(PendingCommand(Status(id=0, status=self._status)))
         self._subscriptions.begun_anew()
         for ask in waiting:
             ask.ids.clear()
@@ -342,7 +343,7 @@ class Session:
         if self.error is not None:
             raise again(self.error)
 
-    def _take_asks(self) -> list[Ask]:
+    def _take_asks(self) -> list[PendingCommand]:
         asks, self._subscriptions.asks = self._subscriptions.asks, []
         return asks
 
@@ -360,7 +361,7 @@ class Session:
                 return
             self._send(following)
 
-    def _next(self) -> Ask | None:
+    def _next(self) -> PendingCommand | None:
         """Take the first that may be sent off the queue: all but locks of tasks that have one to give back."""
         if not self._given_up:
             return self._queue.popleft()
@@ -371,7 +372,7 @@ class Session:
                 return ask
         return None
 
-    def _send(self, ask: Ask) -> None:
+    def _send(self, ask: PendingCommand) -> None:
         if ask.subscription is not None:
             ask.command = ask.subscription.request()
         ask.command.id = number = next(self._numbers)
@@ -418,7 +419,7 @@ class Session:
         elif number in self._waiting:
             self._answered_late(self._waiting[number], number, incoming)
 
-    def _answered_late(self, ask: Ask, number: Id, incoming: Incoming) -> None:
+    def _answered_late(self, ask: PendingCommand, number: Id, incoming: Incoming) -> None:
         """The reply to a command that waits, under one of its ids (rule 5)."""
         ask.repeated = incoming.dup
         outcome = outcome_of(ask.command, incoming)
@@ -435,7 +436,7 @@ class Session:
             self._queue.remove(ask)
         self._settle(ask, outcome)
 
-    def _settle(self, ask: Ask, outcome: Outcome) -> None:
+    def _settle(self, ask: PendingCommand, outcome: Outcome) -> None:
         self.rev = max(self.rev, getattr(outcome, "rev", 0))
         ask.settled = True
         if ask.given_up:
@@ -451,17 +452,17 @@ class Session:
         else:
             self._subscriptions.answered(ask, ask.subscription, outcome)
 
-    def _enqueue(self, command: Command) -> Ask:
+    def _enqueue(self, command: Command) -> PendingCommand:
         """Queue a command, for a caller or for nobody."""
         if isinstance(command, Change):
             command.rid = str(next(self._numbers))
-        ask = Ask(command)
+        ask = PendingCommand(command)
         self._queue.append(ask)
         return ask
 
     # --- what is granted, and lost ------------------------------------------------------------------------
 
-    def _give_up(self, ask: Ask) -> None:
+    def _give_up(self, ask: PendingCommand) -> None:
         """Cancel what was sent; a grant is waited for, to give it back (rule 6)."""
         ask.given_up = True
         if ask.grants:
@@ -474,9 +475,9 @@ class Session:
         if ask.waits:
             self._enqueue(Cancel(id=0, target=ask.ids[-1]))
 
-    def _abandon(self, ask: Ask) -> None:
+    def _abandon(self, ask: PendingCommand) -> None:
         """It was refused under an earlier id: what was asked with the newest has begun anew, and nobody wants it."""
-        successor = Ask(ask.command)
+        successor = PendingCommand(ask.command)
         successor.sent, successor.ids = True, ask.ids[-1:]
         if ask in self._queue:
             self._queue[self._queue.index(ask)] = successor
@@ -484,7 +485,7 @@ class Session:
             self._waiting[ask.ids[-1]] = successor
         self._give_up(successor)
 
-    def _take_back(self, ask: Ask, outcome: Outcome) -> None:
+    def _take_back(self, ask: PendingCommand, outcome: Outcome) -> None:
         """What was granted although nobody waits any more is unlocked."""
         if ask.given_up and isinstance(outcome, Granted | Taken):
             self._enqueue(Unlock(id=0, token=outcome.token))
@@ -500,7 +501,7 @@ class Session:
             self._lose(hold, reason, message)
         self._holds.clear()
 
-    def _lose(self, hold: Hold, reason: str, message: str = "") -> None:
+    def _lose(self, hold: Lease, reason: str, message: str = "") -> None:
         hold.lose(reason, message)
         self._lost_holds.append(hold)
 
@@ -518,12 +519,12 @@ def _line_of(command: Command) -> bytes:
         raise BadRequest(f"This cannot be sent as JSON: {fault}. Use plain data only.") from None
 
 
-def _hold_of(command: Command, grant: Granted | Taken) -> Hold:
+def _hold_of(command: Command, grant: Granted | Taken) -> Lease:
     """What a command was granted, by the first of its names."""
     if isinstance(grant, Taken):
         assert isinstance(command, Take)
-        return Hold(repr(grant.entry.key), grant.token, command.lease)
+        return Lease(repr(grant.entry.key), grant.token, command.lease)
     assert isinstance(command, Lock)
     names = [*(command.names or ()), *(command.patterns or ())]
     more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-    return Hold(f"the lock on {names[0]!r}{more}", grant.token, command.ttl)
+    return Lease(f"the lock on {names[0]!r}{more}", grant.token, command.ttl)

@@ -32,7 +32,7 @@ from msgspec import UNSET
 from waggle.wire.errors import Lost, WaggleError
 from waggle.wire.messages import DEFAULT_TYPES, Event, EventType, Since, Subscribe, Subscribed
 
-__all__ = ["BUFFER", "Buffer", "Sink", "Subscription", "Verdict"]
+__all__ = ["BUFFER", "Action", "Buffer", "EventSink", "Subscription"]
 
 BUFFER = 8 * 2**20
 """Bytes of lines kept for one slow consumer: some 50,000 events of 160 bytes, 30 MB as Python objects."""
@@ -42,7 +42,7 @@ NOWHERE = Since(epoch="", rev=0)
 """The resume point of who has none: the hub answers it with a fresh snapshot."""
 
 
-class Verdict(Enum):
+class Action(Enum):
     """What the session has to do after a line."""
 
     ON = auto()
@@ -55,7 +55,7 @@ class Verdict(Enum):
     """Unsubscribe for good: events are missing, and a consumer without snapshots cannot go on."""
 
 
-class Sink(Protocol):
+class EventSink(Protocol):
     """Where a subscription's events go: a `Buffer`, or a mirror's replica."""
 
     @property
@@ -126,7 +126,7 @@ class Subscription:
     def __init__(
         self,
         patterns: Iterable[str],
-        sink: Sink,
+        sink: EventSink,
         *,
         ns: str | None = None,
         types: Iterable[EventType] | None = None,
@@ -209,7 +209,7 @@ class Subscription:
             return self._since
         return None if self.filling else Since(self.epoch, self.cursor)
 
-    def accepted(self, request: Subscribe, reply: Subscribed) -> Verdict:
+    def accepted(self, request: Subscribe, reply: Subscribed) -> Action:
         """The hub's answer to ``request``: set the cursor, or expect the snapshot that replaces all."""
         first, self.begun, self.epoch = not self.begun, True, reply.epoch
         if request.since is None:
@@ -223,11 +223,11 @@ class Subscription:
             return self._replaced(reply.reason or "unknown")
         if first and not self.filling:
             self.sink.point = Since(self.epoch, self.cursor)
-        return Verdict.ON
+        return Action.ON
 
     # --- what comes ---------------------------------------------------------------------------------------
 
-    def feed(self, event: Event, size: int) -> Verdict:
+    def feed(self, event: Event, size: int) -> Action:
         """Take one line of this subscription, ``size`` bytes long, and say what the session must do."""
         if event.type == "lost":
             return self._replaced("unknown" if event.reason is UNSET else event.reason)
@@ -235,10 +235,10 @@ class Subscription:
             return self._fill(event, size)
         return self._follow(event, size)
 
-    def _fill(self, event: Event, size: int) -> Verdict:
+    def _fill(self, event: Event, size: int) -> Action:
         """A line of a snapshot; one that nobody announced replaces what came before, too."""
-        if not self.filling and self._replaced("restarted") is Verdict.LOST:
-            return Verdict.LOST
+        if not self.filling and self._replaced("restarted") is Action.LOST:
+            return Action.LOST
         if event.type == "synced":
             self.filling = self._partly = False
             self._stand_at(event.rev)
@@ -246,35 +246,35 @@ class Subscription:
         else:
             self._partly = True
             self.sink.put((event,), size, None)
-        return Verdict.ON
+        return Action.ON
 
-    def _follow(self, event: Event, size: int) -> Verdict:
+    def _follow(self, event: Event, size: int) -> Action:
         """An event or a mark of the tail: check the chain, and pass on what is whole."""
         if self.filling:
-            return Verdict.ON if event.type == "mark" else Verdict.GAP
+            return Action.ON if event.type == "mark" else Action.GAP
         if event.rev <= self.cursor:
-            return Verdict.ON
+            return Action.ON
         if event.after is not UNSET and event.after > self._reached:
-            return Verdict.GAP
+            return Action.GAP
         if self._unfinished and event.rev != self._reached:
-            return Verdict.GAP
+            return Action.GAP
         if event.type != "mark":
             self._held.append(event)
             self._held_size += size
         self._reached = event.rev
         if self.conflate is None:
             self._unfinished = event.more
-            return Verdict.ON if event.more else self._complete(event.rev)
-        return self._complete(event.rev) if event.type == "mark" else Verdict.ON
+            return Action.ON if event.more else self._complete(event.rev)
+        return self._complete(event.rev) if event.type == "mark" else Action.ON
 
-    def _complete(self, rev: int) -> Verdict:
+    def _complete(self, rev: int) -> Action:
         """Everything up to ``rev`` is here: pass it on and move the cursor."""
         held, size = self._held, self._held_size
         self._stand_at(rev)
         if held:
             held[-1].more = False  # it may have been followed by a mark
             self.sink.put(held, size, Since(self.epoch, rev))
-        return Verdict.FULL if self.sink.full else Verdict.ON
+        return Action.FULL if self.sink.full else Action.ON
 
     def marked(self, rev: int) -> None:
         """The connection's own mark: every event up to ``rev`` was sent."""
@@ -294,7 +294,7 @@ class Subscription:
         """Nothing more will come; the consumer hears why once it has taken what waits."""
         self.ended, self.error = True, error
 
-    def _replaced(self, reason: str) -> Verdict:
+    def _replaced(self, reason: str) -> Action:
         """The hub cannot go on from the cursor: a snapshot follows, for those who can use one."""
         self._stand_at(self.cursor)
         if not self.snapshot:
@@ -305,10 +305,10 @@ class Subscription:
                     reason=reason,
                 )
             )
-            return Verdict.LOST
+            return Action.LOST
         self.filling, self._partly = True, False
         self.sink.replaced(reason)
-        return Verdict.ON
+        return Action.ON
 
     def _stand_at(self, rev: int) -> None:
         """The cursor is here, and nothing is held back."""

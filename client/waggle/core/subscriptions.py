@@ -19,8 +19,8 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
-from waggle.core.pending import Ask, Outcome
-from waggle.core.subscription import Subscription, Verdict
+from waggle.core.pending import Outcome, PendingCommand
+from waggle.core.subscription import Action, Subscription
 from waggle.wire.errors import WaggleError, again
 from waggle.wire.messages import Event, Subscribe, Subscribed, Unsubscribe, Welcome
 
@@ -31,21 +31,21 @@ class Subscriptions:
     """What this session watches."""
 
     def __init__(self) -> None:
-        self.asks: list[Ask] = []
+        self.asks: list[PendingCommand] = []
         """To be sent, in this order."""
-        self.settled: list[tuple[Ask, Outcome]] = []
+        self.settled: list[tuple[PendingCommand, Outcome]] = []
         """First answers, for those who began a subscription."""
         self.woken: dict[Subscription, None] = {}
         """Whose consumer has something to look at."""
         self.retries: list[tuple[float, Subscription]] = []
         """What the hub refused for now, with the seconds to wait before `retry`."""
-        self._all: dict[Subscription, Ask | None] = {}
+        self._all: dict[Subscription, PendingCommand | None] = {}
         """Every one that has not ended, with its ``subscribe`` while that is on its way."""
         self._open: dict[int, Subscription] = {}
 
     # --- what callers want --------------------------------------------------------------------------------
 
-    def add(self, subscription: Subscription, ns: str) -> Ask:
+    def add(self, subscription: Subscription, ns: str) -> PendingCommand:
         """Begin a subscription; ``ns`` is the session's namespace. The outcome is the first answer."""
         interest = subscription.interest(ns)
         taken = {other.variant for other in self._all if other.interest(ns) == interest}
@@ -75,7 +75,7 @@ class Subscriptions:
     # --- what becomes of the connection -------------------------------------------------------------------
 
     def cursors(self) -> dict[int, int]:
-        """What ``got`` says in a takeover: the cursors reached; a snapshot that is not complete has none."""
+        """Return ``cursors`` for a takeover: the revision reached in each subscription whose snapshot is complete."""
         return {number: owner.cursor for number, owner in self._open.items() if not owner.filling}
 
     def abandoned(self, subscription: Subscription) -> None:
@@ -109,7 +109,7 @@ class Subscriptions:
 
     # --- what the hub says --------------------------------------------------------------------------------
 
-    def answered(self, ask: Ask, subscription: Subscription, outcome: Outcome) -> None:
+    def answered(self, ask: PendingCommand, subscription: Subscription, outcome: Outcome) -> None:
         """The answer to ``subscribe``, the first or a later one."""
         self._all[subscription] = None
         if subscription.ended:
@@ -148,15 +148,15 @@ class Subscriptions:
         for subscription in subscriptions:
             self._begin(subscription)
 
-    def _begin(self, subscription: Subscription) -> Ask:
+    def _begin(self, subscription: Subscription) -> PendingCommand:
         subscription.restart()
         self.woken[subscription] = None
-        ask = Ask(subscription.request(), subscription)
+        ask = PendingCommand(subscription.request(), subscription)
         self._all[subscription] = ask
         self.asks.append(ask)
         return ask
 
-    def _accepted(self, ask: Ask, subscription: Subscription, reply: Subscribed) -> None:
+    def _accepted(self, ask: PendingCommand, subscription: Subscription, reply: Subscribed) -> None:
         if reply.sub in self._open:  # one interest in the hub's eyes, in spite of other words: say more
             subscription.variant = 1 + max(other.variant for other in self._all)
             self._all[subscription] = ask
@@ -168,17 +168,17 @@ class Subscriptions:
         self._heed(subscription.accepted(ask.command, reply), reply.sub, subscription)
         self.settled.append((ask, subscription.error or reply))
 
-    def _heed(self, verdict: Verdict, number: int, subscription: Subscription) -> None:
+    def _heed(self, verdict: Action, number: int, subscription: Subscription) -> None:
         match verdict:
-            case Verdict.ON:
+            case Action.ON:
                 pass
-            case Verdict.GAP:
+            case Action.GAP:
                 del self._open[number]
                 self._begin(subscription)
-            case Verdict.FULL:
+            case Action.FULL:
                 subscription.paused = True
                 self._close(number)
-            case Verdict.LOST:
+            case Action.LOST:
                 del self._all[subscription]
                 self._close(number)
         self.woken[subscription] = None
@@ -199,4 +199,4 @@ class Subscriptions:
 
     def _close(self, number: int) -> None:
         self._open.pop(number, None)
-        self.asks.append(Ask(Unsubscribe(id=0, sub=number)))
+        self.asks.append(PendingCommand(Unsubscribe(id=0, sub=number)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from waggle.mcp.parked_waits import Parking
-from waggle.mcp.time_limits import Patience
+from waggle.mcp.time_limits import TimeLimit
 from waggle.ops import Caller
 from waggle.wire.file_locks import Place
 
@@ -17,7 +17,7 @@ class Call(NamedTuple):
     calls have left waiting."""
 
     caller: Caller
-    patience: Patience
+    patience: TimeLimit
     place: Place
     parking: Parking
 

@@ -20,8 +20,8 @@ from mcp.shared.exceptions import MCPError
 from waggle.mcp import resources
 from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
-from waggle.mcp.profiles.profile import Answer, Profile
-from waggle.mcp.time_limits import Patience, limit_of
+from waggle.mcp.profiles.profile import Profile, ToolResult
+from waggle.mcp.time_limits import TimeLimit, limit_of
 from waggle.ops import Caller
 from waggle.version import __version__
 from waggle.wire.errors import Cancelled, WaggleError
@@ -76,7 +76,7 @@ class _Door:
     def __init__(self, profile: Profile, identify: Identify, heard: Callable[[Context], None] | None) -> None:
         self._profile, self._identify, self._heard = profile, identify, heard
         self._parking = Parking()
-        self._running: dict[tuple[str, str, str], list[asyncio.Task[Answer]]] = {}
+        self._running: dict[tuple[str, str, str], list[asyncio.Task[ToolResult]]] = {}
         """The calls under way, by agent, namespace and the client's own id of it."""
 
     async def list_tools(self, context: Context, params: object) -> types.ListToolsResult:
@@ -89,7 +89,7 @@ class _Door:
             calling = await self._identify(context)
         except WaggleError as error:
             return _result(self._profile.refused(error))
-        patience = Patience(limit_of(calling.limit, program_of(context)), context.session.report_progress)
+        patience = TimeLimit(limit_of(calling.limit, program_of(context)), context.session.report_progress)
         call = Call(calling.caller, patience, calling.place, self._parking)
         work = asyncio.ensure_future(self._profile.call(params.name, params.arguments or {}, call))
         key = _key(calling.caller, context.request_id)
@@ -190,6 +190,6 @@ def _key(caller: Caller, id: object) -> tuple[str, str, str]:
     return caller.agent, caller.ns, f"{id}"
 
 
-def _result(answer: Answer) -> types.CallToolResult:
+def _result(answer: ToolResult) -> types.CallToolResult:
     content = [types.TextContent(type="text", text=answer.text)]
     return types.CallToolResult(content=list(content), structured_content=answer.structured, is_error=answer.failed)

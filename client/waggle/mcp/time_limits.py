@@ -16,7 +16,7 @@ from typing import Any
 
 from waggle.wire.errors import WaggleError
 
-__all__ = ["EVERY", "KNOWN", "UNKNOWN", "Patience", "Say", "limit_of", "undone"]
+__all__ = ["EVERY", "KNOWN", "UNKNOWN", "Say", "TimeLimit", "limit_of", "undone"]
 
 EVERY = 10.0
 """Seconds from one word of progress to the next."""
@@ -37,7 +37,7 @@ def limit_of(configured: float | None, program: str | None) -> float:
     return configured if configured is not None else KNOWN.get(program or "", UNKNOWN)
 
 
-class Patience:
+class TimeLimit:
     """That of one call."""
 
     def __init__(self, limit: float, tell: Tell, every: float = EVERY) -> None:

@@ -16,16 +16,16 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from waggle.core.lease import Hold, granted_at
-from waggle.core.pending import Ask, Outcome
-from waggle.core.session import NO_NEWS, News, Session, State
+from waggle.core.lease import Lease, granted_at
+from waggle.core.pending import Outcome, PendingCommand
+from waggle.core.session import NO_NEWS, Session, State, Updates
 from waggle.core.subscription import Subscription
-from waggle.transport.reconnect import Connections
-from waggle.transport.replies import Outcomes
+from waggle.transport.reconnect import ReconnectingConnection
+from waggle.transport.replies import ReplyFutures
 from waggle.wire.errors import Disconnected, LockLost, NotHolder, TimedOut, WaggleError
 from waggle.wire.messages import Bye, Command, Granted, Lock, Renew, Renewed, Subscribed, Take, Taken
 
-__all__ = ["Link", "left"]
+__all__ = ["SessionDriver", "left"]
 
 T = TypeVar("T", bound=Struct)
 S = TypeVar("S")
@@ -37,7 +37,7 @@ logger = logging.getLogger("waggle")
 chance: Callable[[], float] = random.random
 
 
-class Link:
+class SessionDriver:
     """A session and its connection, kept up until `close` or until there is no way back."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Link:
         self._on_state = on_state
         self._told: State = session.state
         self._loop = asyncio.get_running_loop()
-        self._connections = Connections(
+        self._connections = ReconnectingConnection(
             session,
             url,
             self._act,
@@ -63,9 +63,9 @@ class Link:
             connect_timeout=connect_timeout,
             reconnect_timeout=reconnect_timeout,
         )
-        self._outcomes = Outcomes(timeout)
+        self._outcomes = ReplyFutures(timeout)
         self._bells: dict[Subscription, asyncio.Event] = {}
-        self._alarms: dict[Hold, Callable[[], None]] = {}
+        self._alarms: dict[Lease, Callable[[], None]] = {}
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
 
@@ -146,7 +146,7 @@ class Link:
 
     # --- what is held ----------------------------------------------------------------------------------------
 
-    async def grant(self, command: Lock | Take) -> tuple[Granted | Taken, Hold]:
+    async def grant(self, command: Lock | Take) -> tuple[Granted | Taken, Lease]:
         """Ask for something to hold; it is held, and sure to be for a while, when this returns. Raises as `ask`.
 
         However it is left, by cancelling too, nothing stays granted that nobody knows of.
@@ -166,7 +166,7 @@ class Link:
                 raise
         return outcome, hold
 
-    async def renew(self, hold: Hold, ttl: float | None = None) -> Renewed:
+    async def renew(self, hold: Lease, ttl: float | None = None) -> Renewed:
         """Give it its time anew, or another one. Raises LockLost, or as `ask`."""
         hold.check()
         ttl = hold.ttl if ttl is None else ttl
@@ -182,7 +182,7 @@ class Link:
         hold.confirmed(asked, self._grace)
         return renewed
 
-    async def let_go(self, hold: Hold) -> None:
+    async def let_go(self, hold: Lease) -> None:
         """Unlock it. Raises LockLost if it was not held to the end, or as `ask`; it is on its way in any case."""
         try:
             await self._outcome(self.session.let_go(hold))
@@ -192,26 +192,26 @@ class Link:
             hold.lose("not_holder")
             hold.check()
 
-    def give_up(self, hold: Hold, reason: str = "released") -> None:
+    def give_up(self, hold: Lease, reason: str = "released") -> None:
         """It is not to be held any more, or must be taken for lost; nobody waits for the hub's word on it."""
         self.session.give_up(hold, reason)
         self._act()
 
-    def drop(self, hold: Hold) -> None:
+    def drop(self, hold: Lease) -> None:
         """It has ended with its entry, as it was meant to."""
         self.session.drop(hold)
 
-    def give_up_soon(self, hold: Hold) -> None:
+    def give_up_soon(self, hold: Lease) -> None:
         """As `give_up`, from any thread, and when the loop may be gone."""
         self._soon(self.give_up, hold)
 
-    def alarm(self, hold: Hold, lost: Callable[[], None]) -> None:
+    def alarm(self, hold: Lease, lost: Callable[[], None]) -> None:
         """Call ``lost`` when it is lost; soon, if it is."""
         self._alarms[hold] = lost
         if hold.lost is not None:
             self._loop.call_soon(self._ring, hold)
 
-    def hush(self, hold: Hold) -> None:
+    def hush(self, hold: Lease) -> None:
         """Nobody wants to be called any more when it is lost."""
         self._alarms.pop(hold, None)
 
@@ -227,7 +227,7 @@ class Link:
 
     # --- callers ---------------------------------------------------------------------------------------------
 
-    async def _outcome(self, ask: Ask) -> Outcome:
+    async def _outcome(self, ask: PendingCommand) -> Outcome:
         """What becomes of ``ask``, raised if it is an error. A caller that goes away leaves nothing pending, and
         nothing granted."""
         future = self._outcomes.wait(ask)
@@ -245,7 +245,7 @@ class Link:
             raise outcome
         return outcome
 
-    def _late(self, ask: Ask) -> TimedOut:
+    def _late(self, ask: PendingCommand) -> TimedOut:
         seconds = self._outcomes.patience(ask) or 0.0
         op = ask.command.__struct_config__.tag
         what = f"The hub did not answer `{op}` within {seconds:g} s"
@@ -266,7 +266,7 @@ class Link:
         if session.state != self._told:
             self._tell(session.state)
 
-    def _pass_on(self, news: News) -> None:
+    def _pass_on(self, news: Updates) -> None:
         for ask, outcome in news.settled:
             self._outcomes.settle(ask, outcome)
         for subscription in news.woken:
@@ -278,7 +278,7 @@ class Link:
         for seconds, subscription in news.retries:
             self._loop.call_later(seconds, self._retry, subscription)
 
-    def _ring(self, hold: Hold) -> None:
+    def _ring(self, hold: Lease) -> None:
         alarm = self._alarms.pop(hold, None)
         if alarm is not None:
             alarm()

@@ -21,7 +21,7 @@ from waggle.core.session import Session, State
 from waggle.transport.connection import LARGEST_MESSAGE, LINGER, Connection
 from waggle.wire.errors import Disconnected, Forbidden, Unauthorized
 
-__all__ = ["Connections"]
+__all__ = ["ReconnectingConnection"]
 
 SUBPROTOCOL = Subprotocol("waggle.v1")
 PIECE = 16
@@ -31,7 +31,7 @@ STEADY = 5.0
 """Seconds a connection has to last for the next backoff to begin anew: a hub that drops us at once is not well."""
 
 
-class Connections:
+class ReconnectingConnection:
     """The connections of one session. ``act`` is called after each thing that the session was told; ``chance`` gives
     a random number in [0, 1)."""
 

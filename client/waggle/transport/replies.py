@@ -13,26 +13,26 @@ from __future__ import annotations
 
 import asyncio
 
-from waggle.core.pending import Ask, Outcome
+from waggle.core.pending import Outcome, PendingCommand
 
-__all__ = ["Outcomes"]
+__all__ = ["ReplyFutures"]
 
 
-class Outcomes:
+class ReplyFutures:
     """What is waited for at one link; ``timeout`` is what each caller grants the hub, in seconds, beside the time it
     asked it to wait."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._prompt: dict[Ask, tuple[asyncio.Future[Outcome], float]] = {}
+        self._prompt: dict[PendingCommand, tuple[asyncio.Future[Outcome], float]] = {}
         """Those of ordinary commands, in the order asked, with the time at which each is late."""
         self._timer: asyncio.TimerHandle | None = None
         """At the time at which the first of them is late, or was when it was set."""
-        self._patient: dict[Ask, tuple[asyncio.Future[Outcome], asyncio.TimerHandle | None]] = {}
+        self._patient: dict[PendingCommand, tuple[asyncio.Future[Outcome], asyncio.TimerHandle | None]] = {}
         """Those of commands that wait, with a timer unless they wait for ever."""
 
-    def wait(self, ask: Ask) -> asyncio.Future[Outcome]:
+    def wait(self, ask: PendingCommand) -> asyncio.Future[Outcome]:
         """The outcome of ``ask``, when it is known. Raises TimeoutError if it comes too late."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
         if ask.waits:
@@ -45,17 +45,17 @@ class Outcomes:
                 self._timer = self._loop.call_later(self._timeout, self._look)
         return future
 
-    def patience(self, ask: Ask) -> float | None:
+    def patience(self, ask: PendingCommand) -> float | None:
         """Seconds that an answer may take; None if it may take for ever."""
         return None if ask.patience is None else ask.patience + self._timeout
 
-    def settle(self, ask: Ask, outcome: Outcome) -> None:
+    def settle(self, ask: PendingCommand, outcome: Outcome) -> None:
         """Tell the caller, if there still is one."""
         future = self.leave(ask)
         if future is not None and not future.done():
             future.set_result(outcome)
 
-    def leave(self, ask: Ask) -> asyncio.Future[Outcome] | None:
+    def leave(self, ask: PendingCommand) -> asyncio.Future[Outcome] | None:
         """Nobody is to be told any more; what the caller waited for, if it was here."""
         if ask in self._prompt:
             return self._prompt.pop(ask)[0]
@@ -81,7 +81,7 @@ class Outcomes:
                 return
             self._late(ask)
 
-    def _late(self, ask: Ask) -> None:
+    def _late(self, ask: PendingCommand) -> None:
         future = self.leave(ask)
         if future is not None and not future.done():
             future.set_exception(TimeoutError())

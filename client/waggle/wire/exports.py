@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from .errors import BadRequest
 from .messages import Kind
 
-__all__ = ["BATCH", "STEPS", "VERSION", "Header", "Line", "batches", "read_header", "read_line"]
+__all__ = ["BATCH", "STEPS", "VERSION", "ExportLine", "Header", "batches", "read_header", "read_line"]
 
 VERSION = 1
 STEPS = 128
@@ -37,7 +37,7 @@ class Header(Struct, kw_only=True, omit_defaults=True):
     entries: int | None = None
 
 
-class Line(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class ExportLine(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An entry. ``value`` is JSON text, and stays it."""
 
     ns: str | None = None
@@ -65,7 +65,7 @@ class Line(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True)
         return step
 
 
-_line = msgspec.json.Decoder(Line)
+_line = msgspec.json.Decoder(ExportLine)
 
 
 def read_header(text: bytes) -> Header:
@@ -76,7 +76,7 @@ def read_header(text: bytes) -> Header:
     return header
 
 
-def read_line(text: bytes, ns: str | None) -> Line:
+def read_line(text: bytes, ns: str | None) -> ExportLine:
     """The entry in another line, in the namespace ``ns`` if one is given. Raises what decoding raises."""
     line = _line.decode(text)
     if ns is not None:
@@ -84,9 +84,9 @@ def read_line(text: bytes, ns: str | None) -> Line:
     return line
 
 
-def batches(entries: Iterable[Line]) -> Iterator[list[Line]]:
+def batches(entries: Iterable[ExportLine]) -> Iterator[list[ExportLine]]:
     """The entries in as many as fit into one txn each."""
-    batch: list[Line] = []
+    batch: list[ExportLine] = []
     size = 0
     for entry in entries:
         more = len(entry.value)

@@ -26,11 +26,11 @@ from waggle_hub.state.interests import Interest
 from waggle_hub.state.log import Event
 from waggle_hub.state.store.expiry import Deadlines, deadline_after
 
-from .encoding import Bodies, Told, chain, mark_line
+from .encoding import Bodies, EncodedEvent, chain, mark_line
 from .feed import Cursor, Feed
 
 
-class Latest:
+class LatestByKey:
     """Events in order of revisions, without those that later ones have made old news (rule 1)."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Latest:
             self.size -= event.size
 
 
-class Deliveries:
+class ConflationScheduler:
     """The feeds that have collected something, in the order in which their deliveries are due; one timer for all."""
 
     def __init__(
@@ -139,12 +139,12 @@ class ConflatedFeed(Feed):
 
     __slots__ = ("_collected", "_deliveries", "_first", "due")
 
-    def __init__(self, interest: Interest, last: int, deliveries: Deliveries) -> None:
+    def __init__(self, interest: Interest, last: int, deliveries: ConflationScheduler) -> None:
         super().__init__(interest, last)
         self.due = 0.0
         """The instant of the next delivery. Only while something is collected."""
         self._deliveries = deliveries
-        self._collected = Latest()
+        self._collected = LatestByKey()
         self._first = 0
         """The revision of the first event since the last delivery, also when it is old news by now."""
 
@@ -178,22 +178,22 @@ class ConflatedFeed(Feed):
             self._collected.add(event)
         return self._collected.size > self._deliveries.bounds.conflated
 
-    def hand_out(self, rev: int, frame: int) -> None:
+    def flush(self, rev: int, frame: int) -> None:
         interest, after, events = self.interest, self.last, list(self._take())
         bodies: Bodies = {}
-        mark = Told(None, rev, mark_line(rev, self.sub))
+        mark = EncodedEvent(None, rev, mark_line(rev, self.sub))
 
         def without_own(first: int, session: str) -> list[bytes]:
             others = [event for event in events[first:] if event.origin != session]
             return [line.text for line in (*chain(interest, others, after, bodies), mark)]
 
         self.last = rev
-        self._spread([*chain(interest, events, after, bodies), mark], frame, without_own)
+        self._deliver([*chain(interest, events, after, bodies), mark], frame, without_own)
 
-    def _take(self) -> Latest:
+    def _take(self) -> LatestByKey:
         """What has been collected; from here on it is as if nothing had been."""
         collected = self._collected
         if self.holds_back:
             self._deliveries.end(self)
-            self._collected = Latest()
+            self._collected = LatestByKey()
         return collected

@@ -10,12 +10,12 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from waggle.wire import messages as m
-from waggle_hub.state.effects import Answer, Reply
+from waggle_hub.state.effects import DeferredReply, Reply
 from waggle_hub.state.interests import Interest
-from waggle_hub.state.log import Event, Grip
+from waggle_hub.state.log import Event, LockInfo
 from waggle_hub.state.store.keyspace import Entry
 
-from .frame import Text
+from .frame import Payload
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,7 +23,7 @@ Bodies = dict[tuple[int, bool, bool], bytes]
 """Bodies that have been encoded, by the id of the event, values and prev."""
 
 
-class Told(Struct, frozen=True, eq=False, gc=False):
+class EncodedEvent(Struct, frozen=True, eq=False, gc=False):
     """A line of a subscription, with its revision and the session that did it."""
 
     origin: str | None
@@ -31,7 +31,7 @@ class Told(Struct, frozen=True, eq=False, gc=False):
     text: bytes
 
 
-def reply_line(reply: Reply | Answer) -> Text:
+def reply_line(reply: Reply | DeferredReply) -> Payload:
     """The line of a reply; a repeated outcome says so beside and inside of `ok`, for doors that show only `ok`."""
     head = b'{"id":' + _encode(reply.id)
     outcome = reply.outcome
@@ -41,12 +41,12 @@ def reply_line(reply: Reply | Answer) -> Text:
         body = b',"ok":' + _encode(outcome.ok)
     if isinstance(reply, Reply) and reply.dup:
         body = body[:-1] + (b'"dup":true}' if body.endswith(b"{}") else b',"dup":true}') + b',"dup":true'
-    return Text(head + body + b"}")
+    return Payload(head + body + b"}")
 
 
-def error_line(id: m.Id | None, error: dict[str, object]) -> Text:
+def error_line(id: m.Id | None, error: dict[str, object]) -> Payload:
     """The line of a refusal; `id` is None where the line had no usable id."""
-    return Text(_encode({"id": id, "error": error}))
+    return Payload(_encode({"id": id, "error": error}))
 
 
 def event_body(event: Event, values: bool, prev: bool) -> bytes:
@@ -63,16 +63,15 @@ def event_body(event: Event, values: bool, prev: bool) -> bytes:
         version=_version(event),
         kind=entry.kind if written and entry else UNSET,
         created_at=entry.created_at if written and entry else UNSET,
-        expires_at=UNSET if entry is None else entry.expires_at,
+        expires_at=_deadline(event),
         meta=_raw(entry.meta) if written and entry and entry.meta is not None else UNSET,
         reason=UNSET if event.reason is None else event.reason,
-        deadline=event.prev.expires_at or 0.0 if event.type == "expire" and event.prev else UNSET,
         late=UNSET if event.late is None else event.late,
         data=UNSET if event.data is None else _raw(event.data),
         prev=_before(event.prev, values) if prev and event.type in m.ENTRY_TYPES else UNSET,
     )
-    if event.grip is not None:
-        _add_grip(line, event.grip)
+    if event.lock is not None:
+        _add_grip(line, event.lock)
     return _encode(line)[1:]
 
 
@@ -82,7 +81,7 @@ def event_line(sub: int, rev: int, after: int, more: bool, body: bytes) -> bytes
     return b'{"sub":%d,"rev":%d,"after":%d,%b%b' % (sub, rev, after, more_text, body)
 
 
-def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -> list[Told]:
+def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -> list[EncodedEvent]:
     """The lines of events in order of revisions, each with the revision told before its own; `after` is the first's."""
     scope = interest.scope
     lines = []
@@ -93,7 +92,7 @@ def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -
         body = bodies.get(want)
         if body is None:
             body = bodies[want] = event_body(event, scope.values, scope.prev)
-        lines.append(Told(event.origin, event.rev, event_line(interest.sub, event.rev, after, more, body)))
+        lines.append(EncodedEvent(event.origin, event.rev, event_line(interest.sub, event.rev, after, more, body)))
         if not more:
             after = event.rev
     return lines
@@ -126,7 +125,7 @@ def lock_snapshot_line(sub: int, event: Event) -> bytes:
     return event_line(sub, event.rev, 0, False, b'"snapshot":true,' + event_body(event, values=False, prev=False))
 
 
-def _add_grip(line: m.Event, grip: Grip) -> None:
+def _add_grip(line: m.Event, grip: LockInfo) -> None:
     line.token = grip.token
     line.mode = grip.mode
     line.session = grip.session
@@ -136,9 +135,9 @@ def _add_grip(line: m.Event, grip: Grip) -> None:
     line.waiting = grip.waiting
 
 
-def lock_lost_line(lock: m.LostLock) -> Text:
+def lock_lost_line(lock: m.LostLock) -> Payload:
     """What the holder of a lock hears that it has lost."""
-    return Text(_encode({"lost": lock}))
+    return Payload(_encode({"lost": lock}))
 
 
 class _Mark(Struct, omit_defaults=True):
@@ -180,5 +179,12 @@ def _version(event: Event) -> int | msgspec.UnsetType:
     return UNSET
 
 
+def _deadline(event: Event) -> float | msgspec.UnsetType | None:
+    """Return ``expires_at`` of an event: the entry's deadline, for `expire` the one that came."""
+    if event.type == "expire" and event.prev is not None:
+        return event.prev.expires_at or 0.0
+    return UNSET if event.entry is None else event.entry.expires_at
+
+
 def _before(entry: Entry | None, values: bool) -> m.Entry | None:
-    return None if entry is None else entry.view(values)
+    return None if entry is None else entry.to_wire(values)

@@ -16,7 +16,7 @@ _medium = struct.Struct("!BBH").pack
 _long = struct.Struct("!BBQ").pack
 
 
-class Text:
+class Payload:
     """Lines as UTF-8, with newlines between them."""
 
     __slots__ = ("_frame", "data")

@@ -4,7 +4,7 @@ anything, and without it nothing changes. The guard has refused all others befor
 
 from __future__ import annotations
 
-from .http.request import App, Message, Receive, Scope, Send
+from .http.exchange import App, Message, Receive, Scope, Send
 
 _METHODS = b"GET, HEAD, POST, PUT, DELETE"
 _HEADERS = (

@@ -48,7 +48,7 @@ def static_files() -> StaticFiles:
     return StaticFiles(directory=web_directory(), html=True)
 
 
-class Guarded:
+class OriginCheckMiddleware:
     """Lets in whom the guard lets in, and puts the headers on every answer. WebSockets guard themselves."""
 
     def __init__(self, app: App, guard: Guard) -> None:

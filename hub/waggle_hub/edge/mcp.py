@@ -32,8 +32,8 @@ from waggle.wire.messages import Since
 from waggle.wire.names import check_agent, check_ns
 from waggle_hub.settings import Bounds
 
-from .http.calls import Caller, Callers
-from .http.request import Exchange
+from .http.calls import CallRegistry, HttpCaller
+from .http.exchange import Exchange
 from .http.status_codes import refusal
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ class _Address(Struct, forbid_unknown_fields=True):
     profile: str | None = None
 
 
-class McpDoor:
+class McpEndpoint:
     """The ASGI application at ``/mcp``."""
 
-    def __init__(self, callers: Callers, bounds: Bounds) -> None:
+    def __init__(self, callers: CallRegistry, bounds: Bounds) -> None:
         self._callers, self._bounds = callers, bounds
         self._closing = asyncio.Event()
         self._managers: dict[str, asyncio.Future[StreamableHTTPSessionManager]] = {}
@@ -134,13 +134,13 @@ class McpDoor:
         assert isinstance(request, Request)
         said = request.scope[_SAID]
         caller = self._callers.named(said.agent, said.ns) if said.agent else self._callers.nameless(said.ns)
-        return Calling(Visitor(caller, said.agent, said.ns), NOWHERE, said.limit)
+        return Calling(McpCaller(caller, said.agent, said.ns), NOWHERE, said.limit)
 
 
-class Visitor:
+class McpCaller:
     """A caller as the tools want it. What it held and lost it learns when it uses it: no connection could tell it."""
 
-    def __init__(self, caller: Caller, agent: str | None, ns: str) -> None:
+    def __init__(self, caller: HttpCaller, agent: str | None, ns: str) -> None:
         self._caller = caller
         self.agent = agent or ""
         self.ns = ns
@@ -159,7 +159,7 @@ class Visitor:
         return []
 
 
-def _load(profile: str) -> Callable[[McpDoor], StreamableHTTPSessionManager]:
+def _load(profile: str) -> Callable[[McpEndpoint], StreamableHTTPSessionManager]:
     """What takes long to import. Raises ImportError."""
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
     from mcp.server.transport_security import TransportSecuritySettings
@@ -171,7 +171,7 @@ def _load(profile: str) -> Callable[[McpDoor], StreamableHTTPSessionManager]:
 
     made = make_profile(profile)
 
-    def make(door: McpDoor) -> StreamableHTTPSessionManager:
+    def make(door: McpEndpoint) -> StreamableHTTPSessionManager:
         return StreamableHTTPSessionManager(
             make_server(made, door.identify),
             stateless=True,

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.frame import Text
+from waggle_hub.delivery.frame import Payload
 from waggle_hub.engine.engine import Engine
 
 from .command_reader import Reader
@@ -29,7 +29,7 @@ ABORT = "waggle.abort"
 """The extension of the scope by which a server lets a stuck socket be cut (see `protocol`)."""
 
 
-class WebSocketDoor:
+class WebSocketEndpoint:
     """The ASGI application at ``/ws``."""
 
     def __init__(self, engine: Engine, guard: Guard) -> None:
@@ -52,7 +52,7 @@ class WebSocketDoor:
         self.connections[connection] = asyncio.get_running_loop().call_later(silence, self._look, connection)
         lane = lane_of(scope)
         if lane is not None:
-            lane.open(_Direct(self, self._engine, connection, lane))
+            lane.open(_FastPathConnection(self, self._engine, connection, lane))
             return
         writer = asyncio.create_task(self._write(connection, send))
         try:
@@ -103,7 +103,7 @@ class WebSocketDoor:
     async def _write(self, connection: Connection, send: Send) -> None:
         gone = False
 
-        async def send_text(text: Text) -> None:
+        async def send_text(text: Payload) -> None:
             nonlocal gone
             try:
                 if not gone:
@@ -120,10 +120,10 @@ class WebSocketDoor:
             pass
 
 
-class _Direct:
+class _FastPathConnection:
     """A connection on the fast lane: hears what the server says, and lets the lane be the connection's socket."""
 
-    def __init__(self, door: WebSocketDoor, engine: Engine, connection: Connection, lane: Lane) -> None:
+    def __init__(self, door: WebSocketEndpoint, engine: Engine, connection: Connection, lane: Lane) -> None:
         self._door = door
         self._fanout = engine.fanout
         self._connection = connection

@@ -27,9 +27,9 @@ from waggle.wire import messages as m
 from waggle.wire.errors import LimitReached, RateLimited, SessionLost, Unavailable
 from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Bounds
-from waggle_hub.state.effects import SearchWanted
+from waggle_hub.state.effects import StartSearch
 from waggle_hub.state.log import Commit
-from waggle_hub.state.store.keyspace import VIEW_BYTES, Entry
+from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES, Entry
 from waggle_hub.state.transaction import State
 
 from .word_index import Change, Place, TooSlow, Words
@@ -107,7 +107,7 @@ class Finder:
 
     # --- searches ------------------------------------------------------------------------------------------------
 
-    async def find(self, wanted: SearchWanted) -> m.Found:
+    async def find(self, wanted: StartSearch) -> m.Found:
         """The answer to a search. Raises a WaggleError."""
         session = wanted.session
         self._check_room(session)
@@ -136,7 +136,7 @@ class Finder:
         if self._asked.total() >= self._bounds.searches:
             raise RateLimited("too many search at the same time: try again", retry_after=_RETRY)
 
-    async def _answer(self, wanted: SearchWanted) -> m.Found:
+    async def _answer(self, wanted: StartSearch) -> m.Found:
         if self._state.sessions.get(wanted.session) is None:
             raise SessionLost("the session has ended")
         if not self._complete:
@@ -150,7 +150,7 @@ class Finder:
                 return found
             most *= 2  # of those that were found, some are gone by now
 
-    async def _look(self, wanted: SearchWanted, most: int) -> list[Place]:
+    async def _look(self, wanted: StartSearch, most: int) -> list[Place]:
         """What the index finds once it knows all."""
         words = self._words
         assert words is not None
@@ -162,7 +162,7 @@ class Finder:
 
         return await self._in_thread(words, look)
 
-    def _found(self, wanted: SearchWanted, places: list[Place], rev: int) -> m.Found:
+    def _found(self, wanted: StartSearch, places: list[Place], rev: int) -> m.Found:
         """As many of them as are wanted, and as a reply may hold."""
         now = self._clock()
         hits: list[m.Hit] = []
@@ -173,8 +173,8 @@ class Finder:
                 continue
             if len(hits) == wanted.limit or size >= self._state.limits.page_bytes:
                 return m.Found(hits, True, rev)
-            hits.append(m.Hit(**structs.asdict(entry.view()), score=score))
-            size += VIEW_BYTES + entry.size
+            hits.append(m.Hit(**structs.asdict(entry.to_wire()), score=score))
+            size += ENTRY_OVERHEAD_BYTES + entry.size
         return m.Found(hits, False, rev)
 
     def _shown(self, ns: str, key: str, now: float) -> Entry | None:
@@ -184,7 +184,7 @@ class Finder:
         then = entry if changed is None else changed.before
         if entry is None or then is None or entry.created_rev != then.created_rev:
             return None
-        return None if entry.due(now) or then.due(now) else then
+        return None if entry.is_due(now) or then.is_due(now) else then
 
     # --- the index -----------------------------------------------------------------------------------------------
 

@@ -11,33 +11,33 @@ from __future__ import annotations
 from msgspec import structs
 
 from waggle_hub.state.persistence.records import (
-    Changes,
     ClaimRecord,
     DeliveryRecord,
-    GraveRecord,
     HubRecord,
-    Kept,
     OutcomeRecord,
+    QueuedNoticeRecord,
     SessionRecord,
+    StoredState,
     SubscriptionRecord,
     TakerRecord,
-    UnsaidRecord,
+    TombstoneRecord,
     WaitRecord,
+    WriteBatch,
 )
 
 _OF_AGENTS = (
-    SessionRecord, SubscriptionRecord, OutcomeRecord, ClaimRecord, WaitRecord, TakerRecord, UnsaidRecord
+    SessionRecord, SubscriptionRecord, OutcomeRecord, ClaimRecord, WaitRecord, TakerRecord, QueuedNoticeRecord
 )  # fmt: skip
 
 
-def restored(kept: Kept) -> Changes:
+def restored(kept: StoredState) -> WriteBatch:
     """What to change in the copy of a backup before a hub may start on it."""
-    changes = Changes()
-    number = max((record.number for record in kept.records if isinstance(record, GraveRecord)), default=0)
+    changes = WriteBatch()
+    number = max((record.number for record in kept.records if isinstance(record, TombstoneRecord)), default=0)
     for entry in kept.entries:
         if entry.owner is not None:
             number += 1
-            grave = GraveRecord(ns=entry.ns, key=entry.key, version=entry.version, number=number)
+            grave = TombstoneRecord(ns=entry.ns, key=entry.key, version=entry.version, number=number)
             changes.entries[entry.ns, entry.key] = None
             changes.records[grave.name] = grave
             changes.records[DeliveryRecord(ns=entry.ns, key=entry.key, count=0).name] = None

@@ -13,7 +13,7 @@ from pathlib import Path
 from .files import Files
 
 
-class Sign:
+class CleanMarker:
     """The file `steady` of a data directory."""
 
     def __init__(self, directory: Path, files: Files | None = None) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
-from waggle_hub.state.persistence.records import Changes, Kept, Record
+from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
 
 Done = Callable[[Exception | None], None]
 
@@ -35,7 +35,7 @@ class Journal(Protocol):
     on_recovery: Callable[[], None]
     """Called when everything has been written after a failure."""
 
-    def write(self, changes: Changes, done: Done) -> None:
+    def write(self, changes: WriteBatch, done: Done) -> None:
         """Keep these changes, then call `done` once. A turn that changed nothing comes with no changes."""
 
     def recall(self) -> list[Record]:
@@ -56,11 +56,11 @@ class StoreError(Exception):
 class Store(Protocol):
     """A place on disk, used by one thread at a time. What it raises is a StoreError or an OSError."""
 
-    def load(self, progress: Callable[[int, int], None]) -> Kept | None:
+    def load(self, progress: Callable[[int, int], None]) -> StoredState | None:
         """Everything that is kept, None if nothing is. `progress` hears of how many entries have been read, and
         how many there are. StoreError if the data is damaged, or of a newer format."""
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: WriteBatch) -> None:
         """Keep all of these changes or none. They are on disk, synced, when this returns."""
 
     def records(self) -> list[Record]:

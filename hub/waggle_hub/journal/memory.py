@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from waggle_hub.state.persistence.records import Changes, Record
+from waggle_hub.state.persistence.records import Record, WriteBatch
 
 from .interface import Done
 
@@ -21,7 +21,7 @@ class NullJournal:
     on_failure: Callable[[Exception], None] = staticmethod(_nobody)
     on_recovery: Callable[[], None] = staticmethod(_nobody)
 
-    def write(self, changes: Changes, done: Done) -> None:
+    def write(self, changes: WriteBatch, done: Done) -> None:
         done(None)
 
     def settle(self, done: Callable[[], None]) -> None:

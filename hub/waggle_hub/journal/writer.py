@@ -23,9 +23,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from waggle_hub.state.persistence.records import Changes, Record
+from waggle_hub.state.persistence.records import Record, WriteBatch
 
-from .clean_marker import Sign
+from .clean_marker import CleanMarker
 from .interface import Done, Store
 
 log = logging.getLogger("waggle_hub")
@@ -36,7 +36,7 @@ _ROUNDS = 5
 class _Turn(Struct):
     """What one turn has changed, and who hears of it when it is written; None if that was told before."""
 
-    changes: Changes
+    changes: WriteBatch
     done: Done | None
 
 
@@ -50,7 +50,7 @@ class Writer:
         store: Store,
         durability: str,
         call: Callable[[Callable[[], object]], object],
-        sign: Sign | None = None,
+        sign: CleanMarker | None = None,
         *,
         lag: float = 0.02,
         retry: float = 1.0,
@@ -72,7 +72,7 @@ class Writer:
         self._queue: list[_Turn] = []
         self._settled: list[Callable[[], None]] = []
         """Who hears when everything handed over so far has been tried."""
-        self._owed: Changes | None = None
+        self._owed: WriteBatch | None = None
         """After a failure: what the disk lacks."""
         self._broken = False
         """A write has failed, and the engine has not gone back yet: nothing is written."""
@@ -82,7 +82,7 @@ class Writer:
 
     # --- on the loop's thread ---
 
-    def write(self, changes: Changes, done: Done) -> None:
+    def write(self, changes: WriteBatch, done: Done) -> None:
         with self._shared:
             if self._owed is not None:
                 self._owed.add(changes)
@@ -126,7 +126,7 @@ class Writer:
             done(error)
         with self._shared:
             self._broken = False
-            self._owed = Changes()
+            self._owed = WriteBatch()
             self._shared.notify()
 
     # --- on the writer's thread ---
@@ -162,7 +162,7 @@ class Writer:
             self._shared.wait_for(lambda: self._stopping, self._lag)
 
     def _write(self, turns: list[_Turn]) -> None:
-        changes = Changes()
+        changes = WriteBatch()
         for turn in turns:
             changes.add(turn.changes)
         dones = [turn.done for turn in turns if turn.done is not None]
@@ -181,7 +181,7 @@ class Writer:
         if self._sign is not None:
             self._sign.set()
 
-    def _fail(self, error: Exception, changes: Changes, dones: list[Done]) -> None:
+    def _fail(self, error: Exception, changes: WriteBatch, dones: list[Done]) -> None:
         if self._sign is not None:
             self._sign.take_down()
         if self._full:
@@ -196,7 +196,7 @@ class Writer:
             self._owed = changes
         self._call(lambda: self.on_failure(error))
 
-    def _settle(self, owed: Changes) -> None:
+    def _settle(self, owed: WriteBatch) -> None:
         """Try to write what is owed, and what comes meanwhile, until nothing is."""
         try:
             self._store.probe()
@@ -215,10 +215,10 @@ class Writer:
         self._set_sign()
         self._call(self.on_recovery)
 
-    def _write_owed(self, owed: Changes) -> Changes:
+    def _write_owed(self, owed: WriteBatch) -> WriteBatch:
         """Write what is owed; what is owed by then, which is None in `_owed` if that is nothing."""
         with self._shared:
-            self._owed = Changes()
+            self._owed = WriteBatch()
         try:
             self.writes += 1
             self._store.write(owed)

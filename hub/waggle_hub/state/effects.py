@@ -1,7 +1,7 @@
 """What the machine gives off, in order: the engine and delivery act on it, the machine never does.
 
-Order is meaning: a reply stands after the commits it reflects (G11), an `Attach` after the reply that names the
-subscription, an `Ended` after everything the session was still owed.
+Order is meaning: a reply stands after the commits it reflects (G11), an `OpenCursor` after the reply that names the
+subscription, an `SessionEnded` after everything the session was still owed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from waggle.wire.names import Pattern
 
 from .interests import Interest
 from .log import Commit
-from .persistence.records import UnsaidRecord
+from .persistence.records import QueuedNoticeRecord
 from .sessions import Outcome
 from .store.snapshot import Snapshot
 
@@ -28,13 +28,13 @@ class Reply(Struct, frozen=True, eq=False):
     dup: bool = False
 
 
-class Bind(Struct, frozen=True, eq=False):
+class BindSession(Struct, frozen=True, eq=False):
     """The connection that said hello speaks for this session from now on; an older one is told so (4002)."""
 
     session: str
 
 
-class Attach(Struct, frozen=True, eq=False):
+class OpenCursor(Struct, frozen=True, eq=False):
     """A cursor of this session begins or goes on at `rev`, or with a snapshot."""
 
     session: str
@@ -48,30 +48,30 @@ class Attach(Struct, frozen=True, eq=False):
     """The cursor could not go on: say so with this reason before the snapshot."""
 
 
-class Detach(Struct, frozen=True, eq=False):
+class CloseCursor(Struct, frozen=True, eq=False):
     """A cursor of this session is gone."""
 
     session: str
     sub: int
 
 
-class Ended(Struct, frozen=True, eq=False):
+class SessionEnded(Struct, frozen=True, eq=False):
     """The session is over."""
 
     session: str
 
 
-class Answer(Struct, frozen=True, eq=False):
+class DeferredReply(Struct, frozen=True, eq=False):
     """The reply to a command of this session that has waited; its connection is whichever speaks for it now."""
 
     session: str
     id: m.Id
     outcome: Outcome
 
-    def record(self, serial: int) -> UnsaidRecord:
+    def record(self, serial: int) -> QueuedNoticeRecord:
         """It, kept under this number until it can be told."""
-        ok, error = self.outcome.texts()
-        return UnsaidRecord(serial=serial, session=self.session, id=self.id, ok=ok, error=error)
+        ok, error = self.outcome.to_json()
+        return QueuedNoticeRecord(serial=serial, session=self.session, id=self.id, ok=ok, error=error)
 
 
 class LockLost(Struct, frozen=True, eq=False):
@@ -80,9 +80,9 @@ class LockLost(Struct, frozen=True, eq=False):
     session: str
     lock: m.LostLock
 
-    def record(self, serial: int) -> UnsaidRecord:
+    def record(self, serial: int) -> QueuedNoticeRecord:
         """It, kept under this number until it can be told."""
-        return UnsaidRecord(serial=serial, session=self.session, lost=self.lock)
+        return QueuedNoticeRecord(serial=serial, session=self.session, lost=self.lock)
 
 
 class Word(NamedTuple):
@@ -92,14 +92,14 @@ class Word(NamedTuple):
     open: bool
 
 
-class BackupWanted(Struct, frozen=True, eq=False):
+class StartBackup(Struct, frozen=True, eq=False):
     """This session has asked for a backup, which is the hub's to make: its answer comes when there is one."""
 
     session: str
     id: m.Id
 
 
-class SearchWanted(Struct, frozen=True, eq=False):
+class StartSearch(Struct, frozen=True, eq=False):
     """This session looks for entries by their words, of which there is an index outside of the machine."""
 
     session: str
@@ -110,16 +110,27 @@ class SearchWanted(Struct, frozen=True, eq=False):
     limit: int
 
 
-Said = Answer | LockLost
+Notice = DeferredReply | LockLost
 """What is told to a session in its own time, and kept for it while its agent is away."""
 
 
-def said_of(record: UnsaidRecord) -> Said:
+def notice_of(record: QueuedNoticeRecord) -> Notice:
     """What a record kept to be told."""
     if record.lost is not None:
         return LockLost(record.session, record.lost)
     assert record.id is not None
-    return Answer(record.session, record.id, Outcome.of_texts(record.ok, record.error))
+    return DeferredReply(record.session, record.id, Outcome.from_json(record.ok, record.error))
 
 
-Output = Commit | Reply | Bind | Attach | Detach | Ended | Answer | LockLost | BackupWanted | SearchWanted
+Effect = (
+    Commit
+    | Reply
+    | BindSession
+    | OpenCursor
+    | CloseCursor
+    | SessionEnded
+    | DeferredReply
+    | LockLost
+    | StartBackup
+    | StartSearch
+)

@@ -1,7 +1,7 @@
 """What is measured: each work is a module with one `run(field)` that gives a `Result`.
 
 A new one: a module with `async def run(field: Field) -> Result`, its line here with the seconds it may take, and its
-place in docs/performance.md: `<!-- bench: NAME -->` and `<!-- end: NAME -->`.
+place in docs/measurements.md: `<!-- bench: NAME -->` and `<!-- end: NAME -->`.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class HubSide:
 
     def heard(self, deadlines: list[float]) -> list[Heard]:
         events = [(arrived, msgspec.json.decode(line)) for arrived, line in self._lines]
-        return [Heard(arrived, event["deadline"], event["late"]) for arrived, event in events]
+        return [Heard(arrived, event["expires_at"], event["late"]) for arrived, event in events]
 
     def close(self) -> None:
         self._setter.close()

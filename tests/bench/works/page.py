@@ -1,4 +1,4 @@
-"""The live page in a real browser, before a hub with many keys, many agents and much happening.
+"""The dashboard in a real browser, before a hub with many keys, many agents and much happening.
 
 What is measured is the browser's own counters: tasks that kept the page from answering for longer than 50 ms (its
 `longtask`), frames drawn, elements in the document, memory of its heap. The hub, its agents and the browser share the
@@ -80,7 +80,7 @@ class Phase:
 async def run(field: Field) -> Result:
     place = chromium()
     if place is None:
-        return Result(missing=["the page: no Chromium here (apt-get install chromium)"])
+        return Result(missing=["the dashboard: no Chromium here (apt-get install chromium)"])
     keys, seconds = field.scale(100_000, 20_000), field.scale(6, 2)
     with field.start(WAGGLE) as server:
         await _load(server, keys)
@@ -90,13 +90,13 @@ async def run(field: Field) -> Result:
         Column("tasks over 50 ms", "count", "less"), Column("frames", "/s", "more"),
         Column("elements", "count", "less"), Column("heap", "B", "less"),
     ]  # fmt: skip
-    title = f"The page at {keys:,} keys, {AGENTS} agents and {events:,.0f} events a second"
+    title = f"The dashboard at {keys:,} keys, {AGENTS} agents and {events:,.0f} events a second"
     table = Table("page", title, columns, {phase.what: phase.row() for phase in phases}, plot=False)
     table.notes.append(
         "A task of up to 50 ms is none to the browser, and stands as 50 ms. The longest task counts while others have "
-        "the processor, too; processor time is what the page took of it. Headless Chromium without a GPU, 1440 x 900. "
-        "All keys are in one folder of the tree, which is the worst case. Of the events 8 in 10 write a key that is "
-        f"there; the others are of keys that come with a ttl of 2 s and expire. {seconds} s each."
+        "the processor, too; processor time is what the dashboard took of it. Headless Chromium without a GPU, "
+        "1440 x 900. All keys are in one folder of the tree, which is the worst case. Of the events 8 in 10 write a "
+        f"key that is there; the others are of keys that come with a ttl of 2 s and expire. {seconds} s each."
     )
     return Result([table])
 

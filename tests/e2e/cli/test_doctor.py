@@ -12,7 +12,7 @@ import pytest
 import waggle.sync
 from tests.e2e.cli.shell import Shell
 from tests.e2e.hubs import HubProcess
-from waggle.cli.doctor.checks import CHECKS, IllError, Patient
+from waggle.cli.doctor.checks import CHECKS, CheckFailed, Target
 from waggle.wire.errors import WaggleError
 
 pytestmark = pytest.mark.e2e
@@ -67,5 +67,5 @@ def stranger() -> Iterator[str]:
 async def test_a_door_that_is_none_is_found(check: object, stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("waggle.cli.doctor.checks.PATIENCE", 1.0)
     use = next(one.use for one in CHECKS if one is check)
-    with pytest.raises((IllError, WaggleError, OSError)):
-        await use(Patient(stranger, None, "doctor:x"))
+    with pytest.raises((CheckFailed, WaggleError, OSError)):
+        await use(Target(stranger, None, "doctor:x"))

@@ -87,7 +87,7 @@ def test_the_page_names_every_profile_with_its_tools() -> None:
 
 @pytest.mark.parametrize("profile", SEEDS)
 async def test_one_entry_in_the_place_of_theirs_has_their_tools(profile: str, hub: HubProcess, tmp_path: Path) -> None:
-    text = (DOCS / "seeds" / SEEDS[profile]).read_text()
+    text = (DOCS / "migrating" / SEEDS[profile]).read_text()
     *before, after = [
         json.loads(fence[2])["mcpServers"] for fence in FENCE.finditer(text) if '"mcpServers"' in fence[2]
     ]

@@ -19,6 +19,7 @@ from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.mcp.windows import MODES, Window, give_up_waiting
 from tests.e2e.mcp.windows import http as mcp_http
+from tests.e2e.web import until_waiting
 
 pytestmark = pytest.mark.e2e
 both = pytest.mark.parametrize("mode_", MODES)
@@ -100,7 +101,7 @@ async def test_a_window_outlives_a_restart_of_the_hub(mode_: str, start_hub: Sta
         token = (await window("lock", names=["a"]))["token"]
         await window("set", key="k", value=1)
         waiting = asyncio.ensure_future(window.result("wait", keys=["never"], timeout=50))
-        await asyncio.sleep(0.2)
+        await until_waiting(hub)
         hub.stop()
         interrupted = (await asyncio.gather(waiting, return_exceptions=True))[0]
         if not isinstance(interrupted, BaseException):
@@ -181,7 +182,7 @@ async def test_a_hub_that_stops_is_not_held_up_by_who_listens_or_waits(start_hub
         await listens.wait()
         began = asyncio.get_running_loop().time()
         assert await asyncio.to_thread(hub.stop) == 0
-        assert asyncio.get_running_loop().time() - began < 8
+        assert asyncio.get_running_loop().time() - began < 12
         async with asyncio.timeout(SOON):
             await asyncio.gather(*under_way, return_exceptions=True)
 

@@ -18,6 +18,7 @@ import waggle
 from tests.e2e.cli.shell import SOON, WAGGLE, Restarting, environment
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.mcp.windows import MODES, give_up_waiting, stdio
+from tests.e2e.web import until_waiting
 from waggle.cli.process.background_hub import answers
 
 pytestmark = pytest.mark.e2e
@@ -99,7 +100,7 @@ async def test_a_window_that_is_told_to_end_lets_go_at_once(hub: HubProcess, ns:
     async with waggle.connect(hub.url, ns=ns) as python:
         assert "short" in [entry.key for entry in await python.agents()]
         window.send_signal(signal.SIGTERM)
-        await python.wait_any([{"key": "short", "ns": "$agents", "absent": True}], timeout=5)  # grace is 15 s
+        await python.wait_any([{"key": "short", "ns": "$agents", "absent": True}], timeout=10)  # grace is 15 s
     with window:
         assert await asyncio.to_thread(window.wait, SOON) == 128 + signal.SIGTERM
 
@@ -121,7 +122,7 @@ async def test_who_waits_is_told_for_whom_every_ten_seconds(
 
     async with waggle.connect(hub.url, agent="impl-2", ns=ns) as other, stdio(mode_, env) as window:
         async with other.lock("task:7"):
-            said = {"names": ["task:7"], "timeout": 11}
+            said = {"names": ["task:7"], "timeout": 15}
             result = await window.client.call_tool("lock", said, progress_callback=tell)
         assert result.structured_content["code"] == "timeout"
         assert not result.is_error
@@ -148,8 +149,8 @@ async def test_a_window_outlives_a_restart_of_the_hub(mode_: str, start_hub: Sta
     async with stdio(mode_, env, "--no-start") as window:
         await window("set", key="a", value=1)
         token = (await window("lock", names=["src/a.py"]))["token"]
-        waiting = asyncio.ensure_future(window("wait", keys=["b"], timeout=SOON))
-        await asyncio.sleep(0.2)
+        waiting = asyncio.ensure_future(window("wait", keys=["b"], timeout=50))
+        await until_waiting(hub)
         hub.stop()
         again = start_hub(data=tmp_path / "data", port=port)
         async with waggle.connect(again.url, agent="python", ns="shop") as python:

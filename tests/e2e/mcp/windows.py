@@ -69,7 +69,7 @@ async def give_up_waiting(window: Window, python: waggle.Hub) -> None:
     """A window gives up a lock that it waits for, and nothing of it is left."""
     lock = await python.lock("a")
     with pytest.raises(MCPError):
-        await window.client.call_tool("lock", {"names": ["a"], "timeout": 50}, read_timeout_seconds=0.5)
+        await window.client.call_tool("lock", {"names": ["a"], "timeout": 50}, read_timeout_seconds=2.0)
     async with asyncio.timeout(SOON):
         while any(one.queue for one in await python.locks("a")):
             await asyncio.sleep(0.05)

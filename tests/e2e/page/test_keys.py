@@ -126,7 +126,7 @@ async def test_a_filter_is_a_pattern_or_a_part_of_the_key(page: Page, join: Join
 async def test_an_entry_counts_down_and_goes_with_its_expire_event(page: Page, join: Join) -> None:
     agent = await join(agent="clock")
     await page.get_by_test_id("filter-keys").fill("short")
-    await agent.ask("set", key="short", value=1, ttl=3)
+    await agent.ask("set", key="short", value=1, ttl=5)
     row = key_row(page, "short")
     await expect(row).to_be_visible()
     left: list[float] = []
@@ -136,7 +136,7 @@ async def test_an_entry_counts_down_and_goes_with_its_expire_event(page: Page, j
         await asyncio.sleep(0.1)
     assert left == sorted(left, reverse=True)
     assert left[0] > 1.5
-    assert 0 < left[-1] < 0.8, "it counts down to its end"
+    assert 0 < left[-1] < 2, "it counts down to its end"
     await expect(events(page, "expire", "short")).to_have_count(1)
     await expect(events(page, "expire", "short")).to_contain_text("$hub")
 

@@ -9,6 +9,7 @@ from playwright.async_api import Browser, expect
 
 from tests.e2e.hubs import StartHub
 from tests.e2e.page.browsing import Doorway, events, key_row, never_reloaded, still_the_same
+from tests.e2e.web import Web
 from tests.e2e.wire import Join
 
 pytestmark = pytest.mark.e2e
@@ -56,7 +57,11 @@ async def test_a_session_that_ended_meanwhile_is_replaced_and_resumes(browser: B
     state = page.get_by_test_id("conn-state")
     await expect(state).to_have_text("connected")
     await doorway.shut()
-    await asyncio.sleep(1)
+    web = Web(hub)
+    async with asyncio.timeout(20):
+        while (await web.ok("list", pattern="dashboard-*", ns="$agents"))["entries"]:
+            await asyncio.sleep(0.05)
+    await web.close()
     await doorway.open_again()
     await expect(state).to_contain_text("resumed in a new session")
     await page.close()

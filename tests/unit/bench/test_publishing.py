@@ -32,7 +32,7 @@ def page(tmp_path: Path) -> Path:
 
 def test_everything_is_written_where_it_belongs(page: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"
-    publishing.publish(_report(), page, images)
+    publishing.publish(_report(), [page], images)
     text = page.read_text()
     assert text.startswith("# Title\n")
     assert text.endswith("The end.\n")
@@ -48,17 +48,17 @@ def test_a_picture_of_what_is_no_more_goes(page: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     (images / "gone.svg").write_text("<svg/>")
-    publishing.publish(_report(), page, images)
+    publishing.publish(_report(), [page], images)
     assert not (images / "gone.svg").exists()
 
 
 def test_the_figures_that_are_kept_make_the_same_page_again(page: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"
-    publishing.publish(_report(), page, images)
+    publishing.publish(_report(), [page], images)
     first = page.read_text()
     kept = json.decode((images / "results.json").read_bytes(), type=Report)
     assert kept.results["sets"].tables[0].rows["waggle"][0][0] == 0.0012346
-    publishing.publish(kept, page, images)
+    publishing.publish(kept, [page], images)
     assert page.read_text() == first
 
 
@@ -68,7 +68,7 @@ def test_what_is_kept_of_a_figure_is_what_is_shown(page: Path, tmp_path: Path) -
     report = _report()
     rows = report.results["sets"].tables[0].rows
     rows |= {f"row {number}": [[chance.uniform(1e-3, 1e-2)]] for number in range(1_000)}
-    publishing.publish(report, page, tmp_path / "images")
+    publishing.publish(report, [page], tmp_path / "images")
     kept = json.decode((tmp_path / "images" / "results.json").read_bytes(), type=Report)
     assert publishing.parts(kept)["sets"] in page.read_text()
 
@@ -78,7 +78,7 @@ def test_a_page_without_a_place_for_a_work_is_refused_before_it_is_touched(page:
     report.results["other"] = Result()
     before = page.read_text()
     with pytest.raises(ValueError, match="other"):
-        publishing.publish(report, page, tmp_path / "images")
+        publishing.publish(report, [page], tmp_path / "images")
     assert page.read_text() == before
 
 
@@ -86,7 +86,7 @@ def test_what_is_published_is_what_the_figures_say() -> None:
     """Of the page as it is: no figure was written by hand, and each goal names a table that is there."""
     report = publishing.stored()
     assert report is not None
-    text = publishing.PAGE.read_text()
+    text = "".join(page.read_text() for page in publishing.PAGES)
     for name, part in publishing.parts(report).items():
         assert f"<!-- bench: {name} -->\n{part}<!-- end: {name} -->" in text
     for goal in GOALS:

@@ -178,8 +178,8 @@ class ModelHub:
             return
         assert command["secret"] == session.secret
         self.session = session
-        got = {int(number): rev for number, rev in command["got"].items()}
-        assert all(rev <= self.rev for rev in got.values()), "a cursor ahead of the hub"
+        cursors = {int(number): rev for number, rev in command["cursors"].items()}
+        assert all(rev <= self.rev for rev in cursors.values()), "a cursor ahead of the hub"
         names = session.unheard or {number: number for number in session.subscriptions}
         before = {known: session.subscriptions[present] for known, present in names.items()}
         subs = {number: subscription.interest + self._shift for number, subscription in before.items()}
@@ -188,7 +188,7 @@ class ModelHub:
         self._reply(command, **{**ok, "rev": self.rev, "subs": subs})
         for number, subscription in before.items():
             session.subscriptions[subs[number]] = subscription
-            self._go_on(subs[number], subscription, got.get(number))
+            self._go_on(subs[number], subscription, cursors.get(number))
 
     def _go_on(self, number: int, subscription: ModelSubscription, cursor: int | None) -> None:
         if subscription.snapshot and (cursor is None or not subscription.synced):

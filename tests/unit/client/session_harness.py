@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from tests.unit.client.fakehub import Line, welcome
-from waggle.core.lease import Hold
-from waggle.core.pending import Ask, Outcome
+from waggle.core.lease import Lease
+from waggle.core.pending import Outcome, PendingCommand
 from waggle.core.session import Session
 from waggle.core.subscription import Subscription
 
@@ -18,10 +18,10 @@ class Wire:
 
     def __init__(self, **options: Any) -> None:
         self.session = Session(**options)
-        self.outcomes: dict[Ask, Outcome] = {}
+        self.outcomes: dict[PendingCommand, Outcome] = {}
         self.woken: list[Subscription] = []
         self.retries: list[tuple[float, Subscription]] = []
-        self.lost: list[Hold] = []
+        self.lost: list[Lease] = []
 
     def sent(self) -> list[Line]:
         """The commands sent since the last call."""
@@ -52,7 +52,7 @@ class Wire:
         self.reply(hello, **welcome(**changes))
         return hello
 
-    def subscribe(self, subscription: Subscription, sub: int, **ok: Any) -> Ask:
+    def subscribe(self, subscription: Subscription, sub: int, **ok: Any) -> PendingCommand:
         """Begin a subscription and have it answered."""
         ask = self.session.subscribe(subscription)
         (command,) = self.sent()

@@ -12,7 +12,7 @@ from tests.unit.mcp.fake import FakeCaller, entry, silent
 from waggle.compat.octocode import LISTED, Octocode
 from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
-from waggle.mcp.time_limits import Patience
+from waggle.mcp.time_limits import TimeLimit
 from waggle.wire.errors import Locked, TooLarge
 from waggle.wire.file_locks import NOWHERE
 
@@ -22,7 +22,7 @@ WRONG_TTLS: list[Any] = [None, 0, 0.99, 86_400.5, -1, "60", True, []]
 
 async def use(tool: str, caller: FakeCaller, said: dict[str, Any]) -> dict[str, Any]:
     """The reply, with the text and the object the same, and marked as an error if it is one."""
-    answer = await Octocode().call(tool, said, Call(caller, Patience(55.0, silent), NOWHERE, Parking()))
+    answer = await Octocode().call(tool, said, Call(caller, TimeLimit(55.0, silent), NOWHERE, Parking()))
     reply: dict[str, Any] = json.loads(answer.text)
     assert answer.structured == reply
     assert answer.failed is not reply["success"]

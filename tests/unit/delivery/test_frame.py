@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 from websockets.frames import Frame, Opcode
 
-from waggle_hub.delivery.frame import Text
+from waggle_hub.delivery.frame import Payload
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 300_000])
 def test_the_frame_is_that_of_a_whole_text_message(size: int) -> None:
     data = b"x" * size
-    assert Text(data).frame == Frame(Opcode.TEXT, data).serialize(mask=False)
+    assert Payload(data).frame == Frame(Opcode.TEXT, data).serialize(mask=False)
 
 
 def test_a_frame_is_made_once() -> None:
-    text = Text(b"line")
+    text = Payload(b"line")
     assert text.frame is text.frame
 
 
 def test_a_text_is_as_long_as_its_bytes() -> None:
-    assert len(Text("żółw".encode())) == 7
-    assert str(Text("żółw".encode())) == "żółw"
+    assert len(Payload("żółw".encode())) == 7
+    assert str(Payload("żółw".encode())) == "żółw"

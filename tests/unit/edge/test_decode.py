@@ -112,7 +112,7 @@ def test_a_line_without_an_id_names_it() -> None:
     ({"op": "subscribe", "patterns": "*"}, "patterns"), ({"op": "subscribe", "patterns": [1]}, "patterns"),
     ({"op": "subscribe", "patterns": ["*"], "types": ["sett"]}, "types"),
     ({"op": "subscribe", "patterns": ["*"], "since": {"rev": 1}}, "epoch"),
-    ({"op": "hello", "got": {"x": 1}}, "got"), ({"op": "hello", "got": [1]}, "got"),
+    ({"op": "hello", "cursors": {"x": 1}}, "cursors"), ({"op": "hello", "cursors": [1]}, "cursors"),
     ({"op": "hello", "meta": "text"}, "meta"), ({"op": "unsubscribe", "sub": "1"}, "sub"),
 ])  # fmt: skip
 def test_a_command_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
@@ -161,7 +161,7 @@ def test_a_line_of_a_million_brackets_is_refused_without_following_them_all() ->
 
 @pytest.mark.parametrize("digits", [25, 4_000, 5_000, 100_000])
 @pytest.mark.parametrize("line", [
-    '{"id":%s,"op":"ping"}', '{"id":1,"op":"delete","key":"k","if_rev":%s}', '{"id":1,"op":"hello","got":{"%s":1}}',
+    '{"id":%s,"op":"ping"}', '{"id":1,"op":"delete","key":"k","if_rev":%s}', '{"id":1,"op":"hello","cursors":{"%s":1}}',
     '{"id":1,"op":"unsubscribe","sub":%s}', '{"id":1,"op":"list","pattern":"*","limit":%s}', '{"id":1,"op":%s}',
     '{"id":1,"op":"set","key":"k","value":%s}',
 ])  # fmt: skip

@@ -16,7 +16,7 @@ from waggle.wire import messages as m
 from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
-from waggle_hub.delivery.frame import Text
+from waggle_hub.delivery.frame import Payload
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
 from waggle_hub.journal.interface import Journal
@@ -25,7 +25,7 @@ from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.commands import entries
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
                  hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
@@ -41,7 +41,7 @@ class Agent:
         self._engine = engine
         self._writer = asyncio.create_task(self.connection.write(self._send, engine.fanout.ready))
 
-    async def _send(self, text: Text) -> None:
+    async def _send(self, text: Payload) -> None:
         self.writes += 1
         self.lines += [json.loads(line) for line in str(text).split("\n")]
 
@@ -69,11 +69,11 @@ class Table:
     def __init__(self, journal: Journal) -> None:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
-        self.machine.run_as(journal.durability)
+        self.machine.set_durability(journal.durability)
         if isinstance(journal, LateJournal):
-            journal.disk.write(self.machine.changes([]))
+            journal.disk.write(self.machine.collect_changes([]))
         elif isinstance(journal, WriterJournal):
-            SqliteStore.write(journal.gate, self.machine.changes([]))
+            SqliteStore.write(journal.gate, self.machine.collect_changes([]))
         bounds = Bounds()
         fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
         self.engine = Engine(self.machine, journal, fanout, bounds, lambda: self.now, INFO)
@@ -204,8 +204,8 @@ async def test_a_takeover_waits_its_turn(table: Table) -> None:
     await turns()
     welcome, subscribed = (line["ok"] for line in first.take())
     other.ask("set", key="k", value=1)
-    got = {str(subscribed["sub"]): subscribed["rev"]}
-    second.ask("hello", session=welcome["session"], secret=welcome["secret"], got=got)
+    cursors = {str(subscribed["sub"]): subscribed["rev"]}
+    second.ask("hello", session=welcome["session"], secret=welcome["secret"], cursors=cursors)
     await turns()
     assert first.connection.closing is None
     assert second.take() == []
@@ -289,7 +289,7 @@ async def test_after_a_failure_nobody_is_held_for_replies_that_never_come(table:
     journal.commit(OSError("disk full"))
     await turns()
     assert [line["error"]["code"] for line in agent.take()] == ["unavailable"] * 3
-    assert agent.connection.owed == 0
+    assert agent.connection.reserved_bytes == 0
     assert not agent.connection.congested
 
 
@@ -365,7 +365,10 @@ async def test_a_flood_in_the_turn_of_a_takeover_harms_nobody(table: Table) -> N
     for number in range(30):
         writer.ask("publish", channel="c", data=[number, "x" * 100_000])
     newer.ask(
-        "hello", session=welcome["session"], secret=welcome["secret"], got={str(subscribed["sub"]): subscribed["rev"]}
+        "hello",
+        session=welcome["session"],
+        secret=welcome["secret"],
+        cursors={str(subscribed["sub"]): subscribed["rev"]},
     )
     await turns()
     await turns()
@@ -460,7 +463,7 @@ async def test_rates_are_those_of_the_last_ten_seconds(table: Table) -> None:
         for number in range(4):
             agent.ask("set", key=str(number), value=second)
         table.now += 1.0
-        table.engine.meter.sample(table.now)
+        table.engine.stats.sample(table.now)
     agent.ask("stats")
     await turns()
     rates = agent.take()[-1]["ok"]["rates"]
@@ -487,13 +490,13 @@ async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
 ) -> None:
     agent = table.sit()
     agent.ask("hello")
-    monkeypatch.setattr(Turn, "_happened", _fail)
+    monkeypatch.setattr(Transaction, "_record_event", _fail)
     agent.ask("set", key="k", value=1)
     monkeypatch.undo()
     agent.ask("set", key="l", value=1)
     await turns()
     assert [line["error"]["code"] for line in agent.take()] == ["unavailable"] * 3
-    assert table.machine.torn
+    assert table.machine.inconsistent
 
 
 async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -501,7 +504,7 @@ async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypa
     agent.ask("hello")
     agent.ask("set", key="k", value=1, ttl=1)
     await turns()
-    monkeypatch.setattr(Turn, "expire", _fail)
+    monkeypatch.setattr(Transaction, "expire", _fail)
     table.now += 2
     table.engine._tick()
     agent.take()
@@ -542,7 +545,7 @@ async def test_a_fault_in_the_middle_of_a_release_ends_all_connections(
         agent.ask("hello")
         agent.ask("subscribe", patterns=["*"])
     await turns()
-    monkeypatch.setattr(Fanout, "_commit", _fail)
+    monkeypatch.setattr(Fanout, "_add_commit", _fail)
     writer.ask("set", key="a", value=1)
     await turns()
     monkeypatch.undo()
@@ -704,8 +707,8 @@ async def test_a_backup_is_told_to_whoever_speaks_for_the_session_by_then(table:
 
 async def errands(table: Table) -> None:
     """Let all searches come to their answers."""
-    while table.engine._errands:
-        await asyncio.gather(*table.engine._errands)
+    while table.engine._background:
+        await asyncio.gather(*table.engine._background)
     await turns()
 
 
@@ -726,7 +729,7 @@ async def test_a_search_finds_what_was_set_before_it_and_other_commands_go_on(ta
     found = agent.take()[-1]["ok"]
     assert [hit["key"] for hit in found["entries"]] == ["l"]
     assert (found["more"], found["rev"]) == (False, table.machine.state.log.rev)
-    assert agent.connection.owed == 0
+    assert agent.connection.reserved_bytes == 0
 
 
 @late

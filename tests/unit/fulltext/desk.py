@@ -13,7 +13,7 @@ from tests.unit.state.table import Table
 from waggle.wire import messages as m
 from waggle_hub.fulltext.service import Finder
 from waggle_hub.settings import Bounds, Limits
-from waggle_hub.state.effects import SearchWanted
+from waggle_hub.state.effects import StartSearch
 
 
 class Desk(Table):
@@ -40,7 +40,7 @@ class Desk(Table):
         """The answer to a search. Raises its error."""
         command = msgspec.convert({"op": "search", "id": 1, "text": text, **fields}, m.Search)
         (wanted,) = self.machine.apply(command, session, self.now)
-        assert isinstance(wanted, SearchWanted)
+        assert isinstance(wanted, StartSearch)
         return await self.finder.find(wanted)
 
     async def found(self, text: str, session: str = "a", **fields: Any) -> list[str]:

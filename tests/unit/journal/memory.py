@@ -9,7 +9,7 @@ from typing import Self
 
 from tests.journals import MemoryDisk
 from waggle_hub.journal.interface import StoreError
-from waggle_hub.state.persistence.records import Changes, Kept, Record
+from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
 
 DISK: dict[Path, MemoryDisk] = {}
 """What is kept, by path."""
@@ -29,14 +29,14 @@ class MemoryStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def load(self, progress: Callable[[int, int], None]) -> Kept | None:
+    def load(self, progress: Callable[[int, int], None]) -> StoredState | None:
         progress(len(self.disk.entries), len(self.disk.entries))
         return None if self.disk.empty else self.disk.load()
 
     def records(self) -> list[Record]:
         return self.disk.all_records()
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: WriteBatch) -> None:
         self.probe()
         self.disk.write(changes)
 

@@ -12,27 +12,27 @@ from waggle_hub.journal.backup_restore import restored
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.persistence.records import (
     KINDS,
-    Changes,
     ClaimRecord,
     DeliveryRecord,
-    GraveRecord,
     HubRecord,
-    Kept,
+    NamespaceRecord,
     OutcomeRecord,
+    QueuedNoticeRecord,
     Record,
     SessionRecord,
-    SpaceRecord,
+    StoredState,
     SubscriptionRecord,
     TakerRecord,
-    UnsaidRecord,
+    TombstoneRecord,
     WaitRecord,
+    WriteBatch,
 )
 from waggle_hub.state.store.keyspace import Entry
 
 HUB = HubRecord(epoch="e1", rev=50, floor=1, sub=7, running="full")
 STAYING: list[Record] = [
-    SpaceRecord(ns="default", forgotten=3),
-    GraveRecord(ns="default", key="gone", version=4, number=12),
+    NamespaceRecord(ns="default", forgotten=3),
+    TombstoneRecord(ns="default", key="gone", version=4, number=12),
     DeliveryRecord(ns="default", key="stays", count=2),
 ]
 LEAVING: list[Record] = [
@@ -48,7 +48,7 @@ LEAVING: list[Record] = [
     ClaimRecord(serial=3, session="s1", id=1, since=0.0, ns="default", mode="exclusive", ttl=1.0),
     WaitRecord(serial=4, session="s1", id=2, since=0.0, conditions=[], need_all=True),
     TakerRecord(serial=5, session="s1", id=3, since=0.0, ns="default", patterns=["*"], lease=1.0),
-    UnsaidRecord(serial=6, session="s1", id=4, ok=Raw(b"{}")),
+    QueuedNoticeRecord(serial=6, session="s1", id=4, ok=Raw(b"{}")),
     DeliveryRecord(ns="default", key="tied", count=2),
 ]  # fmt: skip
 
@@ -62,27 +62,27 @@ def test_what_was_stored_stays_and_what_agents_held_goes() -> None:
     stays = entry("stays", earlier=(entry("stays", rev=8, version=4),))
     tied = entry("tied", owner="s1", earlier=(entry("tied", rev=8, version=4),))
     event = Event(type="set", rev=9, ns="default", key="stays", at=0.0, by="a", origin=None, entry=stays)
-    kept = Kept([stays, tied], [Commit(9, (event,), 0)], [HUB, *STAYING, *LEAVING])
+    kept = StoredState([stays, tied], [Commit(9, (event,), 0)], [HUB, *STAYING, *LEAVING])
     assert {record.kind for record in kept.records} == set(KINDS), "each kind is decided on"
     DISK.clear()
     store = MemoryStore(None)  # type: ignore[arg-type]
     bare = {(one.ns, one.key): structs.replace(one, earlier=()) for one in (stays, tied)}
     earlier = {(old.ns, old.key, old.version): old for one in (stays, tied) for old in one.earlier}
     store.write(
-        Changes(bare, earlier, kept.commits, {record.name: record for record in kept.records})  # type: ignore[arg-type]
+        WriteBatch(bare, earlier, kept.commits, {record.name: record for record in kept.records})  # type: ignore[arg-type]
     )
     loaded = store.load(told)
     assert loaded is not None
     store.write(restored(loaded))
     left = plain(store.load(told))
     assert left == plain(
-        Kept(
+        StoredState(
             [stays],
             [],
             [
                 structs.replace(HUB, epoch="", floor=50, running=None),
                 *STAYING,
-                GraveRecord(ns="default", key="tied", version=5, number=13),
+                TombstoneRecord(ns="default", key="tied", version=5, number=13),
             ],
         )
     )

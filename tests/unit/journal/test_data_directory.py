@@ -21,7 +21,7 @@ from waggle_hub.journal.data_directory import DataDirectory, newest_backup
 from waggle_hub.journal.files import Files
 from waggle_hub.journal.interface import Store, StoreError
 from waggle_hub.journal.sqlite.wal_check import log_of
-from waggle_hub.state.persistence.records import Changes, HubRecord
+from waggle_hub.state.persistence.records import HubRecord, WriteBatch
 from waggle_hub.state.store.keyspace import Entry
 
 NOON = 1_769_860_800.0  # 2026-01-31 12:00:00 UTC
@@ -32,7 +32,7 @@ def value(store: Store, number: int) -> None:
     """Let the one entry have this value."""
     entry = Entry("k", "default", b"%d" % number, number, 1, "persistent", 0.0, 0.0, None, "a", None)
     hub = HubRecord(epoch="e1", rev=100)
-    store.write(Changes(entries={("default", "k"): entry}, records={hub.name: hub}))
+    store.write(WriteBatch(entries={("default", "k"): entry}, records={hub.name: hub}))
 
 
 def value_of(store: Store) -> int | None:

@@ -14,10 +14,10 @@ from typing import Any, Self
 
 import pytest
 
-from waggle_hub.journal.clean_marker import Sign
+from waggle_hub.journal.clean_marker import CleanMarker
 from waggle_hub.journal.interface import Store
 from waggle_hub.journal.writer import Writer
-from waggle_hub.state.persistence.records import Changes, Kept, Key, Record, SpaceRecord
+from waggle_hub.state.persistence.records import Key, NamespaceRecord, Record, StoredState, WriteBatch
 
 SECONDS = 10
 """How long anything may take before a test fails."""
@@ -34,7 +34,7 @@ class GatedStore:
         self.full = False
         """Whether a probe finds no room."""
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: WriteBatch) -> None:
         names = sorted(str(key[1]) for key in changes.records)
         self.came.put(names)
         outcome = self.outcomes.get(timeout=SECONDS)
@@ -43,14 +43,14 @@ class GatedStore:
         self.written.append(names)
 
     def records(self) -> list[Record]:
-        return [SpaceRecord(ns=name) for names in self.written for name in names]
+        return [NamespaceRecord(ns=name) for names in self.written for name in names]
 
     def probe(self) -> None:
         self.probes += 1
         if self.full:
             raise OSError("still no space")
 
-    def load(self, progress: Callable[[int, int], None]) -> Kept | None:
+    def load(self, progress: Callable[[int, int], None]) -> StoredState | None:
         raise NotImplementedError
 
     def backup(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class GatedStore:
 class Loop:
     """The loop's side: a writer over a gated store, and what it has said."""
 
-    def __init__(self, durability: str = "full", sign: Sign | None = None) -> None:
+    def __init__(self, durability: str = "full", sign: CleanMarker | None = None) -> None:
         self.calls: Queue[Callable[[], object]] = Queue()
         self.store = GatedStore()
         self.said: list[Any] = []
@@ -84,7 +84,7 @@ class Loop:
         records: dict[Key, Record | None] = {("space", name): None for name in names}
         label = turn or names[-1]
         self.writer.write(
-            Changes(records=records), lambda error: self.said.append(label if error is None else (label, str(error)))
+            WriteBatch(records=records), lambda error: self.said.append(label if error is None else (label, str(error)))
         )
 
     def arrived(self) -> list[str]:
@@ -283,7 +283,7 @@ def test_it_has_not_recovered_before_what_came_meanwhile_is_written_too(loop: Lo
 
 
 def test_a_sign_stands_while_everything_is_written(tmp_path: Path) -> None:
-    sign = Sign(tmp_path)
+    sign = CleanMarker(tmp_path)
     loop = Loop(sign=sign)
     path = tmp_path / "steady"
     assert not path.exists()
@@ -302,7 +302,7 @@ def test_a_sign_stands_while_everything_is_written(tmp_path: Path) -> None:
     assert loop.heard() == ["a", ("b", "no space"), "recovery"]
     assert path.exists()
     loop.stop()
-    assert Sign(tmp_path).stood
+    assert CleanMarker(tmp_path).stood
 
 
 # --- the end -----------------------------------------------------------------------------------------------------

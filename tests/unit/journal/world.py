@@ -10,19 +10,19 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import Raw, structs
 
-from waggle_hub.state.log import Commit, Event, Grip
+from waggle_hub.state.log import Commit, Event, LockInfo
 from waggle_hub.state.persistence.records import (
-    Changes,
     ClaimRecord,
-    GraveRecord,
     HubRecord,
-    Kept,
     Key,
+    NamespaceRecord,
     OutcomeRecord,
     Place,
     Record,
-    SpaceRecord,
+    StoredState,
     SubscriptionRecord,
+    TombstoneRecord,
+    WriteBatch,
 )
 from waggle_hub.state.store.keyspace import Entry
 
@@ -46,7 +46,7 @@ class State:
     parts: dict[str, Any]
     floor: int
 
-    def matches(self, kept: Kept | None) -> bool:
+    def matches(self, kept: StoredState | None) -> bool:
         """Whether what was loaded is this."""
         return plain(kept, self.floor) == self.parts
 
@@ -62,7 +62,7 @@ class World:
         self.commits: list[Commit] = []
         self.records: dict[Key, Record] = {}
 
-    def turn(self, commits: list[list[Any]], records: list[Record], gone: list[int], cut: int) -> Changes:
+    def turn(self, commits: list[list[Any]], records: list[Record], gone: list[int], cut: int) -> WriteBatch:
         """Let some commits happen, each of some steps; then what changed of what must survive."""
         before = dict(self.entries)
         first = len(self.commits)
@@ -71,8 +71,12 @@ class World:
             events = [event for step in steps for event in self._step(*step)]
             if events:
                 self.commits.append(Commit(self.rev, tuple(events), sum(event.size for event in events)))
-        changes = Changes(commits=[commit for commit in self.commits[first:] if any(e.kept for e in commit.events)])
-        for place in {(e.ns, e.key) for commit in changes.commits for e in commit.events if e.kept and e.grip is None}:
+        changes = WriteBatch(
+            commits=[commit for commit in self.commits[first:] if any(e.persisted for e in commit.events)]
+        )
+        for place in {
+            (e.ns, e.key) for commit in changes.commits for e in commit.events if e.persisted and e.lock is None
+        }:
             self._add(changes, place, before.get(place))
         for record in records:
             changes.records[record.name] = self.records[record.name] = record
@@ -97,7 +101,7 @@ class World:
                 del self.entries[place]
             case "lock":
                 prev = None
-                grip = Grip(session="s1", token=self.rev, expires_at=2e9, names=[place[1]])
+                grip = LockInfo(session="s1", token=self.rev, expires_at=2e9, names=[place[1]])
             case "message":
                 prev = None
             case _:
@@ -106,7 +110,7 @@ class World:
             self.entries[place] = entry
         event = Event(
             type=what, rev=self.rev, ns=place[0], key=place[1], at=self.rev / 7, by="impl-1", origin="s1",
-            entry=entry, prev=prev, grip=grip, data=b"1" if what == "message" else None,
+            entry=entry, prev=prev, lock=grip, data=b"1" if what == "message" else None,
             late=0.25 if what == "expire" else None,
         )  # fmt: skip
         return (event,)
@@ -132,9 +136,9 @@ class World:
             owner="s1" if value == VALUES[2] else None,
         )
 
-    def _add(self, changes: Changes, place: Place, before: Entry | None) -> None:
+    def _add(self, changes: WriteBatch, place: Place, before: Entry | None) -> None:
         entry = self.entries.get(place)
-        changes.entries[place] = entry if entry is not None and entry.kept else None
+        changes.entries[place] = entry if entry is not None and entry.persisted else None
         was = {old.version: old for old in before.earlier} if before is not None else {}
         now = {old.version: old for old in entry.earlier} if entry is not None else {}
         for version in was.keys() - now.keys():
@@ -146,17 +150,17 @@ class World:
         """What must come back if the store is closed now."""
         commits = []
         for commit in self.commits:
-            told = [e for e in commit.events if e.kept and (e.entry is None or e.entry.kept)]
+            told = [e for e in commit.events if e.persisted and (e.entry is None or e.entry.persisted)]
             if told:
                 commits.append(Commit(commit.rev, tuple(told), 0))
-        entries = [entry for _, entry in sorted(self.entries.items()) if entry.kept]
-        return State(plain(Kept(entries, commits, list(self.records.values())), self.floor), self.floor)
+        entries = [entry for _, entry in sorted(self.entries.items()) if entry.persisted]
+        return State(plain(StoredState(entries, commits, list(self.records.values())), self.floor), self.floor)
 
 
-def plain(kept: Kept | None, floor: int = 0) -> dict[str, Any]:
+def plain(kept: StoredState | None, floor: int = 0) -> dict[str, Any]:
     """All that counts of what was loaded, in a form that can be compared."""
     if kept is None:
-        kept = Kept([], [], [])
+        kept = StoredState([], [], [])
     return {
         "entries": [structs.astuple(_bare(e)) for e in kept.entries],
         "earlier": {(e.ns, e.key): [structs.astuple(old) for old in e.earlier] for e in kept.entries if e.earlier},
@@ -166,11 +170,11 @@ def plain(kept: Kept | None, floor: int = 0) -> dict[str, Any]:
 
 
 def _plain_event(event: Event) -> dict[str, Any]:
-    prev = event.prev if event.prev is not None and event.prev.kept else None
+    prev = event.prev if event.prev is not None and event.prev.persisted else None
     return structs.asdict(event) | {
         "entry": event.entry and structs.astuple(_bare(event.entry)),
         "prev": prev and structs.astuple(_bare(prev)),
-        "grip": event.grip and structs.asdict(event.grip),
+        "grip": event.lock and structs.asdict(event.lock),
     }
 
 
@@ -194,9 +198,9 @@ _steps = st.tuples(
 _numbers = st.integers(0, 2**62)
 _records = st.one_of(
     st.builds(HubRecord, epoch=st.sampled_from(("e1", "é")), rev=_numbers, sub=_numbers),
-    st.builds(SpaceRecord, ns=st.sampled_from(NAMESPACES), fleeting=st.booleans()),
+    st.builds(NamespaceRecord, ns=st.sampled_from(NAMESPACES), fleeting=st.booleans()),
     st.builds(
-        GraveRecord, ns=st.sampled_from(NAMESPACES), key=st.sampled_from(KEYS), version=_numbers, number=_numbers
+        TombstoneRecord, ns=st.sampled_from(NAMESPACES), key=st.sampled_from(KEYS), version=_numbers, number=_numbers
     ),
     st.builds(
         OutcomeRecord, serial=st.integers(0, 3), session=st.just("s1"), rid=st.just("r"), ok=st.just(Raw(b'{"rev":1}'))

@@ -7,7 +7,7 @@ from typing import Any
 
 from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
-from waggle.mcp.time_limits import Patience
+from waggle.mcp.time_limits import TimeLimit
 from waggle.mcp.tools import run
 from waggle.wire.changefeed import Put
 from waggle.wire.file_locks import NOWHERE, Place
@@ -62,7 +62,7 @@ async def use(
     **said: Any,
 ) -> Ok:
     """Call a tool; gives its reply."""
-    reply, _ = await run(name, said, Call(caller, Patience(limit, silent), place, parking or Parking()))
+    reply, _ = await run(name, said, Call(caller, TimeLimit(limit, silent), place, parking or Parking()))
     return reply
 
 

@@ -16,11 +16,11 @@ from waggle.compat.mapping import MEMORY, Memory
 from waggle.compat.shared_memory import SharedMemory
 from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
-from waggle.mcp.time_limits import Patience
+from waggle.mcp.time_limits import TimeLimit
 from waggle.wire.changefeed import Change
 from waggle.wire.file_locks import NOWHERE
 from waggle_hub.app import Hub, build
-from waggle_hub.edge.mcp import Visitor
+from waggle_hub.edge.mcp import McpCaller
 from waggle_hub.settings import Settings
 
 Ok = dict[str, Any]
@@ -58,12 +58,12 @@ class Room:
         self.hub = hub
         self.profile = SharedMemory()
 
-    def window(self, agent: str = "impl") -> Visitor:
-        return Visitor(self.hub.callers.named(agent, "shop"), agent, "shop")
+    def window(self, agent: str = "impl") -> McpCaller:
+        return McpCaller(self.hub.callers.named(agent, "shop"), agent, "shop")
 
     async def text(self, tool: str, said: Ok, profile: SharedMemory | None = None) -> str:
         """What a tool replies."""
-        call = Call(self.window(), Patience(55, silent), NOWHERE, Parking())
+        call = Call(self.window(), TimeLimit(55, silent), NOWHERE, Parking())
         answer = await (profile or self.profile).call(tool, said, call)
         assert (answer.structured, answer.failed) == (None, False)
         return answer.text

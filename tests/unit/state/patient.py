@@ -10,7 +10,7 @@ from tests.unit.state.table import Table
 from waggle.wire import messages as m
 from waggle.wire.errors import WaggleError
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Answer, LockLost, Reply
+from waggle_hub.state.effects import DeferredReply, LockLost, Reply
 
 
 class PatientTable(Table):
@@ -35,9 +35,9 @@ class PatientTable(Table):
         """Let the machine go on with what it looks at in slices; how many slices that took. All is in `outputs`."""
         slices = 0
         self.outputs = []
-        while self.machine.unfinished and slices < most:
+        while self.machine.has_pending_scan and slices < most:
             slices += 1
-            self.outputs += self.machine.proceed(self.now)
+            self.outputs += self.machine.continue_scan(self.now)
             self.machine.check()
         return slices
 
@@ -48,7 +48,7 @@ class PatientTable(Table):
 
     def answers(self) -> dict[Any, Any]:
         """What the last command answered beside its own reply: by id, the `ok` or the error."""
-        said = [output for output in self.outputs if isinstance(output, Answer)]
+        said = [output for output in self.outputs if isinstance(output, DeferredReply)]
         assert len({answer.id for answer in said}) == len(said)
         return {answer.id: answer.outcome.ok or answer.outcome.error for answer in said}
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { BadPattern, compile, filter } from "../../../web/glob.js";
+import { BadPattern, compile, filter } from "../../../web/text/glob.js";
 
 const CASES = [
   // pattern, keys that match, keys that do not

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import * as model from "../../../web/model.js";
+import * as model from "../../../web/model/model.js";
 
 const T = 1_800_000_000;
 const WELCOME = { agent: "me", epoch: "e1", rev: 10, hub: { name: "waggle", version: "1" }, durability: "memory" };

@@ -203,7 +203,7 @@ test("events of one revision come together, and a cut one comes again whole", as
   assert.deepEqual(seen(), []);
   assert.equal(subscription.cursor, 10);
   reconnect();
-  assert.deepEqual(socket().last("hello").got, { 3: 10 });
+  assert.deepEqual(socket().last("hello").cursors, { 3: 10 });
   socket().answer("hello", welcome({ resumed: true, subs: { 3: 3 }, rev: 12 }));
   socket().say(event(11, 10, "a", { more: true }), event(11, 11, "b"), event(12, 11));
   assert.deepEqual(seen(), ["resumed", "set a", "set b", "set k12"]);
@@ -242,7 +242,7 @@ test("marks move the cursor: its own, and the connection's", async () => {
   assert.equal(subscription.cursor, 31);
 });
 
-test("a subscription in the middle of its snapshot is left out of got, and begins again", async () => {
+test("a subscription in the middle of its snapshot is left out of cursors, and begins again", async () => {
   const { hub } = await opened();
   const { seen } = listen(hub, { snapshot: true });
   const other = listen(hub, { patterns: ["b"] });
@@ -250,7 +250,7 @@ test("a subscription in the middle of its snapshot is left out of got, and begin
   socket().say({ id: first.id, ok: { sub: 3, epoch: "e1", rev: 10 } }, { id: second.id, ok: { sub: 4, epoch: "e1", rev: 10 } });
   socket().say(event(4, 0, "a", { snapshot: true }), { type: "mark", rev: 50 });
   reconnect();
-  assert.deepEqual(socket().last("hello").got, { 4: 50 });
+  assert.deepEqual(socket().last("hello").cursors, { 4: 50 });
   socket().answer("hello", welcome({ resumed: true, subs: { 3: 7, 4: 8 } }));
   socket().say({ ...event(4, 0, "a", { snapshot: true }), sub: 7 }, { sub: 7, type: "synced", rev: 60 }, { ...event(61, 50), sub: 8 });
   socket().say(event(62, 61, "for whoever had this number"));
@@ -291,7 +291,7 @@ test("a hub that is behind what we have seen is asked for a snapshot", async () 
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
   socket().say({ sub: 3, type: "synced", rev: 10 });
   reconnect();
-  socket().refuse("hello", { code: "bad_request", field: "got" });
+  socket().refuse("hello", { code: "bad_request", field: "cursors" });
   socket().answer("hello", welcome({ session: "s2", rev: 5 }));
   socket().refuse("subscribe", { code: "bad_request", field: "since" });
   assert.equal(socket().last("subscribe").since, undefined);

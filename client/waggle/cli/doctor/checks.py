@@ -18,7 +18,7 @@ from waggle import connect
 from waggle.cli.commands.serve import missing
 from waggle.cli.install.editors import own_command
 
-__all__ = ["CHECKS", "NS", "PATIENCE", "Check", "IllError", "Patient"]
+__all__ = ["CHECKS", "NS", "PATIENCE", "Check", "CheckFailed", "Target"]
 
 PATIENCE = 5.0
 """Seconds for each door."""
@@ -30,11 +30,11 @@ NS = "waggle-doctor"
 JSON = "application/json"
 
 
-class IllError(Exception):
+class CheckFailed(Exception):
     """A door does not do what it is for; the message says what was seen."""
 
 
-class Patient(NamedTuple):
+class Target(NamedTuple):
     """The hub to look at, and a key there that is nobody else's."""
 
     url: str
@@ -74,20 +74,20 @@ class Check(NamedTuple):
     """One door: its name, what is done there, and what to look at if that fails."""
 
     name: str
-    use: Callable[[Patient], Awaitable[None]]
+    use: Callable[[Target], Awaitable[None]]
     remedy: str
 
 
 def _see(well: bool, otherwise: str) -> None:
     if not well:
-        raise IllError(otherwise)
+        raise CheckFailed(otherwise)
 
 
 def _start(text: bytes) -> str:
     return text[:300].decode(errors="replace").strip() or "nothing"
 
 
-async def _web_socket(patient: Patient) -> None:
+async def _web_socket(patient: Target) -> None:
     meta = {"role": "cli"}
     async with connect(patient.url, ns=NS, token=patient.token, meta=meta, connect_timeout=PATIENCE) as hub:
         await hub.set(patient.key, 1, ttl=TTL)
@@ -95,18 +95,18 @@ async def _web_socket(patient: Patient) -> None:
         _see(entry is not None and entry.value == 1, "what was written was not read")
 
 
-async def _http(patient: Patient) -> None:
+async def _http(patient: Target) -> None:
     status, text = await asyncio.to_thread(patient.ask, "PUT", f"{patient.entry}&ttl={TTL}", 2)
     _see(status in (200, 201, 204), f"a write was answered with {status}: {_start(text)}")
     status, text = await asyncio.to_thread(patient.ask, "GET", patient.entry)
     _see(status == 200 and b"2" in text, f"a read was answered with {status}: {_start(text)}")
 
 
-async def _events(patient: Patient) -> None:
+async def _events(patient: Target) -> None:
     await asyncio.to_thread(_hear, patient)
 
 
-def _hear(patient: Patient) -> None:
+def _hear(patient: Target) -> None:
     """Hear of an entry that is written meanwhile."""
     stream = patient.connection()
     try:
@@ -122,14 +122,14 @@ def _hear(patient: Patient) -> None:
         stream.close()
 
 
-async def _mcp_http(patient: Patient) -> None:
+async def _mcp_http(patient: Target) -> None:
     call = _request(1, "tools/call", {"name": "set", "arguments": {"key": patient.key, "value": 3, "ttl": TTL}})
     accept = f"{JSON}, text/event-stream"
     status, text = await asyncio.to_thread(patient.ask, "POST", f"/mcp?ns={NS}&agent={NS}", call, accept)
     _see(status == 200 and b"rev" in text and b'"isError":true' not in text, f"answered with {status}: {_start(text)}")
 
 
-async def _mcp_stdio(patient: Patient) -> None:
+async def _mcp_stdio(patient: Target) -> None:
     _see(not missing(["mcp"]), "the package mcp is not installed: pip install 'wagglehub[hub]'")
     command = [own_command(), "mcp", "--no-start", "--url", patient.url, "--ns", NS, "--agent", f"{NS}-stdio"]
     token = [] if patient.token is None else ["--token", patient.token]
@@ -153,7 +153,7 @@ async def _mcp_stdio(patient: Patient) -> None:
                     result = answer.get("result", {"isError": True})
                     _see(not result.get("isError"), f"a tool failed: {_start(line)}")
                     return
-            raise IllError(f"it has ended without an answer: {_start(await process.stderr.read())}")
+            raise CheckFailed(f"it has ended without an answer: {_start(await process.stderr.read())}")
     finally:
         process.stdin.close()
         try:
@@ -167,7 +167,7 @@ def _request(id: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
 
 
-async def _page(patient: Patient) -> None:
+async def _page(patient: Target) -> None:
     for path, part in (("/", b"<html"), ("/app.js", b"import")):
         status, text = await asyncio.to_thread(patient.ask, "GET", path)
         _see(status == 200 and part in text, f"{path} was answered with {status}: {_start(text)}")

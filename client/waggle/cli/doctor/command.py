@@ -9,7 +9,7 @@ from contextlib import suppress
 import typer
 
 from waggle import WaggleError, connect
-from waggle.cli.doctor.checks import CHECKS, NS, PATIENCE, Check, IllError, Patient
+from waggle.cli.doctor.checks import CHECKS, NS, PATIENCE, Check, CheckFailed, Target
 from waggle.cli.output.format import milliseconds, to_json, visible
 from waggle.cli.shared.connect import fail, in_words, run
 from waggle.cli.shared.options import Options, shared
@@ -23,7 +23,7 @@ def doctor(options: Options) -> None:
 
     What is written for that is in the namespace waggle-doctor, and deleted.
     """
-    patient = Patient(options.url, options.token, f"doctor:{secrets.token_hex(4)}")
+    patient = Target(options.url, options.token, f"doctor:{secrets.token_hex(4)}")
     failed = 0
 
     async def work() -> None:
@@ -41,7 +41,7 @@ def doctor(options: Options) -> None:
     raise typer.Exit(1 if failed else 0)
 
 
-async def _reached(patient: Patient) -> None:
+async def _reached(patient: Target) -> None:
     """Exit with an error if there is no hub at all: then nothing else needs to be said."""
     try:
         async with connect(patient.url, ns=NS, token=patient.token, connect_timeout=PATIENCE / 2) as hub:
@@ -50,13 +50,13 @@ async def _reached(patient: Patient) -> None:
         fail(in_words(error))
 
 
-async def _made(check: Check, patient: Patient, json: bool) -> bool:
+async def _made(check: Check, patient: Target, json: bool) -> bool:
     """Make a check and tell of it; whether it failed."""
     began = time.perf_counter()
     wrong = None
     try:
         await check.use(patient)
-    except (IllError, WaggleError, OSError, ValueError) as fault:
+    except (CheckFailed, WaggleError, OSError, ValueError) as fault:
         wrong = visible(f"{fault}") or type(fault).__name__
     seconds = time.perf_counter() - began
     took = milliseconds(seconds) if seconds < 1 else f"{seconds:.1f} s"

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from waggle.cli.install.config_edit import CannotSpliceError
+from waggle.cli.install.config_edit import ConfigEditError
 from waggle.cli.install.editors import EDITORS, NAME, Editor, entry_of, is_ours, own_command
 from waggle.cli.shared.connect import fail, no
 from waggle.wire.file_locks import Place
@@ -51,7 +51,7 @@ def install(
             _undo(editor, path, text, found, yes)
         else:
             _install(editor, path, text, found, entry, yes)
-    except (CannotSpliceError, UnicodeDecodeError) as fault:
+    except (ConfigEditError, UnicodeDecodeError) as fault:
         fail(f"{path} stays as it is: {fault}. What to write into it:\n{_shown(editor, entry)}")
     except OSError as fault:
         fail(f"{path} cannot be read or written: {fault.strerror or fault}.")

@@ -15,14 +15,14 @@ import re
 import tomllib
 from typing import Any, NamedTuple
 
-__all__ = ["CannotSpliceError", "json_data", "json_with", "json_without", "toml_data", "toml_with", "toml_without"]
+__all__ = ["ConfigEditError", "json_data", "json_with", "json_without", "toml_data", "toml_with", "toml_without"]
 
 Data = dict[str, Any]
 
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|[{}\[\],:]|[^\s{}\[\],:"/]+|/', re.DOTALL)
 
 
-class CannotSpliceError(Exception):
+class ConfigEditError(Exception):
     """This file is not one that can be changed safely: why."""
 
 
@@ -52,9 +52,9 @@ def json_data(text: str) -> Data:
     try:
         data = json.loads(plain)
     except ValueError as fault:
-        raise CannotSpliceError(f"it is no JSON ({fault})") from None
+        raise ConfigEditError(f"it is no JSON ({fault})") from None
     if not isinstance(data, dict):
-        raise CannotSpliceError("it is no JSON object")
+        raise ConfigEditError("it is no JSON object")
     return data
 
 
@@ -109,7 +109,7 @@ def _start(text: str) -> int:
 def _members(text: str, opening: int) -> list[_Member]:
     """The members of the object that begins there. Raises CannotSpliceError if it is none."""
     if text[opening] != "{":
-        raise CannotSpliceError("what should be an object is something else")
+        raise ConfigEditError("what should be an object is something else")
     tokens = [one for one in _tokens(text) if one.start > opening and not one.text.startswith(("//", "/*"))]
     members: list[_Member] = []
     depth, key, value = 0, None, None
@@ -129,7 +129,7 @@ def _members(text: str, opening: int) -> list[_Member]:
             value = one.start
         depth += (one.text in "{[") - (one.text in "}]")
         previous = one.end
-    raise CannotSpliceError("an object is not closed")
+    raise ConfigEditError("an object is not closed")
 
 
 def _put(text: str, opening: int, members: list[_Member], name: str, value: Data, unit: str, depth: int) -> str:
@@ -146,7 +146,7 @@ def _put(text: str, opening: int, members: list[_Member], name: str, value: Data
         return f"{text[:end]},{member}{text[end:]}"
     closing = text.index("}", opening)
     if text[opening + 1 : closing].strip():
-        raise CannotSpliceError("an object holds nothing but a comment")
+        raise ConfigEditError("an object holds nothing but a comment")
     return f"{text[: opening + 1]}{member}{newline}{unit * (depth - 1)}{text[closing:]}"
 
 
@@ -173,7 +173,7 @@ def toml_data(text: str) -> Data:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
-        raise CannotSpliceError(f"it is no TOML ({fault})") from None
+        raise ConfigEditError(f"it is no TOML ({fault})") from None
 
 
 def toml_with(text: str, table: str, name: str, entry: Data) -> str:
@@ -201,7 +201,7 @@ def toml_without(text: str, table: str, name: str) -> str:
         rf"(?:^\r?\n)?^\[{re.escape(table)}\.{re.escape(name)}\]\r?\n(?:[^\[\n].*\n?)*", text, re.MULTILINE
     )
     if found is None:
-        raise CannotSpliceError(f"[{table}.{name}] is not written as a table of its own")
+        raise ConfigEditError(f"[{table}.{name}] is not written as a table of its own")
     changed = text[: found.start()] + text[found.end() :]
     rest = {key: value for key, value in before[table].items() if key != name}
     expected = {**before, table: rest} if rest else {key: value for key, value in before.items() if key != table}
@@ -210,5 +210,5 @@ def toml_without(text: str, table: str, name: str) -> str:
 
 def _checked(text: str, data: Data, expected: Data) -> str:
     if data != expected:
-        raise CannotSpliceError("it is written in a way that cannot be changed safely")
+        raise ConfigEditError("it is written in a way that cannot be changed safely")
     return text

@@ -42,7 +42,7 @@ class Editor(NamedTuple):
         data = config_edit.toml_data(text) if self.toml else config_edit.json_data(text)
         servers = data.get(self.table, {})
         if not isinstance(servers, dict):
-            raise config_edit.CannotSpliceError(f"{self.table} is no table")
+            raise config_edit.ConfigEditError(f"{self.table} is no table")
         return servers
 
     def put(self, text: str, entry: Data) -> str:

@@ -23,7 +23,7 @@ from waggle.cli.shared.connect import fail, visit
 from waggle.cli.shared.event_options import up_to
 from waggle.cli.shared.options import Options, shared
 
-__all__ = ["Look", "top"]
+__all__ = ["Sample", "top"]
 
 PACE = 1.0
 """Seconds from one look to the next."""
@@ -33,7 +33,7 @@ MOST = 100
 """Agents, and events, of one look."""
 
 
-class Look(NamedTuple):
+class Sample(NamedTuple):
     """What there was to see: the figures, the first agents in the order of their names, the events since before."""
 
     stats: Statistics
@@ -41,7 +41,7 @@ class Look(NamedTuple):
     events: list[Event]
 
 
-Show = Callable[[Look | None], None]
+Show = Callable[[Sample | None], None]
 
 
 @shared(ns=False)
@@ -58,7 +58,7 @@ def top(
 
     async def work(hub: Hub) -> None:
         if once:
-            look = await _Eyes(hub).look()
+            look = await _Poller(hub).look()
             _print(look) if options.json else _board(options.url, look)
         elif options.json:
             await _again_and_again(hub, _print)
@@ -68,12 +68,12 @@ def top(
     visit(options, work, on_state=Told() if options.json else None)
 
 
-def _print(look: Look | None) -> None:
+def _print(look: Sample | None) -> None:
     if look is not None:
         print(to_json(look._asdict()), flush=True)
 
 
-def _board(url: str, look: Look) -> None:
+def _board(url: str, look: Sample) -> None:
     from rich.console import Console
 
     from waggle.cli.top.screen import Board
@@ -95,7 +95,7 @@ async def _live(hub: Hub, url: str) -> None:
     board = Board(url)
     with _until_q() as enough, Live(console=console, screen=True, auto_refresh=False) as screen:
 
-        def show(look: Look | None) -> None:
+        def show(look: Sample | None) -> None:
             board.take(look)
             screen.update(board.drawn(console.width, console.height), refresh=True)
 
@@ -108,7 +108,7 @@ async def _live(hub: Hub, url: str) -> None:
 
 async def _again_and_again(hub: Hub, show: Show) -> None:
     """Show each look, and None where the hub does not answer in time."""
-    eyes = _Eyes(hub)
+    eyes = _Poller(hub)
     while True:
         try:
             async with asyncio.timeout(PATIENCE):
@@ -120,18 +120,18 @@ async def _again_and_again(hub: Hub, show: Show) -> None:
             await asyncio.sleep(PACE)
 
 
-class _Eyes:
+class _Poller:
     """Looks at the hub, and remembers how far it has seen."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._seen = ("", 0)
 
-    async def look(self) -> Look:
+    async def look(self) -> Sample:
         """Look once."""
         stats = await self._hub.stats()
         agents = await self._hub.list(ns="$agents", limit=MOST)
-        return Look(stats, without(self._hub, agents), await self._news(stats))
+        return Sample(stats, without(self._hub, agents), await self._news(stats))
 
     async def _news(self, stats: Statistics) -> list[Event]:
         """The last events since the look before; none if they have left the log already."""

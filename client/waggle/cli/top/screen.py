@@ -21,7 +21,7 @@ from waggle.cli.output.format import amount, clock, counted, cut, duration, mill
 from waggle.cli.output.tables import GAP, agent_row, aligned
 
 if TYPE_CHECKING:
-    from waggle.cli.top.command import Look
+    from waggle.cli.top.command import Sample
 
 __all__ = ["Board", "sparkline"]
 
@@ -66,7 +66,7 @@ class Board:
         self._told: deque[float] = deque(maxlen=SERIES)
         self._answered = True
 
-    def take(self, look: Look | None) -> None:
+    def take(self, look: Sample | None) -> None:
         """What there is to see now; None if the hub did not answer."""
         self._answered = look is not None
         if look is None:

@@ -14,15 +14,27 @@ import msgspec
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest
-from waggle.wire.exports import BATCH, STEPS, VERSION, Header, Line, batches, read_header, read_line
+from waggle.wire.exports import BATCH, STEPS, VERSION, ExportLine, Header, batches, read_header, read_line
 from waggle.wire.names import check_key, check_ns
 
 __all__ = [
-    "BATCH", "FAULTS", "HEADER", "STEPS", "VERSION", "Checked", "Found", "Header", "Line", "Read", "batches", "check",
-    "good", "lines",
+    "BATCH",
+    "FAULTS",
+    "HEADER",
+    "STEPS",
+    "VERSION",
+    "Checked",
+    "ExportLine",
+    "Found",
+    "Header",
+    "Read",
+    "batches",
+    "check",
+    "good",
+    "lines",
 ]  # fmt: skip
 
-Found = tuple[str, Line | Exception]
+Found = tuple[str, ExportLine | Exception]
 """Where something stands in a file, and the entry that it is, or what is wrong with it."""
 Read = Callable[[], Iterable[Found]]
 """Reads a file from its beginning, as often as it is called."""
@@ -88,7 +100,7 @@ def lines(file: BinaryIO) -> Iterator[Found]:
         yield f"line {number}", BadRequest(said)
 
 
-def good(found: Iterable[Found], ns: str | None, checked: Checked) -> Iterator[Line]:
+def good(found: Iterable[Found], ns: str | None, checked: Checked) -> Iterator[ExportLine]:
     """The entries that a hub would take; ``checked`` is told of them, and of what is wrong with the others. ``ns`` is
     the namespace that all are to go to, if not to their own."""
     latest = time.time() + TTL
@@ -114,7 +126,7 @@ def check(found: Iterable[Found], ns: str | None) -> Checked:
     return checked
 
 
-def _check(line: Line, latest: float) -> None:
+def _check(line: ExportLine, latest: float) -> None:
     """Raise BadRequest, or what decoding raises, if the hub would refuse it."""
     check_ns(line.place[0])
     check_key(line.key)

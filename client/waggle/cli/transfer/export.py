@@ -25,7 +25,7 @@ from waggle.cli.output.format import amount, to_json, visible
 from waggle.cli.output.progress import Progress
 from waggle.cli.shared.connect import fail, unread, visit
 from waggle.cli.shared.options import Options, shared
-from waggle.cli.transfer.entry_file import HEADER, VERSION, Header, Line
+from waggle.cli.transfer.entry_file import HEADER, VERSION, ExportLine, Header
 
 __all__ = ["export"]
 
@@ -87,7 +87,7 @@ def _first(header: Header) -> bytes:
 
 
 def _line(event: Event) -> bytes:
-    line = Line(
+    line = ExportLine(
         ns=event.ns,
         key=event.key,
         value=Raw(msgspec.json.encode(event.value)),

@@ -26,8 +26,8 @@ from waggle.cli.output.pages import pages
 from waggle.cli.output.progress import Progress
 from waggle.cli.shared.connect import fail, no, say, visit
 from waggle.cli.shared.options import Options, shared
-from waggle.cli.transfer.entry_file import Checked, Line, Read, batches, check, good, lines
-from waggle.compat.import_sources import Seed, from_database, from_json
+from waggle.cli.transfer.entry_file import Checked, ExportLine, Read, batches, check, good, lines
+from waggle.compat.import_sources import ImportSource, from_database, from_json
 from waggle.compat.mapping import MEMORY, SETTINGS, most_memories
 from waggle.wire.messages import Done, Txn
 
@@ -56,8 +56,9 @@ def import_(
         str, typer.Argument(metavar="FILE", show_default=False, help="What waggle export wrote; - is standard input.")
     ],
     seed: Annotated[
-        Seed, typer.Option("--from", metavar="SYSTEM", help="Whose it is: shared-memory, hive-mind, claude-flow.")
-    ] = Seed.export,
+        ImportSource,
+        typer.Option("--from", metavar="SYSTEM", help="Whose it is: shared-memory, hive-mind, claude-flow."),
+    ] = ImportSource.export,
     ns: Annotated[
         str | None, typer.Option("--ns", metavar="NAME", help="The namespace for all; else where each was.")
     ] = None,
@@ -78,7 +79,7 @@ def import_(
     """
     if overwrite and skip:
         raise typer.BadParameter("say --overwrite or --skip-existing, not both.")
-    if seed is Seed.claude_flow and file == "-":
+    if seed is ImportSource.claude_flow and file == "-":
         raise typer.BadParameter("a database is not read from standard input: name its file.")
     with _opened(file, seed) as read:
         checked = _checked(read, ns, skip_wrong)
@@ -100,7 +101,7 @@ def import_(
                     await writing.write(batch, dry_run)
                     progress.add(len(batch))
             print(to_json(writing.result) if options.json else _in_words(writing.result, dry_run))
-            if seed is Seed.shared_memory and MEMORY in checked.keys:
+            if seed is ImportSource.shared_memory and MEMORY in checked.keys:
                 await _tell_of_rotation(hub)
 
         visit(options, work)
@@ -114,7 +115,7 @@ class _Writing:
         self._hub, self._overwrite, self._skip = hub, overwrite, skip
         self._ahead = at - time.monotonic()
 
-    async def write(self, batch: list[Line], dry_run: bool = False) -> None:
+    async def write(self, batch: list[ExportLine], dry_run: bool = False) -> None:
         """Write what is not over, all or nothing. Raises what the hub has against it, and says how far it came."""
         while batch:
             now = time.monotonic() + self._ahead
@@ -137,7 +138,7 @@ class _Writing:
                 self.result.written += len(rest)
                 return
 
-    def _stopped(self, batch: list[Line], error: WaggleError) -> WaggleError:
+    def _stopped(self, batch: list[ExportLine], error: WaggleError) -> WaggleError:
         """The error, which says where it stopped, and how to go on."""
         where = ""
         if "index" in error.details:
@@ -150,17 +151,17 @@ class _Writing:
 
 
 @contextmanager
-def _opened(file: str, seed: Seed) -> Iterator[Read]:
+def _opened(file: str, seed: ImportSource) -> Iterator[Read]:
     """What is in the file. Ends the command if it is not what was said."""
     try:
-        if seed is Seed.claude_flow:
+        if seed is ImportSource.claude_flow:
             with _bytes(file):  # whether it is there, and may be read
                 pass
             with from_database(file) as read:
                 yield read
             return
         with _bytes(file) as opened:
-            yield (lambda: lines(opened)) if seed is Seed.export else from_json(seed, opened)
+            yield (lambda: lines(opened)) if seed is ImportSource.export else from_json(seed, opened)
     except BadRequest as wrong:
         fail(f"{file} is not what {seed} keeps: {wrong.message}.")
 

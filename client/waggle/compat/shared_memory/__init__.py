@@ -16,7 +16,7 @@ from waggle.compat.shared_memory.memories import Memories
 from waggle.compat.shared_memory.memory_schemas import Refused, cut, read
 from waggle.compat.shared_memory.memory_tools import TOOLS, listed
 from waggle.mcp.call import Call
-from waggle.mcp.profiles.profile import Answer, unknown
+from waggle.mcp.profiles.profile import ToolResult, unknown
 from waggle.mcp.render import to_json
 from waggle.wire.errors import WaggleError
 
@@ -39,7 +39,7 @@ class SharedMemory:
         self.tools = [listed(name, tool) for name, tool in TOOLS.items()]
         self._memories = Memories()
 
-    async def call(self, name: str, said: dict[str, Any], call: Call) -> Answer:
+    async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
         """As `Profile.call`."""
         tool = TOOLS.get(name)
         if tool is None:
@@ -47,19 +47,19 @@ class SharedMemory:
         try:
             arguments = read(tool.arguments, said)
             work = tool.does(self._memories, call.caller, arguments)
-            return Answer((await call.patience.through(work, call.patience.limit, _say)).result())
+            return ToolResult((await call.patience.through(work, call.patience.limit, _say)).result())
         except Refused as refused:
             return _failed(str(refused))
         except WaggleError as error:
             return _failed(f"Failed to {tool.attempt}: {error.message}")
 
-    def refused(self, error: WaggleError) -> Answer:
+    def refused(self, error: WaggleError) -> ToolResult:
         """As `Profile.refused`."""
         return _failed(error.message)
 
 
-def _failed(message: str) -> Answer:
-    return Answer(to_json({"success": False, "error": cut(message)}))
+def _failed(message: str) -> ToolResult:
+    return ToolResult(to_json({"success": False, "error": cut(message)}))
 
 
 async def _say() -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from mcp import types
 
 from waggle.mcp.call import Call
-from waggle.mcp.profiles.profile import Answer, answered, unknown
+from waggle.mcp.profiles.profile import ToolResult, answered, unknown
 from waggle.mcp.schemas import schema
 from waggle.mcp.tools import TOOLS, Tool, run
 from waggle.wire.errors import WaggleError
@@ -31,13 +31,13 @@ class Native:
     def __init__(self) -> None:
         self.tools = [_listed(name, tool) for name, tool in TOOLS.items()]
 
-    async def call(self, name: str, said: dict[str, Any], call: Call) -> Answer:
+    async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
         """As `Profile.call`."""
         if name not in TOOLS:
             raise unknown(name)
         return answered(*await run(name, said, call))
 
-    def refused(self, error: WaggleError) -> Answer:
+    def refused(self, error: WaggleError) -> ToolResult:
         """As `Profile.refused`."""
         return answered({"error": error.to_wire()}, failed=True)
 

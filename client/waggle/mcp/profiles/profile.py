@@ -12,7 +12,7 @@ from waggle.mcp.call import Call
 from waggle.mcp.render import to_json
 from waggle.wire.errors import WaggleError
 
-__all__ = ["CHANGES", "READS", "Answer", "Profile", "answered", "now", "units", "unknown"]
+__all__ = ["CHANGES", "READS", "Profile", "ToolResult", "answered", "now", "units", "unknown"]
 
 READS = types.ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 """What is said of a tool that changes nothing."""
@@ -22,7 +22,7 @@ CHANGES = types.ToolAnnotations(
 """What is said of one that may take away what others have written; twice is the same as once."""
 
 
-class Answer(NamedTuple):
+class ToolResult(NamedTuple):
     """What a client is told: the text, the same as an object if it is one, and whether it is an error."""
 
     text: str
@@ -45,17 +45,17 @@ class Profile(Protocol):
     def tools(self) -> list[types.Tool]:
         """The tools, in the order in which they are listed."""
 
-    async def call(self, name: str, said: dict[str, Any], call: Call) -> Answer:
+    async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
         """Call a tool, its arguments as they were said. What the hub refuses is an answer. Raises MCPError if there
         is no such tool, unless that is an answer, too."""
 
-    def refused(self, error: WaggleError) -> Answer:
+    def refused(self, error: WaggleError) -> ToolResult:
         """That a call came to nothing, for a reason that lies outside of the tools."""
 
 
-def answered(reply: dict[str, Any], failed: bool = False) -> Answer:
+def answered(reply: dict[str, Any], failed: bool = False) -> ToolResult:
     """An answer that is an object."""
-    return Answer(to_json(reply), reply, failed)
+    return ToolResult(to_json(reply), reply, failed)
 
 
 def unknown(name: str) -> MCPError:

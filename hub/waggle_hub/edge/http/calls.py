@@ -8,7 +8,8 @@
 Rules:
 1. A call is a command like any other: decoded as a line is, decided by the engine, its reply released by the journal in
    its place. Any op but hello, bye, subscribe and unsubscribe can be asked.
-2. All who call under one name share a session, and so one connection (`Desk`), which hands each reply to its call.
+2. All who call under one name share a session, and so one connection (`VirtualConnection`), which hands each reply
+to its call.
 3. Who stops waiting drops the call: cancelling the task that awaits it is enough. A call that still waits is cancelled
    in the hub. A grant that nobody heard of is given back, unless it repeats an older one, or its rid is asked again.
 4. An `id` in the fields names the call, so that `cancel` can; those that begin with `$` are given here.
@@ -56,7 +57,7 @@ _read = msgspec.json.Decoder().decode
 _write = msgspec.json.Encoder().encode
 
 
-class Callers:
+class CallRegistry:
     """Everybody who calls."""
 
     def __init__(self, engine: Engine) -> None:
@@ -65,25 +66,25 @@ class Callers:
         """Calls that have not been answered."""
         self._numbers = count(1)
 
-    def named(self, agent: str, ns: str | None = None) -> Caller:
+    def named(self, agent: str, ns: str | None = None) -> HttpCaller:
         """An agent that calls under this name, `ns` its default namespace."""
-        return Caller(self, agent, ns)
+        return HttpCaller(self, agent, ns)
 
-    def nameless(self, ns: str | None = None) -> Caller:
+    def nameless(self, ns: str | None = None) -> HttpCaller:
         """Somebody who gives no name."""
-        return Caller(self, None, ns)
+        return HttpCaller(self, None, ns)
 
     def drain(self, seconds: float) -> None:
         """Tell every call that still waits to come back after so many seconds."""
         for call in list(self.open):
-            self.engine.hang_up(call.desk, call.command.id)
+            self.engine.drop_call(call.desk, call.command.id)
             self._settle(call, error=Unavailable("the hub is stopping: come back", retry_after=seconds))
 
     def begin(self, agent: str | None, ns: str | None, op: str, fields: bytes) -> Call:
         """Decide a command now, its fields a JSON object; its answer comes in `Call.reply`. Raises a WaggleError."""
         command = self._command(op, fields)
-        connection = self.engine.visit(agent, ns, self._connect)
-        assert isinstance(connection, Desk)
+        connection = self.engine.open_http_session(agent, ns, self._connect)
+        assert isinstance(connection, VirtualConnection)
         if command.id in connection.calls:
             raise BadRequest(f"a call with id {command.id!r} still waits for its answer: choose another", field="id")
         call = connection.calls[command.id] = Call(self, connection, command)
@@ -110,20 +111,20 @@ class Callers:
 
     # --- what the desks hear ---
 
-    def _connect(self) -> Desk:
-        desk = Desk(self.engine.bounds)
+    def _connect(self) -> VirtualConnection:
+        desk = VirtualConnection(self.engine.bounds)
         desk.wake = self._hear
         return desk
 
     def _hear(self, connection: Connection) -> None:
-        assert isinstance(connection, Desk)
+        assert isinstance(connection, VirtualConnection)
         while (text := connection.take()) is not None:
             for line in text.data.split(b"\n"):
                 self._answer(connection, line)
         if connection.closing is not None:
             self._close(connection)
 
-    def _answer(self, desk: Desk, line: bytes) -> None:
+    def _answer(self, desk: VirtualConnection, line: bytes) -> None:
         answer = _read_line(line)
         call = None if answer.id is None else desk.calls.get(answer.id)
         if call is None:
@@ -139,7 +140,7 @@ class Callers:
         self.open.discard(call)
         call.settle(ok, error)
 
-    def _close(self, desk: Desk) -> None:
+    def _close(self, desk: VirtualConnection) -> None:
         """Its session has ended. A call that it held nothing for, and that takes longer, is not answered any more."""
         for call in list(desk.calls.values()):
             self._settle(call, error=SessionLost("the session ended before there was an answer: ask again"))
@@ -149,7 +150,7 @@ class Callers:
 
     def cancel(self, call: Call) -> None:
         """Nobody waits for this call any more."""
-        self.engine.hang_up(call.desk, call.command.id)
+        self.engine.drop_call(call.desk, call.command.id)
 
     def give_back(self, call: Call, ok: bytes) -> None:
         """Nobody has heard of this answer: if it is a grant, it is the hub's again."""
@@ -157,9 +158,9 @@ class Callers:
             return
         grant, rid = _read_grant(ok), call.command.rid
         if not grant.dup and not self._asks(call.desk, rid):
-            self.engine.hang_up(call.desk, call.command.id, rid, grant.token)
+            self.engine.drop_call(call.desk, call.command.id, rid, grant.token)
 
-    def _asks(self, desk: Desk, rid: str | None) -> bool:
+    def _asks(self, desk: VirtualConnection, rid: str | None) -> bool:
         """Whether there is a call with this rid that has not been answered."""
         if rid is None:
             return False
@@ -167,10 +168,10 @@ class Callers:
         return any(isinstance(command, m.Change) and command.rid == rid for command in commands)
 
 
-class Desk(Connection):
+class VirtualConnection(Connection):
     """The connection of all who call under one name: it takes replies as they are put, and nothing waits in it."""
 
-    inside = True
+    is_virtual = True
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
@@ -181,7 +182,7 @@ class Desk(Connection):
 class Call:
     """A command that was asked, and its answer."""
 
-    def __init__(self, callers: Callers, desk: Desk, command: m.AnyCommand) -> None:
+    def __init__(self, callers: CallRegistry, desk: VirtualConnection, command: m.AnyCommand) -> None:
         self.desk = desk
         self.command = command
         self.reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -209,10 +210,10 @@ class Call:
             self._callers.give_back(self, self.reply.result())
 
 
-class Caller:
+class HttpCaller:
     """Somebody who calls, by name or without one."""
 
-    def __init__(self, callers: Callers, agent: str | None, ns: str | None) -> None:
+    def __init__(self, callers: CallRegistry, agent: str | None, ns: str | None) -> None:
         self._callers = callers
         self._agent = agent
         self._ns = ns

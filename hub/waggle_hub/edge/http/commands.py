@@ -16,8 +16,8 @@ from starlette.responses import Response
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, NotFound
 
-from .calls import Call, Caller, Callers
-from .request import App, Exchange, Gone
+from .calls import Call, CallRegistry, HttpCaller
+from .exchange import App, Exchange, Gone
 from .status_codes import JSON
 
 OPS: dict[str, type[m.Command]] = {
@@ -96,14 +96,14 @@ _read_branch = msgspec.json.Decoder(_Branch).decode
 _read_raw = msgspec.json.Decoder(Raw).decode
 
 
-class HttpDoor:
+class HttpCommands:
     """Calls over HTTP; `limit` is the number of bytes that a body may have."""
 
-    def __init__(self, callers: Callers, limit: int) -> None:
+    def __init__(self, callers: CallRegistry, limit: int) -> None:
         self._callers = callers
         self._limit = limit
 
-    def caller(self, exchange: Exchange, ns: str | None = None) -> Caller:
+    def caller(self, exchange: Exchange, ns: str | None = None) -> HttpCaller:
         """Who calls."""
         agent = exchange.agent
         return self._callers.nameless(ns) if agent is None else self._callers.named(agent, ns)
@@ -179,7 +179,7 @@ class HttpDoor:
         return await caller.ask(op, _encode(fields))
 
 
-async def _write_over(caller: Caller, op: str, fields: dict[str, Any]) -> bytes:
+async def _write_over(caller: HttpCaller, op: str, fields: dict[str, Any]) -> bytes:
     """Do this if there is an entry at all."""
     where = {name: fields[name] for name in ("key", "ns") if name in fields}
     rid = fields.pop("rid", None)

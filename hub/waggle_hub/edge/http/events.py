@@ -21,8 +21,8 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, WaggleError
 from waggle_hub.delivery.encoding import lost_line, mark_line
 
+from .exchange import App, Exchange, Receive, Scope, Send
 from .internal_subscription import Teller, subscribe
-from .request import App, Exchange, Receive, Scope, Send
 from .status_codes import refusal
 from .stream import Body, Stream, Streams, hello
 
@@ -55,7 +55,7 @@ class _Moves(Struct):
 _look = msgspec.json.Decoder(_Moves).decode
 
 
-class EventsDoor:
+class EventStream:
     """`GET /v1/events`."""
 
     def __init__(self, streams: Streams) -> None:

@@ -22,14 +22,14 @@ from starlette.responses import Response
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, TooLarge, WaggleError
-from waggle.wire.exports import VERSION, Header, Line, batches, read_header, read_line
+from waggle.wire.exports import VERSION, ExportLine, Header, batches, read_header, read_line
 from waggle.wire.names import check_key, check_ns
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.store.json_values import encode_value
 
-from .calls import Caller, Callers
+from .calls import CallRegistry, HttpCaller
+from .exchange import App, Exchange, Receive, Scope, Send
 from .internal_subscription import Teller, subscribe
-from .request import App, Exchange, Receive, Scope, Send
 from .status_codes import JSON, refusal
 from .stream import Body, Stream, Streams, hello
 
@@ -78,10 +78,10 @@ class _Told(Struct):
 _look = msgspec.json.Decoder(_Told).decode
 
 
-class PortableDoor:
+class ExportImport:
     """`GET /v1/export` and `POST /v1/import`."""
 
-    def __init__(self, streams: Streams, callers: Callers, bounds: Bounds, limits: Limits) -> None:
+    def __init__(self, streams: Streams, callers: CallRegistry, bounds: Bounds, limits: Limits) -> None:
         self._streams = streams
         self._callers = callers
         self._bounds = bounds
@@ -103,7 +103,7 @@ class PortableDoor:
         caller = self._callers.nameless() if agent is None else self._callers.named(agent)
         ahead = (_read(await caller.ask("ping", b"{}")))["at"] - time.monotonic()
         writing = _Writing(caller, query, ahead)
-        waiting: list[Line] = []
+        waiting: list[ExportLine] = []
         size = 0
         async for line, length in self._entries(exchange, query.ns, writing):
             waiting.append(line)
@@ -114,7 +114,9 @@ class PortableDoor:
         await writing.write(waiting)
         return Response(_encode(writing.result), media_type=JSON)
 
-    async def _entries(self, exchange: Exchange, ns: str | None, writing: _Writing) -> AsyncIterator[tuple[Line, int]]:
+    async def _entries(
+        self, exchange: Exchange, ns: str | None, writing: _Writing
+    ) -> AsyncIterator[tuple[ExportLine, int]]:
         """The entries in the body, with their lengths, each looked at by itself. Raises BadRequest, with the number of
         the line."""
         number = 0
@@ -156,7 +158,7 @@ class PortableDoor:
         if rest:
             yield bytes(rest)
 
-    def _check(self, line: Line) -> None:
+    def _check(self, line: ExportLine) -> None:
         """Raise what the hub would refuse it for, as far as that can be told from the line alone."""
         check_ns(line.place[0])
         check_key(line.key)
@@ -217,18 +219,18 @@ class _Export:
 class _Writing:
     """Writes batches; `ahead` is how far the hub's time is ahead of the monotonic clock."""
 
-    def __init__(self, caller: Caller, query: ImportQuery, ahead: float) -> None:
+    def __init__(self, caller: HttpCaller, query: ImportQuery, ahead: float) -> None:
         self.result = Imported()
         self._caller = caller
         self._query = query
         self._ahead = ahead
 
-    async def write(self, lines: list[Line]) -> None:
+    async def write(self, lines: list[ExportLine]) -> None:
         """Write these in as many batches as it takes."""
         for batch in batches(lines):
             await self._write(batch)
 
-    async def _write(self, batch: list[Line]) -> None:
+    async def _write(self, batch: list[ExportLine]) -> None:
         """Write what is not over, all or nothing."""
         while batch:
             now = time.monotonic() + self._ahead
@@ -253,7 +255,7 @@ class _Writing:
                 self.result.written += len(rest)
                 return
 
-    def stopped(self, error: WaggleError, batch: list[Line] | None = None) -> WaggleError:
+    def stopped(self, error: WaggleError, batch: list[ExportLine] | None = None) -> WaggleError:
         """The error, which says where it stopped and how to go on."""
         where = ""
         if batch is not None and "index" in error.details:

@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse
 
 from waggle_hub.engine.engine import Engine
 
-from .request import App, Exchange
+from .exchange import App, Exchange
 
 
 class Health:

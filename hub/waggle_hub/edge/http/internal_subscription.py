@@ -16,7 +16,7 @@ from msgspec import Raw, Struct, UnsetType
 from waggle.wire import messages as m
 from waggle.wire.errors import Unavailable, WaggleError, error_from_wire
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.frame import Text
+from waggle_hub.delivery.frame import Payload
 from waggle_hub.engine.engine import Engine
 
 HELLO, SUBSCRIBE, _BYE = range(3)
@@ -70,7 +70,7 @@ class Reading:
         """Read no more; with `flush`, than what waits."""
         self._connection.close(code, flush=flush)
 
-    async def _pass_on(self, text: Text, teller: Teller) -> None:
+    async def _pass_on(self, text: Payload, teller: Teller) -> None:
         lines = text.data.split(b"\n")
         while lines and not self._begun and self._error is None:
             subscribed = self._hear(lines.pop(0))

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from waggle.wire import messages as m
 from waggle_hub.engine.engine import Engine
 
-from .request import App, Exchange
+from .exchange import App, Exchange
 
 GAUGES = {
     "keys": "Entries in the store.",

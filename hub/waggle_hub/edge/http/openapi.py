@@ -16,8 +16,8 @@ from waggle.wire.names import AGENT, MAX_AGENT
 
 from .commands import OPS, DeleteQuery, GetQuery, ListQuery, OpQuery, PutQuery
 from .events import EventsQuery
+from .exchange import App, Exchange
 from .export_import import LINES, ExportQuery, Imported, ImportQuery
-from .request import App, Exchange
 from .status_codes import JSON, STATUSES
 
 _REF = "#/components/schemas/{name}"

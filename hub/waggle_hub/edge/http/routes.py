@@ -12,14 +12,14 @@ from starlette.routing import BaseRoute, Route
 from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Settings
 
-from .calls import Callers
-from .commands import OPS, HttpDoor
-from .events import EventsDoor
-from .export_import import PortableDoor
+from .calls import CallRegistry
+from .commands import OPS, HttpCommands
+from .events import EventStream
+from .exchange import Endpoint, no_such_path
+from .export_import import ExportImport
 from .health import Health
 from .metrics import Metrics
 from .openapi import Description
-from .request import Endpoint, no_such_path
 from .stream import Streams
 
 
@@ -32,25 +32,25 @@ class _Rest(PathConvertor):
 register_url_convertor("rest", _Rest())
 
 
-class Doors(Struct, frozen=True):
+class Handlers(Struct, frozen=True):
     """What the routes lead to."""
 
     engine: Engine
-    callers: Callers
+    callers: CallRegistry
     streams: Streams
     settings: Settings
 
 
-def endpoints(doors: Doors) -> dict[str, Endpoint]:
+def endpoints(doors: Handlers) -> dict[str, Endpoint]:
     """The endpoint of each path, as OpenAPI writes paths."""
     bounds, limits = doors.settings.bounds, doors.settings.limits
-    http = HttpDoor(doors.callers, bounds.message)
-    portable = PortableDoor(doors.streams, doors.callers, bounds, limits)
+    http = HttpCommands(doors.callers, bounds.message)
+    portable = ExportImport(doors.streams, doors.callers, bounds, limits)
     health, metrics = Health(doors.engine), Metrics(doors.engine)
     return {
         "/v1/keys": Endpoint({"GET": http.list}),
         "/v1/keys/{key}": Endpoint({"GET": http.get, "PUT": http.put, "DELETE": http.delete}),
-        "/v1/events": Endpoint({"GET": EventsDoor(doors.streams).events}, head=False),
+        "/v1/events": Endpoint({"GET": EventStream(doors.streams).events}, head=False),
         "/v1/export": Endpoint({"GET": portable.export}, head=False),
         "/v1/import": Endpoint({"POST": portable.import_}),
         **{f"/v1/{op}": Endpoint({"POST": http.call}) for op in OPS},
@@ -61,7 +61,7 @@ def endpoints(doors: Doors) -> dict[str, Endpoint]:
     }
 
 
-def routes(doors: Doors) -> list[BaseRoute]:
+def routes(doors: Handlers) -> list[BaseRoute]:
     """The routes of these, and an answer for all else below `/v1`."""
     found: list[BaseRoute] = [
         Route(path.replace("{key}", "{key:rest}"), endpoint) for path, endpoint in endpoints(doors).items()

@@ -15,8 +15,8 @@ from waggle.wire import messages as m
 from waggle_hub.edge.websocket import ABORT
 from waggle_hub.engine.engine import Engine
 
+from .exchange import Exchange, Send
 from .internal_subscription import HELLO, Reading, Teller
-from .request import Exchange, Send
 
 
 class Streams:

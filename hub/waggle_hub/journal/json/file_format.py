@@ -33,7 +33,7 @@ from waggle_hub.journal.serialization import (
     kept_entry,
 )
 from waggle_hub.settings import Limits
-from waggle_hub.state.persistence.records import KINDS, Changes, Kept, Key, Place, Record
+from waggle_hub.state.persistence.records import KINDS, Key, Place, Record, StoredState, WriteBatch
 from waggle_hub.state.store.json_values import encode_value
 from waggle_hub.state.store.keyspace import Entry
 
@@ -84,7 +84,7 @@ class Lines(Struct):
     records: dict[Key, bytes] = {}
     commits: dict[int, bytes] = {}
 
-    def after(self, changes: Changes) -> Lines:
+    def after(self, changes: WriteBatch) -> Lines:
         """What it holds with these changes."""
         commits = {commit.rev: encode(kept) for commit in changes.commits if (kept := kept_commit(commit)) is not None}
         return Lines(
@@ -106,7 +106,7 @@ class Lines(Struct):
     def all_records(self) -> list[Record]:
         return [_decode_record(_decode_pair(line)) for line in self.records.values()]
 
-    def kept(self) -> Kept | None:
+    def kept(self) -> StoredState | None:
         """Everything, None if there is nothing."""
         earlier: dict[Place, tuple[Entry, ...]] = {}
         for (ns, key, _), line in self.earlier.items():
@@ -114,7 +114,7 @@ class Lines(Struct):
         entries = [entry_of(_decode_entry(line), earlier.get(place, ())) for place, line in self.entries.items()]
         commits = commits_with([_decode_commit(line) for line in self.commits.values()], entries)
         records = self.all_records()
-        return Kept(entries, commits, records) if entries or commits or records else None
+        return StoredState(entries, commits, records) if entries or commits or records else None
 
 
 def lines_of(text: bytes, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> Lines:

@@ -16,7 +16,7 @@ from typing import Self
 
 from waggle_hub.journal.files import Files, explained, forget, partial, probe, settle, write_partial
 from waggle_hub.journal.interface import StoreError
-from waggle_hub.state.persistence.records import Changes, Kept, Record
+from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
 
 from .file_format import MIGRATIONS, Lines, Migration, lines_of
 
@@ -39,7 +39,7 @@ class DocumentStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def load(self, progress: Callable[[int, int], None]) -> Kept | None:
+    def load(self, progress: Callable[[int, int], None]) -> StoredState | None:
         lines = self._read()
         progress(len(lines.entries), len(lines.entries))
         return lines.kept()
@@ -47,7 +47,7 @@ class DocumentStore:
     def records(self) -> list[Record]:
         return self._read().all_records()
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: WriteBatch) -> None:
         before = self._read()
         after = before.after(changes)
         self._check_size(after)

@@ -20,7 +20,7 @@ import msgspec
 import zstandard
 
 from waggle_hub.journal.serialization import KeptCommit, decoder, encode, kept_commit
-from waggle_hub.state.persistence.records import KINDS, Changes, Key, Place, Record
+from waggle_hub.state.persistence.records import KINDS, Key, Place, Record, WriteBatch
 from waggle_hub.state.store.keyspace import Entry
 
 _LONG = 4096
@@ -85,7 +85,7 @@ def _insert(rows: int) -> str:
     return f"INSERT INTO change VALUES {', '.join([marks] * rows)}"
 
 
-def rows_of(changes: Changes) -> Iterator[Row]:
+def rows_of(changes: WriteBatch) -> Iterator[Row]:
     """What is to be done to have these changes."""
     for place, entry in changes.entries.items():
         yield _row(_DROP_ENTRY, *place) if entry is None else (_PUT_ENTRY, *_entry_row("entries", entry))

@@ -21,7 +21,7 @@ from typing import Self
 from waggle_hub.journal.files import Files, damaged, explained, forget, partial, probe, settle, sync_path
 from waggle_hub.journal.interface import StoreError
 from waggle_hub.journal.serialization import commits_with
-from waggle_hub.state.persistence.records import Changes, Kept, Record
+from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
 from waggle_hub.state.store.keyspace import Entry
 
 from . import rows
@@ -55,7 +55,7 @@ class SqliteStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def load(self, progress: Callable[[int, int], None]) -> Kept | None:
+    def load(self, progress: Callable[[int, int], None]) -> StoredState | None:
         with _explained(self.path, "read"):
             if not begun(self.path):
                 return None
@@ -72,7 +72,7 @@ class SqliteStore:
         with _explained(self.path, "read"):
             return rows.read_records(self._open())
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: WriteBatch) -> None:
         with _explained(self.path, "written"):
             db = self._open()
             try:
@@ -145,7 +145,7 @@ def _put(db: sqlite3.Connection, changes: Iterator[rows.Row]) -> None:
     db.execute("COMMIT")
 
 
-def _kept(db: sqlite3.Connection, progress: Callable[[int, int], None]) -> Kept | None:
+def _kept(db: sqlite3.Connection, progress: Callable[[int, int], None]) -> StoredState | None:
     (total,) = db.execute("SELECT count(*) FROM entries").fetchone()
     entries: list[Entry] = []
     for some in rows.read_entries(db, rows.read_earlier(db)):
@@ -153,7 +153,7 @@ def _kept(db: sqlite3.Connection, progress: Callable[[int, int], None]) -> Kept 
         progress(len(entries), total)
     commits = commits_with(rows.read_commits(db), entries)
     records = rows.read_records(db)
-    return Kept(entries, commits, records) if entries or commits or records else None
+    return StoredState(entries, commits, records) if entries or commits or records else None
 
 
 @contextmanager

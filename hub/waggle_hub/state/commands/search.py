@@ -13,25 +13,25 @@ import re
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached
 from waggle.wire.names import compile_pattern
-from waggle_hub.state.effects import SearchWanted, Word
+from waggle_hub.state.effects import StartSearch, Word
 from waggle_hub.state.namespaces import read_ns
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.transaction import Turn
+from waggle_hub.state.transaction import Transaction
 
 _BETWEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _SHORTEST = 2
 """Characters of an open word: one alone would stand for a large part of everything."""
 
 
-def search(turn: Turn, session: Session, command: m.Search) -> None:
+def search(transaction: Transaction, session: Session, command: m.Search) -> None:
     """Answered in its own time, by whoever has the index."""
-    limits = turn.state.limits
+    limits = transaction.state.limits
     ns = read_ns(command.ns, session)
     pattern = compile_pattern(command.pattern)
     if not 1 <= command.limit <= limits.page:
         raise BadRequest(f"limit is 1 to {limits.page}: say more words to find fewer", field="limit")
     words = _words(command.text, limits.text, limits.words)
-    turn.outputs.append(SearchWanted(session.id, command.id, ns, pattern, words, command.limit))
+    transaction.effects.append(StartSearch(session.id, command.id, ns, pattern, words, command.limit))
 
 
 def _words(text: str, longest: int, most: int) -> tuple[Word, ...]:

@@ -3,7 +3,7 @@
 The nouns of the state change; a record is one of them as it stands, in plain data that never changes. Entries and
 commits never change: they are their own records.
 
-`Changes` is what one turn of the loop has changed of all that, `Kept` is all of it together.
+`WriteBatch` is what one turn of the loop has changed of all that, `StoredState` is all of it together.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class HubRecord(Record, frozen=True, kw_only=True):
     """The durability with which a hub runs on this data, or ran until it broke off; None after an orderly stop."""
 
 
-class SpaceRecord(Record, frozen=True, kw_only=True):
+class NamespaceRecord(Record, frozen=True, kw_only=True):
     """A namespace, as far as its entries do not tell."""
 
     kind = "space"
@@ -74,7 +74,7 @@ class SpaceRecord(Record, frozen=True, kw_only=True):
     """The last revision up to which something may have happened here that was not kept, and is gone."""
 
 
-class GraveRecord(Record, frozen=True, kw_only=True):
+class TombstoneRecord(Record, frozen=True, kw_only=True):
     """The version of a key that was deleted."""
 
     kind = "grave"
@@ -213,7 +213,7 @@ class DeliveryRecord(Record, frozen=True, kw_only=True):
     count: int
 
 
-class UnsaidRecord(Record, frozen=True, kw_only=True):
+class QueuedNoticeRecord(Record, frozen=True, kw_only=True):
     """What a session is told when its agent is back: an answer (`id`, and `ok` or `error`), or a lock that it lost."""
 
     kind = "unsaid"
@@ -230,13 +230,14 @@ class UnsaidRecord(Record, frozen=True, kw_only=True):
 KINDS: dict[str, type[Record]] = {
     record.kind: record
     for record in (
-        HubRecord, SpaceRecord, GraveRecord, SessionRecord, SubscriptionRecord, OutcomeRecord, ClaimRecord, WaitRecord,
-        TakerRecord, DeliveryRecord, UnsaidRecord,
+        HubRecord, NamespaceRecord, TombstoneRecord, SessionRecord, SubscriptionRecord, OutcomeRecord, ClaimRecord,
+        WaitRecord,
+        TakerRecord, DeliveryRecord, QueuedNoticeRecord,
     )
 }  # fmt: skip
 
 
-class Changes(Struct):
+class WriteBatch(Struct):
     """What is to be written: all of it or nothing. None says that something is gone."""
 
     entries: dict[Place, Entry | None] = {}
@@ -251,7 +252,7 @@ class Changes(Struct):
     def __bool__(self) -> bool:
         return bool(self.entries or self.earlier or self.commits or self.records)
 
-    def add(self, later: Changes) -> None:
+    def add(self, later: WriteBatch) -> None:
         """Let these be followed by later ones."""
         self.entries.update(later.entries)
         self.earlier.update(later.earlier)
@@ -260,7 +261,7 @@ class Changes(Struct):
         self.floor = max(self.floor, later.floor)
 
 
-class Kept(Struct):
+class StoredState(Struct):
     """All that was kept."""
 
     entries: Iterable[Entry]
@@ -268,5 +269,5 @@ class Kept(Struct):
     commits: list[Commit]
     """The window of the log, oldest first, without what was not kept."""
     records: list[Record]
-    steady: bool = True
+    clean: bool = True
     """Whether all that was shown was written, or follows from what was."""

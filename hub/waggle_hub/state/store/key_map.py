@@ -19,7 +19,7 @@ T = TypeVar("T")
 PART = 2_048
 
 
-class Space(Generic[T]):
+class KeyMap(Generic[T]):
     """Things by key, from as many as are given, which come in key order."""
 
     __slots__ = ("_keys", "_mask", "_part", "_parts")
@@ -58,7 +58,7 @@ class Space(Generic[T]):
         """All, in key order."""
         return (self._parts[self._place(key)][key] for key in self._keys)
 
-    def from_(self, key: str, *, inclusive: bool) -> Iterator[tuple[str, T]]:
+    def items_from(self, key: str, *, inclusive: bool) -> Iterator[tuple[str, T]]:
         """All from this key on, or after it, in key order. The space must not change while this is read."""
         for found in self._keys.irange(minimum=key, inclusive=(inclusive, True)):
             yield found, self._parts[self._place(found)][found]

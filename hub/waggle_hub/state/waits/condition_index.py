@@ -20,12 +20,12 @@ from sortedcontainers import SortedDict
 
 from waggle.wire import messages as m
 from waggle.wire.names import Pattern
-from waggle_hub.state.locks.request import Claim
-from waggle_hub.state.locks.table import Claims
+from waggle_hub.state.locks.request import LockRequest
+from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.log import Commit
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
-from waggle_hub.state.pending import Waiting
+from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.records import Key, Record, WaitRecord
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.keyspace import Entry, Keyspace
@@ -84,7 +84,7 @@ class Condition:
         """The entries that meet it, in key order, as many as are asked for at most; none that are due."""
         return list(islice(self._live(sorted(self._keys), keyspace, now), self.count))
 
-    def holds(self, keyspace: Keyspace, claims: Claims, now: float) -> bool:
+    def holds(self, keyspace: Keyspace, claims: LockTable, now: float) -> bool:
         """Whether it holds, as far as is known."""
         if self.unlocked and self._locked(claims):
             return False
@@ -106,14 +106,14 @@ class Condition:
         """Of these keys, the entries that meet it and are not due."""
         for key in keys:
             entry = keyspace.get(self.ns, key)
-            if entry is not None and not entry.due(now) and (self.pattern is not None or self.accepts(entry)):
+            if entry is not None and not entry.is_due(now) and (self.pattern is not None or self.accepts(entry)):
                 yield entry
 
-    def _locked(self, claims: Claims) -> bool:
+    def _locked(self, claims: LockTable) -> bool:
         if self.key is not None:
-            return next(claims.held_on(self.ns, self.key), None) is not None
+            return next(claims.held_locks_on_key(self.ns, self.key), None) is not None
         assert self.pattern is not None
-        return next(claims.held_within(self.ns, self.pattern), None) is not None
+        return next(claims.held_locks_overlapping(self.ns, self.pattern), None) is not None
 
     def learn(self, key: str, meets: bool) -> None:
         """An entry has changed: whether there is one of this key now that meets it."""
@@ -135,7 +135,7 @@ class Condition:
         """Drop what has fallen due: that expires in its own time, and a scan may have to find others instead."""
         for key in list(self.found):
             entry = keyspace.get(self.ns, key)
-            if entry is None or entry.due(now):
+            if entry is None or entry.is_due(now):
                 del self.found[key]
 
     def scan(self, keyspace: Keyspace, now: float, most: int) -> int:
@@ -147,13 +147,13 @@ class Condition:
                 return looked
             looked += 1
             self.after = entry.key
-            if self.pattern.match(entry.key) and not entry.due(now) and self.accepts(entry):
+            if self.pattern.match(entry.key) and not entry.is_due(now) and self.accepts(entry):
                 self.found[entry.key] = None
         self.scanning = False
         return looked
 
 
-class Wait(Waiting):
+class Wait(PendingCommand):
     """A `wait`: all of its conditions, or any."""
 
     __slots__ = ("asked", "conditions", "late", "need_all")
@@ -184,7 +184,7 @@ class Wait(Waiting):
             need_all=self.need_all,
         )
 
-    def met(self, keyspace: Keyspace, claims: Claims, now: float) -> list[int]:
+    def met(self, keyspace: Keyspace, claims: LockTable, now: float) -> list[int]:
         """The indices of the conditions that hold."""
         return [n for n, one in enumerate(self.conditions) if one.holds(keyspace, claims, now)]
 
@@ -197,7 +197,7 @@ class Wait(Waiting):
         return any(one.unknown for one in self.conditions)
 
 
-class _Watch:
+class _ConditionIndex:
     """The conditions of one namespace, by what they are on."""
 
     def __init__(self) -> None:
@@ -249,15 +249,15 @@ class Conditions:
         self.waits: dict[Wait, None] = {}
         self.to_scan: dict[Wait, None] = {}
         """Waits that a scan may decide, or has to go on for."""
-        self._on_entries: dict[str, _Watch] = {}
-        self._on_locks: dict[str, _Watch] = {}
+        self._on_entries: dict[str, _ConditionIndex] = {}
+        self._on_locks: dict[str, _ConditionIndex] = {}
 
     def add(self, wait: Wait) -> None:
         self.waits[wait] = None
         for one in wait.conditions:
             for watches, wanted in ((self._on_entries, one.on_entries), (self._on_locks, one.unlocked)):
                 if wanted:
-                    watches.setdefault(one.ns, _Watch()).add(one)
+                    watches.setdefault(one.ns, _ConditionIndex()).add(one)
         self.look_for_scans(wait)
 
     def remove(self, wait: Wait) -> None:
@@ -284,7 +284,7 @@ class Conditions:
         else:
             self.to_scan.pop(wait, None)
 
-    def concerned(self, commit: Commit, freed: list[Claim], keyspace: Keyspace) -> dict[Wait, None]:
+    def concerned(self, commit: Commit, freed: list[LockRequest], keyspace: Keyspace) -> dict[Wait, None]:
         """The waits that this commit, and the locks that it freed, could have met; their conditions know of it."""
         found: dict[Wait, None] = {}
         for event in commit.events:
@@ -311,7 +311,7 @@ class Conditions:
 
     def check(self, sessions: Iterable[Session], keyspace: Keyspace) -> None:
         """Assert the rules of this module."""
-        waits = {one for session in sessions for one in session.waiting.values() if isinstance(one, Wait)}
+        waits = {one for session in sessions for one in session.pending.values() if isinstance(one, Wait)}
         assert waits == set(self.waits)
         assert set(self.to_scan) == {wait for wait in waits if wait.unknown}
         for wait in waits:

@@ -21,13 +21,13 @@ from sortedcontainers import SortedDict, SortedKeyList
 
 from waggle.wire import messages as m
 from waggle.wire.names import Pattern
-from waggle_hub.state.locks.request import Claim
-from waggle_hub.state.locks.table import Claims
+from waggle_hub.state.locks.request import LockRequest
+from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.log import Commit
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
-from waggle_hub.state.pending import Waiting
-from waggle_hub.state.persistence.dirty import Changed
+from waggle_hub.state.pending import PendingCommand
+from waggle_hub.state.persistence.dirty import DirtySet
 from waggle_hub.state.persistence.records import DeliveryRecord, Key, Record, TakerRecord
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.keyspace import Entry, Keyspace
@@ -38,14 +38,14 @@ _PUTTING_IN = 4
 """What it costs to put an entry into a line, in looks at a key (3 against 0.7 µs)."""
 
 
-class Taker(Waiting):
+class Taker(PendingCommand):
     """A `take` that is looking, or waits."""
 
     __slots__ = ("after", "late", "lease", "line", "looking", "max_deliveries")
     op = "take"
 
     def __init__(
-        self, serial: int, session: Session, id: m.Id, rid: str | None, since: float, line: Line, lease: float,
+        self, serial: int, session: Session, id: m.Id, rid: str | None, since: float, line: WorkQueue, lease: float,
         max_deliveries: int | None,
     ) -> None:  # fmt: skip
         super().__init__(serial, session, id, rid, since)
@@ -79,7 +79,7 @@ class Taker(Waiting):
         )
 
 
-class Line:
+class WorkQueue:
     """What may be taken by one set of patterns in one namespace."""
 
     __slots__ = ("_after", "_pattern", "ns", "patterns", "revs", "scanning", "takers", "work")
@@ -113,7 +113,7 @@ class Line:
         if rev is not None:
             del self.work[rev]
 
-    def scan(self, keyspace: Keyspace, claims: Claims, now: float, most: int) -> int:
+    def scan(self, keyspace: Keyspace, claims: LockTable, now: float, most: int) -> int:
         """Look at the next keys, about so many; how many were looked at. One that is put in counts for several."""
         looked = 0
         while self._pattern < len(self.patterns):
@@ -123,7 +123,11 @@ class Line:
                     return looked
                 looked += 1
                 self._after = entry.key
-                if pattern.match(entry.key) and not entry.due(now) and not claims.named_on(self.ns, entry.key):
+                if (
+                    pattern.match(entry.key)
+                    and not entry.is_due(now)
+                    and not claims.has_request_for_name(self.ns, entry.key)
+                ):
                     self.add(entry)
                     looked += _PUTTING_IN
             self._pattern += 1
@@ -135,7 +139,7 @@ class Line:
 class Work:
     """All lines and takers of the hub."""
 
-    def __init__(self, lines: int, changed: Changed) -> None:
+    def __init__(self, lines: int, changed: DirtySet) -> None:
         self._changed = changed
         self.looking: SortedKeyList[Taker] = SortedKeyList(key=lambda taker: taker.serial)
         """Takers that have more to look at, in order of arrival."""
@@ -144,15 +148,15 @@ class Work:
         """What may have become free, as a heap: creation revision, a number in the order of offering, the place."""
         self._offered = 0
         self._held_back: dict[Place, Entry] = {}
-        self._reopened: list[Claim] = []
+        self._reopened: list[LockRequest] = []
         """Locks on patterns that are gone: what they were on may be free."""
-        self._lines: OrderedDict[tuple[str, tuple[Pattern, ...]], Line] = OrderedDict()
+        self._lines: OrderedDict[tuple[str, tuple[Pattern, ...]], WorkQueue] = OrderedDict()
         self._most = lines
-        self._by_ns: dict[str, PatternIndex[Line]] = {}
+        self._by_ns: dict[str, PatternIndex[WorkQueue]] = {}
 
     # --- lines ---
 
-    def line(self, ns: str, patterns: tuple[Pattern, ...]) -> Line:
+    def line(self, ns: str, patterns: tuple[Pattern, ...]) -> WorkQueue:
         """The line of these patterns; one that was used least recently makes room for a new one."""
         line = self._lines.get((ns, patterns))
         if line is not None:
@@ -161,33 +165,33 @@ class Work:
         idle = [place for place, one in self._lines.items() if not one.takers] if len(self._lines) >= self._most else []
         for place in idle[: len(self._lines) - self._most + 1]:
             self._forget(self._lines.pop(place))
-        line = self._lines[ns, patterns] = Line(ns, patterns)
+        line = self._lines[ns, patterns] = WorkQueue(ns, patterns)
         index = self._by_ns.setdefault(ns, PatternIndex())
         for pattern in patterns:
             index.add(pattern, line)
         return line
 
-    def _forget(self, line: Line) -> None:
+    def _forget(self, line: WorkQueue) -> None:
         index = self._by_ns[line.ns]
         for pattern in line.patterns:
             index.remove(pattern, line)
         if not len(index):
             del self._by_ns[line.ns]
 
-    def _lines_of(self, ns: str, key: str) -> Iterable[Line]:
+    def _lines_of(self, ns: str, key: str) -> Iterable[WorkQueue]:
         index = self._by_ns.get(ns)
         return () if index is None else index.find(key)
 
     # --- what changes ---
 
-    def notice(self, commit: Commit, keyspace: Keyspace, claims: Claims) -> None:
+    def notice(self, commit: Commit, keyspace: Keyspace, claims: LockTable) -> None:
         """Entries have come and gone."""
         if not self._by_ns and not self.deliveries:
             return
         for event in commit.events:
             if event.type == "set" and event.prev is None:
                 entry = keyspace.get(event.ns, event.key)
-                if entry is not None and not claims.named_on(event.ns, event.key):
+                if entry is not None and not claims.has_request_for_name(event.ns, event.key):
                     self._free(entry)
             elif event.type in ("delete", "expire", "evict"):
                 if self.deliveries.pop((event.ns, event.key), None) is not None:
@@ -195,19 +199,19 @@ class Work:
                 for line in self._lines_of(event.ns, event.key):
                     line.discard(event.key)
 
-    def claimed(self, claim: Claim) -> None:
+    def claimed(self, claim: LockRequest) -> None:
         """A lock is held or waited for."""
         for name in claim.names:
             for line in self._lines_of(claim.ns, name):
                 line.discard(name)
 
-    def freed(self, claim: Claim, keyspace: Keyspace, claims: Claims) -> None:
+    def freed(self, claim: LockRequest, keyspace: Keyspace, claims: LockTable) -> None:
         """A lock is held or waited for no longer."""
         if claim.ns not in self._by_ns:
             return
         for name in claim.names:
             entry = keyspace.get(claim.ns, name)
-            if entry is not None and not claims.named_on(claim.ns, name):
+            if entry is not None and not claims.has_request_for_name(claim.ns, name):
                 self._free(entry)
         if claim.patterns:
             self._reopened.append(claim)
@@ -292,9 +296,9 @@ class Work:
                     found.update(line.takers)
         yield from found
 
-    def check(self, sessions: Iterable[Session], keyspace: Keyspace, claims: Claims, granting: bool) -> None:
+    def check(self, sessions: Iterable[Session], keyspace: Keyspace, claims: LockTable, granting: bool) -> None:
         """Assert the rules of this module. While `granting`, what is free is given away."""
-        takers = {one for session in sessions for one in session.waiting.values() if isinstance(one, Taker)}
+        takers = {one for session in sessions for one in session.pending.values() if isinstance(one, Taker)}
         assert takers == {taker for line in self._lines.values() for taker in line.takers}
         assert list(self.looking) == sorted((taker for taker in takers if taker.looking), key=lambda one: one.serial)
         assert not self.any_free or not granting
@@ -307,13 +311,13 @@ class Work:
             assert {rev: key for key, rev in line.revs.items()} == dict(line.work)
             for key in line.revs:
                 assert keyspace.get(line.ns, key) is not None
-                assert not claims.named_on(line.ns, key)
+                assert not claims.has_request_for_name(line.ns, key)
             if not line.scanning:
                 free = {
                     entry.key: entry
                     for pattern in line.patterns
                     for entry in keyspace.scan(line.ns, pattern)
-                    if pattern.match(entry.key) and not claims.named_on(line.ns, entry.key)
+                    if pattern.match(entry.key) and not claims.has_request_for_name(line.ns, entry.key)
                 }
                 assert all(rev >> 7 == free[key].created_rev for key, rev in line.revs.items())
                 left_out = [entry for key, entry in free.items() if key not in line.revs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from waggle.cli.install.config_edit import (
-    CannotSpliceError,
+    ConfigEditError,
     json_data,
     json_with,
     json_without,
@@ -63,7 +63,7 @@ def test_the_first_of_several_is_taken_out() -> None:
     "text", ["[]", "{", '{"a": 1,}', '{"mcpServers": []}', '{"mcpServers": 1}', "no", '{"mcpServers": {/* */}}']
 )
 def test_a_file_that_cannot_be_changed_safely_is_left_alone(text: str) -> None:
-    with pytest.raises(CannotSpliceError):
+    with pytest.raises(ConfigEditError):
         json_with(text, "mcpServers", "waggle", ENTRY)
 
 
@@ -88,5 +88,5 @@ def test_what_is_put_into_toml_is_all_that_changes_and_can_be_taken_out(text: st
 
 @pytest.mark.parametrize("text", ["a =", "mcp_servers = {}", 'mcp_servers = "x"', "[mcp_servers.waggle]\na = 1"])
 def test_toml_that_cannot_be_changed_safely_is_left_alone(text: str) -> None:
-    with pytest.raises((CannotSpliceError, TypeError)):
+    with pytest.raises((ConfigEditError, TypeError)):
         toml_with(text, "mcp_servers", "waggle", ENTRY)

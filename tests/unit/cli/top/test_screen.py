@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from waggle import Entry, Event, Statistics
-from waggle.cli.top.command import Look
+from waggle.cli.top.command import Sample
 from waggle.cli.top.screen import Board, sparkline
 from waggle.wire.messages import LogWindow, OpCount, Rates
 
@@ -43,7 +43,7 @@ def drawn(board: Board, width: int = 120, height: int = 40) -> list[str]:
 
 def test_it_shows_the_hub_its_figures_commands_agents_and_latest_events() -> None:
     board = Board("http://hub")
-    board.take(Look(stats(), [agent("tester", "at work")], [event("task:1"), event("task:2")]))
+    board.take(Sample(stats(), [agent("tester", "at work")], [event("task:1"), event("task:2")]))
     lines = drawn(board)
     text = "\n".join(lines)
     assert lines[0].startswith("waggle top  http://hub  up 1m 40s  memory")
@@ -55,18 +55,18 @@ def test_it_shows_the_hub_its_figures_commands_agents_and_latest_events() -> Non
 
 def test_commands_are_in_the_order_of_what_was_asked_since_the_look_before() -> None:
     board = Board("http://hub")
-    board.take(Look(stats(), [], []))
+    board.take(Sample(stats(), [], []))
     names = [line.split()[0] for line in drawn(board) if line.startswith(("get", "set"))]
     assert names == ["get", "set"]
-    board.take(Look(stats(at=1002.0, ops={"get": OpCount(count=10), "set": OpCount(count=9)}), [], []))
+    board.take(Sample(stats(at=1002.0, ops={"get": OpCount(count=10), "set": OpCount(count=9)}), [], []))
     rows = [line.split()[:2] for line in drawn(board) if line.startswith(("get", "set"))]
     assert rows == [["set", "2.5"], ["get", "0"]]
 
 
 def test_another_hub_at_the_same_place_begins_anew() -> None:
     board = Board("http://hub")
-    board.take(Look(stats(), [], []))
-    board.take(Look(stats(at=1001.0, started_at=1000.5, ops={"get": OpCount(count=2)}), [], []))
+    board.take(Sample(stats(), [], []))
+    board.take(Sample(stats(at=1001.0, started_at=1000.5, ops={"get": OpCount(count=2)}), [], []))
     assert [line.split()[1] for line in drawn(board) if line.startswith("get")] == ["2"]
 
 
@@ -74,7 +74,7 @@ def test_it_says_when_the_hub_does_not_answer_and_keeps_what_it_knew() -> None:
     board = Board("http://hub")
     board.take(None)
     assert drawn(board) == ["waiting for the hub ..."]
-    board.take(Look(stats(), [], [event("task:1")]))
+    board.take(Sample(stats(), [], [event("task:1")]))
     board.take(None)
     assert "DOES NOT ANSWER" in drawn(board)[0]
     assert any("task:1" in line for line in drawn(board))
@@ -87,7 +87,7 @@ def test_it_fits_and_what_agents_wrote_cannot_act_on_the_terminal(width: int, he
     wide = "日本語" * 30
     agents = [agent(f"{NASTY}{n}", {wide: NASTY}) for n in range(20)]
     events = [event(f"{wide}{NASTY}{n}", by=NASTY, ns="x" * 64) for n in range(100)]
-    board.take(Look(stats(), agents, [*events, event("chat", type="message", data=NASTY * 500)]))
+    board.take(Sample(stats(), agents, [*events, event("chat", type="message", data=NASTY * 500)]))
     lines = drawn(board, width, height)
     assert len(lines) <= height
     assert all(cell_len(line) <= width and line.isprintable() for line in lines)

@@ -16,7 +16,7 @@ from waggle.cli.transfer.entry_file import (
     STEPS,
     VALUE,
     Checked,
-    Line,
+    ExportLine,
     batches,
     check,
     good,
@@ -41,7 +41,7 @@ def looked(opened: io.BytesIO, ns: str | None) -> Checked:
     return check(lines(opened), ns)
 
 
-def entries(opened: io.BytesIO, ns: str | None = None) -> list[Line]:
+def entries(opened: io.BytesIO, ns: str | None = None) -> list[ExportLine]:
     """The entries of a file that are good."""
     return list(good(lines(opened), ns, Checked()))
 
@@ -151,7 +151,7 @@ def test_the_header_of_an_export_has_room_for_every_number() -> None:
 
 
 def test_a_line_has_nothing_in_it_that_goes_without_saying() -> None:
-    assert Line(key="a", value=b"1").place == ("default", "a")  # type: ignore[arg-type]
+    assert ExportLine(key="a", value=b"1").place == ("default", "a")  # type: ignore[arg-type]
 
 
 def test_what_is_wrong_is_left_out_of_what_is_good() -> None:

@@ -668,7 +668,7 @@ async def test_a_watcher_outlives_connections_and_sessions(fake: FakeHub) -> Non
         await end.subscribed(1)
         end.cut()
         end = await fake.connection()
-        assert (await end.welcome(resumed=True, subs={1: 5}))["got"] == {"1": 100}
+        assert (await end.welcome(resumed=True, subs={1: 5}))["cursors"] == {"1": 100}
         await end.say(event(5, 101, 100, "a1"))
         assert (await waiting).key == "a1"
         end.cut()

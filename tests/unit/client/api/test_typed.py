@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from waggle.api.compare_and_set import KEEP
 from waggle.api.mirror import MirrorView, Replica
-from waggle.api.typed import Lens, TypedEntry, TypedEvent, TypedMirrorView, TypedUpdated
+from waggle.api.typed import TypedCodec, TypedEntry, TypedEvent, TypedMirrorView, TypedUpdated
 from waggle.wire.errors import BadRequest, Mismatch
 from waggle.wire.messages import Entry, Event, Incoming, Updated
 
@@ -47,14 +47,14 @@ def entry(value: Any, key: str = "task:auth") -> Entry:
 
 
 @pytest.fixture
-def lens() -> Lens[Task]:
-    return Lens(Task, "n", "task:")
+def lens() -> TypedCodec[Task]:
+    return TypedCodec(Task, "n", "task:")
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def test_an_entry_has_its_value_as_the_type_and_all_else_as_it_was(lens: Lens[Task]) -> None:
+def test_an_entry_has_its_value_as_the_type_and_all_else_as_it_was(lens: TypedCodec[Task]) -> None:
     typed = lens.entry(entry({"owner": "me", "points": 3, "due": "2030-01-02"}))
     assert typed.value == Task("me", 3, datetime.date(2030, 1, 2))
     assert typed.value is typed.value
@@ -77,7 +77,7 @@ def test_an_entry_has_its_value_as_the_type_and_all_else_as_it_was(lens: Lens[Ta
     ],
 )
 def test_what_does_not_fit_is_told_where_the_value_is_read_with_key_and_path(
-    lens: Lens[Task], stored: Any, path: str, expected: str
+    lens: TypedCodec[Task], stored: Any, path: str, expected: str
 ) -> None:
     typed = lens.entry(entry(stored))
     assert (typed.key, typed.rev, typed.by) == ("auth", 7, "impl-1")
@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_told_where_the_value_is_read_with_key_and_path(
         assert all(part in str(mismatch.value) for part in ("'task:auth'", "impl-1", "Task", path, expected))
 
 
-def test_an_event_has_its_value_and_the_entry_before_as_the_type(lens: Lens[Task]) -> None:
+def test_an_event_has_its_value_and_the_entry_before_as_the_type(lens: TypedCodec[Task]) -> None:
     before = entry({"owner": "me"})
     event = Incoming(type="set", key="task:auth", ns="n", rev=8, by="b", value={"owner": "you"}, prev=before, sub=3)
     typed = lens.event(event)
@@ -102,7 +102,7 @@ def test_an_event_has_its_value_and_the_entry_before_as_the_type(lens: Lens[Task
 
 
 @pytest.mark.parametrize("type", ["delete", "expire", "synced", "lost"])
-def test_an_event_without_a_value_says_so_when_it_is_read(lens: Lens[Task], type: str) -> None:
+def test_an_event_without_a_value_says_so_when_it_is_read(lens: TypedCodec[Task], type: str) -> None:
     typed = lens.event(Event(type=type, key="task:auth" if type == "delete" else ""))
     assert typed.key in ("auth", "")
     assert (typed.type, typed.prev) == (type, UNSET)
@@ -110,7 +110,7 @@ def test_an_event_without_a_value_says_so_when_it_is_read(lens: Lens[Task], type
         _ = typed.value
 
 
-def test_an_update_that_left_nothing_there_has_no_value(lens: Lens[Task]) -> None:
+def test_an_update_that_left_nothing_there_has_no_value(lens: TypedCodec[Task]) -> None:
     done = lens.updated("auth", Updated(8, 3, {"owner": "me"}, None))
     assert isinstance(done, TypedUpdated)
     assert (done.rev, done.version, done.value, done.expires_at) == (8, 3, Task("me"), None)
@@ -133,18 +133,18 @@ def test_an_update_that_left_nothing_there_has_no_value(lens: Lens[Task]) -> Non
     ],
 )
 def test_every_kind_of_type_goes_in_and_comes_back(model: type[Any], value: Any, plain: Any) -> None:
-    lens = Lens(model, None, "")
+    lens = TypedCodec(model, None, "")
     assert lens.plain("k", value) == plain
     assert lens.entry(entry(plain)).value == value
 
 
 @pytest.mark.parametrize("wrong", [Task(5), {"owner": 5}, "text", Task("me", log=[1]), Unknown(), {1: Unknown()}])  # type: ignore[arg-type, list-item]
-def test_what_could_not_be_read_is_not_written(lens: Lens[Task], wrong: Any) -> None:
+def test_what_could_not_be_read_is_not_written(lens: TypedCodec[Task], wrong: Any) -> None:
     with pytest.raises(Mismatch, match="'task:auth'"):
         lens.plain("auth", wrong)
 
 
-def test_a_function_is_given_the_type_and_gives_it_back(lens: Lens[Task]) -> None:
+def test_a_function_is_given_the_type_and_gives_it_back(lens: TypedCodec[Task]) -> None:
     assert lens.value("auth", {"owner": "me"}) == Task("me")
     assert lens.value("auth", None) is None
     with pytest.raises(Mismatch, match="task:auth"):
@@ -156,18 +156,18 @@ def test_a_function_is_given_the_type_and_gives_it_back(lens: Lens[Task]) -> Non
 
 def test_a_type_that_json_cannot_be_read_as_is_refused_at_once() -> None:
     with pytest.raises(BadRequest, match="Unknown is no type"):
-        Lens(Unknown, None, "")
+        TypedCodec(Unknown, None, "")
 
 
 # --- keys --------------------------------------------------------------------------------------------------------
 
 
 def test_keys_are_those_within_the_view_and_patterns_take_the_prefix_as_it_is() -> None:
-    lens = Lens(int, None, r"a[*?\:")
+    lens = TypedCodec(int, None, r"a[*?\:")
     assert lens.key("b") == r"a[*?\:b"
     assert lens.within(lens.key("b")) == "b"
     assert lens.pattern("*") == r"a\[\*\?\\:*"
-    assert Lens(int, None, "").pattern("task:*") == "task:*"
+    assert TypedCodec(int, None, "").pattern("task:*") == "task:*"
 
 
 # --- mirrors -----------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def replica() -> Replica:
 
 
 @pytest.fixture
-def view(replica: Replica, lens: Lens[Task]) -> TypedMirrorView[Task]:
+def view(replica: Replica, lens: TypedCodec[Task]) -> TypedMirrorView[Task]:
     return TypedMirrorView(MirrorView(replica), lens)
 
 
@@ -222,7 +222,7 @@ def test_what_is_gone_is_not_remembered_for_ever(replica: Replica, view: TypedMi
 # --- events as they are shown ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [Event, Incoming, lambda **fields: Lens(int, None, "").event(Event(**fields))])
+@pytest.mark.parametrize("make", [Event, Incoming, lambda **fields: TypedCodec(int, None, "").event(Event(**fields))])
 def test_an_event_is_shown_as_an_event(make: Callable[..., Event]) -> None:
     name = "TypedEvent" if isinstance(make(), TypedEvent) else "Event"
     assert repr(make(type="set", key="Incoming", value=5)) == f"{name}(type='set', key='Incoming', value=5)"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.client.api.test_hub import ENTRY, meeting
 from tests.unit.client.fakehub import FakeHub, Line
-from waggle.api.wait import LONGEST, Patience, WaitFor, Where, conditions_of
+from waggle.api.wait import LONGEST, WaitBudget, WaitFor, Where, conditions_of
 from waggle.wire.errors import BadRequest, TimedOut
 from waggle.wire.messages import Awaited
 from waggle.wire.messages import Where as WireWhere
@@ -50,13 +50,13 @@ def test_what_is_no_condition_is_told_with_its_place(conditions: Any, said: str)
 
 
 def test_a_long_wait_is_asked_for_in_parts() -> None:
-    patience = Patience(5000.0, now=100.0)
+    patience = WaitBudget(5000.0, now=100.0)
     assert patience.command([], all=True, now=100.0).timeout == LONGEST
     patience.refused(TimedOut("it has not come true"), now=3700.0)
     assert patience.command([], all=True, now=3700.0).timeout == 1400.0
     with pytest.raises(TimedOut):
         patience.refused(TimedOut("it has not come true"), now=5100.0)
-    endless = Patience(None, now=100.0)
+    endless = WaitBudget(None, now=100.0)
     assert endless.command([], all=True, now=1e9).timeout == LONGEST
     endless.refused(TimedOut("it has not come true"), now=1e9)
     with pytest.raises(TimedOut):

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.client.fakehub import Line, welcome
 from tests.unit.client.session_harness import Wire
-from waggle.core.lease import Hold
-from waggle.core.pending import Ask
+from waggle.core.lease import Lease
+from waggle.core.pending import PendingCommand
 from waggle.core.session import WINDOW
 from waggle.wire.errors import Cancelled, Disconnected, LockLost, TimedOut
 from waggle.wire.messages import Awaited, Granted, Lock, Ping, Take, Taken, Wait, Waited
@@ -33,14 +33,14 @@ def wait() -> Wait:
     return Wait(id=0, any=[Awaited(key="a")])
 
 
-def asked(wire: Wire, command: Any) -> tuple[Ask, Line]:
+def asked(wire: Wire, command: Any) -> tuple[PendingCommand, Line]:
     """Ask, and see it sent."""
     ask = wire.session.ask(command)
     (line,) = wire.sent()
     return ask, line
 
 
-def held(wire: Wire, token: int = 110) -> Hold:
+def held(wire: Wire, token: int = 110) -> Lease:
     ask, line = asked(wire, lock())
     wire.reply(line, **granted(token))
     assert ask.hold is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from waggle.core.lease import Hold, granted_at, guard_of
+from waggle.core.lease import Lease, granted_at, guard_of
 from waggle.wire.errors import BadRequest, LockLost
 from waggle.wire.messages import Granted, Guard
 
@@ -16,17 +16,17 @@ def grant(waited: float) -> Granted:
 
 
 def test_nothing_is_certain_before_the_hub_has_said_so() -> None:
-    assert Hold("a", 1, 30.0).deadline == float("-inf")
+    assert Lease("a", 1, 30.0).deadline == float("-inf")
 
 
 def test_it_counts_from_when_it_was_asked_for_and_not_from_the_reply() -> None:
-    hold = Hold("a", 1, 9.0)
+    hold = Lease("a", 1, 9.0)
     hold.confirmed(100.0, grace=15.0)
     assert (hold.deadline, hold.due) == (109.0, 103.0)
 
 
 def test_a_hub_that_does_not_hear_of_us_ends_the_session_before_a_long_ttl() -> None:
-    hold = Hold("a", 1, 3600.0)
+    hold = Lease("a", 1, 3600.0)
     hold.confirmed(100.0, grace=15.0)
     assert (hold.deadline, hold.due) == (115.0, 105.0)
 
@@ -37,7 +37,7 @@ def test_what_was_waited_for_counts_from_the_grant_and_never_later() -> None:
 
 
 def test_the_first_reason_stays() -> None:
-    hold = Hold("the lock on 'a'", 7, 30.0)
+    hold = Lease("the lock on 'a'", 7, 30.0)
     hold.check()
     hold.lose("forced", "b freed it: stuck")
     hold.lose("expired")

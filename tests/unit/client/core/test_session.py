@@ -161,7 +161,7 @@ def test_a_takeover_repeats_what_is_unanswered_in_order_and_a_change_under_its_r
     wire.session.dropped()
     wire.session.ask(put("third"))
     hello = wire.connect(resumed=True)
-    assert (hello["session"], hello["secret"], hello["got"]) == ("s-1", "secret-1", {})
+    assert (hello["session"], hello["secret"], hello["cursors"]) == ("s-1", "secret-1", {})
     first, second, third = wire.sent()
     assert [first["key"], second["key"], third["key"]] == ["first", "second", "third"]
     assert first["rid"] == before[0]["rid"] != third["rid"]
@@ -196,7 +196,7 @@ def test_a_takeover_says_the_cursors_reached_but_for_snapshots_that_are_incomple
     wire.session.dropped()
     wire.session.opened()
     (hello,) = wire.sent()
-    assert hello["got"] == {"1": 105, "2": 100, "4": 100}
+    assert hello["cursors"] == {"1": 105, "2": 100, "4": 100}
 
 
 def test_a_takeover_finds_subscriptions_under_their_new_numbers() -> None:
@@ -250,7 +250,7 @@ def test_a_refused_got_and_a_lost_session_lead_to_a_new_session() -> None:
         wire.refuse(wire.sent()[0], code)
         (hello,) = wire.sent()
         assert "session" not in hello
-        assert "got" not in hello
+        assert "cursors" not in hello
         assert hello["meta"] == {"m": 1}
         assert wire.session.refusal is None
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.client.modelhub import ModelHub
 from waggle.api.mirror import Replica, mirroring
 from waggle.core import subscription
-from waggle.core.pending import Ask, Outcome
+from waggle.core.pending import Outcome, PendingCommand
 from waggle.core.session import Session
 from waggle.core.subscription import Buffer, Subscription
 from waggle.wire.errors import Disconnected, Lost, WaggleError
@@ -36,7 +36,7 @@ class Consumer:
         self.began: int | None = None
         """The revision behind which the tail began; None within a snapshot."""
         self.tail: list[tuple[int, str, str]] = []
-        self.asked: Ask | None = None
+        self.asked: PendingCommand | None = None
         self._hub = hub
 
     def take(self, session: Session) -> None:
@@ -86,9 +86,9 @@ class World:
         self.connected = False
         self.to_hub: list[bytes] = []
         self.consumers: list[Consumer] = []
-        self.outcomes: dict[Ask, Outcome] = {}
-        self.sets: dict[Ask, str] = {}
-        self.reads: list[Ask] = []
+        self.outcomes: dict[PendingCommand, Outcome] = {}
+        self.sets: dict[PendingCommand, str] = {}
+        self.reads: list[PendingCommand] = []
         self.replicas: list[Replica] = []
         for conflate in (None, 0.5):
             replica, mirror = mirroring("*", None, conflate)
@@ -290,7 +290,7 @@ def test_the_model_notices_a_client_that_loses_its_place(monkeypatch: pytest.Mon
     world.settle()
     world.drop(0)
     world.write(0b00110011)
-    monkeypatch.setattr(Subscription, "_follow", lambda *_: subscription.Verdict.ON)
+    monkeypatch.setattr(Subscription, "_follow", lambda *_: subscription.Action.ON)
     world.settle()
     with pytest.raises(AssertionError):
         world.check()

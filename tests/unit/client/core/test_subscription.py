@@ -59,7 +59,7 @@ def test_half_a_revision_is_forgotten_with_its_connection(wire: Wire) -> None:
     wire.subscribe(watched.subscription, 1)
     wire.say(event(1, 101, 100, "a", more=True))
     wire.session.dropped()
-    assert wire.connect(resumed=True, subs={1: 1})["got"] == {"1": 100}
+    assert wire.connect(resumed=True, subs={1: 1})["cursors"] == {"1": 100}
     wire.say(event(1, 101, 100, "a", more=True), event(1, 101, 101, "b"))
     assert watched.keys() == ["a", "b"]
 
@@ -185,7 +185,7 @@ def test_half_a_delivery_is_forgotten_with_its_connection(wire: Wire) -> None:
     wire.subscribe(watched.subscription, 1)
     wire.say(event(1, 103, 100, "a"), {"type": "mark", "rev": 103})
     wire.session.dropped()
-    assert wire.connect(resumed=True, subs={1: 1})["got"] == {"1": 100}
+    assert wire.connect(resumed=True, subs={1: 1})["cursors"] == {"1": 100}
     wire.say(event(1, 105, 100, "a", value=2), mark(1, 106))
     (only,) = watched.take()
     assert only.value == 2

@@ -11,7 +11,7 @@ import waggle
 from tests.unit.client.api.test_hub import WRITTEN, meeting
 from tests.unit.client.fakehub import FakeHub
 from waggle.transport.connection import Connection
-from waggle.transport.driver import Link
+from waggle.transport.driver import SessionDriver
 from waggle.transport.reconnect import PIECE
 
 MANY = 50
@@ -95,7 +95,11 @@ async def test_callers_answered_by_one_message_ask_again_in_as_few(monkeypatch: 
 async def test_a_connection_that_stands_has_two_tasks_which_sleep() -> None:
     async with FakeHub() as fake, meeting(fake):
         frames = [task.get_coro().cr_frame for task in asyncio.all_tasks()]  # type: ignore[union-attr]
-        ours = [frame.f_code.co_name for frame in frames if isinstance(frame.f_locals.get("self"), Link | Connection)]
+        ours = [
+            frame.f_code.co_name
+            for frame in frames
+            if isinstance(frame.f_locals.get("self"), SessionDriver | Connection)
+        ]
         assert sorted(ours) == ["_run", "keepalive"]
 
 

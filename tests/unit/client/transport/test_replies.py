@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from waggle.core.pending import Ask
-from waggle.transport.replies import Outcomes
+from waggle.core.pending import PendingCommand
+from waggle.transport.replies import ReplyFutures
 from waggle.wire.messages import Backup, Lock, Ping, Pong, Wait
 
 LONG = 60.0
@@ -34,8 +34,8 @@ class Timers:
 
 
 async def test_a_caller_is_told_and_is_a_caller_no_more() -> None:
-    outcomes = Outcomes(LONG)
-    ask = Ask(Ping(id=0))
+    outcomes = ReplyFutures(LONG)
+    ask = PendingCommand(Ping(id=0))
     future = outcomes.wait(ask)
     outcomes.settle(ask, PONG)
     assert await future is PONG
@@ -45,8 +45,8 @@ async def test_a_caller_is_told_and_is_a_caller_no_more() -> None:
 
 
 async def test_who_went_away_is_told_nothing() -> None:
-    outcomes = Outcomes(LONG)
-    asks = [Ask(Ping(id=0)), Ask(Wait(id=0, timeout=1.0))]
+    outcomes = ReplyFutures(LONG)
+    asks = [PendingCommand(Ping(id=0)), PendingCommand(Wait(id=0, timeout=1.0))]
     futures = [outcomes.wait(ask) for ask in asks]
     for ask in asks:
         outcomes.leave(ask)
@@ -56,23 +56,23 @@ async def test_who_went_away_is_told_nothing() -> None:
 
 
 async def test_a_caller_that_is_cancelled_in_the_same_turn_does_no_harm() -> None:
-    outcomes = Outcomes(LONG)
-    ask = Ask(Ping(id=0))
+    outcomes = ReplyFutures(LONG)
+    ask = PendingCommand(Ping(id=0))
     outcomes.wait(ask).cancel()
     outcomes.settle(ask, PONG)
     outcomes.close()
 
 
 async def test_many_ordinary_commands_have_one_timer_and_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    timers, outcomes = Timers(monkeypatch), Outcomes(LONG)
-    asks = [Ask(Ping(id=0)) for _ in range(100)]
+    timers, outcomes = Timers(monkeypatch), ReplyFutures(LONG)
+    asks = [PendingCommand(Ping(id=0)) for _ in range(100)]
     for ask in asks:
         outcomes.wait(ask)
     assert timers.standing() == 1
     for ask in asks:
         outcomes.settle(ask, PONG)
     for _ in range(100):
-        ask = Ask(Ping(id=0))
+        ask = PendingCommand(Ping(id=0))
         outcomes.wait(ask)
         outcomes.settle(ask, PONG)
     assert timers.standing() == 1
@@ -81,8 +81,13 @@ async def test_many_ordinary_commands_have_one_timer_and_none_is_left(monkeypatc
 
 
 async def test_a_command_that_waits_has_a_timer_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    timers, outcomes = Timers(monkeypatch), Outcomes(LONG)
-    asks = [Ask(Wait(id=0, timeout=5.0)), Ask(Lock(id=0, wait=5.0)), Ask(Lock(id=0, wait=None)), Ask(Backup(id=0))]
+    timers, outcomes = Timers(monkeypatch), ReplyFutures(LONG)
+    asks = [
+        PendingCommand(Wait(id=0, timeout=5.0)),
+        PendingCommand(Lock(id=0, wait=5.0)),
+        PendingCommand(Lock(id=0, wait=None)),
+        PendingCommand(Backup(id=0)),
+    ]
     assert [outcomes.patience(ask) for ask in asks] == [65.0, 65.0, None, None]
     for ask in asks:
         outcomes.wait(ask)
@@ -93,13 +98,13 @@ async def test_a_command_that_waits_has_a_timer_of_its_own(monkeypatch: pytest.M
 
 
 async def test_each_is_late_in_its_turn_and_nobody_sooner() -> None:
-    outcomes = Outcomes(0.02)
+    outcomes = ReplyFutures(0.02)
     loop = asyncio.get_running_loop()
     asked = []
     for _ in range(4):
-        asked.append((loop.time(), outcomes.wait(Ask(Ping(id=0)))))
+        asked.append((loop.time(), outcomes.wait(PendingCommand(Ping(id=0)))))
         await asyncio.sleep(0.005)
-    answered = Ask(Ping(id=0))
+    answered = PendingCommand(Ping(id=0))
     future = outcomes.wait(answered)
     outcomes.settle(answered, PONG)
     for at, late in asked:
@@ -110,8 +115,8 @@ async def test_each_is_late_in_its_turn_and_nobody_sooner() -> None:
 
 
 async def test_a_wait_is_late_when_its_own_time_is_over_too() -> None:
-    outcomes = Outcomes(0.01)
+    outcomes = ReplyFutures(0.01)
     start = asyncio.get_running_loop().time()
     with pytest.raises(TimeoutError):
-        await outcomes.wait(Ask(Wait(id=0, timeout=0.02)))
+        await outcomes.wait(PendingCommand(Wait(id=0, timeout=0.02)))
     assert asyncio.get_running_loop().time() >= start + 0.03

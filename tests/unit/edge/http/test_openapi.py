@@ -10,13 +10,13 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from waggle.wire import messages as m
-from waggle.wire.errors import _BY_CODE, BadRequest
+from waggle.wire.errors import BY_CODE, BadRequest
 from waggle.wire.names import check_agent
 from waggle_hub.app import build
 from waggle_hub.edge.http.commands import OPS
+from waggle_hub.edge.http.exchange import Endpoint
 from waggle_hub.edge.http.openapi import describe
-from waggle_hub.edge.http.request import Endpoint
-from waggle_hub.edge.http.routes import Doors, endpoints
+from waggle_hub.edge.http.routes import Handlers, endpoints
 from waggle_hub.edge.http.status_codes import STATUSES
 from waggle_hub.settings import Settings
 
@@ -25,7 +25,7 @@ NEED_A_CONNECTION = {"hello", "bye", "subscribe", "unsubscribe"}
 
 def all_endpoints() -> dict[str, Endpoint]:
     hub = build(Settings())
-    return endpoints(Doors(hub.engine, hub.callers, hub.streams, hub.settings))
+    return endpoints(Handlers(hub.engine, hub.callers, hub.streams, hub.settings))
 
 
 def test_it_is_openapi() -> None:
@@ -83,4 +83,4 @@ def test_it_says_of_a_name_what_the_hub_says(name: str) -> None:
 
 
 def test_every_code_has_a_status() -> None:
-    assert STATUSES.keys() == _BY_CODE.keys()
+    assert STATUSES.keys() == BY_CODE.keys()

@@ -15,7 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from tests.frames import FIN, PING, frame, masked
 from tests.unit.edge.corpus import CORPUS, close, text
 from tests.unit.edge.socketless import Application, Outcome, Socketless, turns
-from waggle_hub.delivery.frame import Text
+from waggle_hub.delivery.frame import Payload
 from waggle_hub.edge.server.uvicorn_fast_path import LaneProtocol
 from waggle_hub.edge.server.uvicorn_websocket import Protocol
 
@@ -165,7 +165,7 @@ async def test_a_ping_is_answered_while_the_listener_is_busy() -> None:
 async def test_frames_go_out_as_they_are(lane: Socketless, application: Application) -> None:
     assert application.lane is not None
     before = len(lane.transport.writes)
-    ready_made = Text(b"lines").frame
+    ready_made = Payload(b"lines").frame
     application.lane.write(ready_made)
     assert lane.transport.writes[before:] == [ready_made]
 
@@ -189,7 +189,7 @@ async def test_after_the_end_nothing_is_written(lane: Socketless, application: A
     assert application.lane is not None
     await lane.feed(close(1000))
     before = list(lane.transport.writes)
-    application.lane.write(Text(b"late").frame)
+    application.lane.write(Payload(b"late").frame)
     application.lane.close(1000, "")
     assert lane.transport.writes == before
     assert application.gone == 1

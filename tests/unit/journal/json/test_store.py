@@ -14,17 +14,17 @@ from tests.unit.journal.disk import Disk
 from tests.unit.journal.world import World, plain, random_turns, told
 from waggle_hub.journal.interface import StoreError
 from waggle_hub.journal.json.store import MOST, DocumentStore
-from waggle_hub.state.persistence.records import Changes
+from waggle_hub.state.persistence.records import WriteBatch
 from waggle_hub.state.store.keyspace import Entry
 
 PATH = Path("/data/waggle.json")
 
 
-def many(number: int) -> Changes:
+def many(number: int) -> WriteBatch:
     entries = [
         Entry(f"k{n:06}", "default", b"%d" % n, n, 1, "persistent", 0.0, 0.0, None, "a", None) for n in range(number)
     ]
-    return Changes(entries={(entry.ns, entry.key): entry for entry in entries})
+    return WriteBatch(entries={(entry.ns, entry.key): entry for entry in entries})
 
 
 # --- power failures and broken disks ---
@@ -86,7 +86,7 @@ def test_to_find_out_whether_there_is_room_as_much_is_written_as_the_next_write_
     disk = Disk()
     store = DocumentStore(PATH, disk)
     entry = Entry("k", "default", b'"' + b"a" * 3_000_000 + b'"', 1, 1, "persistent", 0.0, 0.0, None, "a", None)
-    store.write(Changes(entries={("default", "k"): entry}))
+    store.write(WriteBatch(entries={("default", "k"): entry}))
     before = disk.paths()
     written: list[int] = []
     disk.on_call = lambda call: written.extend(len(disk.read(path)) for path in disk.paths() - before)
@@ -105,7 +105,7 @@ def test_more_entries_than_a_document_may_have_are_refused_before_anything_chang
         with pytest.raises(StoreError, match=r"10,001 entries.*SQLite"):
             store.write(many(MOST + 1))
         assert (tmp_path / "waggle.json").read_bytes() == before
-        store.write(Changes(entries={("default", "k000000"): None}))
+        store.write(WriteBatch(entries={("default", "k000000"): None}))
     with DocumentStore(tmp_path / "waggle.json") as store:
         assert len(plain(store.load(told))["entries"]) == MOST - 1
 
@@ -130,7 +130,7 @@ def test_the_document_is_json_with_one_thing_to_a_line(tmp_path: Path) -> None:
     with DocumentStore(path) as store:
         store.write(many(20))
         before = path.read_text().splitlines()
-        store.write(Changes(entries={("default", "k000007"): None}))
+        store.write(WriteBatch(entries={("default", "k000007"): None}))
         after = path.read_text().splitlines()
     document = json.loads(path.read_text())
     assert [entry["key"] for entry in document["entries"]] == [f"k{n:06}" for n in range(20) if n != 7]

@@ -20,7 +20,7 @@ from waggle_hub.journal.interface import StoreError
 from waggle_hub.journal.sqlite.schema import MIGRATIONS
 from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.journal.sqlite.wal_check import log_of
-from waggle_hub.state.persistence.records import Changes, Kept
+from waggle_hub.state.persistence.records import StoredState, WriteBatch
 from waggle_hub.state.store.keyspace import Entry
 
 SECTOR = 512
@@ -32,7 +32,7 @@ def image(path: Path) -> Image:
     return path.read_bytes(), log_of(path).read_bytes()
 
 
-def loaded(directory: Path, files: Image) -> Kept | None:
+def loaded(directory: Path, files: Image) -> StoredState | None:
     """What a start finds after a crash that left these files."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
@@ -65,7 +65,7 @@ def test_when_the_power_fails_during_a_write_all_of_it_is_there_or_nothing(seed:
     seen = set()
     with SqliteStore(tmp_path / "data") as store:
         store.write(many(0, 1))
-        store.write(Changes(entries={("default", "k000000"): None}))
+        store.write(WriteBatch(entries={("default", "k000000"): None}))
         for turn in random_turns(seed, 10):
             old, (data, log) = world.state(), image(store.path)
             store.write(world.turn(**turn))
@@ -169,7 +169,7 @@ def test_what_failed_on_the_disk_is_not_there_after_a_crash_either(
             state = world.state()
             changes = world.turn(**turn)
 
-            def fail(changes: Changes = changes) -> None:
+            def fail(changes: WriteBatch = changes) -> None:
                 store.write(changes)
 
             with pytest.raises(StoreError, match=words):
@@ -211,13 +211,13 @@ def test_when_files_may_not_grow_writes_fail_and_work_again_when_they_may(tmp_pa
     assert ran.returncode == 0, ran.stderr
 
 
-def many(first: int, number: int) -> Changes:
+def many(first: int, number: int) -> WriteBatch:
     """Entries, all in one turn."""
     entries = [
         Entry(f"k{n:06}", "default", b"%d" % n, n, 1, "persistent", 0.0, 0.0, None, "a", None)
         for n in range(first, first + number)
     ]
-    return Changes(entries={(entry.ns, entry.key): entry for entry in entries})
+    return WriteBatch(entries={(entry.ns, entry.key): entry for entry in entries})
 
 
 def numbers(store: SqliteStore) -> list[int]:
@@ -364,7 +364,7 @@ def test_long_values_are_compressed(tmp_path: Path) -> None:
     value = b'"' + b"0123456789" * 100_000 + b'"'
     entry = Entry("k", "default", value, 1, 1, "persistent", 0.0, 0.0, None, "a", None)
     with SqliteStore(tmp_path / "data") as store:
-        store.write(Changes(entries={("default", "k"): entry}))
+        store.write(WriteBatch(entries={("default", "k"): entry}))
         assert plain(store.load(told))["entries"][0][2] == value
     assert (tmp_path / "data").stat().st_size < 50_000
 

@@ -17,8 +17,8 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, LimitReached, Locked, NotHolder, WaggleError
 from waggle_hub.settings import Limits
 from waggle_hub.state.commands.session_lifecycle import NAMELESS
-from waggle_hub.state.effects import Answer, Bind, Ended, Reply
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.effects import BindSession, DeferredReply, Reply, SessionEnded
+from waggle_hub.state.sessions import SessionIds
 
 
 class CallTable(KeptTable):
@@ -31,7 +31,9 @@ class CallTable(KeptTable):
     def visit(self, agent: str | None, ns: str | None = None) -> str:
         """The session of those who call under this name; raises its error."""
         name = f"c-{next(self._drawn)}"
-        session, self.outputs = self.machine.visit(agent, ns, Fresh(name, "secret", "unused"), self.now)
+        session, self.outputs = self.machine.open_http_session(
+            agent, ns, SessionIds(name, "secret", "unused"), self.now
+        )
         self.machine.check()
         if isinstance(session, WaggleError):
             raise session
@@ -47,14 +49,14 @@ class CallTable(KeptTable):
 
     def hang_up(self, agent: str, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
         """Who asked this is gone."""
-        session = self.machine.state.sessions.of_callers(agent)
+        session = self.machine.state.sessions.connectionless_of(agent)
         assert session is not None
-        self.outputs = self.machine.hang_up(session.id, id, rid, token, self.now)
+        self.outputs = self.machine.drop_call(session.id, id, rid, token, self.now)
         self.machine.check()
 
     def here(self, agent: str) -> bool:
         """Whether those who call under this name have a session."""
-        return self.machine.state.sessions.of_callers(agent) is not None
+        return self.machine.state.sessions.connectionless_of(agent) is not None
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_it_ends_a_minute_after_its_last_use(table: CallTable) -> None:
     assert table.here("x")
     table.tick(0.2)
     assert not table.here("x")
-    assert any(isinstance(output, Ended) for output in table.outputs)
+    assert any(isinstance(output, SessionEnded) for output in table.outputs)
 
 
 def test_it_lives_as_long_as_it_holds_a_lock_and_not_longer(table: CallTable) -> None:
@@ -218,7 +220,7 @@ def test_the_nameless_read_write_and_wait_and_nobody_sees_them(table: CallTable)
     assert table.call(None, "get", key="k").rev == before
     id = table.begin(None, "wait", all=[{"key": "k"}])
     table.call(None, "set", key="k", value=1)
-    (waited,) = [output for output in table.outputs if isinstance(output, Answer)]
+    (waited,) = [output for output in table.outputs if isinstance(output, DeferredReply)]
     assert waited.id == id
     assert table.do("a", "get", key="k").entry.by == NAMELESS
     assert NAMELESS not in table.keys("a", ns="$agents")
@@ -327,7 +329,7 @@ def test_when_the_journal_fails_calls_wait_on(table: CallTable) -> None:
 
 def test_it_binds_no_connection_by_itself(table: CallTable) -> None:
     table.visit("x")
-    assert not any(isinstance(output, Bind) for output in table.outputs)
+    assert not any(isinstance(output, BindSession) for output in table.outputs)
 
 
 # --- a walk ---
@@ -376,11 +378,11 @@ class Walk(RuleBasedStateMachine):
             table.hang_up(name, id, rid)
             self.hear()
             assert id not in self.open
-        elif grant and table.machine.state.claims.held:
-            claim = next(iter(table.machine.state.claims.held.values()))
+        elif grant and table.machine.state.lock_table.held:
+            claim = next(iter(table.machine.state.lock_table.held.values()))
             table.hang_up(claim.agent, 1, claim.rid, claim.token)
             self.hear()
-            assert claim.token not in table.machine.state.claims.held
+            assert claim.token not in table.machine.state.lock_table.held
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 2.5, 10.0, 30.0, 61.0, 120.0]))
     def wait(self, seconds: float) -> None:
@@ -401,11 +403,11 @@ class Walk(RuleBasedStateMachine):
         """What was answered is open no longer, and its session was used."""
         heard, self.table.outputs = self.table.outputs, []
         self.table.proceed()
-        for answer in (output for output in heard + self.table.outputs if isinstance(output, Answer)):
+        for answer in (output for output in heard + self.table.outputs if isinstance(output, DeferredReply)):
             session = self.table.machine.state.sessions.get(answer.session)
             assert session is not None
             del self.open[answer.id]
-            self.used[session.agent] = max(self.used[session.agent], session.last)
+            self.used[session.agent] = max(self.used[session.agent], session.last_seen_at)
         self.table.outputs = []
 
     @invariant()
@@ -416,11 +418,11 @@ class Walk(RuleBasedStateMachine):
         self.table.expire()
         self.hear()
         for name, used in self.used.items():
-            session = self.table.machine.state.sessions.of_callers(name)
+            session = self.table.machine.state.sessions.connectionless_of(name)
             if session is None:
                 assert self.table.now >= used + 60.0
             else:
-                assert session.holding or self.table.now < used + 60.002
+                assert session.holds_anything or self.table.now < used + 60.002
         self.table.keep()
         everything(self.table.machine.state).check_disk(self.table.disk, self.born)
 

@@ -23,7 +23,7 @@ from waggle.wire.errors import (
 )
 from waggle_hub.delivery.encoding import event_body, event_line, lock_lost_line
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Answer, LockLost, Reply
+from waggle_hub.state.effects import DeferredReply, LockLost, Reply
 from waggle_hub.state.log import Commit
 
 GRACE = Limits().grace
@@ -62,7 +62,7 @@ def answers(table: Table) -> dict[m.Id, m.Granted | WaggleError]:
     """What those who waited were told by the last command, by id."""
     told: dict[m.Id, m.Granted | WaggleError] = {}
     for output in table.outputs:
-        if isinstance(output, Answer):
+        if isinstance(output, DeferredReply):
             assert output.id not in told
             outcome = output.outcome
             assert outcome.error is not None or isinstance(outcome.ok, m.Granted)
@@ -381,7 +381,7 @@ def test_a_grant_comes_after_the_revision_that_made_room_in_one_of_its_own() -> 
     granted = lock(table, "a", "x")
     line_up(table, "b", "x", id=7)
     unlock(table, "a", granted)
-    assert [type(output) for output in table.outputs] == [Commit, Reply, Commit, Answer]
+    assert [type(output) for output in table.outputs] == [Commit, Reply, Commit, DeferredReply]
     assert [(line["type"], line["by"]) for line in lines(table)] == [
         ("unlock", "agent-a"),
         ("lock", "agent-b"),
@@ -442,7 +442,7 @@ def test_a_queue_moves_up_when_the_one_in_between_gives_up() -> None:
     line_up(table, "b", "x", id="b")
     line_up(table, "c", "x", id="c", mode="shared")
     table.do("b", "cancel", target="b")
-    assert [type(output) for output in table.outputs] == [Commit, Answer, Reply, Commit, Answer]
+    assert [type(output) for output in table.outputs] == [Commit, DeferredReply, Reply, Commit, DeferredReply]
     assert isinstance(answers(table)["b"], Cancelled)
     assert granted_now(table) == ["c"]
 
@@ -480,7 +480,7 @@ def test_at_the_end_of_the_wait_it_is_a_timeout_with_holders_and_queue() -> None
     assert [holder.session for holder in error.details["holders"]] == ["a"]
     assert error.details["queued"] == 1
     assert [(line["type"], line["waiting"], line["by"]) for line in lines(table)] == [("queue", 1, "$hub")]
-    assert [type(output) for output in table.outputs] == [Commit, Answer]
+    assert [type(output) for output in table.outputs] == [Commit, DeferredReply]
 
 
 def test_who_timed_out_is_never_granted() -> None:
@@ -518,7 +518,7 @@ def test_a_ttl_that_ends_serves_the_queue() -> None:
     line_up(table, "b", "x", id="b")
     table.now += 5
     table.expire()
-    assert [type(output) for output in table.outputs] == [Commit, LockLost, Commit, Answer]
+    assert [type(output) for output in table.outputs] == [Commit, LockLost, Commit, DeferredReply]
     assert _granted(answers(table)["b"]).token == granted.token + 3
 
 
@@ -584,7 +584,7 @@ def test_of_several_that_wait_the_one_that_is_named_is_cancelled() -> None:
         line_up(table, "b", "x", id=id)
     table.do("b", "cancel", target="7")
     assert list(answers(table)) == ["7"]
-    assert table.machine.state.claims.waiting == 2
+    assert table.machine.state.lock_table.waiting == 2
 
 
 # --- ids and rids ---
@@ -613,7 +613,7 @@ def test_a_rid_that_is_repeated_while_it_waits_joins_and_the_newest_id_is_answer
     line_up(table, "b", "x", id=8, rid="r")
     assert table.outputs == []
     line_up(table, "b", "x", id=9, rid="r")
-    assert table.machine.state.claims.waiting == 1
+    assert table.machine.state.lock_table.waiting == 1
     table.do("b", "ping", id=7)
     unlock(table, "a", granted)
     assert granted_now(table) == [9]
@@ -722,7 +722,7 @@ def test_a_lock_outlives_its_connection_by_the_grace_and_no_longer() -> None:
     assert lost(table) == [], "there is nobody left to tell"
     freed, given = table.commits()
     assert ("unlock", "session_ended", granted.token) in [
-        (event.type, event.reason, event.grip.token) for event in freed.events if event.grip is not None
+        (event.type, event.reason, event.lock.token) for event in freed.events if event.lock is not None
     ]
     assert [event.type for event in given.events] == ["lock", "queue"]
 
@@ -771,7 +771,7 @@ def test_a_waiter_in_its_grace_is_granted_in_its_turn_and_told_at_the_takeover()
     table.return_to("b")
     assert granted_now(table) == [7]
     kinds = [type(output) for output in table.outputs]
-    assert kinds.index(Answer) > kinds.index(Reply)
+    assert kinds.index(DeferredReply) > kinds.index(Reply)
     table.do("b", "unlock", token=_granted(answers(table)[7]).token)
     assert granted_now(table) == [8]
 
@@ -846,7 +846,7 @@ def test_what_was_granted_and_lost_in_the_grace_is_told_in_that_order() -> None:
     token = _granted(answers(table)[7]).token
     assert lost(table) == [("b", token, "expired")]
     kinds = [type(output) for output in table.outputs]
-    assert kinds.index(Reply) < kinds.index(Answer) < kinds.index(LockLost)
+    assert kinds.index(Reply) < kinds.index(DeferredReply) < kinds.index(LockLost)
 
 
 # --- forced release and loss ---
@@ -857,7 +857,7 @@ def test_a_forced_release_frees_anyones_lock_and_tells_the_loser_and_why() -> No
     granted = lock(table, "a", "x", "y")
     line_up(table, "b", "x", id=7)
     table.do("c", "unlock", token=granted.token, force=True, reason="it hangs")
-    assert [type(output) for output in table.outputs] == [Commit, LockLost, Reply, Commit, Answer]
+    assert [type(output) for output in table.outputs] == [Commit, LockLost, Reply, Commit, DeferredReply]
     (loss,) = [output for output in table.outputs if isinstance(output, LockLost)]
     line = json.loads(str(lock_lost_line(loss.lock)))
     assert "it hangs" in line["lost"].pop("message")

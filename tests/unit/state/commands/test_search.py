@@ -6,15 +6,15 @@ import pytest
 
 from tests.unit.state.table import Table
 from waggle.wire.errors import BadRequest, LimitReached
-from waggle_hub.state.effects import SearchWanted, Word
+from waggle_hub.state.effects import StartSearch, Word
 
 
-def wanted(table: Table, **fields: object) -> SearchWanted:
+def wanted(table: Table, **fields: object) -> StartSearch:
     """What the index is to be asked."""
     with pytest.raises(ValueError, match="not enough values"):
         table.do("a", "search", **fields)
     (output,) = table.outputs
-    assert isinstance(output, SearchWanted)
+    assert isinstance(output, StartSearch)
     return output
 
 

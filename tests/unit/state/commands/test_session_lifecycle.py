@@ -11,7 +11,7 @@ from tests.unit.state.table import Table
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, LimitReached, SessionLost, TooLarge
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Attach, Bind, Ended, Reply
+from waggle_hub.state.effects import BindSession, OpenCursor, Reply, SessionEnded
 from waggle_hub.state.log import Commit
 
 GRACE = Limits().grace
@@ -41,14 +41,14 @@ def test_hello_opens_a_session_and_shows_the_agent() -> None:
 def test_outputs_come_in_the_order_in_which_they_must_go_out() -> None:
     table = Table()
     table.sit("s", agent="a")
-    assert [type(output) for output in table.outputs] == [Commit, Reply, Bind]
+    assert [type(output) for output in table.outputs] == [Commit, Reply, BindSession]
     table.do("s", "subscribe", patterns=["*"])
-    assert [type(output) for output in table.outputs] == [Reply, Attach]
+    assert [type(output) for output in table.outputs] == [Reply, OpenCursor]
     table.drop("s")
     table.return_to("s")
-    assert [type(output) for output in table.outputs] == [Commit, Reply, Bind, Attach]
+    assert [type(output) for output in table.outputs] == [Commit, Reply, BindSession, OpenCursor]
     table.do("s", "bye")
-    assert [type(output) for output in table.outputs] == [Commit, Reply, Ended]
+    assert [type(output) for output in table.outputs] == [Commit, Reply, SessionEnded]
 
 
 def test_who_chose_no_name_gets_one_and_is_not_remembered() -> None:
@@ -65,7 +65,7 @@ def test_who_chose_no_name_gets_one_and_is_not_remembered() -> None:
         ({"agent": "x" * 101}, "agent"),
         ({"ns": "$agents"}, "ns"),
         ({"ns": "no spaces"}, "ns"),
-        ({"got": {1: 1}}, "got"),
+        ({"cursors": {1: 1}}, "cursors"),
         ({"session": "s"}, "secret"),
         ({"secret": "s"}, "session"),
         ({"meta": {"n": 2**70}}, "meta"),
@@ -169,7 +169,7 @@ def test_got_says_where_each_cursor_goes_on() -> None:
     start = table.machine.state.log.rev
     table.do("s", "set", key="k", value=1)
     table.drop("s")
-    assert table.return_to("s", got={sub: start + 1}).subs == {sub: sub}
+    assert table.return_to("s", cursors={sub: start + 1}).subs == {sub: sub}
     assert [(cursor.rev, cursor.replay, cursor.snapshot) for cursor in table.attached()] == [(start + 1, True, None)]
 
 
@@ -191,9 +191,9 @@ def test_a_snapshot_that_did_not_arrive_starts_again(synced: bool, told: bool) -
     table.sit("s")
     reply = table.do("s", "subscribe", patterns=["*"], snapshot=True)
     if synced:
-        table.machine.synced("s", reply.sub, reply.rev)
+        table.machine.mark_synced("s", reply.sub, reply.rev)
     table.drop("s")
-    table.return_to("s", got={reply.sub: reply.rev} if told else {})
+    table.return_to("s", cursors={reply.sub: reply.rev} if told else {})
     (cursor,) = table.attached()
     assert cursor.replay is (synced and told)
     assert (cursor.snapshot is None) is (synced and told)
@@ -206,9 +206,9 @@ def test_the_end_of_a_snapshot_that_was_begun_again_since_does_not_count() -> No
     reply = table.do("s", "subscribe", patterns=["*"], snapshot=True)
     table.do("s", "set", key="k", value=1)
     table.do("s", "subscribe", patterns=["*"], snapshot=True)
-    table.machine.synced("s", reply.sub, reply.rev)
+    table.machine.mark_synced("s", reply.sub, reply.rev)
     table.drop("s")
-    table.return_to("s", got={reply.sub: reply.rev + 1})
+    table.return_to("s", cursors={reply.sub: reply.rev + 1})
     assert table.attached()[0].snapshot is not None
 
 
@@ -220,16 +220,16 @@ def test_a_cursor_that_cannot_be_is_refused_and_the_session_stays_as_it_is(ahead
     table.drop("s")
     rev = table.machine.state.log.rev
     with pytest.raises(BadRequest) as refused:
-        table.return_to("s", got={sub: rev + ahead})
-    assert refused.value.details["field"] == "got"
+        table.return_to("s", cursors={sub: rev + ahead})
+    assert refused.value.details["field"] == "cursors"
     assert table.commits() == []
-    assert table.return_to("s", got={sub: rev}).resumed
+    assert table.return_to("s", cursors={sub: rev}).resumed
 
 
 def test_got_of_a_sub_that_is_not_there_is_no_matter() -> None:
     table = Table()
     table.sit("s")
-    assert table.return_to("s", got={77: 0}).subs == {}
+    assert table.return_to("s", cursors={77: 0}).subs == {}
 
 
 def test_a_cursor_below_the_log_is_lost_and_begins_again() -> None:
@@ -239,7 +239,7 @@ def test_a_cursor_below_the_log_is_lost_and_begins_again() -> None:
     for number in range(9):
         table.do("s", "publish", channel="c", data=number)
     table.drop("s")
-    table.return_to("s", got={reply.sub: reply.rev})
+    table.return_to("s", cursors={reply.sub: reply.rev})
     (cursor,) = table.attached()
     assert cursor.lost == "compacted"
     assert cursor.snapshot is not None
@@ -252,10 +252,10 @@ def test_a_loss_of_which_the_agent_may_not_know_is_told_again() -> None:
     table = Table()
     table.sit("s")
     reply = table.do("s", "subscribe", patterns=["*"])
-    table.outputs = table.machine.restart("s", reply.sub, table.now)
+    table.outputs = table.machine.restart_cursor("s", reply.sub, table.now)
     assert table.attached()[0].lost == "compacted"
     table.drop("s")
-    table.return_to("s", got={reply.sub: reply.rev})
+    table.return_to("s", cursors={reply.sub: reply.rev})
     (cursor,) = table.attached()
     assert (cursor.lost, cursor.snapshot is None) == ("compacted", False)
 
@@ -293,7 +293,7 @@ def test_sessions_that_end_at_one_instant_end_one_after_another_before_the_next_
     table.now += GRACE
     table.do("w", "ping")
     assert [commit.events[0].key for commit in table.commits()] == ["a", "b", "c"], "the oldest first"
-    assert [type(output) for output in table.outputs[-2:]] == [Ended, Reply]
+    assert [type(output) for output in table.outputs[-2:]] == [SessionEnded, Reply]
 
 
 def test_a_name_is_there_until_its_last_session_ends_and_the_newest_speaks_for_it() -> None:

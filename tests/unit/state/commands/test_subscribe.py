@@ -9,7 +9,7 @@ import pytest
 from tests.unit.state.table import Table
 from waggle.wire.errors import BadRequest, LimitReached, NotFound, TooLarge
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Detach
+from waggle_hub.state.effects import CloseCursor
 
 
 def seated(limits: Limits | None = None) -> Table:
@@ -155,8 +155,8 @@ def test_a_cursor_that_is_gone_is_not_begun_again() -> None:
     table = seated()
     sub = number(table, "s")
     table.do("s", "unsubscribe", sub=sub)
-    assert table.machine.restart("s", sub, table.now) == []
-    assert table.machine.restart("nobody", sub, table.now) == []
+    assert table.machine.restart_cursor("s", sub, table.now) == []
+    assert table.machine.restart_cursor("nobody", sub, table.now) == []
 
 
 # --- the end of one ---
@@ -166,7 +166,7 @@ def test_unsubscribe_ends_a_subscription() -> None:
     table = seated()
     sub = number(table, "s")
     table.do("s", "unsubscribe", sub=sub)
-    assert isinstance(table.outputs[-1], Detach)
+    assert isinstance(table.outputs[-1], CloseCursor)
     with pytest.raises(NotFound):
         table.do("s", "unsubscribe", sub=sub)
 

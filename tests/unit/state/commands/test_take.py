@@ -12,7 +12,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, Forbidden, LimitReached, Locked, NotHolder, TimedOut
 from waggle_hub.settings import Limits
 from waggle_hub.state.store.keyspace import Keyspace
-from waggle_hub.state.work.queue import Line
+from waggle_hub.state.work.queue import WorkQueue
 
 SLICES = Limits(scan=4)
 """A machine that looks at four keys in one go."""
@@ -774,7 +774,7 @@ def test_what_is_given_up_behind_one_who_looks_goes_before_what_is_newer() -> No
         table.do("c", "lock", pattern=pattern)
     id = queue(table, "b", "*")
     table.proceed(1)
-    assert table.machine.unfinished
+    assert table.machine.has_pending_scan
     table.do("d", "unlock", token=token)
     table.proceed()
     assert taken_key(table, id) == "k:11"
@@ -923,7 +923,7 @@ def test_a_set_that_many_wait_for_asks_one_of_them() -> None:
 
 def test_where_nobody_takes_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     table = PatientTable()
-    monkeypatch.setattr(Line, "add", None)
+    monkeypatch.setattr(WorkQueue, "add", None)
     table.set("a", "b")
     token = table.do("b", "lock", name="a").token
     table.do("b", "unlock", token=token)

@@ -11,7 +11,7 @@ from tests.unit.state.patient import PatientTable
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, LimitReached, SessionLost, TimedOut, TooLarge
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Answer, Reply
+from waggle_hub.state.effects import DeferredReply, Reply
 from waggle_hub.state.waits import condition_index as conditions
 from waggle_hub.state.waits.condition_index import Condition
 
@@ -62,7 +62,7 @@ def test_an_answer_stands_after_the_commit_that_met_it() -> None:
     table.ask("b", "wait", all=[key("k")])
     table.set("k")
     kinds = [type(output).__name__ for output in table.outputs]
-    assert kinds == ["Commit", "Answer", "Reply"]
+    assert kinds == ["Commit", "DeferredReply", "Reply"]
 
 
 def test_a_change_elsewhere_answers_nothing() -> None:
@@ -571,7 +571,7 @@ def test_a_wait_outlives_its_connection_and_is_answered_after_the_takeover_under
     table.do("a", "delete", key="k")
     table.return_to("b")
     assert table.answer(id).rev == rev
-    kinds = [output for output in table.outputs if isinstance(output, Reply | Answer)]
+    kinds = [output for output in table.outputs if isinstance(output, Reply | DeferredReply)]
     assert isinstance(kinds[0], Reply), "it follows the reply to the takeover"
 
 
@@ -634,14 +634,14 @@ def test_a_pattern_over_many_keys_is_looked_at_in_slices() -> None:
     id = table.ask("b", "wait", all=[keys("n:*", where={"value": "n:015"})])
     assert table.proceed() == 3
     assert matched(table.answer(id)) == ["n:015"]
-    assert not table.machine.unfinished
+    assert not table.machine.has_pending_scan
 
 
 def test_what_is_found_in_the_first_slice_is_answered_at_once() -> None:
     table = PatientTable(SLICES)
     table.set(*numbers(1, 18))
     assert matched(table.do("b", "wait", all=[keys("n:*")])) == ["n:001"]
-    assert not table.machine.unfinished
+    assert not table.machine.has_pending_scan
 
 
 def test_timeout_0_is_not_refused_before_the_look_is_complete() -> None:
@@ -825,7 +825,7 @@ def test_ten_thousand_waits_elsewhere_cost_a_set_nothing(asked: list[Condition])
     machine.apply(m.Lock(id="s", name="elsewhere"), "a", table.now)
     assert asked == []
     answers = machine.apply(m.Set(id="s", key="job:17:x", value=1), "a", table.now)
-    assert len([output for output in answers if isinstance(output, Answer)]) == 1
+    assert len([output for output in answers if isinstance(output, DeferredReply)]) == 1
     assert len(set(asked)) == 1
 
 

@@ -12,7 +12,7 @@ from tests.unit.state.kepttable import KeptTable
 from waggle.wire.errors import Conflict, NotHolder, SessionLost, TimedOut, Unavailable
 from waggle_hub.delivery.encoding import reply_line
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Answer, Attach, LockLost
+from waggle_hub.state.effects import DeferredReply, LockLost, OpenCursor
 from waggle_hub.state.persistence import recovery
 from waggle_hub.state.persistence.records import HubRecord
 
@@ -209,13 +209,13 @@ def test_what_was_to_be_told_is_told_after_the_restart(table: KeptTable) -> None
     (lost,) = [output for output in table.outputs if isinstance(output, LockLost)]
     assert lost.lock.reason == "expired"
     table.return_to("b")
-    (answer,) = [output for output in table.outputs if isinstance(output, Answer)]
+    (answer,) = [output for output in table.outputs if isinstance(output, DeferredReply)]
     assert answer.id == waiting
     assert json.loads(str(reply_line(answer)))["ok"]["names"] == ["n"]
     table.keep()
     table.crash()
     table.return_to("b")
-    assert not [output for output in table.outputs if isinstance(output, Answer)], "it was told"
+    assert not [output for output in table.outputs if isinstance(output, DeferredReply)], "it was told"
 
 
 # --- subscriptions -----------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_cursor_goes_on_where_it_stood(table: KeptTable) -> None:
     rev = table.set("k")
     table.keep()
     table.crash()
-    assert table.return_to("a", got={sub: rev}).subs == {sub: sub}
+    assert table.return_to("a", cursors={sub: rev}).subs == {sub: sub}
     (attached,) = table.attached()
     assert (attached.rev, attached.replay, attached.snapshot, attached.lost) == (rev, True, None, None)
 
@@ -238,7 +238,7 @@ def test_a_cursor_that_may_have_missed_something_is_told_so(table: KeptTable) ->
     rev = table.do("b", "publish", channel="c", data=1, ns="here").rev
     table.keep()
     table.restart()
-    table.return_to("a", got={here: rev, there: rev, locks: rev})
+    table.return_to("a", cursors={here: rev, there: rev, locks: rev})
     assert {one.interest.sub: one.lost for one in table.attached()} == {here: "restart", there: None, locks: None}
     resumed = table.do("b", "subscribe", patterns=["*"], ns="there", since={"epoch": "epoch", "rev": rev})
     assert resumed.resumed is True
@@ -252,15 +252,15 @@ def test_a_cursor_of_an_earlier_life_is_told_even_if_it_missed_being_told_before
     rev = table.do("b", "publish", channel="c", data=1).rev
     table.keep()
     table.crash()
-    table.return_to("a", got={sub: rev})
+    table.return_to("a", cursors={sub: rev})
     (attached,) = table.attached()
     assert attached.snapshot is not None
-    table.machine.synced("a", sub, attached.snapshot.rev)
+    table.machine.mark_synced("a", sub, attached.snapshot.rev)
     table.drop("a")
     for _ in range(2):
         table.keep()
         table.crash()
-    table.return_to("a", got={sub: rev})
+    table.return_to("a", cursors={sub: rev})
     (attached,) = table.attached()
     assert attached.lost == "restart"
     assert attached.snapshot is not None
@@ -271,9 +271,9 @@ def test_who_has_a_cursor_is_told_if_its_snapshot_begins_again(table: KeptTable)
     sub = table.do("a", "subscribe", patterns=["*"], snapshot=True).sub
     rev = table.machine.state.log.rev
     table.keep()
-    table.machine.synced("a", sub, rev)
+    table.machine.mark_synced("a", sub, rev)
     table.crash()
-    table.return_to("a", got={sub: rev})
+    table.return_to("a", cursors={sub: rev})
     (attached,) = table.attached()
     assert attached.lost == "restart"
     table.return_to("a")
@@ -287,10 +287,10 @@ def test_another_epoch_lets_no_cursor_go_on(table: KeptTable) -> None:
     table.keep()
     table.crash(epoch="another")
     for _ in range(2):  # it is told again while its agent says that it stands where it stood
-        table.return_to("a", got={sub: rev})
+        table.return_to("a", cursors={sub: rev})
         (attached,) = table.attached()
         assert attached.lost == "epoch"
-        table.machine.synced("a", sub, table.machine.state.log.rev)
+        table.machine.mark_synced("a", sub, table.machine.state.log.rev)
 
 
 def test_numbers_of_subscriptions_are_not_given_again(table: KeptTable) -> None:
@@ -331,7 +331,7 @@ def test_a_queue_comes_back_in_its_order(table: KeptTable) -> None:
         table.return_to(session)
     for session, id in waiting:
         table.do("a" if session == "b" else chr(ord(session) - 1), "unlock", token=token)
-        (granted,) = [one for one in table.outputs if isinstance(one, Answer)]
+        (granted,) = [one for one in table.outputs if isinstance(one, DeferredReply)]
         assert (granted.session, granted.id) == (session, id)
         assert table.answer(id).token > token
         token = table.answer(id).token
@@ -345,7 +345,7 @@ def test_a_lock_that_became_free_while_nothing_could_be_granted_is_granted_at_th
     table.keep()
     table.crash()
     table.return_to("b")
-    (answer,) = [output for output in table.outputs if isinstance(output, Answer)]
+    (answer,) = [output for output in table.outputs if isinstance(output, DeferredReply)]
     assert answer.id == waiting
     assert answer.outcome.error is None
 
@@ -451,7 +451,7 @@ def test_what_is_not_kept_does_not_touch_the_journal(table: KeptTable) -> None:
 def test_the_ceiling_of_versions_is_written_once_for_many_writes(table: KeptTable) -> None:
     written = 0
     for _ in range(2_500):
-        table.machine.state.keyspace.pasts.fleeting("default", written + 1)
+        table.machine.state.keyspace.version_floors.mark_volatile("default", written + 1)
         written += 1
         if written % 10 == 0:
             assert len(table.keep().records) <= 1
@@ -481,7 +481,7 @@ def test_revisions_are_reserved_ahead_and_a_crash_begins_above(
         rev = table.set("k")
         hub = table.keep().records.get(("hub",))
         reservations += hub is not None
-        assert table.machine.state.hub.rev > rev
+        assert table.machine.state.hub_record.rev > rev
     assert 3 <= reservations <= 4, "one for every half of what is reserved"
     table.set("k", "k")  # seen by nobody
     table.crash()
@@ -515,13 +515,13 @@ def test_nothing_is_reserved_while_the_journal_fails(table: KeptTable, monkeypat
     table.set("k", kind="transient")
     table.keep()
     table.machine.refuse("the journal fails")
-    while not table.machine.exhausted:
+    while not table.machine.out_of_revisions:
         table.set("k", kind="transient")
         assert not [one for one in table.keep().records.values() if isinstance(one, HubRecord)]
     (hub,) = [one for one in table.disk.all_records() if isinstance(one, HubRecord)]
     assert table.machine.state.log.rev == hub.rev
     table.machine.accept(table.now)
-    assert not table.machine.exhausted
+    assert not table.machine.out_of_revisions
 
 
 # --- while the journal fails -------------------------------------------------------------------------------------
@@ -549,7 +549,7 @@ def test_what_was_not_written_down_is_taken_back(table: KeptTable) -> None:
     }
     assert table.value("a", "w") is None
     assert [lock.token for lock in table.do("a", "locks").locks] == [token]
-    assert table.machine.unanswered() == {("b", waiting)}
+    assert table.machine.unanswered_commands() == {("b", waiting)}
     table.do("a", "unsubscribe", sub=sub)
     table.do("a", "set", key="once", value=1, rid="r")
     assert not table.dup
@@ -618,8 +618,8 @@ def test_nobody_takes_anything_while_the_journal_fails() -> None:
     table.set(*[f"job:{number:02}" for number in range(20)])
     taker = table.ask("a", "take", patterns=["job:*"], timeout=None)
     table.machine.refuse("the journal fails")
-    assert not table.machine.unfinished
-    assert table.machine.proceed(table.now) == []
+    assert not table.machine.has_pending_scan
+    assert table.machine.continue_scan(table.now) == []
     table.machine.accept(table.now)
     table.proceed()
     assert table.answer(taker).entry.key == "job:00"
@@ -666,8 +666,8 @@ def test_after_a_hub_that_broke_off_while_its_journal_failed_nothing_is_taken_fo
     version = table.do("a", "set", key="new", value=1, kind="transient", ns="other").version
     table.disk.steady = False
     table.crash()
-    table.return_to("a", got={sub: rev})
-    (attached,) = [one for one in table.outputs if isinstance(one, Attach)]
+    table.return_to("a", cursors={sub: rev})
+    (attached,) = [one for one in table.outputs if isinstance(one, OpenCursor)]
     assert attached.lost == "restart"
     assert table.do("a", "set", key="gone", value=1).version > 2
     assert table.do("a", "set", key="new", value=1, ns="other").version > version

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waggle_hub.state.store.key_map import Space
+from waggle_hub.state.store.key_map import KeyMap
 
 KEYS = st.text("abc", max_size=4)
 
 
-def listed(space: Space[int], key: str = "", *, inclusive: bool = True) -> list[tuple[str, int]]:
-    return list(space.from_(key, inclusive=inclusive))
+def listed(space: KeyMap[int], key: str = "", *, inclusive: bool = True) -> list[tuple[str, int]]:
+    return list(space.items_from(key, inclusive=inclusive))
 
 
 @given(st.integers(1, 4), st.lists(st.tuples(KEYS, st.booleans()), max_size=80))
 def test_it_holds_what_a_dict_would(part: int, steps: list[tuple[str, bool]]) -> None:
-    space: Space[int] = Space(part=part)
+    space: KeyMap[int] = KeyMap(part=part)
     model: dict[str, int] = {}
     for number, (key, put) in enumerate(steps):
         if put:
@@ -38,7 +38,7 @@ def test_it_holds_what_a_dict_would(part: int, steps: list[tuple[str, bool]]) ->
 
 @given(st.integers(1, 4), st.dictionaries(KEYS, st.integers(), max_size=40))
 def test_what_was_kept_is_loaded_as_if_it_had_been_put(part: int, things: dict[str, int]) -> None:
-    space = Space(sorted(things.items()), part)
+    space = KeyMap(sorted(things.items()), part)
     space.check()
     assert listed(space) == sorted(things.items())
     for key in things:
@@ -47,7 +47,7 @@ def test_what_was_kept_is_loaded_as_if_it_had_been_put(part: int, things: dict[s
 
 
 def test_removing_what_is_not_there_says_so_and_changes_nothing() -> None:
-    space: Space[int] = Space([("a", 1)])
+    space: KeyMap[int] = KeyMap([("a", 1)])
     with pytest.raises(KeyError):
         space.remove("b")
     space.check()
@@ -55,7 +55,7 @@ def test_removing_what_is_not_there_says_so_and_changes_nothing() -> None:
 
 
 def test_however_many_there_are_no_part_holds_many_times_its_share() -> None:
-    space: Space[int] = Space(part=50)
+    space: KeyMap[int] = KeyMap(part=50)
     for number in random.Random(1).sample(range(10**6), 20_000):
         space.put(f"key:{number}", number)
     assert max(map(len, space._parts)) < 50 * 4

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waggle.wire.names import compile_pattern
-from waggle_hub.state.persistence.dirty import Changed
+from waggle_hub.state.persistence.dirty import DirtySet
 from waggle_hub.state.store.keyspace import Entry, Keyspace
 
 
@@ -36,7 +36,7 @@ def scan(space: Keyspace, pattern: str, after: str | None = None) -> list[str]:
 
 
 def test_a_write_takes_the_place_of_the_entry_before() -> None:
-    space = Keyspace(10, Changed())
+    space = Keyspace(10, DirtySet())
     first = put(space, "a", expires_at=5.0)
     second = put(space, "a", value=b"22")
     assert space.get("default", "a") is second
@@ -47,7 +47,7 @@ def test_a_write_takes_the_place_of_the_entry_before() -> None:
 
 
 def test_a_namespace_is_there_while_it_holds_something() -> None:
-    space = Keyspace(10, Changed())
+    space = Keyspace(10, DirtySet())
     put(space, "b", ns="two")
     put(space, "a", ns="one", value=b"12345")
     assert space.namespaces() == ["one", "two"]
@@ -59,7 +59,7 @@ def test_a_namespace_is_there_while_it_holds_something() -> None:
 
 
 def test_a_version_goes_on_after_a_delete() -> None:
-    space = Keyspace(10, Changed())
+    space = Keyspace(10, DirtySet())
     put(space, "a")
     put(space, "a")
     drop(space, "a")
@@ -67,7 +67,7 @@ def test_a_version_goes_on_after_a_delete() -> None:
 
 
 def test_a_version_whose_grave_was_forgotten_starts_above_all_forgotten() -> None:
-    space = Keyspace(1, Changed())
+    space = Keyspace(1, DirtySet())
     for _ in range(5):
         put(space, "a")
     drop(space, "a")
@@ -80,7 +80,7 @@ def test_a_version_whose_grave_was_forgotten_starts_above_all_forgotten() -> Non
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=200), st.integers(0, 3))
 def test_no_version_of_a_key_is_ever_given_twice(steps: list[tuple[str, bool]], graves: int) -> None:
-    space = Keyspace(graves, Changed())
+    space = Keyspace(graves, DirtySet())
     highest = dict.fromkeys("abcdef", 0)
     for key, write in steps:
         if write:
@@ -93,15 +93,15 @@ def test_no_version_of_a_key_is_ever_given_twice(steps: list[tuple[str, bool]], 
 
 
 def test_as_many_graves_are_kept_as_the_limit_says() -> None:
-    space = Keyspace(3, Changed())
+    space = Keyspace(3, DirtySet())
     for number in range(50):
         put(space, str(number))
         drop(space, str(number))
-    assert len(space._graves) == 3
+    assert len(space._tombstones) == 3
 
 
 def test_a_scan_goes_from_where_the_pattern_could_match_to_where_it_no_longer_can() -> None:
-    space = Keyspace(10, Changed())
+    space = Keyspace(10, DirtySet())
     for key in ("a", "task:", "task:1", "task:10", "task;", "z"):
         put(space, key)
     assert scan(space, "task:*") == ["task:", "task:1", "task:10"]
@@ -119,7 +119,7 @@ KEYS = st.text("ab:", min_size=1, max_size=4)
 
 @given(st.sets(KEYS), st.sampled_from(["*", "a*", "ab*", "?b", "*a", "a:b", "[ab]*"]), KEYS | st.none())
 def test_a_scan_leaves_out_nothing_that_matches(keys: set[str], pattern: str, after: str | None) -> None:
-    space = Keyspace(10, Changed())
+    space = Keyspace(10, DirtySet())
     for key in keys:
         put(space, key)
     found = scan(space, pattern, after)
@@ -129,7 +129,7 @@ def test_a_scan_leaves_out_nothing_that_matches(keys: set[str], pattern: str, af
 
 
 def test_keys_are_in_order_of_their_code_points() -> None:
-    space = Keyspace(10, Changed())
+    space = Keyspace(10, DirtySet())
     keys = ["Z", "a", "é", "\U0001f41d", "\uffee"]
     for key in keys:
         put(space, key)
@@ -137,18 +137,18 @@ def test_keys_are_in_order_of_their_code_points() -> None:
 
 
 def test_what_was_taken_back_was_never_there() -> None:
-    space = Keyspace(10, Changed())
+    space = Keyspace(10, DirtySet())
     put(space, "a", expires_at=9.0)
     before = space.get("default", "a")
     for _ in range(2):
         written = put(space, "a")
-        space.take_back(written, before)
+        space.undo(written, before)
         assert space.get("default", "a") is before
         assert space.deadlines.head() is before
         new = put(space, "new")
-        space.take_back(new, None)
+        space.undo(new, None)
         assert space.get("default", "new") is None
         assert put(space, "new").version == 1
         drop(space, "new")
-        space._graves.clear()
+        space._tombstones.clear()
     space.check()
