@@ -45,13 +45,13 @@ def run_process(env: dict[str, str], args: Sequence[str], stdin: str) -> Complet
 
 def run_here(env: dict[str, str], args: Sequence[str], stdin: str) -> Completed:
     """Run `waggle` within this process, as if it had this environment and these standard streams, to its end."""
-    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for name in ("stdin", "stdout", "stderr")}
-    streams["stdin"].write(stdin)
-    streams["stdin"].seek(0)
+    given, printed, said = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(3))
+    given.write(stdin)
+    given.seek(0)
     code: object = 0
     with (
         patch.dict(os.environ, env, clear=True),
-        patch.multiple(sys, argv=[WAGGLE, *args], **streams),
+        patch.multiple(sys, argv=[WAGGLE, *args], stdin=given, stdout=printed, stderr=said),
         patch.object(os, "execv", _become_another),
     ):
         try:
@@ -59,11 +59,9 @@ def run_here(env: dict[str, str], args: Sequence[str], stdin: str) -> Completed:
         except SystemExit as exit:
             code = exit.code
     assert code is None or isinstance(code, int), code
-    written = []
-    for name in ("stdout", "stderr"):
-        streams[name].seek(0)
-        written.append(streams[name].read())
-    return subprocess.CompletedProcess(args, code or 0, *written)
+    printed.seek(0)
+    said.seek(0)
+    return subprocess.CompletedProcess(args, code or 0, printed.read(), said.read())
 
 
 def _become_another(*command: object) -> NoReturn:
