@@ -55,7 +55,7 @@ class Asked:
         return (self.names, self.patterns)
 
     @property
-    def strand(self) -> LockOwner:
+    def owner(self) -> LockOwner:
         return (self.session, self.task)
 
     def conflicts(self, other: Asked) -> bool:
@@ -158,7 +158,7 @@ class LockModel:
             return self.reply(id, self.grant(claim))
         if wait == 0:
             return self.reply(id, ("error", "locked", *self.in_the_way(claim)))
-        if circles(edges([*self.claims, claim]), claim.strand):
+        if circles(edges([*self.claims, claim]), claim.owner):
             return self.reply(id, ("error", "deadlock"))
         self.claims.append(claim)
         claim.deadline = None if wait is None else self.now + wait
@@ -366,11 +366,11 @@ class LockModel:
 def edges(claims: list[Asked]) -> set[tuple[LockOwner, LockOwner]]:
     """From each waiting lock to the strands that hold, or asked earlier for, what it conflicts with."""
     return {
-        (late.strand, early.strand)
+        (late.owner, early.owner)
         for late in claims
         for early in claims
         if late.token is None and early.order < late.order and early.conflicts(late)
-        and (early.strand != late.strand or late.task is not None)
+        and (early.owner != late.owner or late.task is not None)
     }  # fmt: skip
 
 

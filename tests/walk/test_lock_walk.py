@@ -348,23 +348,23 @@ def check_if_cycle(claims: list[Asked], newcomer: Asked, output: Effect) -> None
     cycle: list[dict[str, Any]] = output.outcome.error.details["cycle"]
     assert cycle[0]["session"] == newcomer.session
     assert all(link["agent"] == f"made-{link['session']}" for link in cycle)
-    ways: list[tuple[LockOwner, set[LockOwner]]] = [(newcomer.strand, ahead(claims, newcomer))]
+    ways: list[tuple[LockOwner, set[LockOwner]]] = [(newcomer.owner, ahead(claims, newcomer))]
     for link in cycle[1:]:
         on = (tuple(link.get("names", ())), tuple(link.get("patterns", ())))
         ways = [
-            (claim.strand, ahead(claims, claim))
+            (claim.owner, ahead(claims, claim))
             for claim in claims
             if claim.token is None and (claim.session, claim.on) == (link["session"], on)
-            and any(claim.strand in before for _, before in ways)
+            and any(claim.owner in before for _, before in ways)
         ]  # fmt: skip
         assert ways, "each waits for the next"
-    assert any(newcomer.strand in before for _, before in ways), "the last waits for the first"
-    assert len(cycle) == len(circles(edges([*claims, newcomer]), newcomer.strand)), "and it is the shortest"
+    assert any(newcomer.owner in before for _, before in ways), "the last waits for the first"
+    assert len(cycle) == len(circles(edges([*claims, newcomer]), newcomer.owner)), "and it is the shortest"
 
 
 def ahead(claims: list[Asked], claim: Asked) -> set[LockOwner]:
     """The strands that this claim waits for."""
-    return {one.strand for one in claims if one.order < claim.order and one.conflicts(claim)}
+    return {one.owner for one in claims if one.order < claim.order and one.conflicts(claim)}
 
 
 WALKS = os.environ.get("WAGGLE_WALKS")

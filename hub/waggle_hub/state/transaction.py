@@ -305,7 +305,7 @@ class Transaction:
     def publish_queue_length(self, claim: LockRequest) -> None:
         """A session has begun or stopped waiting for a lock."""
         for key in claim.keys:
-            waiting = self.state.lock_table.waiting_for(claim, key)
+            waiting = self.state.lock_table.waiting_count(claim, key)
             self._record_event("queue", claim.ns, key, grip=LockInfo(session=claim.session.id, waiting=waiting))
 
     def notify(self, session: Session, said: Notice) -> None:

@@ -29,7 +29,7 @@ def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Grant
     _check_wait(transaction, command.wait)
     claims = transaction.state.lock_table
     _check_numbers(transaction, claim)
-    across = claims.across(claim)
+    across = claims.pattern_conflicts(claim)
     _check_conflicts(transaction, across)
     if claims.admits(claim, across):
         transaction.add_lock_request(claim, across)
@@ -39,7 +39,7 @@ def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Grant
             f"{_named(claim)} is locked: wait for it, or try again later", **_in_the_way(transaction, claim, across)
         )
     pending.check_capacity(transaction, session)
-    circle = claims.circle(claim, across)
+    circle = claims.find_cycle(claim, across)
     if circle is not None:
         raise Deadlock(
             f"waiting for {_named(claim)} would close a circle, in which each waits for the next: let go of what you "
@@ -97,7 +97,7 @@ def restore(transaction: Transaction, session: Session, record: ClaimRecord) -> 
         task=record.task,
         taken=record.taken,
     )
-    claims.add(claim, claims.across(claim))
+    claims.add(claim, claims.pattern_conflicts(claim))
     transaction.state.work.claimed(claim)
     return claim
 
@@ -111,7 +111,7 @@ def restore_deadline(transaction: Transaction, claim: LockRequest, record: Claim
     else:
         pending.register(claim)
         transaction.state.timers.set(claim, record.deadline)
-        transaction.state.lock_table.look_at(
+        transaction.state.lock_table.queue_if_ready(
             claim
         )  # what it waited for may have been freed while nothing could be granted
 
@@ -166,7 +166,7 @@ def time_out(transaction: Transaction, claim: LockRequest) -> None:
         transaction.release_lock(claim, "expired", lost=True)
         transaction.commit()
         return
-    in_the_way = _in_the_way(transaction, claim, claim.blockers)
+    in_the_way = _in_the_way(transaction, claim, claim.pattern_blockers)
     give_up(transaction, claim)
     transaction.commit()
     error = TimedOut(f"{_named(claim)} was not free in time: somebody else holds it, or was first", **in_the_way)
@@ -183,14 +183,14 @@ def check_write(transaction: Transaction, session: Session, ns: str, key: str, g
         raise NotHolder(f"no lock with token {guard.token} is held now: it was let go, or lost. Lock again")
     if not claims.held:
         return
-    claim = claims.over(ns, key)
+    claim = claims.exclusive_holder(ns, key)
     if claim is not None and claim.session is not session and (guard is None or guard.token != claim.token):
         raise Locked(f"{key!r} is under the lock of {claim.agent}: wait for it", holders=[_holder(claim, session)])
 
 
 def check_clear(transaction: Transaction, session: Session, ns: str, pattern: Pattern) -> None:
     """Locked if another session's exclusive lock is on anything that this pattern could match."""
-    for claim in transaction.state.lock_table.held_within(ns, pattern):
+    for claim in transaction.state.lock_table.held_locks_overlapping(ns, pattern):
         if claim.exclusive and claim.session is not session:
             raise Locked(
                 f"{_named(claim)} is under the lock of {claim.agent}: wait for it, or clear less",
@@ -216,7 +216,7 @@ def _as_fit(claims: Iterable[LockRequest], room: int) -> Iterator[LockRequest]:
 
 def show(transaction: Transaction, claim: LockRequest) -> m.HeldLock:
     """A lock that is held, with those who wait for it, as far as they take an eighth of a reply."""
-    queue = _as_fit(transaction.state.lock_table.queue_of(claim), transaction.state.limits.page_bytes // 8)
+    queue = _as_fit(transaction.state.lock_table.waiters_of(claim), transaction.state.limits.page_bytes // 8)
     assert claim.token is not None
     assert claim.deadline is not None
     return m.HeldLock(
@@ -238,7 +238,7 @@ def blockers(
 ) -> list[m.Holder]:
     """Who holds what this claim waits for, so many as a reply takes; `across` is for one that has not come."""
     limits = transaction.state.limits
-    held = transaction.state.lock_table.holders(claim, claim.blockers if across is None else across)
+    held = transaction.state.lock_table.blocking_locks(claim, claim.pattern_blockers if across is None else across)
     return [_holder(one, claim.session) for one in _as_fit(held[: limits.holders], limits.page_bytes)]
 
 
@@ -246,7 +246,7 @@ def _in_the_way(transaction: Transaction, claim: LockRequest, across: dict[LockR
     """What a refusal carries: who holds it, and how many asked before."""
     return {
         "holders": blockers(transaction, claim, across),
-        "queued": transaction.state.lock_table.queued(claim, across),
+        "queued": transaction.state.lock_table.waiting_ahead_count(claim, across),
     }
 
 
@@ -344,14 +344,14 @@ def _check_numbers(transaction: Transaction, claim: LockRequest) -> None:
     limits, claims = transaction.state.limits, transaction.state.lock_table
     if len(claim.session.lock_requests) >= limits.claims:
         raise LimitReached(f"this session has {limits.claims} locks: let some go", limit=limits.claims)
-    if claim.patterns and claims.patterns_in(claim.ns) >= limits.pattern_locks:
+    if claim.patterns and claims.pattern_request_count(claim.ns) >= limits.pattern_locks:
         limit = limits.pattern_locks
         raise LimitReached(f"namespace {claim.ns} has {limit} locks on patterns: lock names instead", limit=limit)
 
 
 def _check_conflicts(transaction: Transaction, across: dict[LockRequest, None]) -> None:
     limit = transaction.state.limits.conflicts
-    if across and transaction.state.lock_table.conflicts + len(across) > limit:
+    if across and transaction.state.lock_table.conflict_pairs + len(across) > limit:
         raise LimitReached("too many locks conflict because of patterns: lock names instead", limit=limit)
 
 
@@ -378,7 +378,7 @@ def _forced(transaction: Transaction, session: Session, command: m.Unlock) -> It
         return [claim]
     assert command.name is not None
     ns = read_ns(command.ns, session)
-    found = transaction.state.lock_table.named(ns, command.name)
+    found = transaction.state.lock_table.held_locks_named(ns, command.name)
     if not found:
         raise NotHolder(f"nobody holds a lock on {command.name!r} in namespace {ns}")
     return found

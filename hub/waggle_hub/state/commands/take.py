@@ -70,7 +70,7 @@ def serve_next(transaction: Transaction) -> None:
         return
     ns, key = place
     entry = transaction.state.keyspace.get(ns, key)
-    if entry is None or entry.is_due(transaction.now) or transaction.state.lock_table.any_on(ns, key):
+    if entry is None or entry.is_due(transaction.now) or transaction.state.lock_table.has_request_on_key(ns, key):
         return
     first = work.first_for(ns, key)
     if first is None:
@@ -129,7 +129,7 @@ def _look(transaction: Transaction, taker: Taker) -> m.Taken | None:
         left = max(0, left - line.scan(state.keyspace, state.lock_table, transaction.now, left))
         if line.scanning:
             return None
-    if state.lock_table.blocks_all(line.ns, line.patterns):
+    if state.lock_table.covers_all(line.ns, line.patterns):
         taker.looking = False
         return None
     while left:
@@ -139,7 +139,12 @@ def _look(transaction: Transaction, taker: Taker) -> m.Taken | None:
             taker.after = place + 1
             key = line.work.get(place)
             entry = None if key is None else state.keyspace.get(line.ns, key)
-            if key is None or entry is None or entry.is_due(transaction.now) or state.lock_table.any_on(line.ns, key):
+            if (
+                key is None
+                or entry is None
+                or entry.is_due(transaction.now)
+                or state.lock_table.has_request_on_key(line.ns, key)
+            ):
                 continue
             first = state.work.first_for(line.ns, key)
             if first is not None and first.serial < taker.serial:

@@ -111,9 +111,9 @@ class Condition:
 
     def _locked(self, claims: LockTable) -> bool:
         if self.key is not None:
-            return next(claims.held_on(self.ns, self.key), None) is not None
+            return next(claims.held_locks_on_key(self.ns, self.key), None) is not None
         assert self.pattern is not None
-        return next(claims.held_within(self.ns, self.pattern), None) is not None
+        return next(claims.held_locks_overlapping(self.ns, self.pattern), None) is not None
 
     def learn(self, key: str, meets: bool) -> None:
         """An entry has changed: whether there is one of this key now that meets it."""
