@@ -16,6 +16,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder, TimedOut
 from waggle.wire.names import Pattern, check_key, compile_pattern
 from waggle_hub.state import pending
+from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.namespaces import read_ns, written_ns
 from waggle_hub.state.persistence.records import ClaimRecord
@@ -39,7 +40,7 @@ def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Grant
     conflicts = lock_table.pattern_conflicts(request)
     _check_conflict_pairs(transaction, conflicts)
     if lock_table.admits(request, conflicts):
-        transaction.add_lock_request(request, conflicts)
+        lifecycle.add(transaction, request, conflicts)
         return grant(transaction, request)
     if command.wait == 0:
         details = _what_blocks(transaction, request, conflicts)
@@ -53,17 +54,17 @@ def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Grant
             "Release what you hold, then try again",
             cycle=[_cycle_member(member) for member in _limited(cycle, transaction.state.limits.page_bytes)],
         )
-    transaction.add_lock_request(request, conflicts)
+    lifecycle.add(transaction, request, conflicts)
     deadline = None if command.wait is None else deadline_after(transaction.now, command.wait)
     pending.start(transaction, request, deadline)
-    transaction.publish_queue_length(request)
+    lifecycle.publish_queue_length(transaction, request)
     return None
 
 
 def grant(transaction: Transaction, request: LockRequest) -> m.Granted:
     """Grant a ready request. Return the reply to its session."""
     expires_at = deadline_after(transaction.now, request.ttl)
-    transaction.grant_lock(request, expires_at)
+    lifecycle.grant(transaction, request, expires_at)
     assert request.token is not None
     return m.Granted(
         token=request.token,
@@ -129,12 +130,12 @@ def unlock(transaction: Transaction, session: Session, command: m.Unlock) -> m.R
     if command.force:
         for request in _locks_to_force(transaction, session, command):
             message = f"{session.agent} freed it: {command.reason}"
-            transaction.release_lock(request, "forced", lost=True, message=message)
+            lifecycle.release(transaction, request, "forced", lost=True, message=message)
         return m.Revised(transaction.rev)
     if command.name is not None or command.reason is not None:
         field = "name" if command.name is not None else "reason"
         raise BadRequest(f"{field} goes with force: to release your own lock, send its token", field=field)
-    transaction.release_lock(_held_by(transaction, session, command.token), "released")
+    lifecycle.release(transaction, _held_by(transaction, session, command.token), "released")
     return m.Revised(transaction.rev)
 
 
@@ -145,7 +146,7 @@ def renew(transaction: Transaction, session: Session, command: m.Renew) -> m.Ren
         check_ttl(transaction, ttl)
     request = _held_by(transaction, session, command.token)
     expires_at = deadline_after(transaction.now, request.ttl if ttl is None else ttl)
-    transaction.renew_lock(request, expires_at)
+    lifecycle.renew(transaction, request, expires_at)
     return m.Renewed(expires_at, transaction.rev)
 
 
@@ -167,14 +168,14 @@ def locks(transaction: Transaction, session: Session, command: m.Locks) -> m.Hel
 
 def stop_waiting(transaction: Transaction, request: LockRequest) -> None:
     """Remove a waiting request, and publish the new queue length. The caller replies to it."""
-    transaction.remove_lock_request(request)
-    transaction.publish_queue_length(request)
+    lifecycle.remove(transaction, request)
+    lifecycle.publish_queue_length(transaction, request)
 
 
 def time_out(transaction: Transaction, request: LockRequest) -> None:
     """Release a lock whose ttl is over, or answer a waiting request whose deadline has passed with an error."""
     if request.token is not None:
-        transaction.release_lock(request, "expired", lost=True)
+        lifecycle.release(transaction, request, "expired", lost=True)
         transaction.commit()
         return
     # Before the request is removed, which forgets what blocks it.
