@@ -88,7 +88,7 @@ def _open(settings: Settings, held: ExitStack) -> Hub:
     gc.enable()
     marker = CleanMarker(settings.data)
     if stored is not None:
-        stored.steady = marker.stood
+        stored.clean = marker.stood
     call = asyncio.get_running_loop().call_soon_threadsafe
     return build(
         settings,

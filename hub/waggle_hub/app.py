@@ -169,7 +169,7 @@ def make_machine(settings: Settings, durability: str, stored: StoredState | None
         machine = Machine(settings.limits, _epoch() if hub.running == "relaxed" else hub.epoch)
     if stored is not None:
         machine.load(stored, now)
-    machine.run_as(durability)
+    machine.set_durability(durability)
     return machine
 
 

@@ -48,7 +48,7 @@ def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes
     interest = cursor.feed.interest
     part: _Slice = _FullSlice(cursor) if interest.scope.conflate is None else _ConflatedSlice(cursor)
     matched = 0
-    for commit in log.after(cursor.rev):
+    for commit in log.commits_after(cursor.rev):
         if commit.rev > upto or matched >= max_events or part.size >= max_bytes:
             break
         matched += len(commit.events) * len(interest.patterns)
@@ -57,7 +57,7 @@ def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes
             part.add(events)
         cursor.rev = commit.rev
     # Revisions without a commit in the log (taken back, or not kept) must not keep the cursor from its end.
-    following = next(log.after(cursor.rev), None)
+    following = next(log.commits_after(cursor.rev), None)
     if following is None or following.rev > upto:
         cursor.rev = upto
     return part.lines(at_end=cursor.rev == upto)

@@ -29,11 +29,11 @@ from waggle_hub.fulltext.service import Finder
 from waggle_hub.journal.interface import OpenJournal, StoreError
 from waggle_hub.lru import Lru
 from waggle_hub.settings import Bounds
-from waggle_hub.state.effects import BindSession, DeferredReply, LockLost, Output, Reply, StartBackup, StartSearch
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, StartBackup, StartSearch
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import WriteBatch
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 from waggle_hub.stats import SAMPLE_INTERVAL_S, Stats
 
 from .background import BackgroundTasks, BackUp, refuse_backup
@@ -64,7 +64,7 @@ class Engine:
         info: m.Welcome,
         *,
         loop: asyncio.AbstractEventLoop | None,
-        random_ids: Callable[[], Fresh] = random_ids,
+        random_ids: Callable[[], SessionIds] = random_ids,
         back_up: BackUp = refuse_backup,
         data: Path | None = None,
         timer: Callable[[], float] = time.monotonic,
@@ -113,7 +113,7 @@ class Engine:
         them again, for other changes, after a crash.
         """
         if self._journal.keeps:
-            error = await self._write(self.machine.changes([]))
+            error = await self._write(self.machine.collect_changes([]))
             if error is not None or self.machine.state.refusing is not None:
                 self._journal.stop()
                 raise StoreError(f"nothing can be written: {error or self.machine.state.refusing}")
@@ -134,7 +134,7 @@ class Engine:
         self._stopping = Unavailable("the hub is stopping: come back", retry_after=seconds)
         if not self._journal.keeps:
             refusal = self._stopping
-            self._run_internal(lambda: self.machine.give_up_waits(refusal, self.clock()))
+            self._run_internal(lambda: self.machine.fail_pending(refusal, self.clock()))
         self.flush()
         await self._write(_NO_CHANGES)
 
@@ -144,8 +144,8 @@ class Engine:
         self.flush()
         self._closed = True
         if self._journal.keeps and self._failure is None:
-            self.machine.run_as(None)
-            await self._write(self.machine.changes([]))
+            self.machine.set_durability(None)
+            await self._write(self.machine.collect_changes([]))
         self._journal.stop()
 
     def stop(self) -> None:
@@ -193,7 +193,7 @@ class Engine:
         """Return the error that every command gets while the hub is stopping or has failed; None otherwise."""
         if self._failure is None and self._stopping is not None:
             return again(self._stopping)
-        if self._failure is None and self.machine.exhausted:
+        if self._failure is None and self.machine.out_of_revisions:
             self._fail("the journal has failed for so long that no revision is left")
         return None if self._failure is None else self._stopped_error()
 
@@ -217,7 +217,7 @@ class Engine:
         except Exception:
             fault = report_fault(type(command).__name__)
             self.refuse(connection, command.id, fault)
-            if self.machine.torn:  # rule 5: nothing may be built on a change that is half made
+            if self.machine.inconsistent:  # rule 5: nothing may be built on a change that is half made
                 self._fail(fault.message)
             return
         self._stats.on_decided(command, time.perf_counter() - started)
@@ -249,10 +249,10 @@ class Engine:
         if rejection is not None:
             raise rejection
         try:
-            session, outputs = self.machine.visit(agent, ns, self._random_ids(), self.clock())
+            session, outputs = self.machine.open_http_session(agent, ns, self._random_ids(), self.clock())
         except Exception:
             fault = report_fault("opening an HTTP session")
-            if self.machine.torn:
+            if self.machine.inconsistent:
                 self._fail(fault.message)
             raise fault from None
         if isinstance(session, WaggleError):
@@ -269,7 +269,7 @@ class Engine:
         """Cancel the call `id` of an HTTP client that has gone. A lock granted in its unread reply has this `token`."""
         session = connection.session
         if session is not None:
-            self._run_internal(lambda: self.machine.hang_up(session, id, rid, token, self.clock()))
+            self._run_internal(lambda: self.machine.drop_call(session, id, rid, token, self.clock()))
 
     def statistics(self) -> m.Statistics:
         """Return what the command `stats` answers, also while no command is accepted."""
@@ -281,27 +281,27 @@ class Engine:
 
     def on_log_truncated(self, session: str, sub: int) -> None:
         """Begin a cursor that has fallen out of the log again, with a snapshot."""
-        self._run_internal(lambda: self.machine.restart(session, sub, self.clock()))
+        self._run_internal(lambda: self.machine.restart_cursor(session, sub, self.clock()))
 
     def on_synced(self, session: str, sub: int, rev: int) -> None:
         """Note that a cursor has its whole snapshot."""
-        self.machine.synced(session, sub, rev)
+        self.machine.mark_synced(session, sub, rev)
 
     # --- decisions ---
 
     def begin(self) -> None:
         """Queue the effects of what was loaded: at a start, and after a rollback."""
-        outputs = self.machine.begin(self.clock())
-        if outputs or self.machine.unfinished:
+        outputs = self.machine.start(self.clock())
+        if outputs or self.machine.has_pending_scan:
             self._queue_effects(outputs, None)
 
-    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Output]:
+    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Effect]:
         if isinstance(command, m.Hello) and connection.session is None:
             return self.machine.hello(command, self._random_ids(), now, self._info)
         outputs = self.machine.apply(command, connection.session, now)
         return self._eviction.make_room(outputs, command, connection.session, now) if self._lru else outputs
 
-    def _run_internal(self, decide: Callable[[], list[Output]]) -> None:
+    def _run_internal(self, decide: Callable[[], list[Effect]]) -> None:
         """Run a decision that no command caused: expiry, a timeout, a disconnect. An exception stops the engine."""
         if self._failure is not None or self._closed:
             return
@@ -314,15 +314,15 @@ class Engine:
 
     def continue_scan(self) -> None:
         """Look at the next slice of keys for commands that look at more than one slice."""
-        if self.machine.unfinished:
-            self._run_internal(lambda: self.machine.proceed(self.clock()))
+        if self.machine.has_pending_scan:
+            self._run_internal(lambda: self.machine.continue_scan(self.clock()))
 
     def _reply_from_background(self, reply: DeferredReply) -> None:
         if reply.session in self._active_connection:
             self._queue_effects([reply], None)
 
     def _queue_effects(
-        self, outputs: list[Output], connection: Connection | None, command: m.AnyCommand | None = None
+        self, outputs: list[Effect], connection: Connection | None, command: m.AnyCommand | None = None
     ) -> None:
         """Add the effects of a decision to the batch, and encode its replies, so that their size counts from now on.
 
@@ -410,7 +410,7 @@ class Engine:
         if self._failure is not None:
             self._reject_batch(batch, self._stopped_error())
             return
-        if self.machine.unfinished and self._loop is not None:
+        if self.machine.has_pending_scan and self._loop is not None:
             self._loop.call_soon(self.continue_scan)
         changes = self._collect_changes(batch)
         self._unreleased.append(batch)
@@ -419,8 +419,8 @@ class Engine:
 
     def _collect_changes(self, batch: list[Released]) -> WriteBatch:
         if self._journal.keeps:
-            return self.machine.changes([item for item in batch if isinstance(item, Commit)])
-        self.machine.forget_changes()
+            return self.machine.collect_changes([item for item in batch if isinstance(item, Commit)])
+        self.machine.discard_changes()
         return _NO_CHANGES
 
     def _on_written(self, batch: list[Released], error: Exception | None) -> None:

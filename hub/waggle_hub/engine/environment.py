@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
         return self._base + time.monotonic()
 
 
-def random_ids() -> Fresh:
+def random_ids() -> SessionIds:
     """Return a random session id, secret and agent name for one hello."""
     name = secrets.token_hex(6)
-    return Fresh(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")
+    return SessionIds(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")

@@ -12,7 +12,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import Unavailable
 from waggle_hub.lru import Lru
 from waggle_hub.state.commands.entries import StoreFull
-from waggle_hub.state.effects import Output, Reply
+from waggle_hub.state.effects import Effect, Reply
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import Outcome
 
@@ -23,13 +23,13 @@ _RETRY_AFTER_S = 0.05
 class Eviction:
     """Room for the writes of a full hub. One command evicts at most `max_entries`; `queue` takes effects."""
 
-    def __init__(self, machine: Machine, lru: Lru, max_entries: int, queue: Callable[[list[Output]], None]) -> None:
+    def __init__(self, machine: Machine, lru: Lru, max_entries: int, queue: Callable[[list[Effect]], None]) -> None:
         self._machine = machine
         self._lru = lru
         self._max_entries = max_entries
         self._queue = queue
 
-    def make_room(self, outputs: list[Output], command: m.AnyCommand, session: str | None, now: float) -> list[Output]:
+    def make_room(self, outputs: list[Effect], command: m.AnyCommand, session: str | None, now: float) -> list[Effect]:
         """Return the outputs of a command, decided again for as long as it is refused and entries can be evicted."""
         room = self._max_entries
         at_least = 1
@@ -50,7 +50,7 @@ class Eviction:
         return outputs
 
 
-def _store_full(outputs: list[Output]) -> StoreFull | None:
+def _store_full(outputs: list[Effect]) -> StoreFull | None:
     """Return the error of a command that was refused because the hub is full."""
     for output in outputs:
         if isinstance(output, Reply) and isinstance(output.outcome.error, StoreFull):

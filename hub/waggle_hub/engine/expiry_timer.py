@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from waggle_hub.state.effects import Output
+from waggle_hub.state.effects import Effect
 from waggle_hub.state.machine import Machine
 
 _MAX_DELAY_S = 86_400.0
@@ -27,7 +27,7 @@ class ExpiryTimer:
         machine: Machine,
         max_entries: int,
         clock: Callable[[], float],
-        run: Callable[[Callable[[], list[Output]]], None],
+        run: Callable[[Callable[[], list[Effect]]], None],
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         self._machine = machine

@@ -16,7 +16,7 @@ from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import CommandPending, Fanout, Notice, PendingReply, Released, SessionBound
 from waggle_hub.fulltext.service import Finder
 from waggle_hub.lru import Lru
-from waggle_hub.state.effects import OpenCursor, Output
+from waggle_hub.state.effects import Effect, OpenCursor
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import Record
@@ -38,7 +38,7 @@ class Rollback:
         lru: Lru,
         search: Finder,
         clock: Callable[[], float],
-        run: Callable[[Callable[[], list[Output]]], None],
+        run: Callable[[Callable[[], list[Effect]]], None],
     ) -> None:
         self._machine = machine
         self._fanout = fanout
@@ -65,14 +65,14 @@ class Rollback:
 
         `records` are those that the journal has kept. The machine is to `begin` afterwards.
         """
-        unanswered_before = self._machine.unanswered()
+        unanswered_before = self._machine.unanswered_commands()
         commits = [item for item in batch if isinstance(item, Commit)]
-        self._machine.rewind(commits, records, self._fanout.connections.keys(), self._clock())
-        unanswered = self._machine.unanswered()
+        self._machine.roll_back(commits, records, self._fanout.connections.keys(), self._clock())
+        unanswered = self._machine.unanswered_commands()
         rejected = self._rejected(batch, unanswered, unanswered_before - unanswered)
         self._restore_connections(batch)
         # Both hold what was taken back, so they start again from the entries.
-        self._lru.reset(self._machine.state.keyspace.cached())
+        self._lru.reset(self._machine.state.keyspace.cached_entries())
         self._search.forget()
         self.on_failure(error)
         self._fanout.roll_back([item for item in batch if isinstance(item, OpenCursor)])

@@ -13,7 +13,7 @@ from waggle_hub.delivery.connection import TaskConnection
 from waggle_hub.delivery.encoding import reply_line
 from waggle_hub.delivery.fanout import Fanout, Loop, PendingReply, Released, SessionBound
 from waggle_hub.settings import Bounds, Limits
-from waggle_hub.state.effects import BindSession, DeferredReply, LockLost, Output, Reply, StartBackup, StartSearch
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, StartBackup, StartSearch
 
 
 class Post:
@@ -73,17 +73,17 @@ class Post:
         self.fanout.release(waiting)
 
     def on_synced(self, session: str, sub: int, rev: int) -> None:
-        self.table.machine.synced(session, sub, rev)
+        self.table.machine.mark_synced(session, sub, rev)
 
     def on_log_truncated(self, session: str, sub: int) -> None:
-        self.table.outputs = self.table.machine.restart(session, sub, self.table.now)
+        self.table.outputs = self.table.machine.restart_cursor(session, sub, self.table.now)
         self._collect(session)
 
     def _collect(self, session: str) -> None:
         self.waiting += [self._released(session, output) for output in self.table.outputs]
         self.table.outputs = []
 
-    def _released(self, session: str, output: Output) -> Released:
+    def _released(self, session: str, output: Effect) -> Released:
         if isinstance(output, Reply):
             text = reply_line(output)
             self.connections[session].reserve_reply(len(text))

@@ -78,11 +78,11 @@ class Table:
             self.machine, open_journal, bounds or Bounds(), lambda: self.now, INFO, loop=loop, back_up=self._back_up
         )
         journal = self.engine._journal
-        self.machine.run_as(journal.durability)
+        self.machine.set_durability(journal.durability)
         if isinstance(journal, LateJournal):
-            journal.disk.write(self.machine.changes([]))
+            journal.disk.write(self.machine.collect_changes([]))
         elif isinstance(journal, WriterJournal):
-            SqliteStore.write(journal.gate, self.machine.changes([]))
+            SqliteStore.write(journal.gate, self.machine.collect_changes([]))
         self.engine.run()
 
     async def _back_up(self, settled: Settled) -> m.BackedUp:
@@ -501,13 +501,13 @@ async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
 ) -> None:
     agent = table.sit()
     agent.ask("hello")
-    monkeypatch.setattr(Transaction, "_happened", _fail)
+    monkeypatch.setattr(Transaction, "_record_event", _fail)
     agent.ask("set", key="k", value=1)
     monkeypatch.undo()
     agent.ask("set", key="l", value=1)
     await turns()
     assert [line["error"]["code"] for line in agent.take()] == ["unavailable"] * 3
-    assert table.machine.torn
+    assert table.machine.inconsistent
 
 
 async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,13 +30,13 @@ class Room:
     def __init__(self) -> None:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
-        self.machine.run_as("full")
+        self.machine.set_durability("full")
         self.back_up: BackUp = refuse_backup
         loop = asyncio.get_running_loop()
         self.engine = Engine(
             self.machine, self._open_journal, Bounds(), lambda: self.now, INFO, loop=loop, back_up=self._back_up
         )
-        self.journal.disk.write(self.machine.changes([]))
+        self.journal.disk.write(self.machine.collect_changes([]))
         self.engine.run()
         self.callers = CallRegistry(self.engine)
 
