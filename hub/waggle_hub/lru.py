@@ -13,16 +13,15 @@ from collections.abc import Iterable
 
 from .state.commands.entries import StoreFull
 from .state.log import Commit
+from .state.persistence.records import EntryId
 from .state.store.keyspace import Entry
-
-Place = tuple[str, str]
 
 
 class Lru:
-    """The place and size in bytes of each cached entry, in order of last use."""
+    """The id and size in bytes of each cached entry, in order of last use."""
 
     def __init__(self, cached: Iterable[Entry] = ()) -> None:
-        self._sizes: OrderedDict[Place, int] = OrderedDict()
+        self._sizes: OrderedDict[EntryId, int] = OrderedDict()
         self._bytes = 0
         self.reset(cached)
 
@@ -49,7 +48,7 @@ class Lru:
                 self._sizes[event.ns, event.key] = event.entry.size
                 self._bytes += event.entry.size
 
-    def eviction_candidates(self, full: StoreFull, at_least: int, at_most: int) -> list[Place]:
+    def eviction_candidates(self, full: StoreFull, at_least: int, at_most: int) -> list[EntryId]:
         """Return the entries to evict so that the refused write has room; none if evicting all would not be enough.
 
         There are `at_least` to `at_most` of them, and the entry that was to be written is not among them.
@@ -57,19 +56,19 @@ class Lru:
         spared = self._sizes.get((full.ns, full.key))
         if len(self._sizes) - (spared is not None) < full.keys or self._bytes - (spared or 0) < full.bytes:
             return []
-        candidates: list[Place] = []
+        candidates: list[EntryId] = []
         freed_bytes = 0
-        for place, size in self._sizes.items():
+        for entry_id, size in self._sizes.items():
             enough = len(candidates) >= max(full.keys, at_least) and freed_bytes >= full.bytes
             if enough or len(candidates) >= at_most:
                 break
-            if place != (full.ns, full.key):
-                candidates.append(place)
+            if entry_id != (full.ns, full.key):
+                candidates.append(entry_id)
                 freed_bytes += size
         return candidates
 
-    def _forget(self, place: Place) -> None:
-        self._bytes -= self._sizes.pop(place, 0)
+    def _forget(self, entry_id: EntryId) -> None:
+        self._bytes -= self._sizes.pop(entry_id, 0)
 
     def check(self) -> None:
         """Assert the rules of this module."""

@@ -34,8 +34,8 @@ from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import (
     ClaimRecord,
     DeliveryRecord,
+    EntryId,
     Key,
-    Place,
     QueuedNoticeRecord,
     Record,
     SessionRecord,
@@ -724,11 +724,11 @@ class House:
         assert kinds <= {"hub", "space", "grave", "delivery"}, kinds
 
 
-def _views(entries: dict[Place, Entry]) -> dict[Place, Fields]:
+def _views(entries: dict[EntryId, Entry]) -> dict[EntryId, Fields]:
     return {place: json.loads(msgspec.json.encode(entry.to_wire())) for place, entry in entries.items()}
 
 
-def _whole_all(entries: dict[Place, Entry]) -> dict[Place, Any]:
+def _whole_all(entries: dict[EntryId, Entry]) -> dict[EntryId, Any]:
     return {place: msgspec.to_builtins(entry) for place, entry in entries.items()}
 
 

@@ -32,8 +32,8 @@ from .store.expiry import Timers, deadline_after
 from .store.json_values import encode_value
 from .store.keyspace import Entry, Keyspace
 from .store.snapshot import Snapshots
-from .waits.condition_index import Conditions
-from .work.queue import Work
+from .waits.condition_index import ConditionIndex
+from .work.queue import WorkQueues
 
 HUB = "$hub"
 """Who does what time does."""
@@ -63,8 +63,8 @@ class State:
         self.timers = Timers(serial)
         self.sessions = Sessions()
         self.lock_table = LockTable()
-        self.conditions = Conditions()
-        self.work = Work(self.limits.lines, self.dirty)
+        self.condition_index = ConditionIndex()
+        self.work_queues = WorkQueues(self.limits.lines, self.dirty)
         self.interests = Interests(sub)
 
     def update_ephemeral_owner(self, before: Entry | None, after: Entry | None) -> None:
@@ -254,7 +254,7 @@ class Transaction:
         self._changed = True
         self.state.lock_table.add(claim, across)
         self.state.dirty.mark(claim)
-        self.state.work.claimed(claim)
+        self.state.work_queues.discard_locked(claim)
 
     def remove_lock_request(self, claim: LockRequest) -> None:
         """A claim goes, held or waiting."""
@@ -263,7 +263,7 @@ class Transaction:
         state.lock_table.remove(claim)
         state.dirty.mark_removed(claim)
         state.timers.set(claim, None)
-        state.work.freed(claim, state.keyspace, state.lock_table)
+        state.work_queues.add_released(claim, state.keyspace, state.lock_table)
         state.release_session(claim.session)
 
     def grant_lock(self, claim: LockRequest, expires_at: float) -> None:
@@ -333,10 +333,10 @@ class Transaction:
         for session, lost in self._lost_locks:
             self.notify(session, lost)
         self._lost_locks = []
-        self.state.work.notice(commit, self.state.keyspace, self.state.lock_table)
+        self.state.work_queues.apply(commit, self.state.keyspace, self.state.lock_table)
         freed, self._released = self._released, []
-        if self.state.conditions.waits:
-            for wait in self.state.conditions.concerned(commit, freed, self.state.keyspace):
+        if self.state.condition_index.waits:
+            for wait in self.state.condition_index.affected_by(commit, freed, self.state.keyspace):
                 waits.decide(self, wait)
 
     def _end_takes(self) -> None:

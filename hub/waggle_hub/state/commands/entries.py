@@ -16,6 +16,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, LimitReached, NotFound
 from waggle.wire.names import check_key, compile_pattern
 from waggle_hub.settings import EVERY, Quota
+from waggle_hub.state.json_pointer import ABSENT
 from waggle_hub.state.namespaces import emptied_ns, read_ns, written_ns
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.expiry import deadline_after
@@ -210,7 +211,7 @@ def _check_update(transaction: Transaction, command: m.Update) -> None:
 
 
 def _updated(transaction: Transaction, command: m.Update, prev: Entry | None) -> Any:
-    value = updates.ABSENT if prev is None else _decode(prev.value)
+    value = ABSENT if prev is None else _decode(prev.value)
     pointer = command.pointer or ""
     if command.merge is not UNSET:
         return updates.merge(value, command.merge)

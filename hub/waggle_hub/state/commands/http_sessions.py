@@ -83,7 +83,7 @@ def hang_up(transaction: Transaction, session: Session, id: m.Id, rid: str | Non
     """Who asked under this id is gone. If it was granted a lock, with this token, that is given back, and the same rid
     may ask again."""
     transaction.attribute_to(session)
-    if cancel.cancel_one(transaction, session, id, "the call was dropped") or token is None:
+    if cancel.cancel_command(transaction, session, id, "the call was dropped") or token is None:
         return
     claim = transaction.state.lock_table.held.get(token)
     if claim is None or claim.session is not session:
@@ -99,5 +99,5 @@ def hang_up_all(transaction: Transaction) -> None:
     for session in transaction.state.sessions:
         if session.connectionless:
             transaction.attribute_to(session)
-            cancel.forget_all(transaction, session)
+            cancel.drop_all(transaction, session)
     transaction.commit()

@@ -14,7 +14,7 @@ from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.transaction import Transaction
-from waggle_hub.state.waits.condition_index import Wait
+from waggle_hub.state.waits.condition import Wait
 from waggle_hub.state.work.queue import Taker
 
 from . import locks
@@ -87,12 +87,12 @@ def _wait(transaction: Transaction, one: PendingCommand) -> m.SeenWait:
             seen.blocked_by = locks.blockers(transaction, one)
         case Wait():
             seen.op = "wait"
-            asked = [condition.asked for condition in one.conditions]
+            asked = [condition.shown for condition in one.conditions]
             seen.all, seen.any = (asked, UNSET) if one.need_all else (UNSET, asked)
-            seen.met = one.met(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
+            seen.met = one.met_conditions(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
         case Taker():
-            seen.op, seen.ns = "take", one.line.ns
-            seen.patterns = [pattern.text for pattern in one.line.patterns]
+            seen.op, seen.ns = "take", one.queue.ns
+            seen.patterns = [pattern.text for pattern in one.queue.patterns]
         case _:
             raise AssertionError(f"{one} waits for nothing")
     return seen

@@ -98,7 +98,7 @@ def restore(transaction: Transaction, session: Session, record: ClaimRecord) -> 
         taken=record.taken,
     )
     claims.add(claim, claims.pattern_conflicts(claim))
-    transaction.state.work.claimed(claim)
+    transaction.state.work_queues.discard_locked(claim)
     return claim
 
 
@@ -154,7 +154,7 @@ def locks(transaction: Transaction, session: Session, command: m.Locks) -> m.Hel
     return m.HeldLocks(found)
 
 
-def give_up(transaction: Transaction, claim: LockRequest) -> None:
+def stop_waiting(transaction: Transaction, claim: LockRequest) -> None:
     """It waits no longer, and that is told. The answer is for the caller."""
     transaction.remove_lock_request(claim)
     transaction.publish_queue_length(claim)
@@ -167,7 +167,7 @@ def time_out(transaction: Transaction, claim: LockRequest) -> None:
         transaction.commit()
         return
     in_the_way = _in_the_way(transaction, claim, claim.pattern_blockers)
-    give_up(transaction, claim)
+    stop_waiting(transaction, claim)
     transaction.commit()
     error = TimedOut(f"{_named(claim)} was not free in time: somebody else holds it, or was first", **in_the_way)
     pending.reply(transaction, claim, Outcome(error=error))

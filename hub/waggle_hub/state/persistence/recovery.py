@@ -141,8 +141,8 @@ def begin(transaction: Transaction) -> None:
     for claim in [claim for (ns, key), claim in state.lock_table.taken.items() if state.keyspace.get(ns, key) is None]:
         transaction.release_lock(claim, "released", lost=True)
     transaction.commit()
-    for wait in list(state.conditions.waits):
-        if wait in state.conditions.waits:
+    for wait in list(state.condition_index.waits):
+        if wait in state.condition_index.waits:
             waits.decide(transaction, wait)
 
 
@@ -171,7 +171,7 @@ def _restore(
         locks.restore_deadline(transaction, claim, record, until)
     for delivery in _of(records, DeliveryRecord):
         if state.keyspace.get(delivery.ns, delivery.key) is not None:
-            state.work.deliveries[delivery.ns, delivery.key] = delivery.count
+            state.work_queues.deliveries[delivery.ns, delivery.key] = delivery.count
         else:
             state.dirty.remove(delivery.name)
     for wait in _by_serial(records, WaitRecord):
