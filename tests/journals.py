@@ -17,7 +17,7 @@ from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.journal.writer import Writer
 from waggle_hub.state.log import Commit
 from waggle_hub.state.persistence.records import KINDS, EntryId, Key, Record, StoredState, WriteBatch
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 K = TypeVar("K")
 V = TypeVar("V")

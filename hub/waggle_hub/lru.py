@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from .state.commands.entries import StoreFull
 from .state.log import Commit
 from .state.persistence.records import EntryId
-from .state.store.keyspace import Entry
+from .state.store.entry import Entry
 
 
 class Lru:

@@ -42,8 +42,8 @@ from waggle_hub.state.persistence.records import (
     WriteBatch,
 )
 from waggle_hub.state.sessions import SessionIds
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import Entry
 
 COMING_AND_GOING = ("hello", "bye")
 """What is done while the journal fails, although it would have to survive: who is here is kept when it can be."""

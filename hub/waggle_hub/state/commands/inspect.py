@@ -24,6 +24,25 @@ S = TypeVar("S")
 _encode = msgspec.json.Encoder().encode
 
 
+def statistics(transaction: Transaction) -> m.Statistics:
+    """Return the sizes of everything in the state: the reply to `stats`, and the metrics."""
+    state = transaction.state
+    return m.Statistics(
+        rev=transaction.rev,
+        at=transaction.at,
+        keys=state.keyspace.keys,
+        bytes=state.keyspace.bytes,
+        max_keys=state.limits.keys,
+        max_bytes=state.limits.bytes,
+        sessions=len(state.sessions),
+        subscriptions=sum(len(session.subscriptions) for session in state.sessions),
+        locks=len(state.lock_table.held),
+        waits=sum(len(session.pending) for session in state.sessions),
+        refusing=state.refusing,
+        log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
+    )
+
+
 def inspect(transaction: Transaction) -> m.Inspection:
     """At most `limits.page` of each, and a quarter of what a reply may take; `cut` says where there is more."""
     state = transaction.state
