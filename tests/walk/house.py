@@ -34,16 +34,16 @@ from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import (
     ClaimRecord,
     DeliveryRecord,
+    EntryId,
     Key,
-    Place,
     QueuedNoticeRecord,
     Record,
     SessionRecord,
     WriteBatch,
 )
 from waggle_hub.state.sessions import SessionIds
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import Entry
 
 COMING_AND_GOING = ("hello", "bye")
 """What is done while the journal fails, although it would have to survive: who is here is kept when it can be."""
@@ -720,11 +720,11 @@ class House:
         assert kinds <= {"hub", "space", "grave", "delivery"}, kinds
 
 
-def _views(entries: dict[Place, Entry]) -> dict[Place, Fields]:
+def _views(entries: dict[EntryId, Entry]) -> dict[EntryId, Fields]:
     return {place: json.loads(msgspec.json.encode(entry.to_wire())) for place, entry in entries.items()}
 
 
-def _whole_all(entries: dict[Place, Entry]) -> dict[Place, Any]:
+def _whole_all(entries: dict[EntryId, Entry]) -> dict[EntryId, Any]:
     return {place: msgspec.to_builtins(entry) for place, entry in entries.items()}
 
 

@@ -210,7 +210,7 @@ class Rig:
             assert keyspace.next_version(ns, key, None) > version
         for ns, version in model.forgotten.items():
             assert keyspace.version_floors.floor(ns) >= version
-        model.graves = {place: grave.version for place, grave in keyspace._tombstones.items()}
+        model.graves = {place: grave.version for place, grave in keyspace.tombstones.items()}
         model.forgotten = {past.ns: past.floor for past in keyspace.version_floors}
 
     def _chosen(self, op: str, asked: Fields, reply: Fields) -> Fields:

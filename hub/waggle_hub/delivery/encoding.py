@@ -13,7 +13,7 @@ from waggle.wire import messages as m
 from waggle_hub.state.effects import DeferredReply, Reply
 from waggle_hub.state.interests import Interest
 from waggle_hub.state.log import Event, LockInfo
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 from .frame import Payload
 

@@ -22,7 +22,7 @@ from waggle.wire.errors import WaggleError, error_from_wire
 
 from .interests import Interest
 from .persistence.records import Key, OutcomeRecord, QueuedNoticeRecord, Record, SessionRecord, SubscriptionRecord
-from .store.expiry import Timed
+from .timers import Timed
 
 if TYPE_CHECKING:
     from .commands.clear import Clearing

@@ -19,7 +19,7 @@ from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import OpenCursor
 from waggle_hub.state.interests import Interest, Scope
 from waggle_hub.state.log import Commit, Event, Log
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 TYPES = frozenset({"set"})
 

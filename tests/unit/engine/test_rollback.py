@@ -179,7 +179,7 @@ async def test_what_is_under_way_as_the_hub_fails_for_good_is_answered_once(
     table.ask(agent, "set", "set", key="k", value=1)
     await turns()
     table.ask(agent, "late", "search", text="word")
-    monkeypatch.setattr(Transaction, "_record_event", torn)
+    monkeypatch.setattr(Transaction, "record_event", torn)
     table.ask(agent, "torn", "set", key="k", value=2)
     await turns()
     may.set()

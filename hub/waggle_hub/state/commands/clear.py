@@ -14,7 +14,7 @@ from waggle.wire.errors import BadRequest
 from waggle.wire.names import Pattern, compile_pattern
 from waggle_hub.state.namespaces import emptied_ns
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.transaction import Transaction
 
 from . import locks

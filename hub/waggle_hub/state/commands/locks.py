@@ -14,6 +14,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder, TimedOut
 from waggle.wire.names import Pattern, check_key, compile_pattern
 from waggle_hub.state import pending
+from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.namespaces import read_ns, written_ns
 from waggle_hub.state.persistence.records import ClaimRecord
@@ -32,7 +33,7 @@ def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Grant
     across = claims.pattern_conflicts(claim)
     _check_conflicts(transaction, across)
     if claims.admits(claim, across):
-        transaction.add_lock_request(claim, across)
+        lifecycle.add(transaction, claim, across)
         return grant(transaction, claim)
     if command.wait == 0:
         raise Locked(
@@ -46,17 +47,17 @@ def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Grant
             "hold, then try again",
             cycle=[_link(one) for one in _as_fit(circle, transaction.state.limits.page_bytes)],
         )
-    transaction.add_lock_request(claim, across)
+    lifecycle.add(transaction, claim, across)
     deadline = None if command.wait is None else deadline_after(transaction.now, command.wait)
     pending.start(transaction, claim, deadline)
-    transaction.publish_queue_length(claim)
+    lifecycle.publish_queue_length(transaction, claim)
     return None
 
 
 def grant(transaction: Transaction, claim: LockRequest) -> m.Granted:
     """What its session is told of a claim that is held from now on."""
     expires_at = deadline_after(transaction.now, claim.ttl)
-    transaction.grant_lock(claim, expires_at)
+    lifecycle.grant(transaction, claim, expires_at)
     assert claim.token is not None
     return m.Granted(
         token=claim.token,
@@ -98,7 +99,7 @@ def restore(transaction: Transaction, session: Session, record: ClaimRecord) -> 
         taken=record.taken,
     )
     claims.add(claim, claims.pattern_conflicts(claim))
-    transaction.state.work.claimed(claim)
+    transaction.state.work_queues.discard_locked(claim)
     return claim
 
 
@@ -120,12 +121,12 @@ def unlock(transaction: Transaction, session: Session, command: m.Unlock) -> m.R
     if command.force:
         for claim in _forced(transaction, session, command):
             message = f"{session.agent} freed it: {command.reason}"
-            transaction.release_lock(claim, "forced", lost=True, message=message)
+            lifecycle.release(transaction, claim, "forced", lost=True, message=message)
         return m.Revised(transaction.rev)
     if command.name is not None or command.reason is not None:
         field = "name" if command.name is not None else "reason"
         raise BadRequest(f"{field} goes with force: your own lock is named by its token", field=field)
-    transaction.release_lock(_own(transaction, session, command.token), "released")
+    lifecycle.release(transaction, _own(transaction, session, command.token), "released")
     return m.Revised(transaction.rev)
 
 
@@ -135,7 +136,7 @@ def renew(transaction: Transaction, session: Session, command: m.Renew) -> m.Ren
         check_ttl(transaction, ttl)
     claim = _own(transaction, session, command.token)
     expires_at = deadline_after(transaction.now, claim.ttl if ttl is None else ttl)
-    transaction.renew_lock(claim, expires_at)
+    lifecycle.renew(transaction, claim, expires_at)
     return m.Renewed(expires_at, transaction.rev)
 
 
@@ -154,20 +155,20 @@ def locks(transaction: Transaction, session: Session, command: m.Locks) -> m.Hel
     return m.HeldLocks(found)
 
 
-def give_up(transaction: Transaction, claim: LockRequest) -> None:
+def stop_waiting(transaction: Transaction, claim: LockRequest) -> None:
     """It waits no longer, and that is told. The answer is for the caller."""
-    transaction.remove_lock_request(claim)
-    transaction.publish_queue_length(claim)
+    lifecycle.remove(transaction, claim)
+    lifecycle.publish_queue_length(transaction, claim)
 
 
 def time_out(transaction: Transaction, claim: LockRequest) -> None:
     """Its patience is over, or its ttl: time settles both."""
     if claim.token is not None:
-        transaction.release_lock(claim, "expired", lost=True)
+        lifecycle.release(transaction, claim, "expired", lost=True)
         transaction.commit()
         return
     in_the_way = _in_the_way(transaction, claim, claim.pattern_blockers)
-    give_up(transaction, claim)
+    stop_waiting(transaction, claim)
     transaction.commit()
     error = TimedOut(f"{_named(claim)} was not free in time: somebody else holds it, or was first", **in_the_way)
     pending.reply(transaction, claim, Outcome(error=error))
