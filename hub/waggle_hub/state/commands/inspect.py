@@ -67,7 +67,7 @@ def inspect(transaction: Transaction) -> m.Inspection:
         rev=transaction.rev,
         at=transaction.at,
         sessions=some("sessions", state.sessions, _session),
-        locks=some("locks", state.lock_table.held.values(), locks.show),
+        locks=some("locks", state.lock_table.held.values(), locks.show_held),
         waits=some("waits", (one for session in state.sessions for one in session.pending.values()), _wait),
         subscriptions=some("subscriptions", state.interests, _subscription),
         cut=cut,
@@ -103,7 +103,7 @@ def _wait(transaction: Transaction, one: PendingCommand) -> m.SeenWait:
         case LockRequest():
             seen.op, seen.ns, seen.mode = "lock", one.ns, one.mode
             seen.names, seen.patterns = one.shown_names, one.shown_patterns
-            seen.blocked_by = locks.blockers(transaction, one)
+            seen.blocked_by = locks.blocking_holders(transaction, one)
         case Wait():
             seen.op = "wait"
             asked = [condition.shown for condition in one.conditions]

@@ -170,7 +170,7 @@ def _restore(
     claims = [(locks.restore(transaction, sessions[one.session], one), one) for one in _by_serial(records, ClaimRecord)]
     until = deadline_after(transaction.now, state.limits.grace)
     for claim, record in sorted(claims, key=lambda pair: pair[1].token or 0):
-        locks.restore_deadline(transaction, claim, record, until)
+        locks.restore_grant(transaction, claim, record, until)
     for delivery in _of(records, DeliveryRecord):
         if state.keyspace.get(delivery.ns, delivery.key) is not None:
             state.work_queues.deliveries[delivery.ns, delivery.key] = delivery.count
