@@ -26,7 +26,7 @@ from .persistence.records import Key, OutcomeRecord, QueuedNoticeRecord, Record,
 from .timers import Timed
 
 if TYPE_CHECKING:
-    from .commands.clear import Clearing
+    from .commands.clear import ClearCursor
     from .effects import Notice
     from .locks.request import LockRequest
     from .pending import PendingCommand
@@ -195,7 +195,7 @@ class Session(Timed):
         self.subscriptions: dict[int, Subscription] = {}
         self.ephemeral: dict[tuple[str, str], None] = {}
         self.outcomes: dict[str, RememberedOutcome] = {}
-        self.clear_cursor: Clearing | None = None
+        self.clear_cursor: ClearCursor | None = None
         """Where the next `clear` of the same pattern goes on."""
         self.lock_requests: dict[LockRequest, None] = {}
         """Locks that it holds or waits for, oldest first."""

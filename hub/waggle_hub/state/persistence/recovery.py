@@ -123,7 +123,7 @@ def load(state: State, kept: StoredState, now: float) -> list[Effect]:
     state.reset_volatile_state(max(serials, default=0), hub.sub)
     transaction = Transaction(state, now)
     _restore(transaction, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
-    http_sessions.hang_up_all(transaction)
+    http_sessions.drop_all_calls(transaction)
     return transaction.effects
 
 
@@ -153,7 +153,7 @@ def start(transaction: Transaction) -> None:
         if not newest.connected or (
             newest.connectionless and state.keyspace.get(session_lifecycle.AGENTS, agent) is None
         ):
-            session_lifecycle.show(transaction, agent)
+            session_lifecycle.update_presence(transaction, agent)
     taken = state.lock_table.taken.items()
     for request in [request for (ns, key), request in taken if state.keyspace.get(ns, key) is None]:
         lifecycle.release(transaction, request, "released", lost=True)
@@ -187,7 +187,7 @@ def _restore(
     ]
     until = deadline_after(transaction.now, state.limits.grace)
     for request, record in sorted(requests, key=lambda pair: pair[1].token or 0):
-        locks.restore_deadline(transaction, request, record, until)
+        locks.restore_grant(transaction, request, record, until)
     for delivery in _of(records, DeliveryRecord):
         if state.keyspace.get(delivery.ns, delivery.key) is not None:
             state.work_queues.deliveries[delivery.ns, delivery.key] = delivery.count
