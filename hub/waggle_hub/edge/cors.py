@@ -1,10 +1,12 @@
-"""What pages of other origins are told, where the hub's owner has allowed them (`--allow-origin`); nobody else is told
-anything, and without it nothing changes. The guard has refused all others before.
+"""Cross-origin resource sharing (CORS): the headers that let pages of allowed origins use the hub.
+
+Origins are allowed by `--allow-origin`; without that option no header is added. All other origins were refused
+before, by `origin_check`.
 """
 
 from __future__ import annotations
 
-from .http.exchange import App, Message, Receive, Scope, Send
+from .asgi import App, Message, Receive, Scope, Send
 
 _METHODS = b"GET, HEAD, POST, PUT, DELETE"
 _HEADERS = (
@@ -17,7 +19,7 @@ _AGE = b"600"
 
 
 class Cors:
-    """Answers a browser that asks first, and lets pages of these origins read the answers."""
+    """Middleware that answers preflight requests, and lets pages of the allowed origins read responses."""
 
     def __init__(self, app: App, origins: tuple[str, ...]) -> None:
         self._app = app

@@ -1,7 +1,7 @@
-"""Lines in: text of the wire to commands, and a refusal that names what to correct (protocol 2).
+"""Decoding of lines to commands, and errors that name what to correct (protocol 2).
 
-msgspec checks shape and types in one pass. Where that fails, the line is read again, leniently, for its id alone, so
-that the refusal finds its way; a line nested beyond all measure is flattened first.
+msgspec checks shape and types in one pass. If that fails, the line is read again, leniently, for its id alone, so
+that the error can be matched to its command. A line that is nested too deeply is flattened first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class BadLine(Exception):
-    """A line that is no command: its id, if it has a usable one, and the error to answer."""
+    """The error of a line that is not a command, and the id of the line if it has a usable one."""
 
     def __init__(self, id: m.Id | None, error: BadRequest) -> None:
         super().__init__(error.message)
@@ -35,7 +35,7 @@ class BadLine(Exception):
 
 
 def decode(line: str) -> m.AnyCommand:
-    """The command of a line; BadLine if it is none."""
+    """Return the command of a line. Raises BadLine."""
     try:
         command = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -64,7 +64,7 @@ def _explain(line: str, error: Exception) -> BadLine:
 
 
 def _read_leniently(line: str) -> dict[str, Any]:
-    """The fields of a line that is almost JSON; nothing of it but the id is ever used."""
+    """Return the fields of a line that is almost JSON. Only the id among them is used."""
     try:
         fields = json.loads(line, parse_int=_read_int)
     except (ValueError, RecursionError):
@@ -73,7 +73,7 @@ def _read_leniently(line: str) -> dict[str, Any]:
 
 
 def _read_int(digits: str) -> int | None:
-    """Python reads no integer of thousands of digits, and an id has at most 19."""
+    """Return the integer, or None beyond 20 digits: Python refuses thousands of digits, and an id has at most 19."""
     return int(digits) if len(digits) <= 20 else None
 
 
@@ -98,7 +98,8 @@ def _usable(id: m.Id) -> bool:
 
 
 def _flatten(line: str) -> str:
-    """The line with null in place of everything nested in it; it ends where there are too many brackets to follow."""
+    """Return the line with null in place of everything nested in it, ended where there are too many brackets to
+    follow."""
     kept: list[str] = []
     depth = 0
     end = 0

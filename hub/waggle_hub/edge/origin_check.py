@@ -16,14 +16,14 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Guard:
-    """Knows this hub's own names, and those that its owner allowed."""
+    """The host names of this hub, and the origins that its owner allowed."""
 
     def __init__(self, allowed_hosts: Iterable[str], allowed_origins: Iterable[str]) -> None:
         self._hosts = {"localhost", *(host.lower() for host in allowed_hosts)}
         self._origins = {origin.rstrip("/").lower() for origin in allowed_origins}
 
     def refusal(self, headers: Headers) -> str | None:
-        """Why this caller is not let in, None if it is."""
+        """Return the reason to refuse a request by its headers, or None to let it in."""
         found = {name.lower(): value.decode("latin-1") for name, value in headers}
         host = found.get(b"host", "")
         if not self._is_own(host):
@@ -69,7 +69,7 @@ def _is_address(name: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether listening there is seen from this machine alone."""
+    """Return whether an address can be reached from this machine alone."""
     if host == "localhost":
         return True
     return _is_address(host) and ipaddress.ip_address(host).is_loopback

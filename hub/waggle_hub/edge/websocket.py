@@ -1,28 +1,23 @@
-"""The WebSocket door: messages of lines in, lines out (protocol 1 and 2). Plain ASGI, and faster where there is a lane.
+"""The WebSocket endpoint: messages of lines in, lines out (protocol 1 and 2). Plain ASGI, with a fast path.
 
-Where the server offers the fast lane (`lane`), a connection lives by direct calls. Elsewhere it has two tasks, one that
-reads and one that writes. Either way a `Reader` submits the commands, and delivery says what leaves: a door has no
-rule of its own.
+Where the server offers the fast path (`server.fast_path`), a connection lives by direct calls. Elsewhere it has two
+tasks, one that reads and one that writes. Either way a `Reader` submits the commands, and delivery decides what
+leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.frame import Payload
 from waggle_hub.engine.engine import Engine
 
+from .asgi import Receive, Scope, Send
 from .command_reader import Reader
 from .origin_check import Guard
 from .server.fast_path import Lane, fitting, lane_of
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SUBPROTOCOL = "waggle.v1"
 ABORT = "waggle.abort"
@@ -63,13 +58,13 @@ class WebSocketEndpoint:
             await asyncio.gather(writer, return_exceptions=True)
 
     def leave(self, connection: Connection) -> None:
-        """The socket of this connection is gone."""
+        """End a connection whose socket is gone."""
         self.connections.pop(connection).cancel()
         self._engine.leave(connection)
         connection.close(1000)
 
     def _look(self, connection: Connection) -> None:
-        """Whoever has not said a line by now, which would have been answered, never will."""
+        """Close a connection that has sent nothing within `bounds.silence`; any line would have had a reply."""
         if connection.session is None and connection.sends == 0:
             connection.close(4001, "nothing was said: a connection begins with hello")
             self._engine.fanout.write()
@@ -121,7 +116,7 @@ class WebSocketEndpoint:
 
 
 class _FastPathConnection:
-    """A connection on the fast lane: hears what the server says, and lets the lane be the connection's socket."""
+    """A connection on the fast path: listens to the server, and is the socket of the delivery's connection."""
 
     def __init__(self, door: WebSocketEndpoint, engine: Engine, connection: Connection, lane: Lane) -> None:
         self._door = door
@@ -154,7 +149,7 @@ class _FastPathConnection:
     # --- a message that takes longer ---
 
     def _wait(self) -> bool:
-        """Go on in a later turn; a congested connection says when (`on_room`)."""
+        """Go on in a later turn; a congested connection calls `on_room` when there is room."""
         if not self._connection.congested:
             self._go_on_soon()
         return False

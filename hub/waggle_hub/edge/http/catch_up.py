@@ -1,9 +1,9 @@
-"""What has changed in a namespace, for an index that tools of MCP keep beside the hub (`waggle.wire.changefeed`).
+"""Catch-up of an index that MCP tools keep beside the hub (`waggle.wire.changefeed`).
 
-Who has caught up knows all that was acknowledged to anybody before it asked. What has changed lately is read from the
-log, as far as it was released: that costs little, and nobody sees it. Who asks first, or was away for longer than the
-log reaches back, is told by a reading, which ends where it has caught up: a replay at the `mark` at its end, a snapshot
-at `synced`.
+An index that has caught up knows every change that was acknowledged before it asked. Recent changes are read from
+the log, as far as it is released; that costs little. An index that is new, or was away for longer than the log
+reaches back, reads a subscription, which ends where the index has caught up: at the `mark` after a replay, or at
+`synced` after a snapshot.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RETRY = 1.0
 
 
 class _Told(Struct):
-    """A line of the subscription."""
+    """The parsed line of a subscription."""
 
     type: str
     rev: int = 0
@@ -40,7 +40,7 @@ _look = msgspec.json.Decoder(_Told).decode
 
 
 async def catch_up(engine: Engine, ns: str, since: m.Since | None, put: Put) -> m.Since:
-    """As `waggle.ops.Caller.catch_up`."""
+    """Hand over all changes since a cursor and return the cursor behind them, as `waggle.ops.Caller.catch_up`."""
     if since is not None and engine.refusal is None and since.epoch == engine.machine.state.epoch:
         until = engine.fanout.rev
         since = await _read_log(engine, ns, since, until, put)
@@ -50,7 +50,7 @@ async def catch_up(engine: Engine, ns: str, since: m.Since | None, put: Put) -> 
 
 
 async def _read_log(engine: Engine, ns: str, since: m.Since, until: int, put: Put) -> m.Since:
-    """Hand over what the log still has up to a revision that was released; gives the cursor behind it."""
+    """Hand over the changes that the log still has, up to a released revision, and return the cursor behind them."""
     log, rev = engine.machine.state.log, since.rev
     while log.floor <= rev < until:
         released = takewhile(lambda commit: commit.rev <= until, log.after(rev))
@@ -67,7 +67,7 @@ async def _read_log(engine: Engine, ns: str, since: m.Since, until: int, put: Pu
 
 
 async def _read(engine: Engine, ns: str, since: m.Since | None, put: Put) -> m.Since:
-    """The same by a reading."""
+    """Hand over changes by a subscription of a short session."""
     catching = _Catching(engine, put)
     hello = m.Hello(id=HELLO, meta={"role": "index"})
     await catching.reading.run(
@@ -82,7 +82,7 @@ async def _read(engine: Engine, ns: str, since: m.Since | None, put: Put) -> m.S
 
 
 class _Catching:
-    """How far it is."""
+    """The progress of one catch-up by subscription."""
 
     def __init__(self, engine: Engine, put: Put) -> None:
         self.reading = Reading(engine)

@@ -1,7 +1,7 @@
-"""The HTTP door: single calls (protocol 10). `/v1/{op}` takes any command that needs no connection; `/v1/keys` is the
+"""Single commands over HTTP (protocol 10): `/v1/{op}` takes any command that needs no connection, `/v1/keys` is the
 same in HTTP's own terms, where the ETag of an entry is its revision.
 
-What each call means is decided by the machine, who calls is for `callers`; this is how it is written down in HTTP.
+The machine decides what a command means, `calls` who gives it; here is how it is written in HTTP.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from starlette.responses import Response
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, NotFound
+from waggle_hub.edge.asgi import App
+from waggle_hub.edge.identity import identify
 
 from .calls import Call, CallRegistry, HttpCaller
-from .exchange import App, Exchange, Gone
+from .exchange import Exchange, Gone
 from .status_codes import JSON
 
 OPS: dict[str, type[m.Command]] = {
@@ -33,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class OpQuery(Struct, forbid_unknown_fields=True):
-    """Query parameters of `POST /v1/{op}`: the namespace that the call is of, unless its fields name one."""
+    """Query parameters of `POST /v1/{op}`: the namespace of the call, unless its fields name one."""
 
     ns: str | None = None
 
@@ -97,19 +99,19 @@ _read_raw = msgspec.json.Decoder(Raw).decode
 
 
 class HttpCommands:
-    """Calls over HTTP; `limit` is the number of bytes that a body may have."""
+    """The handlers of commands and keys. `limit` is the number of bytes that a body may have."""
 
     def __init__(self, callers: CallRegistry, limit: int) -> None:
         self._callers = callers
         self._limit = limit
 
     def caller(self, exchange: Exchange, ns: str | None = None) -> HttpCaller:
-        """Who calls."""
-        agent = exchange.agent
-        return self._callers.nameless(ns) if agent is None else self._callers.named(agent, ns)
+        """Return the caller of a request."""
+        identity = identify(exchange)
+        return self._callers.caller(identity if ns is None else identity._replace(ns=ns))
 
     async def call(self, exchange: Exchange) -> App:
-        """`POST /v1/{op}`: the body holds the fields, the answer is the `ok`."""
+        """Handle `POST /v1/{op}`: the body holds the fields, the response is the `ok`."""
         op = exchange.path_after("/v1/")
         command = OPS.get(op)
         if command is None:
@@ -124,11 +126,11 @@ class HttpCommands:
     # --- keys ---
 
     async def list(self, exchange: Exchange) -> App:
-        """`GET /v1/keys`: a page of entries."""
+        """Handle `GET /v1/keys`: a page of entries."""
         return _json(await self.caller(exchange).ask("list", _encode(exchange.query(ListQuery))))
 
     async def get(self, exchange: Exchange) -> App:
-        """`GET /v1/keys/{key}`: the entry, unless it is the one that the caller has."""
+        """Handle `GET /v1/keys/{key}`: the entry, or 304 if the client has it already."""
         key = exchange.path_after("/v1/keys/")
         query = structs.asdict(exchange.query(GetQuery))
         ok = await self.caller(exchange).ask("get", _encode({"key": key, **query}))
@@ -144,7 +146,7 @@ class HttpCommands:
         return _json(ok, etag)
 
     async def put(self, exchange: Exchange) -> App:
-        """`PUT /v1/keys/{key}`: the body is the value."""
+        """Handle `PUT /v1/keys/{key}`: the body is the value."""
         exchange.check_json()
         query = exchange.query(PutQuery)
         body = await exchange.body(self._limit)
@@ -157,13 +159,13 @@ class HttpCommands:
         return _json(ok, _etag(_read_rev(ok).rev))
 
     async def delete(self, exchange: Exchange) -> App:
-        """`DELETE /v1/keys/{key}`: whether there was something to delete."""
+        """Handle `DELETE /v1/keys/{key}`: the response says whether there was an entry."""
         query = exchange.query(DeleteQuery)
         fields = {"key": exchange.path_after("/v1/keys/"), **_fields(query)}
         return _json(await self._write(exchange, "delete", fields))
 
     async def _write(self, exchange: Exchange, op: str, fields: dict[str, Any]) -> bytes:
-        """Do this if the entry is as the caller says that it is."""
+        """Write or delete under the condition of the If-Match or If-None-Match header."""
         caller = self.caller(exchange)
         match, none = exchange.header("if-match"), exchange.header("if-none-match")
         if match is not None and none is not None:
@@ -180,7 +182,7 @@ class HttpCommands:
 
 
 async def _write_over(caller: HttpCaller, op: str, fields: dict[str, Any]) -> bytes:
-    """Do this if there is an entry at all."""
+    """Write or delete under the condition that the entry exists."""
     where = {name: fields[name] for name in ("key", "ns") if name in fields}
     rid = fields.pop("rid", None)
     asked: dict[str, Any] = {"if": [{**where, "exists": True}], "then": [{"op": op, **fields}], "rid": rid}
@@ -194,7 +196,7 @@ async def _write_over(caller: HttpCaller, op: str, fields: dict[str, Any]) -> by
 
 
 async def _answer(exchange: Exchange, call: Call) -> bytes:
-    """The `ok` of a call; where that may take long, it is dropped with whoever waits for it."""
+    """Wait for the `ok` of a call; a call that may take long is dropped when its client disconnects."""
     if not isinstance(call.command, _LONG):
         return await call.reply
     gone = asyncio.ensure_future(exchange.gone())
@@ -217,7 +219,7 @@ def _json(ok: bytes, etag: str | None = None) -> Response:
 
 
 def _fields(query: PutQuery | DeleteQuery) -> dict[str, Any]:
-    """The fields of the command that these parameters mean."""
+    """Return the fields of the command that these parameters stand for."""
     fields: dict[str, Any] = msgspec.to_builtins(query)
     if "guard" in fields:
         fields["guard"] = {"token": fields["guard"]}

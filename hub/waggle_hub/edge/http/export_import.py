@@ -1,12 +1,13 @@
-"""Export and import over HTTP: entries as JSON lines, the file of `waggle export` and `waggle import` (protocol 10).
+"""Export and import over HTTP: entries as JSON lines, the file of `waggle export` and `waggle import` (protocol
+10).
 
 Rules:
 1. An export is a snapshot: all entries as they were at the revision in its first line. It is sent as it is read, so
-   that line cannot say how many follow; an answer that breaks off shows as that in HTTP.
-2. An import is written in batches, each of them a `txn`, through the caller that asked. What fits into one message is
-   looked at whole before anything of it is written; of more than that, a batch is written when as much is waiting.
-3. Memory is bounded in both directions: a slice of the snapshot, one message of lines. Lines are looked at in slices of
-   a few milliseconds, and others get their turn in between.
+   that line cannot say how many entries follow; a broken response shows as such in HTTP.
+2. An import is written in batches, each of them a `txn`, as the caller that asked. A body that fits into one message
+   is checked whole before anything is written; of a longer body, each batch is checked before it is written.
+3. Memory is bounded in both directions: a slice of the snapshot, one message of lines. Lines are checked in slices
+   of a few milliseconds; other connections get their turn in between.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, TooLarge, WaggleError
 from waggle.wire.exports import VERSION, ExportLine, Header, batches, read_header, read_line
 from waggle.wire.names import check_key, check_ns
+from waggle_hub.edge.asgi import App, Receive, Scope, Send
+from waggle_hub.edge.identity import identify
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.store.json_values import encode_value
 
 from .calls import CallRegistry, HttpCaller
-from .exchange import App, Exchange, Receive, Scope, Send
+from .exchange import Exchange
 from .internal_subscription import Teller, subscribe
 from .status_codes import JSON, refusal
 from .stream import Body, Stream, Streams, hello
@@ -41,14 +44,14 @@ _read = msgspec.json.Decoder().decode
 
 
 class ExportQuery(Struct, forbid_unknown_fields=True):
-    """Query parameters of `GET /v1/export`: which entries; of every namespace if none is named."""
+    """Query parameters of `GET /v1/export`: which entries; those of every namespace if none is named."""
 
     pattern: str = "*"
     ns: str = "*"
 
 
 class ImportQuery(Struct, forbid_unknown_fields=True):
-    """Query parameters of `POST /v1/import`: where all go, if not where each was; what to do with what is there."""
+    """Query parameters of `POST /v1/import`: the namespace for all entries, and what to do about keys that exist."""
 
     ns: str | None = None
     overwrite: bool = False
@@ -56,7 +59,7 @@ class ImportQuery(Struct, forbid_unknown_fields=True):
 
 
 class Imported(Struct):
-    """What became of the entries of an import: `skipped` were there already, the time of `expired` was over."""
+    """The counts of an import: `skipped` entries existed already, `expired` entries had passed their deadline."""
 
     written: int = 0
     skipped: int = 0
@@ -64,7 +67,7 @@ class Imported(Struct):
 
 
 class _Told(Struct):
-    """A line of the snapshot."""
+    """The parsed line of a snapshot."""
 
     type: str
     ns: str = ""
@@ -79,7 +82,7 @@ _look = msgspec.json.Decoder(_Told).decode
 
 
 class ExportImport:
-    """`GET /v1/export` and `POST /v1/import`."""
+    """The handlers of `GET /v1/export` and `POST /v1/import`."""
 
     def __init__(self, streams: Streams, callers: CallRegistry, bounds: Bounds, limits: Limits) -> None:
         self._streams = streams
@@ -88,19 +91,18 @@ class ExportImport:
         self._limits = limits
 
     async def export(self, exchange: Exchange) -> App:
-        """All entries, or those that are asked for."""
+        """Handle `GET /v1/export`."""
         query = exchange.query(ExportQuery)
         command = subscribe([query.pattern], ns=query.ns, types=["set"], snapshot=True)
         return _Export(Stream(self._streams, exchange), hello(exchange), command)
 
     async def import_(self, exchange: Exchange) -> App:
-        """Write the entries in the body, and say what became of them."""
+        """Handle `POST /v1/import`: write the entries of the body and respond with the counts."""
         exchange.check_json(LINES, "application/jsonl")
         query = exchange.query(ImportQuery)
         if query.overwrite and query.skip_existing:
             raise BadRequest("say overwrite or skip_existing, not both", field="overwrite")
-        agent = exchange.agent
-        caller = self._callers.nameless() if agent is None else self._callers.named(agent)
+        caller = self._callers.caller(identify(exchange))
         ahead = (_read(await caller.ask("ping", b"{}")))["at"] - time.monotonic()
         writing = _Writing(caller, query, ahead)
         waiting: list[ExportLine] = []
@@ -117,8 +119,8 @@ class ExportImport:
     async def _entries(
         self, exchange: Exchange, ns: str | None, writing: _Writing
     ) -> AsyncIterator[tuple[ExportLine, int]]:
-        """The entries in the body, with their lengths, each looked at by itself. Raises BadRequest, with the number of
-        the line."""
+        """Yield the entries of the body with their lengths, each checked by itself. Raises BadRequest with the line
+        number."""
         number = 0
         until = time.monotonic() + self._bounds.slice
         async for text in self._lines(exchange):
@@ -142,7 +144,7 @@ class ExportImport:
             raise BadRequest("the body is empty: an import begins with the header of an export", field="body")
 
     async def _lines(self, exchange: Exchange) -> AsyncIterator[bytes]:
-        """The lines of the body. Raises TooLarge if one is longer than a message may be."""
+        """Yield the lines of the body. Raises TooLarge if one is longer than a message may be."""
         limit = self._bounds.message
         rest = bytearray()
         async for chunk in exchange.chunks():
@@ -159,7 +161,7 @@ class ExportImport:
             yield bytes(rest)
 
     def _check(self, line: ExportLine) -> None:
-        """Raise what the hub would refuse it for, as far as that can be told from the line alone."""
+        """Raise the error that the hub would refuse this entry with, as far as the line alone can tell."""
         check_ns(line.place[0])
         check_key(line.key)
         encode_value(_read(line.value), "value", limit=self._limits.value, depth=self._limits.depth)
@@ -168,7 +170,7 @@ class ExportImport:
 
 
 class _Export:
-    """The answer: the header, and the entries as they are read."""
+    """The response of an export: the header line, and the entries as they are read."""
 
     def __init__(self, stream: Stream, hello: m.Hello, subscribe: m.Subscribe) -> None:
         self._stream = stream
@@ -198,7 +200,7 @@ class _Export:
             await self._stream.break_off()
 
     def _written(self, lines: list[bytes]) -> list[bytes]:
-        """The entries of these lines, as they stand in the file; the end of the snapshot is the end."""
+        """Return the entries of these lines as file lines; `synced` ends the export."""
         found = []
         for told in map(_look, lines):
             if told.type != "set":
@@ -217,7 +219,7 @@ class _Export:
 
 
 class _Writing:
-    """Writes batches; `ahead` is how far the hub's time is ahead of the monotonic clock."""
+    """The writer of batches; `ahead` is how far the hub's time is ahead of the monotonic clock."""
 
     def __init__(self, caller: HttpCaller, query: ImportQuery, ahead: float) -> None:
         self.result = Imported()
@@ -226,12 +228,12 @@ class _Writing:
         self._ahead = ahead
 
     async def write(self, lines: list[ExportLine]) -> None:
-        """Write these in as many batches as it takes."""
+        """Write these lines in as many batches as needed."""
         for batch in batches(lines):
             await self._write(batch)
 
     async def _write(self, batch: list[ExportLine]) -> None:
-        """Write what is not over, all or nothing."""
+        """Write the entries of a batch that have not expired, all or nothing."""
         while batch:
             now = time.monotonic() + self._ahead
             rest = [line for line in batch if line.expires_at is None or line.expires_at > now]
@@ -256,7 +258,7 @@ class _Writing:
                 return
 
     def stopped(self, error: WaggleError, batch: list[ExportLine] | None = None) -> WaggleError:
-        """The error, which says where it stopped and how to go on."""
+        """Return the error with the place where the import stopped and how to go on."""
         where = ""
         if batch is not None and "index" in error.details:
             ns, key = batch[error.details["index"]].place

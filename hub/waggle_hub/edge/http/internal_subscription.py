@@ -1,9 +1,9 @@
-"""A reading: a subscription that a door reads by itself, in a session of its own. `stream` and `changes` stand on it.
+"""A subscription that the hub itself reads, in a session of its own. `stream` and `catch_up` use it.
 
 Rules:
-1. It is a connection like any other: it says hello, subscribes, and reads; delivery bounds what waits for it and
-   refills it from the log. When the reading ends, for whatever reason, so does its session.
-2. Lines leave as fast as they are taken, and not faster: the next come when the last were taken.
+1. It is a connection like any other: it says hello, subscribes, and reads; delivery bounds its outbox and lets it
+   catch up from the log. When the reading ends, for whatever reason, so does its session.
+2. Lines leave as fast as they are taken: the next come when the last were taken.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HELLO, SUBSCRIBE, _BYE = range(3)
 
 
 class Teller(Struct):
-    """Where the lines go: `begin` is called once, then `tell` with the lines of each text."""
+    """The consumer of the lines: `begin` is called once, then `tell` with the lines of each payload."""
 
     begin: Callable[[m.Subscribed], Awaitable[None]]
     tell: Callable[[list[bytes]], Awaitable[None]]
@@ -41,7 +41,7 @@ _read_subscribed = msgspec.json.Decoder(m.Subscribed).decode
 
 
 class Reading:
-    """One of them."""
+    """One internal subscription, from hello to bye."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -50,7 +50,7 @@ class Reading:
         self._error: WaggleError | None = None
 
     async def run(self, hello: m.Hello, subscribe: m.Subscribe, teller: Teller) -> None:
-        """Read to the end: until the hub drains, or `close` was called."""
+        """Read until the hub drains or `close` is called."""
         engine, connection = self._engine, self._connection
         engine.submit(connection, hello)
         engine.submit(connection, subscribe)
@@ -62,12 +62,12 @@ class Reading:
             connection.close(1000)
 
     def check(self) -> None:
-        """Raise a WaggleError if there was nothing to read, and so `begin` was not called."""
+        """Raise a WaggleError if the subscription was refused, so that `begin` was not called."""
         if not self._begun:
             raise self._error or Unavailable("the hub is stopping: come back", retry_after=self._engine.bounds.drain)
 
     def close(self, code: int = 1000, *, flush: bool = False) -> None:
-        """Read no more; with `flush`, than what waits."""
+        """Stop reading; with `flush`, first read what is in the outbox."""
         self._connection.close(code, flush=flush)
 
     async def _pass_on(self, text: Payload, teller: Teller) -> None:
@@ -83,7 +83,7 @@ class Reading:
             await teller.tell(lines)
 
     def _hear(self, line: bytes) -> m.Subscribed | None:
-        """A reply: what the subscription begins with, or why there is none."""
+        """Read a reply: return the start of the subscription, or keep the error that refused it."""
         reply = _read_line(line)
         if not isinstance(reply.error, UnsetType):
             self._error = error_from_wire(reply.error)
@@ -93,5 +93,5 @@ class Reading:
 
 
 def subscribe(patterns: list[str], **fields: object) -> m.Subscribe:
-    """The command for these."""
+    """Make the subscribe command of these fields."""
     return msgspec.convert({"id": SUBSCRIBE, "op": "subscribe", "patterns": patterns, **fields}, m.Subscribe)

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what `stats` tells, in its text format (protocol 10)."""
+"""Metrics for Prometheus: the counts of op `stats`, in its text format (protocol 10)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from waggle.wire import messages as m
+from waggle_hub.edge.asgi import App
 from waggle_hub.engine.engine import Engine
 
-from .exchange import App, Exchange
+from .exchange import Exchange
 
 GAUGES = {
     "keys": "Entries in the store.",
@@ -41,7 +42,7 @@ COUNTERS = {
 
 
 class Metrics:
-    """`GET /metrics`."""
+    """The handler of `GET /metrics`."""
 
     def __init__(self, engine: Engine) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -49,13 +50,13 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     async def metrics(self, exchange: Exchange) -> App:
-        """All of them, in the format that is asked for."""
+        """Handle `GET /metrics` in the format that the client accepts."""
         encode, type = choose_encoder(exchange.header("accept") or "")
         return Response(encode(self._registry), media_type=type)
 
 
 class _Statistics(Collector):
-    """Reads them when somebody asks."""
+    """A Prometheus collector that reads the statistics on each scrape."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -1,6 +1,6 @@
-"""Which path leads where: the one table of all that HTTP answers.
+"""Routes: the one table of all paths of HTTP.
 
-`openapi` describes what stands here, and a test holds the two together.
+`openapi` describes the same table, and a test holds the two together.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .stream import Streams
 
 
 class _Rest(PathConvertor):
-    """The rest of a path, whatever it holds: starlette's own ends at a line break."""
+    """The rest of a path, line breaks included: starlette's own convertor ends at a line break."""
 
     regex = r"(?s:.*)"
 
@@ -33,7 +33,7 @@ register_url_convertor("rest", _Rest())
 
 
 class Handlers(Struct, frozen=True):
-    """What the routes lead to."""
+    """The parts of the hub that the routes lead to."""
 
     engine: Engine
     callers: CallRegistry
@@ -42,7 +42,7 @@ class Handlers(Struct, frozen=True):
 
 
 def endpoints(doors: Handlers) -> dict[str, Endpoint]:
-    """The endpoint of each path, as OpenAPI writes paths."""
+    """Return the endpoint of each path, as OpenAPI writes paths."""
     bounds, limits = doors.settings.bounds, doors.settings.limits
     http = HttpCommands(doors.callers, bounds.message)
     portable = ExportImport(doors.streams, doors.callers, bounds, limits)
@@ -62,7 +62,7 @@ def endpoints(doors: Handlers) -> dict[str, Endpoint]:
 
 
 def routes(doors: Handlers) -> list[BaseRoute]:
-    """The routes of these, and an answer for all else below `/v1`."""
+    """Return the routes of all endpoints, and a response for every other path below `/v1`."""
     found: list[BaseRoute] = [
         Route(path.replace("{key}", "{key:rest}"), endpoint) for path, endpoint in endpoints(doors).items()
     ]

@@ -1,4 +1,4 @@
-"""What an error of the wire is in HTTP: its status, and the answer that carries it (protocol 9, 10)."""
+"""The HTTP status of each error code of the wire, and the response that carries an error (protocol 9, 10)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def refusal(error: WaggleError, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
-    """The answer that says so; a `status` of HTTP's own goes before that of the code."""
+    """Make the response for an error. `status` goes before the status of the error's code."""
     found = dict(headers or {})
     retry_after = error.details.get("retry_after")
     if isinstance(retry_after, int | float):

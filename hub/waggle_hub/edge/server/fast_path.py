@@ -22,13 +22,13 @@ LANE = "waggle.lane"
 
 
 class Lane(Protocol):
-    """The server's side of a connection."""
+    """The server's side of a connection on the fast path."""
 
     def open(self, listener: Listener) -> None:
-        """From now on the listener is told, and the socket stays open when the application returns."""
+        """Attach the listener; the socket stays open when the application returns."""
 
     def go_on(self) -> None:
-        """The listener is no longer busy."""
+        """Resume reading: the listener is ready for the next message."""
 
     def write(self, frame: bytes) -> None:
         """Send a whole frame."""
@@ -38,30 +38,30 @@ class Lane(Protocol):
 
 
 class Listener(Protocol):
-    """The door's side of a connection."""
+    """The endpoint's side of a connection on the fast path."""
 
     def on_text(self, text: str) -> bool:
-        """A message. Whether the next one may come: if not, `Lane.go_on` will be called."""
+        """Handle a message and return whether the next may come. If not, the listener calls `Lane.go_on` later."""
 
     def on_binary(self) -> None:
-        """A message that is no text."""
+        """Handle a message that is not text."""
 
     def on_pause(self) -> None:
-        """The socket holds more than it should."""
+        """Stop writing: the socket's buffer is full."""
 
     def on_resume(self) -> None:
-        """The socket takes frames again, or has gone."""
+        """Write again: the socket's buffer has room, or the socket is gone."""
 
     def on_gone(self) -> None:
-        """Nothing comes any more, and nothing is sent."""
+        """Handle the end of the connection: nothing more is received or sent."""
 
 
 def lane_of(scope: MutableMapping[str, Any]) -> Lane | None:
-    """The lane that this scope offers."""
+    """Return the fast path that this scope offers, or None."""
     found = (scope.get("extensions") or {}).get(LANE)
     return None if found is None else cast(Lane, found["lane"])
 
 
 def fitting(reason: str) -> str:
-    """As much of the reason for a close as has room in its frame: 123 bytes."""
+    """Return as much of a close reason as a close frame has room for: 123 bytes."""
     return reason.encode()[:123].decode(errors="ignore")

@@ -17,14 +17,14 @@ from .uvicorn_websocket import LINGER, Protocol
 
 
 class LaneProtocol(Protocol):
-    """A connection that offers the fast lane; until an application takes it, it is as any other."""
+    """A connection that offers the fast path. Until an application takes it, it behaves as any other."""
 
     _listener: Listener | None = None
     _open = False
     _busy = False
 
     async def run_asgi(self) -> None:
-        """Run the application; where it has taken the lane, the connection outlives it."""
+        """Run the application. If the application took the fast path, the connection outlives it."""
         self._offer(ABORT, {"abort": self.transport.abort})
         self._offer(LANE, {"lane": self})
         try:
@@ -83,7 +83,7 @@ class LaneProtocol(Protocol):
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """Tell the listener what waits, until it is busy."""
+        """Hand waiting messages to the listener until it is busy."""
         if self._listener is None:
             return
         while not self._busy and not self.queue.empty():

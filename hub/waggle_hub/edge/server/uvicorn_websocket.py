@@ -38,7 +38,7 @@ _USUAL = frozenset({0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A})
 
 
 class Protocol(WebSocketsSansIOProtocol):
-    """A connection, as ASGI has it: messages wait until the application asks for them."""
+    """A WebSocket connection as ASGI has it: messages wait until the application asks for them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,8 +68,8 @@ class Protocol(WebSocketsSansIOProtocol):
             self._take_frames()
 
     def _refuse_unreadable(self) -> None:
-        """Answer a handshake that websockets cannot read: it has a body, say, or a head beyond its bounds. uvicorn
-        would say nothing, and wait for ever."""
+        """Answer a handshake that websockets cannot read: one with a body, or with a head beyond its bounds.
+        uvicorn would not answer, and wait for ever."""
         if self.conn.handshake_exc is None or self.handshake_initiated or self.transport.is_closing():
             return
         why = self.conn.handshake_exc.__cause__ or self.conn.handshake_exc
@@ -79,7 +79,8 @@ class Protocol(WebSocketsSansIOProtocol):
         self.transport.close()
 
     def _take_frames(self) -> None:
-        """Take whole frames from what has arrived, for a slice of time; while messages wait, the door asks for more."""
+        """Parse whole frames of the received bytes for a slice of time; while messages wait, the endpoint asks for
+        more."""
         self._resting = False
         arrived, start, tired = self._arrived, 0, False
         until = time.monotonic() + _SLICE
@@ -93,7 +94,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self._listen()
 
     def _rest(self) -> None:
-        """Read nothing more, and take what has arrived in the next turn."""
+        """Pause reading, and parse the rest of the received bytes in the next turn."""
         if not self._resting:
             self._resting = True
             self._be_deaf()
@@ -108,7 +109,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     def _take_frame(self, start: int) -> int:
-        """Take the frame that begins here; where it ends, or 0 if that has not arrived."""
+        """Parse the frame that begins here. Return its end, or 0 if it has not arrived whole."""
         arrived = self._arrived
         length = len(arrived)
         if length - start < 2:
@@ -135,12 +136,13 @@ class Protocol(WebSocketsSansIOProtocol):
         return end
 
     def _most(self) -> int:
-        """Bytes that the next frame may hold."""
+        """Return the number of bytes that the next frame may hold."""
         most: int = self.config.ws_max_size
         return most - len(self.frames[0]) - len(self._fragments) if self.frames else most
 
     def handle_cont(self, event: Frame) -> None:
-        """One buffer for all fragments: apart, a million of one byte would cost a hundred times what they hold."""
+        """Append a fragment to one buffer: a million fragments of one byte, kept apart, would cost a hundred times
+        their size."""
         self._fragments += event.data
         if event.fin:
             self.frames.append(bytes(self._fragments))
@@ -156,7 +158,8 @@ class Protocol(WebSocketsSansIOProtocol):
             self._hear({"type": "websocket.receive", "bytes": data})
 
     def _hear_text(self, data: bytes) -> None:
-        """Text that is no UTF-8 closes without a word: uvicorn would write a traceback for each."""
+        """Queue a text message. Text that is not UTF-8 closes the connection: uvicorn would log a traceback for
+        each."""
         if self.close_sent:
             return
         try:
@@ -169,7 +172,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self._hear({"type": "websocket.receive", "text": text})
 
     def _hear(self, message: ASGIReceiveEvent) -> None:
-        """Let a message wait until the application asks for it."""
+        """Queue a message until the application asks for it."""
         self.queue.put_nowait(message)
         if not self.read_paused:
             self.read_paused = True
@@ -181,7 +184,7 @@ class Protocol(WebSocketsSansIOProtocol):
         return message
 
     def _read_on(self) -> None:
-        """Read again, if no message waits any more."""
+        """Resume reading once no message waits."""
         if self.read_paused and self.queue.empty():
             self.read_paused = False
             if self._arrived:
@@ -196,7 +199,7 @@ class Protocol(WebSocketsSansIOProtocol):
     # --- what is answered ---
 
     def handle_ping(self) -> None:
-        """Where the agent does not read, only the newest pong waits (RFC 6455, 5.5.3)."""
+        """Queue a pong. If the agent does not read, only the newest pong waits (RFC 6455, 5.5.3)."""
         pong = b"".join(self.conn.data_to_send())
         if self._broken:
             return
@@ -212,7 +215,8 @@ class Protocol(WebSocketsSansIOProtocol):
             self._pong = b""
 
     def handle_parser_exception(self) -> None:
-        """Say why, and hear the rest out: a socket closed with data unread is reset, and the reason is lost with it."""
+        """Send the reason and read on to the end: a socket closed with data unread is reset, and the reason is
+        lost."""
         if self.close_sent:
             self.transport.close()
             return
@@ -237,5 +241,5 @@ class Protocol(WebSocketsSansIOProtocol):
         self.loop.call_later(LINGER, self.transport.abort)
 
     def _offer(self, name: str, extension: dict[str, Any]) -> None:
-        """Tell the application in its scope what this server has beside ASGI."""
+        """Put an extension of this server into the application's scope."""
         cast(dict[str, Any], self.scope["extensions"])[name] = extension

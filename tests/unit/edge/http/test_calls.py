@@ -15,6 +15,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, Conflict, Locked, SessionLost, TimedOut, Unavailable
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.edge.http.calls import CallRegistry, HttpCaller
+from waggle_hub.edge.identity import ANONYMOUS, Identity
 from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
@@ -39,11 +40,11 @@ class Room:
         self.callers = CallRegistry(self.engine)
 
     def named(self, agent: str = "x") -> HttpCaller:
-        return self.callers.named(agent)
+        return self.callers.caller(Identity(agent, None))
 
     async def call(self, agent: str | None, op: str, /, **fields: Any) -> Any:
         """A call, kept at once."""
-        caller = self.callers.nameless() if agent is None else self.named(agent)
+        caller = self.callers.caller(ANONYMOUS) if agent is None else self.named(agent)
         task = asyncio.create_task(caller.call(op, fields))
         await self.keep()
         return await task
