@@ -16,7 +16,7 @@ from waggle_hub.journal.serialization import KeptCommit, commits_of, decoder, en
 from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.journal.writer import Writer
 from waggle_hub.state.log import Commit
-from waggle_hub.state.persistence.records import KINDS, Key, Place, Record, StoredState, WriteBatch
+from waggle_hub.state.persistence.records import KINDS, EntryId, Key, Record, StoredState, WriteBatch
 from waggle_hub.state.store.keyspace import Entry
 
 K = TypeVar("K")
@@ -29,7 +29,7 @@ class MemoryDisk:
     """What would be on a disk: everything goes there and comes back as text."""
 
     def __init__(self) -> None:
-        self.entries: dict[Place, Entry] = {}
+        self.entries: dict[EntryId, Entry] = {}
         self.earlier: dict[tuple[str, str, int], Entry] = {}
         self.commits: list[bytes] = []
         self.records: dict[Key, bytes] = {}
@@ -61,7 +61,7 @@ class MemoryDisk:
     def load(self) -> StoredState:
         bare = {place: _bare(entry) for place, entry in self.entries.items()}
         commits = commits_of([_decode_commit(text) for text in self.commits], bare)
-        earlier: dict[Place, list[Entry]] = {}
+        earlier: dict[EntryId, list[Entry]] = {}
         for (ns, key, _), entry in sorted(self.earlier.items(), reverse=True):
             earlier.setdefault((ns, key), []).append(entry)
         entries = [_with(entry, tuple(earlier.get(place, ()))) for place, entry in sorted(self.entries.items())]

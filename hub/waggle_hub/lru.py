@@ -11,16 +11,15 @@ from collections.abc import Iterable
 
 from .state.commands.entries import StoreFull
 from .state.log import Commit
+from .state.persistence.records import EntryId
 from .state.store.keyspace import Entry
-
-Place = tuple[str, str]
 
 
 class Lru:
     """The place and size of each cached entry, in order of last use."""
 
     def __init__(self, cached: Iterable[Entry] = ()) -> None:
-        self._sizes: OrderedDict[Place, int] = OrderedDict(((entry.ns, entry.key), entry.size) for entry in cached)
+        self._sizes: OrderedDict[EntryId, int] = OrderedDict(((entry.ns, entry.key), entry.size) for entry in cached)
         self._bytes = sum(self._sizes.values())
 
     def __len__(self) -> int:
@@ -41,7 +40,7 @@ class Lru:
                 self._sizes[event.ns, event.key] = event.entry.size
                 self._bytes += event.entry.size
 
-    def eviction_candidates(self, full: StoreFull, least: int, most: int) -> list[Place]:
+    def eviction_candidates(self, full: StoreFull, least: int, most: int) -> list[EntryId]:
         """Which entries to evict so that what was refused has room: `least` to `most`; none if all were not enough.
 
         The entry that was to be written is none of them.
@@ -49,7 +48,7 @@ class Lru:
         spared = self._sizes.get((full.ns, full.key))
         if len(self._sizes) - (spared is not None) < full.keys or self._bytes - (spared or 0) < full.bytes:
             return []
-        found: list[Place] = []
+        found: list[EntryId] = []
         freed = 0
         for place, size in self._sizes.items():
             if len(found) >= most or (len(found) >= max(full.keys, least) and freed >= full.bytes):
@@ -59,7 +58,7 @@ class Lru:
                 freed += size
         return found
 
-    def _forget(self, place: Place) -> None:
+    def _forget(self, place: EntryId) -> None:
         self._bytes -= self._sizes.pop(place, 0)
 
     def check(self) -> None:

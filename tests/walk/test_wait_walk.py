@@ -23,17 +23,17 @@ from waggle.wire import messages as m
 from waggle.wire.errors import Cancelled, LimitReached, TimedOut
 from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Limits
-from waggle_hub.state.commands.update import same
-from waggle_hub.state.effects import DeferredReply, LockLost, Output, Reply
+from waggle_hub.state.effects import DeferredReply, Effect, LockLost, Reply
+from waggle_hub.state.json_pointer import equal
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.namespaces import DEAD
-from waggle_hub.state.sessions import Fresh, Session
+from waggle_hub.state.sessions import Session, SessionIds
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import Entry
 from waggle_hub.state.transaction import Transaction
-from waggle_hub.state.waits import condition_index
-from waggle_hub.state.waits.condition_index import Wait
+from waggle_hub.state.waits import condition
+from waggle_hub.state.waits.condition import Wait
 from waggle_hub.state.work.queue import Taker
 
 GRACE = 4.0
@@ -81,7 +81,7 @@ class Sight:
             entry
             for (ns, key), entry in self.entries.items()
             if ns == asked["ns"] and any(match(text, key) for text in asked["patterns"])
-            and not entry.due(now) and not self.claimed(ns, key)
+            and not entry.is_due(now) and not self.claimed(ns, key)
         ]  # fmt: skip
         return sorted(found, key=lambda entry: entry.created_rev)
 
@@ -90,12 +90,12 @@ class Sight:
         where = asked.get("where")
         found = []
         for (ns, key), entry in sorted(self.entries.items()):
-            if ns != asked["ns"] or entry.due(now) or entry.rev <= asked.get("since", -1):
+            if ns != asked["ns"] or entry.is_due(now) or entry.rev <= asked.get("since", -1):
                 continue
             if not (key == asked["key"] if "key" in asked else match(asked["pattern"], key)):
                 continue
             value = msgspec.json.decode(entry.value)
-            if where is None or (same(value, where["value"]) if where["op"] == "eq" else value >= where["value"]):
+            if where is None or (equal(value, where["value"]) if where["op"] == "eq" else value >= where["value"]):
                 found.append(entry)
         return found
 
@@ -174,7 +174,7 @@ class Walk(RuleBasedStateMachine):
             return commit
 
         log.append = seen  # type: ignore[method-assign]
-        walk, say = self, Transaction.say
+        walk, say = self, Transaction.notify
 
         def said(turn: Transaction, session: Session, told: Any) -> None:
             if turn.state is walk.machine.state:
@@ -182,8 +182,8 @@ class Walk(RuleBasedStateMachine):
             say(turn, session, told)
 
         self.patches: list[Any] = [
-            mock.patch.object(Transaction, "say", said),
-            mock.patch.object(condition_index, "_SPARE", spare),
+            mock.patch.object(Transaction, "notify", said),
+            mock.patch.object(condition, "_SPARE_KEYS", spare),
         ]
         for patch in self.patches:
             patch.start()
@@ -206,10 +206,10 @@ class Walk(RuleBasedStateMachine):
         claims = [
             (claim.ns, claim.names, tuple(pattern.text for pattern in claim.patterns), claim.token)
             for session in self.machine.state.sessions
-            for claim in session.claims
+            for claim in session.lock_requests
         ]
         self.sight = self.sights[commit.rev] = Sight(commit.rev, entries, claims)
-        tokens = {event.grip.token for event in commit.events if event.type == "unlock" and event.grip is not None}
+        tokens = {event.lock.token for event in commit.events if event.type == "unlock" and event.lock is not None}
         for event in commit.events:
             place = event.ns, event.key
             if event.entry is not None:
@@ -222,10 +222,10 @@ class Walk(RuleBasedStateMachine):
                 if event.reason == "dead":
                     self.see_dead(commit, before, place)
                 self.deliveries.pop(place, None)
-            if event.type == "unlock" and event.grip is not None:
-                self.taken.pop(event.grip.token, None)  # type: ignore[arg-type]
-                if event.reason in ("expired", "forced") and (event.grip.session, event.grip.token) not in self.lost:
-                    self.lost.append((event.grip.session, event.grip.token))  # type: ignore[arg-type]
+            if event.type == "unlock" and event.lock is not None:
+                self.taken.pop(event.lock.token, None)  # type: ignore[arg-type]
+                if event.reason in ("expired", "forced") and (event.lock.session, event.lock.token) not in self.lost:
+                    self.lost.append((event.lock.session, event.lock.token))  # type: ignore[arg-type]
         for name, waiter in self.waits.items():
             if self.sight.surely(waiter.asked, self.now):
                 self.required[name] = commit.rev
@@ -266,7 +266,7 @@ class Walk(RuleBasedStateMachine):
     def settled(self) -> None:
         """Nothing that had to be said at the last revision was left unsaid."""
         for name in self.required:
-            assert self.waits[name].waiting in self.machine.state.conditions.to_scan, "a wake-up was lost"
+            assert self.waits[name].waiting in self.machine.state.condition_index.to_scan, "a wake-up was lost"
         self.required.clear()
         assert not self.lost
 
@@ -285,7 +285,7 @@ class Walk(RuleBasedStateMachine):
         assert outcome.rev == sight.rev
         self.judge_matches(outcome, asked, sight)
         if isinstance(waiter.waiting, Wait):
-            open_ones = [at for at, one in enumerate(waiter.waiting.conditions) if one.scanning]
+            open_ones = [at for at, one in enumerate(waiter.waiting.conditions) if one.incomplete]
             assert set(met) - set(open_ones) <= set(outcome.met)
 
     def judge_matches(self, outcome: m.Waited, asked: dict[str, Any], sight: Sight) -> None:
@@ -322,7 +322,7 @@ class Walk(RuleBasedStateMachine):
     def judge_limit(self, session: str) -> None:
         found = self.machine.state.sessions.get(session)
         assert found is not None
-        assert len(found.claims) == self.limits.claims
+        assert len(found.lock_requests) == self.limits.claims
 
     def judge_taken(self, session: str, asked: dict[str, Any], order: int, taken: Any) -> None:
         assert isinstance(taken, m.Taken)
@@ -344,7 +344,7 @@ class Walk(RuleBasedStateMachine):
 
     # --- commands ---
 
-    def run(self, outputs: list[Output]) -> Reply | None:
+    def run(self, outputs: list[Effect]) -> Reply | None:
         """What a command gave off is heard by those who are there."""
         for output in outputs:
             if isinstance(output, DeferredReply | LockLost):
@@ -370,7 +370,7 @@ class Walk(RuleBasedStateMachine):
         self.opened += 1
         self.owed[name], self.rids[name] = [], []
         self.names.append(name)
-        self.run(self.machine.hello(m.Hello(id=0), Fresh(name, name, f"agent-{name}"), self.now, INFO))
+        self.run(self.machine.hello(m.Hello(id=0), SessionIds(name, name, f"agent-{name}"), self.now, INFO))
 
     def present(self) -> list[str]:
         return [one.id for one in self.machine.state.sessions if one.connected]
@@ -434,11 +434,11 @@ class Walk(RuleBasedStateMachine):
         on: dict[str, Any] = {"names": names} if pattern is None else {"pattern": pattern}
         self.do(self.pick(who), "lock", wait=wait, ttl=ttl, mode=mode, **on)
 
-    @precondition(lambda self: self.machine.state.claims.held)
+    @precondition(lambda self: self.machine.state.lock_table.held)
     @rule(who=who, number=st.integers(0, 5), force=st.booleans())
     def unlock(self, who: int, number: int, force: bool) -> None:
         """Also what was taken: it is given up."""
-        held = list(self.machine.state.claims.held.values())
+        held = list(self.machine.state.lock_table.held.values())
         claim = held[number % len(held)]
         if force or not claim.session.connected:
             self.do(self.pick(who), "unlock", token=claim.token, force=True, reason="stuck")
@@ -502,7 +502,7 @@ class Walk(RuleBasedStateMachine):
         found = self.machine.state.sessions.get(session)
         assert found is not None
         deadline = None if asked["timeout"] is None else deadline_after(self.now, asked["timeout"])
-        among[session, self.ids] = Waiter(order, asked, deadline, found.waiting[self.ids])
+        among[session, self.ids] = Waiter(order, asked, deadline, found.pending[self.ids])
 
     @precondition(lambda self: any(self.rids.values()))
     @rule(number=st.integers(0, 10))
@@ -515,7 +515,7 @@ class Walk(RuleBasedStateMachine):
         found = self.machine.state.sessions.get(session)
         assert found is not None
         self.machine_settles()
-        joined = found.joins.get(rid)
+        joined = found.by_rid.get(rid)
         kept = found.outcomes.get(rid)
         if joined is not None:
             old = session, joined.id
@@ -597,13 +597,13 @@ class Walk(RuleBasedStateMachine):
     def expire(self, most: int) -> None:
         self.run(self.machine.expire(self.now, most))
 
-    @precondition(lambda self: self.machine.unfinished)
+    @precondition(lambda self: self.machine.has_pending_scan)
     @rule(most=st.sampled_from([1, 1, 2, 1_000]))
     def proceed(self, most: int) -> None:
         for _ in range(most):
-            if not self.machine.unfinished:
+            if not self.machine.has_pending_scan:
                 return
-            self.run(self.machine.proceed(self.now))
+            self.run(self.machine.continue_scan(self.now))
         assert most < 1_000, "the machine never comes to rest"
 
     @rule(who=who, number=st.integers(0, 20),
@@ -627,13 +627,13 @@ class Walk(RuleBasedStateMachine):
             return
         name = away[number % len(away)]
         command = m.Hello(id=0, session=name, secret=name)
-        reply = self.run(self.machine.hello(command, Fresh("x", "x", "x"), self.now, INFO))
+        reply = self.run(self.machine.hello(command, SessionIds("x", "x", "x"), self.now, INFO))
         assert reply is not None
         assert reply.outcome.error or self.owed[name] == []
 
     def cancel(self, number: int) -> None:
         waiting = [
-            (session.id, id) for session in self.machine.state.sessions if session.connected for id in session.waiting
+            (session.id, id) for session in self.machine.state.sessions if session.connected for id in session.pending
         ]
         if waiting:
             session, target = waiting[number % len(waiting)]
@@ -661,16 +661,16 @@ class Walk(RuleBasedStateMachine):
         waiting = {
             (session.id, id)
             for session in state.sessions
-            for id, one in session.waiting.items()
+            for id, one in session.pending.items()
             if isinstance(one, Wait | Taker)
         }
         assert waiting == self.waits.keys() | self.takers.keys()
         for waiter in self.waits.values():
-            if waiter.waiting not in state.conditions.to_scan:
+            if waiter.waiting not in state.condition_index.to_scan:
                 assert not self.sight.surely(waiter.asked, self.now)
-        lookers = [waiter.order for waiter in self.takers.values() if waiter.waiting.looking]
+        lookers = [waiter.order for waiter in self.takers.values() if waiter.waiting.scanning]
         for waiter in self.takers.values():
-            if not waiter.waiting.looking and self.sight.free(waiter.asked, self.now):
+            if not waiter.waiting.scanning and self.sight.free(waiter.asked, self.now):
                 assert lookers
                 assert min(lookers) < waiter.order, "it is held back for somebody who came earlier"
 
@@ -678,7 +678,7 @@ class Walk(RuleBasedStateMachine):
     def those_who_are_there_have_heard_everything(self) -> None:
         for session in self.machine.state.sessions:
             assert not (session.connected and self.owed[session.id])
-            assert [id(one.said) for one in session.unsaid] == [id(one) for one in self.owed[session.id]]
+            assert [id(one.notice) for one in session.queued_notices] == [id(one) for one in self.owed[session.id]]
 
 
 TestWaiting = Walk.TestCase

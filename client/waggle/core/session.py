@@ -39,6 +39,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from waggle.core.incoming import Incoming
 from waggle.core.lease import Lease
 from waggle.core.pending import Outcome, PendingCommand, in_doubt, outcome_of
 from waggle.core.subscription import Subscription
@@ -52,7 +53,6 @@ from waggle.wire.messages import (
     Granted,
     Hello,
     Id,
-    Incoming,
     Lock,
     Renew,
     Status,
@@ -426,7 +426,7 @@ class Session:
         superseded = ask.ids[-1] != number
         if superseded and (ask.given_up or isinstance(outcome, Cancelled)):
             del self._waiting[number]  # its successor is answered, too
-            self._discard_unreleased(ask, outcome)
+            self._take_back(ask, outcome)
             return
         for known in ask.ids:
             self._waiting.pop(known, None)
@@ -441,7 +441,7 @@ class Session:
         ask.settled = True
         if ask.given_up:
             self._given_up.pop(ask, None)
-            self._discard_unreleased(ask, outcome)
+            self._take_back(ask, outcome)
         elif ask.hold is not None:
             if isinstance(outcome, NotHolder):
                 self._told_of_loss(ask.hold.token, "not_holder")
@@ -485,7 +485,7 @@ class Session:
             self._waiting[ask.ids[-1]] = successor
         self._give_up(successor)
 
-    def _discard_unreleased(self, ask: PendingCommand, outcome: Outcome) -> None:
+    def _take_back(self, ask: PendingCommand, outcome: Outcome) -> None:
         """What was granted although nobody waits any more is unlocked."""
         if ask.given_up and isinstance(outcome, Granted | Taken):
             self._enqueue(Unlock(id=0, token=outcome.token))

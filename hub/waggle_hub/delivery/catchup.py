@@ -45,7 +45,7 @@ def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes
     interest = cursor.feed.interest
     told: _Part = _Whole(cursor) if interest.scope.conflate is None else _Conflated(cursor)
     looked = 0
-    for commit in log.after(cursor.rev):
+    for commit in log.commits_after(cursor.rev):
         if commit.rev > upto or looked >= max_events or told.size >= max_bytes:
             break
         looked += len(commit.events) * len(interest.patterns)
@@ -53,7 +53,7 @@ def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes
         if events:
             told.add(events)
         cursor.rev = commit.rev
-    following = next(log.after(cursor.rev), None)
+    following = next(log.commits_after(cursor.rev), None)
     if following is None or following.rev > upto:
         cursor.rev = upto
     return told.lines(at_end=cursor.rev == upto)

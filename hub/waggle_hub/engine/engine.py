@@ -32,9 +32,9 @@ from waggle_hub.state.commands.entries import StoreFull
 from waggle_hub.state.effects import (
     BindSession,
     DeferredReply,
+    Effect,
     LockLost,
     OpenCursor,
-    Output,
     Reply,
     StartBackup,
     StartSearch,
@@ -42,7 +42,7 @@ from waggle_hub.state.effects import (
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import WriteBatch
-from waggle_hub.state.sessions import Fresh, Outcome
+from waggle_hub.state.sessions import Outcome, SessionIds
 from waggle_hub.stats import SAMPLE, Stats
 
 logger = logging.getLogger("waggle_hub")
@@ -67,10 +67,10 @@ async def _nothing_to_back_up() -> m.BackedUp:
     raise BadRequest("this hub keeps everything in memory: there is nothing to back up; waggle export can", field="op")
 
 
-def fresh() -> Fresh:
+def fresh() -> SessionIds:
     """Ids for one hello."""
     name = secrets.token_hex(6)
-    return Fresh(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")
+    return SessionIds(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")
 
 
 class Engine:
@@ -84,7 +84,7 @@ class Engine:
         bounds: Bounds,
         clock: Callable[[], float],
         info: m.Welcome,
-        fresh: Callable[[], Fresh] = fresh,
+        fresh: Callable[[], SessionIds] = fresh,
         data: Path | None = None,
     ) -> None:
         self.machine = machine
@@ -119,7 +119,7 @@ class Engine:
         self._marker: asyncio.TimerHandle | None = None
         self._sampler: asyncio.TimerHandle | None = None
         fanout.on_loss = self._restart
-        fanout.on_synced = machine.synced
+        fanout.on_synced = machine.mark_synced
         fanout.on_fault = self._fault
         journal.on_failure = self._refuse
         journal.on_recovery = self._accept
@@ -128,7 +128,7 @@ class Engine:
         """Begin: once the journal knows who runs here, nothing can be shown that a restart would not know of. A
         StoreError if it cannot be told."""
         if self._journal.keeps:
-            error = await self._written(self.machine.changes([]))
+            error = await self._written(self.machine.collect_changes([]))
             if error is not None or self.machine.state.refusing is not None:
                 self._journal.stop()
                 raise StoreError(f"nothing can be written: {error or self.machine.state.refusing}")
@@ -149,7 +149,7 @@ class Engine:
         self._stopping = Unavailable("the hub is stopping: come back", retry_after=seconds)
         if not self._journal.keeps:
             refusal = self._stopping
-            self._run_internal(lambda: self.machine.give_up_waits(refusal, self.clock()))
+            self._run_internal(lambda: self.machine.fail_pending(refusal, self.clock()))
         self._flush()
         await self._written(NOTHING)
 
@@ -159,8 +159,8 @@ class Engine:
         self._flush()
         self._closed = True
         if self._journal.keeps and self._failure is None:
-            self.machine.run_as(None)
-            await self._written(self.machine.changes([]))
+            self.machine.set_durability(None)
+            await self._written(self.machine.collect_changes([]))
         self._journal.stop()
 
     async def settled(self) -> int:
@@ -227,21 +227,21 @@ class Engine:
         except Exception:
             fault = self._fault(type(command).__name__)
             self.refuse(connection, command.id, fault)
-            if self.machine.torn:
+            if self.machine.inconsistent:
                 self._fail(fault.message)
             return
         self.stats.on_decided(command, time.perf_counter() - started)
         self._queue_effects(outputs, connection, command)
 
-    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Output]:
+    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Effect]:
         if isinstance(command, m.Hello) and connection.session is None:
             return self.machine.hello(command, self._fresh(), now, self._info)
         outputs = self.machine.apply(command, connection.session, now)
         return self._make_room(outputs, command, connection, now) if self.lru else outputs
 
     def _make_room(
-        self, outputs: list[Output], command: m.AnyCommand, connection: Connection, now: float
-    ) -> list[Output]:
+        self, outputs: list[Effect], command: m.AnyCommand, connection: Connection, now: float
+    ) -> list[Effect]:
         """While a command was refused since the hub is full: evict what was used least recently, and decide anew."""
         room = self.bounds.evict
         least = 1
@@ -266,10 +266,10 @@ class Engine:
         if closed is not None:
             raise closed
         try:
-            session, outputs = self.machine.visit(agent, ns, self._fresh(), self.clock())
+            session, outputs = self.machine.open_http_session(agent, ns, self._fresh(), self.clock())
         except Exception:
             fault = self._fault("a visit")
-            if self.machine.torn:
+            if self.machine.inconsistent:
                 self._fail(fault.message)
             raise fault from None
         if isinstance(session, WaggleError):
@@ -286,7 +286,7 @@ class Engine:
         """What everybody is told who asks for anything, if nothing is accepted."""
         if self._failure is None and self._stopping is not None:
             return again(self._stopping)
-        if self._failure is None and self.machine.exhausted:
+        if self._failure is None and self.machine.out_of_revisions:
             self._fail("the journal has failed for so long that no revision is left")
         return None if self._failure is None else self._unavailable()
 
@@ -294,7 +294,7 @@ class Engine:
         """Nobody waits for the answer to this command of a caller any more; `token` is of a grant in that answer."""
         session = connection.session
         if session is not None:
-            self._run_internal(lambda: self.machine.hang_up(session, id, rid, token, self.clock()))
+            self._run_internal(lambda: self.machine.drop_call(session, id, rid, token, self.clock()))
 
     def refuse(self, connection: Connection, id: m.Id | None, error: WaggleError) -> None:
         """Answer what never became a command, in its place among the replies."""
@@ -315,7 +315,7 @@ class Engine:
     # --- batches ---
 
     def _queue_effects(
-        self, outputs: list[Output], connection: Connection | None, command: m.AnyCommand | None = None
+        self, outputs: list[Effect], connection: Connection | None, command: m.AnyCommand | None = None
     ) -> None:
         """Add what the machine gave off to the batch; replies are encoded here, where their size counts."""
         batch = self._batch
@@ -413,7 +413,7 @@ class Engine:
         if self._failure is not None:
             self._reject_batch(batch)
             return
-        if self.machine.unfinished and self._loop is not None:
+        if self.machine.has_pending_scan and self._loop is not None:
             self._loop.call_soon(self._proceed)
         changes = self._collect_changes(batch)
         self._unreleased.append(batch)
@@ -422,8 +422,8 @@ class Engine:
 
     def _collect_changes(self, batch: list[Released]) -> WriteBatch:
         if self._journal.keeps:
-            return self.machine.changes([item for item in batch if isinstance(item, Commit)])
-        self.machine.forget_changes()
+            return self.machine.collect_changes([item for item in batch if isinstance(item, Commit)])
+        self.machine.discard_changes()
         return NOTHING
 
     def _on_written(self, batch: list[Released], error: Exception | None) -> None:
@@ -476,10 +476,10 @@ class Engine:
             self._fail(f"{why}; and what it kept cannot be read: {unreadable}")
             return
         batch = self._discard_unreleased()
-        before = self.machine.unanswered()
+        before = self.machine.unanswered_commands()
         commits = [item for item in batch if isinstance(item, Commit)]
-        self.machine.rewind(commits, records, self.fanout.connections.keys(), self.clock())
-        unanswered = self.machine.unanswered()
+        self.machine.roll_back(commits, records, self.fanout.connections.keys(), self.clock())
+        unanswered = self.machine.unanswered_commands()
         given_up = before - unanswered
         asked: list[Released] = []
         for item in batch:
@@ -495,7 +495,7 @@ class Engine:
                 case _:
                     pass
         self._unbind(batch)
-        self.lru = Lru(self.machine.state.keyspace.cached())
+        self.lru = Lru(self.machine.state.keyspace.cached_entries())
         self.finder.forget()
         self._refuse(error)
         self.fanout.go_back([item for item in batch if isinstance(item, OpenCursor)])
@@ -505,8 +505,8 @@ class Engine:
         self._schedule_expiry()
 
     def _begin(self) -> None:
-        outputs = self.machine.begin(self.clock())
-        if outputs or self.machine.unfinished:
+        outputs = self.machine.start(self.clock())
+        if outputs or self.machine.has_pending_scan:
             self._queue_effects(outputs, None)
 
     def _unbind(self, batch: list[Released]) -> None:
@@ -573,10 +573,10 @@ class Engine:
         self._run_internal(lambda: self.machine.expire(self.clock(), self.bounds.expire_slice))
 
     def _proceed(self) -> None:
-        if self.machine.unfinished:
-            self._run_internal(lambda: self.machine.proceed(self.clock()))
+        if self.machine.has_pending_scan:
+            self._run_internal(lambda: self.machine.continue_scan(self.clock()))
 
-    def _run_internal(self, decide: Callable[[], list[Output]]) -> None:
+    def _run_internal(self, decide: Callable[[], list[Effect]]) -> None:
         """What nobody asked for: time, and the coming and going of connections. A fault in it ends the engine."""
         if self._failure is not None or self._closed:
             return
@@ -598,10 +598,10 @@ class Engine:
         self._sampler = self._loop.call_later(SAMPLE, self._sample)
 
     def _restart(self, session: str, sub: int) -> None:
-        self._run_internal(lambda: self.machine.restart(session, sub, self.clock()))
+        self._run_internal(lambda: self.machine.restart_cursor(session, sub, self.clock()))
 
 
-def _full(outputs: list[Output]) -> StoreFull | None:
+def _full(outputs: list[Effect]) -> StoreFull | None:
     """What a command was refused for want of room, if it was."""
     for output in outputs:
         if isinstance(output, Reply) and isinstance(output.outcome.error, StoreFull):

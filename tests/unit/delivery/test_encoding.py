@@ -95,7 +95,7 @@ def test_the_lines_of_the_subscription_itself() -> None:
 
 def test_a_reply_carries_the_id_and_either_ok_or_error() -> None:
     assert json.loads(str(reply_line(Reply("x", Outcome(ok=m.Revised(4)))))) == {"id": "x", "ok": {"rev": 4}}
-    conflict = Conflict("no", current=OLD.view())
+    conflict = Conflict("no", current=OLD.to_wire())
     assert json.loads(str(reply_line(Reply(1, Outcome(error=conflict))))) == {
         "id": 1,
         "error": {"code": "conflict", "message": "no", "current": SHOWN_OLD},

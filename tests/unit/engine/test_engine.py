@@ -69,11 +69,11 @@ class Table:
     def __init__(self, journal: Journal) -> None:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
-        self.machine.run_as(journal.durability)
+        self.machine.set_durability(journal.durability)
         if isinstance(journal, LateJournal):
-            journal.disk.write(self.machine.changes([]))
+            journal.disk.write(self.machine.collect_changes([]))
         elif isinstance(journal, WriterJournal):
-            SqliteStore.write(journal.gate, self.machine.changes([]))
+            SqliteStore.write(journal.gate, self.machine.collect_changes([]))
         bounds = Bounds()
         fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
         self.engine = Engine(self.machine, journal, fanout, bounds, lambda: self.now, INFO)
@@ -490,13 +490,13 @@ async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
 ) -> None:
     agent = table.sit()
     agent.ask("hello")
-    monkeypatch.setattr(Transaction, "_happened", _fail)
+    monkeypatch.setattr(Transaction, "_record_event", _fail)
     agent.ask("set", key="k", value=1)
     monkeypatch.undo()
     agent.ask("set", key="l", value=1)
     await turns()
     assert [line["error"]["code"] for line in agent.take()] == ["unavailable"] * 3
-    assert table.machine.torn
+    assert table.machine.inconsistent
 
 
 async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,7 @@ async def test_what_is_under_way_as_the_hub_fails_for_good_is_answered_once(
     table.ask(agent, "set", "set", key="k", value=1)
     await turns()
     table.ask(agent, "late", "search", text="word")
-    monkeypatch.setattr(Transaction, "_happened", torn)
+    monkeypatch.setattr(Transaction, "_record_event", torn)
     table.ask(agent, "torn", "set", key="k", value=2)
     await turns()
     may.set()
@@ -241,7 +241,7 @@ async def test_what_is_due_as_an_agent_leaves_harms_nobody(table: LateTable) -> 
     session = table.machine.state.sessions.get(welcome["session"])
     assert session is not None
     assert not session.connected
-    assert not session.waiting
+    assert not session.pending
     other, _ = await table.join("b")
     other.ask("ping")
     await turns()
@@ -268,7 +268,7 @@ async def test_a_hub_that_cannot_write_that_it_runs_does_not_start() -> None:
     """Whatever it gave away would be given once more by the next."""
     journal, bounds = DeadJournal(), Bounds()
     machine = Machine(Limits(), "epoch")
-    machine.run_as("full")
+    machine.set_durability("full")
     fanout = Fanout(bounds, machine.state.log, lambda: 0.0)
     engine = Engine(machine, journal, fanout, bounds, lambda: 0.0, INFO)
     with pytest.raises(StoreError, match="read-only"):

@@ -57,14 +57,14 @@ class Terminal:
     def interrupted(self, code: int) -> None:
         """The program has ended with this code: if that was by Ctrl-C, all that we are part of hears of it."""
         if self._lent and code == -signal.SIGINT:
-            self._discard_unreleased()
+            self._take_back()
             with _ignored(signal.SIGINT):
                 os.killpg(os.getpgrp(), signal.SIGINT)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._discard_unreleased()
+        self._take_back()
         if self._file >= 0:
             os.close(self._file)
 
@@ -78,7 +78,7 @@ class Terminal:
             return
         wants_it = stopped.si_status in WANTS_IT and self._has(os.getpgrp())
         if not wants_it and self._lent:
-            self._discard_unreleased()
+            self._take_back()
             os.killpg(os.getpgrp(), signal.SIGTSTP)  # and here we stop, until somebody continues us
             wants_it = self._has(os.getpgrp())
         elif not wants_it:
@@ -89,7 +89,7 @@ class Terminal:
         with suppress(ProcessLookupError):
             os.killpg(program, signal.SIGCONT)
 
-    def _discard_unreleased(self) -> None:
+    def _take_back(self) -> None:
         if self._lent:
             self._lent = False
             self._hand_to(os.getpgrp())

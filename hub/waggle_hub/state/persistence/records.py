@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from waggle_hub.state.log import Commit
     from waggle_hub.state.store.keyspace import Entry
 
-Place = tuple[str, str]
+EntryId = tuple[str, str]
 """Namespace and key."""
 
 Key = tuple[str | int, ...]
@@ -240,7 +240,7 @@ KINDS: dict[str, type[Record]] = {
 class WriteBatch(Struct):
     """What is to be written: all of it or nothing. None says that something is gone."""
 
-    entries: dict[Place, Entry | None] = {}
+    entries: dict[EntryId, Entry | None] = {}
     earlier: dict[tuple[str, str, int], Entry | None] = {}
     """Earlier versions of versioned entries, by namespace, key and version."""
     commits: list[Commit] = []
@@ -269,5 +269,5 @@ class StoredState(Struct):
     commits: list[Commit]
     """The window of the log, oldest first, without what was not kept."""
     records: list[Record]
-    steady: bool = True
+    clean: bool = True
     """Whether all that was shown was written, or follows from what was."""

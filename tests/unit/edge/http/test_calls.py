@@ -31,8 +31,8 @@ class Room:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
         self.journal = LateJournal()
-        self.machine.run_as("full")
-        self.journal.disk.write(self.machine.changes([]))
+        self.machine.set_durability("full")
+        self.journal.disk.write(self.machine.collect_changes([]))
         bounds = Bounds()
         fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
         self.engine = Engine(self.machine, self.journal, fanout, bounds, lambda: self.now, INFO)

@@ -753,7 +753,7 @@ def test_one_who_looks_is_not_set_back_by_what_comes_in() -> None:
     many(table, 12)
     table.do("c", "lock", pattern="k:*")
     id = queue(table, "b", "*")
-    while not table.machine.state.work.looking[0].after:
+    while not table.machine.state.work_queues.scanning[0].next_position:
         table.proceed(1)
     for number in range(6):
         table.proceed(1)
@@ -774,7 +774,7 @@ def test_what_is_given_up_behind_one_who_looks_goes_before_what_is_newer() -> No
         table.do("c", "lock", pattern=pattern)
     id = queue(table, "b", "*")
     table.proceed(1)
-    assert table.machine.unfinished
+    assert table.machine.has_pending_scan
     table.do("d", "unlock", token=token)
     table.proceed()
     assert taken_key(table, id) == "k:11"
@@ -834,7 +834,7 @@ def test_patterns_that_mean_the_same_are_one() -> None:
     assert taken_key(table, first) == "b1"
     table.set("a1")
     assert taken_key(table, second) == "a1"
-    assert len(table.machine.state.work._lines) == 1
+    assert len(table.machine.state.work_queues._queues) == 1
 
 
 # --- what it costs ---
@@ -869,9 +869,9 @@ def test_a_take_looks_no_further_than_it_has_to() -> None:
     table.machine.check = lambda: None  # type: ignore[method-assign]
     many(table, 1_000)
     taken = take(table, "b", "k*")
-    line = next(iter(table.machine.state.work._lines.values()))
+    line = next(iter(table.machine.state.work_queues._queues.values()))
     listed = 0
-    irange = line.work.irange
+    irange = line.keys.irange
 
     def counted(*args: Any, **options: Any) -> Any:
         nonlocal listed
@@ -879,7 +879,7 @@ def test_a_take_looks_no_further_than_it_has_to() -> None:
             listed += 1
             yield place
 
-    line.work.irange = counted
+    line.keys.irange = counted
     for _ in range(10):
         done(table, "b", taken)
         taken = take(table, "b", "k*")
@@ -905,7 +905,7 @@ def test_a_set_that_many_wait_for_asks_one_of_them() -> None:
     for number in range(1_000):
         table.machine.apply(m.Take(id=number, patterns=["k*"], timeout=100.0), "abcd"[number % 4], table.now)
     asked = 0
-    line = next(iter(table.machine.state.work._lines.values()))
+    line = next(iter(table.machine.state.work_queues._queues.values()))
     assert len(line.takers) == 1_000
 
     class Counted(dict[Any, None]):
@@ -927,4 +927,4 @@ def test_where_nobody_takes_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> 
     table.set("a", "b")
     token = table.do("b", "lock", name="a").token
     table.do("b", "unlock", token=token)
-    assert not table.machine.state.work.deliveries
+    assert not table.machine.state.work_queues.deliveries
