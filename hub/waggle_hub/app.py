@@ -30,7 +30,7 @@ from .edge.http.exchange import refused
 from .edge.http.routes import Handlers, routes
 from .edge.http.stream import Streams
 from .edge.mcp import McpEndpoint
-from .edge.origin_check import Guard
+from .edge.origin_check import OriginCheck
 from .edge.websocket import WebSocketEndpoint
 from .engine.engine import Clock, Engine
 from .journal.data_directory import newest_backup
@@ -67,7 +67,7 @@ class Hub:
         self.backups = None if copy is None else Backups(self.engine.settled, copy)
         if self.backups is not None:
             self.engine.back_up = self.backups.make
-        guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
+        guard = OriginCheck((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketEndpoint(self.engine, guard)
         self.callers = CallRegistry(self.engine)
         self.mcp = McpEndpoint(self.callers, settings.bounds)

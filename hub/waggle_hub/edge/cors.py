@@ -14,7 +14,7 @@ _HEADERS = (
     b"x-waggle-limit, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name"
 )
 """What the doors read, `/mcp` included."""
-_AGE = b"600"
+_MAX_AGE_S = b"600"
 """Seconds for which a browser need not ask again."""
 
 
@@ -31,26 +31,29 @@ class Cors:
             return
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"")
-        told = [(b"vary", b"Origin")]
+        headers_to_add = [(b"vary", b"Origin")]
         if origin.rstrip(b"/").lower() in self._origins:
-            told += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"etag, retry-after")]
+            headers_to_add += [
+                (b"access-control-allow-origin", origin),
+                (b"access-control-expose-headers", b"etag, retry-after"),
+            ]
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-                await _answer_preflight(told, send)
+                await _answer_preflight(headers_to_add, send)
                 return
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), *told]}
+                message = {**message, "headers": [*message.get("headers", []), *headers_to_add]}
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
 
-async def _answer_preflight(told: list[tuple[bytes, bytes]], send: Send) -> None:
-    may = [
+async def _answer_preflight(headers_to_add: list[tuple[bytes, bytes]], send: Send) -> None:
+    preflight_headers = [
         (b"access-control-allow-methods", _METHODS),
         (b"access-control-allow-headers", _HEADERS),
-        (b"access-control-max-age", _AGE),
+        (b"access-control-max-age", _MAX_AGE_S),
     ]
-    await send({"type": "http.response.start", "status": 204, "headers": [*told, *may]})
+    await send({"type": "http.response.start", "status": 204, "headers": [*headers_to_add, *preflight_headers]})
     await send({"type": "http.response.body", "body": b""})

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from waggle.wire.errors import Forbidden
 
 from .asgi import App, Message, Receive, Scope, Send
-from .origin_check import Guard
+from .origin_check import OriginCheck
 
 HEADERS = {
     "content-security-policy": (
@@ -46,9 +46,9 @@ class OriginCheckMiddleware:
     """Middleware that refuses requests by `origin_check` and adds the security headers. A WebSocket checks by
     itself."""
 
-    def __init__(self, app: App, guard: Guard) -> None:
+    def __init__(self, app: App, origin_check: OriginCheck) -> None:
         self._app = app
-        self._guard = guard
+        self._origin_check = origin_check
         self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +61,7 @@ class OriginCheckMiddleware:
                 message["headers"] = [*message.get("headers", []), *self._headers]
             await send(message)
 
-        refusal = self._guard.refusal(scope["headers"])
+        refusal = self._origin_check.refusal(scope["headers"])
         app: App = self._app
         if refusal is not None:
             error = Forbidden(refusal, need="origin")

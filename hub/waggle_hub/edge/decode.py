@@ -21,7 +21,7 @@ _MAX_TOKENS = 100_000
 """Brackets and strings that are looked at for the id of a line that is nested too deeply: about 30 ms."""
 
 
-_FIELD = re.compile(r"`\$\.(\w+)|field `(\w+)`")
+_FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)|field `(\w+)`")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -49,15 +49,15 @@ def _explain(line: str, error: Exception) -> BadLine:
     if isinstance(error, RecursionError):
         id = _id_of(_read_leniently(_flatten(line)))
         return BadLine(id, BadRequest("the line is nested too deeply: flatten it, or store it as text"))
-    found = _FIELD.search(str(error))
+    match = _FIELD_IN_ERROR.search(str(error))
     fields = _read_leniently(line)
     id = _id_of(fields)
-    if found is None:
+    if match is None:
         field = _lone_surrogate_in(fields)
         if field is None:
             return BadLine(id, BadRequest(f"the line is not a JSON object of the wire: {error}"))
         return BadLine(id, BadRequest(f"{field} holds a lone surrogate: send valid Unicode", field=field))
-    field = found[1] or found[2]
+    field = match[1] or match[2]
     if field == "op" and "Invalid value" in str(error):
         return BadLine(id, BadRequest(f"unknown op; this hub knows {', '.join(sorted(m.OPS))}", field="op"))
     return BadLine(id, BadRequest(str(error), field=field))
@@ -100,20 +100,20 @@ def _usable(id: m.Id) -> bool:
 def _flatten(line: str) -> str:
     """Return the line with null in place of everything nested in it, ended where there are too many brackets to
     follow."""
-    kept: list[str] = []
+    parts: list[str] = []
     depth = 0
     end = 0
     for number, token in enumerate(_TOKEN.finditer(line)):
         if number == _MAX_TOKENS:
-            return "".join(kept) + "}"
+            return "".join(parts) + "}"
         text = token[0]
         if text in "[{":
             if depth == 1:
-                kept.append(line[end : token.start()] + "null")
+                parts.append(line[end : token.start()] + "null")
             depth += 1
         elif text in "]}":
             depth -= 1
             if depth == 1:
                 end = token.end()
-    kept.append(line[end:])
-    return "".join(kept)
+    parts.append(line[end:])
+    return "".join(parts)

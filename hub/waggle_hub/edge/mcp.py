@@ -44,14 +44,14 @@ if TYPE_CHECKING:
     from waggle.mcp.server import Calling, Context
 
 
-log = logging.getLogger("waggle_hub")
+logger = logging.getLogger("waggle_hub")
 
 
-_SAID = "waggle.said"
+_CONFIGURATION = "waggle.said"
 """Where a request has what was said of who makes it, read once."""
 
 
-class Said(NamedTuple):
+class McpConfiguration(NamedTuple):
     """The configuration in a request: the caller, its tools, and the seconds that a call may take, if given."""
 
     identity: Identity
@@ -71,8 +71,8 @@ class _Address(Struct, forbid_unknown_fields=True):
 class McpEndpoint:
     """The ASGI application at ``/mcp``."""
 
-    def __init__(self, callers: CallRegistry, bounds: Bounds) -> None:
-        self._callers, self._bounds = callers, bounds
+    def __init__(self, registry: CallRegistry, bounds: Bounds) -> None:
+        self._registry, self._bounds = registry, bounds
         self._closing = asyncio.Event()
         self._managers: dict[str, asyncio.Future[StreamableHTTPSessionManager]] = {}
         """By profile."""
@@ -80,12 +80,12 @@ class McpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":  # there is nothing that the hub would say unasked, and no session to end
-            wrong = BadRequest("this path takes POST, of a client of MCP", field="method")
-            await refusal(wrong, 405, {"allow": "POST"})(scope, receive, send)
+            error = BadRequest("this path takes POST, of a client of MCP", field="method")
+            await refusal(error, 405, {"allow": "POST"})(scope, receive, send)
             return
         try:
-            said = scope[_SAID] = _said(Exchange(scope, receive))
-            manager = await asyncio.shield(self._manager(said.profile))
+            configuration = scope[_CONFIGURATION] = _configuration(Exchange(scope, receive))
+            manager = await asyncio.shield(self._manager(configuration.profile))
         except BadRequest as error:
             await refusal(error)(scope, receive, send)
         except Exception as fault:
@@ -112,7 +112,7 @@ class McpEndpoint:
             manager = (await asyncio.to_thread(_load, profile))(self)
         except Exception as fault:
             if not isinstance(fault, ImportError):
-                log.exception("the tools of MCP cannot be loaded")
+                logger.exception("the tools of MCP cannot be loaded")
             ready.set_exception(fault)
             return
         async with manager.run():
@@ -120,7 +120,7 @@ class McpEndpoint:
             await self._closing.wait()
 
     @property
-    def largest(self) -> int:
+    def max_request_bytes(self) -> int:
         """The bytes that a request may have: as many as a WebSocket message."""
         return self._bounds.message
 
@@ -130,9 +130,9 @@ class McpEndpoint:
 
         request = context.request
         assert isinstance(request, Request)
-        said = request.scope[_SAID]
-        caller = self._callers.caller(said.identity)
-        return Calling(McpCaller(caller, said.identity), NOWHERE, said.limit)
+        configuration = request.scope[_CONFIGURATION]
+        caller = self._registry.caller(configuration.identity)
+        return Calling(McpCaller(caller, configuration.identity), NOWHERE, configuration.limit)
 
 
 class McpCaller:
@@ -167,27 +167,27 @@ def _load(profile: str) -> Callable[[McpEndpoint], StreamableHTTPSessionManager]
 
     logging.getLogger("mcp").setLevel(logging.ERROR)
 
-    made = make_profile(profile)
+    loaded = make_profile(profile)
 
-    def make(door: McpEndpoint) -> StreamableHTTPSessionManager:
+    def make(endpoint: McpEndpoint) -> StreamableHTTPSessionManager:
         return StreamableHTTPSessionManager(
-            make_server(made, door.identify),
+            make_server(loaded, endpoint.identify),
             stateless=True,
             json_response=profile != NATIVE,  # a value is told whole there, and clients bound the events of a stream
             security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-            max_request_body_size=door.largest,
+            max_request_body_size=endpoint.max_request_bytes,
         )
 
     return make
 
 
-def _said(exchange: Exchange) -> Said:
+def _configuration(exchange: Exchange) -> McpConfiguration:
     """Return the configuration of a request: headers first, else the address. Raises BadRequest."""
     address = exchange.query(_Address)
     profile = exchange.header("x-waggle-profile") or address.profile or NATIVE
     if profile not in PROFILES:
         raise BadRequest(f"profile {profile!r} is none of {', '.join(PROFILES)}", field="profile")
-    return Said(
+    return McpConfiguration(
         identity=identify_by_address(exchange, address.agent, address.ns),
         limit=_seconds(exchange.header("x-waggle-limit") or address.limit or None),
         profile=profile,

@@ -16,8 +16,8 @@ from waggle_hub.engine.engine import Engine
 
 from .asgi import Receive, Scope, Send
 from .command_reader import Reader
-from .origin_check import Guard
-from .server.fast_path import Lane, fitting, lane_of
+from .origin_check import OriginCheck
+from .server.fast_path import FastPath, fast_path_of, fitted_reason
 
 SUBPROTOCOL = "waggle.v1"
 ABORT = "waggle.abort"
@@ -27,9 +27,9 @@ ABORT = "waggle.abort"
 class WebSocketEndpoint:
     """The ASGI application at ``/ws``."""
 
-    def __init__(self, engine: Engine, guard: Guard) -> None:
+    def __init__(self, engine: Engine, origin_check: OriginCheck) -> None:
         self._engine = engine
-        self._guard = guard
+        self._origin_check = origin_check
         self.connections: dict[Connection, asyncio.TimerHandle] = {}
         """Those that are open, each with the timer that looks whether it has said anything."""
 
@@ -37,17 +37,18 @@ class WebSocketEndpoint:
         await receive()
         offered = scope.get("subprotocols") or []
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
-        refusal = self._guard.refusal(scope["headers"])
+        refusal = self._origin_check.refusal(scope["headers"])
         if refusal is not None:
-            await send({"type": "websocket.close", "code": 4403, "reason": fitting(refusal)})
+            await send({"type": "websocket.close", "code": 4403, "reason": fitted_reason(refusal)})
             return
         abort = (scope.get("extensions") or {}).get(ABORT, {}).get("abort")
         connection = Connection(self._engine.bounds, abort)
-        silence = self._engine.bounds.silence
-        self.connections[connection] = asyncio.get_running_loop().call_later(silence, self._look, connection)
-        lane = lane_of(scope)
-        if lane is not None:
-            lane.open(_FastPathConnection(self, self._engine, connection, lane))
+        self.connections[connection] = asyncio.get_running_loop().call_later(
+            self._engine.bounds.silence, self._close_if_silent, connection
+        )
+        fast_path = fast_path_of(scope)
+        if fast_path is not None:
+            fast_path.open(_FastPathConnection(self, self._engine, connection, fast_path))
             return
         writer = asyncio.create_task(self._write(connection, send))
         try:
@@ -63,7 +64,7 @@ class WebSocketEndpoint:
         self._engine.leave(connection)
         connection.close(1000)
 
-    def _look(self, connection: Connection) -> None:
+    def _close_if_silent(self, connection: Connection) -> None:
         """Close a connection that has sent nothing within `bounds.silence`; any line would have had a reply."""
         if connection.session is None and connection.sends == 0:
             connection.close(4001, "nothing was said: a connection begins with hello")
@@ -74,11 +75,11 @@ class WebSocketEndpoint:
         for connection in list(self.connections):
             connection.close(4000, f"{seconds:g}", flush=True)
         self._engine.fanout.write()
-        until = time.monotonic() + wait
-        while self.connections and time.monotonic() < until:
+        deadline = time.monotonic() + wait
+        while self.connections and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
 
-    # --- without the lane ---
+    # --- without the fast path ---
 
     async def _read(self, connection: Connection, receive: Receive) -> None:
         reader = Reader(self._engine, connection)
@@ -110,7 +111,7 @@ class WebSocketEndpoint:
         assert connection.closing is not None
         code, reason = connection.closing
         try:
-            await send({"type": "websocket.close", "code": code, "reason": fitting(reason)})
+            await send({"type": "websocket.close", "code": code, "reason": fitted_reason(reason)})
         except OSError:
             pass
 
@@ -118,14 +119,16 @@ class WebSocketEndpoint:
 class _FastPathConnection:
     """A connection on the fast path: listens to the server, and is the socket of the delivery's connection."""
 
-    def __init__(self, door: WebSocketEndpoint, engine: Engine, connection: Connection, lane: Lane) -> None:
-        self._door = door
+    def __init__(
+        self, endpoint: WebSocketEndpoint, engine: Engine, connection: Connection, fast_path: FastPath
+    ) -> None:
+        self._endpoint = endpoint
         self._fanout = engine.fanout
         self._connection = connection
-        self._lane = lane
+        self._fast_path = fast_path
         self._reader = Reader(engine, connection)
         self._loop = asyncio.get_running_loop()
-        connection.socket = lane
+        connection.socket = fast_path
         connection.wake = engine.fanout.wake
         connection.on_room = self._go_on_soon
 
@@ -144,7 +147,7 @@ class _FastPathConnection:
         self._fanout.write()
 
     def on_gone(self) -> None:
-        self._door.leave(self._connection)
+        self._endpoint.leave(self._connection)
 
     # --- a message that takes longer ---
 
@@ -159,7 +162,7 @@ class _FastPathConnection:
 
     def _go_on(self) -> None:
         if self._reader.go_on():
-            self._lane.go_on()
+            self._fast_path.go_on()
         else:
             self._wait()
 

@@ -38,7 +38,7 @@ from waggle_hub.settings import Bounds
 from .catch_up import catch_up
 
 
-class _Answered(Struct):
+class _ReplyLine(Struct):
     """The parsed line of a reply."""
 
     id: m.Id | None = None
@@ -53,7 +53,7 @@ class _Grant(Struct):
     dup: bool = False
 
 
-_read_line = msgspec.json.Decoder(_Answered).decode
+_read_line = msgspec.json.Decoder(_ReplyLine).decode
 _read_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_grant = msgspec.json.Decoder(_Grant).decode
 _read = msgspec.json.Decoder().decode
@@ -76,8 +76,8 @@ class CallRegistry:
     def drain(self, seconds: float) -> None:
         """Answer every open call with `unavailable`: come back in so many seconds."""
         for call in list(self.open):
-            self.engine.drop_call(call.desk, call.command.id)
-            self._settle(call, error=Unavailable("the hub is stopping: come back", retry_after=seconds))
+            self.engine.drop_call(call.connection, call.command.id)
+            self._resolve(call, error=Unavailable("the hub is stopping: come back", retry_after=seconds))
 
     def begin(self, identity: Identity, op: str, fields: bytes) -> Call:
         """Submit a command whose fields are a JSON object; the reply comes in `Call.reply`. Raises a WaggleError."""
@@ -92,78 +92,78 @@ class CallRegistry:
         return call
 
     def _command(self, op: str, fields: bytes) -> m.AnyCommand:
-        made = f"${next(self._numbers)}"
+        given_id = f"${next(self._numbers)}"
         try:
-            named = _read_fields(fields)
-            line = _write({"op": op, "id": made, **named}).decode()
+            fields_by_name = _read_fields(fields)
+            line = _write({"op": op, "id": given_id, **fields_by_name}).decode()
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise BadRequest(f"the fields of a command are a JSON object, {{}} if there are none: {error}") from None
-        if "op" in named:
+        if "op" in fields_by_name:
             raise BadRequest("the op stands in the path: leave it out of the fields", field="op")
         try:
             command = decode(line)
         except BadLine as bad:
             raise bad.error from None
-        if command.id != made and str(command.id).startswith("$"):
+        if command.id != given_id and str(command.id).startswith("$"):
             raise BadRequest("ids that begin with $ are given by the hub: choose another", field="id")
         return command
 
     # --- what the desks hear ---
 
     def _connect(self) -> VirtualConnection:
-        desk = VirtualConnection(self.engine.bounds)
-        desk.wake = self._hear
-        return desk
+        connection = VirtualConnection(self.engine.bounds)
+        connection.wake = self._take_replies
+        return connection
 
-    def _hear(self, connection: Connection) -> None:
+    def _take_replies(self, connection: Connection) -> None:
         assert isinstance(connection, VirtualConnection)
         while (text := connection.take()) is not None:
             for line in text.data.split(b"\n"):
-                self._answer(connection, line)
+                self._resolve_line(connection, line)
         if connection.closing is not None:
             self._close(connection)
 
-    def _answer(self, desk: VirtualConnection, line: bytes) -> None:
-        answer = _read_line(line)
-        call = None if answer.id is None else desk.calls.get(answer.id)
+    def _resolve_line(self, connection: VirtualConnection, line: bytes) -> None:
+        reply = _read_line(line)
+        call = None if reply.id is None else connection.calls.get(reply.id)
         if call is None:
             return
-        if isinstance(answer.error, UnsetType):
-            self._settle(call, ok=bytes(answer.ok) if isinstance(answer.ok, Raw) else b"{}")
+        if isinstance(reply.error, UnsetType):
+            self._resolve(call, ok=bytes(reply.ok) if isinstance(reply.ok, Raw) else b"{}")
         else:
-            self._settle(call, error=error_from_wire(answer.error))
+            self._resolve(call, error=error_from_wire(reply.error))
 
-    def _settle(self, call: Call, ok: bytes | None = None, error: WaggleError | None = None) -> None:
+    def _resolve(self, call: Call, ok: bytes | None = None, error: WaggleError | None = None) -> None:
         """Resolve a call and forget it."""
-        del call.desk.calls[call.command.id]
+        del call.connection.calls[call.command.id]
         self.open.discard(call)
-        call.settle(ok, error)
+        call.resolve(ok, error)
 
-    def _close(self, desk: VirtualConnection) -> None:
+    def _close(self, connection: VirtualConnection) -> None:
         """Answer the remaining calls of a session that has ended, and leave its connection."""
-        for call in list(desk.calls.values()):
-            self._settle(call, error=SessionLost("the session ended before there was an answer: ask again"))
-        asyncio.get_running_loop().call_soon(self.engine.leave, desk)
+        for call in list(connection.calls.values()):
+            self._resolve(call, error=SessionLost("the session ended before there was an answer: ask again"))
+        asyncio.get_running_loop().call_soon(self.engine.leave, connection)
 
     # --- calls that are dropped ---
 
     def cancel(self, call: Call) -> None:
         """Cancel the command of a call whose client has disconnected."""
-        self.engine.drop_call(call.desk, call.command.id)
+        self.engine.drop_call(call.connection, call.command.id)
 
-    def give_back(self, call: Call, ok: bytes) -> None:
+    def release_grant(self, call: Call, ok: bytes) -> None:
         """Release the grant in a reply that was not delivered; other replies need nothing."""
         if not isinstance(call.command, m.Lock | m.Take):
             return
         grant, rid = _read_grant(ok), call.command.rid
-        if not grant.dup and not self._asks(call.desk, rid):
-            self.engine.drop_call(call.desk, call.command.id, rid, grant.token)
+        if not grant.dup and not self._is_asked_again(call.connection, rid):
+            self.engine.drop_call(call.connection, call.command.id, rid, grant.token)
 
-    def _asks(self, desk: VirtualConnection, rid: str | None) -> bool:
+    def _is_asked_again(self, connection: VirtualConnection, rid: str | None) -> bool:
         """Return whether an unanswered call has this rid."""
         if rid is None:
             return False
-        commands = (call.command for call in desk.calls.values())
+        commands = (call.command for call in connection.calls.values())
         return any(isinstance(command, m.Change) and command.rid == rid for command in commands)
 
 
@@ -182,15 +182,15 @@ class VirtualConnection(Connection):
 class Call:
     """A command of a caller, and the future of its reply."""
 
-    def __init__(self, callers: CallRegistry, desk: VirtualConnection, command: m.AnyCommand) -> None:
-        self.desk = desk
+    def __init__(self, registry: CallRegistry, connection: VirtualConnection, command: m.AnyCommand) -> None:
+        self.connection = connection
         self.command = command
         self.reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         """The `ok` as JSON text, or a WaggleError."""
-        self._callers = callers
+        self._registry = registry
         self._answered = False
 
-    def settle(self, ok: bytes | None = None, error: WaggleError | None = None) -> None:
+    def resolve(self, ok: bytes | None = None, error: WaggleError | None = None) -> None:
         """Resolve the call with its `ok` or its error."""
         self._answered = True
         if not self.reply.cancelled():
@@ -199,28 +199,28 @@ class Call:
             else:
                 self.reply.set_result(ok or b"{}")
         elif ok is not None:
-            self._callers.give_back(self, ok)
+            self._registry.release_grant(self, ok)
 
-    def drop(self) -> None:
+    def cancel_or_release(self) -> None:
         """Cancel the call, or release its grant: the client has disconnected and has not read the reply."""
         if not self._answered:
             self.reply.cancel()
-            self._callers.cancel(self)
+            self._registry.cancel(self)
         elif not self.reply.cancelled() and self.reply.exception() is None:
-            self._callers.give_back(self, self.reply.result())
+            self._registry.release_grant(self, self.reply.result())
 
 
 class HttpCaller:
     """A caller without a connection: an agent by its name, or an anonymous caller."""
 
-    def __init__(self, callers: CallRegistry, identity: Identity) -> None:
-        self._callers = callers
+    def __init__(self, registry: CallRegistry, identity: Identity) -> None:
+        self._registry = registry
         self._identity = identity
 
     def begin(self, op: str, fields: bytes) -> Call:
         """Submit a command whose fields are a JSON object. A caller that stops waiting for `reply` must call
         `drop`."""
-        return self._callers.begin(self._identity, op, fields)
+        return self._registry.begin(self._identity, op, fields)
 
     async def ask(self, op: str, fields: bytes) -> bytes:
         """Return the `ok` of a command as JSON text; the fields are a JSON object. Raises a WaggleError."""
@@ -228,7 +228,7 @@ class HttpCaller:
         try:
             return await call.reply
         except asyncio.CancelledError:
-            call.drop()
+            call.cancel_or_release()
             raise
 
     async def call(self, op: str, fields: Mapping[str, Any]) -> Any:
@@ -241,4 +241,4 @@ class HttpCaller:
 
     async def catch_up(self, ns: str, since: m.Since | None, put: Put) -> m.Since:
         """Hand over the changes of a namespace, as `waggle.ops.Caller.catch_up`. Raises a WaggleError."""
-        return await catch_up(self._callers.engine, ns, since, put)
+        return await catch_up(self._registry.engine, ns, since, put)

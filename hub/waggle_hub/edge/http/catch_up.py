@@ -19,15 +19,15 @@ from waggle.wire.changefeed import GONE, TYPES, Change, Put, Slice
 from waggle.wire.errors import Unavailable
 from waggle_hub.engine.engine import Engine
 
-from .internal_subscription import HELLO, Reading, Teller, subscribe
+from .internal_subscription import HELLO_ID, InternalSubscription, LineConsumer, subscribe
 
-_SLICE = 500
+_SLICE_COMMITS = 500
 """Commits that are looked at in one go."""
-_RETRY = 1.0
+_RETRY_AFTER_S = 1.0
 """Seconds after which to ask again when a reading was broken off."""
 
 
-class _Told(Struct):
+class _SubscriptionLine(Struct):
     """The parsed line of a subscription."""
 
     type: str
@@ -36,7 +36,7 @@ class _Told(Struct):
     value: Raw = Raw(b"null")
 
 
-_look = msgspec.json.Decoder(_Told).decode
+_parse = msgspec.json.Decoder(_SubscriptionLine).decode
 
 
 async def catch_up(engine: Engine, ns: str, since: m.Since | None, put: Put) -> m.Since:
@@ -54,7 +54,7 @@ async def _read_log(engine: Engine, ns: str, since: m.Since, until: int, put: Pu
     log, rev = engine.machine.state.log, since.rev
     while log.floor <= rev < until:
         released = takewhile(lambda commit: commit.rev <= until, log.commits_after(rev))
-        commits = list(islice(released, _SLICE))
+        commits = list(islice(released, _SLICE_COMMITS))
         rev = commits[-1].rev if commits else until
         changes = [
             Change(event.key, None if event.entry is None else Raw(event.entry.value), event.rev)
@@ -69,15 +69,15 @@ async def _read_log(engine: Engine, ns: str, since: m.Since, until: int, put: Pu
 async def _read(engine: Engine, ns: str, since: m.Since | None, put: Put) -> m.Since:
     """Hand over changes by a subscription of a short session."""
     catching = _Catching(engine, put)
-    hello = m.Hello(id=HELLO, meta={"role": "index"})
+    hello = m.Hello(id=HELLO_ID, meta={"role": "index"})
     await catching.reading.run(
         hello,
         subscribe(["*"], ns=ns, types=TYPES, snapshot=since is None, since=since),
-        Teller(catching.begin, catching.tell),
+        LineConsumer(catching.begin, catching.tell),
     )
     catching.reading.check()
     if catching.end is None:
-        raise Unavailable("the hub has broken off: try again", retry_after=_RETRY)
+        raise Unavailable("the hub has broken off: try again", retry_after=_RETRY_AFTER_S)
     return catching.end
 
 
@@ -85,7 +85,7 @@ class _Catching:
     """The progress of one catch-up by subscription."""
 
     def __init__(self, engine: Engine, put: Put) -> None:
-        self.reading = Reading(engine)
+        self.reading = InternalSubscription(engine)
         self.end: m.Since | None = None
         """The cursor where all is known."""
         self._put = put
@@ -105,15 +105,15 @@ class _Catching:
             return
         changes: list[Change] = []
         anew = False
-        for told in map(_look, lines):
-            if told.type == "set":
-                changes.append(Change(told.key, told.value, told.rev))
-            elif told.type in GONE:
-                changes.append(Change(told.key, None, told.rev))
-            elif told.type == "lost":
+        for line in map(_parse, lines):
+            if line.type == "set":
+                changes.append(Change(line.key, line.value, line.rev))
+            elif line.type in GONE:
+                changes.append(Change(line.key, None, line.rev))
+            elif line.type == "lost":
                 changes, anew, self._filling = [], True, True
-            elif told.type == "synced" or (not self._filling and told.rev >= self._until):
-                self.end = m.Since(self._epoch, told.rev)
+            elif line.type == "synced" or (not self._filling and line.rev >= self._until):
+                self.end = m.Since(self._epoch, line.rev)
                 self.reading.close()
                 break
         if changes or anew:

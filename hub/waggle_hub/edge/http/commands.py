@@ -29,7 +29,7 @@ OPS: dict[str, type[m.Command]] = {
 }
 """The commands that can be called, by op."""
 
-_LONG = m.Lock | m.Take | m.Wait | m.Backup | m.Search
+_MAY_WAIT = m.Lock | m.Take | m.Wait | m.Backup | m.Search
 """What may take its time, or grants what must not be granted to nobody."""
 _encode = msgspec.json.Encoder().encode
 
@@ -101,14 +101,14 @@ _read_raw = msgspec.json.Decoder(Raw).decode
 class HttpCommands:
     """The handlers of commands and keys. `limit` is the number of bytes that a body may have."""
 
-    def __init__(self, callers: CallRegistry, limit: int) -> None:
-        self._callers = callers
+    def __init__(self, registry: CallRegistry, limit: int) -> None:
+        self._registry = registry
         self._limit = limit
 
     def caller(self, exchange: Exchange, ns: str | None = None) -> HttpCaller:
         """Return the caller of a request."""
         identity = identify(exchange)
-        return self._callers.caller(identity if ns is None else identity._replace(ns=ns))
+        return self._registry.caller(identity if ns is None else identity._replace(ns=ns))
 
     async def call(self, exchange: Exchange) -> App:
         """Handle `POST /v1/{op}`: the body holds the fields, the response is the `ok`."""
@@ -134,13 +134,13 @@ class HttpCommands:
         key = exchange.path_after("/v1/keys/")
         query = structs.asdict(exchange.query(GetQuery))
         ok = await self.caller(exchange).ask("get", _encode({"key": key, **query}))
-        found = _read_found(ok).entry
-        if found is None:
+        entry = _read_found(ok).entry
+        if entry is None:
             raise NotFound(f"there is no entry {key!r}")
-        etag = _etag(found.rev)
-        had = exchange.header("if-none-match")
-        if had is not None and (
-            had.strip() == "*" or etag in [one.strip().removeprefix("W/") for one in had.split(",")]
+        etag = _etag(entry.rev)
+        known_etags = exchange.header("if-none-match")
+        if known_etags is not None and (
+            known_etags.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in known_etags.split(",")]
         ):
             return Response(status_code=304, headers={"etag": etag})
         return _json(ok, etag)
@@ -167,15 +167,15 @@ class HttpCommands:
     async def _write(self, exchange: Exchange, op: str, fields: dict[str, Any]) -> bytes:
         """Write or delete under the condition of the If-Match or If-None-Match header."""
         caller = self.caller(exchange)
-        match, none = exchange.header("if-match"), exchange.header("if-none-match")
-        if match is not None and none is not None:
+        if_match, if_none_match = exchange.header("if-match"), exchange.header("if-none-match")
+        if if_match is not None and if_none_match is not None:
             raise BadRequest("If-Match and If-None-Match exclude each other: give one", field="if-match")
-        if match is not None and match.strip() == "*":
+        if if_match is not None and if_match.strip() == "*":
             return await _write_over(caller, op, fields)
-        if match is not None:
-            fields["if_rev"] = _rev_of(match)
-        elif none is not None:
-            if none.strip() != "*":
+        if if_match is not None:
+            fields["if_rev"] = _rev_of(if_match)
+        elif if_none_match is not None:
+            if if_none_match.strip() != "*":
                 raise BadRequest("a write takes If-None-Match: *, or If-Match with the ETag", field="if-none-match")
             fields["if_rev"] = 0
         return await caller.ask(op, _encode(fields))
@@ -185,10 +185,10 @@ async def _write_over(caller: HttpCaller, op: str, fields: dict[str, Any]) -> by
     """Write or delete under the condition that the entry exists."""
     where = {name: fields[name] for name in ("key", "ns") if name in fields}
     rid = fields.pop("rid", None)
-    asked: dict[str, Any] = {"if": [{**where, "exists": True}], "then": [{"op": op, **fields}], "rid": rid}
-    branch = _read_branch(await caller.ask("txn", _encode(asked)))
-    mine = {"then": [set(m.REPLIES[OPS[op]].__struct_encode_fields__)], "else": []}
-    if [set(result) for result in branch.results] != mine[branch.done]:
+    txn: dict[str, Any] = {"if": [{**where, "exists": True}], "then": [{"op": op, **fields}], "rid": rid}
+    branch = _read_branch(await caller.ask("txn", _encode(txn)))
+    expected = {"then": [set(m.REPLIES[OPS[op]].__struct_encode_fields__)], "else": []}
+    if [set(result) for result in branch.results] != expected[branch.done]:
         raise BadRequest("this rid was that of another txn: choose a new one", field="rid")
     if branch.done == "else":
         raise Conflict("expected an entry, but there is none: decide again", current=None)
@@ -197,18 +197,18 @@ async def _write_over(caller: HttpCaller, op: str, fields: dict[str, Any]) -> by
 
 async def _answer(exchange: Exchange, call: Call) -> bytes:
     """Wait for the `ok` of a call; a call that may take long is dropped when its client disconnects."""
-    if not isinstance(call.command, _LONG):
+    if not isinstance(call.command, _MAY_WAIT):
         return await call.reply
     gone = asyncio.ensure_future(exchange.gone())
     either: set[asyncio.Future[Any]] = {call.reply, gone}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if gone.done():
-            call.drop()
+            call.cancel_or_release()
             raise Gone
         return call.reply.result()
     except asyncio.CancelledError:
-        call.drop()
+        call.cancel_or_release()
         raise
     finally:
         gone.cancel()

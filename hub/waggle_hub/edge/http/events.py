@@ -23,11 +23,11 @@ from waggle_hub.delivery.encoding import lost_line, mark_line
 from waggle_hub.edge.asgi import App, Receive, Scope, Send
 
 from .exchange import Exchange
-from .internal_subscription import Teller, subscribe
+from .internal_subscription import LineConsumer, subscribe
 from .status_codes import refusal
 from .stream import Body, Stream, Streams, hello
 
-RETRY = 2_000
+RETRY_MS = 2_000
 """Milliseconds after which an EventSource comes back."""
 
 
@@ -44,7 +44,7 @@ class EventsQuery(Struct, forbid_unknown_fields=True, omit_defaults=True):
     conflate: float | None = None
 
 
-class _Moves(Struct):
+class _CursorFields(Struct):
     """The fields of a line that decide whether the line moves the cursor."""
 
     type: str
@@ -53,7 +53,7 @@ class _Moves(Struct):
     snapshot: bool = False
 
 
-_look = msgspec.json.Decoder(_Moves).decode
+_parse = msgspec.json.Decoder(_CursorFields).decode
 
 
 class EventStream:
@@ -94,13 +94,13 @@ class _Events:
             nonlocal epoch
             epoch = subscribed.epoch
             await body.start()
-            await body.write(b"retry: %d\n" % RETRY + b"".join(_first(subscribed, self._subscribe)))
+            await body.write(b"retry: %d\n" % RETRY_MS + b"".join(_first(subscribed, self._subscribe)))
 
         async def tell(lines: list[bytes]) -> None:
-            await body.write(b"".join(_shown(line, epoch) for line in lines))
+            await body.write(b"".join(_as_sse(line, epoch) for line in lines))
 
         try:
-            await self._stream.run(self._hello, self._subscribe, Teller(begin, tell))
+            await self._stream.run(self._hello, self._subscribe, LineConsumer(begin, tell))
         except WaggleError as error:
             await refusal(error)(scope, receive, send)
         else:
@@ -112,15 +112,15 @@ def _first(subscribed: m.Subscribed, asked: m.Subscribe) -> Iterator[bytes]:
     if subscribed.reason is not None:
         yield b"data: %b\n\n" % lost_line(subscribed.sub, subscribed.reason)
     elif not subscribed.resumed and not asked.snapshot:
-        yield _shown(mark_line(subscribed.rev, subscribed.sub), subscribed.epoch)
+        yield _as_sse(mark_line(subscribed.rev, subscribed.sub), subscribed.epoch)
 
 
-def _shown(line: bytes, epoch: str) -> bytes:
+def _as_sse(line: bytes, epoch: str) -> bytes:
     """Return a line as a Server-Sent Event."""
-    seen = _look(line)
-    if seen.more or seen.snapshot or seen.type == "lost":
+    fields = _parse(line)
+    if fields.more or fields.snapshot or fields.type == "lost":
         return b"data: %b\n\n" % line
-    return b"id: %b:%d\ndata: %b\n\n" % (epoch.encode(), seen.rev, line)
+    return b"id: %b:%d\ndata: %b\n\n" % (epoch.encode(), fields.rev, line)
 
 
 def _cursor(text: str) -> dict[str, object]:

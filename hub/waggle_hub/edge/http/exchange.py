@@ -28,9 +28,9 @@ from .status_codes import refusal
 
 S = TypeVar("S", bound=Struct)
 
-_PARAMETERS = 1_000
+_MAX_PARAMETERS = 1_000
 """Query parameters that are looked at."""
-log = logging.getLogger("waggle_hub")
+logger = logging.getLogger("waggle_hub")
 
 
 class Gone(Exception):
@@ -46,11 +46,11 @@ class Exchange:
 
     def header(self, name: str) -> str | None:
         """Return a header, or None without it. Raises BadRequest if it comes twice or is not UTF-8."""
-        found = [value for given, value in self.scope["headers"] if given == name.encode()]
-        if len(found) > 1:
+        values = [value for given, value in self.scope["headers"] if given == name.encode()]
+        if len(values) > 1:
             raise BadRequest(f"the header {name} comes twice", field=name)
         try:
-            return found[0].decode() if found else None
+            return values[0].decode() if values else None
         except UnicodeDecodeError:
             raise BadRequest(f"the header {name} is not UTF-8", field=name) from None
 
@@ -70,16 +70,16 @@ class Exchange:
     def query(self, type: type[S]) -> S:
         """Return the query parameters; a field of a list type may come several times. Raises BadRequest."""
         lists = {field.encode_name for field in structs.fields(type) if field.type in (list[str], list[str] | None)}
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, value in self._parameters():
             if name in lists:
-                found.setdefault(name, []).append(value)
-            elif name in found:
+                values.setdefault(name, []).append(value)
+            elif name in values:
                 raise BadRequest(f"{name} comes twice", field=name)
             else:
-                found[name] = value
+                values[name] = value
         try:
-            query = msgspec.convert(found, type, strict=False)
+            query = msgspec.convert(values, type, strict=False)
         except msgspec.ValidationError as error:
             names = ", ".join(type.__struct_encode_fields__)
             raise BadRequest(f"query parameters: {error}: there are {names}", field=_field(str(error))) from None
@@ -91,7 +91,7 @@ class Exchange:
     def _parameters(self) -> list[tuple[str, str]]:
         try:
             text = self.scope["query_string"].decode()
-            return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS)
+            return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
         except ValueError as error:
             raise BadRequest(f"the query is not UTF-8, or too long: {error}") from None
 
@@ -115,9 +115,9 @@ class Exchange:
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body. Raises TooLarge if it is longer than `limit` bytes."""
-        said = self.header("content-length") or ""
-        if said.isdecimal() and (len(said) > 18 or int(said) > limit):
-            raise TooLarge(f"the body has {said} bytes, the limit is {limit}", limit=limit)
+        length = self.header("content-length") or ""
+        if length.isdecimal() and (len(length) > 18 or int(length) > limit):
+            raise TooLarge(f"the body has {length} bytes, the limit is {limit}", limit=limit)
         parts: list[bytes] = []
         size = 0
         async for chunk in self.chunks():
@@ -133,8 +133,8 @@ class Exchange:
             pass
 
 
-def _field(said: str) -> str | None:
-    parts = said.split("`")
+def _field(length: str) -> str | None:
+    parts = length.split("`")
     return parts[-2].removeprefix("$.").partition("[")[0] if len(parts) > 2 else None
 
 
@@ -193,7 +193,7 @@ async def no_such_path(exchange: Exchange) -> App:
 
 def _fault(scope: Scope) -> Internal:
     name = secrets.token_hex(4)
-    log.exception("fault %s in %s %s", name, scope["method"], scope["path"])
+    logger.exception("fault %s in %s %s", name, scope["method"], scope["path"])
     return Internal(f"a fault of the hub, {name} in its output: please report it", id=name)
 
 

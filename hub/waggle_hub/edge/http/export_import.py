@@ -32,12 +32,12 @@ from waggle_hub.state.store.json_values import encode_value
 
 from .calls import CallRegistry, HttpCaller
 from .exchange import Exchange
-from .internal_subscription import Teller, subscribe
+from .internal_subscription import LineConsumer, subscribe
 from .status_codes import JSON, refusal
 from .stream import Body, Stream, Streams, hello
 
-LINES = "application/x-ndjson"
-_LINE_BYTES = 400
+NDJSON = "application/x-ndjson"
+_LINE_OVERHEAD_BYTES = 400
 """What a line takes in memory beside its text."""
 _encode = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder().decode
@@ -66,7 +66,7 @@ class Imported(Struct):
     expired: int = 0
 
 
-class _Told(Struct):
+class _SnapshotLine(Struct):
     """The parsed line of a snapshot."""
 
     type: str
@@ -78,7 +78,7 @@ class _Told(Struct):
     expires_at: float | None = None
 
 
-_look = msgspec.json.Decoder(_Told).decode
+_parse = msgspec.json.Decoder(_SnapshotLine).decode
 
 
 class ExportImport:
@@ -98,26 +98,26 @@ class ExportImport:
 
     async def import_(self, exchange: Exchange) -> App:
         """Handle `POST /v1/import`: write the entries of the body and respond with the counts."""
-        exchange.check_json(LINES, "application/jsonl")
+        exchange.check_json(NDJSON, "application/jsonl")
         query = exchange.query(ImportQuery)
         if query.overwrite and query.skip_existing:
             raise BadRequest("say overwrite or skip_existing, not both", field="overwrite")
         caller = self._callers.caller(identify(exchange))
         ahead = (_read(await caller.ask("ping", b"{}")))["at"] - time.monotonic()
-        writing = _Writing(caller, query, ahead)
-        waiting: list[ExportLine] = []
+        writer = _BatchWriter(caller, query, ahead)
+        batch_lines: list[ExportLine] = []
         size = 0
-        async for line, length in self._entries(exchange, query.ns, writing):
-            waiting.append(line)
-            size += length + _LINE_BYTES
+        async for line, length in self._entries(exchange, query.ns, writer):
+            batch_lines.append(line)
+            size += length + _LINE_OVERHEAD_BYTES
             if size > self._bounds.message:
-                await writing.write(waiting)
-                waiting, size = [], 0
-        await writing.write(waiting)
-        return Response(_encode(writing.result), media_type=JSON)
+                await writer.write(batch_lines)
+                batch_lines, size = [], 0
+        await writer.write(batch_lines)
+        return Response(_encode(writer.result), media_type=JSON)
 
     async def _entries(
-        self, exchange: Exchange, ns: str | None, writing: _Writing
+        self, exchange: Exchange, ns: str | None, writer: _BatchWriter
     ) -> AsyncIterator[tuple[ExportLine, int]]:
         """Yield the entries of the body with their lengths, each checked by itself. Raises BadRequest with the line
         number."""
@@ -138,7 +138,7 @@ class ExportImport:
                 self._check(line)
             except (msgspec.MsgspecError, UnicodeError, RecursionError, WaggleError) as error:
                 what = "this is not the beginning of an export: " if number == 1 else ""
-                raise writing.stopped(BadRequest(f"line {number}: {what}{error}", field="body", line=number)) from None
+                raise writer.stopped(BadRequest(f"line {number}: {what}{error}", field="body", line=number)) from None
             yield line, len(text)
         if not number:
             raise BadRequest("the body is empty: an import begins with the header of an export", field="body")
@@ -148,10 +148,10 @@ class ExportImport:
         limit = self._bounds.message
         rest = bytearray()
         async for chunk in exchange.chunks():
-            looked = len(rest)
+            searched = len(rest)
             rest += chunk
             start = 0
-            while (end := rest.find(b"\n", max(start, looked))) >= 0:
+            while (end := rest.find(b"\n", max(start, searched))) >= 0:
                 yield bytes(rest[start:end])
                 start = end + 1
             del rest[:start]
@@ -176,10 +176,10 @@ class _Export:
         self._stream = stream
         self._hello = hello
         self._subscribe = subscribe
-        self._whole = False
+        self._complete = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = Body(send, LINES.encode())
+        body = Body(send, NDJSON.encode())
 
         async def begin(subscribed: m.Subscribed) -> None:
             header = Header(waggle="export", version=VERSION, epoch=subscribed.epoch, rev=subscribed.rev)
@@ -187,38 +187,38 @@ class _Export:
             await body.write(_encode(header) + b"\n")
 
         async def tell(lines: list[bytes]) -> None:
-            await body.write(b"".join(self._written(lines)))
+            await body.write(b"".join(self._file_lines(lines)))
 
         try:
-            await self._stream.run(self._hello, self._subscribe, Teller(begin, tell))
+            await self._stream.run(self._hello, self._subscribe, LineConsumer(begin, tell))
         except WaggleError as error:
             await refusal(error)(scope, receive, send)
             return
-        if self._whole:
+        if self._complete:
             await body.end()
         else:
             await self._stream.break_off()
 
-    def _written(self, lines: list[bytes]) -> list[bytes]:
+    def _file_lines(self, lines: list[bytes]) -> list[bytes]:
         """Return the entries of these lines as file lines; `synced` ends the export."""
-        found = []
-        for told in map(_look, lines):
-            if told.type != "set":
-                self._whole = self._whole or told.type == "synced"
+        file_lines = []
+        for line in map(_parse, lines):
+            if line.type != "set":
+                self._complete = self._complete or line.type == "synced"
                 self._stream.stop()
                 break
-            line: dict[str, Any] = {"ns": told.ns, "key": told.key, "value": told.value}
-            if told.kind != "persistent":
-                line["kind"] = told.kind
-            if not isinstance(told.meta, UnsetType):
-                line["meta"] = told.meta
-            if told.expires_at is not None:
-                line["expires_at"] = told.expires_at
-            found.append(_encode(line) + b"\n")
-        return found
+            fields: dict[str, Any] = {"ns": line.ns, "key": line.key, "value": line.value}
+            if line.kind != "persistent":
+                fields["kind"] = line.kind
+            if not isinstance(line.meta, UnsetType):
+                fields["meta"] = line.meta
+            if line.expires_at is not None:
+                fields["expires_at"] = line.expires_at
+            file_lines.append(_encode(fields) + b"\n")
+        return file_lines
 
 
-class _Writing:
+class _BatchWriter:
     """The writer of batches; `ahead` is how far the hub's time is ahead of the monotonic clock."""
 
     def __init__(self, caller: HttpCaller, query: ImportQuery, ahead: float) -> None:

@@ -62,34 +62,40 @@ class _Statistics(Collector):
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
-        found = self._engine.statistics()
+        statistics = self._engine.statistics()
         for name, text in GAUGES.items():
-            yield GaugeMetricFamily(f"waggle_{name}", text, value=getattr(found, name))
+            yield GaugeMetricFamily(f"waggle_{name}", text, value=getattr(statistics, name))
         for name, text in COUNTERS.items():
-            yield CounterMetricFamily(f"waggle_{name}", text, value=getattr(found, name))
-        yield GaugeMetricFamily("waggle_started_at_seconds", "When the hub started, Unix time.", value=found.started_at)
+            yield CounterMetricFamily(f"waggle_{name}", text, value=getattr(statistics, name))
+        yield GaugeMetricFamily(
+            "waggle_started_at_seconds", "When the hub started, Unix time.", value=statistics.started_at
+        )
         yield GaugeMetricFamily("waggle_ready", "Whether everything is accepted.", value=self._engine.refusal is None)
-        yield GaugeMetricFamily("waggle_log_events", "Events in the window of the log.", value=found.log.events)
-        yield GaugeMetricFamily("waggle_log_bytes", "Bytes in the window of the log.", value=found.log.bytes)
-        yield from _commands(found)
-        yield _lateness(found)
+        yield GaugeMetricFamily("waggle_log_events", "Events in the window of the log.", value=statistics.log.events)
+        yield GaugeMetricFamily("waggle_log_bytes", "Bytes in the window of the log.", value=statistics.log.bytes)
+        yield from _commands(statistics)
+        yield _lateness(statistics)
 
 
-def _commands(found: m.Statistics) -> Iterator[Metric]:
+def _commands(statistics: m.Statistics) -> Iterator[Metric]:
     decided = CounterMetricFamily("waggle_commands", "Commands decided.", labels=["op"])
     refused = CounterMetricFamily("waggle_command_errors", "Commands refused.", labels=["op"])
     seconds = CounterMetricFamily("waggle_command_seconds", "Time spent deciding.", labels=["op"])
-    for op, count in sorted(found.ops.items()):
+    for op, count in sorted(statistics.ops.items()):
         decided.add_metric([op], count.count)
         refused.add_metric([op], count.errors)
         seconds.add_metric([op], count.count * count.mean)
     yield from (decided, refused, seconds)
 
 
-def _lateness(found: m.Statistics) -> Metric:
+def _lateness(statistics: m.Statistics) -> Metric:
     late = GaugeMetricFamily(
         "waggle_expiry_lateness_seconds", "How late the last thousand entries expired.", labels=["quantile"]
     )
-    for quantile, value in (("0.5", found.lateness.p50), ("0.99", found.lateness.p99), ("1", found.lateness.max)):
+    for quantile, value in (
+        ("0.5", statistics.lateness.p50),
+        ("0.99", statistics.lateness.p99),
+        ("1", statistics.lateness.max),
+    ):
         late.add_metric([quantile], value)
     return late

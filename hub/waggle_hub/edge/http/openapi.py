@@ -18,7 +18,7 @@ from waggle_hub.edge.asgi import App
 from .commands import OPS, DeleteQuery, GetQuery, ListQuery, OpQuery, PutQuery
 from .events import EventsQuery
 from .exchange import Exchange
-from .export_import import LINES, ExportQuery, Imported, ImportQuery
+from .export_import import NDJSON, ExportQuery, Imported, ImportQuery
 from .status_codes import JSON, STATUSES
 
 _REF = "#/components/schemas/{name}"
@@ -101,19 +101,19 @@ def _paths() -> dict[str, Any]:
             ),
         },
         "/v1/events": {
-            "get": _told(
+            "get": _stream_operation(
                 "events", "Events as they happen (Server-Sent Events).", "text/event-stream",
                 [_AGENT, _header("Last-Event-ID", "Go on after this one, `epoch:rev`."), *_query(EventsQuery)], read,
             )
         },
         "/v1/export": {
-            "get": _told("export", "Entries as JSON lines.", LINES, [_AGENT, *_query(ExportQuery)], read),
+            "get": _stream_operation("export", "Entries as JSON lines.", NDJSON, [_AGENT, *_query(ExportQuery)], read),
         },
         "/v1/import": {
             "post": {
                 **_operation("import", "Write what was exported.", Imported, [_AGENT, *_query(ImportQuery)], write),
                 "requestBody": {
-                    "required": True, "content": {LINES: {"schema": {"type": "string"}}},
+                    "required": True, "content": {NDJSON: {"schema": {"type": "string"}}},
                 },
             }
         },
@@ -168,12 +168,12 @@ def _operation(
     return operation
 
 
-def _told(
+def _stream_operation(
     name: str, summary: str, type: str, parameters: list[dict[str, Any]], statuses: Iterable[int]
 ) -> dict[str, Any]:
     """Describe an operation whose response is a text that is sent as it comes."""
-    told = {"description": summary, "content": {type: {"schema": {"type": "string"}}}}
-    responses = {"200": told, **_errors(statuses)}
+    done = {"description": summary, "content": {type: {"schema": {"type": "string"}}}}
+    responses = {"200": done, **_errors(statuses)}
     return {"operationId": name, "summary": summary, "parameters": parameters, "responses": responses}
 
 
@@ -198,8 +198,8 @@ def _query(type: type[Struct]) -> list[dict[str, Any]]:
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema without null: a parameter is present or absent."""
     if "anyOf" in schema:
-        (kept,) = [one for one in schema["anyOf"] if one != {"type": "null"}]
-        return dict(kept)
+        (schema_of_value,) = [option for option in schema["anyOf"] if option != {"type": "null"}]
+        return dict(schema_of_value)
     return schema
 
 

@@ -41,16 +41,16 @@ class Handlers(Struct, frozen=True):
     settings: Settings
 
 
-def endpoints(doors: Handlers) -> dict[str, Endpoint]:
+def endpoints(handlers: Handlers) -> dict[str, Endpoint]:
     """Return the endpoint of each path, as OpenAPI writes paths."""
-    bounds, limits = doors.settings.bounds, doors.settings.limits
-    http = HttpCommands(doors.callers, bounds.message)
-    portable = ExportImport(doors.streams, doors.callers, bounds, limits)
-    health, metrics = Health(doors.engine), Metrics(doors.engine)
+    bounds, limits = handlers.settings.bounds, handlers.settings.limits
+    http = HttpCommands(handlers.callers, bounds.message)
+    portable = ExportImport(handlers.streams, handlers.callers, bounds, limits)
+    health, metrics = Health(handlers.engine), Metrics(handlers.engine)
     return {
         "/v1/keys": Endpoint({"GET": http.list}),
         "/v1/keys/{key}": Endpoint({"GET": http.get, "PUT": http.put, "DELETE": http.delete}),
-        "/v1/events": Endpoint({"GET": EventStream(doors.streams).events}, head=False),
+        "/v1/events": Endpoint({"GET": EventStream(handlers.streams).events}, head=False),
         "/v1/export": Endpoint({"GET": portable.export}, head=False),
         "/v1/import": Endpoint({"POST": portable.import_}),
         **{f"/v1/{op}": Endpoint({"POST": http.call}) for op in OPS},
@@ -61,10 +61,10 @@ def endpoints(doors: Handlers) -> dict[str, Endpoint]:
     }
 
 
-def routes(doors: Handlers) -> list[BaseRoute]:
+def routes(handlers: Handlers) -> list[BaseRoute]:
     """Return the routes of all endpoints, and a response for every other path below `/v1`."""
-    found: list[BaseRoute] = [
-        Route(path.replace("{key}", "{key:rest}"), endpoint) for path, endpoint in endpoints(doors).items()
+    all_routes: list[BaseRoute] = [
+        Route(path.replace("{key}", "{key:rest}"), endpoint) for path, endpoint in endpoints(handlers).items()
     ]
-    anything = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"), no_such_path)
-    return [*found, Route("/v1/{rest:rest}", Endpoint(anything)), Route("/v1", Endpoint(anything))]
+    not_found = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"), no_such_path)
+    return [*all_routes, Route("/v1/{rest:rest}", Endpoint(not_found)), Route("/v1", Endpoint(not_found))]

@@ -36,11 +36,11 @@ _encode = msgspec.json.Encoder().encode
 
 def refusal(error: WaggleError, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
     """Make the response for an error. `status` goes before the status of the error's code."""
-    found = dict(headers or {})
+    all_headers = dict(headers or {})
     retry_after = error.details.get("retry_after")
     if isinstance(retry_after, int | float):
-        found["retry-after"] = str(math.ceil(retry_after))
+        all_headers["retry-after"] = str(math.ceil(retry_after))
     if error.code == "unauthorized":
-        found["www-authenticate"] = "Bearer"
+        all_headers["www-authenticate"] = "Bearer"
     body = _encode({"error": error.to_wire()})
-    return Response(body, status or STATUSES.get(error.code, 500), found, JSON)
+    return Response(body, status or STATUSES.get(error.code, 500), all_headers, JSON)

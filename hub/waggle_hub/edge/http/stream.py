@@ -18,7 +18,7 @@ from waggle_hub.edge.websocket import ABORT
 from waggle_hub.engine.engine import Engine
 
 from .exchange import Exchange
-from .internal_subscription import HELLO, Reading, Teller
+from .internal_subscription import HELLO_ID, InternalSubscription, LineConsumer
 
 
 class Streams:
@@ -46,34 +46,34 @@ class Stream:
     def __init__(self, streams: Streams, exchange: Exchange) -> None:
         self._streams = streams
         self._exchange = exchange
-        self._reading = Reading(streams.engine)
+        self._subscription = InternalSubscription(streams.engine)
         self._gone: asyncio.Future[None] | None = None
 
-    async def run(self, hello: m.Hello, subscribe: m.Subscribe, teller: Teller) -> None:
+    async def run(self, hello: m.Hello, subscribe: m.Subscribe, consumer: LineConsumer) -> None:
         """Read until the client disconnects, the hub drains, or `stop` is called. Raises a WaggleError if the
         subscription is refused, before `begin` was called."""
         self._streams.open.add(self)
-        reading = asyncio.ensure_future(self._reading.run(hello, subscribe, teller))
+        running = asyncio.ensure_future(self._subscription.run(hello, subscribe, consumer))
         self._gone = asyncio.ensure_future(self._exchange.gone())
-        either: set[asyncio.Future[None]] = {reading, self._gone}
+        tasks: set[asyncio.Future[None]] = {running, self._gone}
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                reading.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
         finally:
             self._streams.open.discard(self)
-            for task in either:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*either, return_exceptions=True)
-        self._reading.check()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._subscription.check()
 
     def stop(self) -> None:
         """Stop reading: all that was asked for was read."""
-        self._reading.close()
+        self._subscription.close()
 
     def end(self) -> None:
         """End the stream after the lines that wait."""
-        self._reading.close(4000, flush=True)
+        self._subscription.close(4000, flush=True)
 
     async def break_off(self) -> None:
         """Cut the connection so that the client knows that the body is incomplete."""
@@ -112,4 +112,4 @@ class Body:
 
 def hello(exchange: Exchange) -> m.Hello:
     """Make the hello of the caller of a request."""
-    return m.Hello(id=HELLO, agent=identify(exchange).agent)
+    return m.Hello(id=HELLO_ID, agent=identify(exchange).agent)

@@ -13,7 +13,7 @@ import uvicorn
 
 from waggle_hub.settings import Settings
 
-from .uvicorn_fast_path import LaneProtocol
+from .uvicorn_fast_path import FastPathProtocol
 from .uvicorn_http import HttpProtocol
 from .uvicorn_websocket import Protocol
 
@@ -69,7 +69,7 @@ def make_server(
         host=settings.host,
         port=settings.port,
         http=Http,
-        ws=LaneProtocol if settings.lane else Protocol,
+        ws=FastPathProtocol if settings.lane else Protocol,
         ws_max_size=settings.bounds.message,
         ws_ping_interval=settings.bounds.ping,
         ws_ping_timeout=settings.bounds.ping,

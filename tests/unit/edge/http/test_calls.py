@@ -186,7 +186,7 @@ async def test_an_answer_that_could_not_be_passed_on_is_given_back(room: Room) -
     call = room.named().begin("lock", b'{"name": "n"}')
     await room.keep()
     assert call.reply.done()
-    call.drop()
+    call.cancel_or_release()
     await room.keep()
     assert await room.locks() == []
 
@@ -195,14 +195,14 @@ async def test_what_repeats_an_older_grant_takes_nothing_with_it(room: Room) -> 
     await room.call("x", "lock", name="n", rid="r")
     call = room.named().begin("lock", b'{"name": "n", "rid": "r"}')
     await room.keep()
-    call.drop()
+    call.cancel_or_release()
     await room.keep()
     assert await room.locks() == ["x"]
 
 
 async def test_a_grant_whose_rid_is_asked_again_stays(room: Room) -> None:
     dropped = room.named().begin("lock", b'{"name": "n", "rid": "r"}')
-    dropped.drop()
+    dropped.cancel_or_release()
     again = room.named().begin("lock", b'{"name": "n", "rid": "r"}')
     await room.keep()
     assert json.loads(await again.reply)["dup"]
