@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
-from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.connection import Connection, TaskConnection
 from waggle_hub.delivery.frame import Payload
 from waggle_hub.engine.engine import Engine
 
@@ -42,14 +43,14 @@ class WebSocketEndpoint:
             await send({"type": "websocket.close", "code": 4403, "reason": fitted_reason(refusal)})
             return
         abort = (scope.get("extensions") or {}).get(ABORT, {}).get("abort")
-        connection = Connection(self._engine.bounds, abort)
-        self.connections[connection] = asyncio.get_running_loop().call_later(
-            self._engine.bounds.silence, self._close_if_silent, connection
-        )
         fast_path = fast_path_of(scope)
         if fast_path is not None:
-            fast_path.open(_FastPathConnection(self, self._engine, connection, fast_path))
+            fast = _FastPathConnection(self, self._engine, fast_path, abort)
+            self._watch_silence(fast.connection)
+            fast_path.open(fast)
             return
+        connection = TaskConnection(self._engine.bounds, abort)
+        self._watch_silence(connection)
         writer = asyncio.create_task(self._write(connection, send))
         try:
             await self._read(connection, receive)
@@ -63,6 +64,10 @@ class WebSocketEndpoint:
         self.connections.pop(connection).cancel()
         self._engine.leave(connection)
         connection.close(1000)
+
+    def _watch_silence(self, connection: Connection) -> None:
+        silence = self._engine.bounds.silence
+        self.connections[connection] = asyncio.get_running_loop().call_later(silence, self._close_if_silent, connection)
 
     def _close_if_silent(self, connection: Connection) -> None:
         """Close a connection that has sent nothing within `bounds.silence`; any line would have had a reply."""
@@ -81,7 +86,7 @@ class WebSocketEndpoint:
 
     # --- without the fast path ---
 
-    async def _read(self, connection: Connection, receive: Receive) -> None:
+    async def _read(self, connection: TaskConnection, receive: Receive) -> None:
         reader = Reader(self._engine, connection)
         while True:
             message = await receive()
@@ -96,7 +101,7 @@ class WebSocketEndpoint:
                 await (connection.room() if connection.congested else asyncio.sleep(0))
                 done = reader.go_on()
 
-    async def _write(self, connection: Connection, send: Send) -> None:
+    async def _write(self, connection: TaskConnection, send: Send) -> None:
         gone = False
 
         async def send_text(text: Payload) -> None:
@@ -120,40 +125,39 @@ class _FastPathConnection:
     """A connection on the fast path: listens to the server, and is the socket of the delivery's connection."""
 
     def __init__(
-        self, endpoint: WebSocketEndpoint, engine: Engine, connection: Connection, fast_path: FastPath
+        self, endpoint: WebSocketEndpoint, engine: Engine, fast_path: FastPath, abort: Callable[[], None] | None
     ) -> None:
+        self.connection = Connection(
+            engine.bounds, socket=fast_path, wake=engine.fanout.wake, on_room=self._go_on_soon, abort=abort
+        )
         self._endpoint = endpoint
         self._fanout = engine.fanout
-        self._connection = connection
         self._fast_path = fast_path
-        self._reader = Reader(engine, connection)
+        self._reader = Reader(engine, self.connection)
         self._loop = asyncio.get_running_loop()
-        connection.socket = fast_path
-        connection.wake = engine.fanout.wake
-        connection.on_room = self._go_on_soon
 
     def on_text(self, text: str) -> bool:
         return self._reader.read(text) or self._wait()
 
     def on_binary(self) -> None:
-        _refuse_binary(self._connection)
+        _refuse_binary(self.connection)
         self._fanout.write()
 
     def on_pause(self) -> None:
-        self._connection.pause()
+        self.connection.pause()
 
     def on_resume(self) -> None:
-        self._connection.resume()
+        self.connection.resume()
         self._fanout.write()
 
     def on_gone(self) -> None:
-        self._endpoint.leave(self._connection)
+        self._endpoint.leave(self.connection)
 
     # --- a message that takes longer ---
 
     def _wait(self) -> bool:
         """Go on in a later turn; a congested connection calls `on_room` when there is room."""
-        if not self._connection.congested:
+        if not self.connection.congested:
             self._go_on_soon()
         return False
 

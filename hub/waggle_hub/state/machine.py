@@ -40,7 +40,8 @@ from .log import Commit
 from .persistence import recovery
 from .persistence.records import Record, StoredState, WriteBatch
 from .sessions import Outcome, Session, SessionIds
-from .transaction import State, Transaction
+from .state import State
+from .transaction import Transaction
 from .work.queue import Taker
 
 
@@ -246,7 +247,7 @@ class Machine:
 
     def statistics(self, now: float) -> m.Statistics:
         """What is held, without a command: nothing is settled for it."""
-        return self._statistics(Transaction(self.state, now))
+        return inspect.statistics(Transaction(self.state, now))
 
     def next_deadline(self) -> float | None:
         """The instant at which `expire` has something to do."""
@@ -343,7 +344,7 @@ class Machine:
             case m.Namespaces():
                 return entries.namespaces(transaction)
             case m.Stats():
-                return self._statistics(transaction)
+                return inspect.statistics(transaction)
             case m.Backup():
                 transaction.effects.append(StartBackup(session.id, command.id))
                 return None
@@ -370,23 +371,6 @@ class Machine:
                 raise BadRequest("this connection has said hello already", field="op")
             case _:
                 assert_never(command)
-
-    def _statistics(self, transaction: Transaction) -> m.Statistics:
-        state = self.state
-        return m.Statistics(
-            rev=transaction.rev,
-            at=transaction.at,
-            keys=state.keyspace.keys,
-            bytes=state.keyspace.bytes,
-            max_keys=state.limits.keys,
-            max_bytes=state.limits.bytes,
-            sessions=len(state.sessions),
-            subscriptions=sum(len(session.subscriptions) for session in state.sessions),
-            locks=len(state.lock_table.held),
-            waits=sum(len(session.pending) for session in state.sessions),
-            refusing=state.refusing,
-            log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
-        )
 
     def _answer(
         self, transaction: Transaction, command: m.Command, outcome: Outcome, dup: bool = False

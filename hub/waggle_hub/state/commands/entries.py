@@ -19,8 +19,8 @@ from waggle_hub.settings import EVERY, Quota
 from waggle_hub.state.json_pointer import ABSENT
 from waggle_hub.state.namespaces import emptied_ns, read_ns, written_ns
 from waggle_hub.state.sessions import Session
+from waggle_hub.state.store.entry import ENTRY_OVERHEAD_BYTES, PERSISTED_KINDS, Entry
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES, PERSISTED_KINDS, Entry
 from waggle_hub.state.transaction import Transaction
 
 from . import http_sessions, locks
@@ -266,7 +266,7 @@ def _check_write(transaction: Transaction, ns: str, key: str, kind: str, prev: E
     also if that before it has ended, but may not have for a restart: then versions would be given twice."""
     if transaction.state.refusing is None:
         return
-    survives = transaction.state.keyspace.has_tombstone(ns, key) if prev is None else prev.persisted
+    survives = transaction.state.keyspace.tombstones.has_persisted(ns, key) if prev is None else prev.persisted
     if kind in PERSISTED_KINDS or survives:
         transaction.check_can_persist()
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest
 from waggle.wire.names import check_agent, check_ns
+from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.sessions import Session, SessionIds
 from waggle_hub.state.transaction import Transaction
 
@@ -88,7 +89,7 @@ def hang_up(transaction: Transaction, session: Session, id: m.Id, rid: str | Non
     claim = transaction.state.lock_table.held.get(token)
     if claim is None or claim.session is not session:
         return
-    transaction.release_lock(claim, "released")
+    lifecycle.release(transaction, claim, "released")
     kept = None if rid is None else session.outcomes.pop(rid, None)
     if kept is not None:
         transaction.state.dirty.mark_removed(kept)
