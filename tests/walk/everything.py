@@ -23,8 +23,8 @@ from waggle_hub.state.persistence.records import (
     Record,
     TombstoneRecord,
 )
-from waggle_hub.state.store.keyspace import Entry
-from waggle_hub.state.transaction import State
+from waggle_hub.state.state import State
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.waits.condition import Wait
 from waggle_hub.state.work.queue import Taker
 
@@ -87,7 +87,7 @@ def everything(state: State) -> Everything:
         commits={commit.rev: plain(commit) for commit in told if commit.events},
         floor=state.log.floor,
         records={record.name: record for record in _records(state)},
-        graves=[(ns, key, grave.version) for (ns, key), grave in state.keyspace._tombstones.items() if grave.persisted],
+        graves=[(ns, key, grave.version) for (ns, key), grave in state.keyspace.tombstones.items() if grave.persisted],
         rest=_rest(state),
         shown=shown,
     )

@@ -275,7 +275,7 @@ class Walk(RuleBasedStateMachine):
         agent = self.agent(n)
         self.house.ask(agent, "set", **given_only(key=key, kind=kind), value="work")
         self.house.ask(agent, "take", **given_only(patterns=[key], max_deliveries=most), timeout=60.0)
-        self.house.engine._proceed()
+        self.house.engine.continue_scan()
         claim = self.house.machine.state.lock_table.taken.get(("default", key))
         if give_up and claim is not None:
             self.house.ask(agent, "unlock", token=claim.token)
@@ -327,7 +327,7 @@ class Walk(RuleBasedStateMachine):
     def the_loop_turns(self, turns: int, commits: int) -> None:
         for _ in range(turns):
             self.house.turn()
-            self.house.engine._proceed()
+            self.house.engine.continue_scan()
         self.house.commit(commits)
 
     @rule(n=anybody, writes=st.sampled_from([1, 3, 60]))
@@ -405,7 +405,7 @@ class Walk(RuleBasedStateMachine):
         self.house.turn()
         self.house.fail()
         self.do(n, meanwhile)
-        self.house.engine._proceed()
+        self.house.engine.continue_scan()
         if recovers:
             self.house.recover()
         self.do(n, after)

@@ -29,8 +29,8 @@ from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.namespaces import DEAD
 from waggle_hub.state.sessions import Session, SessionIds
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import Entry
 from waggle_hub.state.transaction import Transaction
 from waggle_hub.state.waits import condition
 from waggle_hub.state.waits.condition import Wait

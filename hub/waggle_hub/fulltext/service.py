@@ -29,8 +29,8 @@ from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import StartSearch
 from waggle_hub.state.log import Commit
-from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES, Entry
-from waggle_hub.state.transaction import State
+from waggle_hub.state.state import State
+from waggle_hub.state.store.entry import ENTRY_OVERHEAD_BYTES, Entry
 
 from .word_index import Change, ScoredKey, TooSlow, Words
 

@@ -23,7 +23,7 @@ from typing import Final
 
 from waggle.wire.names import Pattern
 from waggle_hub.state.effects import Word
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 Change = tuple[str, str, Entry | None]
 """Namespace, key, and the entry that is there now."""

@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from waggle_hub.state.log import Commit, Event, LockInfo
 from waggle_hub.state.persistence.records import EntryId
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")

@@ -40,7 +40,8 @@ from .log import Commit
 from .persistence import recovery
 from .persistence.records import Record, StoredState, WriteBatch
 from .sessions import Outcome, Session, SessionIds
-from .transaction import State, Transaction
+from .state import State
+from .transaction import Transaction
 from .work.queue import Taker
 
 
@@ -83,7 +84,7 @@ class Machine:
             session = self._session(session_id)
             transaction.attribute_to(session)
             if session.connectionless:
-                http_sessions.check(session, command)
+                http_sessions.check_allowed(session, command)
             if isinstance(command, m.Change) and command.rid is not None and command.rid in session.by_rid:
                 pending.check_rid(_op(command), command.rid, session.by_rid[command.rid].op)
                 pending.merge_retry(transaction, session.by_rid[command.rid], command.id)
@@ -102,7 +103,7 @@ class Machine:
         cannot be one. Its next commands are of this namespace, unless they name one."""
         transaction = self._begin(now)
         try:
-            session: str | WaggleError = http_sessions.visit(transaction, agent, ns, fresh).id
+            session: str | WaggleError = http_sessions.open_session(transaction, agent, ns, fresh).id
         except WaggleError as error:
             session = error
         return session, self._finish(transaction)
@@ -112,7 +113,7 @@ class Machine:
         transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None:
-            http_sessions.hang_up(transaction, session, id, rid, token)
+            http_sessions.drop_call(transaction, session, id, rid, token)
         return self._finish(transaction)
 
     def drop(self, session_id: str, now: float) -> list[Effect]:
@@ -120,7 +121,7 @@ class Machine:
         transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None and session.connected:
-            session_lifecycle.drop(transaction, session)
+            session_lifecycle.disconnect(transaction, session)
         return self._finish(transaction)
 
     def expire(self, now: float, most: int) -> list[Effect]:
@@ -246,7 +247,7 @@ class Machine:
 
     def statistics(self, now: float) -> m.Statistics:
         """What is held, without a command: nothing is settled for it."""
-        return self._statistics(Transaction(self.state, now))
+        return inspect.statistics(Transaction(self.state, now))
 
     def next_deadline(self) -> float | None:
         """The instant at which `expire` has something to do."""
@@ -343,7 +344,7 @@ class Machine:
             case m.Namespaces():
                 return entries.namespaces(transaction)
             case m.Stats():
-                return self._statistics(transaction)
+                return inspect.statistics(transaction)
             case m.Backup():
                 transaction.effects.append(StartBackup(session.id, command.id))
                 return None
@@ -370,23 +371,6 @@ class Machine:
                 raise BadRequest("this connection has said hello already", field="op")
             case _:
                 assert_never(command)
-
-    def _statistics(self, transaction: Transaction) -> m.Statistics:
-        state = self.state
-        return m.Statistics(
-            rev=transaction.rev,
-            at=transaction.at,
-            keys=state.keyspace.keys,
-            bytes=state.keyspace.bytes,
-            max_keys=state.limits.keys,
-            max_bytes=state.limits.bytes,
-            sessions=len(state.sessions),
-            subscriptions=sum(len(session.subscriptions) for session in state.sessions),
-            locks=len(state.lock_table.held),
-            waits=sum(len(session.pending) for session in state.sessions),
-            refusing=state.refusing,
-            log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
-        )
 
     def _answer(
         self, transaction: Transaction, command: m.Command, outcome: Outcome, dup: bool = False
@@ -425,7 +409,7 @@ class Machine:
                 assert subscription.interest.sub == sub
                 assert session.id in subscription.interest.sessions
             shown = state.keyspace.get(session_lifecycle.AGENTS, session.agent) is not None
-            assert shown == (session.agent != session_lifecycle.NAMELESS)
+            assert shown == (session.agent != session_lifecycle.ANONYMOUS)
 
 
 def _op(command: m.Command) -> str:

@@ -24,7 +24,7 @@ from waggle_hub.state.persistence.records import (
     TombstoneRecord,
     WriteBatch,
 )
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 NAMESPACES = ("default", "$agents", "z")
 KEYS = ("a", "tâche/é", "task:1", "task:10", '𝔘 "quoted" \\')

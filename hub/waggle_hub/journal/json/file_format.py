@@ -34,8 +34,8 @@ from waggle_hub.journal.serialization import (
 )
 from waggle_hub.settings import Limits
 from waggle_hub.state.persistence.records import KINDS, EntryId, Key, Record, StoredState, WriteBatch
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.json_values import encode_value
-from waggle_hub.state.store.keyspace import Entry
 
 log = logging.getLogger("waggle_hub")
 

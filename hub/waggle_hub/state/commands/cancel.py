@@ -5,10 +5,11 @@ from __future__ import annotations
 from waggle.wire import messages as m
 from waggle.wire.errors import Cancelled, WaggleError
 from waggle_hub.state import pending
+from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.sessions import Outcome, Session
-from waggle_hub.state.store.expiry import Timed
+from waggle_hub.state.timers import Timed
 from waggle_hub.state.transaction import Transaction
 from waggle_hub.state.waits.condition import Wait
 from waggle_hub.state.work.queue import Taker
@@ -50,7 +51,7 @@ def release_all(transaction: Transaction, session: Session) -> None:
     """End all pending commands of a session that ends, and release its locks."""
     fail_all(transaction, session, Cancelled("the session has ended"))
     for request in list(session.lock_requests):
-        transaction.release_lock(request, "session_ended")
+        lifecycle.release(transaction, request, "session_ended")
 
 
 def time_out(transaction: Transaction, timed: Timed) -> None:

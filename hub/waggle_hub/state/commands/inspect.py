@@ -24,6 +24,25 @@ S = TypeVar("S")
 _encode = msgspec.json.Encoder().encode
 
 
+def statistics(transaction: Transaction) -> m.Statistics:
+    """Return the sizes of everything in the state: the reply to `stats`, and the metrics."""
+    state = transaction.state
+    return m.Statistics(
+        rev=transaction.rev,
+        at=transaction.at,
+        keys=state.keyspace.keys,
+        bytes=state.keyspace.bytes,
+        max_keys=state.limits.keys,
+        max_bytes=state.limits.bytes,
+        sessions=len(state.sessions),
+        subscriptions=sum(len(session.subscriptions) for session in state.sessions),
+        locks=len(state.lock_table.held),
+        waits=sum(len(session.pending) for session in state.sessions),
+        refusing=state.refusing,
+        log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
+    )
+
+
 def inspect(transaction: Transaction) -> m.Inspection:
     """At most `limits.page` of each, and a quarter of what a reply may take; `cut` says where there is more."""
     state = transaction.state
@@ -48,7 +67,7 @@ def inspect(transaction: Transaction) -> m.Inspection:
         rev=transaction.rev,
         at=transaction.at,
         sessions=some("sessions", state.sessions, _session),
-        locks=some("locks", state.lock_table.held.values(), locks.show),
+        locks=some("locks", state.lock_table.held.values(), locks.show_held),
         waits=some("waits", (one for session in state.sessions for one in session.pending.values()), _wait),
         subscriptions=some("subscriptions", state.interests, _subscription),
         cut=cut,
@@ -84,7 +103,7 @@ def _wait(transaction: Transaction, one: PendingCommand) -> m.SeenWait:
         case LockRequest():
             seen.op, seen.ns, seen.mode = "lock", one.ns, one.mode
             seen.names, seen.patterns = one.shown_names, one.shown_patterns
-            seen.blocked_by = locks.blockers(transaction, one)
+            seen.blocked_by = locks.blocking_holders(transaction, one)
         case Wait():
             seen.op = "wait"
             asked = [condition.shown for condition in one.conditions]

@@ -16,12 +16,13 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, TimedOut
 from waggle.wire.names import Pattern, compile_pattern
 from waggle_hub.state import pending
+from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.namespaces import DEAD, emptied_ns
 from waggle_hub.state.persistence.records import TakerRecord
 from waggle_hub.state.sessions import Outcome, Session
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import Entry
 from waggle_hub.state.transaction import Transaction
 from waggle_hub.state.work.queue import Taker
 
@@ -205,7 +206,7 @@ def _deliver(transaction: Transaction, taker: Taker, entry: Entry) -> m.Taken | 
         taken=True,
     )
     transaction.attribute_to(taker.session)
-    transaction.add_lock_request(request, {})
+    lifecycle.add(transaction, request, {})
     granted = locks.grant(transaction, request)
     waited = round(transaction.at - taker.since, 3)
     return m.Taken(entry.to_wire(), granted.token, granted.expires_at, delivery, waited)

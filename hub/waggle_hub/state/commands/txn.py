@@ -17,7 +17,7 @@ from waggle.wire.errors import BadRequest, LimitReached, WaggleError
 from waggle.wire.names import check_key, check_ns
 from waggle_hub.state.json_pointer import equal, find, parse_pointer
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.transaction import Transaction
 
 from . import entries, subscribe

@@ -19,8 +19,8 @@ from waggle_hub.state import pending
 from waggle_hub.state.namespaces import read_ns
 from waggle_hub.state.persistence.records import WaitRecord
 from waggle_hub.state.sessions import Outcome, Session
+from waggle_hub.state.store.entry import ENTRY_OVERHEAD_BYTES
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES
 from waggle_hub.state.waits.condition import Condition, Wait
 
 if TYPE_CHECKING:

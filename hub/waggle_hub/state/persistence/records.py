@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from waggle_hub.state.log import Commit
-    from waggle_hub.state.store.keyspace import Entry
+    from waggle_hub.state.store.entry import Entry
 
 EntryId = tuple[str, str]
 """Namespace and key."""

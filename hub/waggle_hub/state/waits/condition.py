@@ -23,7 +23,8 @@ from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.records import Key, Record, WaitRecord
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.store.keyspace import Entry, Keyspace
+from waggle_hub.state.store.entry import Entry
+from waggle_hub.state.store.keyspace import Keyspace
 
 from .predicate import Predicate
 

@@ -31,7 +31,8 @@ from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.dirty import DirtySet
 from waggle_hub.state.persistence.records import DeliveryRecord, EntryId, Key, Record, TakerRecord
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.store.keyspace import Entry, Keyspace
+from waggle_hub.state.store.entry import Entry
+from waggle_hub.state.store.keyspace import Keyspace
 
 _INSERT_COST_KEYS = 4
 """Keys that a scan can look at in the time in which it inserts one into a queue (3 against 0.7 µs)."""

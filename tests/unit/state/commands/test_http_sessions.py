@@ -16,7 +16,7 @@ from tests.walk.everything import everything
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, LimitReached, Locked, NotHolder, WaggleError
 from waggle_hub.settings import Limits
-from waggle_hub.state.commands.session_lifecycle import NAMELESS
+from waggle_hub.state.commands.session_lifecycle import ANONYMOUS
 from waggle_hub.state.effects import BindSession, DeferredReply, Reply, SessionEnded
 from waggle_hub.state.sessions import SessionIds
 
@@ -169,7 +169,7 @@ def test_the_namespace_is_that_of_the_call(table: CallTable) -> None:
 
 
 def test_a_bad_name_or_namespace_is_refused(table: CallTable) -> None:
-    for agent, ns in (("", None), (NAMELESS, None), ("x" * 101, None), ("x", "no spaces"), ("x", "$agents")):
+    for agent, ns in (("", None), (ANONYMOUS, None), ("x" * 101, None), ("x", "no spaces"), ("x", "$agents")):
         with pytest.raises(BadRequest):
             table.visit(agent, ns)
 
@@ -222,10 +222,10 @@ def test_the_nameless_read_write_and_wait_and_nobody_sees_them(table: CallTable)
     table.call(None, "set", key="k", value=1)
     (waited,) = [output for output in table.outputs if isinstance(output, DeferredReply)]
     assert waited.id == id
-    assert table.do("a", "get", key="k").entry.by == NAMELESS
-    assert NAMELESS not in table.keys("a", ns="$agents")
+    assert table.do("a", "get", key="k").entry.by == ANONYMOUS
+    assert ANONYMOUS not in table.keys("a", ns="$agents")
     table.tick(61.0)
-    assert not table.here(NAMELESS)
+    assert not table.here(ANONYMOUS)
 
 
 # --- calls that are dropped ---
@@ -361,7 +361,7 @@ class Walk(RuleBasedStateMachine):
     def call(self, agent: str | None, asked: tuple[str, dict[str, Any]]) -> None:
         table, id = self.table, next(self.ids)
         session = table.visit(agent)
-        name = agent or NAMELESS
+        name = agent or ANONYMOUS
         self.used[name] = table.now
         self.hear()
         command = msgspec.convert({"op": asked[0], "id": id, **asked[1]}, m.AnyCommand)
