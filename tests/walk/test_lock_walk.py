@@ -8,18 +8,17 @@ called one exactly when there is one.
 
 from __future__ import annotations
 
-import os
 import random
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tests.unit.state.table import INFO
 from tests.walk.lockmodel import GRACE, Asked, LockModel, LockOwner, Shape, circles, edges, shape
+from tests.walk.walks import PARTS, WALKS, CheckedMachine, take_walks
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock
 from waggle_hub.settings import Limits
@@ -45,7 +44,7 @@ SPACES = st.sampled_from(["default", "default", "default", "other"])
 KEYS = st.sampled_from(NAMES)
 
 
-class Walk(RuleBasedStateMachine):
+class Walk(CheckedMachine):
     """Agents that lock, wait, change their minds, vanish and return."""
 
     @initialize()
@@ -75,7 +74,6 @@ class Walk(RuleBasedStateMachine):
                         assert event[4] >= self.newest_token, "tokens only grow"
                         self.newest_token = event[4]
         assert told == expected
-        self.machine.check()
 
     def ask(self, session: str, op: str, expected: list[Shape], id: int | None = None, **fields: Any) -> list[Output]:
         """Let a session ask; `expected` is what the model gave off for it."""
@@ -317,15 +315,19 @@ class Walk(RuleBasedStateMachine):
 
     # --- what always holds ---
 
-    @invariant()
-    def no_two_hold_what_conflicts(self) -> None:
+    def check(self) -> None:
+        self.machine.check()
+        self.check_holders()
+        self.check_no_deadlock()
+
+    def check_holders(self) -> None:
+        """No two hold what conflicts."""
         held = self.model.held()
         assert {claim.token for claim in held} == self.machine.state.claims.held.keys()
         for number, claim in enumerate(held):
             assert not any(claim.conflicts(other) for other in held[:number])
 
-    @invariant()
-    def nobody_waits_in_a_circle(self) -> None:
+    def check_no_deadlock(self) -> None:
         found = edges(self.model.claims)
         assert not any(circles(found, begin) for begin, _ in found)
 
@@ -367,18 +369,9 @@ def ahead(claims: list[Asked], claim: Asked) -> set[LockOwner]:
     return {one.strand for one in claims if one.order < claim.order and one.conflicts(claim)}
 
 
-WALKS = os.environ.get("WAGGLE_WALKS")
-"""How many walks to take, each time other ones; the same 200 where it is not set."""
-
-Walk.TestCase.settings = settings(
-    max_examples=int(WALKS or 200),
-    stateful_step_count=60,
-    deadline=None,
-    derandomize=WALKS is None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
-TestLockWalk = Walk.TestCase
+@pytest.mark.parametrize("part", PARTS)
+def test_locks_and_their_model_agree_after_whatever_agents_do(part: int) -> None:
+    take_walks(Walk, walks=200, steps=60)
 
 
 class Brawl:
@@ -437,13 +430,15 @@ class Brawl:
         return outputs
 
 
-@pytest.mark.parametrize("seeds", range(10))
-def test_in_a_brawl_every_circle_is_found_and_nothing_else_called_one(seeds: int) -> None:
-    for seed in range(seeds, BRAWLS, 10):
+@pytest.mark.parametrize("part", range(10))
+def test_a_deadlock_is_reported_exactly_where_a_cycle_exists(part: int) -> None:
+    for _ in range(5 * int(WALKS or 200) // 10):
+        seed = random.randrange(2**32)
         brawl = Brawl(seed)
-        for number in range(1, 41):
-            brawl.step(number)
-        brawl.machine.check()
-
-
-BRAWLS = 5 * int(WALKS or 200)
+        try:
+            for number in range(1, 41):
+                brawl.step(number)
+            brawl.machine.check()
+        except AssertionError as error:
+            error.add_note(f"seed {seed}")
+            raise

@@ -9,14 +9,14 @@ Limits are small, so that logs are compacted, readers fall behind and out, grave
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tests.walk.rig import Rig, Seat
+from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle_hub.settings import Bounds, Limits
 
 LIMITS = Limits(sessions=6, graves=3, log_events=14, ephemeral=2, subscriptions=3, outcomes=3, keys=22, clear=2, scan=6,
@@ -57,7 +57,7 @@ def given_only(**asked: Any) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-class Walk(RuleBasedStateMachine):
+class Walk(CheckedMachine):
     """Everything an agent, time, the loop, the journal and the network can do."""
 
     @initialize(eager=st.booleans(), rev=st.sampled_from([0, 1_700_000_000_000_000]), lane=st.booleans())
@@ -430,10 +430,8 @@ class Walk(RuleBasedStateMachine):
 
     # --- what always holds ---
 
-    @invariant()
-    def hub_and_model_agree(self) -> None:
-        if hasattr(self, "rig"):
-            self.rig.check()
+    def check(self) -> None:
+        self.rig.check()
 
     @invariant()
     def versions_only_grow(self) -> None:
@@ -461,15 +459,6 @@ class Walk(RuleBasedStateMachine):
         return bool(self.rig.engine._batch or self.rig.journal.waiting)
 
 
-WALKS = os.environ.get("WAGGLE_WALKS")
-"""How many walks to take, each time other ones; the same 300 where it is not set."""
-
-Walk.TestCase.settings = settings(
-    max_examples=int(WALKS or 300),
-    stateful_step_count=70,
-    deadline=None,
-    derandomize=WALKS is None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
-TestWalk = Walk.TestCase
+@pytest.mark.parametrize("part", PARTS)
+def test_hub_and_model_agree_after_whatever_agents_time_and_network_do(part: int) -> None:
+    take_walks(Walk, walks=300, steps=70)

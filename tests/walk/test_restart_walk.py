@@ -9,15 +9,14 @@ Limits are small, so that the log is compacted, graves are forgotten, and lookin
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from tests.walk.house import Agent, House
+from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.persistence import recovery
 from waggle_hub.state.store import tombstones
@@ -87,7 +86,7 @@ def given_only(**asked: Any) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-class Walk(RuleBasedStateMachine):
+class Walk(CheckedMachine):
     """Everything that can happen to a hub and its agents."""
 
     @initialize(eager=st.booleans(), ahead=st.sampled_from([(1_000_000, 10_000, 1_000), (120, 8, 4)]))
@@ -427,26 +426,14 @@ class Walk(RuleBasedStateMachine):
         self.crash(landed, down, back=True)
         self.do(n, after)
 
-    @invariant()
-    def hub_and_truth_agree(self) -> None:
-        if hasattr(self, "house"):
-            self.house.check()
+    def check(self) -> None:
+        self.house.check()
 
 
 def _sits_as(agent: Agent) -> str | None:
     return None if agent.connection is None else agent.connection.session
 
 
-WALKS = os.environ.get("WAGGLE_WALKS")
-"""How many walks to take, each time other ones; the same where it is not set."""
-
-Walk.TestCase.settings = settings(
-    max_examples=int(WALKS or 150),
-    stateful_step_count=60,
-    deadline=None,
-    derandomize=WALKS is None,
-    print_blob=True,
-    report_multiple_bugs=False,
-    suppress_health_check=list(HealthCheck),
-)
-TestRestarts = Walk.TestCase
+@pytest.mark.parametrize("part", PARTS)
+def test_what_was_shown_is_there_after_whatever_happens_to_hub_and_agents(part: int) -> None:
+    take_walks(Walk, walks=150, steps=60)

@@ -14,11 +14,12 @@ from typing import Any
 from unittest import mock
 
 import msgspec
-from hypothesis import settings
+import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tests.unit.state.table import INFO
+from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle.wire import messages as m
 from waggle.wire.errors import Cancelled, LimitReached, TimedOut
 from waggle.wire.names import compile_pattern
@@ -136,7 +137,7 @@ def enough(asked: dict[str, Any], met: list[int]) -> bool:
     return len(met) == len(asked["conditions"]) if asked["need"] == "all" else bool(met)
 
 
-class Walk(RuleBasedStateMachine):
+class Walk(CheckedMachine):
     """Five agents."""
 
     @initialize(scan=st.sampled_from([1, 1, 2, 4, 50]), spare=st.sampled_from([-1, 0, 100]), lines=st.integers(1, 4),
@@ -643,8 +644,7 @@ class Walk(RuleBasedStateMachine):
 
     # --- what is so after each command ---
 
-    @invariant()
-    def the_machine_is_whole(self) -> None:
+    def check(self) -> None:
         self.machine.check()
         state = self.machine.state
         stored = {
@@ -681,5 +681,6 @@ class Walk(RuleBasedStateMachine):
             assert [id(one.said) for one in session.unsaid] == [id(one) for one in self.owed[session.id]]
 
 
-TestWaiting = Walk.TestCase
-TestWaiting.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
+@pytest.mark.parametrize("part", PARTS)
+def test_waits_and_jobs_agree_with_their_model_after_whatever_agents_do(part: int) -> None:
+    take_walks(Walk, walks=250, steps=60)
