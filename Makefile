@@ -6,7 +6,7 @@ PORT ?= 4483
 # The files of tests take turns on the cores that there are: most of them wait for something most of the time.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run demo test check unit bench clean setup
+.PHONY: run demo test check unit bench protocol clean setup
 
 setup: $(VENV)/.ready
 
@@ -44,6 +44,9 @@ test: setup                 ## everything; gets from Debian's packages what pip 
 bench: $(VENV)/.bench       ## measure beside Redis and NATS, 15 minutes at most; writes docs/performance.md
 	sh tests/bench/needs.sh
 	PATH="$$PATH:/usr/sbin" $(BIN)/python -m tests.bench
+
+protocol: setup             ## write the tables of docs/protocol.md, and its schema, from the vocabulary
+	$(BIN)/python -m tests.tools.protocol_reference
 
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[hub,dev,bench]'

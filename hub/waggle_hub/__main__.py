@@ -86,7 +86,7 @@ def _open(settings: Settings, held: ExitStack) -> Hub:
     gc.enable()
     sign = CleanMarker(settings.data)
     if kept is not None:
-        kept.steady = sign.stood
+        kept.clean = sign.stood
     writer = Writer(store, settings.durability, asyncio.get_running_loop().call_soon_threadsafe, sign)
     return build(settings, writer, kept, copy=lambda: directory.backup(store, settings.backups))
 

@@ -148,7 +148,7 @@ def _machine(settings: Settings, journal: Journal, kept: StoredState | None, now
         machine = Machine(settings.limits, _epoch() if hub.running == "relaxed" else hub.epoch)
     if kept is not None:
         machine.load(kept, now)
-    machine.run_as(journal.durability)
+    machine.set_durability(journal.durability)
     return machine
 
 

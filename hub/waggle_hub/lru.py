@@ -26,12 +26,12 @@ class Lru:
     def __len__(self) -> int:
         return len(self._sizes)
 
-    def used(self, ns: str, key: str) -> None:
+    def on_used(self, ns: str, key: str) -> None:
         """An entry was read."""
         if (ns, key) in self._sizes:
             self._sizes.move_to_end((ns, key))
 
-    def committed(self, commit: Commit) -> None:
+    def on_committed(self, commit: Commit) -> None:
         """Entries were written, or have gone."""
         for event in commit.events:
             cached = event.type in ("set", "touch") and event.entry is not None and event.entry.kind == "cached"
@@ -41,7 +41,7 @@ class Lru:
                 self._sizes[event.ns, event.key] = event.entry.size
                 self._bytes += event.entry.size
 
-    def victims(self, full: StoreFull, least: int, most: int) -> list[Place]:
+    def eviction_candidates(self, full: StoreFull, least: int, most: int) -> list[Place]:
         """Which entries to evict so that what was refused has room: `least` to `most`; none if all were not enough.
 
         The entry that was to be written is none of them.

@@ -40,7 +40,7 @@ class Stats:
         self._samples: deque[tuple[float, ...]] = deque(maxlen=SAMPLES)
         self.sample(now)
 
-    def decided(self, command: m.Command, seconds: float) -> None:
+    def on_decided(self, command: m.Command, seconds: float) -> None:
         """A command was decided in this time."""
         op = self._ops.get(type(command))
         if op is None:
@@ -48,7 +48,7 @@ class Stats:
         op.count += 1
         op.seconds += seconds
 
-    def replied(self, command: m.Command, reply: Reply) -> None:
+    def on_replied(self, command: m.Command, reply: Reply) -> None:
         """A command was answered."""
         if reply.outcome.error is not None:
             self._ops.setdefault(type(command), _Op()).errors += 1
@@ -58,7 +58,7 @@ class Stats:
             else:
                 self._hits += 1
 
-    def committed(self, commit: Commit) -> None:
+    def on_committed(self, commit: Commit) -> None:
         """Something has changed."""
         self._revisions += 1
         for event in commit.events:

@@ -75,7 +75,7 @@ def _part(result: Result, drawn: dict[str, str]) -> str:
         if table.plot and table.name in drawn:
             said.append(_image(table.name, table.title))
     said += [f"Not measured: {each}\n" for each in result.missing]
-    return "\n".join(["", *said, f"Others took {result.others:.0%} of the machine meanwhile.\n", ""])
+    return "\n".join(["", *said, f"Other processes took {result.others:.0%} of the machine meanwhile.\n", ""])
 
 
 def _image(name: str, title: str) -> str:

@@ -173,7 +173,7 @@ async def test_a_message_waits_for_its_reader_and_its_sender_knows_who_is_there(
             for number in (1, 2):
                 async with await reader.inbox().receive(timeout=PATIENCE) as message:
                     assert (message.body, message.sender) == ({"n": number}, sender.agent)
-                    assert message.sent_at <= message._job.expires_at
+                    assert message.sent_at <= message.job.expires_at
             with pytest.raises(TimedOut):
                 await reader.inbox().receive(timeout=0.05)
         gone = await sender.send(reader_name, 3, ttl=60)

@@ -43,7 +43,7 @@ def test_an_example_runs_as_it_stands(hub: HubProcess, language: str, code: str)
     environment = {**os.environ, "WAGGLE_URL": hub.url, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     code = code.replace("http://127.0.0.1:4483", hub.url)
     program = [sys.executable, "-W", "error", "-c", code] if language == "python" else ["bash", "-euc", code]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

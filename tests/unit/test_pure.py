@@ -18,7 +18,7 @@ PURE = {
 IMPURE = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 """Builtins that do."""
 DELIVERY = ("conflation", "encoding", "fanout", "feed", "catchup", "catchup_queue", "frame")
-WAITING = {"start", "drain", "close", "settled", "_written", "_nothing_to_back_up", "_run_errand"}
+WAITING = {"start", "drain", "close", "settled", "_written", "_nothing_to_back_up", "_run_background"}
 """What of the engine waits: for the journal at a start and an end, or for what is asked beside the machine."""
 
 

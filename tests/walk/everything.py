@@ -77,9 +77,9 @@ def everything(state: State) -> Everything:
         for ns in state.keyspace.namespaces()
         for entry in state.keyspace.scan(ns, compile_pattern("*"))
     }
-    kept = {place: entry for place, entry in shown.items() if entry.kept}
+    kept = {place: entry for place, entry in shown.items() if entry.persisted}
     earlier = {(ns, key, one.version): one for (ns, key), entry in kept.items() for one in entry.earlier}
-    commits = [kept_commit(commit) for commit in state.log.after(state.log.floor)]
+    commits = [kept_commit(commit) for commit in state.log.commits_after(state.log.floor)]
     told = [_told(commit) for commit in commits if commit is not None]
     return Everything(
         entries=kept,
@@ -87,7 +87,7 @@ def everything(state: State) -> Everything:
         commits={commit.rev: plain(commit) for commit in told if commit.events},
         floor=state.log.floor,
         records={record.name: record for record in _records(state)},
-        graves=[(ns, key, grave.version) for (ns, key), grave in state.keyspace._graves.items() if grave.kept],
+        graves=[(ns, key, grave.version) for (ns, key), grave in state.keyspace._tombstones.items() if grave.persisted],
         rest=_rest(state),
         shown=shown,
     )
@@ -99,25 +99,30 @@ def plain(record: Record | KeptCommit) -> Any:
 
 
 def _records(state: State) -> list[Record]:
-    records: list[Record] = [state.hub]
+    records: list[Record] = [state.hub_record]
     for session in state.sessions:
-        nouns: list[Recorded] = [session, *session.subscriptions.values(), *session.outcomes.values(), *session.unsaid]
-        waiting = [one for one in session.waiting.values() if isinstance(one, Wait | Taker)]
-        records += [noun.record() for noun in (*nouns, *session.claims, *waiting)]
+        nouns: list[Recorded] = [
+            session,
+            *session.subscriptions.values(),
+            *session.outcomes.values(),
+            *session.queued_notices,
+        ]
+        waiting = [one for one in session.pending.values() if isinstance(one, Wait | Taker)]
+        records += [noun.record() for noun in (*nouns, *session.lock_requests, *waiting)]
     for (ns, key), count in state.work.deliveries.items():
         records.append(DeliveryRecord(ns=ns, key=key, count=count))
-    pasts = (past.record() for past in state.keyspace.pasts)
+    pasts = (past.record() for past in state.keyspace.version_floors)
     return records + [past for past in pasts if past != NamespaceRecord(ns="*")]
 
 
 def _rest(state: State) -> dict[str, Any]:
     sessions = {
         session.id: {
-            "joins": {rid: one.id for rid, one in session.joins.items()},
-            "waiting": {id: one.serial for id, one in session.waiting.items()},
-            "claims": {claim.serial for claim in session.claims},
+            "joins": {rid: one.id for rid, one in session.by_rid.items()},
+            "waiting": {id: one.serial for id, one in session.pending.items()},
+            "claims": {claim.serial for claim in session.lock_requests},
             "outcomes": list(session.outcomes),
-            "unsaid": [unsaid.serial for unsaid in session.unsaid],
+            "unsaid": [unsaid.serial for unsaid in session.queued_notices],
             "ephemeral": {place for place in session.ephemeral if _kept(state, place)},
             "subscriptions": set(session.subscriptions),
         }
@@ -125,9 +130,9 @@ def _rest(state: State) -> dict[str, Any]:
     }
     return {
         "sessions": sessions,
-        "agents": {agent: [one.id for one in state.sessions.of_agent(agent)] for agent in state.sessions.agents()},
-        "held": list(state.claims.held),
-        "taken": {place: claim.serial for place, claim in state.claims.taken.items()},
+        "agents": {agent: [one.id for one in state.sessions.of_agent(agent)] for agent in state.sessions.agent_names()},
+        "held": list(state.lock_table.held),
+        "taken": {place: claim.serial for place, claim in state.lock_table.taken.items()},
         "waits": [wait.serial for wait in state.conditions.waits],
         "interests": {interest.sub: set(interest.sessions) for interest in state.interests},
     }
@@ -135,7 +140,7 @@ def _rest(state: State) -> dict[str, Any]:
 
 def _kept(state: State, place: Place) -> bool:
     entry = state.keyspace.get(*place)
-    return entry is not None and entry.kept
+    return entry is not None and entry.persisted
 
 
 def _told(commit: KeptCommit) -> KeptCommit:

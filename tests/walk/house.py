@@ -41,7 +41,7 @@ from waggle_hub.state.persistence.records import (
     SessionRecord,
     WriteBatch,
 )
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import Entry
 
@@ -165,7 +165,7 @@ class House:
         self.journal.born = state.log.rev
         if kept_all is not None:
             self._check_loaded(kept_all)
-            held = list(state.claims.held.values())
+            held = list(state.lock_table.held.values())
             self.truth.restart(state.log.rev, everything(state).shown, held, self.flown)
         self.truth.epoch = state.epoch
         self.flown = {"$agents"}
@@ -173,17 +173,17 @@ class House:
         self.fanout = Fanout(self.bounds, state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, self.bounds, lambda: self.now, INFO, self._fresh)
         self._listen()
-        self.journal.write(self.machine.changes([]), lambda error: None)
+        self.journal.write(self.machine.collect_changes([]), lambda error: None)
         self.journal.commit()
         self.engine._begin()
 
-    def _fresh(self) -> Fresh:
+    def _fresh(self) -> SessionIds:
         self._drawn += 1
-        return Fresh(f"s-{self._drawn}", f"secret-{self._drawn}", f"nobody-{self._drawn}")
+        return SessionIds(f"s-{self._drawn}", f"secret-{self._drawn}", f"nobody-{self._drawn}")
 
     def _listen(self) -> None:
         """Hear of all that is released, and of what is taken back."""
-        release, rewind = self.fanout.release, self.machine.rewind
+        release, rewind = self.fanout.release, self.machine.roll_back
 
         def released(items: Iterable[Released]) -> None:
             items = list(items)
@@ -202,7 +202,7 @@ class House:
             self._check_rewound()
 
         self.fanout.release = released  # type: ignore[method-assign]
-        self.machine.rewind = rewound  # type: ignore[method-assign, assignment]
+        self.machine.roll_back = rewound  # type: ignore[method-assign, assignment]
 
     def crash(self, landed: int, down: float) -> None:
         """The hub is gone, with all that was on its way, and started again after a while. So many of the batches that
@@ -241,7 +241,7 @@ class House:
         if self.failing:
             self.journal.recover()
             self.failing = False
-        assert self.machine.state.hub.running is None or self.engine._failure is not None
+        assert self.machine.state.hub_record.running is None or self.engine._failure is not None
         self._outlive(down)
 
     def _outlive(self, down: float) -> None:
@@ -334,7 +334,7 @@ class House:
         return restored
 
     def _held(self) -> set[tuple[str, str, int]]:
-        held = self.machine.state.claims.held
+        held = self.machine.state.lock_table.held
         return {(claim.ns, key, token) for token, claim in held.items() for key in claim.keys}
 
     # --- the loop ---
@@ -364,7 +364,7 @@ class House:
 
     def deliver(self, early: bool = False) -> None:
         """Make the deliveries of conflated subscriptions that are due, or `early` all of them."""
-        while (due := self.fanout.next_delivery()) is not None and (early or due <= self.now):
+        while (due := self.fanout.next_delivery_at()) is not None and (early or due <= self.now):
             self.fanout.conflate(max(due, self.now))
 
     def settle(self) -> None:
@@ -372,7 +372,7 @@ class House:
         for _ in range(10_000):
             self.show()
             for _ in range(1_000):
-                if not self.machine.unfinished:
+                if not self.machine.has_pending_scan:
                     break
                 self.engine._proceed()
             else:
@@ -429,7 +429,7 @@ class House:
         for commit in commits:
             for event in commit.events:
                 assert event.type != "lock"
-                if event.kept and event.origin == session and event.type in ("set", "touch", "delete"):
+                if event.persisted and event.origin == session and event.type in ("set", "touch", "delete"):
                     assert op in COMING_AND_GOING
 
     def hello(self, agent: Agent, /, **asked: Any) -> None:
@@ -509,7 +509,7 @@ class House:
         agent.open = {id: asked for id, asked in agent.open.items() if id in waits}
 
     def _waits_of(self, agent: Agent) -> set[Any]:
-        return {id for session, id in self.machine.unanswered() if session == agent.session}
+        return {id for session, id in self.machine.unanswered_commands() if session == agent.session}
 
     def _forget_session(self, agent: Agent) -> None:
         agent.left = list(agent.readers.values())
@@ -644,7 +644,7 @@ class House:
 
     def check(self) -> None:
         self.machine.check()
-        waits = self.machine.unanswered()
+        waits = self.machine.unanswered_commands()
         for agent in self.agents:
             if agent.connection is not None and agent.seated:
                 silent = [id for id in agent.open if id not in agent.next]
@@ -670,7 +670,7 @@ class House:
 
     def check_rest(self) -> None:
         """When all is read: nobody has missed anything, everybody was answered, and nothing is owed."""
-        waits = self.machine.unanswered()
+        waits = self.machine.unanswered_commands()
         for agent in self.agents:
             if agent.connection is None or not agent.seated:
                 continue
@@ -681,8 +681,8 @@ class House:
                 reader.check_belief(self.now)
             for id in agent.open:
                 assert id in agent.joined or (agent.session, id) in waits, "every command is answered"
-            assert agent.connection.owed == 0
-            assert agent.connection.unsent == 0
+            assert agent.connection.reserved_bytes == 0
+            assert agent.connection.unsent_bytes == 0
 
     def end(self) -> None:
         """Everybody comes back, everything is answered, and nothing is left of anybody who has gone."""
@@ -715,13 +715,13 @@ class House:
         self.check()
         state = self.machine.state
         assert not len(state.sessions)
-        assert not state.claims.held
+        assert not state.lock_table.held
         kinds = {record.kind for record in self.disk.all_records()}
         assert kinds <= {"hub", "space", "grave", "delivery"}, kinds
 
 
 def _views(entries: dict[Place, Entry]) -> dict[Place, Fields]:
-    return {place: json.loads(msgspec.json.encode(entry.view())) for place, entry in entries.items()}
+    return {place: json.loads(msgspec.json.encode(entry.to_wire())) for place, entry in entries.items()}
 
 
 def _whole_all(entries: dict[Place, Entry]) -> dict[Place, Any]:

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock, Locked, TimedOut, WaggleError
 from waggle.wire.names import compile_pattern
-from waggle_hub.state.effects import BindSession, DeferredReply, LockLost, Output, Reply, SessionEnded
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, SessionEnded
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.sessions import Outcome
@@ -55,7 +55,7 @@ class Asked:
         return (self.names, self.patterns)
 
     @property
-    def strand(self) -> LockOwner:
+    def owner(self) -> LockOwner:
         return (self.session, self.task)
 
     def conflicts(self, other: Asked) -> bool:
@@ -158,7 +158,7 @@ class LockModel:
             return self.reply(id, self.grant(claim))
         if wait == 0:
             return self.reply(id, ("error", "locked", *self.in_the_way(claim)))
-        if circles(edges([*self.claims, claim]), claim.strand):
+        if circles(edges([*self.claims, claim]), claim.owner):
             return self.reply(id, ("error", "deadlock"))
         self.claims.append(claim)
         claim.deadline = None if wait is None else self.now + wait
@@ -366,11 +366,11 @@ class LockModel:
 def edges(claims: list[Asked]) -> set[tuple[LockOwner, LockOwner]]:
     """From each waiting lock to the strands that hold, or asked earlier for, what it conflicts with."""
     return {
-        (late.strand, early.strand)
+        (late.owner, early.owner)
         for late in claims
         for early in claims
         if late.token is None and early.order < late.order and early.conflicts(late)
-        and (early.strand != late.strand or late.task is not None)
+        and (early.owner != late.owner or late.task is not None)
     }  # fmt: skip
 
 
@@ -389,11 +389,11 @@ def circles(edges: set[tuple[LockOwner, LockOwner]], start: LockOwner) -> list[s
 # --- the same shapes for what a machine gives off ---
 
 
-def shape(output: Output) -> Shape:
+def shape(output: Effect) -> Shape:
     """What a machine gave off, as the model says it."""
     match output:
         case Commit():
-            return ("commit", output.rev, [_event(event) for event in output.events if event.grip is not None])
+            return ("commit", output.rev, [_event(event) for event in output.events if event.lock is not None])
         case Reply():
             return ("reply", output.id, _outcome(output.outcome), output.dup)
         case DeferredReply():
@@ -414,7 +414,7 @@ def _on(shown: Any) -> Shape:
 
 
 def _event(event: Event) -> Shape:
-    grip = event.grip
+    grip = event.lock
     assert grip is not None
     start = (event.type, event.key, event.by.removeprefix("made-"), grip.session)
     match event.type:

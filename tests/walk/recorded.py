@@ -21,7 +21,7 @@ from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.log import Event
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 LIMITS = Limits(sessions=8, graves=5, log_events=60, ephemeral=4, outcomes=5, keys=60, clear=3, scan=20, grace=4.0)
 BOUNDS = Bounds(unsent=2_000, frame=700, refill_keys=10, refill_events=5)
@@ -79,17 +79,17 @@ class Player:
         self.now = 1_700_000_000.0
         self.machine = Machine(LIMITS, "epoch", 10**15)
         self.journal = LateJournal()
-        self.machine.run_as("full")
+        self.machine.set_durability("full")
         self.fanout = Fanout(BOUNDS, self.machine.state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, BOUNDS, lambda: self.now, INFO, self._fresh)
         self.seats = [Connection(BOUNDS) for _ in range(SEATS)]
-        self.sessions = [Fresh("", "", "")] * SEATS
+        self.sessions = [SessionIds("", "", "")] * SEATS
         self.heard: list[str] = []
         self._drawn = 0
 
-    def _fresh(self) -> Fresh:
+    def _fresh(self) -> SessionIds:
         self._drawn += 1
-        self.fresh = Fresh(f"s{self._drawn}", f"x{self._drawn}", f"agent{self._drawn}")
+        self.fresh = SessionIds(f"s{self._drawn}", f"x{self._drawn}", f"agent{self._drawn}")
         return self.fresh
 
     def play(self, steps: list[Step]) -> bytes:
@@ -117,7 +117,7 @@ class Player:
             case "pass":
                 self.now += int(text) * 0.117
             case "expire":
-                self.engine._take(self.machine.expire(self.now, int(text)), None)
+                self.engine._queue_effects(self.machine.expire(self.now, int(text)), None)
             case "deliver":
                 self.fanout.conflate(self.now)
             case "leave":

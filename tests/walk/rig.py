@@ -26,7 +26,7 @@ from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
                  hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
@@ -39,8 +39,8 @@ class Watched(Connection):
         super().__init__(bounds)
         self.refilled: set[int] = set()
 
-    def fall_behind(self, cursor: Cursor) -> None:
-        super().fall_behind(cursor)
+    def start_catchup(self, cursor: Cursor) -> None:
+        super().start_catchup(cursor)
         self.refilled.add(cursor.feed.sub)
 
 
@@ -100,8 +100,8 @@ class Rig:
         self.machine = Machine(limits, "epoch", rev)
         self.model = Model(limits, "epoch", rev)
         self.journal = LateJournal()
-        self.machine.run_as("full")
-        self.journal.disk.write(self.machine.changes([]))
+        self.machine.set_durability("full")
+        self.journal.disk.write(self.machine.collect_changes([]))
         self.fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, timer=count().__next__)
         self.engine = Engine(self.machine, self.journal, self.fanout, bounds, lambda: self.now, INFO, self._fresh)
         self.bounds = bounds
@@ -113,12 +113,12 @@ class Rig:
         self.closed: list[tuple[int, str]] = []
         self._drawn = 0
 
-    def _fresh(self) -> Fresh:
+    def _fresh(self) -> SessionIds:
         self._drawn += 1
         return self._last_fresh(self._drawn)
 
-    def _last_fresh(self, number: int) -> Fresh:
-        return Fresh(session=f"s-{number}", secret=f"secret-{number}", agent=f"nobody-{number}")
+    def _last_fresh(self, number: int) -> SessionIds:
+        return SessionIds(session=f"s-{number}", secret=f"secret-{number}", agent=f"nobody-{number}")
 
     # --- the loop ---
 
@@ -150,7 +150,7 @@ class Rig:
 
     def deliver(self, early: bool = False) -> None:
         """Make the deliveries of conflated subscriptions that are due, or `early` all of them."""
-        while (due := self.fanout.next_delivery()) is not None and (early or due <= self.now):
+        while (due := self.fanout.next_delivery_at()) is not None and (early or due <= self.now):
             self.fanout.conflate(max(due, self.now))
 
     def settle(self) -> None:
@@ -166,9 +166,9 @@ class Rig:
 
     def expire(self, most: int) -> None:
         """A slice of what is due, in the order of the deadlines."""
-        self.engine._take(self.machine.expire(self.now, 0), None)
-        order = [(entry.ns, entry.key) for entry in self.machine.state.keyspace.deadlines if entry.due(self.now)]
-        self.engine._take(self.machine.expire(self.now, most), None)
+        self.engine._queue_effects(self.machine.expire(self.now, 0), None)
+        order = [(entry.ns, entry.key) for entry in self.machine.state.keyspace.deadlines if entry.is_due(self.now)]
+        self.engine._queue_effects(self.machine.expire(self.now, most), None)
         self.model.expire(self.now, most, order)
 
     # --- commands ---
@@ -209,9 +209,9 @@ class Rig:
         for (ns, key), version in model.graves.items():
             assert keyspace.next_version(ns, key, None) > version
         for ns, version in model.forgotten.items():
-            assert keyspace.pasts.forgotten(ns) >= version
-        model.graves = {place: grave.version for place, grave in keyspace._graves.items()}
-        model.forgotten = {past.ns: past.forgotten for past in keyspace.pasts}
+            assert keyspace.version_floors.floor(ns) >= version
+        model.graves = {place: grave.version for place, grave in keyspace._tombstones.items()}
+        model.forgotten = {past.ns: past.floor for past in keyspace.version_floors}
 
     def _chosen(self, op: str, asked: Fields, reply: Fields) -> Fields:
         """What the hub is free to choose: how far a clear gets."""
@@ -219,7 +219,7 @@ class Rig:
             return asked
         chosen: list[str] = []
         if reply["ok"]["deleted"]:
-            commit = list(self.machine.state.log.after(self.machine.state.log.rev - 1))[-1]
+            commit = list(self.machine.state.log.commits_after(self.machine.state.log.rev - 1))[-1]
             chosen = [event.key for event in commit.events]
         return {**asked, "chosen": chosen, "more": reply["ok"]["more"]}
 
@@ -321,7 +321,7 @@ class Rig:
 
     def hang_up(self, connection: Connection, session: str | None) -> None:
         """A door tells the engine that a socket is gone."""
-        speaks = session is not None and self.engine._speakers.get(session) is connection
+        speaks = session is not None and self.engine._active_connection.get(session) is connection
         self.engine.leave(connection)
         connection.close(1000)
         if speaks and session is not None:
@@ -456,11 +456,11 @@ class Rig:
         stored = [
             entry for ns in state.keyspace.namespaces() for entry in state.keyspace.scan(ns, compile_pattern("*"))
         ]
-        shown = {(entry.ns, entry.key): json.loads(msgspec.json.encode(entry.view())) for entry in stored}
+        shown = {(entry.ns, entry.key): json.loads(msgspec.json.encode(entry.to_wire())) for entry in stored}
         assert shown == {place: item.shown() for place, item in model.entries.items()}
         assert state.log.rev == model.rev
         assert state.log.floor == model.floor
-        for commit in state.log.after(state.log.floor):
+        for commit in state.log.commits_after(state.log.floor):
             mine = [(e.type, e.rev, e.ns, e.key, e.at, e.by, e.origin) for e in model.commits[commit.rev]]
             assert [(e.type, e.rev, e.ns, e.key, e.at, e.by, e.origin) for e in commit.events] == mine
         assert machine.next_deadline() == model.next_deadline()

@@ -172,7 +172,7 @@ class Walk(CheckedMachine):
 
     def check(self) -> None:
         self.machine.check()
-        self.engine.recency.check()
+        self.engine.lru.check()
         state = self.machine.state
         held = {
             key: (entry.kind, entry.size)
@@ -180,7 +180,7 @@ class Walk(CheckedMachine):
             if (entry := state.keyspace.get("default", key)) is not None
         }
         assert held == self.shelf.entries
-        assert [key for _, key in self.engine.recency._sizes] == self.shelf.used
+        assert [key for _, key in self.engine.lru._sizes] == self.shelf.used
         assert state.keyspace.keys <= LIMITS.keys
         assert state.keyspace.bytes <= LIMITS.bytes
 

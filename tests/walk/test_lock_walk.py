@@ -22,9 +22,9 @@ from tests.walk.walks import PARTS, WALKS, CheckedMachine, take_walks
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Output, Reply
+from waggle_hub.state.effects import Effect, Reply
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 SEATS = 5
 NAMES = ["a", "b", "a:1", "b:1"]
@@ -62,7 +62,7 @@ class Walk(CheckedMachine):
 
     # --- both at once ---
 
-    def compare(self, outputs: list[Output], expected: list[Shape]) -> None:
+    def compare(self, outputs: list[Effect], expected: list[Shape]) -> None:
         told = [shape(output) for output in outputs]
         for mine in told:
             if mine[0] == "answer":
@@ -75,7 +75,7 @@ class Walk(CheckedMachine):
                         self.newest_token = event[4]
         assert told == expected
 
-    def ask(self, session: str, op: str, expected: list[Shape], id: int | None = None, **fields: Any) -> list[Output]:
+    def ask(self, session: str, op: str, expected: list[Shape], id: int | None = None, **fields: Any) -> list[Effect]:
         """Let a session ask; `expected` is what the model gave off for it."""
         command = msgspec.convert({"op": op, "id": self.number if id is None else id, **fields}, m.AnyCommand)
         outputs = self.machine.apply(command, session, self.model.now)
@@ -256,7 +256,7 @@ class Walk(CheckedMachine):
             self.sittings += 1
             session = self.seats[n] = f"s{self.sittings}"
             outputs = self.machine.hello(
-                m.Hello(id=0), Fresh(session, "secret", f"made-{session}"), self.model.now, INFO
+                m.Hello(id=0), SessionIds(session, "secret", f"made-{session}"), self.model.now, INFO
             )
             self.compare(outputs, self.model.hello(session))
 
@@ -273,7 +273,7 @@ class Walk(CheckedMachine):
         if session in self.model.stays:
             assert session is not None
             hello = m.Hello(id=0, session=session, secret="secret")
-            outputs = self.machine.hello(hello, Fresh("", "", ""), self.model.now, INFO)
+            outputs = self.machine.hello(hello, SessionIds("", "", ""), self.model.now, INFO)
             self.compare(outputs, self.model.return_to(session))
 
     @rule(n=anybody)
@@ -306,7 +306,7 @@ class Walk(CheckedMachine):
         there = session in self.model.stays
         if op == "hello":
             hello = m.Hello(id=0, session=session, secret="secret")
-            outputs = self.machine.hello(hello, Fresh("", "", ""), self.model.now, INFO)
+            outputs = self.machine.hello(hello, SessionIds("", "", ""), self.model.now, INFO)
             then = self.model.return_to(session) if there else [("reply", 0, ("error", "session_lost"), False)]
         else:
             outputs = self.machine.drop(session, self.model.now)
@@ -323,7 +323,7 @@ class Walk(CheckedMachine):
     def check_holders(self) -> None:
         """No two hold what conflicts."""
         held = self.model.held()
-        assert {claim.token for claim in held} == self.machine.state.claims.held.keys()
+        assert {claim.token for claim in held} == self.machine.state.lock_table.held.keys()
         for number, claim in enumerate(held):
             assert not any(claim.conflicts(other) for other in held[:number])
 
@@ -334,39 +334,39 @@ class Walk(CheckedMachine):
     @invariant()
     def whoever_waits_is_owed_an_answer_and_nobody_else(self) -> None:
         for session in self.machine.state.sessions:
-            assert session.waiting.keys() == self.model.stays[session.id].waiting.keys()
+            assert session.pending.keys() == self.model.stays[session.id].waiting.keys()
             unsaid = {said[2] for said in self.model.stays[session.id].unsaid if said[0] == "answer"}
-            assert self.owed.get(session.id, set()) == session.waiting.keys() | unsaid
+            assert self.owed.get(session.id, set()) == session.pending.keys() | unsaid
 
     @invariant()
     def both_look_to_the_same_deadline(self) -> None:
         assert self.machine.next_deadline() == self.model.next_deadline()
 
 
-def check_if_cycle(claims: list[Asked], newcomer: Asked, output: Output) -> None:
+def check_if_cycle(claims: list[Asked], newcomer: Asked, output: Effect) -> None:
     """What the hub calls a circle is one: each of it waits for a strand of the next, the last for the newcomer's."""
     if not isinstance(output, Reply) or not isinstance(output.outcome.error, Deadlock):
         return
     cycle: list[dict[str, Any]] = output.outcome.error.details["cycle"]
     assert cycle[0]["session"] == newcomer.session
     assert all(link["agent"] == f"made-{link['session']}" for link in cycle)
-    ways: list[tuple[LockOwner, set[LockOwner]]] = [(newcomer.strand, ahead(claims, newcomer))]
+    ways: list[tuple[LockOwner, set[LockOwner]]] = [(newcomer.owner, ahead(claims, newcomer))]
     for link in cycle[1:]:
         on = (tuple(link.get("names", ())), tuple(link.get("patterns", ())))
         ways = [
-            (claim.strand, ahead(claims, claim))
+            (claim.owner, ahead(claims, claim))
             for claim in claims
             if claim.token is None and (claim.session, claim.on) == (link["session"], on)
-            and any(claim.strand in before for _, before in ways)
+            and any(claim.owner in before for _, before in ways)
         ]  # fmt: skip
         assert ways, "each waits for the next"
-    assert any(newcomer.strand in before for _, before in ways), "the last waits for the first"
-    assert len(cycle) == len(circles(edges([*claims, newcomer]), newcomer.strand)), "and it is the shortest"
+    assert any(newcomer.owner in before for _, before in ways), "the last waits for the first"
+    assert len(cycle) == len(circles(edges([*claims, newcomer]), newcomer.owner)), "and it is the shortest"
 
 
 def ahead(claims: list[Asked], claim: Asked) -> set[LockOwner]:
     """The strands that this claim waits for."""
-    return {one.strand for one in claims if one.order < claim.order and one.conflicts(claim)}
+    return {one.owner for one in claims if one.order < claim.order and one.conflicts(claim)}
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -389,7 +389,7 @@ class Brawl:
         self.sharing = self.draw.choice([0.2, 0.5, 0.6, 0.7])
         self.patterned = self.draw.choice([0.0, 0.3])
         for session in "pqrs":
-            self.machine.hello(m.Hello(id=0), Fresh(session, "secret", f"made-{session}"), self.model.now, INFO)
+            self.machine.hello(m.Hello(id=0), SessionIds(session, "secret", f"made-{session}"), self.model.now, INFO)
             self.model.hello(session)
 
     def step(self, number: int) -> None:
@@ -424,7 +424,7 @@ class Brawl:
             )
             check_if_cycle(before, newcomer, output)
 
-    def compare(self, session: str, command: m.AnyCommand, expected: list[Shape]) -> list[Output]:
+    def compare(self, session: str, command: m.AnyCommand, expected: list[Shape]) -> list[Effect]:
         outputs = self.machine.apply(command, session, self.model.now)
         assert [shape(output) for output in outputs] == expected
         return outputs

@@ -438,7 +438,7 @@ class Walk(CheckedMachine):
         """Over deletes, and over graves that were forgotten, too."""
         if hasattr(self, "rig"):
             log = self.rig.machine.state.log
-            for commit in log.after(max(self.checked, log.floor)):
+            for commit in log.commits_after(max(self.checked, log.floor)):
                 for event in commit.events:
                     if event.type == "set":
                         assert event.entry is not None
@@ -451,7 +451,9 @@ class Walk(CheckedMachine):
         if hasattr(self, "rig"):
             state = self.rig.machine.state
             owners = {item.owner for item in self.rig.model.entries.values()} - {None}
-            assert owners == {entry.owner for entry in state.keyspace.ephemeral()} <= self.rig.model.stays.keys()
+            assert (
+                owners == {entry.owner for entry in state.keyspace.ephemeral_entries()} <= self.rig.model.stays.keys()
+            )
             assert self._not_yet_told() or self.rig.fanout._cursors.keys() <= self.rig.model.stays.keys()
 
     def _not_yet_told(self) -> bool:

@@ -216,11 +216,11 @@ class Walk(CheckedMachine):
             self.house.show()
 
     @somebody_sits
-    @precondition(lambda self: self.house.machine.state.claims.held)
+    @precondition(lambda self: self.house.machine.state.lock_table.held)
     @rule(n=anybody, which=st.integers(0, 5), op=st.sampled_from(["unlock", "unlock", "renew", "force", "finish"]),
           ttl=st.sampled_from([None, 0.5, 9.0]))  # fmt: skip
     def with_a_lock(self, n: int, which: int, op: str, ttl: float | None) -> None:
-        held = list(self.house.machine.state.claims.held.values())
+        held = list(self.house.machine.state.lock_table.held.values())
         claim = held[which % len(held)]
         owners = [number for number, agent in enumerate(self._sitting()) if _sits_as(agent) == claim.session.id]
         n = owners[0] if owners else n
@@ -275,7 +275,7 @@ class Walk(CheckedMachine):
         self.house.ask(agent, "set", **given_only(key=key, kind=kind), value="work")
         self.house.ask(agent, "take", **given_only(patterns=[key], max_deliveries=most), timeout=60.0)
         self.house.engine._proceed()
-        claim = self.house.machine.state.claims.taken.get(("default", key))
+        claim = self.house.machine.state.lock_table.taken.get(("default", key))
         if give_up and claim is not None:
             self.house.ask(agent, "unlock", token=claim.token)
 
@@ -387,7 +387,7 @@ class Walk(CheckedMachine):
             elif not self._sitting():
                 return
             elif op == "with a lock":
-                if self.house.machine.state.claims.held:
+                if self.house.machine.state.lock_table.held:
                     self.with_a_lock(number, number, ["unlock", "renew", "finish"][number % 3], None)
             else:
                 self.house.ask(self.agent(number), op, **fields)

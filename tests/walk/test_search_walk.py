@@ -103,7 +103,7 @@ class Walk:
     def naive(self, ns: str, pattern: str, text: str) -> dict[str, Entry]:
         matches = compile_pattern(pattern).match
         space = self.desk.machine.state.keyspace.scan(ns, compile_pattern("*"))
-        return {one.key: one for one in space if matches(one.key) and not one.due(self.desk.now) and has(one, text)}
+        return {one.key: one for one in space if matches(one.key) and not one.is_due(self.desk.now) and has(one, text)}
 
     async def search(self) -> int:
         """Search while things change; how many were found."""
@@ -123,7 +123,7 @@ class Walk:
         expected: dict[str, bytes] = {}
         for key, then in there.items():
             now = keyspace.get(ns, key)
-            if now is not None and now.created_rev == then.created_rev and not now.due(desk.now):
+            if now is not None and now.created_rev == then.created_rev and not now.is_due(desk.now):
                 expected[key] = then.value
         shown = {hit.key: bytes(hit.value) for hit in found.entries if not _past(hit.expires_at, desk.now)}
         assert shown == {key: value for key, value in expected.items() if not _past(there[key].expires_at, desk.now)}

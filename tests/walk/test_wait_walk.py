@@ -25,11 +25,11 @@ from waggle.wire.errors import Cancelled, LimitReached, TimedOut
 from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Limits
 from waggle_hub.state.commands.update import same
-from waggle_hub.state.effects import DeferredReply, LockLost, Output, Reply
+from waggle_hub.state.effects import DeferredReply, Effect, LockLost, Reply
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.namespaces import DEAD
-from waggle_hub.state.sessions import Fresh, Session
+from waggle_hub.state.sessions import Session, SessionIds
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.store.keyspace import Entry
 from waggle_hub.state.transaction import Transaction
@@ -82,7 +82,7 @@ class Sight:
             entry
             for (ns, key), entry in self.entries.items()
             if ns == asked["ns"] and any(match(text, key) for text in asked["patterns"])
-            and not entry.due(now) and not self.claimed(ns, key)
+            and not entry.is_due(now) and not self.claimed(ns, key)
         ]  # fmt: skip
         return sorted(found, key=lambda entry: entry.created_rev)
 
@@ -91,7 +91,7 @@ class Sight:
         where = asked.get("where")
         found = []
         for (ns, key), entry in sorted(self.entries.items()):
-            if ns != asked["ns"] or entry.due(now) or entry.rev <= asked.get("since", -1):
+            if ns != asked["ns"] or entry.is_due(now) or entry.rev <= asked.get("since", -1):
                 continue
             if not (key == asked["key"] if "key" in asked else match(asked["pattern"], key)):
                 continue
@@ -175,7 +175,7 @@ class Walk(CheckedMachine):
             return commit
 
         log.append = seen  # type: ignore[method-assign]
-        walk, say = self, Transaction.say
+        walk, say = self, Transaction.notify
 
         def said(turn: Transaction, session: Session, told: Any) -> None:
             if turn.state is walk.machine.state:
@@ -183,7 +183,7 @@ class Walk(CheckedMachine):
             say(turn, session, told)
 
         self.patches: list[Any] = [
-            mock.patch.object(Transaction, "say", said),
+            mock.patch.object(Transaction, "notify", said),
             mock.patch.object(condition_index, "_SPARE", spare),
         ]
         for patch in self.patches:
@@ -207,10 +207,10 @@ class Walk(CheckedMachine):
         claims = [
             (claim.ns, claim.names, tuple(pattern.text for pattern in claim.patterns), claim.token)
             for session in self.machine.state.sessions
-            for claim in session.claims
+            for claim in session.lock_requests
         ]
         self.sight = self.sights[commit.rev] = Sight(commit.rev, entries, claims)
-        tokens = {event.grip.token for event in commit.events if event.type == "unlock" and event.grip is not None}
+        tokens = {event.lock.token for event in commit.events if event.type == "unlock" and event.lock is not None}
         for event in commit.events:
             place = event.ns, event.key
             if event.entry is not None:
@@ -223,10 +223,10 @@ class Walk(CheckedMachine):
                 if event.reason == "dead":
                     self.see_dead(commit, before, place)
                 self.deliveries.pop(place, None)
-            if event.type == "unlock" and event.grip is not None:
-                self.taken.pop(event.grip.token, None)  # type: ignore[arg-type]
-                if event.reason in ("expired", "forced") and (event.grip.session, event.grip.token) not in self.lost:
-                    self.lost.append((event.grip.session, event.grip.token))  # type: ignore[arg-type]
+            if event.type == "unlock" and event.lock is not None:
+                self.taken.pop(event.lock.token, None)  # type: ignore[arg-type]
+                if event.reason in ("expired", "forced") and (event.lock.session, event.lock.token) not in self.lost:
+                    self.lost.append((event.lock.session, event.lock.token))  # type: ignore[arg-type]
         for name, waiter in self.waits.items():
             if self.sight.surely(waiter.asked, self.now):
                 self.required[name] = commit.rev
@@ -323,7 +323,7 @@ class Walk(CheckedMachine):
     def judge_limit(self, session: str) -> None:
         found = self.machine.state.sessions.get(session)
         assert found is not None
-        assert len(found.claims) == self.limits.claims
+        assert len(found.lock_requests) == self.limits.claims
 
     def judge_taken(self, session: str, asked: dict[str, Any], order: int, taken: Any) -> None:
         assert isinstance(taken, m.Taken)
@@ -345,7 +345,7 @@ class Walk(CheckedMachine):
 
     # --- commands ---
 
-    def run(self, outputs: list[Output]) -> Reply | None:
+    def run(self, outputs: list[Effect]) -> Reply | None:
         """What a command gave off is heard by those who are there."""
         for output in outputs:
             if isinstance(output, DeferredReply | LockLost):
@@ -371,7 +371,7 @@ class Walk(CheckedMachine):
         self.opened += 1
         self.owed[name], self.rids[name] = [], []
         self.names.append(name)
-        self.run(self.machine.hello(m.Hello(id=0), Fresh(name, name, f"agent-{name}"), self.now, INFO))
+        self.run(self.machine.hello(m.Hello(id=0), SessionIds(name, name, f"agent-{name}"), self.now, INFO))
 
     def present(self) -> list[str]:
         return [one.id for one in self.machine.state.sessions if one.connected]
@@ -435,11 +435,11 @@ class Walk(CheckedMachine):
         on: dict[str, Any] = {"names": names} if pattern is None else {"pattern": pattern}
         self.do(self.pick(who), "lock", wait=wait, ttl=ttl, mode=mode, **on)
 
-    @precondition(lambda self: self.machine.state.claims.held)
+    @precondition(lambda self: self.machine.state.lock_table.held)
     @rule(who=who, number=st.integers(0, 5), force=st.booleans())
     def unlock(self, who: int, number: int, force: bool) -> None:
         """Also what was taken: it is given up."""
-        held = list(self.machine.state.claims.held.values())
+        held = list(self.machine.state.lock_table.held.values())
         claim = held[number % len(held)]
         if force or not claim.session.connected:
             self.do(self.pick(who), "unlock", token=claim.token, force=True, reason="stuck")
@@ -503,7 +503,7 @@ class Walk(CheckedMachine):
         found = self.machine.state.sessions.get(session)
         assert found is not None
         deadline = None if asked["timeout"] is None else deadline_after(self.now, asked["timeout"])
-        among[session, self.ids] = Waiter(order, asked, deadline, found.waiting[self.ids])
+        among[session, self.ids] = Waiter(order, asked, deadline, found.pending[self.ids])
 
     @precondition(lambda self: any(self.rids.values()))
     @rule(number=st.integers(0, 10))
@@ -516,7 +516,7 @@ class Walk(CheckedMachine):
         found = self.machine.state.sessions.get(session)
         assert found is not None
         self.machine_settles()
-        joined = found.joins.get(rid)
+        joined = found.by_rid.get(rid)
         kept = found.outcomes.get(rid)
         if joined is not None:
             old = session, joined.id
@@ -598,13 +598,13 @@ class Walk(CheckedMachine):
     def expire(self, most: int) -> None:
         self.run(self.machine.expire(self.now, most))
 
-    @precondition(lambda self: self.machine.unfinished)
+    @precondition(lambda self: self.machine.has_pending_scan)
     @rule(most=st.sampled_from([1, 1, 2, 1_000]))
     def proceed(self, most: int) -> None:
         for _ in range(most):
-            if not self.machine.unfinished:
+            if not self.machine.has_pending_scan:
                 return
-            self.run(self.machine.proceed(self.now))
+            self.run(self.machine.continue_scan(self.now))
         assert most < 1_000, "the machine never comes to rest"
 
     @rule(who=who, number=st.integers(0, 20),
@@ -628,13 +628,13 @@ class Walk(CheckedMachine):
             return
         name = away[number % len(away)]
         command = m.Hello(id=0, session=name, secret=name)
-        reply = self.run(self.machine.hello(command, Fresh("x", "x", "x"), self.now, INFO))
+        reply = self.run(self.machine.hello(command, SessionIds("x", "x", "x"), self.now, INFO))
         assert reply is not None
         assert reply.outcome.error or self.owed[name] == []
 
     def cancel(self, number: int) -> None:
         waiting = [
-            (session.id, id) for session in self.machine.state.sessions if session.connected for id in session.waiting
+            (session.id, id) for session in self.machine.state.sessions if session.connected for id in session.pending
         ]
         if waiting:
             session, target = waiting[number % len(waiting)]
@@ -661,7 +661,7 @@ class Walk(CheckedMachine):
         waiting = {
             (session.id, id)
             for session in state.sessions
-            for id, one in session.waiting.items()
+            for id, one in session.pending.items()
             if isinstance(one, Wait | Taker)
         }
         assert waiting == self.waits.keys() | self.takers.keys()
@@ -678,7 +678,7 @@ class Walk(CheckedMachine):
     def those_who_are_there_have_heard_everything(self) -> None:
         for session in self.machine.state.sessions:
             assert not (session.connected and self.owed[session.id])
-            assert [id(one.said) for one in session.unsaid] == [id(one) for one in self.owed[session.id]]
+            assert [id(one.notice) for one in session.queued_notices] == [id(one) for one in self.owed[session.id]]
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -83,15 +83,15 @@ class Truth(Model):
             assert event.entry is not None
             assert event.entry.version == self.entries[place].version
         elif event.type == "lock":
-            assert event.grip is not None
-            assert event.grip.token == event.rev
+            assert event.lock is not None
+            assert event.lock.token == event.rev
             assert not self._conflicting(event), "nobody holds what somebody else holds"
 
     def _conflicting(self, event: Event) -> list[Fields]:
-        assert event.grip is not None
+        assert event.lock is not None
         others = [line for (ns, key, _), line in self.locks.items() if (ns, key) == (event.ns, event.key)]
         return [
-            line for line in others if line["token"] != event.rev and "exclusive" in (line["mode"], event.grip.mode)
+            line for line in others if line["token"] != event.rev and "exclusive" in (line["mode"], event.lock.mode)
         ]
 
     def _take(self, event: Event) -> None:
@@ -104,9 +104,9 @@ class Truth(Model):
             body = _body(event)
             self.locks[event.ns, event.key, event.rev] = body
         elif event.type == "unlock":
-            assert event.grip is not None
-            assert isinstance(event.grip.token, int)
-            del self.locks[event.ns, event.key, event.grip.token]
+            assert event.lock is not None
+            assert isinstance(event.lock.token, int)
+            del self.locks[event.ns, event.key, event.lock.token]
 
     def _stand(self, rev: int, happened: list[Happening]) -> None:
         self.rev = rev
@@ -154,7 +154,7 @@ def _happening(event: Event) -> Happening:
     for name in ("type", "key", "ns", "at", "by"):
         more.pop(name)
     prev = None if event.prev is None else item_of(event.prev)
-    fleeting = not event.kept or (event.entry is not None and not event.entry.kept)
+    fleeting = not event.persisted or (event.entry is not None and not event.entry.persisted)
     return Happening(event.type, event.rev, event.ns, event.key, event.at, event.by, event.origin, more, prev, fleeting)
 
 
@@ -165,7 +165,7 @@ def _body(event: Event) -> Fields:
 
 def _held(claim: LockRequest, key: str) -> Fields:
     event = Event(type="lock", rev=claim.token or 0, ns=claim.ns, key=key, at=claim.granted_at, by=claim.agent,
-                  origin=claim.session.id, grip=claim.grip())  # fmt: skip
+                  origin=claim.session.id, lock=claim.info())  # fmt: skip
     return _body(event)
 
 

@@ -40,7 +40,7 @@ class Election:
     def __init__(self, hub: Hub, name: str, ns: str | None, ttl: float, wait: float | None) -> None:
         self._hub, self._ns = hub, ns
         self._name = f"leader:{name}"
-        self._term = hub.lock(self._name, ns=ns, ttl=ttl, wait=wait)
+        self.term = hub.lock(self._name, ns=ns, ttl=ttl, wait=wait)
 
     async def leader(self) -> Leader | None:
         """Who leads now, or None."""
@@ -71,12 +71,12 @@ class Election:
                 pass  # look again from the start
 
     async def __aenter__(self) -> Lock:
-        return await self._term.__aenter__()
+        return await self.term.__aenter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._term.__aexit__(kind, error, trace)
+        await self.term.__aexit__(kind, error, trace)
 
 
 class Leaders:

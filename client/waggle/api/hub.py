@@ -14,7 +14,7 @@ import inspect
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -28,7 +28,16 @@ from waggle.api.lock import Lock, lock_of
 from waggle.api.txn import Condition, Step, decoded, txn_of
 from waggle.api.typed import TypedCodec
 from waggle.api.view import View
-from waggle.api.wait import WaitBudget, WaitFor, Where, condition_of, conditions_of
+from waggle.api.wait import (
+    WaitBudget,
+    WaitFor,
+    WaitForEntries,
+    WaitForEntry,
+    WaitForState,
+    Where,
+    condition_of,
+    conditions_of,
+)
 from waggle.api.watcher import Mirror, Watcher
 from waggle.core.backoff import websocket_url
 from waggle.core.lease import Guarding, guard_of
@@ -448,8 +457,8 @@ class Hub:
     ) -> Watcher:
         """The events of what matches any pattern (all, if none is given), in order and without a gap.
 
-        ``async for event in hub.watch("task:*")`` subscribes at its first step; to know that it is subscribed
-        before going on, ``async with hub.watch("task:*") as events``. It goes on across lost connections.
+        Iterating over ``hub.watch("task:*")`` subscribes at its first step; to know that it is subscribed
+        before going on, enter it as a block. It goes on across lost connections.
 
         ``snapshot=True`` begins with what is there: events of type ``set`` (and ``lock``) with ``snapshot`` true,
         then one of type ``synced``. Should the hub ever be unable to go on from where this watcher is, an event of
@@ -481,13 +490,13 @@ class Hub:
         )
 
     def mirror(self, pattern: str = "*", *, ns: str | None = None, conflate: float | None = None) -> Mirror:
-        """A local copy of the entries that match, kept in step: ``async with hub.mirror("task:*") as tasks``.
+        """Keep a local copy of the entries that match in step with the hub, for as long as its block lasts.
 
         It is a mapping from key to Entry, filled when the block is entered, and never shows part of a change.
         ``conflate=0.5`` brings it up to date each half second at most: for entries that change more often than that.
 
         It shows a state that was, at ``tasks.rev``; a reply may come before what it tells of is shown, and does where
-        it is conflated. To see what you wrote: ``await tasks.until(lambda m: m.rev >= written.rev)``.
+        it is conflated. To see what you wrote, wait for ``tasks.until(lambda m: m.rev >= written.rev)``.
         """
         return Mirror(self._link, pattern, ns, conflate)
 
@@ -502,15 +511,16 @@ class Hub:
         ttl: float = 30.0,
         wait: float | None = 0.0,
     ) -> Lock:
-        """A lock on names, or on all that a pattern could match: all of them or none, first come, first served.
+        """Make a lock on names, or on all keys that a pattern could match: all or none, first come, first served.
 
-        ``async with hub.lock("src/auth.py", wait=60) as lock``: it renews itself, and should it be lost, the block is
-        cancelled and raises LockLost, which says why. What writes under it passes ``guard=lock``; what is outside of
-        the hub is given ``lock.token``, and refuses lower ones.
+        The lock is acquired when its block is entered, and renews itself there. If it is lost, the block raises
+        LockLost, which says why: the asyncio client cancels the task for that, the blocking client raises at the end
+        of the block. Writes under the lock pass ``guard=lock``; a system outside of the hub is given ``lock.token``
+        and refuses lower tokens.
 
-        ``wait`` is for so many seconds, 0: not at all, None: for ever. Entering raises Locked or TimedOut, with
-        ``details["holders"]``, and Deadlock where waiting would close a circle. ``shared`` locks go together with each
-        other. A lock that nobody renews ends after ``ttl`` seconds, and when this session does.
+        ``wait`` is the number of seconds to wait, 0: not at all, None: for ever. Entering raises Locked or TimedOut,
+        with ``details["holders"]``, and Deadlock where waiting would close a circle. ``shared`` locks are compatible
+        with each other. A lock that is not renewed ends after ``ttl`` seconds, and every lock ends with its session.
         """
         return Lock(self._link, lock_of(names, pattern, ns, shared, ttl, wait))
 
@@ -534,41 +544,13 @@ class Hub:
     # --- waiting ---------------------------------------------------------------------------------------------
 
     @overload
-    async def wait(
-        self,
-        key: str,
-        *,
-        where: Where | None = ...,
-        since: int | None = ...,
-        ns: str | None = ...,
-        timeout: float | None = ...,
-    ) -> Entry: ...
+    async def wait(self, key: str, **options: Unpack[WaitForEntry]) -> Entry: ...
 
     @overload
-    async def wait(
-        self,
-        *,
-        pattern: str,
-        count: int = ...,
-        where: Where | None = ...,
-        since: int | None = ...,
-        ns: str | None = ...,
-        timeout: float | None = ...,
-    ) -> Entries: ...
+    async def wait(self, **options: Unpack[WaitForEntries]) -> Entries: ...
 
     @overload
-    async def wait(
-        self,
-        key: str | None = ...,
-        *,
-        pattern: str | None = ...,
-        absent: bool = ...,
-        unlocked: bool = ...,
-        where: Where | None = ...,
-        since: int | None = ...,
-        ns: str | None = ...,
-        timeout: float | None = ...,
-    ) -> Entry | Entries | None: ...
+    async def wait(self, key: str | None = ..., **options: Unpack[WaitForState]) -> Entry | Entries | None: ...
 
     async def wait(
         self,
@@ -583,11 +565,11 @@ class Hub:
         ns: str | None = None,
         timeout: float | None = 30.0,
     ) -> Entry | Entries | None:
-        """Wait until an entry is there, now or as soon as it comes: ``spec = await hub.wait("spec", timeout=600)``.
+        """Wait until the entry ``key`` is there, now or as soon as it comes, and return it.
 
-        With ``pattern`` for ``count`` entries that match, which are given in a list. ``where`` says what the value has
-        to be like, ``{"pointer": "/state", "value": "done"}``, ``since`` that it was written after that revision.
-        ``absent`` waits until there is none, ``unlocked`` until nothing there is locked; these give None.
+        With ``pattern``, wait for ``count`` entries that match, and return them in a list. ``where`` compares the
+        value, ``{"pointer": "/state", "value": "done"}``; ``since`` demands that it was written after that revision.
+        ``absent`` waits until there is no entry, ``unlocked`` until nothing there is locked; these return None.
 
         Raises TimedOut after ``timeout`` seconds (None: never).
         """
@@ -630,11 +612,11 @@ class Hub:
         timeout: float | None = 0.0,
         max_deliveries: int | None = None,
     ) -> Job:
-        """Take the oldest entry that matches and that nobody has, under a lease: one winner, whoever asks.
+        """Take the oldest entry that matches and that is free, under a lease: one winner, however many ask.
 
-        ``async with hub.take("job:*") as job`` renews the lease; the end of the block is the end of the job: done
-        (the entry is deleted), or given back if an exception leaves it. Or ``job = await hub.take("job:*")``, and then
-        `Job.done`, `Job.give_back`, `Job.extend` before the lease is over.
+        A block around the job renews the lease; the end of the block is the end of the job: done (the entry is
+        deleted), or given back if an exception leaves the block. Without a block: `Job.done`, `Job.give_back`,
+        `Job.extend` before the lease is over.
 
         Raises TimedOut if there is nothing within ``timeout`` seconds (0: now; None: waits for ever). An entry that was
         taken ``max_deliveries`` times already goes to namespace ``$dead`` instead.
@@ -649,10 +631,9 @@ class Hub:
         timeout: float | None = None,
         max_deliveries: int | None = None,
     ) -> Work:
-        """One job after another, as `take`: ``async for job in hub.work("job:*")``, ended by ``timeout`` seconds
-        without work.
+        """Iterate over jobs, one after another, each had as by `take`, until ``timeout`` seconds pass without work.
 
-        Inside the loop, ``async with job:`` finishes it. The lease renews itself until the next step.
+        A block around each job finishes it. The lease renews itself until the next step of the loop.
         """
         return Work(self._link, take_of(patterns, ns, lease, timeout, max_deliveries))
 
@@ -666,9 +647,9 @@ class Hub:
         await barriers.meet(self, name, parties, ns, timeout)
 
     def elect(self, name: str, *, ns: str | None = None, ttl: float = 30.0, wait: float | None = None) -> Election:
-        """Lead, or see who does: ``async with hub.elect("planner") as term`` waits until this agent leads.
+        """Take part in the election of a leader: entering its block waits until this agent leads.
 
-        ``term`` is a lock. `Election.leader` says who leads, `Election.observe` follows it.
+        The block is given the term, a lock. `Election.leader` gives the leader, `Election.observe` follows it.
         """
         return Election(self, name, ns, ttl, wait)
 
@@ -680,10 +661,10 @@ class Hub:
         return await inboxes.send(self, to, body, ns, ttl)
 
     def inbox(self, *, ns: str | None = None, lease: float = 30.0) -> Inbox:
-        """The messages for this agent: ``async for message in hub.inbox()``, or `Inbox.receive`.
+        """Iterate over the messages for this agent, or `Inbox.receive` one.
 
-        Read is not acknowledged: ``async with message:``, or `Message.ack`; else it comes again after ``lease``
-        seconds.
+        A message that was read is not acknowledged yet: the end of a block around it does that, or `Message.ack`; else
+        it comes again after ``lease`` seconds.
         """
         return Inbox(self, ns, lease)
 

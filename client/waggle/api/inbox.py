@@ -118,59 +118,59 @@ class Message:
     """
 
     def __init__(self, hub: Hub, job: Job) -> None:
-        self._hub, self._job = hub, job
+        self._hub, self.job = hub, job
 
     @property
     def sender(self) -> str:
         """The agent that sent it, by the hub's word."""
-        return self._job.entry.by
+        return self.job.entry.by
 
     @property
     def body(self) -> Any:
         """What was sent."""
-        return body_of(self._job.value)
+        return body_of(self.job.value)
 
     @property
     def sent_at(self) -> float:
         """When, in Unix seconds."""
-        return self._job.entry.created_at
+        return self.job.entry.created_at
 
     @property
     def is_question(self) -> bool:
         """Whether its sender waits for an answer."""
-        return answer_key(self._job.value) is not None
+        return answer_key(self.job.value) is not None
 
     @property
     def delivery(self) -> int:
         """How often it was received, this time included."""
-        return self._job.delivery
+        return self.job.delivery
 
     @property
     def lost(self) -> LockLost | None:
         """Why it is not this reader's any more, or None: others may have it by now."""
-        return self._job.lost
+        return self.job.lost
 
     async def ack(self) -> None:
         """It is read, and goes; nothing happens the second time. Raises LockLost if somebody else may have it."""
-        await self._job.done()
+        await self.job.done()
 
     async def give_back(self) -> None:
         """Let it come again; nothing happens if it was acknowledged."""
-        await self._job.give_back()
+        await self.job.give_back()
 
     async def answer(self, body: Any) -> None:
         """Answer a question, and acknowledge it. Raises BadRequest if it is none, LockLost if it is not ours."""
-        key = answer_key(self._job.value)
+        key = answer_key(self.job.value)
         if key is None:
             raise BadRequest("Nobody waits for an answer to this: use send().", field="answer")
-        await self._hub.set(key, body, ns=self._job.entry.ns, ttl=ANSWER_KEPT, guard=self._job)
+        await self._hub.set(key, body, ns=self.job.entry.ns, ttl=ANSWER_KEPT, guard=self.job)
         await self.ack()
 
     async def __aenter__(self) -> Self:
-        await self._job.__aenter__()
+        await self.job.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._job.__aexit__(kind, error, trace)
+        await self.job.__aexit__(kind, error, trace)

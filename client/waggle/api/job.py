@@ -94,23 +94,24 @@ class Job(Leased):
                 pass  # the hub hears of it when it is back
 
     def __await__(self) -> Generator[Any, None, Self]:
-        return self._taken().__await__()
+        return self.take().__await__()
 
-    async def _taken(self) -> Self:
+    async def take(self) -> Self:
+        """Take the entry now, and return the job."""
         await self._take()
         return self
 
     async def __aenter__(self) -> Self:
         if not self._open:
             await self._take()
-        self._keep()
+        self.start_renewing()
         self._enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._leave(error)
+        await self.end_block(error)
 
 
 class Work:
@@ -141,6 +142,6 @@ class Work:
                 if late.details.get("unanswered"):
                     raise
                 raise StopAsyncIteration from None
-            job._keep()
+            job.start_renewing()
             self._job = job
             return job

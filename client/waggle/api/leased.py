@@ -166,8 +166,8 @@ class Leased:
         forgotten.atexit = False
         self._forgotten = forgotten.detach
 
-    def _keep(self) -> None:
-        """Renew it from now on; a loss stops that, and whoever entered."""
+    def start_renewing(self) -> None:
+        """Renew it from now on; a loss stops that, and cancels the task that entered."""
         self._stop_keeping()
         self._keeper = _Renewer(self._link, self._grip, weakref.WeakMethod(self._is_lost))
 
@@ -181,16 +181,16 @@ class Leased:
         self.check()
         self._grant.expires_at = (await self._link.renew(self._grip, ttl)).expires_at
         if self._keeper is not None:
-            self._keep()
+            self.start_renewing()
         return self._grant.expires_at
 
     def _enter(self) -> None:
-        """From here to `_leave` a loss cancels this task."""
+        """From here to `end_block` a loss cancels this task."""
         self._interruption = _CancelScope()
         if self.lost is not None:
             self._interruption.throw(self.lost)
 
-    async def _leave(self, error: BaseException | None) -> None:
+    async def end_block(self, error: BaseException | None) -> None:
         """The block was left, by ``error`` or not: let go, or say that it was lost."""
         self._stop_keeping()
         interruption, self._interruption = self._interruption, None
@@ -219,8 +219,8 @@ class Leased:
             self._forgotten = None
         return was
 
-    def _give_up(self) -> None:
-        """Nobody wants it: whoever asked was interrupted."""
+    def abandon(self) -> None:
+        """Give it up: the caller that asked for it was interrupted."""
         if self._close() and self._hold is not None:
             self._link.give_up(self._hold)
 

@@ -54,7 +54,7 @@ class Lock(Leased):
     async def acquire(self) -> Self:
         """Lock. Raises Locked, TimedOut (with `details["holders"]`), Deadlock; LockLost if the program stood still
         until the lock was over. A caller that is cancelled holds nothing."""
-        return await self._acquire(strand())
+        return await self.acquire_as(strand())
 
     async def renew(self, ttl: float | None = None) -> float:
         """Renew it now, and from now on for ``ttl`` seconds at a time; gives the deadline. Raises LockLost."""
@@ -64,11 +64,11 @@ class Lock(Leased):
         """Let it go; nothing happens the second time. Raises LockLost if it was not held to the end."""
         await self._let_go()
 
-    async def _acquire(self, task: str) -> Self:
-        """As `acquire`, for a strand of work that is not this task."""
-        self._command.task = task
+    async def acquire_as(self, owner: str) -> Self:
+        """Acquire the lock for an owner that is not this task: the blocking client names its thread."""
+        self._command.task = owner
         await self._take()
-        self._keep()
+        self.start_renewing()
         return self
 
     async def _end(self, error: BaseException | None) -> None:
@@ -88,4 +88,4 @@ class Lock(Leased):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._leave(error)
+        await self.end_block(error)

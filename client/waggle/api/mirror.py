@@ -110,19 +110,19 @@ class MirrorView(Mapping[str, Entry]):
     """The entries by key, read only. Iterating goes over the keys as they were when it began."""
 
     def __init__(self, replica: Replica) -> None:
-        self._replica = replica
+        self.replica = replica
 
     def __getitem__(self, key: str) -> Entry:
-        return self._replica.entries[key]
+        return self.replica.entries[key]
 
     def __len__(self) -> int:
-        return len(self._replica.entries)
+        return len(self.replica.entries)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.snapshot())
 
     def __contains__(self, key: object) -> bool:
-        return key in self._replica.entries
+        return key in self.replica.entries
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} entries, {'in step' if self.synced else 'being filled'}>"
@@ -137,24 +137,24 @@ class MirrorView(Mapping[str, Entry]):
 
     def value(self, key: str, default: T | None = None) -> Any | T | None:
         """The value under ``key``, or ``default`` if it is absent."""
-        entry = self._replica.entries.get(key)
+        entry = self.replica.entries.get(key)
         return default if entry is None else entry.value
 
     def snapshot(self) -> dict[str, Entry]:
         """A copy of everything as it is now."""
-        return dict(self._replica.entries)
+        return dict(self.replica.entries)
 
     @property
     def synced(self) -> bool:
         """False while a fresh snapshot is on its way and the former state is shown."""
-        return self._replica.synced
+        return self.replica.synced
 
     @property
     def rev(self) -> int:
         """The revision that the entries show: whatever was written up to there, and matches, is in them."""
-        return self._replica.point.rev
+        return self.replica.point.rev
 
     @property
     def changes(self) -> int:
         """How often the entries have changed since the mirror began."""
-        return self._replica.changes
+        return self.replica.changes

@@ -34,8 +34,8 @@ class View(Generic[T]):
     is read; the entry or event itself comes all the same. A value that is no T is not written.
     """
 
-    def __init__(self, hub: Hub, lens: TypedCodec[T]) -> None:
-        self._hub, self._lens = hub, lens
+    def __init__(self, hub: Hub, codec: TypedCodec[T]) -> None:
+        self._hub, self._codec = hub, codec
 
     async def set(
         self,
@@ -52,9 +52,9 @@ class View(Generic[T]):
     ) -> Written:
         """Write an entry, as `Hub.set`. Raises Mismatch if ``value`` could not be read as a T."""
         return await self._hub.set(
-            self._lens.key(key),
-            self._lens.plain(key, value),
-            ns=self._lens.ns,
+            self._codec.key(key),
+            self._codec.plain(key, value),
+            ns=self._codec.ns,
             ttl=ttl,
             keep_ttl=keep_ttl,
             if_rev=if_rev,
@@ -66,16 +66,16 @@ class View(Generic[T]):
 
     async def get(self, key: str) -> TypedEntry[T] | None:
         """The entry, or None if it is absent."""
-        entry = await self._hub.get(self._lens.key(key), ns=self._lens.ns)
-        return None if entry is None else self._lens.entry(entry)
+        entry = await self._hub.get(self._codec.key(key), ns=self._codec.ns)
+        return None if entry is None else self._codec.entry(entry)
 
     async def delete(self, key: str, *, if_rev: int | None = None, guard: Guarding | None = None) -> bool:
         """Delete an entry, as `Hub.delete`; False if there was none."""
-        return await self._hub.delete(self._lens.key(key), ns=self._lens.ns, if_rev=if_rev, guard=guard)
+        return await self._hub.delete(self._codec.key(key), ns=self._codec.ns, if_rev=if_rev, guard=guard)
 
     async def touch(self, key: str, ttl: float | None, *, guard: Guarding | None = None) -> float | None:
         """Give an entry a new deadline, as `Hub.touch`."""
-        return await self._hub.touch(self._lens.key(key), ttl, ns=self._lens.ns, guard=guard)
+        return await self._hub.touch(self._codec.key(key), ttl, ns=self._codec.ns, guard=guard)
 
     async def update(
         self, key: str, fn: Decision[T], *, ttl: float | None = None, guard: Guarding | None = None
@@ -84,23 +84,23 @@ class View(Generic[T]):
         or KEEP. Raises Mismatch if what is stored is no T, or what it returned is none."""
 
         async def change(plain: Any) -> Any:
-            value: Any = fn(self._lens.value(key, plain))
+            value: Any = fn(self._codec.value(key, plain))
             if inspect.isawaitable(value):
                 value = await value
-            return self._lens.decided(key, value)
+            return self._codec.decided(key, value)
 
-        key_in_hub = self._lens.key(key)
-        updated = await self._hub.update(key_in_hub, change, ns=self._lens.ns, ttl=ttl, guard=guard)
-        return self._lens.updated(key, updated)
+        key_in_hub = self._codec.key(key)
+        updated = await self._hub.update(key_in_hub, change, ns=self._codec.ns, ttl=ttl, guard=guard)
+        return self._codec.updated(key, updated)
 
     async def list(self, pattern: str = "*", *, limit: int | None = None) -> TypedEntries[T]:
         """The entries that match, in key order: all of them, or the first ``limit``."""
-        entries = await self._hub.list(self._lens.pattern(pattern), ns=self._lens.ns, limit=limit)
-        return [self._lens.entry(entry) for entry in entries]
+        entries = await self._hub.list(self._codec.pattern(pattern), ns=self._codec.ns, limit=limit)
+        return [self._codec.entry(entry) for entry in entries]
 
     def typed(self, entry: Entry) -> TypedEntry[T]:
         """An entry that was had elsewhere, ``conflict.current`` or one of ``hub.history``, as one of this view."""
-        return self._lens.entry(entry)
+        return self._codec.entry(entry)
 
     def watch(
         self,
@@ -114,8 +114,8 @@ class View(Generic[T]):
     ) -> TypedWatcher[T]:
         """The events of what matches any pattern (all, if none is given), as `Hub.watch`."""
         watcher = self._hub.watch(
-            *(self._lens.pattern(pattern) for pattern in patterns or ("*",)),
-            ns=self._lens.ns,
+            *(self._codec.pattern(pattern) for pattern in patterns or ("*",)),
+            ns=self._codec.ns,
             types=types,
             prev=prev,
             snapshot=snapshot,
@@ -123,27 +123,27 @@ class View(Generic[T]):
             echo=echo,
             conflate=conflate,
         )
-        return TypedWatcher(watcher, self._lens)
+        return TypedWatcher(watcher, self._codec)
 
     def mirror(self, pattern: str = "*", *, conflate: float | None = None) -> TypedMirror[T]:
         """A local copy of the entries that match, kept in step, as `Hub.mirror`."""
-        mirror = self._hub.mirror(self._lens.pattern(pattern), ns=self._lens.ns, conflate=conflate)
-        return TypedMirror(mirror, self._lens)
+        mirror = self._hub.mirror(self._codec.pattern(pattern), ns=self._codec.ns, conflate=conflate)
+        return TypedMirror(mirror, self._codec)
 
 
 class TypedWatcher(Generic[T]):
     """The events of one ``view.watch``: iterate over it, inside ``async with`` or without. See `waggle.Watcher`."""
 
-    def __init__(self, watcher: Watcher, lens: TypedCodec[T]) -> None:
-        self._watcher, self._lens = watcher, lens
+    def __init__(self, watcher: Watcher, codec: TypedCodec[T]) -> None:
+        self.watcher, self.codec = watcher, codec
 
     @property
     def since(self) -> Since:
         """How far this consumer has come, the event it was given last included: where another may go on."""
-        return self._watcher.since
+        return self.watcher.since
 
     async def __aenter__(self) -> Self:
-        await self._watcher.__aenter__()
+        await self.watcher.__aenter__()
         return self
 
     async def __aexit__(
@@ -155,22 +155,22 @@ class TypedWatcher(Generic[T]):
         return self
 
     async def __anext__(self) -> TypedEvent[T]:
-        return self._lens.event(await anext(self._watcher))
+        return self.codec.event(await anext(self.watcher))
 
     async def close(self) -> None:
         """Unsubscribe; nothing comes any more."""
-        await self._watcher.close()
+        await self.watcher.close()
 
 
 class TypedMirror(TypedMirrorView[T]):
     """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
 
-    def __init__(self, mirror: Mirror, lens: TypedCodec[T]) -> None:
-        super().__init__(mirror, lens)
-        self._mirror = mirror
+    def __init__(self, mirror: Mirror, codec: TypedCodec[T]) -> None:
+        super().__init__(mirror, codec)
+        self.mirror, self.codec = mirror, codec
 
     async def __aenter__(self) -> Self:
-        await self._mirror.__aenter__()
+        await self.mirror.__aenter__()
         return self
 
     async def __aexit__(
@@ -180,12 +180,12 @@ class TypedMirror(TypedMirrorView[T]):
 
     async def changed(self, *, timeout: float | None = None) -> None:
         """Wait for the next change, at most ``timeout`` seconds. Raises TimedOut, or Disconnected for good."""
-        await self._mirror.changed(timeout=timeout)
+        await self.mirror.changed(timeout=timeout)
 
     async def until(self, condition: Callable[[TypedMirrorView[T]], object], *, timeout: float | None = None) -> None:
         """Wait until ``condition(mirror)`` is true, asked now and after each change. Raises as `changed`."""
-        await self._mirror.until(lambda _: condition(self), timeout=timeout)
+        await self.mirror.until(lambda _: condition(self), timeout=timeout)
 
     async def close(self) -> None:
         """Follow no more; what it holds stays."""
-        await self._mirror.close()
+        await self.mirror.close()

@@ -9,7 +9,7 @@ text is a key and nothing else, whatever characters it has: patterns are said to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Required, TypedDict
 
 import msgspec
 
@@ -17,7 +17,9 @@ from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest, TimedOut
 from waggle.wire.messages import Awaited, Comparison, Wait
 
-__all__ = ["WaitBudget", "WaitFor", "Where", "condition_of", "conditions_of"]
+__all__ = [
+    "WaitBudget", "WaitFor", "WaitForEntries", "WaitForEntry", "WaitForState", "Where", "condition_of", "conditions_of",
+]  # fmt: skip
 
 LONGEST = 3600.0
 """Seconds that the hub waits for one command; a longer wait is asked for again."""
@@ -42,6 +44,30 @@ class WaitFor(TypedDict):
     unlocked: NotRequired[bool]
     since: NotRequired[int | None]
     where: NotRequired[Where | None]
+
+
+class WaitForEntry(TypedDict, total=False):
+    """The options of ``hub.wait`` for one key, which gives its entry."""
+
+    where: Where | None
+    since: int | None
+    ns: str | None
+    timeout: float | None
+
+
+class WaitForEntries(WaitForEntry, total=False):
+    """The options of ``hub.wait`` for a pattern, which gives a list of entries."""
+
+    pattern: Required[str]
+    count: int
+
+
+class WaitForState(WaitForEntry, total=False):
+    """The options of ``hub.wait`` for anything: an entry, entries, or None where none is waited for."""
+
+    pattern: str | None
+    absent: bool
+    unlocked: bool
 
 
 def condition_of(**fields: Any) -> Awaited:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ from waggle.transport.driver import SessionDriver
 from waggle.wire.errors import BadRequest, TimedOut, again
 from waggle.wire.messages import Event, EventType, Since
 
-__all__ = ["Mirror", "Watcher"]
+__all__ = ["Mirror", "Position", "Watcher"]
 
 
 class _Following:
@@ -49,7 +50,26 @@ class _Following:
         await self.close()
 
 
-class Watcher(_Following):
+class Position:
+    """The place that a consumer has reached in the hub's log."""
+
+    @property
+    @abstractmethod
+    def since(self) -> Since:
+        """The revision that this consumer has reached, in its epoch."""
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of ``since``; empty while a snapshot is incomplete, from which no other consumer can go on."""
+        return self.since.epoch
+
+    @property
+    def rev(self) -> int:
+        """The revision of ``since``."""
+        return self.since.rev
+
+
+class Watcher(_Following, Position):
     """The events of one ``hub.watch``: iterate over it, inside ``async with`` or without.
 
     No more than 8 MiB of events are kept for a consumer that is slow (a snapshot is kept whole). Beyond that the
@@ -91,16 +111,6 @@ class Watcher(_Following):
     def since(self) -> Since:
         """How far this consumer has come, the event it was given last included: where another may go on."""
         return self._subscription.point()
-
-    @property
-    def epoch(self) -> str:
-        """The epoch of ``since``; empty while a snapshot is incomplete, which nobody can go on from."""
-        return self.since.epoch
-
-    @property
-    def rev(self) -> int:
-        """The revision of ``since``."""
-        return self.since.rev
 
     async def __aenter__(self) -> Self:
         await self._begin()

@@ -189,7 +189,7 @@ class Mismatch(WaggleError):
     code = "mismatch"
 
 
-_BY_CODE: dict[str, type[WaggleError]] = {
+BY_CODE: dict[str, type[WaggleError]] = {
     cls.code: cls
     for cls in (
         BadRequest, Unauthorized, Forbidden, NotFound, Conflict, Locked, NotHolder, SessionLost, Deadlock,
@@ -201,7 +201,7 @@ _BY_CODE: dict[str, type[WaggleError]] = {
 def error_from_wire(error: dict[str, Any]) -> WaggleError:
     """The exception for an error object of the wire; an unknown code becomes a plain WaggleError."""
     details = {name: value for name, value in error.items() if name not in ("code", "message")}
-    cls = _BY_CODE.get(error.get("code", ""), WaggleError)
+    cls = BY_CODE.get(error.get("code", ""), WaggleError)
     return cls(str(error.get("message", error.get("code", "unknown error"))), **details)
 
 

@@ -45,7 +45,7 @@ def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes
     interest = cursor.feed.interest
     told: _Part = _Whole(cursor) if interest.scope.conflate is None else _Conflated(cursor)
     looked = 0
-    for commit in log.after(cursor.rev):
+    for commit in log.commits_after(cursor.rev):
         if commit.rev > upto or looked >= max_events or told.size >= max_bytes:
             break
         looked += len(commit.events) * len(interest.patterns)
@@ -53,7 +53,7 @@ def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes
         if events:
             told.add(events)
         cursor.rev = commit.rev
-    following = next(log.after(cursor.rev), None)
+    following = next(log.commits_after(cursor.rev), None)
     if following is None or following.rev > upto:
         cursor.rev = upto
     return told.lines(at_end=cursor.rev == upto)
@@ -83,7 +83,7 @@ class _Whole:
 
     def add(self, events: list[Event]) -> None:
         cursor, rev = self._cursor, events[0].rev
-        if cursor.own(events[0]):
+        if cursor.suppresses(events[0]):
             self._put(mark_line(rev, cursor.feed.sub))
             return
         for line in chain(cursor.feed.interest, events, cursor.after, {}):
@@ -119,7 +119,7 @@ class _Conflated:
         cursor = self._cursor
         if not (at_end or self._latest):
             return []
-        events = [event for event in self._latest if not cursor.own(event)]
+        events = [event for event in self._latest if not cursor.suppresses(event)]
         lines = [line.text for line in chain(cursor.feed.interest, events, cursor.after, {})]
         cursor.after = cursor.rev
         return [*lines, mark_line(cursor.rev, cursor.feed.sub)]

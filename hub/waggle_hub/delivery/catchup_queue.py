@@ -14,11 +14,11 @@ from collections.abc import Callable
 from .connection import Connection
 
 
-class RefillQueue:
+class CatchupQueue:
     """The connections that are ready for a slice. `refill` tells one of them its slice; `timer` gives seconds."""
 
     def __init__(self, refill: Callable[[Connection], None], seconds: float, timer: Callable[[], float]) -> None:
-        self._refill = refill
+        self._catch_up = refill
         self._seconds = seconds
         self._timer = timer
         self._ready: dict[Connection, None] = {}
@@ -47,7 +47,7 @@ class RefillQueue:
         connection = next(iter(self._ready))
         del self._ready[connection]
         if connection.ready:
-            self._refill(connection)
+            self._catch_up(connection)
             if connection.ready:
                 self._ready[connection] = None
 

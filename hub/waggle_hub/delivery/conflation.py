@@ -178,7 +178,7 @@ class ConflatedFeed(Feed):
             self._collected.add(event)
         return self._collected.size > self._deliveries.bounds.conflated
 
-    def hand_out(self, rev: int, frame: int) -> None:
+    def flush(self, rev: int, frame: int) -> None:
         interest, after, events = self.interest, self.last, list(self._take())
         bodies: Bodies = {}
         mark = EncodedEvent(None, rev, mark_line(rev, self.sub))
@@ -188,7 +188,7 @@ class ConflatedFeed(Feed):
             return [line.text for line in (*chain(interest, others, after, bodies), mark)]
 
         self.last = rev
-        self._spread([*chain(interest, events, after, bodies), mark], frame, without_own)
+        self._deliver([*chain(interest, events, after, bodies), mark], frame, without_own)
 
     def _take(self) -> LatestByKey:
         """What has been collected; from here on it is as if nothing had been."""

@@ -41,7 +41,7 @@ class Socket(Protocol):
 class Connection:
     """What one agent's door and delivery share. `session` is set once hello has been decided."""
 
-    inside = False
+    is_virtual = False
     """Whether it is that of callers, who have no socket of their own."""
 
     def __init__(self, bounds: Bounds, abort: Callable[[], None] | None = None) -> None:
@@ -50,15 +50,15 @@ class Connection:
         self.session: str | None = None
         self.replaced = False
         """Whether its session has been taken over by another connection."""
-        self.gone = False
+        self.closed = False
         """Whether it speaks for nobody any more, nor ever will."""
         self.behind: dict[Cursor, None] = {}
         """Cursors to be refilled, in the order in which they fell behind."""
         self.lost: dict[Cursor, None] = {}
         """Cursors that have fallen out of the log, until the machine has begun them again."""
-        self.unsent = 0
+        self.unsent_bytes = 0
         """Bytes of events that wait."""
-        self.owed = 0
+        self.reserved_bytes = 0
         """Bytes of replies that are decided and have not left."""
         self.sends = 0
         """Frames so far."""
@@ -73,22 +73,22 @@ class Connection:
         self._lines: deque[tuple[Payload, int, bool]] = deque()
 
     def __repr__(self) -> str:
-        return f"<Connection of {self.session}: {self.unsent} B of events, {self.owed} B of replies>"
+        return f"<Connection of {self.session}: {self.unsent_bytes} B of events, {self.reserved_bytes} B of replies>"
 
-    def owe(self, size: int) -> None:
+    def reserve_reply(self, size: int) -> None:
         """A reply of this size has been decided."""
-        self.owed += size
+        self.reserved_bytes += size
 
-    def put_reply(self, text: Payload) -> None:
+    def queue_reply(self, text: Payload) -> None:
         """A reply that was owed may leave now."""
         self._put(text, False)
 
-    def put_events(self, text: Payload) -> None:
+    def queue_events(self, text: Payload) -> None:
         """One or more lines, that are no replies, may leave now."""
-        self.unsent += len(text)
+        self.unsent_bytes += len(text)
         self._put(text, True)
 
-    def fall_behind(self, cursor: Cursor) -> None:
+    def start_catchup(self, cursor: Cursor) -> None:
         """Refill this cursor when everything that waits has left."""
         self.behind[cursor] = None
         self.wake(self)
@@ -118,7 +118,7 @@ class Connection:
     @property
     def congested(self) -> bool:
         """Whether its agent should read replies before it is heard again."""
-        return self.owed > self.bounds.unsent and self.closing is None
+        return self.reserved_bytes > self.bounds.unsent and self.closing is None
 
     def take(self) -> Payload | None:
         """Everything that waits, up to the bound of a frame; a text that waits alone is taken as it is."""
@@ -127,12 +127,12 @@ class Connection:
             return None
         congested = self.congested
         text, size, event = lines.popleft()
-        self._settle(size, event)
+        self._subtract(size, event)
         if lines and size + lines[0][1] <= self.bounds.frame:
             texts = [text.data]
             while lines and size + lines[0][1] <= self.bounds.frame:
                 text, length, event = lines.popleft()
-                self._settle(length, event)
+                self._subtract(length, event)
                 texts.append(text.data)
                 size += length
             text = Payload(b"\n".join(texts))
@@ -145,11 +145,11 @@ class Connection:
             self._lines.append((text, len(text), event))
             self.wake(self)
 
-    def _settle(self, size: int, event: bool) -> None:
+    def _subtract(self, size: int, event: bool) -> None:
         if event:
-            self.unsent -= size
+            self.unsent_bytes -= size
         else:
-            self.owed -= size
+            self.reserved_bytes -= size
 
     # --- to a socket that takes frames at once ---
 

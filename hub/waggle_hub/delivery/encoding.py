@@ -70,8 +70,8 @@ def event_body(event: Event, values: bool, prev: bool) -> bytes:
         data=UNSET if event.data is None else _raw(event.data),
         prev=_before(event.prev, values) if prev and event.type in m.ENTRY_TYPES else UNSET,
     )
-    if event.grip is not None:
-        _add_grip(line, event.grip)
+    if event.lock is not None:
+        _add_grip(line, event.lock)
     return _encode(line)[1:]
 
 
@@ -187,4 +187,4 @@ def _deadline(event: Event) -> float | msgspec.UnsetType | None:
 
 
 def _before(entry: Entry | None, values: bool) -> m.Entry | None:
-    return None if entry is None else entry.view(values)
+    return None if entry is None else entry.to_wire(values)

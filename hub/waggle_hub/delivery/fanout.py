@@ -5,7 +5,7 @@ Rules:
    listens (attach, detach, bind, end) first hands out what waits.
 2. `rev` is the newest revision released: nobody is told anything above it, however far the machine is ahead.
 3. A connection with more than `bounds.unsent` bytes of events waiting has its cursors moved behind; it holds up nobody.
-4. Refills (`RefillQueue`) and what is due of conflated feeds (`ConflationScheduler`) take little of each turn of the
+4. Refills (`CatchupQueue`) and what is due of conflated feeds (`ConflationScheduler`) take little of each turn of the
 loop and go
    on in the next. Where there is no loop (`start`), somebody calls `refill` and `conflate`.
 5. Whatever puts lines ends with `write`: all that a connection was told by it leaves together.
@@ -28,11 +28,11 @@ from waggle_hub.state.interests import Interest, InterestIndex
 from waggle_hub.state.log import Commit, Event, Log
 
 from .catchup import log_slice, snapshot_slice
-from .catchup_queue import RefillQueue
+from .catchup_queue import CatchupQueue
 from .conflation import ConflatedFeed, ConflationScheduler
 from .connection import Connection
 from .encoding import Bodies, lost_line, mark_line
-from .feed import Cursor, Feed, cut
+from .feed import Cursor, Feed, pack_lines
 from .frame import Payload
 
 
@@ -94,8 +94,8 @@ class Fanout:
         """The interests of the feeds. Not the machine's: that one knows already who leaves later in the same batch."""
         self._log = log
         self._clock = clock
-        self._queue = RefillQueue(self._refill, bounds.slice, timer)
-        self._deliveries = ConflationScheduler(lambda feed: self._hand_out([feed]), self.write, bounds, clock, timer)
+        self._queue = CatchupQueue(self._catch_up, bounds.slice, timer)
+        self._deliveries = ConflationScheduler(lambda feed: self._flush_feeds([feed]), self.write, bounds, clock, timer)
         self._cursors: dict[str, dict[int, Cursor]] = {}
         self._feeds: dict[int, Feed] = {}
         self._dirty: dict[Feed, None] = {}
@@ -114,7 +114,7 @@ class Fanout:
         for item in items:
             match item:
                 case Commit():
-                    self._commit(item)
+                    self._add_commit(item)
                 case PendingReply() | Notice():
                     self._replies.append(item)
                 case CommandPending():
@@ -124,13 +124,13 @@ class Fanout:
                     self._bind(item.connection, item.session)
                 case OpenCursor():
                     self._flush()
-                    self._attach(item)
+                    self._open_cursor(item)
                 case CloseCursor():
                     self._flush()
-                    self._detach(item.session, item.sub)
+                    self._close_cursor(item.session, item.sub)
                 case SessionEnded():
                     self._flush()
-                    self._end(item.session)
+                    self._end_session(item.session)
         self._flush()
         self.write()
 
@@ -146,7 +146,7 @@ class Fanout:
 
     def leave(self, connection: Connection) -> None:
         """The connection is gone; its session's cursors stay, without one."""
-        connection.gone = True
+        connection.closed = True
         connection.behind.clear()
         connection.lost.clear()
         session = connection.session
@@ -179,7 +179,7 @@ class Fanout:
         """Tell those who are ready as many slices as one turn of the loop has time for."""
         self._queue.step()
 
-    def next_delivery(self) -> float | None:
+    def next_delivery_at(self) -> float | None:
         """The instant at which `conflate` has something to do."""
         return self._deliveries.next()
 
@@ -199,17 +199,17 @@ class Fanout:
             cursors = self._cursors.get(session)
             if cursors and connection.idle:
                 for text in self._marks(cursors) if connection in partly else (line,):
-                    connection.put_events(text)
+                    connection.queue_events(text)
         self.write()
 
     def _marks(self, cursors: dict[int, Cursor]) -> list[Payload]:
         """A mark for each subscription that has been told everything: one for all would speak for the others."""
         told = [sub for sub, cursor in cursors.items() if not cursor.feed.holds_back]
-        return cut([mark_line(self.rev, sub) for sub in told], self.bounds.frame)
+        return pack_lines([mark_line(self.rev, sub) for sub in told], self.bounds.frame)
 
     # --- within a release ---
 
-    def _commit(self, commit: Commit) -> None:
+    def _add_commit(self, commit: Commit) -> None:
         self.rev = commit.rev
         hits: dict[Feed, list[Event]] = {}
         for event in commit.events:
@@ -221,31 +221,31 @@ class Fanout:
                 if feed.add(events, bodies):
                     self._dirty[feed] = None
             except Exception:
-                self._break_off(feed)
+                self._disconnect_readers(feed)
 
     def _flush(self) -> None:
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
-            self._hand_out(dirty)
+            self._flush_feeds(dirty)
         if self._replies:
             replies, self._replies = self._replies, []
             for line in replies:
-                line.connection.put_reply(line.text)
+                line.connection.queue_reply(line.text)
 
-    def _hand_out(self, feeds: Iterable[Feed]) -> None:
+    def _flush_feeds(self, feeds: Iterable[Feed]) -> None:
         slow: dict[Connection, None] = {}
         for feed in feeds:
             try:
-                feed.hand_out(self.rev, self.bounds.frame)
+                feed.flush(self.rev, self.bounds.frame)
             except Exception:
-                self._break_off(feed)
+                self._disconnect_readers(feed)
             for cursor in feed.live:
-                if cursor.connection is not None and cursor.connection.unsent > self.bounds.unsent:
+                if cursor.connection is not None and cursor.connection.unsent_bytes > self.bounds.unsent:
                     slow[cursor.connection] = None
         for connection in slow:
-            self._move_behind(connection)
+            self._move_to_catchup(connection)
 
-    def _break_off(self, feed: Feed) -> None:
+    def _disconnect_readers(self, feed: Feed) -> None:
         """Something of this feed could not be told: cut off all who would have heard it."""
         self._cut_off([cursor.connection for cursor in feed.live if cursor.connection is not None], feed)
         self._dirty.pop(feed, None)
@@ -256,28 +256,28 @@ class Fanout:
         for connection in connections:
             connection.close(4001, f"{fault.code}: connect again, and go on from where you were")
 
-    def _move_behind(self, connection: Connection) -> None:
+    def _move_to_catchup(self, connection: Connection) -> None:
         assert connection.session is not None
         for cursor in self._cursors.get(connection.session, {}).values():
             if cursor in cursor.feed.live:
                 cursor.feed.leave(cursor, self.rev)
-                connection.fall_behind(cursor)
+                connection.start_catchup(cursor)
 
     def _bind(self, connection: Connection, session: str) -> None:
         older = self.connections.get(session)
         if older is not None and older is not connection:
             self.leave(older)
             older.close(4002, "the session was taken over by a newer connection")
-        if not connection.gone:
+        if not connection.closed:
             self.connections[session] = connection
 
-    def _attach(self, order: OpenCursor) -> None:
+    def _open_cursor(self, order: OpenCursor) -> None:
         cursors = self._cursors.setdefault(order.session, {})
         sub = order.interest.sub
         older = cursors.get(sub)
         if older is not None:
-            self._detach(order.session, sub, keep=True)
-        feed = self._feeds.get(sub) or self._begin_feed(order.interest)
+            self._close_cursor(order.session, sub, keep=True)
+        feed = self._feeds.get(sub) or self._create_feed(order.interest)
         cursor = cursors[sub] = Cursor(order.session, feed, order.echo, order.rev, order.snapshot)
         feed.cursors += 1
         connection = cursor.connection = self.connections.get(order.session)
@@ -287,21 +287,21 @@ class Fanout:
             cursor.drop_snapshot()
             return
         if order.lost is not None:
-            connection.put_events(Payload(lost_line(sub, order.lost)))
+            connection.queue_events(Payload(lost_line(sub, order.lost)))
         if order.snapshot is None and not order.replay:
             assert order.rev == self.rev
             feed.join(cursor)
         else:
-            connection.fall_behind(cursor)
+            connection.start_catchup(cursor)
 
-    def _begin_feed(self, interest: Interest) -> Feed:
+    def _create_feed(self, interest: Interest) -> Feed:
         conflated = interest.scope.conflate is not None
         feed = ConflatedFeed(interest, self.rev, self._deliveries) if conflated else Feed(interest, self.rev)
         self._feeds[interest.sub] = feed
         self._index.add(interest)
         return feed
 
-    def _detach(self, session: str, sub: int, keep: bool = False) -> None:
+    def _close_cursor(self, session: str, sub: int, keep: bool = False) -> None:
         cursor = self._cursors.get(session, {}).pop(sub, None)
         if cursor is None:
             return
@@ -316,9 +316,9 @@ class Fanout:
             del self._feeds[sub]
             self._index.remove(feed.interest)
 
-    def _end(self, session: str) -> None:
+    def _end_session(self, session: str) -> None:
         for sub in list(self._cursors.get(session, {})):
-            self._detach(session, sub)
+            self._close_cursor(session, sub)
         self._cursors.pop(session, None)
         connection = self.connections.pop(session, None)
         if connection is not None:
@@ -327,23 +327,23 @@ class Fanout:
 
     # --- those who are behind ---
 
-    def _refill(self, connection: Connection) -> None:
+    def _catch_up(self, connection: Connection) -> None:
         """Tell the cursor of this connection that has been behind for longest the next slice of what it missed."""
         cursor = next(iter(connection.behind))
         try:
-            self._tell_slice(connection, cursor)
+            self._send_slice(connection, cursor)
         except Exception:
             self._cut_off([connection], cursor.feed)
         self.write()
 
-    def _tell_slice(self, connection: Connection, cursor: Cursor) -> None:
+    def _send_slice(self, connection: Connection, cursor: Cursor) -> None:
         feed, bounds = cursor.feed, self.bounds
         if cursor.snapshot is not None and not cursor.snapshot.overrun:
             lines = snapshot_slice(cursor, self._clock(), max_keys=bounds.refill_keys, max_bytes=bounds.frame)
             if cursor.snapshot is None:
                 self.on_synced(cursor.session, feed.sub, cursor.rev)
         elif cursor.snapshot is not None or cursor.rev < self._log.floor:
-            self._lose(connection, cursor)
+            self._restart_cursor(connection, cursor)
             return
         else:
             lines = log_slice(cursor, self._log, self.rev, max_events=bounds.refill_events, max_bytes=bounds.frame)
@@ -351,10 +351,10 @@ class Fanout:
                 del connection.behind[cursor]
                 cursor.losses = 0
                 feed.join(cursor)
-        for text in cut(lines, bounds.frame):
-            connection.put_events(text)
+        for text in pack_lines(lines, bounds.frame):
+            connection.queue_events(text)
 
-    def _lose(self, connection: Connection, cursor: Cursor) -> None:
+    def _restart_cursor(self, connection: Connection, cursor: Cursor) -> None:
         """The log, or the memory for its snapshot, no longer reaches back to where this cursor stands."""
         del connection.behind[cursor]
         connection.lost[cursor] = None

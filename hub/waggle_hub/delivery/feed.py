@@ -39,7 +39,7 @@ class Cursor:
         """How often in a row the log did not reach back to it."""
         self.connection: Connection | None = None
 
-    def own(self, event: Event) -> bool:
+    def suppresses(self, event: Event) -> bool:
         """Whether this is left out by `echo: false`."""
         return not self.echo and event.origin == self.session
 
@@ -87,12 +87,12 @@ class Feed:
         self.last = events[-1].rev
         return bool(self.pending)
 
-    def hand_out(self, rev: int, frame: int) -> None:
+    def flush(self, rev: int, frame: int) -> None:
         """Give everybody who is live the lines that wait, in texts of about `frame` bytes; `rev` has been released."""
         lines, self.pending = self.pending, []
-        self._spread(lines, frame, lambda first, session: _marked(self.sub, lines[first:], session))
+        self._deliver(lines, frame, lambda first, session: _marked(self.sub, lines[first:], session))
 
-    def _spread(self, lines: list[EncodedEvent], frame: int, without_own: Callable[[int, str], list[bytes]]) -> None:
+    def _deliver(self, lines: list[EncodedEvent], frame: int, without_own: Callable[[int, str], list[bytes]]) -> None:
         """Give each cursor the lines above the revision where it became live; `without_own` gives those of a session
         that wants no echo, from a number of line on."""
         origins = {line.origin for line in lines}
@@ -101,13 +101,13 @@ class Feed:
             assert cursor.connection is not None
             first = _first_after(lines, cursor.rev)
             if not cursor.echo and cursor.session in origins:
-                texts = cut(without_own(first, cursor.session), frame)
+                texts = pack_lines(without_own(first, cursor.session), frame)
             elif first in shared:
                 texts = shared[first]
             else:
-                texts = shared[first] = cut([line.text for line in lines[first:]], frame)
+                texts = shared[first] = pack_lines([line.text for line in lines[first:]], frame)
             for text in texts:
-                cursor.connection.put_events(text)
+                cursor.connection.queue_events(text)
 
 
 def _first_after(lines: list[EncodedEvent], rev: int) -> int:
@@ -128,7 +128,7 @@ def _marked(sub: int, lines: list[EncodedEvent], session: str) -> list[bytes]:
     return texts
 
 
-def cut(lines: list[bytes], frame: int) -> list[Payload]:
+def pack_lines(lines: list[bytes], frame: int) -> list[Payload]:
     """The lines as few texts, cut between lines near `frame` bytes."""
     texts = []
     group: list[bytes] = []

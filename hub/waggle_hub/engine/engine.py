@@ -32,9 +32,9 @@ from waggle_hub.state.commands.entries import StoreFull
 from waggle_hub.state.effects import (
     BindSession,
     DeferredReply,
+    Effect,
     LockLost,
     OpenCursor,
-    Output,
     Reply,
     StartBackup,
     StartSearch,
@@ -42,11 +42,11 @@ from waggle_hub.state.effects import (
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import WriteBatch
-from waggle_hub.state.sessions import Fresh, Outcome
+from waggle_hub.state.sessions import Outcome, SessionIds
 from waggle_hub.stats import SAMPLE, Stats
 
-log = logging.getLogger("waggle_hub")
-_MAKING_ROOM = 0.05
+logger = logging.getLogger("waggle_hub")
+EVICTION_RETRY_S = 0.05
 """Seconds after which to try again, when one command would have to evict more than `bounds.evict` entries."""
 
 
@@ -67,10 +67,10 @@ async def _nothing_to_back_up() -> m.BackedUp:
     raise BadRequest("this hub keeps everything in memory: there is nothing to back up; waggle export can", field="op")
 
 
-def fresh() -> Fresh:
+def fresh() -> SessionIds:
     """Ids for one hello."""
     name = secrets.token_hex(6)
-    return Fresh(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")
+    return SessionIds(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")
 
 
 class Engine:
@@ -84,7 +84,7 @@ class Engine:
         bounds: Bounds,
         clock: Callable[[], float],
         info: m.Welcome,
-        fresh: Callable[[], Fresh] = fresh,
+        fresh: Callable[[], SessionIds] = fresh,
         data: Path | None = None,
     ) -> None:
         self.machine = machine
@@ -96,11 +96,11 @@ class Engine:
         self._fresh = fresh
         self.back_up: Callable[[], Awaitable[m.BackedUp]] = _nothing_to_back_up
         """Makes a backup. Raises a WaggleError."""
-        self._errands: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         """Backups and searches that somebody is to be told of."""
         self.finder = Finder(machine.state, bounds, clock, data)
-        self.meter = Stats(clock(), fanout.sends)
-        self.recency = Lru()
+        self.stats = Stats(clock(), fanout.sends)
+        self.lru = Lru()
         self._batch: list[Released] = []
         self._unreleased: list[list[Released]] = []
         """Batches that the journal has not said are safe, in order."""
@@ -111,7 +111,7 @@ class Engine:
         """Whether what the journal was told is the last that it is told."""
         self._stopping: Unavailable | None = None
         """What those are told who ask for something while the hub stops."""
-        self._speakers: dict[str, Connection] = {}
+        self._active_connection: dict[str, Connection] = {}
         """The connection whose commands count for each session, as decided; fan-out follows when it is released."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -119,7 +119,7 @@ class Engine:
         self._marker: asyncio.TimerHandle | None = None
         self._sampler: asyncio.TimerHandle | None = None
         fanout.on_loss = self._restart
-        fanout.on_synced = machine.synced
+        fanout.on_synced = machine.mark_synced
         fanout.on_fault = self._fault
         journal.on_failure = self._refuse
         journal.on_recovery = self._accept
@@ -128,7 +128,7 @@ class Engine:
         """Begin: once the journal knows who runs here, nothing can be shown that a restart would not know of. A
         StoreError if it cannot be told."""
         if self._journal.keeps:
-            error = await self._written(self.machine.changes([]))
+            error = await self._written(self.machine.collect_changes([]))
             if error is not None or self.machine.state.refusing is not None:
                 self._journal.stop()
                 raise StoreError(f"nothing can be written: {error or self.machine.state.refusing}")
@@ -141,7 +141,7 @@ class Engine:
         self._begin()
         self._marker = self._loop.call_later(self.bounds.mark, self._mark)
         self._sampler = self._loop.call_later(SAMPLE, self._sample)
-        self._arm()
+        self._schedule_expiry()
 
     async def drain(self, seconds: float) -> None:
         """Accept no more commands, the hub is back in so many seconds; return when all replies are on their way. What
@@ -149,7 +149,7 @@ class Engine:
         self._stopping = Unavailable("the hub is stopping: come back", retry_after=seconds)
         if not self._journal.keeps:
             refusal = self._stopping
-            self._run(lambda: self.machine.give_up_waits(refusal, self.clock()))
+            self._run_internal(lambda: self.machine.fail_pending(refusal, self.clock()))
         self._flush()
         await self._written(NOTHING)
 
@@ -159,8 +159,8 @@ class Engine:
         self._flush()
         self._closed = True
         if self._journal.keeps and self._failure is None:
-            self.machine.run_as(None)
-            await self._written(self.machine.changes([]))
+            self.machine.set_durability(None)
+            await self._written(self.machine.collect_changes([]))
         self._journal.stop()
 
     async def settled(self) -> int:
@@ -199,7 +199,7 @@ class Engine:
     def statistics(self) -> m.Statistics:
         """What `stats` tells, asked by nobody: also while nothing is accepted."""
         found = self.machine.statistics(self.clock())
-        self._complete(found)
+        self._complete_statistics(found)
         return found
 
     def stop(self) -> None:
@@ -214,7 +214,7 @@ class Engine:
 
     def submit(self, connection: Connection, command: m.AnyCommand) -> None:
         """Decide a command now; its reply comes through the connection when it may be seen."""
-        closed = self._closed_for()
+        closed = self._rejection()
         if closed is not None:
             self.refuse(connection, command.id, closed)
             return
@@ -227,118 +227,120 @@ class Engine:
         except Exception:
             fault = self._fault(type(command).__name__)
             self.refuse(connection, command.id, fault)
-            if self.machine.torn:
+            if self.machine.inconsistent:
                 self._fail(fault.message)
             return
-        self.meter.decided(command, time.perf_counter() - started)
-        self._take(outputs, connection, command)
+        self.stats.on_decided(command, time.perf_counter() - started)
+        self._queue_effects(outputs, connection, command)
 
-    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Output]:
+    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Effect]:
         if isinstance(command, m.Hello) and connection.session is None:
             return self.machine.hello(command, self._fresh(), now, self._info)
         outputs = self.machine.apply(command, connection.session, now)
-        return self._make_room(outputs, command, connection, now) if self.recency else outputs
+        return self._make_room(outputs, command, connection, now) if self.lru else outputs
 
     def _make_room(
-        self, outputs: list[Output], command: m.AnyCommand, connection: Connection, now: float
-    ) -> list[Output]:
+        self, outputs: list[Effect], command: m.AnyCommand, connection: Connection, now: float
+    ) -> list[Effect]:
         """While a command was refused since the hub is full: evict what was used least recently, and decide anew."""
         room = self.bounds.evict
         least = 1
         while (full := _full(outputs)) is not None:
-            victims = self.recency.victims(full, least, room)
+            victims = self.lru.eviction_candidates(full, least, room)
             if not victims:
                 break
-            self._take([output for output in outputs if not isinstance(output, Reply)], None)
-            self._take(self.machine.evict(victims, now), None)
+            self._queue_effects([output for output in outputs if not isinstance(output, Reply)], None)
+            self._queue_effects(self.machine.evict(victims, now), None)
             room -= len(victims)
             if room <= 0:
-                busy = Unavailable("the hub is full, and making room: try again", retry_after=_MAKING_ROOM)
+                busy = Unavailable("the hub is full, and making room: try again", retry_after=EVICTION_RETRY_S)
                 return [Reply(command.id, Outcome(error=busy))]
             outputs = self.machine.apply(command, connection.session, now)
             least *= 2
         return outputs
 
-    def visit(self, agent: str | None, ns: str | None, connect: Callable[[], Connection]) -> Connection:
+    def open_http_session(self, agent: str | None, ns: str | None, connect: Callable[[], Connection]) -> Connection:
         """Somebody calls, under this name or none (`state.callers`): the connection that speaks for their session, made
         by `connect` if there is none. Raises a WaggleError."""
-        closed = self._closed_for()
+        closed = self._rejection()
         if closed is not None:
             raise closed
         try:
-            session, outputs = self.machine.visit(agent, ns, self._fresh(), self.clock())
+            session, outputs = self.machine.open_http_session(agent, ns, self._fresh(), self.clock())
         except Exception:
             fault = self._fault("a visit")
-            if self.machine.torn:
+            if self.machine.inconsistent:
                 self._fail(fault.message)
             raise fault from None
         if isinstance(session, WaggleError):
-            self._take(outputs, None)
+            self._queue_effects(outputs, None)
             raise session
-        connection = self._speakers.get(session)
+        connection = self._active_connection.get(session)
         if connection is None:
             connection = connect()
             outputs.append(BindSession(session))
-        self._take(outputs, connection)
+        self._queue_effects(outputs, connection)
         return connection
 
-    def _closed_for(self) -> WaggleError | None:
+    def _rejection(self) -> WaggleError | None:
         """What everybody is told who asks for anything, if nothing is accepted."""
         if self._failure is None and self._stopping is not None:
             return again(self._stopping)
-        if self._failure is None and self.machine.exhausted:
+        if self._failure is None and self.machine.out_of_revisions:
             self._fail("the journal has failed for so long that no revision is left")
         return None if self._failure is None else self._unavailable()
 
-    def hang_up(self, connection: Connection, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
+    def drop_call(self, connection: Connection, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
         """Nobody waits for the answer to this command of a caller any more; `token` is of a grant in that answer."""
         session = connection.session
         if session is not None:
-            self._run(lambda: self.machine.hang_up(session, id, rid, token, self.clock()))
+            self._run_internal(lambda: self.machine.drop_call(session, id, rid, token, self.clock()))
 
     def refuse(self, connection: Connection, id: m.Id | None, error: WaggleError) -> None:
         """Answer what never became a command, in its place among the replies."""
         text = error_line(id, error.to_wire())
-        connection.owe(len(text))
+        connection.reserve_reply(len(text))
         self._batch.append(PendingReply(connection, id, text))
-        self._schedule()
+        self._schedule_flush()
 
     def leave(self, connection: Connection) -> None:
         """A connection is gone; its session lives on for its grace."""
         self.fanout.leave(connection)
         session = connection.session
-        if session is None or self._speakers.get(session) is not connection:
+        if session is None or self._active_connection.get(session) is not connection:
             return
-        self._run(lambda: self.machine.drop(session, self.clock()))
-        del self._speakers[session]  # not before: what is due is told to whoever is there until then
+        self._run_internal(lambda: self.machine.drop(session, self.clock()))
+        del self._active_connection[session]  # not before: what is due is told to whoever is there until then
 
     # --- batches ---
 
-    def _take(self, outputs: list[Output], connection: Connection | None, command: m.AnyCommand | None = None) -> None:
+    def _queue_effects(
+        self, outputs: list[Effect], connection: Connection | None, command: m.AnyCommand | None = None
+    ) -> None:
         """Add what the machine gave off to the batch; replies are encoded here, where their size counts."""
         batch = self._batch
         replied = command is None
         errand: asyncio.Task[None] | None = None
         for output in outputs:
             if isinstance(output, Commit):
-                self.meter.committed(output)
-                self.recency.committed(output)
+                self.stats.on_committed(output)
+                self.lru.on_committed(output)
                 self.finder.committed(output)
                 batch.append(output)
             elif isinstance(output, Reply):
                 assert connection is not None
                 if command is not None:
-                    self._observe(command, output)
+                    self._count(command, output)
                 text = reply_line(output)
-                connection.owe(len(text))
+                connection.reserve_reply(len(text))
                 batch.append(PendingReply(connection, output.id, text))
                 replied = True
             elif isinstance(output, DeferredReply | LockLost):
-                self._tell(output)
+                self._queue_notice(output)
             elif isinstance(output, StartBackup | StartSearch):
-                errand = asyncio.get_running_loop().create_task(self._run_errand(output))
-                self._errands.add(errand)
-                errand.add_done_callback(self._errands.discard)
+                errand = asyncio.get_running_loop().create_task(self._run_background(output))
+                self._background.add(errand)
+                errand.add_done_callback(self._background.discard)
             elif isinstance(output, BindSession):
                 assert connection is not None
                 self._bind(connection, output.session)
@@ -350,20 +352,20 @@ class Engine:
             assert connection is not None
             assert connection.session is not None
             batch.append(CommandPending(connection, connection.session, command.id, errand))
-        self._schedule()
+        self._schedule_flush()
 
-    def _tell(self, said: DeferredReply | LockLost) -> None:
+    def _queue_notice(self, said: DeferredReply | LockLost) -> None:
         """What a session is told in its own time goes to the connection that speaks for it now."""
-        connection = self._speakers[said.session]
+        connection = self._active_connection[said.session]
         if isinstance(said, DeferredReply):
             text = reply_line(said)
             self._batch.append(PendingReply(connection, said.id, text))
         else:
             text = lock_lost_line(said.lock)
             self._batch.append(Notice(connection, text))
-        connection.owe(len(text))
+        connection.reserve_reply(len(text))
 
-    async def _run_errand(self, wanted: StartBackup | StartSearch) -> None:
+    async def _run_background(self, wanted: StartBackup | StartSearch) -> None:
         """Have done what is not for the machine to do, and answer whoever speaks for the session by then."""
         try:
             if isinstance(wanted, StartSearch):
@@ -374,31 +376,31 @@ class Engine:
             outcome = Outcome(error=error)
         except Exception:
             outcome = Outcome(error=self._fault(type(wanted).__name__))
-        if wanted.session in self._speakers:
-            self._take([DeferredReply(wanted.session, wanted.id, outcome)], None)
+        if wanted.session in self._active_connection:
+            self._queue_effects([DeferredReply(wanted.session, wanted.id, outcome)], None)
 
-    def _observe(self, command: m.AnyCommand, reply: Reply) -> None:
+    def _count(self, command: m.AnyCommand, reply: Reply) -> None:
         """What a reply tells those who keep count, and what they add to it."""
-        self.meter.replied(command, reply)
+        self.stats.on_replied(command, reply)
         ok = reply.outcome.ok
         if isinstance(ok, m.Got):
             if ok.entry is not None and ok.entry.kind == "cached":
-                self.recency.used(ok.entry.ns, ok.entry.key)
+                self.lru.on_used(ok.entry.ns, ok.entry.key)
         elif isinstance(ok, m.Statistics):
-            self._complete(ok)
+            self._complete_statistics(ok)
 
-    def _complete(self, statistics: m.Statistics) -> None:
-        connections = [one for one in self.fanout.connections.values() if not one.inside]
-        self.meter.complete(statistics, self.clock(), self._journal.durability, connections)
+    def _complete_statistics(self, statistics: m.Statistics) -> None:
+        connections = [one for one in self.fanout.connections.values() if not one.is_virtual]
+        self.stats.complete(statistics, self.clock(), self._journal.durability, connections)
 
     def _bind(self, connection: Connection, session: str) -> None:
-        older = self._speakers.get(session)
+        older = self._active_connection.get(session)
         if older is not None:
             older.replaced = True
-        self._speakers[session] = connection
+        self._active_connection[session] = connection
         connection.session = session
 
-    def _schedule(self) -> None:
+    def _schedule_flush(self) -> None:
         if not self._flush_due and self._loop is not None:
             self._flush_due = True
             self._loop.call_soon(self._flush)
@@ -409,26 +411,26 @@ class Engine:
         self._flush_due = False
         batch, self._batch = self._batch, []
         if self._failure is not None:
-            self._withhold(batch)
+            self._reject_batch(batch)
             return
-        if self.machine.unfinished and self._loop is not None:
+        if self.machine.has_pending_scan and self._loop is not None:
             self._loop.call_soon(self._proceed)
-        changes = self._changes(batch)
+        changes = self._collect_changes(batch)
         self._unreleased.append(batch)
-        self._journal.write(changes, lambda error: self._done(batch, error))
-        self._arm()
+        self._journal.write(changes, lambda error: self._on_written(batch, error))
+        self._schedule_expiry()
 
-    def _changes(self, batch: list[Released]) -> WriteBatch:
+    def _collect_changes(self, batch: list[Released]) -> WriteBatch:
         if self._journal.keeps:
-            return self.machine.changes([item for item in batch if isinstance(item, Commit)])
-        self.machine.forget_changes()
+            return self.machine.collect_changes([item for item in batch if isinstance(item, Commit)])
+        self.machine.discard_changes()
         return NOTHING
 
-    def _done(self, batch: list[Released], error: Exception | None) -> None:
+    def _on_written(self, batch: list[Released], error: Exception | None) -> None:
         if not self._unreleased or self._unreleased[0] is not batch:
             return  # it was taken back
         if error is not None:
-            self._go_back(error)
+            self._roll_back(error)
         else:
             self._unreleased.pop(0)
             self._release(batch)
@@ -439,11 +441,11 @@ class Engine:
             self.fanout.release(batch)
         except Exception:
             self._fail(self._fault("the release").message)
-            for connection in list(self._speakers.values()):
+            for connection in list(self._active_connection.values()):
                 connection.close(4001, "internal: the hub has to be started again")
             self.fanout.write()
 
-    def _take_back(self) -> list[Released]:
+    def _discard_unreleased(self) -> list[Released]:
         """All that was not released, and never will be; its errands are called off."""
         batch = [item for unreleased in self._unreleased for item in unreleased] + self._batch
         self._unreleased, self._batch = [], []
@@ -452,20 +454,20 @@ class Engine:
                 item.errand.cancel()
         return batch
 
-    def _withhold(self, batch: Iterable[Released], error: WaggleError | None = None) -> None:
+    def _reject_batch(self, batch: Iterable[Released], error: WaggleError | None = None) -> None:
         """Of a batch that was not kept nothing is shown: whoever asked is told so instead."""
         refusal = (error or self._unavailable()).to_wire()
         refused: list[Released] = []
         for item in batch:
             if isinstance(item, PendingReply | CommandPending):
                 text = error_line(item.id, refusal)
-                item.connection.owe(len(text) - (len(item.text) if isinstance(item, PendingReply) else 0))
+                item.connection.reserve_reply(len(text) - (len(item.text) if isinstance(item, PendingReply) else 0))
                 refused.append(PendingReply(item.connection, item.id, text))
         self.fanout.release(refused)
 
     # --- a journal that fails ---
 
-    def _go_back(self, error: Exception) -> None:
+    def _roll_back(self, error: Exception) -> None:
         """Take back what was not kept, and tell those who asked for it."""
         why = f"the journal fails: {error}"
         try:
@@ -473,11 +475,11 @@ class Engine:
         except (StoreError, OSError) as unreadable:
             self._fail(f"{why}; and what it kept cannot be read: {unreadable}")
             return
-        batch = self._take_back()
-        before = self.machine.unanswered()
+        batch = self._discard_unreleased()
+        before = self.machine.unanswered_commands()
         commits = [item for item in batch if isinstance(item, Commit)]
-        self.machine.rewind(commits, records, self.fanout.connections.keys(), self.clock())
-        unanswered = self.machine.unanswered()
+        self.machine.roll_back(commits, records, self.fanout.connections.keys(), self.clock())
+        unanswered = self.machine.unanswered_commands()
         given_up = before - unanswered
         asked: list[Released] = []
         for item in batch:
@@ -489,41 +491,41 @@ class Engine:
                 ):
                     asked.append(item)
                 case PendingReply() | Notice():  # it waits again, is told later, or has lost nothing
-                    item.connection.owe(-len(item.text))
+                    item.connection.reserve_reply(-len(item.text))
                 case _:
                     pass
         self._unbind(batch)
-        self.recency = Lru(self.machine.state.keyspace.cached())
+        self.lru = Lru(self.machine.state.keyspace.cached_entries())
         self.finder.forget()
         self._refuse(error)
         self.fanout.go_back([item for item in batch if isinstance(item, OpenCursor)])
         refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
-        self._withhold(asked, refusal)
+        self._reject_batch(asked, refusal)
         self._begin()
-        self._arm()
+        self._schedule_expiry()
 
     def _begin(self) -> None:
-        outputs = self.machine.begin(self.clock())
-        if outputs or self.machine.unfinished:
-            self._take(outputs, None)
+        outputs = self.machine.start(self.clock())
+        if outputs or self.machine.has_pending_scan:
+            self._queue_effects(outputs, None)
 
     def _unbind(self, batch: list[Released]) -> None:
         """Let those connections speak for sessions that are known to."""
         for item in batch:
             if isinstance(item, SessionBound):
                 item.connection.session = None
-        self._speakers = dict(self.fanout.connections)
-        for session, connection in self._speakers.items():
+        self._active_connection = dict(self.fanout.connections)
+        for session, connection in self._active_connection.items():
             connection.session = session
             connection.replaced = False
 
     def _refuse(self, error: Exception) -> None:
-        log.error("the journal fails, and nothing that has to survive is accepted: %s", error)
+        logger.error("the journal fails, and nothing that has to survive is accepted: %s", error)
         self.machine.refuse(f"the journal fails ({error})")
 
     def _accept(self) -> None:
-        log.warning("the journal has recovered")
-        self._run(lambda: self.machine.accept(self.clock()))
+        logger.warning("the journal has recovered")
+        self._run_internal(lambda: self.machine.accept(self.clock()))
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(
@@ -534,24 +536,24 @@ class Engine:
     def _fail(self, why: str) -> None:
         """Accept nothing any more, and show nothing that was not: what is in memory may not be what is kept, or not be
         whole."""
-        log.error("nothing is accepted any more: %s", why)
+        logger.error("nothing is accepted any more: %s", why)
         self._failure = why
         self.stop()
-        batch = self._take_back()
+        batch = self._discard_unreleased()
         answered = {(item.connection.session, item.id) for item in batch if isinstance(item, PendingReply)}
         self._batch = [
             item for item in batch if not isinstance(item, CommandPending) or (item.session, item.id) not in answered
         ]
-        self._schedule()
+        self._schedule_flush()
 
     def _fault(self, where: str) -> Internal:
         name = secrets.token_hex(4)
-        log.exception("fault %s in %s", name, where)
+        logger.exception("fault %s in %s", name, where)
         return Internal(f"a fault of the hub, {name} in its output: please report it", id=name)
 
     # --- time ---
 
-    def _arm(self) -> None:
+    def _schedule_expiry(self) -> None:
         """Let the timer stand at the head of all deadlines."""
         deadline = self.machine.next_deadline()
         if self._loop is None or self._failure is not None:
@@ -568,13 +570,13 @@ class Engine:
 
     def _tick(self) -> None:
         self._timer = None
-        self._run(lambda: self.machine.expire(self.clock(), self.bounds.expire_slice))
+        self._run_internal(lambda: self.machine.expire(self.clock(), self.bounds.expire_slice))
 
     def _proceed(self) -> None:
-        if self.machine.unfinished:
-            self._run(lambda: self.machine.proceed(self.clock()))
+        if self.machine.has_pending_scan:
+            self._run_internal(lambda: self.machine.continue_scan(self.clock()))
 
-    def _run(self, decide: Callable[[], list[Output]]) -> None:
+    def _run_internal(self, decide: Callable[[], list[Effect]]) -> None:
         """What nobody asked for: time, and the coming and going of connections. A fault in it ends the engine."""
         if self._failure is not None or self._closed:
             return
@@ -583,7 +585,7 @@ class Engine:
         except Exception:
             self._fail(self._fault("what time does").message)
         else:
-            self._take(outputs, None)
+            self._queue_effects(outputs, None)
 
     def _mark(self) -> None:
         assert self._loop is not None
@@ -592,14 +594,14 @@ class Engine:
 
     def _sample(self) -> None:
         assert self._loop is not None
-        self.meter.sample(self.clock())
+        self.stats.sample(self.clock())
         self._sampler = self._loop.call_later(SAMPLE, self._sample)
 
     def _restart(self, session: str, sub: int) -> None:
-        self._run(lambda: self.machine.restart(session, sub, self.clock()))
+        self._run_internal(lambda: self.machine.restart_cursor(session, sub, self.clock()))
 
 
-def _full(outputs: list[Output]) -> StoreFull | None:
+def _full(outputs: list[Effect]) -> StoreFull | None:
     """What a command was refused for want of room, if it was."""
     for output in outputs:
         if isinstance(output, Reply) and isinstance(output.outcome.error, StoreFull):

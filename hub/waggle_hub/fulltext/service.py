@@ -29,7 +29,7 @@ from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import StartSearch
 from waggle_hub.state.log import Commit
-from waggle_hub.state.store.keyspace import VIEW_BYTES, Entry
+from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES, Entry
 from waggle_hub.state.transaction import State
 
 from .word_index import Change, Place, TooSlow, Words
@@ -173,8 +173,8 @@ class Finder:
                 continue
             if len(hits) == wanted.limit or size >= self._state.limits.page_bytes:
                 return m.Found(hits, True, rev)
-            hits.append(m.Hit(**structs.asdict(entry.view()), score=score))
-            size += VIEW_BYTES + entry.size
+            hits.append(m.Hit(**structs.asdict(entry.to_wire()), score=score))
+            size += ENTRY_OVERHEAD_BYTES + entry.size
         return m.Found(hits, False, rev)
 
     def _shown(self, ns: str, key: str, now: float) -> Entry | None:
@@ -184,7 +184,7 @@ class Finder:
         then = entry if changed is None else changed.before
         if entry is None or then is None or entry.created_rev != then.created_rev:
             return None
-        return None if entry.due(now) or then.due(now) else then
+        return None if entry.is_due(now) or then.is_due(now) else then
 
     # --- the index -----------------------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ def entry_of(kept: KeptEntry, earlier: tuple[Entry, ...] = ()) -> Entry:
 
 def kept_commit(commit: Commit) -> KeptCommit | None:
     """What is kept of a commit, None if that is nothing."""
-    events = [_kept_event(event) for event in commit.events if event.kept]
+    events = [_kept_event(event) for event in commit.events if event.persisted]
     return KeptCommit(commit.rev, events) if events else None
 
 
@@ -134,12 +134,12 @@ def _kept_event(event: Event) -> KeptEvent:
         at=event.at,
         by=event.by,
         origin=event.origin,
-        prev=kept_entry(prev) if prev is not None and prev.kept else None,
+        prev=kept_entry(prev) if prev is not None and prev.persisted else None,
         was=was,
-        fleeting=event.entry is not None and not event.entry.kept,
+        fleeting=event.entry is not None and not event.entry.persisted,
         reason=event.reason,
         late=event.late,
-        grip=event.grip,
+        grip=event.lock,
     )
 
 
@@ -188,5 +188,5 @@ def _event(kept: KeptEvent, rev: int, entry: Entry | None, prev: Entry | None) -
         prev=prev,
         reason=kept.reason,
         late=kept.late,
-        grip=kept.grip,
+        lock=kept.grip,
     )

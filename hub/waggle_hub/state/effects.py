@@ -70,7 +70,7 @@ class DeferredReply(Struct, frozen=True, eq=False):
 
     def record(self, serial: int) -> QueuedNoticeRecord:
         """It, kept under this number until it can be told."""
-        ok, error = self.outcome.texts()
+        ok, error = self.outcome.to_json()
         return QueuedNoticeRecord(serial=serial, session=self.session, id=self.id, ok=ok, error=error)
 
 
@@ -114,15 +114,15 @@ Notice = DeferredReply | LockLost
 """What is told to a session in its own time, and kept for it while its agent is away."""
 
 
-def said_of(record: QueuedNoticeRecord) -> Notice:
+def notice_of(record: QueuedNoticeRecord) -> Notice:
     """What a record kept to be told."""
     if record.lost is not None:
         return LockLost(record.session, record.lost)
     assert record.id is not None
-    return DeferredReply(record.session, record.id, Outcome.of_texts(record.ok, record.error))
+    return DeferredReply(record.session, record.id, Outcome.from_json(record.ok, record.error))
 
 
-Output = (
+Effect = (
     Commit
     | Reply
     | BindSession

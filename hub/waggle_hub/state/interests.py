@@ -117,7 +117,7 @@ class Interests:
     def get(self, scope: Scope) -> Interest | None:
         return self._by_scope.get(scope)
 
-    def join(self, scope: Scope, patterns: tuple[Pattern, ...], session: str) -> Interest:
+    def add_session(self, scope: Scope, patterns: tuple[Pattern, ...], session: str) -> Interest:
         """The interest with this scope, made if there is none, now also of this session."""
         interest = self._by_scope.get(scope)
         if interest is None:
@@ -130,17 +130,17 @@ class Interests:
     def restore(self, sub: int, scope: Scope, patterns: tuple[Pattern, ...], session: str) -> Interest:
         """The interest comes back with the number that it had."""
         last, self._last = self._last, sub - 1
-        interest = self.join(scope, patterns, session)
+        interest = self.add_session(scope, patterns, session)
         self._last = max(last, sub)
         assert interest.sub == sub
         return interest
 
     @property
-    def last(self) -> int:
+    def last_sub(self) -> int:
         """The highest number that was ever given."""
         return self._last
 
-    def leave(self, interest: Interest, session: str) -> None:
+    def remove_session(self, interest: Interest, session: str) -> None:
         """The session has it no longer; nobody's interest is forgotten."""
         del interest.sessions[session]
         if not interest.sessions:

@@ -52,17 +52,17 @@ class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
     data: bytes | None = None
     reason: str | None = None
     late: float | None = None
-    grip: LockInfo | None = None
+    lock: LockInfo | None = None
     """Of lock, renew, unlock and queue."""
 
     @property
-    def kept(self) -> bool:
+    def persisted(self) -> bool:
         """Whether the journal keeps it: all but messages, and what happens to entries that it does not keep."""
         if self.type == "message":
             return False
-        if self.grip is not None:
+        if self.lock is not None:
             return True
-        return (self.entry is not None and self.entry.kept) or (self.prev is not None and self.prev.kept)
+        return (self.entry is not None and self.entry.persisted) or (self.prev is not None and self.prev.persisted)
 
     @property
     def size(self) -> int:
@@ -120,14 +120,14 @@ class Log:
         self.bytes = sum(commit.size for commit in self._commits)
         self._trim()
 
-    def take_back(self, commit: Commit) -> None:
+    def undo(self, commit: Commit) -> None:
         """The newest commit has not happened. Its revision is not given again."""
         if len(self) and self._commits[-1] is commit:
             self._commits.pop()
             self.events -= len(commit.events)
             self.bytes -= commit.size
 
-    def after(self, rev: int) -> Iterator[Commit]:
+    def commits_after(self, rev: int) -> Iterator[Commit]:
         """The commits above `rev`, oldest first. The log must not change while this is read."""
         assert rev >= self.floor, "the window no longer reaches back that far"
         first = bisect_right(self._commits, rev, lo=self._start, key=lambda commit: commit.rev)
@@ -139,13 +139,13 @@ class Log:
 
     def _trim(self) -> None:
         while self.events > self._max_events or self.bytes > self._max_bytes:
-            self._forget_oldest()
+            self._drop_oldest()
         if self._max_age is not None and len(self):
             since = self._commits[-1].events[0].at - self._max_age
             while self._commits[self._start].events[0].at < since:
-                self._forget_oldest()
+                self._drop_oldest()
 
-    def _forget_oldest(self) -> None:
+    def _drop_oldest(self) -> None:
         commit = self._commits[self._start]
         self.floor = commit.rev
         self.events -= len(commit.events)

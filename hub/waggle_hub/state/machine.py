@@ -20,7 +20,7 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, SessionLost, WaggleError
 from waggle_hub.settings import Limits
 
-from . import pending as waiting
+from . import pending
 from .commands import (
     cancel,
     clear,
@@ -35,11 +35,11 @@ from .commands import (
     txn,
 )
 from .commands import wait as waits
-from .effects import DeferredReply, Output, Reply, StartBackup
+from .effects import DeferredReply, Effect, Reply, StartBackup
 from .log import Commit
 from .persistence import recovery
 from .persistence.records import Record, StoredState, WriteBatch
-from .sessions import Fresh, Outcome, Session
+from .sessions import Outcome, Session, SessionIds
 from .transaction import State, Transaction
 from .work.queue import Taker
 
@@ -50,23 +50,23 @@ class Machine:
     def __init__(self, limits: Limits, epoch: str, rev: int = 0) -> None:
         self.state = State(limits, epoch, rev)
         self._newest = Transaction(self.state, 0.0)
-        self._loaded: list[Output] = []
+        self._load_effects: list[Effect] = []
         """What there was to say when it was loaded."""
 
-    def hello(self, command: m.Hello, fresh: Fresh, now: float, info: m.Welcome) -> list[Output]:
+    def hello(self, command: m.Hello, fresh: SessionIds, now: float, info: m.Welcome) -> list[Effect]:
         """Open a session or take one over. `info` says what this hub is; the rest of the reply is filled in here."""
-        turn = self._turn(now)
+        transaction = self._begin(now)
         try:
-            session, resumed = session_lifecycle.hello(turn, command, fresh)
+            session, resumed = session_lifecycle.hello(transaction, command, fresh)
         except WaggleError as error:
-            return self._answer(turn, command, Outcome(error=error))
+            return self._answer(transaction, command, Outcome(error=error))
         welcome = m.Welcome(
             session=session.id,
             secret=session.secret,
             agent=session.agent,
             resumed=resumed,
             epoch=self.state.epoch,
-            rev=turn.rev,
+            rev=transaction.rev,
             grace=self.state.limits.grace,
             hub=info.hub,
             features=info.features,
@@ -74,112 +74,112 @@ class Machine:
             limits=info.limits,
             subs={sub: sub for sub in session.subscriptions},
         )
-        return self._answer(turn, command, Outcome(ok=welcome))
+        return self._answer(transaction, command, Outcome(ok=welcome))
 
-    def apply(self, command: m.AnyCommand, session_id: str | None, now: float) -> list[Output]:
+    def apply(self, command: m.AnyCommand, session_id: str | None, now: float) -> list[Effect]:
         """Decide a command of a session; the reply is among the outputs."""
-        turn = self._turn(now)
+        transaction = self._begin(now)
         try:
             session = self._session(session_id)
-            turn.act_for(session)
-            if session.caller:
+            transaction.attribute_to(session)
+            if session.connectionless:
                 http_sessions.check(session, command)
-            if isinstance(command, m.Change) and command.rid is not None and command.rid in session.joins:
-                waiting.check_rid(_op(command), command.rid, session.joins[command.rid].op)
-                waiting.join(turn, session.joins[command.rid], command.id)
-                return self._finish(turn)
-            waiting.check_id(session, command.id)
+            if isinstance(command, m.Change) and command.rid is not None and command.rid in session.by_rid:
+                pending.check_rid(_op(command), command.rid, session.by_rid[command.rid].op)
+                pending.merge_retry(transaction, session.by_rid[command.rid], command.id)
+                return self._finish(transaction)
+            pending.check_id(session, command.id)
             if isinstance(command, m.Change) and command.rid is not None:
-                return self._apply_once(turn, session, command, command.rid)
-            return self._conclude(turn, command, self._decide(turn, session, command))
+                return self._apply_once(transaction, session, command, command.rid)
+            return self._conclude(transaction, command, self._decide(transaction, session, command))
         except WaggleError as error:
-            return self._answer(turn, command, Outcome(error=error))
+            return self._answer(transaction, command, Outcome(error=error))
 
-    def visit(
-        self, agent: str | None, ns: str | None, fresh: Fresh, now: float
-    ) -> tuple[str | WaggleError, list[Output]]:
+    def open_http_session(
+        self, agent: str | None, ns: str | None, fresh: SessionIds, now: float
+    ) -> tuple[str | WaggleError, list[Effect]]:
         """Somebody calls, under this name or none: the session of such callers, begun if there is none, or why there
         cannot be one. Its next commands are of this namespace, unless they name one."""
-        turn = self._turn(now)
+        transaction = self._begin(now)
         try:
-            session: str | WaggleError = http_sessions.visit(turn, agent, ns, fresh).id
+            session: str | WaggleError = http_sessions.visit(transaction, agent, ns, fresh).id
         except WaggleError as error:
             session = error
-        return session, self._finish(turn)
+        return session, self._finish(transaction)
 
-    def hang_up(self, session_id: str, id: m.Id, rid: str | None, token: int | None, now: float) -> list[Output]:
+    def drop_call(self, session_id: str, id: m.Id, rid: str | None, token: int | None, now: float) -> list[Effect]:
         """A caller has gone without the answer to its command of this id and rid; `token` is of a grant in it."""
-        turn = self._turn(now)
+        transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None:
-            http_sessions.hang_up(turn, session, id, rid, token)
-        return self._finish(turn)
+            http_sessions.hang_up(transaction, session, id, rid, token)
+        return self._finish(transaction)
 
-    def drop(self, session_id: str, now: float) -> list[Output]:
+    def drop(self, session_id: str, now: float) -> list[Effect]:
         """A session's connection is gone."""
-        turn = self._turn(now)
+        transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None and session.connected:
-            session_lifecycle.drop(turn, session)
-        return self._finish(turn)
+            session_lifecycle.drop(transaction, session)
+        return self._finish(transaction)
 
-    def expire(self, now: float, most: int) -> list[Output]:
+    def expire(self, now: float, most: int) -> list[Effect]:
         """Settle what is due, at most `most` entries of it: `next_deadline` tells whether more is."""
-        turn = self._turn(now)
+        transaction = self._begin(now)
         deadlines = self.state.keyspace.deadlines
         for _ in range(most):
             entry = deadlines.head()
-            if entry is None or not entry.due(now):
+            if entry is None or not entry.is_due(now):
                 break
-            turn.expire(entry)
-        return self._finish(turn)
+            transaction.expire(entry)
+        return self._finish(transaction)
 
-    def evict(self, places: list[tuple[str, str]], now: float) -> list[Output]:
+    def evict(self, places: list[tuple[str, str]], now: float) -> list[Effect]:
         """Make room: let these cached entries go. Which is for the caller to choose, who knows what was read."""
-        turn = self._turn(now)
-        entries.evict(turn, places)
-        return self._finish(turn)
+        transaction = self._begin(now)
+        entries.evict(transaction, places)
+        return self._finish(transaction)
 
-    def proceed(self, now: float) -> list[Output]:
+    def continue_scan(self, now: float) -> list[Effect]:
         """Go on with what is looked at in slices, one slice of it: `unfinished` tells whether there is more."""
-        turn = self._turn(now)
+        transaction = self._begin(now)
         wait = next(iter(self.state.conditions.to_scan), None)
-        taker = next(iter(self._looking), None)
+        taker = next(iter(self._scanning_takers), None)
         if wait is not None:
-            waits.proceed(turn, wait)
+            waits.proceed(transaction, wait)
         if taker is not None:
-            take.proceed(turn, taker)
-        return self._finish(turn)
+            take.proceed(transaction, taker)
+        return self._finish(transaction)
 
     # --- what survives ---
 
-    def changes(self, commits: list[Commit]) -> WriteBatch:
+    def collect_changes(self, commits: list[Commit]) -> WriteBatch:
         """What has changed of what must survive: by these commits, the newest, and since the last call."""
         return recovery.changes(self.state, commits)
 
-    def forget_changes(self) -> None:
+    def discard_changes(self) -> None:
         """Nobody keeps anything."""
-        self.state.changed.drop()
+        self.state.dirty.discard()
 
     def load(self, kept: StoredState, now: float) -> None:
         """Begin with what was kept. To be followed by `begin`."""
-        self._loaded = recovery.load(self.state, kept, now)
+        self._load_effects = recovery.load(self.state, kept, now)
 
-    def run_as(self, durability: str | None) -> None:
+    def set_durability(self, durability: str | None) -> None:
         """Let the journal know that a hub of this durability runs on its data; None at an orderly stop."""
-        hub = self.state.hub
+        hub = self.state.hub_record
         rev = self.state.log.rev if durability is None else hub.rev
-        self.state.hub = structs.replace(hub, running=durability, rev=rev)
-        self.state.changed.put(self.state.hub)
+        self.state.hub_record = structs.replace(hub, running=durability, rev=rev)
+        self.state.dirty.put(self.state.hub_record)
 
-    def begin(self, now: float) -> list[Output]:
+    def start(self, now: float) -> list[Effect]:
         """What there is to say at a start."""
-        turn = self._turn(now)
-        turn.outputs[:0], self._loaded = self._loaded, []
-        recovery.begin(turn)
-        return self._finish(turn)
+        transaction = self._begin(now)
+        transaction.effects[:0], self._load_effects = self._load_effects, []
+        recovery.begin(transaction)
+        return self._finish(transaction)
 
-    def rewind(self, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
+    def roll_back(self, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
         """Take back the newest commits, and all that has happened since these records were kept. `connected` are the
         sessions whose agents are there. To be followed by `begin`."""
         recovery.rewind(self.state, commits, records, connected, now)
@@ -189,60 +189,60 @@ class Machine:
         """Accept nothing that has to survive until `accept`, and grant no locks."""
         self.state.refusing = why
 
-    def accept(self, now: float) -> list[Output]:
+    def accept(self, now: float) -> list[Effect]:
         """What has to survive can be kept again."""
         self.state.refusing = None
-        return self._finish(self._turn(now))
+        return self._finish(self._begin(now))
 
     @property
-    def exhausted(self) -> bool:
+    def out_of_revisions(self) -> bool:
         """Whether the journal fails, and knows of no revision that could be given next."""
-        return self.state.refusing is not None and self.state.log.rev >= self.state.hub.rev
+        return self.state.refusing is not None and self.state.log.rev >= self.state.hub_record.rev
 
-    def give_up_waits(self, error: WaggleError, now: float) -> list[Output]:
+    def fail_pending(self, error: WaggleError, now: float) -> list[Effect]:
         """Answer everything that waits with this."""
-        turn = self._turn(now)
+        transaction = self._begin(now)
         for session in self.state.sessions:
-            cancel.give_up_all(turn, session, error)
-        return self._finish(turn)
+            cancel.give_up_all(transaction, session, error)
+        return self._finish(transaction)
 
-    def unanswered(self) -> set[tuple[str, m.Id]]:
+    def unanswered_commands(self) -> set[tuple[str, m.Id]]:
         """Sessions and ids of all commands that wait, or whose answers wait until their agents are back."""
         sessions = self.state.sessions
-        waiting = {(session.id, id) for session in sessions for id in session.waiting}
-        said = (unsaid.said for session in sessions for unsaid in session.unsaid)
+        waiting = {(session.id, id) for session in sessions for id in session.pending}
+        said = (unsaid.notice for session in sessions for unsaid in session.queued_notices)
         return waiting | {(answer.session, answer.id) for answer in said if isinstance(answer, DeferredReply)}
 
     @property
-    def torn(self) -> bool:
+    def inconsistent(self) -> bool:
         """Whether a fault has left a change half made. Nothing may be built on such a state."""
         return not self._newest.clean
 
     @property
-    def unfinished(self) -> bool:
+    def has_pending_scan(self) -> bool:
         """Whether `proceed` has something to do."""
-        return bool(self.state.conditions.to_scan or self._looking)
+        return bool(self.state.conditions.to_scan or self._scanning_takers)
 
     @property
-    def _looking(self) -> Collection[Taker]:
+    def _scanning_takers(self) -> Collection[Taker]:
         """Takers that go on looking now: while nothing can be kept nobody takes anything."""
         return self.state.work.looking if self.state.refusing is None else ()
 
-    def restart(self, session_id: str, sub: int, now: float) -> list[Output]:
+    def restart_cursor(self, session_id: str, sub: int, now: float) -> list[Effect]:
         """A cursor has fallen out of the log's window: begin it again with a snapshot."""
-        turn = self._turn(now)
+        transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None and sub in session.subscriptions:
-            subscribe.restart(turn, session, sub)
-        return self._finish(turn)
+            subscribe.restart(transaction, session, sub)
+        return self._finish(transaction)
 
-    def synced(self, session_id: str, sub: int, rev: int) -> None:
+    def mark_synced(self, session_id: str, sub: int, rev: int) -> None:
         """The end of the snapshot at `rev` has been sent."""
         session = self.state.sessions.get(session_id)
         subscription = None if session is None else session.subscriptions.get(sub)
         if subscription is not None and subscription.start == rev:
             subscription.synced = True
-            self.state.changed.mark(subscription)
+            self.state.dirty.mark(subscription)
 
     def statistics(self, now: float) -> m.Statistics:
         """What is held, without a command: nothing is settled for it."""
@@ -258,24 +258,24 @@ class Machine:
             return entry.expires_at
         return min(entry.expires_at, timed.deadline)
 
-    def _turn(self, now: float) -> Transaction:
-        turn = self._newest = Transaction(self.state, now)
-        while (due := self.state.timers.due(now)) is not None:
-            turn.act_for_hub()
+    def _begin(self, now: float) -> Transaction:
+        transaction = self._newest = Transaction(self.state, now)
+        while (due := self.state.timers.next_due(now)) is not None:
+            transaction.attribute_to_hub()
             if isinstance(due, Session):
-                self._end(turn, due)
+                self._end(transaction, due)
             else:
-                cancel.time_out(turn, due)
-            self._finish(turn)
-        turn.act_for_hub()
-        return turn
+                cancel.time_out(transaction, due)
+            self._finish(transaction)
+        transaction.attribute_to_hub()
+        return transaction
 
-    def _end(self, turn: Transaction, session: Session) -> None:
+    def _end(self, transaction: Transaction, session: Session) -> None:
         """A session's time is over; one of callers stays for what it holds."""
-        if session.caller and session.holding:
+        if session.connectionless and session.holds_anything:
             self.state.timers.set(session, None)
         else:
-            session_lifecycle.end(turn, session)
+            session_lifecycle.end(transaction, session)
 
     def _session(self, session_id: str | None) -> Session:
         if session_id is None:
@@ -285,123 +285,125 @@ class Machine:
             raise SessionLost("the session has ended: say hello again")
         return session
 
-    def _apply_once(self, turn: Transaction, session: Session, command: m.AnyCommand, rid: str) -> list[Output]:
+    def _apply_once(self, transaction: Transaction, session: Session, command: m.AnyCommand, rid: str) -> list[Effect]:
         limit = self.state.limits.rid
         if not 1 <= len(rid) <= limit:
             raise BadRequest(f"rid is 1 to {limit} characters", field="rid")
         known = session.outcomes.get(rid)
         if known is not None:
-            waiting.check_rid(_op(command), rid, known.op)
-            return self._answer(turn, command, known.outcome, dup=True)
+            pending.check_rid(_op(command), rid, known.op)
+            return self._answer(transaction, command, known.outcome, dup=True)
         try:
-            ok = self._decide(turn, session, command)
+            ok = self._decide(transaction, session, command)
         except Conflict as error:
-            waiting.keep(turn, session, rid, _op(command), Outcome(error=error))
+            pending.remember_outcome(transaction, session, rid, _op(command), Outcome(error=error))
             raise
         if ok is not None:
-            waiting.keep(turn, session, rid, _op(command), Outcome(ok=ok))
-        return self._conclude(turn, command, ok)
+            pending.remember_outcome(transaction, session, rid, _op(command), Outcome(ok=ok))
+        return self._conclude(transaction, command, ok)
 
-    def _conclude(self, turn: Transaction, command: m.Command, ok: m.Ok | None) -> list[Output]:
+    def _conclude(self, transaction: Transaction, command: m.Command, ok: m.Ok | None) -> list[Effect]:
         """Reply to a command, unless it waits: then its answer comes in its own time."""
-        return self._finish(turn) if ok is None else self._answer(turn, command, Outcome(ok=ok))
+        return self._finish(transaction) if ok is None else self._answer(transaction, command, Outcome(ok=ok))
 
-    def _decide(self, turn: Transaction, session: Session, command: m.AnyCommand) -> m.Ok | None:  # noqa: C901 - one line an op
+    def _decide(self, transaction: Transaction, session: Session, command: m.AnyCommand) -> m.Ok | None:  # noqa: C901 - one line an op
         """What a command comes to; None if it waits."""
         match command:
             case m.Set():
-                return entries.set_(turn, session, command)
+                return entries.set_(transaction, session, command)
             case m.Get():
-                return entries.get(turn, session, command)
+                return entries.get(transaction, session, command)
             case m.Delete():
-                return entries.delete(turn, session, command)
+                return entries.delete(transaction, session, command)
             case m.Touch():
-                return entries.touch(turn, session, command)
+                return entries.touch(transaction, session, command)
             case m.Update():
-                return entries.update(turn, session, command)
+                return entries.update(transaction, session, command)
             case m.Txn():
-                return txn.txn(turn, session, command)
+                return txn.txn(transaction, session, command)
             case m.History():
-                return entries.history(turn, session, command)
+                return entries.history(transaction, session, command)
             case m.List():
-                return entries.list_(turn, session, command)
+                return entries.list_(transaction, session, command)
             case m.Search():
-                search.search(turn, session, command)
+                search.search(transaction, session, command)
                 return None
             case m.Clear():
-                return clear.clear(turn, session, command)
+                return clear.clear(transaction, session, command)
             case m.Publish():
-                return subscribe.publish(turn, session, command)
+                return subscribe.publish(transaction, session, command)
             case m.Subscribe():
-                return subscribe.subscribe(turn, session, command)
+                return subscribe.subscribe(transaction, session, command)
             case m.Unsubscribe():
-                return subscribe.unsubscribe(turn, session, command)
+                return subscribe.unsubscribe(transaction, session, command)
             case m.Status():
-                return session_lifecycle.set_status(turn, session, command)
+                return session_lifecycle.set_status(transaction, session, command)
             case m.Ping():
-                return m.Pong(turn.rev, turn.at)
+                return m.Pong(transaction.rev, transaction.at)
             case m.Namespaces():
-                return entries.namespaces(turn)
+                return entries.namespaces(transaction)
             case m.Stats():
-                return self._statistics(turn)
+                return self._statistics(transaction)
             case m.Backup():
-                turn.outputs.append(StartBackup(session.id, command.id))
+                transaction.effects.append(StartBackup(session.id, command.id))
                 return None
             case m.Lock():
-                return locks.lock(turn, session, command)
+                return locks.lock(transaction, session, command)
             case m.Unlock():
-                return locks.unlock(turn, session, command)
+                return locks.unlock(transaction, session, command)
             case m.Renew():
-                return locks.renew(turn, session, command)
+                return locks.renew(transaction, session, command)
             case m.Locks():
-                return locks.locks(turn, session, command)
+                return locks.locks(transaction, session, command)
             case m.Cancel():
-                return cancel.cancel(turn, session, command)
+                return cancel.cancel(transaction, session, command)
             case m.Wait():
-                return waits.wait(turn, session, command)
+                return waits.wait(transaction, session, command)
             case m.Take():
-                return take.take(turn, session, command)
+                return take.take(transaction, session, command)
             case m.Inspect():
-                return inspect.inspect(turn)
+                return inspect.inspect(transaction)
             case m.Bye():
-                session_lifecycle.end(turn, session)
+                session_lifecycle.end(transaction, session)
                 return m.Empty()
             case m.Hello():
                 raise BadRequest("this connection has said hello already", field="op")
             case _:
                 assert_never(command)
 
-    def _statistics(self, turn: Transaction) -> m.Statistics:
+    def _statistics(self, transaction: Transaction) -> m.Statistics:
         state = self.state
         return m.Statistics(
-            rev=turn.rev,
-            at=turn.at,
+            rev=transaction.rev,
+            at=transaction.at,
             keys=state.keyspace.keys,
             bytes=state.keyspace.bytes,
             max_keys=state.limits.keys,
             max_bytes=state.limits.bytes,
             sessions=len(state.sessions),
             subscriptions=sum(len(session.subscriptions) for session in state.sessions),
-            locks=len(state.claims.held),
-            waits=sum(len(session.waiting) for session in state.sessions),
+            locks=len(state.lock_table.held),
+            waits=sum(len(session.pending) for session in state.sessions),
             refusing=state.refusing,
             log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
         )
 
-    def _answer(self, turn: Transaction, command: m.Command, outcome: Outcome, dup: bool = False) -> list[Output]:
-        assert outcome.error is None or turn.clean, "a refused command changes nothing"
-        turn.commit()
-        turn.outputs.append(Reply(command.id, outcome, dup))
-        return self._finish(turn)
+    def _answer(
+        self, transaction: Transaction, command: m.Command, outcome: Outcome, dup: bool = False
+    ) -> list[Effect]:
+        assert outcome.error is None or transaction.clean, "a refused command changes nothing"
+        transaction.commit()
+        transaction.effects.append(Reply(command.id, outcome, dup))
+        return self._finish(transaction)
 
-    def _finish(self, turn: Transaction) -> list[Output]:
-        turn.commit()
-        turn.outputs.extend(turn.later)
-        turn.later.clear()
-        while self.state.refusing is None and (self.state.claims.any_ready or self.state.work.any_free):
-            if not locks.grant_next(turn):
-                take.serve_next(turn)
-        return turn.outputs
+    def _finish(self, transaction: Transaction) -> list[Effect]:
+        transaction.commit()
+        transaction.effects.extend(transaction.effects_after_reply)
+        transaction.effects_after_reply.clear()
+        while self.state.refusing is None and (self.state.lock_table.any_ready or self.state.work.any_free):
+            if not locks.grant_next(transaction):
+                take.serve_next(transaction)
+        return transaction.effects
 
     def check(self) -> None:
         """Assert every invariant of the state; for tests."""
@@ -410,13 +412,13 @@ class Machine:
         state.log.check()
         state.sessions.check()
         granting = state.refusing is None
-        state.claims.check(state.sessions, granting)
+        state.lock_table.check(state.sessions, granting)
         state.conditions.check(state.sessions, state.keyspace)
-        state.work.check(state.sessions, state.keyspace, state.claims, granting)
-        state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed())])
+        state.work.check(state.sessions, state.keyspace, state.lock_table, granting)
+        state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed_items())])
         state.interests.check()
         state.snapshots.check()
-        owned = {(entry.ns, entry.key): entry.owner for entry in state.keyspace.ephemeral()}
+        owned = {(entry.ns, entry.key): entry.owner for entry in state.keyspace.ephemeral_entries()}
         assert owned == {place: session.id for session in state.sessions for place in session.ephemeral}
         for session in state.sessions:
             for sub, subscription in session.subscriptions.items():

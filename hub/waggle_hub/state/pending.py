@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .transaction import Transaction
 
 
-class Waiting(Timed):
+class PendingCommand(Timed):
     """A command of a session that may have to wait. Its deadline is the end of its patience."""
 
     __slots__ = ("id", "rid", "session", "since")
@@ -47,65 +47,65 @@ class Waiting(Timed):
         raise NotImplementedError
 
 
-def check_number(turn: Transaction, session: Session) -> None:
+def check_capacity(transaction: Transaction, session: Session) -> None:
     """LimitReached if the session has as many waiting commands as it may have."""
-    limit = turn.state.limits.waiting
-    if len(session.waiting) >= limit:
+    limit = transaction.state.limits.waiting
+    if len(session.pending) >= limit:
         raise LimitReached(f"this session has {limit} commands that wait: cancel some", limit=limit)
 
 
 def check_id(session: Session, id: m.Id) -> None:
     """BadRequest if a command with this id still waits."""
-    if id in session.waiting:
+    if id in session.pending:
         raise BadRequest(f"a command with id {id!r} still waits for its answer: choose another", field="id")
 
 
-def begin(turn: Transaction, waiting: Waiting, deadline: float | None) -> None:
+def start(transaction: Transaction, waiting: PendingCommand, deadline: float | None) -> None:
     """It waits from now on, until the deadline at most."""
-    stand(waiting)
-    turn.state.timers.set(waiting, deadline)
-    turn.state.changed.mark(waiting)
+    register(waiting)
+    transaction.state.timers.set(waiting, deadline)
+    transaction.state.dirty.mark(waiting)
 
 
-def stand(waiting: Waiting) -> None:
+def register(waiting: PendingCommand) -> None:
     """It stands among the waiting commands of its session."""
-    waiting.session.waiting[waiting.id] = waiting
+    waiting.session.pending[waiting.id] = waiting
     if waiting.rid is not None:
-        waiting.session.joins[waiting.rid] = waiting
+        waiting.session.by_rid[waiting.rid] = waiting
 
 
-def join(turn: Transaction, waiting: Waiting, id: m.Id) -> None:
+def merge_retry(transaction: Transaction, waiting: PendingCommand, id: m.Id) -> None:
     """Its rid was asked again: from now on this id is the one to be answered. A call that asked before is told so."""
     if id == waiting.id:
         return
     check_id(waiting.session, id)
-    if waiting.session.caller:
+    if waiting.session.connectionless:
         error = Cancelled("the same rid was asked again, by a call that is answered in place of this one")
-        turn.say(waiting.session, DeferredReply(waiting.session.id, waiting.id, Outcome(error=error)))
-    del waiting.session.waiting[waiting.id]
+        transaction.notify(waiting.session, DeferredReply(waiting.session.id, waiting.id, Outcome(error=error)))
+    del waiting.session.pending[waiting.id]
     waiting.id = id
-    waiting.session.waiting[id] = waiting
-    turn.state.changed.mark(waiting)
+    waiting.session.pending[id] = waiting
+    transaction.state.dirty.mark(waiting)
 
 
-def answer(turn: Transaction, waiting: Waiting, outcome: Outcome) -> None:
+def reply(transaction: Transaction, waiting: PendingCommand, outcome: Outcome) -> None:
     """It waits no longer: this is what becomes of it. Stands after the commits that it reflects."""
     session = waiting.session
-    forget(turn, waiting)
+    drop(transaction, waiting)
     if waiting.rid is not None:
-        keep(turn, session, waiting.rid, waiting.op, outcome)
-    if session.caller:
-        turn.state.use(session, turn.now)
-    turn.say(session, DeferredReply(session.id, waiting.id, outcome))
+        remember_outcome(transaction, session, waiting.rid, waiting.op, outcome)
+    if session.connectionless:
+        transaction.state.touch_session(session, transaction.now)
+    transaction.notify(session, DeferredReply(session.id, waiting.id, outcome))
 
 
-def forget(turn: Transaction, waiting: Waiting) -> None:
+def drop(transaction: Transaction, waiting: PendingCommand) -> None:
     """It waits no longer, and nobody is told."""
     session = waiting.session
-    del session.waiting[waiting.id]
+    del session.pending[waiting.id]
     if waiting.rid is not None:
-        del session.joins[waiting.rid]
-    turn.state.let_go(session)
+        del session.by_rid[waiting.rid]
+    transaction.state.release_session(session)
 
 
 def check_rid(op: str, rid: str, first: str) -> None:
@@ -114,15 +114,15 @@ def check_rid(op: str, rid: str, first: str) -> None:
         raise BadRequest(f"the rid {rid!r} is that of a {first}: give each command one of its own", field="rid")
 
 
-def keep(turn: Transaction, session: Session, rid: str, op: str, outcome: Outcome) -> None:
+def remember_outcome(transaction: Transaction, session: Session, rid: str, op: str, outcome: Outcome) -> None:
     """Remember an outcome, so that its rid has its effect once (G10): `ok` and `conflict` are kept."""
     if outcome.error is not None:
         if not isinstance(outcome.error, Conflict):
             return
         # A new one: this one has a traceback, which would keep the command and its value for as long.
         outcome = Outcome(error=Conflict(outcome.error.message, **outcome.error.details))
-    kept = KeptOutcome(turn.state.timers.serial(), session.id, rid, op, outcome)
+    kept = KeptOutcome(transaction.state.timers.next_serial(), session.id, rid, op, outcome)
     session.outcomes[rid] = kept
-    turn.state.changed.mark(kept)
-    if len(session.outcomes) > turn.state.limits.outcomes:
-        turn.state.changed.gone(session.outcomes.pop(next(iter(session.outcomes))))
+    transaction.state.dirty.mark(kept)
+    if len(session.outcomes) > transaction.state.limits.outcomes:
+        transaction.state.dirty.mark_removed(session.outcomes.pop(next(iter(session.outcomes))))

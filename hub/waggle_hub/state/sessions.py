@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from .commands.clear import Clearing
     from .effects import Notice
     from .locks.request import LockRequest
-    from .pending import Waiting
+    from .pending import PendingCommand
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class Fresh(Struct, frozen=True):
+class SessionIds(Struct, frozen=True):
     """Ids for one hello, drawn outside of the machine."""
 
     session: str
@@ -49,14 +49,14 @@ class Outcome(Struct, frozen=True):
     ok: m.Ok | Raw | None = None
     error: WaggleError | None = None
 
-    def texts(self) -> tuple[Raw | UnsetType, Raw | UnsetType]:
+    def to_json(self) -> tuple[Raw | UnsetType, Raw | UnsetType]:
         """`ok` and `error` as they stand on the wire."""
         if self.error is not None:
             return UNSET, Raw(_encode(self.error.to_wire()))
         return Raw(_encode(self.ok)), UNSET
 
     @classmethod
-    def of_texts(cls, ok: Raw | UnsetType, error: Raw | UnsetType) -> Outcome:
+    def from_json(cls, ok: Raw | UnsetType, error: Raw | UnsetType) -> Outcome:
         """The outcome again."""
         if not isinstance(error, UnsetType):
             return cls(error=error_from_wire(_decode(error)))
@@ -78,7 +78,7 @@ class KeptOutcome(Struct, frozen=True):
         return (OutcomeRecord.kind, self.serial)
 
     def record(self) -> Record:
-        ok, error = self.outcome.texts()
+        ok, error = self.outcome.to_json()
         return OutcomeRecord(serial=self.serial, session=self.session, rid=self.rid, op=self.op, ok=ok, error=error)
 
 
@@ -86,14 +86,14 @@ class QueuedNotice(Struct, frozen=True):
     """What a session is to be told when its agent is back."""
 
     serial: int
-    said: Notice
+    notice: Notice
 
     @property
     def record_name(self) -> Key:
         return (QueuedNoticeRecord.kind, self.serial)
 
     def record(self) -> Record:
-        return self.said.record(self.serial)
+        return self.notice.record(self.serial)
 
 
 class Subscription(Struct, eq=False):
@@ -140,13 +140,30 @@ class Session(Timed):
     """An agent's stay. Its deadline is the end of its grace."""
 
     __slots__ = (
-        "agent", "caller", "chosen", "claims", "clearing", "connected", "ephemeral", "id", "joins", "last", "meta",
-        "ns", "outcomes", "secret", "since", "status", "subscriptions", "unsaid", "waiting",
+        "agent",
+        "by_rid",
+        "clear_cursor",
+        "connected",
+        "connectionless",
+        "ephemeral",
+        "id",
+        "last_seen_at",
+        "lock_requests",
+        "meta",
+        "named_by_client",
+        "ns",
+        "outcomes",
+        "pending",
+        "queued_notices",
+        "secret",
+        "since",
+        "status",
+        "subscriptions",
     )  # fmt: skip
 
     def __init__(
         self,
-        fresh: Fresh,
+        fresh: SessionIds,
         agent: str,
         *,
         chosen: bool,
@@ -160,39 +177,39 @@ class Session(Timed):
         self.id = fresh.session
         self.secret = fresh.secret
         self.agent = agent
-        self.chosen = chosen
+        self.named_by_client = chosen
         """Whether the client chose the name: only then `$seen` remembers it."""
-        self.caller = caller
+        self.connectionless = caller
         """Whether it is one of calls, and has no connection."""
         self.ns = ns
         self.meta = meta
         self.status = b"null"
         self.since = at
-        self.last = at
+        self.last_seen_at = at
         """When it was last connected, or last called."""
         self.connected = True
         self.subscriptions: dict[int, Subscription] = {}
         self.ephemeral: dict[tuple[str, str], None] = {}
         self.outcomes: dict[str, KeptOutcome] = {}
-        self.clearing: Clearing | None = None
+        self.clear_cursor: Clearing | None = None
         """Where a clear that has more to look at goes on."""
-        self.claims: dict[LockRequest, None] = {}
+        self.lock_requests: dict[LockRequest, None] = {}
         """Locks that it holds or waits for."""
-        self.waiting: dict[m.Id, Waiting] = {}
+        self.pending: dict[m.Id, PendingCommand] = {}
         """Its commands that wait, by id."""
-        self.joins: dict[str, Waiting] = {}
+        self.by_rid: dict[str, PendingCommand] = {}
         """Those of them that carry a rid."""
-        self.unsaid: list[QueuedNotice] = []
+        self.queued_notices: list[QueuedNotice] = []
         """What is to be told when its agent is back: answers and losses that came due in its grace."""
 
-    def timed(self) -> Iterator[Timed]:
+    def timed_items(self) -> Iterator[Timed]:
         """Everything of it that may have a deadline."""
-        yield from dict.fromkeys([*self.claims, *self.waiting.values()])
+        yield from dict.fromkeys([*self.lock_requests, *self.pending.values()])
 
     @property
-    def holding(self) -> bool:
+    def holds_anything(self) -> bool:
         """Whether anything is its own that would go with it: locks, waiting commands, ephemeral entries."""
-        return bool(self.claims or self.waiting or self.ephemeral)
+        return bool(self.lock_requests or self.pending or self.ephemeral)
 
     @property
     def record_name(self) -> Key:
@@ -203,14 +220,14 @@ class Session(Timed):
             id=self.id,
             secret=self.secret,
             agent=self.agent,
-            chosen=self.chosen,
+            chosen=self.named_by_client,
             ns=self.ns,
             meta=Raw(self.meta),
             status=Raw(self.status),
             since=self.since,
-            last=None if self.connected else self.last,
+            last=None if self.connected else self.last_seen_at,
             serial=self.serial,
-            caller=self.caller,
+            caller=self.connectionless,
         )
 
 
@@ -241,7 +258,7 @@ class Sessions:
         if not namesakes:
             del self._by_agent[session.agent]
 
-    def agents(self) -> list[str]:
+    def agent_names(self) -> list[str]:
         """The names that somebody is here under."""
         return list(self._by_agent)
 
@@ -249,23 +266,23 @@ class Sessions:
         """The sessions under this name, oldest first."""
         return list(self._by_agent.get(agent, {}).values())
 
-    def of_callers(self, agent: str) -> Session | None:
+    def connectionless_of(self, agent: str) -> Session | None:
         """The session of those who call under this name."""
-        found = (session for session in self._by_agent.get(agent, {}).values() if session.caller)
+        found = (session for session in self._by_agent.get(agent, {}).values() if session.connectionless)
         return next(found, None)
 
     def check(self) -> None:
         """Assert the rules of this module."""
         sessions = list(self._by_id.values())
         for session in sessions:
-            if session.caller:
+            if session.connectionless:
                 assert session.connected
-                assert session.holding or session.deadline is not None
-                assert self.of_callers(session.agent) is session
+                assert session.holds_anything or session.deadline is not None
+                assert self.connectionless_of(session.agent) is session
             else:
                 assert session.connected == (session.deadline is None)
             assert session in self.of_agent(session.agent)
-            assert not (session.connected and session.unsaid)
-            assert all(waiting.id == id for id, waiting in session.waiting.items())
-            assert all(waiting.rid == rid for rid, waiting in session.joins.items())
+            assert not (session.connected and session.queued_notices)
+            assert all(waiting.id == id for id, waiting in session.pending.items())
+            assert all(waiting.rid == rid for rid, waiting in session.by_rid.items())
         assert sum(len(namesakes) for namesakes in self._by_agent.values()) == len(sessions)

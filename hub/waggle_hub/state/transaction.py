@@ -20,7 +20,7 @@ from waggle.wire.errors import Unavailable
 from waggle_hub.settings import Limits
 
 from .commands import wait as waits
-from .effects import LockLost, Notice, Output
+from .effects import Effect, LockLost, Notice
 from .interests import Interests
 from .locks.request import LockRequest
 from .locks.table import LockTable
@@ -48,73 +48,73 @@ class State:
     def __init__(self, limits: Limits, epoch: str, rev: int) -> None:
         self.limits = limits
         self.epoch = epoch
-        self.hub = HubRecord(epoch=epoch, rev=rev, floor=rev)
+        self.hub_record = HubRecord(epoch=epoch, rev=rev, floor=rev)
         """What the journal knows of the hub."""
-        self.changed = DirtySet()
-        self.keyspace = Keyspace(limits.graves, self.changed)
+        self.dirty = DirtySet()
+        self.keyspace = Keyspace(limits.graves, self.dirty)
         self.log = Log(rev, max_events=limits.log_events, max_bytes=limits.log_bytes, max_age=limits.log_age)
-        self.begin_nouns()
+        self.reset_volatile_state()
         self.snapshots = Snapshots(self.keyspace, limits.snapshot_bytes)
         self.refusing: str | None = None
         """Why nothing that has to survive can be accepted, while that is so."""
 
-    def begin_nouns(self, serial: int = 0, sub: int = 0) -> None:
+    def reset_volatile_state(self, serial: int = 0, sub: int = 0) -> None:
         """Nobody is here and nothing is held; serials and numbers of subscriptions go on above these."""
         self.timers = Timers(serial)
         self.sessions = Sessions()
-        self.claims = LockTable()
+        self.lock_table = LockTable()
         self.conditions = Conditions()
-        self.work = Work(self.limits.lines, self.changed)
+        self.work = Work(self.limits.lines, self.dirty)
         self.interests = Interests(sub)
 
-    def own(self, before: Entry | None, after: Entry | None) -> None:
+    def update_ephemeral_owner(self, before: Entry | None, after: Entry | None) -> None:
         """Keep what sessions know of their ephemeral entries in step with an entry that takes the place of another."""
         if before is not None and before.owner is not None:
             owner = self.sessions.get(before.owner)
             if owner is not None:
                 owner.ephemeral.pop((before.ns, before.key), None)
-                self.let_go(owner)
+                self.release_session(owner)
         if after is not None and after.owner is not None:
             owner = self.sessions.get(after.owner)
             if owner is not None:
                 owner.ephemeral[after.ns, after.key] = None
 
-    def use(self, session: Session, now: float) -> None:
+    def touch_session(self, session: Session, now: float) -> None:
         """A session of callers is used: it rests from now on."""
-        session.last = round(now, 3)
+        session.last_seen_at = round(now, 3)
         self.timers.set(session, deadline_after(now, self.limits.rest))
 
-    def let_go(self, session: Session) -> None:
+    def release_session(self, session: Session) -> None:
         """A session holds something no longer: one of callers rests if that was all, since its last use."""
-        if session.caller and session.deadline is None and not session.holding:
-            self.timers.set(session, deadline_after(session.last, self.limits.rest))
+        if session.connectionless and session.deadline is None and not session.holds_anything:
+            self.timers.set(session, deadline_after(session.last_seen_at, self.limits.rest))
 
-    def take_back(self, events: Iterable[Event]) -> None:
+    def undo_events(self, events: Iterable[Event]) -> None:
         """Let entries be as they were before these events, which are the newest of theirs."""
         for event in reversed(list(events)):
             if event.type == "touch" and event.entry is not None and event.prev is not None:
-                self.snapshots.take_back(event.entry, event.prev)
+                self.snapshots.undo_touch(event.entry, event.prev)
             if event.entry is not None:
-                self.keyspace.take_back(event.entry, event.prev)
+                self.keyspace.undo(event.entry, event.prev)
             elif event.prev is not None:
                 self.keyspace.put(event.prev, None)
-            self.own(event.entry, event.prev)
+            self.update_ephemeral_owner(event.entry, event.prev)
 
 
 class Transaction:
     """A command being decided at the instant `now`."""
 
     __slots__ = (
-        "_changing",
+        "_changed",
         "_events",
-        "_freed",
-        "_lost",
+        "_lost_locks",
+        "_released",
         "at",
         "by",
-        "later",
+        "effects",
+        "effects_after_reply",
         "now",
         "origin",
-        "outputs",
         "state",
     )
 
@@ -125,15 +125,15 @@ class Transaction:
         """`now` as it is shown: with millisecond precision."""
         self.by = HUB
         self.origin: str | None = None
-        self.outputs: list[Output] = []
-        self.later: list[Output] = []
+        self.effects: list[Effect] = []
+        self.effects_after_reply: list[Effect] = []
         """What goes out after the reply."""
-        self._changing = False
+        self._changed = False
         """Whether anything may have changed since the last commit."""
         self._events: list[Event] = []
-        self._lost: list[tuple[Session, LockLost]] = []
+        self._lost_locks: list[tuple[Session, LockLost]] = []
         """Who has lost a lock since the last commit."""
-        self._freed: list[LockRequest] = []
+        self._released: list[LockRequest] = []
         """Locks that were let go since the last commit."""
 
     @property
@@ -146,32 +146,32 @@ class Transaction:
         """The revision that a change made now takes."""
         return self.state.log.rev + 1
 
-    def act_for(self, session: Session) -> None:
+    def attribute_to(self, session: Session) -> None:
         """What changes from here on is this session's doing."""
         self.by = session.agent
         self.origin = session.id
 
-    def act_for_hub(self) -> None:
+    def attribute_to_hub(self) -> None:
         """What changes from here on is time's doing."""
         self.by = HUB
         self.origin = None
 
     # --- reading ---
 
-    def live(self, ns: str, key: str) -> Entry | None:
+    def get_live(self, ns: str, key: str) -> Entry | None:
         """The entry, or None; one whose deadline has come expires first. Only before the turn's own changes."""
         entry = self.state.keyspace.get(ns, key)
-        if entry is not None and entry.due(self.now):
+        if entry is not None and entry.is_due(self.now):
             self.expire(entry)
             return None
         return entry
 
-    def value(self, value: object, field: str, limit: int | None = None) -> bytes:
+    def encode_value(self, value: object, field: str, limit: int | None = None) -> bytes:
         """The stored form of a value that came with the command."""
         limits = self.state.limits
         return encode_value(value, field, limit=limits.value if limit is None else limit, depth=limits.depth)
 
-    def check_kept(self) -> None:
+    def check_can_persist(self) -> None:
         """Unavailable while what has to survive cannot be kept."""
         if self.state.refusing is not None:
             why = self.state.refusing
@@ -193,7 +193,7 @@ class Transaction:
         earlier: tuple[Entry, ...] = (),
     ) -> Entry:
         """Write an entry in place of `prev`; `owner` is the session it is tied to."""
-        self._changing = True
+        self._changed = True
         keyspace, rev = self.state.keyspace, self.next_rev
         entry = Entry(
             key=key,
@@ -213,111 +213,111 @@ class Transaction:
         )
         self.state.snapshots.before_change(ns, key, prev)
         keyspace.put(entry, prev)
-        self.state.own(prev, entry)
-        self._happened("set", ns, key, entry=entry, prev=prev)
+        self.state.update_ephemeral_owner(prev, entry)
+        self._record_event("set", ns, key, entry=entry, prev=prev)
         return entry
 
     def touch(self, prev: Entry, expires_at: float | None) -> None:
         """Give an entry another deadline, or none."""
-        self._changing = True
+        self._changed = True
         entry = structs.replace(prev, expires_at=expires_at)
         self.state.keyspace.put(entry, prev)
-        self._happened("touch", prev.ns, prev.key, entry=entry, prev=prev)
+        self._record_event("touch", prev.ns, prev.key, entry=entry, prev=prev)
 
     def remove(self, entry: Entry, type: str = "delete", reason: str | None = None, late: float | None = None) -> None:
         """Take an entry out: by delete, expire or evict."""
-        self._changing = True
+        self._changed = True
         self.state.snapshots.before_change(entry.ns, entry.key, entry)
         self.state.keyspace.remove(entry)
-        self.state.own(entry, None)
-        self._happened(type, entry.ns, entry.key, prev=entry, reason=reason, late=late)
+        self.state.update_ephemeral_owner(entry, None)
+        self._record_event(type, entry.ns, entry.key, prev=entry, reason=reason, late=late)
 
-    def message(self, ns: str, channel: str, data: bytes) -> None:
+    def publish(self, ns: str, channel: str, data: bytes) -> None:
         """Let something be heard that is not stored."""
-        self.state.keyspace.pasts.fleeting(ns)
-        self._happened("message", ns, channel, data=data)
+        self.state.keyspace.version_floors.mark_volatile(ns)
+        self._record_event("message", ns, channel, data=data)
 
     def expire(self, entry: Entry) -> None:
         """Let time take an entry that is due, in a commit of its own."""
         assert not self._events, "what is due expires before the command changes anything"
         assert entry.expires_at is not None
         by, origin = self.by, self.origin
-        self.act_for_hub()
+        self.attribute_to_hub()
         self.remove(entry, "expire", late=round(self.now - entry.expires_at, 6))
         self.commit()
         self.by, self.origin = by, origin
 
     # --- locks ---
 
-    def add_claim(self, claim: LockRequest, across: dict[LockRequest, None]) -> None:
+    def add_lock_request(self, claim: LockRequest, across: dict[LockRequest, None]) -> None:
         """A claim arrives; `across` are those it conflicts with because of a pattern."""
-        self._changing = True
-        self.state.claims.add(claim, across)
-        self.state.changed.mark(claim)
+        self._changed = True
+        self.state.lock_table.add(claim, across)
+        self.state.dirty.mark(claim)
         self.state.work.claimed(claim)
 
-    def remove_claim(self, claim: LockRequest) -> None:
+    def remove_lock_request(self, claim: LockRequest) -> None:
         """A claim goes, held or waiting."""
-        self._changing = True
+        self._changed = True
         state = self.state
-        state.claims.remove(claim)
-        state.changed.gone(claim)
+        state.lock_table.remove(claim)
+        state.dirty.mark_removed(claim)
         state.timers.set(claim, None)
-        state.work.freed(claim, state.keyspace, state.claims)
-        state.let_go(claim.session)
+        state.work.freed(claim, state.keyspace, state.lock_table)
+        state.release_session(claim.session)
 
-    def hold(self, claim: LockRequest, expires_at: float) -> None:
+    def grant_lock(self, claim: LockRequest, expires_at: float) -> None:
         """Grant a claim that nothing stands in the way of any more; its token is the revision."""
-        waited = claim.session.waiting.get(claim.id) is claim
-        self.state.claims.grant(claim, self.next_rev, self.at)
+        waited = claim.session.pending.get(claim.id) is claim
+        self.state.lock_table.grant(claim, self.next_rev, self.at)
         self.state.timers.set(claim, expires_at)
-        self.state.changed.mark(claim)
-        grip = claim.grip()
+        self.state.dirty.mark(claim)
+        grip = claim.info()
         for key in claim.keys:
-            self._happened("lock", claim.ns, key, grip=grip)
+            self._record_event("lock", claim.ns, key, grip=grip)
         if waited:
-            self.tell_queue(claim)
+            self.publish_queue_length(claim)
 
-    def release(self, claim: LockRequest, reason: str, *, lost: bool = False, message: str = "") -> None:
+    def release_lock(self, claim: LockRequest, reason: str, *, lost: bool = False, message: str = "") -> None:
         """Let a lock go; `lost` if its holder is to be told."""
         assert claim.token is not None
-        self.remove_claim(claim)
-        self._freed.append(claim)
+        self.remove_lock_request(claim)
+        self._released.append(claim)
         grip = LockInfo(session=claim.session.id, token=claim.token)
         for key in claim.keys:
-            self._happened("unlock", claim.ns, key, reason=reason, grip=grip)
+            self._record_event("unlock", claim.ns, key, reason=reason, grip=grip)
         if lost:
             told = m.LostLock(
                 token=claim.token, reason=reason, names=claim.shown_names, patterns=claim.shown_patterns,
                 message=message,
             )  # fmt: skip
-            self._lost.append((claim.session, LockLost(claim.session.id, told)))
+            self._lost_locks.append((claim.session, LockLost(claim.session.id, told)))
 
-    def renew(self, claim: LockRequest, expires_at: float) -> None:
+    def renew_lock(self, claim: LockRequest, expires_at: float) -> None:
         """Give a lock that is held a new deadline."""
         assert claim.token is not None
         self.state.timers.set(claim, expires_at)
-        self.state.changed.mark(claim)
+        self.state.dirty.mark(claim)
         grip = LockInfo(session=claim.session.id, token=claim.token, expires_at=expires_at)
         for key in claim.keys:
-            self._happened("renew", claim.ns, key, grip=grip)
+            self._record_event("renew", claim.ns, key, grip=grip)
 
-    def tell_queue(self, claim: LockRequest) -> None:
+    def publish_queue_length(self, claim: LockRequest) -> None:
         """A session has begun or stopped waiting for a lock."""
         for key in claim.keys:
-            waiting = self.state.claims.waiting_for(claim, key)
-            self._happened("queue", claim.ns, key, grip=LockInfo(session=claim.session.id, waiting=waiting))
+            waiting = self.state.lock_table.waiting_count(claim, key)
+            self._record_event("queue", claim.ns, key, grip=LockInfo(session=claim.session.id, waiting=waiting))
 
-    def say(self, session: Session, said: Notice) -> None:
+    def notify(self, session: Session, said: Notice) -> None:
         """Tell a session something now, or when its agent is back. Callers hear answers, and nothing unasked."""
-        if session.caller and isinstance(said, LockLost):
+        if session.connectionless and isinstance(said, LockLost):
             return
         if session.connected:
-            self.outputs.append(said)
+            self.effects.append(said)
         else:
-            unsaid = QueuedNotice(self.state.timers.serial(), said)
-            session.unsaid.append(unsaid)
-            self.state.changed.mark(unsaid)
+            unsaid = QueuedNotice(self.state.timers.next_serial(), said)
+            session.queued_notices.append(unsaid)
+            self.state.dirty.mark(unsaid)
 
     # --- closing ---
 
@@ -327,42 +327,42 @@ class Transaction:
             return
         self._end_takes()
         commit = self.state.log.append(tuple(self._events))
-        self.outputs.append(commit)
+        self.effects.append(commit)
         self._events = []
-        self._changing = False
-        for session, lost in self._lost:
-            self.say(session, lost)
-        self._lost = []
-        self.state.work.notice(commit, self.state.keyspace, self.state.claims)
-        freed, self._freed = self._freed, []
+        self._changed = False
+        for session, lost in self._lost_locks:
+            self.notify(session, lost)
+        self._lost_locks = []
+        self.state.work.notice(commit, self.state.keyspace, self.state.lock_table)
+        freed, self._released = self._released, []
         if self.state.conditions.waits:
             for wait in self.state.conditions.concerned(commit, freed, self.state.keyspace):
                 waits.decide(self, wait)
 
     def _end_takes(self) -> None:
         """The lock of a taken entry ends with it, however that ends."""
-        if not self.state.claims.taken:
+        if not self.state.lock_table.taken:
             return
         for event in list(self._events):
-            claim = self.state.claims.taken.get((event.ns, event.key)) if event.type in _ENDS else None
+            claim = self.state.lock_table.taken.get((event.ns, event.key)) if event.type in _ENDS else None
             if claim is not None:
                 lost = event.origin != claim.session.id
-                self.release(claim, _ENDS[event.type], lost=lost)
+                self.release_lock(claim, _ENDS[event.type], lost=lost)
 
     def undo(self) -> None:
         """Take back everything since the last commit: a later part of the command was refused."""
-        self.state.take_back(self._events)
+        self.state.undo_events(self._events)
         self._events = []
-        self._changing = False
+        self._changed = False
 
     @property
     def clean(self) -> bool:
         """Whether nothing has changed since the last commit."""
-        return not self._changing and not self._events
+        return not self._changed and not self._events
 
     # --- keeping in step ---
 
-    def _happened(
+    def _record_event(
         self,
         type: str,
         ns: str,
@@ -389,6 +389,6 @@ class Transaction:
                 data=data,
                 reason=reason,
                 late=late,
-                grip=grip,
+                lock=grip,
             )
         )

@@ -98,7 +98,7 @@ async def test_what_is_dropped_is_told_in_a_message_at_the_revision_of_the_delet
     first = await here.use("add_memory", agent_name="a", content="first")
     await here.use("add_memory", agent_name="a", content="second")
     log = here.hub.machine.state.log
-    (commit,) = [commit for commit in log.after(log.floor) if commit.events[-1].type == "message"]
+    (commit,) = [commit for commit in log.commits_after(log.floor) if commit.events[-1].type == "message"]
     assert [event.type for event in commit.events] == ["delete", "message"]
     message = commit.events[-1]
     assert (message.ns, message.key) == ("memory", "rotation")
@@ -503,7 +503,9 @@ async def test_nothing_is_cleared_without_a_word_and_nothing_can_be(here: Room) 
 
 async def test_health_tells_that_nothing_can_be_added(here: Room) -> None:
     state = here.hub.machine.state
-    state.hub = structs.replace(state.hub, rev=state.log.rev + 100)  # as many as a journal would have put aside
+    state.hub_record = structs.replace(
+        state.hub_record, rev=state.log.rev + 100
+    )  # as many as a journal would have put aside
     here.hub.machine.refuse("the journal fails (no space left)")
     reply = json.loads(await here.text("health_check", {}))
     assert reply["success"] is False

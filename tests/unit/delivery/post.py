@@ -13,7 +13,7 @@ from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import reply_line
 from waggle_hub.delivery.fanout import Fanout, PendingReply, Released, SessionBound
 from waggle_hub.settings import Bounds, Limits
-from waggle_hub.state.effects import BindSession, DeferredReply, LockLost, Output, Reply, StartBackup, StartSearch
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, StartBackup, StartSearch
 
 
 class Post:
@@ -25,7 +25,7 @@ class Post:
         log = self.table.machine.state.log
         self.fanout = Fanout(self.bounds, log, lambda: self.table.now, timer=count().__next__)
         self.fanout.on_loss = self._restart
-        self.fanout.on_synced = self.table.machine.synced
+        self.fanout.on_synced = self.table.machine.mark_synced
         self.connections: dict[str, Connection] = {}
         self.waiting: list[Released] = []
 
@@ -71,17 +71,17 @@ class Post:
         self.fanout.release(waiting)
 
     def _restart(self, session: str, sub: int) -> None:
-        self.table.outputs = self.table.machine.restart(session, sub, self.table.now)
+        self.table.outputs = self.table.machine.restart_cursor(session, sub, self.table.now)
         self._collect(session)
 
     def _collect(self, session: str) -> None:
         self.waiting += [self._released(session, output) for output in self.table.outputs]
         self.table.outputs = []
 
-    def _released(self, session: str, output: Output) -> Released:
+    def _released(self, session: str, output: Effect) -> Released:
         if isinstance(output, Reply):
             text = reply_line(output)
-            self.connections[session].owe(len(text))
+            self.connections[session].reserve_reply(len(text))
             return PendingReply(self.connections[session], output.id, text)
         if isinstance(output, BindSession):
             return SessionBound(self.connections[session], session)

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from tests.unit.delivery.post import Post
 from waggle_hub.delivery.catchup import snapshot_slice
-from waggle_hub.delivery.catchup_queue import RefillQueue
+from waggle_hub.delivery.catchup_queue import CatchupQueue
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.feed import Cursor, Feed
@@ -32,7 +32,7 @@ class Reader(Connection):
         self.name = name
         self.slices = slices
         self.told = told
-        self.fall_behind(Cursor(name, Feed(Interest(1, SCOPE, ()), 0), True, 0, None))
+        self.start_catchup(Cursor(name, Feed(Interest(1, SCOPE, ()), 0), True, 0, None))
 
 
 class Line:
@@ -41,7 +41,7 @@ class Line:
     def __init__(self, slices_a_turn: int) -> None:
         self.served: list[str] = []
         self.due: list[Callable[[], None]] = []
-        self.queue = RefillQueue(self.refill, slices_a_turn, timer=count().__next__)
+        self.queue = CatchupQueue(self.refill, slices_a_turn, timer=count().__next__)
         self.queue.call_soon = lambda step: self.due.append(step)
 
     def refill(self, connection: Connection) -> None:
@@ -51,7 +51,7 @@ class Line:
         if not connection.slices:
             connection.behind.clear()
         if connection.told:
-            connection.put_events(Payload(b"slice"))
+            connection.queue_events(Payload(b"slice"))
 
     def turn(self) -> str:
         """A turn of the loop; who was served in it."""
@@ -119,7 +119,7 @@ def test_who_is_not_ready_any_more_loses_its_place(happens: str) -> None:
     elif happens == "caught up":
         gone.behind.clear()
     else:
-        gone.put_reply(Payload(b"x"))
+        gone.queue_reply(Payload(b"x"))
     assert [line.turn(), line.turn()] == ["o", ""]
     assert not line.due
 
@@ -129,7 +129,7 @@ def test_a_fault_in_one_slice_does_not_stop_the_others(monkeypatch: pytest.Monke
     for name in "ab":
         line.queue.add(Reader(name, 1, told=True))
     with monkeypatch.context() as broken:
-        broken.setattr(line.queue, "_refill", lambda connection: 1 / 0)
+        broken.setattr(line.queue, "_catch_up", lambda connection: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             line.turn()
     assert line.turn() == "b"

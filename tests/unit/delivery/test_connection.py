@@ -34,7 +34,7 @@ class Socket:
         """A slice at once: the whole of it for the first that is behind."""
         cursor = next(iter(connection.behind))
         del connection.behind[cursor]
-        connection.put_events(Payload(f"refilled {cursor.session}".encode()))
+        connection.queue_events(Payload(f"refilled {cursor.session}".encode()))
 
 
 async def turns(count: int = 5) -> None:
@@ -57,21 +57,21 @@ async def socket() -> AsyncIterator[Socket]:
 
 async def test_what_came_in_one_turn_leaves_in_one_write(socket: Socket) -> None:
     connection = socket.connection
-    connection.put_events(Payload(b"one"))
-    connection.put_reply(Payload(b"two"))
-    connection.put_events(Payload(b"three"))
+    connection.queue_events(Payload(b"one"))
+    connection.queue_reply(Payload(b"two"))
+    connection.queue_events(Payload(b"three"))
     await turns()
     assert socket.sent == ["one\ntwo\nthree"]
     assert connection.sends == 1
-    connection.put_events(Payload(b"four"))
+    connection.queue_events(Payload(b"four"))
     await turns()
     assert socket.sent[1:] == ["four"]
 
 
 async def test_writes_are_cut_at_the_bound_of_a_frame(socket: Socket) -> None:
     for number in range(10):
-        socket.connection.put_events(Payload(b"%d" % number * 20))
-    socket.connection.put_events(Payload(b"x" * 200))
+        socket.connection.queue_events(Payload(b"%d" % number * 20))
+    socket.connection.queue_events(Payload(b"x" * 200))
     await turns(20)
     assert [len(text) for text in socket.sent] == [41, 41, 41, 41, 41, 200]
 
@@ -79,27 +79,27 @@ async def test_writes_are_cut_at_the_bound_of_a_frame(socket: Socket) -> None:
 async def test_what_waits_is_counted_and_what_has_left_is_not(socket: Socket) -> None:
     connection = socket.connection
     socket.open.clear()
-    connection.put_events(Payload(b"x" * 10))
+    connection.queue_events(Payload(b"x" * 10))
     await turns()
-    connection.put_events(Payload(b"x" * 30))
-    connection.owe(7)
-    assert (connection.unsent, connection.owed) == (30, 7)
-    connection.put_reply(Payload(b"1234567"))
+    connection.queue_events(Payload(b"x" * 30))
+    connection.reserve_reply(7)
+    assert (connection.unsent_bytes, connection.reserved_bytes) == (30, 7)
+    connection.queue_reply(Payload(b"1234567"))
     socket.open.set()
     await turns()
-    assert (connection.unsent, connection.owed) == (0, 0)
+    assert (connection.unsent_bytes, connection.reserved_bytes) == (0, 0)
     assert connection.idle
 
 
 async def test_while_replies_beyond_the_bound_wait_the_door_hears_nothing(socket: Socket) -> None:
     connection = socket.connection
     socket.open.clear()
-    connection.put_events(Payload(b"first"))
+    connection.queue_events(Payload(b"first"))
     await turns()
-    connection.owe(101)
+    connection.reserve_reply(101)
     assert connection.congested, "decided is owed, released or not"
     door = asyncio.create_task(connection.room())
-    connection.put_reply(Payload(b"x" * 101))
+    connection.queue_reply(Payload(b"x" * 101))
     await turns()
     assert not door.done()
     socket.open.set()
@@ -110,9 +110,9 @@ async def test_while_replies_beyond_the_bound_wait_the_door_hears_nothing(socket
 
 async def test_refills_come_one_by_one_when_everything_else_has_left(socket: Socket) -> None:
     one, two = cursor("one"), cursor("two")
-    socket.connection.fall_behind(one)
-    socket.connection.fall_behind(two)
-    socket.connection.put_events(Payload(b"before"))
+    socket.connection.start_catchup(one)
+    socket.connection.start_catchup(two)
+    socket.connection.queue_events(Payload(b"before"))
     assert not socket.connection.idle
     await turns(10)
     assert socket.sent == ["before", "refilled one", "refilled two"]
@@ -126,12 +126,12 @@ async def test_who_is_behind_says_once_that_it_is_ready_and_sleeps_until_it_is_t
     async def send(text: Payload) -> None:
         sent.append(str(text))
 
-    connection.fall_behind(cursor("one"))
-    connection.put_events(Payload(b"before"))
+    connection.start_catchup(cursor("one"))
+    connection.queue_events(Payload(b"before"))
     writer = asyncio.create_task(connection.write(send, ready.append))
     await turns(20)
     assert (sent, ready) == (["before"], [connection])
-    connection.put_events(Payload(b"slice"))
+    connection.queue_events(Payload(b"slice"))
     await turns(20)
     assert (sent, ready) == (["before", "slice"], [connection] * 2)
     connection.close(1000)
@@ -141,25 +141,25 @@ async def test_who_is_behind_says_once_that_it_is_ready_and_sleeps_until_it_is_t
 async def test_who_has_lines_that_wait_is_not_ready() -> None:
     connection = Connection(Bounds())
     assert not connection.ready
-    connection.fall_behind(cursor("one"))
+    connection.start_catchup(cursor("one"))
     assert connection.ready
-    connection.put_reply(Payload(b"x"))
+    connection.queue_reply(Payload(b"x"))
     assert not connection.ready
 
 
 async def test_closing_at_once_drops_what_waits(socket: Socket) -> None:
-    socket.connection.put_events(Payload(b"lost"))
+    socket.connection.queue_events(Payload(b"lost"))
     socket.connection.close(4001, "too slow")
-    socket.connection.put_reply(Payload(b"late"))
+    socket.connection.queue_reply(Payload(b"late"))
     await socket.writer
     assert socket.sent == []
     assert socket.connection.closing == (4001, "too slow")
 
 
 async def test_closing_with_a_flush_sends_what_waits_and_nothing_after(socket: Socket) -> None:
-    socket.connection.put_events(Payload(b"last words"))
+    socket.connection.queue_events(Payload(b"last words"))
     socket.connection.close(1000, "bye", flush=True)
-    socket.connection.put_reply(Payload(b"late"))
+    socket.connection.queue_reply(Payload(b"late"))
     await socket.writer
     assert socket.sent == ["last words"]
 
@@ -171,7 +171,7 @@ async def test_the_first_reason_for_closing_stands(socket: Socket) -> None:
 
 
 async def test_closing_frees_a_door_that_waits_for_room(socket: Socket) -> None:
-    socket.connection.owe(1_000)
+    socket.connection.reserve_reply(1_000)
     door = asyncio.create_task(socket.connection.room())
     await turns()
     socket.connection.close(1000)
@@ -198,7 +198,7 @@ async def test_a_send_that_fails_ends_the_writer() -> None:
     async def broken(_: Payload) -> None:
         raise OSError("gone")
 
-    connection.put_events(Payload(b"x"))
+    connection.queue_events(Payload(b"x"))
     with pytest.raises(OSError, match="gone"):
         await connection.write(broken, lambda connection: None)
 
@@ -240,8 +240,8 @@ class Taker:
 
 def test_who_puts_a_line_wakes_and_a_flush_writes_it() -> None:
     taker = Taker(Bounds(), holds=1000)
-    taker.connection.put_events(Payload(b"one"))
-    taker.connection.put_reply(Payload(b"two"))
+    taker.connection.queue_events(Payload(b"one"))
+    taker.connection.queue_reply(Payload(b"two"))
     assert taker.wakes == 2
     assert taker.frames == []
     taker.connection.flush()
@@ -253,7 +253,7 @@ def test_a_text_that_waits_alone_leaves_in_its_shared_frame() -> None:
     text = Payload(b"shared")
     takers = [Taker(Bounds(), holds=1000) for _ in range(3)]
     for taker in takers:
-        taker.connection.put_events(text)
+        taker.connection.queue_events(text)
         taker.connection.flush()
         assert taker.frames[0] is text.frame
 
@@ -261,25 +261,25 @@ def test_a_text_that_waits_alone_leaves_in_its_shared_frame() -> None:
 def test_a_full_socket_gets_nothing_until_it_says_so_and_what_waits_is_counted() -> None:
     taker = Taker(Bounds(frame=50), holds=60)
     for _ in range(5):
-        taker.connection.put_events(Payload(b"x" * 40))
+        taker.connection.queue_events(Payload(b"x" * 40))
     taker.connection.flush()
     assert len(taker.frames) == 2
-    assert taker.connection.unsent == 120
+    assert taker.connection.unsent_bytes == 120
     taker.connection.flush()
     assert len(taker.frames) == 2
     wakes = taker.wakes
     taker.empty()
     assert taker.wakes == wakes + 1
     taker.connection.flush()
-    assert (len(taker.frames), taker.connection.unsent) == (4, 40)
+    assert (len(taker.frames), taker.connection.unsent_bytes) == (4, 40)
 
 
 def test_who_is_behind_is_not_ready_while_its_socket_is_full() -> None:
     taker = Taker(Bounds(), holds=1)
-    taker.connection.fall_behind(cursor("one"))
+    taker.connection.start_catchup(cursor("one"))
     assert taker.wakes == 1
     assert taker.connection.ready
-    taker.connection.put_events(Payload(b"x"))
+    taker.connection.queue_events(Payload(b"x"))
     taker.connection.flush()
     assert not taker.connection.ready
     taker.empty()
@@ -289,9 +289,9 @@ def test_who_is_behind_is_not_ready_while_its_socket_is_full() -> None:
 def test_when_replies_have_left_the_door_hears_that_there_is_room() -> None:
     taker = Taker(Bounds(unsent=100), holds=1000)
     rooms: list[int] = []
-    taker.connection.on_room = lambda: rooms.append(taker.connection.owed)
-    taker.connection.owe(101)
-    taker.connection.put_reply(Payload(b"x" * 101))
+    taker.connection.on_room = lambda: rooms.append(taker.connection.reserved_bytes)
+    taker.connection.reserve_reply(101)
+    taker.connection.queue_reply(Payload(b"x" * 101))
     assert rooms == []
     taker.connection.flush()
     assert rooms == [0]
@@ -299,9 +299,9 @@ def test_when_replies_have_left_the_door_hears_that_there_is_room() -> None:
 
 async def test_a_socket_is_closed_when_what_waits_has_left() -> None:
     taker = Taker(Bounds(), holds=1)
-    taker.connection.put_events(Payload(b"one"))
+    taker.connection.queue_events(Payload(b"one"))
     taker.connection.flush()
-    taker.connection.put_events(Payload(b"last words"))
+    taker.connection.queue_events(Payload(b"last words"))
     taker.connection.close(1000, "bye", flush=True)
     taker.connection.flush()
     assert taker.closed == []
@@ -314,7 +314,7 @@ async def test_a_socket_is_closed_when_what_waits_has_left() -> None:
 async def test_a_full_socket_too_is_closed_at_once_where_nothing_is_to_be_flushed() -> None:
     taker = Taker(Bounds(), holds=1)
     for _ in range(2):
-        taker.connection.put_events(Payload(b"one"))
+        taker.connection.queue_events(Payload(b"one"))
         taker.connection.flush()
     taker.connection.close(4001, "too slow")
     taker.connection.flush()

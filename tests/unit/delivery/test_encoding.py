@@ -22,7 +22,7 @@ from waggle_hub.delivery.encoding import (
     snapshot_line,
     synced_line,
 )
-from waggle_hub.delivery.feed import cut
+from waggle_hub.delivery.feed import pack_lines
 from waggle_hub.state.effects import Reply
 from waggle_hub.state.log import Event
 from waggle_hub.state.sessions import Outcome
@@ -95,7 +95,7 @@ def test_the_lines_of_the_subscription_itself() -> None:
 
 def test_a_reply_carries_the_id_and_either_ok_or_error() -> None:
     assert json.loads(str(reply_line(Reply("x", Outcome(ok=m.Revised(4)))))) == {"id": "x", "ok": {"rev": 4}}
-    conflict = Conflict("no", current=OLD.view())
+    conflict = Conflict("no", current=OLD.to_wire())
     assert json.loads(str(reply_line(Reply(1, Outcome(error=conflict))))) == {
         "id": 1,
         "error": {"code": "conflict", "message": "no", "current": SHOWN_OLD},
@@ -124,7 +124,7 @@ def test_a_refusal_of_what_had_no_id_has_none() -> None:
 
 @given(st.lists(st.binary(max_size=30).map(lambda text: text.hex().encode()), max_size=30), st.integers(1, 100))
 def test_lines_are_cut_between_them_and_none_is_lost(lines: list[bytes], frame: int) -> None:
-    texts = [str(text) for text in cut(lines, frame)]
+    texts = [str(text) for text in pack_lines(lines, frame)]
     assert [line for text in texts for line in text.split("\n")] == [line.decode() for line in lines]
     assert all(len(text) <= frame or "\n" not in text for text in texts)
     for one, two in pairwise(texts):

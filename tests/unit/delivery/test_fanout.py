@@ -274,8 +274,8 @@ def test_who_does_not_read_falls_behind_and_costs_a_bound(post: Post) -> None:
         post.do("writer", "publish", channel="c", data="x" * 40 + str(number))
         assert len(post.take("quick")) == 1, "nobody waits for the slow one"
         connection = post.connections["slow"]
-        assert connection.unsent <= SMALL.unsent + 200
-        assert sum(len(text) for text, _, _ in connection._lines) == connection.unsent
+        assert connection.unsent_bytes <= SMALL.unsent + 200
+        assert sum(len(text) for text, _, _ in connection._lines) == connection.unsent_bytes
     heard = [line for line in post.take("slow") if line["type"] == "message"]
     assert [line["data"][40:] for line in heard] == [str(number) for number in range(200)]
 
@@ -377,7 +377,7 @@ def test_a_slice_ends_when_it_has_enough_bytes() -> None:
         post.do("w", "publish", channel="c", data="x" * 100)
     post.do("a", "subscribe", patterns=["*"], since={"epoch": "epoch", "rev": 2})
     while post.frame("a") is not None:
-        assert post.connections["a"].unsent < 800
+        assert post.connections["a"].unsent_bytes < 800
 
 
 def test_who_falls_out_of_the_log_is_told_so_and_begins_again() -> None:

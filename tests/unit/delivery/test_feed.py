@@ -13,7 +13,7 @@ from waggle.wire.names import compile_pattern
 from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout
-from waggle_hub.delivery.feed import cut
+from waggle_hub.delivery.feed import pack_lines
 from waggle_hub.delivery.frame import Payload
 from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import OpenCursor
@@ -131,7 +131,7 @@ def test_one_who_does_not_read_falls_behind_and_is_refilled_without_a_gap() -> N
         hive.fanout.release([hive.set("k", json.dumps("x" * 100))])
         lines(quick)
     assert slow.behind
-    assert slow.unsent < 4_000, "what waits is bounded"
+    assert slow.unsent_bytes < 4_000, "what waits is bounded"
     assert not quick.behind
     got = lines(slow)
     while slow.behind:
@@ -149,7 +149,7 @@ def test_one_whom_the_log_has_left_behind_is_lost_and_three_times_is_too_slow() 
         for _ in range(20):
             hive.fanout.release([hive.set("k", json.dumps("x" * 100))])
         if attempt:
-            connection.fall_behind(next(iter(hive.fanout._cursors["s"].values())))
+            connection.start_catchup(next(iter(hive.fanout._cursors["s"].values())))
         lines(connection)
         hive.refill(connection)
         hive.fanout._cursors["s"][1].rev = 0
@@ -162,7 +162,7 @@ def test_one_whom_the_log_has_left_behind_is_lost_and_three_times_is_too_slow() 
 
 def test_texts_are_cut_between_lines() -> None:
     def cut_up(*lines: bytes) -> list[str]:
-        return [str(text) for text in cut(list(lines), 100)]
+        return [str(text) for text in pack_lines(list(lines), 100)]
 
     assert cut_up(b"a" * 60, b"b" * 60, b"c" * 10) == ["a" * 60, "b" * 60 + "\n" + "c" * 10]
     assert cut_up(b"a" * 500) == ["a" * 500]
@@ -171,9 +171,9 @@ def test_texts_are_cut_between_lines() -> None:
 
 def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
     connection = Connection(Bounds(unsent=100))
-    connection.owe(150)
+    connection.reserve_reply(150)
     assert connection.congested
-    connection.put_reply(Payload(b"x" * 150))
+    connection.queue_reply(Payload(b"x" * 150))
     connection.take()
     assert not connection.congested
 
@@ -186,8 +186,8 @@ async def test_a_connection_sends_all_that_waits_in_one_write_and_ends_when_clos
         sent.append(str(text))
 
     for number in range(10):
-        connection.put_events(Payload(b"%d" % number))
+        connection.queue_events(Payload(b"%d" % number))
     connection.close(1000, flush=True)
-    connection.put_events(Payload(b"too late"))
+    connection.queue_events(Payload(b"too late"))
     await asyncio.wait_for(connection.write(send, lambda connection: None), 5)
     assert sent == ["\n".join(map(str, range(10)))]

@@ -26,7 +26,7 @@ class Ear:
 
     def submit(self, connection: Connection, command: m.AnyCommand) -> None:
         self.heard.append(command.id)
-        connection.owe(10)
+        connection.reserve_reply(10)
 
     def refuse(self, connection: Connection, id: m.Id | None, error: WaggleError) -> None:
         self.heard.append(error.code)
@@ -77,7 +77,7 @@ def test_nothing_is_read_while_replies_beyond_the_bound_wait() -> None:
     assert not desk.reader.read(lines(30))
     assert len(desk.ear.heard) == 11
     assert not desk.reader.go_on()
-    desk.connection.put_reply(Payload(b"x" * 110))
+    desk.connection.queue_reply(Payload(b"x" * 110))
     desk.connection.take()
     assert not desk.reader.go_on()
     assert len(desk.ear.heard) == 22
@@ -85,10 +85,10 @@ def test_nothing_is_read_while_replies_beyond_the_bound_wait() -> None:
 
 def test_one_command_too_waits_for_room() -> None:
     desk = Desk(Bounds(unsent=100))
-    desk.connection.owe(101)
+    desk.connection.reserve_reply(101)
     assert not desk.reader.read(lines(1))
     assert desk.ear.heard == []
-    desk.connection.owe(-101)
+    desk.connection.reserve_reply(-101)
     assert desk.reader.go_on()
     assert desk.ear.heard == [0]
 

@@ -69,11 +69,11 @@ class Table:
     def __init__(self, journal: Journal) -> None:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
-        self.machine.run_as(journal.durability)
+        self.machine.set_durability(journal.durability)
         if isinstance(journal, LateJournal):
-            journal.disk.write(self.machine.changes([]))
+            journal.disk.write(self.machine.collect_changes([]))
         elif isinstance(journal, WriterJournal):
-            SqliteStore.write(journal.gate, self.machine.changes([]))
+            SqliteStore.write(journal.gate, self.machine.collect_changes([]))
         bounds = Bounds()
         fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
         self.engine = Engine(self.machine, journal, fanout, bounds, lambda: self.now, INFO)
@@ -289,7 +289,7 @@ async def test_after_a_failure_nobody_is_held_for_replies_that_never_come(table:
     journal.commit(OSError("disk full"))
     await turns()
     assert [line["error"]["code"] for line in agent.take()] == ["unavailable"] * 3
-    assert agent.connection.owed == 0
+    assert agent.connection.reserved_bytes == 0
     assert not agent.connection.congested
 
 
@@ -463,7 +463,7 @@ async def test_rates_are_those_of_the_last_ten_seconds(table: Table) -> None:
         for number in range(4):
             agent.ask("set", key=str(number), value=second)
         table.now += 1.0
-        table.engine.meter.sample(table.now)
+        table.engine.stats.sample(table.now)
     agent.ask("stats")
     await turns()
     rates = agent.take()[-1]["ok"]["rates"]
@@ -490,13 +490,13 @@ async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
 ) -> None:
     agent = table.sit()
     agent.ask("hello")
-    monkeypatch.setattr(Transaction, "_happened", _fail)
+    monkeypatch.setattr(Transaction, "_record_event", _fail)
     agent.ask("set", key="k", value=1)
     monkeypatch.undo()
     agent.ask("set", key="l", value=1)
     await turns()
     assert [line["error"]["code"] for line in agent.take()] == ["unavailable"] * 3
-    assert table.machine.torn
+    assert table.machine.inconsistent
 
 
 async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -545,7 +545,7 @@ async def test_a_fault_in_the_middle_of_a_release_ends_all_connections(
         agent.ask("hello")
         agent.ask("subscribe", patterns=["*"])
     await turns()
-    monkeypatch.setattr(Fanout, "_commit", _fail)
+    monkeypatch.setattr(Fanout, "_add_commit", _fail)
     writer.ask("set", key="a", value=1)
     await turns()
     monkeypatch.undo()
@@ -707,8 +707,8 @@ async def test_a_backup_is_told_to_whoever_speaks_for_the_session_by_then(table:
 
 async def errands(table: Table) -> None:
     """Let all searches come to their answers."""
-    while table.engine._errands:
-        await asyncio.gather(*table.engine._errands)
+    while table.engine._background:
+        await asyncio.gather(*table.engine._background)
     await turns()
 
 
@@ -729,7 +729,7 @@ async def test_a_search_finds_what_was_set_before_it_and_other_commands_go_on(ta
     found = agent.take()[-1]["ok"]
     assert [hit["key"] for hit in found["entries"]] == ["l"]
     assert (found["more"], found["rev"]) == (False, table.machine.state.log.rev)
-    assert agent.connection.owed == 0
+    assert agent.connection.reserved_bytes == 0
 
 
 @late

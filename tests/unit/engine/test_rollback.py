@@ -118,7 +118,7 @@ async def test_commands_that_began_to_wait_are_answered_and_those_that_waited_be
     table.ask(holder, "again", "unlock", token=token)
     await table.keep()
     assert codes(waiter) == {"before": "ok"}
-    assert waiter.connection.owed == holder.connection.owed == 0
+    assert waiter.connection.reserved_bytes == holder.connection.reserved_bytes == 0
 
 
 async def test_a_command_that_began_to_wait_is_answered_where_it_was_asked(table: LateTable) -> None:
@@ -160,7 +160,7 @@ async def test_errands_that_were_not_released_are_answered_where_they_were_asked
     await settled(table)
     assert codes(newer) == dict.fromkeys(["hello", "search", "backup"], "unavailable")
     assert older.take() == []
-    assert newer.connection.owed == older.connection.owed == 0
+    assert newer.connection.reserved_bytes == older.connection.reserved_bytes == 0
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -175,18 +175,18 @@ async def test_what_is_under_way_as_the_hub_fails_for_good_is_answered_once(
     if begun:
         await table.keep()
     table.ask(agent, "early", "search", text="word")
-    await asyncio.wait(table.engine._errands, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(table.engine._background, return_when=asyncio.FIRST_COMPLETED)
     table.ask(agent, "set", "set", key="k", value=1)
     await turns()
     table.ask(agent, "late", "search", text="word")
-    monkeypatch.setattr(Transaction, "_happened", torn)
+    monkeypatch.setattr(Transaction, "_record_event", torn)
     table.ask(agent, "torn", "set", key="k", value=2)
     await turns()
     may.set()
     await settled(table)
     await table.keep()
     assert codes(agent) == dict.fromkeys(["wait", "early", "backup", "set", "late", "torn"], "unavailable")
-    assert agent.connection.owed == 0
+    assert agent.connection.reserved_bytes == 0
     table.ask(agent, "set", "set", key="k", value=1)
     await turns()
     assert codes(agent) == {"set": "unavailable"}, "an id may be used again"
@@ -205,7 +205,7 @@ async def test_an_answer_that_was_kept_for_an_agent_is_told_when_it_is_back_for_
     back = await table.return_to(welcome)
     await table.fail()
     assert codes(back) == {"hello": "unavailable"}, "nothing is said of the lock: it has it"
-    assert back.connection.owed == 0
+    assert back.connection.reserved_bytes == 0
     table.journal.recover()
     again = await table.return_to(welcome)
     await table.keep()
@@ -241,7 +241,7 @@ async def test_what_is_due_as_an_agent_leaves_harms_nobody(table: LateTable) -> 
     session = table.machine.state.sessions.get(welcome["session"])
     assert session is not None
     assert not session.connected
-    assert not session.waiting
+    assert not session.pending
     other, _ = await table.join("b")
     other.ask("ping")
     await turns()
@@ -268,7 +268,7 @@ async def test_a_hub_that_cannot_write_that_it_runs_does_not_start() -> None:
     """Whatever it gave away would be given once more by the next."""
     journal, bounds = DeadJournal(), Bounds()
     machine = Machine(Limits(), "epoch")
-    machine.run_as("full")
+    machine.set_durability("full")
     fanout = Fanout(bounds, machine.state.log, lambda: 0.0)
     engine = Engine(machine, journal, fanout, bounds, lambda: 0.0, INFO)
     with pytest.raises(StoreError, match="read-only"):
@@ -319,11 +319,11 @@ async def test_a_search_finds_nothing_that_was_taken_back(table: LateTable) -> N
     await table.keep()
     (again,) = [line for line in agent.take() if line.get("id") == "again"]
     assert [hit["key"] for hit in again["ok"]["entries"]] == ["kept"]
-    assert agent.connection.owed == 0
+    assert agent.connection.reserved_bytes == 0
 
 
 async def settled(table: LateTable) -> None:
     """Let all errands come to their end."""
-    while table.engine._errands:
-        await asyncio.gather(*table.engine._errands, return_exceptions=True)
+    while table.engine._background:
+        await asyncio.gather(*table.engine._background, return_exceptions=True)
     await turns()

@@ -71,8 +71,12 @@ class World:
             events = [event for step in steps for event in self._step(*step)]
             if events:
                 self.commits.append(Commit(self.rev, tuple(events), sum(event.size for event in events)))
-        changes = WriteBatch(commits=[commit for commit in self.commits[first:] if any(e.kept for e in commit.events)])
-        for place in {(e.ns, e.key) for commit in changes.commits for e in commit.events if e.kept and e.grip is None}:
+        changes = WriteBatch(
+            commits=[commit for commit in self.commits[first:] if any(e.persisted for e in commit.events)]
+        )
+        for place in {
+            (e.ns, e.key) for commit in changes.commits for e in commit.events if e.persisted and e.lock is None
+        }:
             self._add(changes, place, before.get(place))
         for record in records:
             changes.records[record.name] = self.records[record.name] = record
@@ -106,7 +110,7 @@ class World:
             self.entries[place] = entry
         event = Event(
             type=what, rev=self.rev, ns=place[0], key=place[1], at=self.rev / 7, by="impl-1", origin="s1",
-            entry=entry, prev=prev, grip=grip, data=b"1" if what == "message" else None,
+            entry=entry, prev=prev, lock=grip, data=b"1" if what == "message" else None,
             late=0.25 if what == "expire" else None,
         )  # fmt: skip
         return (event,)
@@ -134,7 +138,7 @@ class World:
 
     def _add(self, changes: WriteBatch, place: Place, before: Entry | None) -> None:
         entry = self.entries.get(place)
-        changes.entries[place] = entry if entry is not None and entry.kept else None
+        changes.entries[place] = entry if entry is not None and entry.persisted else None
         was = {old.version: old for old in before.earlier} if before is not None else {}
         now = {old.version: old for old in entry.earlier} if entry is not None else {}
         for version in was.keys() - now.keys():
@@ -146,10 +150,10 @@ class World:
         """What must come back if the store is closed now."""
         commits = []
         for commit in self.commits:
-            told = [e for e in commit.events if e.kept and (e.entry is None or e.entry.kept)]
+            told = [e for e in commit.events if e.persisted and (e.entry is None or e.entry.persisted)]
             if told:
                 commits.append(Commit(commit.rev, tuple(told), 0))
-        entries = [entry for _, entry in sorted(self.entries.items()) if entry.kept]
+        entries = [entry for _, entry in sorted(self.entries.items()) if entry.persisted]
         return State(plain(StoredState(entries, commits, list(self.records.values())), self.floor), self.floor)
 
 
@@ -166,11 +170,11 @@ def plain(kept: StoredState | None, floor: int = 0) -> dict[str, Any]:
 
 
 def _plain_event(event: Event) -> dict[str, Any]:
-    prev = event.prev if event.prev is not None and event.prev.kept else None
+    prev = event.prev if event.prev is not None and event.prev.persisted else None
     return structs.asdict(event) | {
         "entry": event.entry and structs.astuple(_bare(event.entry)),
         "prev": prev and structs.astuple(_bare(prev)),
-        "grip": event.grip and structs.asdict(event.grip),
+        "grip": event.lock and structs.asdict(event.lock),
     }
 
 

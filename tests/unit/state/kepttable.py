@@ -17,13 +17,13 @@ class KeptTable(PatientTable):
         super().__init__(self.limits)
         self.disk = MemoryDisk()
         self._kept = 0
-        self.machine.run_as("full")
+        self.machine.set_durability("full")
         self.keep()
 
     def keep(self) -> WriteBatch:
         """Write down what has changed since the last time."""
         log = self.machine.state.log
-        changes = self.machine.changes(list(log.after(max(self._kept, log.floor))))
+        changes = self.machine.collect_changes(list(log.commits_after(max(self._kept, log.floor))))
         self._kept = log.rev
         self.disk.write(changes)
         return changes
@@ -33,14 +33,14 @@ class KeptTable(PatientTable):
         self.now += down
         self.machine = Machine(self.limits, epoch)
         self.machine.load(self.disk.load(), self.now)
-        self.machine.run_as("full")
-        self.outputs = self.machine.begin(self.now)
+        self.machine.set_durability("full")
+        self.outputs = self.machine.start(self.now)
         self.machine.check()
         self.keep()
 
     def restart(self, down: float = 1.0) -> None:
         """Stop in good order, and begin again."""
-        self.machine.run_as(None)
+        self.machine.set_durability(None)
         self.keep()
         self.crash(down)
 
@@ -48,6 +48,6 @@ class KeptTable(PatientTable):
         """Take back what was not written down; who is connected still is."""
         log = self.machine.state.log
         connected = [session.id for session in self.machine.state.sessions if session.connected]
-        self.machine.rewind(list(log.after(self._kept)), self.disk.all_records(), connected, self.now)
-        self.outputs = self.machine.begin(self.now)
+        self.machine.roll_back(list(log.commits_after(self._kept)), self.disk.all_records(), connected, self.now)
+        self.outputs = self.machine.start(self.now)
         self.machine.check()

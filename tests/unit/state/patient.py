@@ -35,9 +35,9 @@ class PatientTable(Table):
         """Let the machine go on with what it looks at in slices; how many slices that took. All is in `outputs`."""
         slices = 0
         self.outputs = []
-        while self.machine.unfinished and slices < most:
+        while self.machine.has_pending_scan and slices < most:
             slices += 1
-            self.outputs += self.machine.proceed(self.now)
+            self.outputs += self.machine.continue_scan(self.now)
             self.machine.check()
         return slices
 

@@ -8,10 +8,10 @@ import msgspec
 
 from waggle.wire import messages as m
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import OpenCursor, Output, Reply
+from waggle_hub.state.effects import Effect, OpenCursor, Reply
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 INFO = m.Welcome(
     session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=1, hub=m.HubInfo("waggle", "0"),
@@ -25,18 +25,18 @@ class Table:
     def __init__(self, limits: Limits | None = None, rev: int = 0) -> None:
         self.machine = Machine(limits or Limits(), "epoch", rev)
         self.now = 1_000.0
-        self.outputs: list[Output] = []
+        self.outputs: list[Effect] = []
 
     def sit(self, name: str, /, **fields: Any) -> Any:
         """Open a session of this name, whose secret is the name backwards."""
         command = m.Hello(id=0, **fields)
-        self.outputs = self.machine.hello(command, Fresh(name, name[::-1], f"made-{name}"), self.now, INFO)
+        self.outputs = self.machine.hello(command, SessionIds(name, name[::-1], f"made-{name}"), self.now, INFO)
         return self._ok()
 
     def return_to(self, session: str, cursors: dict[int, int] | None = None, secret: str | None = None) -> Any:
         """Take a session over."""
         command = m.Hello(id=0, session=session, secret=session[::-1] if secret is None else secret, cursors=cursors)
-        self.outputs = self.machine.hello(command, Fresh("unused", "unused", "unused"), self.now, INFO)
+        self.outputs = self.machine.hello(command, SessionIds("unused", "unused", "unused"), self.now, INFO)
         return self._ok()
 
     def do(self, session: str, op: str, **fields: Any) -> Any:

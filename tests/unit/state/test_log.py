@@ -20,7 +20,7 @@ def written(rev: int, value: bytes, prev: Entry | None) -> Event:
 
 
 def revs(log: Log, after: int) -> list[int]:
-    return [commit.rev for commit in log.after(after)]
+    return [commit.rev for commit in log.commits_after(after)]
 
 
 def test_it_begins_where_it_is_told_to() -> None:

@@ -77,13 +77,13 @@ class CallRegistry:
     def drain(self, seconds: float) -> None:
         """Tell every call that still waits to come back after so many seconds."""
         for call in list(self.open):
-            self.engine.hang_up(call.desk, call.command.id)
+            self.engine.drop_call(call.desk, call.command.id)
             self._settle(call, error=Unavailable("the hub is stopping: come back", retry_after=seconds))
 
     def begin(self, agent: str | None, ns: str | None, op: str, fields: bytes) -> Call:
         """Decide a command now, its fields a JSON object; its answer comes in `Call.reply`. Raises a WaggleError."""
         command = self._command(op, fields)
-        connection = self.engine.visit(agent, ns, self._connect)
+        connection = self.engine.open_http_session(agent, ns, self._connect)
         assert isinstance(connection, VirtualConnection)
         if command.id in connection.calls:
             raise BadRequest(f"a call with id {command.id!r} still waits for its answer: choose another", field="id")
@@ -150,7 +150,7 @@ class CallRegistry:
 
     def cancel(self, call: Call) -> None:
         """Nobody waits for this call any more."""
-        self.engine.hang_up(call.desk, call.command.id)
+        self.engine.drop_call(call.desk, call.command.id)
 
     def give_back(self, call: Call, ok: bytes) -> None:
         """Nobody has heard of this answer: if it is a grant, it is the hub's again."""
@@ -158,7 +158,7 @@ class CallRegistry:
             return
         grant, rid = _read_grant(ok), call.command.rid
         if not grant.dup and not self._asks(call.desk, rid):
-            self.engine.hang_up(call.desk, call.command.id, rid, grant.token)
+            self.engine.drop_call(call.desk, call.command.id, rid, grant.token)
 
     def _asks(self, desk: VirtualConnection, rid: str | None) -> bool:
         """Whether there is a call with this rid that has not been answered."""
@@ -171,7 +171,7 @@ class CallRegistry:
 class VirtualConnection(Connection):
     """The connection of all who call under one name: it takes replies as they are put, and nothing waits in it."""
 
-    inside = True
+    is_virtual = True
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)

@@ -53,7 +53,7 @@ async def _read_log(engine: Engine, ns: str, since: m.Since, until: int, put: Pu
     """Hand over what the log still has up to a revision that was released; gives the cursor behind it."""
     log, rev = engine.machine.state.log, since.rev
     while log.floor <= rev < until:
-        released = takewhile(lambda commit: commit.rev <= until, log.after(rev))
+        released = takewhile(lambda commit: commit.rev <= until, log.commits_after(rev))
         commits = list(islice(released, _SLICE))
         rev = commits[-1].rev if commits else until
         changes = [

@@ -29,42 +29,44 @@ class Clearing(NamedTuple):
     rev: int
 
 
-def clear(turn: Transaction, session: Session, command: m.Clear) -> m.Cleared:
+def clear(transaction: Transaction, session: Session, command: m.Clear) -> m.Cleared:
     """At most `limits.clear` deletions a call, and `limits.scan` keys looked at."""
-    limits = turn.state.limits
+    limits = transaction.state.limits
     ns = emptied_ns(command.ns, session)
     pattern = compile_pattern(command.pattern)
     if not command.confirm:
         raise BadRequest("clear deletes every entry that matches: say so with confirm: true", field="confirm")
-    locks.check_clear(turn, session, ns, pattern)
+    locks.check_clear(transaction, session, ns, pattern)
     doomed: list[Entry] = []
     last: str | None = None
     stopped = False
-    for looked, entry in enumerate(turn.state.keyspace.scan(ns, pattern, _begin(turn, session.clearing, ns, pattern))):
+    for looked, entry in enumerate(
+        transaction.state.keyspace.scan(ns, pattern, _begin(transaction, session.clear_cursor, ns, pattern))
+    ):
         stopped = looked == limits.scan and last is not None
         if looked == limits.scan or len(doomed) == limits.clear:
             break
         last = entry.key
-        if not entry.due(turn.now) and pattern.match(entry.key):
+        if not entry.is_due(transaction.now) and pattern.match(entry.key):
             doomed.append(entry)
     else:
         last = None
-    if any(entry.kept for entry in doomed):
-        turn.check_kept()
+    if any(entry.persisted for entry in doomed):
+        transaction.check_can_persist()
     for entry in doomed:
-        turn.remove(entry)
-    session.clearing = Clearing(ns, pattern.text, last, turn.rev) if stopped and last is not None else None
-    return m.Cleared(len(doomed), last is not None, turn.rev)
+        transaction.remove(entry)
+    session.clear_cursor = Clearing(ns, pattern.text, last, transaction.rev) if stopped and last is not None else None
+    return m.Cleared(len(doomed), last is not None, transaction.rev)
 
 
-def _begin(turn: Transaction, clearing: Clearing | None, ns: str, pattern: Pattern) -> str | None:
+def _begin(transaction: Transaction, clearing: Clearing | None, ns: str, pattern: Pattern) -> str | None:
     """The key after which a clear begins; None for the first."""
     if clearing is None or (clearing.ns, clearing.pattern) != (ns, pattern.text):
         return None
-    log, last = turn.state.log, clearing.last
-    if clearing.rev < log.floor or log.rev - clearing.rev > turn.state.limits.clear:
+    log, last = transaction.state.log, clearing.last
+    if clearing.rev < log.floor or log.rev - clearing.rev > transaction.state.limits.clear:
         return None
-    events = (event for commit in log.after(clearing.rev) for event in commit.events)
+    events = (event for commit in log.commits_after(clearing.rev) for event in commit.events)
     missed = any(
         event.type == "set" and event.ns == ns and event.key <= last and pattern.match(event.key) for event in events
     )

@@ -19,7 +19,7 @@ from waggle_hub.settings import EVERY, Quota
 from waggle_hub.state.namespaces import emptied_ns, read_ns, written_ns
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import KEPT_KINDS, VIEW_BYTES, Entry
+from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES, PERSISTED_KINDS, Entry
 from waggle_hub.state.transaction import Transaction
 
 from . import http_sessions, locks
@@ -40,24 +40,26 @@ class StoreFull(LimitReached):
         self.bytes = bytes
 
 
-def set_(turn: Transaction, session: Session, command: m.Set) -> m.Written:
+def set_(transaction: Transaction, session: Session, command: m.Set) -> m.Written:
     ns = written_ns(command.ns, session)
     check_key(command.key)
-    expires_at = _deadline(turn, _default_ttl(turn, ns) if command.ttl is None else command.ttl)
+    expires_at = _deadline(transaction, _default_ttl(transaction, ns) if command.ttl is None else command.ttl)
     if command.keep_ttl and command.ttl is not None:
         raise BadRequest("ttl and keep_ttl exclude each other: give one", field="keep_ttl")
-    value = turn.value(command.value, "value")
-    meta = None if command.meta is None else turn.value(command.meta, "meta", turn.state.limits.meta)
-    prev = turn.live(ns, command.key)
-    locks.check_write(turn, session, ns, command.key, command.guard)
+    value = transaction.encode_value(command.value, "value")
+    meta = (
+        None if command.meta is None else transaction.encode_value(command.meta, "meta", transaction.state.limits.meta)
+    )
+    prev = transaction.get_live(ns, command.key)
+    locks.check_write(transaction, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, prev)
     if command.keep_ttl and prev is not None:
         expires_at = prev.expires_at
-    _check_write(turn, ns, command.key, command.kind, prev)
-    _check_room(turn, ns, command.key, value, meta, prev)
+    _check_write(transaction, ns, command.key, command.kind, prev)
+    _check_room(transaction, ns, command.key, value, meta, prev)
     if command.ephemeral:
-        _check_ephemeral(turn, session, ns, command.key, expires_at)
-    entry = turn.put(
+        _check_ephemeral(transaction, session, ns, command.key, expires_at)
+    entry = transaction.put(
         ns,
         command.key,
         value,
@@ -66,66 +68,66 @@ def set_(turn: Transaction, session: Session, command: m.Set) -> m.Written:
         kind=command.kind,
         meta=meta,
         owner=session.id if command.ephemeral else None,
-        earlier=_earlier(turn, command.kind, prev),
+        earlier=_earlier(transaction, command.kind, prev),
     )
     return m.Written(entry.rev, entry.version, entry.expires_at)
 
 
-def get(turn: Transaction, session: Session, command: m.Get) -> m.Got:
+def get(transaction: Transaction, session: Session, command: m.Get) -> m.Got:
     ns = read_ns(command.ns, session)
     check_key(command.key)
-    entry = turn.live(ns, command.key)
-    return m.Got(None if entry is None else entry.view(), turn.rev)
+    entry = transaction.get_live(ns, command.key)
+    return m.Got(None if entry is None else entry.to_wire(), transaction.rev)
 
 
-def delete(turn: Transaction, session: Session, command: m.Delete) -> m.Deleted:
+def delete(transaction: Transaction, session: Session, command: m.Delete) -> m.Deleted:
     ns = emptied_ns(command.ns, session)
     check_key(command.key)
-    entry = turn.live(ns, command.key)
-    locks.check_write(turn, session, ns, command.key, command.guard)
+    entry = transaction.get_live(ns, command.key)
+    locks.check_write(transaction, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, entry)
     if entry is not None:
-        _check_kept(turn, entry)
-        turn.remove(entry)
-    return m.Deleted(entry is not None, turn.rev)
+        _check_kept(transaction, entry)
+        transaction.remove(entry)
+    return m.Deleted(entry is not None, transaction.rev)
 
 
-def touch(turn: Transaction, session: Session, command: m.Touch) -> m.Touched:
+def touch(transaction: Transaction, session: Session, command: m.Touch) -> m.Touched:
     ns = written_ns(command.ns, session)
     check_key(command.key)
-    expires_at = _deadline(turn, command.ttl)
-    entry = turn.live(ns, command.key)
-    locks.check_write(turn, session, ns, command.key, command.guard)
+    expires_at = _deadline(transaction, command.ttl)
+    entry = transaction.get_live(ns, command.key)
+    locks.check_write(transaction, session, ns, command.key, command.guard)
     if entry is None:
         raise NotFound(f"there is no entry {command.key!r} in namespace {ns}: set it")
-    _check_kept(turn, entry)
-    owner = None if entry.owner is None else turn.state.sessions.get(entry.owner)
+    _check_kept(transaction, entry)
+    owner = None if entry.owner is None else transaction.state.sessions.get(entry.owner)
     if owner is not None:
         http_sessions.check_ephemeral(owner, expires_at)
-    turn.touch(entry, expires_at)
-    return m.Touched(expires_at, turn.rev)
+    transaction.touch(entry, expires_at)
+    return m.Touched(expires_at, transaction.rev)
 
 
-def update(turn: Transaction, session: Session, command: m.Update) -> m.Updated:
+def update(transaction: Transaction, session: Session, command: m.Update) -> m.Updated:
     """Kind, meta, deadline and owner stay as they are; only `ttl` gives a new deadline."""
     ns = written_ns(command.ns, session)
     check_key(command.key)
-    expires_at = _deadline(turn, command.ttl)
-    _check_update(turn, command)
-    prev = turn.live(ns, command.key)
-    locks.check_write(turn, session, ns, command.key, command.guard)
+    expires_at = _deadline(transaction, command.ttl)
+    _check_update(transaction, command)
+    prev = transaction.get_live(ns, command.key)
+    locks.check_write(transaction, session, ns, command.key, command.guard)
     _check_if_rev(command.if_rev, prev)
     try:
-        value = turn.value(_updated(turn, command, prev), "value")
+        value = transaction.encode_value(_updated(transaction, command, prev), "value")
     except updates.PatchTestFailed as failed:
-        raise Conflict(f"{failed}: decide again from current", current=prev.view() if prev else None) from None
+        raise Conflict(f"{failed}: decide again from current", current=prev.to_wire() if prev else None) from None
     meta = prev.meta if prev is not None else None
     kind = prev.kind if prev is not None else "persistent"
-    _check_write(turn, ns, command.key, kind, prev)
-    _check_room(turn, ns, command.key, value, meta, prev)
+    _check_write(transaction, ns, command.key, kind, prev)
+    _check_room(transaction, ns, command.key, value, meta, prev)
     if command.ttl is None:
-        expires_at = prev.expires_at if prev is not None else _deadline(turn, _default_ttl(turn, ns))
-    entry = turn.put(
+        expires_at = prev.expires_at if prev is not None else _deadline(transaction, _default_ttl(transaction, ns))
+    entry = transaction.put(
         ns,
         command.key,
         value,
@@ -134,29 +136,29 @@ def update(turn: Transaction, session: Session, command: m.Update) -> m.Updated:
         kind=kind,
         meta=meta,
         owner=prev.owner if prev is not None else None,
-        earlier=_earlier(turn, kind, prev),
+        earlier=_earlier(transaction, kind, prev),
     )
     return m.Updated(entry.rev, entry.version, Raw(value), entry.expires_at)
 
 
-def history(turn: Transaction, session: Session, command: m.History) -> m.Histories:
+def history(transaction: Transaction, session: Session, command: m.History) -> m.Histories:
     ns = read_ns(command.ns, session)
     check_key(command.key)
     if command.limit is not None and command.limit < 1:
         raise BadRequest("limit is at least 1", field="limit")
-    entry = turn.live(ns, command.key)
+    entry = transaction.get_live(ns, command.key)
     entries: list[m.Entry] = []
     size = 0
     for version in () if entry is None else (entry, *entry.earlier)[: command.limit]:
-        size += VIEW_BYTES + len(version.value)
-        if entries and size > turn.state.limits.page_bytes:
+        size += ENTRY_OVERHEAD_BYTES + len(version.value)
+        if entries and size > transaction.state.limits.page_bytes:
             break
-        entries.append(version.view())
+        entries.append(version.to_wire())
     return m.Histories(entries)
 
 
-def list_(turn: Transaction, session: Session, command: m.List) -> m.Listed:
-    limits = turn.state.limits
+def list_(transaction: Transaction, session: Session, command: m.List) -> m.Listed:
+    limits = transaction.state.limits
     ns = read_ns(command.ns, session)
     pattern = compile_pattern(command.pattern)
     if not 1 <= command.limit <= limits.page:
@@ -164,38 +166,38 @@ def list_(turn: Transaction, session: Session, command: m.List) -> m.Listed:
     entries: list[m.Entry] = []
     size = 0
     last = None
-    for looked, entry in enumerate(turn.state.keyspace.scan(ns, pattern, command.after)):
+    for looked, entry in enumerate(transaction.state.keyspace.scan(ns, pattern, command.after)):
         if looked == limits.scan or len(entries) == command.limit or size >= limits.page_bytes:
-            return m.Listed(entries, last, turn.rev)
+            return m.Listed(entries, last, transaction.rev)
         last = entry.key
-        if not entry.due(turn.now) and pattern.match(entry.key):
-            entries.append(entry.view(command.values))
-            size += VIEW_BYTES + (entry.size if command.values else len(entry.key))
-    return m.Listed(entries, None, turn.rev)
+        if not entry.is_due(transaction.now) and pattern.match(entry.key):
+            entries.append(entry.to_wire(command.values))
+            size += ENTRY_OVERHEAD_BYTES + (entry.size if command.values else len(entry.key))
+    return m.Listed(entries, None, transaction.rev)
 
 
-def namespaces(turn: Transaction) -> m.NamespaceCounts:
-    return m.NamespaceCounts(turn.state.keyspace.counts())
+def namespaces(transaction: Transaction) -> m.NamespaceCounts:
+    return m.NamespaceCounts(transaction.state.keyspace.counts())
 
 
-def evict(turn: Transaction, places: list[tuple[str, str]]) -> None:
+def evict(transaction: Transaction, places: list[tuple[str, str]]) -> None:
     """Let these go to make room, in one revision: no other than cached entries ever do."""
-    turn.act_for_hub()
+    transaction.attribute_to_hub()
     for ns, key in places:
-        entry = turn.state.keyspace.get(ns, key)
+        entry = transaction.state.keyspace.get(ns, key)
         if entry is not None and entry.kind == "cached":
-            turn.remove(entry, "evict")
+            transaction.remove(entry, "evict")
 
 
-def _earlier(turn: Transaction, kind: str, prev: Entry | None) -> tuple[Entry, ...]:
+def _earlier(transaction: Transaction, kind: str, prev: Entry | None) -> tuple[Entry, ...]:
     """What a versioned entry keeps of those before it."""
     if kind != "versioned" or prev is None:
         return ()
     bare = structs.replace(prev, earlier=()) if prev.earlier else prev
-    return (bare, *prev.earlier)[: turn.state.limits.history]
+    return (bare, *prev.earlier)[: transaction.state.limits.history]
 
 
-def _check_update(turn: Transaction, command: m.Update) -> None:
+def _check_update(transaction: Transaction, command: m.Update) -> None:
     operands = {"merge": command.merge, "patch": command.patch, "incr": command.incr, "append": command.append}
     given = [name for name, operand in operands.items() if operand is not UNSET]
     if len(given) != 1:
@@ -204,10 +206,10 @@ def _check_update(turn: Transaction, command: m.Update) -> None:
     if command.pointer is not None and given[0] in ("merge", "patch"):
         raise BadRequest(f"pointer goes with incr and append; a {given[0]} says itself where", field="pointer")
     if given[0] != "patch":  # a patch nests deeper than what it makes, which is checked when it is made
-        turn.value(operands[given[0]], given[0])
+        transaction.encode_value(operands[given[0]], given[0])
 
 
-def _updated(turn: Transaction, command: m.Update, prev: Entry | None) -> Any:
+def _updated(transaction: Transaction, command: m.Update, prev: Entry | None) -> Any:
     value = updates.ABSENT if prev is None else _decode(prev.value)
     pointer = command.pointer or ""
     if command.merge is not UNSET:
@@ -217,21 +219,21 @@ def _updated(turn: Transaction, command: m.Update, prev: Entry | None) -> Any:
     if command.append is not UNSET:
         return updates.append(value, command.append, pointer)
     assert not isinstance(command.patch, UnsetType)
-    return updates.Patch(value, turn.state.limits.value).apply(command.patch)
+    return updates.Patch(value, transaction.state.limits.value).apply(command.patch)
 
 
-def _deadline(turn: Transaction, ttl: float | None) -> float | None:
+def _deadline(transaction: Transaction, ttl: float | None) -> float | None:
     if ttl is None:
         return None
-    longest = turn.state.limits.ttl
+    longest = transaction.state.limits.ttl
     if not 0 < ttl <= longest:
         raise BadRequest(f"ttl is above 0 and at most {longest:.0f} seconds; leave it out for no deadline", field="ttl")
-    return deadline_after(turn.now, ttl)
+    return deadline_after(transaction.now, ttl)
 
 
-def _default_ttl(turn: Transaction, ns: str) -> float | None:
+def _default_ttl(transaction: Transaction, ns: str) -> float | None:
     """The ttl of what is set here without one."""
-    return _of_namespace(turn.state.limits.default_ttls, ns)
+    return _of_namespace(transaction.state.limits.default_ttls, ns)
 
 
 def _of_namespace(settings: Mapping[str, T], ns: str) -> T | None:
@@ -248,34 +250,36 @@ def _check_if_rev(if_rev: int | None, entry: Entry | None) -> None:
         found = "is absent" if entry is None else f"has rev {entry.rev}"
         raise Conflict(
             f"expected rev {if_rev}, but the entry {found}: decide again from current",
-            current=None if entry is None else entry.view(),
+            current=None if entry is None else entry.to_wire(),
         )
 
 
-def _check_kept(turn: Transaction, entry: Entry) -> None:
+def _check_kept(transaction: Transaction, entry: Entry) -> None:
     """Unavailable if a change of this entry would have to survive, and cannot be kept."""
-    if entry.kept:
-        turn.check_kept()
+    if entry.persisted:
+        transaction.check_can_persist()
 
 
-def _check_write(turn: Transaction, ns: str, key: str, kind: str, prev: Entry | None) -> None:
+def _check_write(transaction: Transaction, ns: str, key: str, kind: str, prev: Entry | None) -> None:
     """Unavailable if an entry of this kind, or the end of that before it, would have to survive, and cannot be kept;
     also if that before it has ended, but may not have for a restart: then versions would be given twice."""
-    if turn.state.refusing is None:
+    if transaction.state.refusing is None:
         return
-    survives = turn.state.keyspace.buried(ns, key) if prev is None else prev.kept
-    if kind in KEPT_KINDS or survives:
-        turn.check_kept()
+    survives = transaction.state.keyspace.has_tombstone(ns, key) if prev is None else prev.persisted
+    if kind in PERSISTED_KINDS or survives:
+        transaction.check_can_persist()
 
 
-def _check_room(turn: Transaction, ns: str, key: str, value: bytes, meta: bytes | None, prev: Entry | None) -> None:
-    limits, keyspace = turn.state.limits, turn.state.keyspace
+def _check_room(
+    transaction: Transaction, ns: str, key: str, value: bytes, meta: bytes | None, prev: Entry | None
+) -> None:
+    limits, keyspace = transaction.state.limits, transaction.state.keyspace
     keys = keyspace.keys + (prev is None) - limits.keys
     added = len(key) + len(value) + len(meta or b"") - (prev.size if prev is not None else 0)
     size = keyspace.bytes + added - limits.bytes
     quota = _of_namespace(limits.quotas, ns)
     if quota is not None:
-        _check_quota(quota, ns, *keyspace.held_by(ns), keys_more=prev is None, bytes_more=added)
+        _check_quota(quota, ns, *keyspace.usage(ns), keys_more=prev is None, bytes_more=added)
     if prev is None and keys > 0:
         raise StoreFull(f"the hub holds {limits.keys} entries", limits.keys, ns, key, keys=keys, bytes=max(size, 0))
     if added > 0 and size > 0:
@@ -294,8 +298,8 @@ def _check_quota(quota: Quota, ns: str, keys: int, size: int, *, keys_more: bool
         )
 
 
-def _check_ephemeral(turn: Transaction, session: Session, ns: str, key: str, expires_at: float | None) -> None:
+def _check_ephemeral(transaction: Transaction, session: Session, ns: str, key: str, expires_at: float | None) -> None:
     http_sessions.check_ephemeral(session, expires_at)
-    limit = turn.state.limits.ephemeral
+    limit = transaction.state.limits.ephemeral
     if len(session.ephemeral) >= limit and (ns, key) not in session.ephemeral:
         raise LimitReached(f"this session has {limit} ephemeral entries: use a ttl instead", limit=limit)

@@ -18,42 +18,42 @@ from __future__ import annotations
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest
 from waggle.wire.names import check_agent, check_ns
-from waggle_hub.state.sessions import Fresh, Session
+from waggle_hub.state.sessions import Session, SessionIds
 from waggle_hub.state.transaction import Transaction
 
 from . import cancel, session_lifecycle
 
 
-def visit(turn: Transaction, agent: str | None, ns: str | None, fresh: Fresh) -> Session:
+def visit(transaction: Transaction, agent: str | None, ns: str | None, fresh: SessionIds) -> Session:
     """The session of those who call under this name, begun if there is none; it is used, and `ns` is its namespace."""
     if agent is not None:
         check_agent(agent)
     space = "default" if ns is None else ns
     check_ns(space)
-    session = turn.state.sessions.of_callers(session_lifecycle.NAMELESS if agent is None else agent)
+    session = transaction.state.sessions.connectionless_of(session_lifecycle.NAMELESS if agent is None else agent)
     if session is None:
-        session = _begin(turn, agent, space, fresh)
+        session = _begin(transaction, agent, space, fresh)
     elif session.ns != space:
         session.ns = space
-        turn.state.changed.mark(session)
-    turn.state.use(session, turn.now)
+        transaction.state.dirty.mark(session)
+    transaction.state.touch_session(session, transaction.now)
     return session
 
 
-def _begin(turn: Transaction, agent: str | None, ns: str, fresh: Fresh) -> Session:
+def _begin(transaction: Transaction, agent: str | None, ns: str, fresh: SessionIds) -> Session:
     if agent is not None:
-        session_lifecycle.check_room(turn)
+        session_lifecycle.check_room(transaction)
     session = Session(
         fresh,
         session_lifecycle.NAMELESS if agent is None else agent,
         chosen=agent is not None,
         ns=ns,
         meta=b"{}",
-        at=turn.at,
-        serial=turn.state.timers.serial(),
+        at=transaction.at,
+        serial=transaction.state.timers.next_serial(),
         caller=True,
     )
-    session_lifecycle.begin(turn, session)
+    session_lifecycle.begin(transaction, session)
     return session
 
 
@@ -71,7 +71,7 @@ def check(session: Session, command: m.AnyCommand) -> None:
 
 def check_ephemeral(session: Session, expires_at: float | None) -> None:
     """BadRequest if an entry with this deadline cannot be tied to the session."""
-    if not session.caller:
+    if not session.connectionless:
         return
     if session.agent == session_lifecycle.NAMELESS:
         raise BadRequest("who has no name can hold nothing: say who you are (X-Waggle-Agent)", field="agent")
@@ -79,25 +79,25 @@ def check_ephemeral(session: Session, expires_at: float | None) -> None:
         raise BadRequest("an ephemeral entry of a caller needs a ttl: no lost connection would end it", field="ttl")
 
 
-def hang_up(turn: Transaction, session: Session, id: m.Id, rid: str | None, token: int | None) -> None:
+def hang_up(transaction: Transaction, session: Session, id: m.Id, rid: str | None, token: int | None) -> None:
     """Who asked under this id is gone. If it was granted a lock, with this token, that is given back, and the same rid
     may ask again."""
-    turn.act_for(session)
-    if cancel.cancel_one(turn, session, id, "the call was dropped") or token is None:
+    transaction.attribute_to(session)
+    if cancel.cancel_one(transaction, session, id, "the call was dropped") or token is None:
         return
-    claim = turn.state.claims.held.get(token)
+    claim = transaction.state.lock_table.held.get(token)
     if claim is None or claim.session is not session:
         return
-    turn.release(claim, "released")
+    transaction.release_lock(claim, "released")
     kept = None if rid is None else session.outcomes.pop(rid, None)
     if kept is not None:
-        turn.state.changed.gone(kept)
+        transaction.state.dirty.mark_removed(kept)
 
 
-def hang_up_all(turn: Transaction) -> None:
+def hang_up_all(transaction: Transaction) -> None:
     """The hub has started: whoever called before is gone."""
-    for session in turn.state.sessions:
-        if session.caller:
-            turn.act_for(session)
-            cancel.forget_all(turn, session)
-    turn.commit()
+    for session in transaction.state.sessions:
+        if session.connectionless:
+            transaction.attribute_to(session)
+            cancel.forget_all(transaction, session)
+    transaction.commit()

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from waggle.wire import messages as m
 from waggle_hub.state.interests import Interest
 from waggle_hub.state.locks.request import LockRequest
-from waggle_hub.state.pending import Waiting
+from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.transaction import Transaction
 from waggle_hub.state.waits.condition_index import Wait
@@ -24,9 +24,9 @@ S = TypeVar("S")
 _encode = msgspec.json.Encoder().encode
 
 
-def inspect(turn: Transaction) -> m.Inspection:
+def inspect(transaction: Transaction) -> m.Inspection:
     """At most `limits.page` of each, and a quarter of what a reply may take; `cut` says where there is more."""
-    state = turn.state
+    state = transaction.state
     cut: list[str] = []
 
     def some(name: str, things: Iterable[T], show: Callable[[Transaction, T], S]) -> list[S]:
@@ -36,7 +36,7 @@ def inspect(turn: Transaction) -> m.Inspection:
             if len(shown) == state.limits.page:
                 cut.append(name)
                 break
-            one = show(turn, thing)
+            one = show(transaction, thing)
             left -= len(_encode(one))
             if left < 0:
                 cut.append(name)
@@ -45,17 +45,17 @@ def inspect(turn: Transaction) -> m.Inspection:
         return shown
 
     return m.Inspection(
-        rev=turn.rev,
-        at=turn.at,
+        rev=transaction.rev,
+        at=transaction.at,
         sessions=some("sessions", state.sessions, _session),
-        locks=some("locks", state.claims.held.values(), locks.show),
-        waits=some("waits", (one for session in state.sessions for one in session.waiting.values()), _wait),
+        locks=some("locks", state.lock_table.held.values(), locks.show),
+        waits=some("waits", (one for session in state.sessions for one in session.pending.values()), _wait),
         subscriptions=some("subscriptions", state.interests, _subscription),
         cut=cut,
     )
 
 
-def _session(turn: Transaction, session: Session) -> m.SeenSession:
+def _session(transaction: Transaction, session: Session) -> m.SeenSession:
     return m.SeenSession(
         session=session.id,
         agent=session.agent,
@@ -64,13 +64,13 @@ def _session(turn: Transaction, session: Session) -> m.SeenSession:
         since=session.since,
         expires_at=session.deadline,
         subscriptions=len(session.subscriptions),
-        locks=sum(claim.token is not None for claim in session.claims),
-        waits=len(session.waiting),
+        locks=sum(claim.token is not None for claim in session.lock_requests),
+        waits=len(session.pending),
         ephemeral=len(session.ephemeral),
     )
 
 
-def _wait(turn: Transaction, one: Waiting) -> m.SeenWait:
+def _wait(transaction: Transaction, one: PendingCommand) -> m.SeenWait:
     seen = m.SeenWait(
         op="",
         id=one.id,
@@ -84,12 +84,12 @@ def _wait(turn: Transaction, one: Waiting) -> m.SeenWait:
         case LockRequest():
             seen.op, seen.ns, seen.mode = "lock", one.ns, one.mode
             seen.names, seen.patterns = one.shown_names, one.shown_patterns
-            seen.blocked_by = locks.blockers(turn, one)
+            seen.blocked_by = locks.blockers(transaction, one)
         case Wait():
             seen.op = "wait"
             asked = [condition.asked for condition in one.conditions]
             seen.all, seen.any = (asked, UNSET) if one.need_all else (UNSET, asked)
-            seen.met = one.met(turn.state.keyspace, turn.state.claims, turn.now)
+            seen.met = one.met(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
         case Taker():
             seen.op, seen.ns = "take", one.line.ns
             seen.patterns = [pattern.text for pattern in one.line.patterns]
@@ -98,8 +98,8 @@ def _wait(turn: Transaction, one: Waiting) -> m.SeenWait:
     return seen
 
 
-def _subscription(turn: Transaction, interest: Interest) -> m.SeenSubscription:
-    sessions = (turn.state.sessions.get(id) for id in interest.sessions)
+def _subscription(transaction: Transaction, interest: Interest) -> m.SeenSubscription:
+    sessions = (transaction.state.sessions.get(id) for id in interest.sessions)
     return m.SeenSubscription(
         sub=interest.sub,
         ns=interest.scope.ns,

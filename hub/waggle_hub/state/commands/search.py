@@ -23,15 +23,15 @@ _SHORTEST = 2
 """Characters of an open word: one alone would stand for a large part of everything."""
 
 
-def search(turn: Transaction, session: Session, command: m.Search) -> None:
+def search(transaction: Transaction, session: Session, command: m.Search) -> None:
     """Answered in its own time, by whoever has the index."""
-    limits = turn.state.limits
+    limits = transaction.state.limits
     ns = read_ns(command.ns, session)
     pattern = compile_pattern(command.pattern)
     if not 1 <= command.limit <= limits.page:
         raise BadRequest(f"limit is 1 to {limits.page}: say more words to find fewer", field="limit")
     words = _words(command.text, limits.text, limits.words)
-    turn.outputs.append(StartSearch(session.id, command.id, ns, pattern, words, command.limit))
+    transaction.effects.append(StartSearch(session.id, command.id, ns, pattern, words, command.limit))
 
 
 def _words(text: str, longest: int, most: int) -> tuple[Word, ...]:

@@ -31,44 +31,46 @@ _FEW = 16
 """Places of a line that are listed in one go: as a rule the first of them is free."""
 
 
-def take(turn: Transaction, session: Session, command: m.Take) -> m.Taken | None:
+def take(transaction: Transaction, session: Session, command: m.Take) -> m.Taken | None:
     """The entry that was taken, or None while there is none."""
-    turn.check_kept()
-    taker = _taker(turn, session, command)
-    taken = _look(turn, taker)
+    transaction.check_can_persist()
+    taker = _taker(transaction, session, command)
+    taken = _look(transaction, taker)
     if taken is not None:
         return taken
     if command.timeout == 0 and not taker.looking:
         raise _nothing(taker)
-    pending.check_number(turn, session)
-    turn.state.work.add(taker)
-    pending.begin(turn, taker, None if command.timeout is None else deadline_after(turn.now, command.timeout))
+    pending.check_capacity(transaction, session)
+    transaction.state.work.add(taker)
+    pending.start(
+        transaction, taker, None if command.timeout is None else deadline_after(transaction.now, command.timeout)
+    )
     return None
 
 
-def restore(turn: Transaction, session: Session, record: TakerRecord) -> None:
+def restore(transaction: Transaction, session: Session, record: TakerRecord) -> None:
     """It goes on waiting as it was kept, and looks through its line anew."""
-    line = turn.state.work.line(record.ns, _compiled(record.patterns))
+    line = transaction.state.work.line(record.ns, _compiled(record.patterns))
     taker = Taker(
         record.serial, session, record.id, record.rid, record.since, line, record.lease, record.max_deliveries
     )
     taker.late = record.late
-    turn.state.work.add(taker)
-    pending.stand(taker)
-    turn.state.timers.set(taker, record.deadline)
+    transaction.state.work.add(taker)
+    pending.register(taker)
+    transaction.state.timers.set(taker, record.deadline)
 
 
-def serve_next(turn: Transaction) -> None:
+def serve_next(transaction: Transaction) -> None:
     """Give something that has become free to the first who waits for it."""
-    work = turn.state.work
+    work = transaction.state.work
     for taker in work.reopened():
         work.look_again(taker)
     place = work.next_offer()
     if place is None:
         return
     ns, key = place
-    entry = turn.state.keyspace.get(ns, key)
-    if entry is None or entry.due(turn.now) or turn.state.claims.any_on(ns, key):
+    entry = transaction.state.keyspace.get(ns, key)
+    if entry is None or entry.is_due(transaction.now) or transaction.state.lock_table.has_request_on_key(ns, key):
         return
     first = work.first_for(ns, key)
     if first is None:
@@ -79,55 +81,55 @@ def serve_next(turn: Transaction) -> None:
     elif work.holds_back_for(first):
         work.hold_back(entry)
     else:
-        _serve(turn, first, entry)
+        _serve(transaction, first, entry)
 
 
-def proceed(turn: Transaction, taker: Taker) -> None:
+def proceed(transaction: Transaction, taker: Taker) -> None:
     """Look on, one slice of it."""
-    turn.act_for(taker.session)
+    transaction.attribute_to(taker.session)
     try:
-        taken = _look(turn, taker)
+        taken = _look(transaction, taker)
     except LimitReached as error:
-        _answer(turn, taker, Outcome(error=error))
+        _answer(transaction, taker, Outcome(error=error))
         return
     if taken is not None:
-        _answer(turn, taker, Outcome(ok=taken))
+        _answer(transaction, taker, Outcome(ok=taken))
     elif not taker.looking:
-        turn.state.work.looked(taker)
+        transaction.state.work.looked(taker)
         if taker.late:
-            _answer(turn, taker, Outcome(error=_nothing(taker)))
+            _answer(transaction, taker, Outcome(error=_nothing(taker)))
 
 
-def time_out(turn: Transaction, taker: Taker) -> None:
+def time_out(transaction: Transaction, taker: Taker) -> None:
     """Its time is over."""
-    turn.state.timers.set(taker, None)
+    transaction.state.timers.set(taker, None)
     taker.late = True
-    turn.state.changed.mark(taker)
-    if not taker.looking and turn.state.work.holds_back_for(taker):
-        turn.state.work.look_again(taker)
+    transaction.state.dirty.mark(taker)
+    if not taker.looking and transaction.state.work.holds_back_for(taker):
+        transaction.state.work.look_again(taker)
     if not taker.looking:
-        _answer(turn, taker, Outcome(error=_nothing(taker)))
+        _answer(transaction, taker, Outcome(error=_nothing(taker)))
 
 
-def give_up(turn: Transaction, taker: Taker) -> None:
+def give_up(transaction: Transaction, taker: Taker) -> None:
     """It waits no longer. The answer is for the caller."""
-    turn.state.timers.set(taker, None)
-    turn.state.work.remove(taker)
-    turn.state.changed.gone(taker)
+    transaction.state.timers.set(taker, None)
+    transaction.state.work.remove(taker)
+    transaction.state.dirty.mark_removed(taker)
 
 
-def _look(turn: Transaction, taker: Taker) -> m.Taken | None:
+def _look(transaction: Transaction, taker: Taker) -> m.Taken | None:
     """Look through its line from where it stands, one slice of it, and take the first that is free.
 
     `looking` tells whether it has to go on. LimitReached if there is one, but its session has as many locks as it may.
     """
-    state, line = turn.state, taker.line
+    state, line = transaction.state, taker.line
     left = state.limits.scan
     if line.scanning:
-        left = max(0, left - line.scan(state.keyspace, state.claims, turn.now, left))
+        left = max(0, left - line.scan(state.keyspace, state.lock_table, transaction.now, left))
         if line.scanning:
             return None
-    if state.claims.blocks_all(line.ns, line.patterns):
+    if state.lock_table.covers_all(line.ns, line.patterns):
         taker.looking = False
         return None
     while left:
@@ -137,7 +139,12 @@ def _look(turn: Transaction, taker: Taker) -> m.Taken | None:
             taker.after = place + 1
             key = line.work.get(place)
             entry = None if key is None else state.keyspace.get(line.ns, key)
-            if key is None or entry is None or entry.due(turn.now) or state.claims.any_on(line.ns, key):
+            if (
+                key is None
+                or entry is None
+                or entry.is_due(transaction.now)
+                or state.lock_table.has_request_on_key(line.ns, key)
+            ):
                 continue
             first = state.work.first_for(line.ns, key)
             if first is not None and first.serial < taker.serial:
@@ -145,7 +152,7 @@ def _look(turn: Transaction, taker: Taker) -> m.Taken | None:
                 assert state.work.looking[0].serial < taker.serial
                 taker.after = place
                 return None
-            taken = _deliver(turn, taker, entry)
+            taken = _deliver(transaction, taker, entry)
             if taken is not None:
                 taker.looking = False
                 return taken
@@ -155,56 +162,56 @@ def _look(turn: Transaction, taker: Taker) -> m.Taken | None:
     return None
 
 
-def _serve(turn: Transaction, taker: Taker, entry: Entry) -> None:
-    turn.act_for(taker.session)
+def _serve(transaction: Transaction, taker: Taker, entry: Entry) -> None:
+    transaction.attribute_to(taker.session)
     try:
-        taken = _deliver(turn, taker, entry)
+        taken = _deliver(transaction, taker, entry)
     except LimitReached as error:
-        _answer(turn, taker, Outcome(error=error))
-        turn.state.work.offer(entry)
+        _answer(transaction, taker, Outcome(error=error))
+        transaction.state.work.offer(entry)
         return
     if taken is not None:
-        _answer(turn, taker, Outcome(ok=taken))
+        _answer(transaction, taker, Outcome(ok=taken))
 
 
-def _answer(turn: Transaction, taker: Taker, outcome: Outcome) -> None:
-    give_up(turn, taker)
-    turn.commit()
-    pending.answer(turn, taker, outcome)
+def _answer(transaction: Transaction, taker: Taker, outcome: Outcome) -> None:
+    give_up(transaction, taker)
+    transaction.commit()
+    pending.reply(transaction, taker, outcome)
 
 
-def _deliver(turn: Transaction, taker: Taker, entry: Entry) -> m.Taken | None:
+def _deliver(transaction: Transaction, taker: Taker, entry: Entry) -> m.Taken | None:
     """Lock it for the taker; or None, and it is dead: it was delivered too often."""
     place = entry.ns, entry.key
-    delivery = turn.state.work.deliveries.get(place, 0) + 1
+    delivery = transaction.state.work.deliveries.get(place, 0) + 1
     if taker.max_deliveries is not None and delivery > taker.max_deliveries:
-        _bury(turn, entry, delivery - 1)
+        _bury(transaction, entry, delivery - 1)
         return None
-    _check_number(turn, taker.session)
-    turn.state.work.deliver(place, delivery)
+    _check_number(transaction, taker.session)
+    transaction.state.work.deliver(place, delivery)
     claim = LockRequest(
-        turn.state.timers.serial(),
+        transaction.state.timers.next_serial(),
         taker.session,
         taker.id,
         None,
-        turn.at,
+        transaction.at,
         ns=entry.ns,
         names=(entry.key,),
         mode="exclusive",
         ttl=taker.lease,
         taken=True,
     )
-    turn.act_for(taker.session)
-    turn.add_claim(claim, {})
-    granted = locks.grant(turn, claim)
-    waited = round(turn.at - taker.since, 3)
-    return m.Taken(entry.view(), granted.token, granted.expires_at, delivery, waited)
+    transaction.attribute_to(taker.session)
+    transaction.add_lock_request(claim, {})
+    granted = locks.grant(transaction, claim)
+    waited = round(transaction.at - taker.since, 3)
+    return m.Taken(entry.to_wire(), granted.token, granted.expires_at, delivery, waited)
 
 
-def _bury(turn: Transaction, entry: Entry, deliveries: int) -> None:
+def _bury(transaction: Transaction, entry: Entry, deliveries: int) -> None:
     """Move an entry to ``$dead``, in one revision."""
-    state = turn.state
-    turn.act_for_hub()
+    state = transaction.state
+    transaction.attribute_to_hub()
     key = f"{entry.ns}:{entry.created_rev}"
     number = 0
     while state.keyspace.get(DEAD, key) is not None:  # of two that were created in one txn
@@ -217,14 +224,14 @@ def _bury(turn: Transaction, entry: Entry, deliveries: int) -> None:
         "by": entry.by,
         "meta": None if entry.meta is None else msgspec.Raw(entry.meta),
     }
-    turn.remove(entry, reason="dead")
-    turn.put(DEAD, key, entry.value, None, meta=_encode(meta))
-    turn.commit()
+    transaction.remove(entry, reason="dead")
+    transaction.put(DEAD, key, entry.value, None, meta=_encode(meta))
+    transaction.commit()
 
 
-def _check_number(turn: Transaction, session: Session) -> None:
-    limit = turn.state.limits.claims
-    if len(session.claims) >= limit:
+def _check_number(transaction: Transaction, session: Session) -> None:
+    limit = transaction.state.limits.claims
+    if len(session.lock_requests) >= limit:
         raise LimitReached(f"this session has {limit} locks: finish some of its work", limit=limit)
 
 
@@ -233,8 +240,8 @@ def _nothing(taker: Taker) -> TimedOut:
     return TimedOut(f"there was nothing to take for {texts} in time: try again, or wait with a longer timeout")
 
 
-def _taker(turn: Transaction, session: Session, command: m.Take) -> Taker:
-    limits = turn.state.limits
+def _taker(transaction: Transaction, session: Session, command: m.Take) -> Taker:
+    limits = transaction.state.limits
     ns = emptied_ns(command.ns, session)
     if ns == DEAD and command.max_deliveries is not None:
         raise BadRequest(f"what is in {DEAD} is dead already: take it without max_deliveries", field="max_deliveries")
@@ -243,19 +250,19 @@ def _taker(turn: Transaction, session: Session, command: m.Take) -> Taker:
     if len(command.patterns) > limits.patterns:
         raise LimitReached(f"a take has at most {limits.patterns} patterns", limit=limits.patterns, field="patterns")
     patterns = _compiled(command.patterns)
-    locks.check_ttl(turn, command.lease, "lease")
+    locks.check_ttl(transaction, command.lease, "lease")
     if command.timeout is not None and not 0 <= command.timeout <= limits.ttl:
         raise BadRequest(f"timeout is 0 to {limits.ttl:.0f} seconds, or null to wait for ever", field="timeout")
     if command.max_deliveries is not None and command.max_deliveries < 1:
         raise BadRequest("max_deliveries is at least 1", field="max_deliveries")
-    _check_number(turn, session)
+    _check_number(transaction, session)
     return Taker(
-        turn.state.timers.serial(),
+        transaction.state.timers.next_serial(),
         session,
         command.id,
         command.rid,
-        turn.at,
-        turn.state.work.line(ns, patterns),
+        transaction.at,
+        transaction.state.work.line(ns, patterns),
         command.lease,
         command.max_deliveries,
     )

@@ -25,46 +25,46 @@ _decode = msgspec.json.Decoder().decode
 _OPS = sorted(str(command.__struct_config__.tag) for command in get_args(m.Step))
 
 
-def txn(turn: Transaction, session: Session, command: m.Txn) -> m.Done:
+def txn(transaction: Transaction, session: Session, command: m.Txn) -> m.Done:
     """Take `then` if every condition holds, `else` if not."""
-    limit = turn.state.limits.steps
+    limit = transaction.state.limits.steps
     for field, items in (("if", command.if_), ("then", command.then), ("else", command.else_)):
         if len(items) > limit:
             raise LimitReached(f"{field} has {len(items)} items, at most {limit} are taken", limit=limit, field=field)
     then = [_step(step, "then", index) for index, step in enumerate(command.then)]
     otherwise = [_step(step, "else", index) for index, step in enumerate(command.else_)]
     for index, condition in enumerate(command.if_):
-        _check_condition(turn, condition, index)
-    _expire_named(turn, session, [*command.if_, *then, *otherwise])
-    holds = all(_holds(turn, session, condition) for condition in command.if_)
-    results = _take(turn, session, then if holds else otherwise)
-    return m.Done("then" if holds else "else", turn.rev, results)
+        _check_condition(transaction, condition, index)
+    _expire_named(transaction, session, [*command.if_, *then, *otherwise])
+    holds = all(_holds(transaction, session, condition) for condition in command.if_)
+    results = _take(transaction, session, then if holds else otherwise)
+    return m.Done("then" if holds else "else", transaction.rev, results)
 
 
-def _take(turn: Transaction, session: Session, steps: list[m.Step]) -> list[m.Ok]:
+def _take(transaction: Transaction, session: Session, steps: list[m.Step]) -> list[m.Ok]:
     results: list[m.Ok] = []
     for index, step in enumerate(steps):
         try:
-            results.append(_decide(turn, session, step))
+            results.append(_decide(transaction, session, step))
         except WaggleError as error:
-            turn.undo()
+            transaction.undo()
             error.details["index"] = index
             raise
     return results
 
 
-def _decide(turn: Transaction, session: Session, step: m.Step) -> m.Ok:
+def _decide(transaction: Transaction, session: Session, step: m.Step) -> m.Ok:
     match step:
         case m.Set():
-            return entries.set_(turn, session, step)
+            return entries.set_(transaction, session, step)
         case m.Delete():
-            return entries.delete(turn, session, step)
+            return entries.delete(transaction, session, step)
         case m.Touch():
-            return entries.touch(turn, session, step)
+            return entries.touch(transaction, session, step)
         case m.Update():
-            return entries.update(turn, session, step)
+            return entries.update(transaction, session, step)
         case m.Publish():
-            return subscribe.publish(turn, session, step)
+            return subscribe.publish(transaction, session, step)
 
 
 def _step(fields: dict[str, Any], field: str, index: int) -> m.Step:
@@ -80,7 +80,7 @@ def _step(fields: dict[str, Any], field: str, index: int) -> m.Step:
     return step
 
 
-def _check_condition(turn: Transaction, condition: m.Condition, index: int) -> None:
+def _check_condition(transaction: Transaction, condition: m.Condition, index: int) -> None:
     try:
         check_key(condition.key)
         if condition.ns is not None:
@@ -92,20 +92,20 @@ def _check_condition(turn: Transaction, condition: m.Condition, index: int) -> N
             raise BadRequest("pointer goes with equals")
         update.parse_pointer(condition.pointer)
         if condition.equals is not UNSET:
-            turn.value(condition.equals, "equals")
+            transaction.encode_value(condition.equals, "equals")
     except BadRequest as error:
         raise BadRequest(f"if[{index}]: {error.message}", field="if", index=index) from None
 
 
-def _expire_named(turn: Transaction, session: Session, named: list[m.Condition | m.Step]) -> None:
+def _expire_named(transaction: Transaction, session: Session, named: list[m.Condition | m.Step]) -> None:
     """A due entry that is named expires before anything else happens, in a revision of its own."""
     for item in named:
         if not isinstance(item, m.Publish):
-            turn.live(session.ns if item.ns is None else item.ns, item.key)
+            transaction.get_live(session.ns if item.ns is None else item.ns, item.key)
 
 
-def _holds(turn: Transaction, session: Session, condition: m.Condition) -> bool:
-    entry = turn.live(session.ns if condition.ns is None else condition.ns, condition.key)
+def _holds(transaction: Transaction, session: Session, condition: m.Condition) -> bool:
+    entry = transaction.get_live(session.ns if condition.ns is None else condition.ns, condition.key)
     if condition.rev is not UNSET:
         return condition.rev == (0 if entry is None else entry.rev)
     if condition.exists is not UNSET:

@@ -19,7 +19,7 @@ from waggle_hub.state.namespaces import read_ns
 from waggle_hub.state.persistence.records import WaitRecord
 from waggle_hub.state.sessions import Outcome, Session
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import VIEW_BYTES
+from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES
 from waggle_hub.state.waits.condition_index import Condition, Wait
 
 if TYPE_CHECKING:
@@ -29,118 +29,118 @@ _SHOWN_BYTES = 1_000
 """How long a value to compare with may be to be shown by inspect."""
 
 
-def wait(turn: Transaction, session: Session, command: m.Wait) -> m.Waited | None:
+def wait(transaction: Transaction, session: Session, command: m.Wait) -> m.Waited | None:
     """What was waited for, or None while it is not there yet."""
-    state = turn.state
-    asked = _asked(turn, command)
-    if session.caller:  # the next call may come with another namespace
+    state = transaction.state
+    asked = _asked(transaction, command)
+    if session.connectionless:  # the next call may come with another namespace
         asked = [structs.replace(item, ns=read_ns(item.ns, session)) for item in asked]
     longest = state.limits.wait
     if not 0 <= command.timeout <= longest:
         raise BadRequest(f"timeout is 0 to {longest:.0f} seconds: wait again if it is not enough", field="timeout")
-    one = Wait(state.timers.serial(), session, command.id, turn.at, asked, need_all=command.all is not None)
-    one.conditions = [_condition(turn, one, item, "any" if command.all is None else "all") for item in asked]
+    one = Wait(state.timers.next_serial(), session, command.id, transaction.at, asked, need_all=command.all is not None)
+    one.conditions = [_condition(transaction, one, item, "any" if command.all is None else "all") for item in asked]
     for condition in one.conditions:
         if condition.key is not None:
-            turn.live(condition.ns, condition.key)
-    _scan(turn, one)
-    met = _met(turn, one)
+            transaction.get_live(condition.ns, condition.key)
+    _scan(transaction, one)
+    met = _met(transaction, one)
     if one.satisfied(met):
-        return _waited(turn, one, met)
+        return _waited(transaction, one, met)
     if command.timeout == 0 and not one.unknown:
-        raise _timed_out(turn, one)
-    pending.check_number(turn, session)
+        raise _timed_out(transaction, one)
+    pending.check_capacity(transaction, session)
     state.conditions.add(one)
-    pending.begin(turn, one, deadline_after(turn.now, command.timeout))
+    pending.start(transaction, one, deadline_after(transaction.now, command.timeout))
     return None
 
 
-def restore(turn: Transaction, session: Session, record: WaitRecord) -> None:
+def restore(transaction: Transaction, session: Session, record: WaitRecord) -> None:
     """It goes on waiting as it was kept; what it knew of patterns is looked for anew."""
     one = Wait(record.serial, session, record.id, record.since, record.conditions, need_all=record.need_all)
-    one.conditions = [_condition(turn, one, asked, "all") for asked in record.conditions]
+    one.conditions = [_condition(transaction, one, asked, "all") for asked in record.conditions]
     one.late = record.deadline is None
-    turn.state.conditions.add(one)
-    pending.stand(one)
-    turn.state.timers.set(one, record.deadline)
+    transaction.state.conditions.add(one)
+    pending.register(one)
+    transaction.state.timers.set(one, record.deadline)
 
 
-def decide(turn: Transaction, one: Wait) -> None:
+def decide(transaction: Transaction, one: Wait) -> None:
     """Answer a wait if it is met now, or if its time was over and its scan is done."""
     if one.late:
-        turn.state.conditions.forget_due(one, turn.state.keyspace, turn.now)
-    met = _met(turn, one)
+        transaction.state.conditions.forget_due(one, transaction.state.keyspace, transaction.now)
+    met = _met(transaction, one)
     if one.satisfied(met):
-        outcome = Outcome(ok=_waited(turn, one, met))
+        outcome = Outcome(ok=_waited(transaction, one, met))
     elif one.late and not one.unknown:
-        outcome = Outcome(error=_timed_out(turn, one))
+        outcome = Outcome(error=_timed_out(transaction, one))
     else:
         return
-    give_up(turn, one)
-    pending.answer(turn, one, outcome)
+    give_up(transaction, one)
+    pending.reply(transaction, one, outcome)
 
 
-def proceed(turn: Transaction, one: Wait) -> None:
+def proceed(transaction: Transaction, one: Wait) -> None:
     """Scan on, one slice of it."""
-    _scan(turn, one)
-    turn.state.conditions.look_for_scans(one)
-    decide(turn, one)
+    _scan(transaction, one)
+    transaction.state.conditions.look_for_scans(one)
+    decide(transaction, one)
 
 
-def time_out(turn: Transaction, one: Wait) -> None:
+def time_out(transaction: Transaction, one: Wait) -> None:
     """Its time is over."""
-    turn.state.timers.set(one, None)
+    transaction.state.timers.set(one, None)
     one.late = True
-    turn.state.changed.mark(one)
-    decide(turn, one)
+    transaction.state.dirty.mark(one)
+    decide(transaction, one)
 
 
-def give_up(turn: Transaction, one: Wait) -> None:
+def give_up(transaction: Transaction, one: Wait) -> None:
     """It waits no longer. The answer is for the caller."""
-    turn.state.timers.set(one, None)
-    turn.state.conditions.remove(one)
-    turn.state.changed.gone(one)
+    transaction.state.timers.set(one, None)
+    transaction.state.conditions.remove(one)
+    transaction.state.dirty.mark_removed(one)
 
 
-def _scan(turn: Transaction, one: Wait) -> None:
-    left = turn.state.limits.scan
+def _scan(transaction: Transaction, one: Wait) -> None:
+    left = transaction.state.limits.scan
     for condition in one.conditions:
         if condition.unknown and left > 0:
-            left -= condition.scan(turn.state.keyspace, turn.now, left)
+            left -= condition.scan(transaction.state.keyspace, transaction.now, left)
 
 
-def _met(turn: Transaction, one: Wait) -> list[int]:
-    return one.met(turn.state.keyspace, turn.state.claims, turn.now)
+def _met(transaction: Transaction, one: Wait) -> list[int]:
+    return one.met(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
 
 
-def _waited(turn: Transaction, one: Wait, met: list[int]) -> m.Waited:
-    limit = turn.state.limits.page_bytes
+def _waited(transaction: Transaction, one: Wait, met: list[int]) -> m.Waited:
+    limit = transaction.state.limits.page_bytes
     entries: list[m.Entry] = []
     size = 0
     for index in met:
         condition = one.conditions[index]
         if condition.absent or not condition.on_entries:
             continue
-        for entry in condition.matching(turn.state.keyspace, turn.now):
-            size += VIEW_BYTES + entry.size
+        for entry in condition.matching(transaction.state.keyspace, transaction.now):
+            size += ENTRY_OVERHEAD_BYTES + entry.size
             if entries and size > limit:
                 break
-            entries.append(entry.view())
-    return m.Waited(entries, met, turn.rev)
+            entries.append(entry.to_wire())
+    return m.Waited(entries, met, transaction.rev)
 
 
-def _timed_out(turn: Transaction, one: Wait) -> TimedOut:
-    met = _met(turn, one)
+def _timed_out(transaction: Transaction, one: Wait) -> TimedOut:
+    met = _met(transaction, one)
     held = f"{len(met)} of {len(one.conditions)} conditions hold" if met else "none of it holds"
-    return TimedOut(f"it has not come true in time ({held}): wait again", met=met, rev=turn.rev)
+    return TimedOut(f"it has not come true in time ({held}): wait again", met=met, rev=transaction.rev)
 
 
-def _asked(turn: Transaction, command: m.Wait) -> list[m.Awaited]:
+def _asked(transaction: Transaction, command: m.Wait) -> list[m.Awaited]:
     if (command.all is None) == (command.any is None):
         raise BadRequest("a wait has one of all and any: a list of conditions", field="all")
     field = "any" if command.all is None else "all"
     asked = command.any if command.all is None else command.all
-    limit = turn.state.limits.names
+    limit = transaction.state.limits.names
     if not asked:
         raise BadRequest(f"{field} is empty: say what to wait for", field=field)
     if len(asked) > limit:
@@ -148,8 +148,8 @@ def _asked(turn: Transaction, command: m.Wait) -> list[m.Awaited]:
     return asked
 
 
-def _condition(turn: Transaction, one: Wait, asked: m.Awaited, field: str) -> Condition:
-    limit = turn.state.limits.page
+def _condition(transaction: Transaction, one: Wait, asked: m.Awaited, field: str) -> Condition:
+    limit = transaction.state.limits.page
     ns = read_ns(asked.ns, one.session)
     if (asked.key is None) == (asked.pattern is None):
         raise BadRequest("a condition has one of key and pattern", field=field)
@@ -166,7 +166,7 @@ def _condition(turn: Transaction, one: Wait, asked: m.Awaited, field: str) -> Co
         raise BadRequest("unlocked stands alone, or with absent", field=field)
     condition = Condition(one, asked, ns, pattern)
     if asked.where is not None and asked.where.value is not UNSET:
-        text = turn.value(asked.where.value, "where")
+        text = transaction.encode_value(asked.where.value, "where")
         if len(text) > _SHOWN_BYTES:
             condition.asked = structs.replace(asked, where=structs.replace(asked.where, value=UNSET))
     return condition

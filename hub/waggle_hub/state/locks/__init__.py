@@ -1,1 +1,1 @@
-"""Locks: requests, their queues, and the deadlock check."""
+"""Locks: lock requests, the table that decides which are granted, and deadlock detection."""

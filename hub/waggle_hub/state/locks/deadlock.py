@@ -1,9 +1,15 @@
-"""Deadlock: the circle that a newcomer would close (protocol 6).
+"""Deadlock detection: a breadth-first search for a cycle in the wait-for graph (protocol 6).
 
-The strands (session and task) are the nodes of a graph, with an edge from each strand that waits to those that hold, or
-asked earlier for, what its claim conflicts with. Only an arrival makes edges, so a circle can only close with the
-newcomer, and `circle` looks for the shortest way from it back to its own strand. It looks at each place of a queue once
-or twice, and at none where nobody waits for what the strand has.
+The nodes of the graph are lock owners: a session, or one task of a session. An edge leads from owner A to owner B if a
+waiting request of A conflicts with an earlier request of B, held or waiting.
+
+1. Only the arrival of a request adds edges, and they start at its owner. So a new cycle contains that owner, and one
+   search for each request that has to wait, from its owner back to its owner, finds every deadlock before it exists.
+2. The search is breadth-first: the cycle that it reports is a shortest one.
+3. It is not started if no request waits for one of that owner, and it visits each node of a name queue at most twice,
+   once for each lock mode.
+4. A session without tasks may have unrelated work under way at once. So a request without a task does not deadlock
+   with an earlier request of its own owner; a request with a task does, which is a cycle of length one.
 """
 
 from __future__ import annotations
@@ -12,87 +18,94 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
-from .name_queue import Place
+from .name_queue import QueueNode
 from .request import LockOwner, LockRequest
 
 
-def circle(
+def find_cycle(
     newcomer: LockRequest,
-    across: dict[LockRequest, None],
-    before: Iterable[Place],
-    strands: Mapping[LockOwner, dict[LockRequest, None]],
+    pattern_conflicts: dict[LockRequest, None],
+    queue_tails: Iterable[QueueNode],
+    requests_of: Mapping[LockOwner, dict[LockRequest, None]],
 ) -> list[LockRequest] | None:
-    """The waiting claims, the newcomer first, that would wait for each other in a circle; None if none would.
+    """Return the waiting requests of the cycle that a newcomer would close, the newcomer first; None if it closes none.
 
-    Of the newcomer is known what it conflicts with by a pattern (`across`), and the tails of the queues it would join
-    (`before`); of all others, which claims each strand has.
+    The newcomer is not in the table yet: it would conflict with `pattern_conflicts` because of a pattern, and join the
+    queues that end with `queue_tails`. `requests_of` has all requests of each owner.
     """
-    goal = newcomer.strand
-    own = strands.get(goal)
-    if own is None:
+    owner = newcomer.owner
+    own_requests = requests_of.get(owner)
+    if own_requests is None:
         return None
-    if not any(_is_waited_for(claim) for claim in own):
-        blocks_itself = newcomer.task is not None and any(_meet(newcomer, claim, across) for claim in own)
-        return [newcomer] if blocks_itself else None
-    came_by: dict[LockRequest, LockRequest | None] = {newcomer: None}
-    seen = {goal}
-    walked = _Walked()
-    line = deque([newcomer])
-    while line:
-        claim = line.popleft()
-        # What blocks the newcomer and is its own closes no circle, but does so for others: each has to see it.
-        if claim is newcomer:
-            ahead = chain(_Walked().back(claim, before), across)
+    if not any(_may_be_waited_for(request) for request in own_requests):
+        # No edge leads to this owner yet, so the only possible cycle is the newcomer's edge to its own owner (rule 4).
+        waits_for_itself = newcomer.task is not None and any(
+            _conflicts(newcomer, request, pattern_conflicts) for request in own_requests
+        )
+        return [newcomer] if waits_for_itself else None
+    parent: dict[LockRequest, LockRequest | None] = {newcomer: None}
+    visited_owners = {owner}
+    visited = _VisitedNodes()
+    unvisited = deque([newcomer])
+    while unvisited:
+        request = unvisited.popleft()
+        if request is newcomer:
+            # These visits are not remembered in `visited`. The newcomer may pass over requests of its own owner
+            # (rule 4), but another owner that reaches them has closed the cycle, so it must not skip them.
+            earlier_requests = chain(_VisitedNodes().conflicts_ahead(request, queue_tails), pattern_conflicts)
         else:
-            ahead = chain(walked.back(claim, (place.before for place in claim.places)), claim.blockers)
-        for earlier in ahead:
-            if earlier.strand == goal and (claim is not newcomer or newcomer.task is not None):
-                return _way(claim, came_by)
-            if earlier.strand not in seen:
-                seen.add(earlier.strand)
-                for waiting in strands[earlier.strand]:
+            nodes_ahead = (node.previous for node in request.nodes)
+            earlier_requests = chain(visited.conflicts_ahead(request, nodes_ahead), request.pattern_blockers)
+        for earlier in earlier_requests:
+            if earlier.owner == owner and (request is not newcomer or newcomer.task is not None):
+                return _path_to(request, parent)
+            if earlier.owner not in visited_owners:
+                visited_owners.add(earlier.owner)
+                for waiting in requests_of[earlier.owner]:
                     if waiting.token is None:
-                        came_by[waiting] = claim
-                        line.append(waiting)
+                        parent[waiting] = request
+                        unvisited.append(waiting)
     return None
 
 
-def _is_waited_for(claim: LockRequest) -> bool:
-    """Whether somebody may wait for it: False is certain."""
-    return bool(claim.blocking) or any(
-        (place.queue.next if place.front else place.after) is not None for place in claim.places
+def _may_be_waited_for(request: LockRequest) -> bool:
+    """Return whether another request may wait for this one. False is certain, True is not."""
+    return bool(request.pattern_waiters) or any(
+        (node.queue.first_blocked if node.in_prefix else node.next) is not None for node in request.nodes
     )
 
 
-def _meet(newcomer: LockRequest, claim: LockRequest, across: dict[LockRequest, None]) -> bool:
-    """Whether a newcomer, of which `across` is known, conflicts with this claim."""
-    by_name = newcomer.ns == claim.ns and not set(newcomer.names).isdisjoint(claim.names)
-    return claim in across or (by_name and newcomer.conflicts(claim))
+def _conflicts(newcomer: LockRequest, request: LockRequest, pattern_conflicts: dict[LockRequest, None]) -> bool:
+    share_a_name = newcomer.ns == request.ns and not set(newcomer.names).isdisjoint(request.names)
+    return request in pattern_conflicts or (share_a_name and newcomer.modes_conflict(request))
 
 
-class _Walked:
-    """The places of queues that a search for a circle has seen, so that it sees each once for each mode."""
+class _VisitedNodes:
+    """The queue nodes that a search has visited. A visit for an exclusive request also covers every shared one."""
 
-    __slots__ = ("_by_exclusive", "_by_shared")
+    __slots__ = ("_for_exclusive", "_for_shared")
 
     def __init__(self) -> None:
-        self._by_exclusive: set[Place] = set()
-        self._by_shared: set[Place] = set()
+        self._for_exclusive: set[QueueNode] = set()
+        self._for_shared: set[QueueNode] = set()
 
-    def back(self, claim: LockRequest, places: Iterable[Place | None]) -> Iterator[LockRequest]:
-        """Those that a claim conflicts with from these places on to the front, up to where the search has been."""
-        seen = self._by_exclusive if claim.exclusive else self._by_shared
-        for place in places:
-            while place is not None and place not in seen and place not in self._by_exclusive:
-                seen.add(place)
-                if claim.conflicts(place.claim):
-                    yield place.claim
-                place = place.before
+    def conflicts_ahead(self, request: LockRequest, nodes: Iterable[QueueNode | None]) -> Iterator[LockRequest]:
+        """Yield the requests that `request` conflicts with, from each of these nodes to the front of its queue.
+
+        A walk stops at a visited node: the search has been through everything ahead of it.
+        """
+        visited = self._for_exclusive if request.exclusive else self._for_shared
+        for node in nodes:
+            while node is not None and node not in visited and node not in self._for_exclusive:
+                visited.add(node)
+                if request.modes_conflict(node.request):
+                    yield node.request
+                node = node.previous
 
 
-def _way(claim: LockRequest | None, came_by: dict[LockRequest, LockRequest | None]) -> list[LockRequest]:
-    way = []
-    while claim is not None:
-        way.append(claim)
-        claim = came_by[claim]
-    return way[::-1]
+def _path_to(request: LockRequest | None, parent: dict[LockRequest, LockRequest | None]) -> list[LockRequest]:
+    path = []
+    while request is not None:
+        path.append(request)
+        request = parent[request]
+    return path[::-1]

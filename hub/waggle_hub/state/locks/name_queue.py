@@ -1,7 +1,11 @@
-"""The queue of one name: the claims on it, in order of arrival (`claims`, 1).
+"""The queue of one lock name: every lock request for this name, in order of arrival (`table`, rule 1).
 
-Its *front* is what stands in nobody's way there: one exclusive claim, or the shared ones before the first exclusive
-one. An arrival looks at the tail, a departure at what comes next, however many there are.
+The *grantable prefix* is the longest run of requests at the front in which none conflicts with an earlier one: one
+exclusive request, or the shared requests before the first exclusive one. Each request in the prefix is granted as far
+as this name goes; the queue of another name, or a pattern, may still block it.
+
+Both operations are cheap however long the queue is: `append` looks at the tail, `remove` at the requests that enter the
+prefix.
 """
 
 from __future__ import annotations
@@ -11,88 +15,90 @@ from collections.abc import Iterator
 from .request import LockRequest
 
 
-class Place:
-    """A claim in the queue of one name."""
+class QueueNode:
+    """One request in the queue of one name: a node of a linked list."""
 
-    __slots__ = ("after", "before", "claim", "front", "queue")
+    __slots__ = ("in_prefix", "next", "previous", "queue", "request")
 
-    def __init__(self, queue: Queue, claim: LockRequest) -> None:
+    def __init__(self, queue: NameQueue, request: LockRequest) -> None:
         self.queue = queue
-        self.claim = claim
-        self.before: Place | None = None
-        self.after: Place | None = None
-        self.front = False
+        self.request = request
+        self.previous: QueueNode | None = None
+        self.next: QueueNode | None = None
+        self.in_prefix = False
 
 
-class Queue:
-    """The claims on one name, in order of arrival: a linked list whose front stands in nobody's way."""
+class NameQueue:
+    """The requests for one name as a linked list, with its grantable prefix."""
 
-    __slots__ = ("first", "last", "next", "shared", "waiting")
+    __slots__ = ("first", "first_blocked", "last", "shared_prefix", "waiting")
 
     def __init__(self) -> None:
-        self.first: Place | None = None
-        self.last: Place | None = None
-        self.next: Place | None = None
-        """The first that is not in front."""
-        self.shared = True
-        """Whether the front, if there is any, is shared."""
+        self.first: QueueNode | None = None
+        self.last: QueueNode | None = None
+        self.first_blocked: QueueNode | None = None
+        """The first node behind the grantable prefix."""
+        self.shared_prefix = True
+        """Whether the requests of the prefix are shared; without meaning while the queue is empty."""
         self.waiting = 0
-        """How many of them wait."""
+        """Number of requests that wait. `LockTable` counts it, because only the table knows of grants."""
 
-    def admits(self, claim: LockRequest) -> bool:
-        """Whether it would be in front at once."""
-        return self.first is None or (self.next is None and self.shared and not claim.exclusive)
+    def admits(self, request: LockRequest) -> bool:
+        """Return whether the request would be in the grantable prefix if it were appended now."""
+        return self.first is None or (self.first_blocked is None and self.shared_prefix and not request.exclusive)
 
-    def append(self, claim: LockRequest) -> Place:
-        place = Place(self, claim)
-        admitted = self.admits(claim)
-        place.before = self.last
+    def append(self, request: LockRequest) -> QueueNode:
+        """Add a request at the end."""
+        node = QueueNode(self, request)
+        admitted = self.admits(request)
+        node.previous = self.last
         if self.last is None:
-            self.first = place
+            self.first = node
         else:
-            self.last.after = place
-        self.last = place
+            self.last.next = node
+        self.last = node
         if admitted:
-            place.front = True
-            self.shared = not claim.exclusive
-        elif self.next is None:
-            self.next = place
-        return place
+            node.in_prefix = True
+            self.shared_prefix = not request.exclusive
+        elif self.first_blocked is None:
+            self.first_blocked = node
+        return node
 
-    def remove(self, place: Place) -> list[LockRequest]:
-        """Take a claim out; those that are in front now and were not before."""
-        if place.before is None:
-            self.first = place.after
+    def remove(self, node: QueueNode) -> list[LockRequest]:
+        """Remove a node. Return the requests that enter the grantable prefix because of it."""
+        if node.previous is None:
+            self.first = node.next
         else:
-            place.before.after = place.after
-        if place.after is None:
-            self.last = place.before
+            node.previous.next = node.next
+        if node.next is None:
+            self.last = node.previous
         else:
-            place.after.before = place.before
-        if self.next is place:
-            self.next = place.after
-        return self._advance()
+            node.next.previous = node.previous
+        if self.first_blocked is node:
+            self.first_blocked = node.next
+        return self._extend_prefix()
 
-    def _advance(self) -> list[LockRequest]:
-        advanced = []
-        while self.next is not None:
-            empty = self.first is self.next
-            if not empty and not (self.shared and not self.next.claim.exclusive):
+    def _extend_prefix(self) -> list[LockRequest]:
+        added = []
+        while self.first_blocked is not None:
+            prefix_is_empty = self.first is self.first_blocked
+            if not prefix_is_empty and not (self.shared_prefix and not self.first_blocked.request.exclusive):
                 break
-            self.next.front = True
-            self.shared = not self.next.claim.exclusive
-            advanced.append(self.next.claim)
-            self.next = self.next.after
-        return advanced
+            self.first_blocked.in_prefix = True
+            self.shared_prefix = not self.first_blocked.request.exclusive
+            added.append(self.first_blocked.request)
+            self.first_blocked = self.first_blocked.next
+        return added
 
     def __iter__(self) -> Iterator[LockRequest]:
-        place = self.first
-        while place is not None:
-            yield place.claim
-            place = place.after
+        node = self.first
+        while node is not None:
+            yield node.request
+            node = node.next
 
-    def front(self) -> Iterator[LockRequest]:
-        place = self.first
-        while place is not None and place.front:
-            yield place.claim
-            place = place.after
+    def prefix(self) -> Iterator[LockRequest]:
+        """Yield the requests of the grantable prefix."""
+        node = self.first
+        while node is not None and node.in_prefix:
+            yield node.request
+            node = node.next

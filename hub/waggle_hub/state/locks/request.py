@@ -1,4 +1,7 @@
-"""A claim: one lock that is held or waited for (protocol 6). `claims` has the rules; here is what is known of each."""
+"""A lock request: one `lock` or `take` command that waits for a lock or holds it (protocol 6).
+
+`table` has the rules by which requests are granted; a request only stores what is known of it.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,23 @@ from msgspec import UNSET, UnsetType
 from waggle.wire import messages as m
 from waggle.wire.names import Pattern
 from waggle_hub.state.log import LockInfo
-from waggle_hub.state.pending import Waiting
+from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.records import ClaimRecord, Key, Record
 from waggle_hub.state.sessions import Session
 
 if TYPE_CHECKING:
-    from .name_queue import Place
+    from .name_queue import QueueNode
 
 LockOwner = tuple[str, str | None]
-"""A strand of work: a session, and its task if it tells them apart."""
+"""Session id, and the task that the request names, if any: the unit that can be in a deadlock."""
 
 
-class LockRequest(Waiting):
-    """One `lock` or `take` on its way: it waits, then is held. Its deadline ends its patience, then its ttl."""
+class LockRequest(PendingCommand):
+    """A lock that is waited for, then held. Its deadline is the end of its waiting time, then of its ttl."""
 
     __slots__ = (
-        "agent", "behind", "blockers", "blocking", "granted_at", "mode", "names", "ns", "patterns", "places", "taken",
-        "task", "token", "ttl",
+        "agent", "blocked_queues", "granted_at", "mode", "names", "nodes", "ns", "pattern_blockers", "pattern_waiters",
+        "patterns", "taken", "task", "token", "ttl",
     )  # fmt: skip
     op = "lock"
 
@@ -52,50 +55,52 @@ class LockRequest(Waiting):
         self.patterns = patterns
         self.mode = mode
         self.ttl = ttl
+        """Seconds."""
         self.task = task
         self.taken = taken
-        """Whether it is the lock of a taken entry, and ends with it."""
+        """Whether this is the lock of a taken entry. Such a lock is released when the entry is gone."""
         self.token: int | None = None
-        """The revision of the grant; None while it waits."""
+        """The revision of the grant, which is the fencing token; None while the request waits."""
         self.granted_at = 0.0
-        self.behind = 0
-        """In how many queues it is not in front."""
-        self.places: list[Place] = []
-        """Its places in the queues of its names."""
-        self.blockers: dict[LockRequest, None] = {}
-        """Earlier claims that it conflicts with because of a pattern."""
-        self.blocking: dict[LockRequest, None] = {}
-        """Later claims that wait for it because of a pattern."""
+        self.nodes: list[QueueNode] = []
+        """The nodes of this request in the queues of its names, in the order of `names`."""
+        self.blocked_queues = 0
+        """Number of those queues in which the request is behind the grantable prefix."""
+        self.pattern_blockers: dict[LockRequest, None] = {}
+        """Earlier requests that conflict with this one because of a pattern, in either of them."""
+        self.pattern_waiters: dict[LockRequest, None] = {}
+        """Later requests that have this one among their `pattern_blockers`."""
 
     @property
     def exclusive(self) -> bool:
         return self.mode == "exclusive"
 
     @property
-    def strand(self) -> LockOwner:
-        """The strand of work that asks: one session may have many."""
+    def owner(self) -> LockOwner:
         return self.session.id, self.task
 
     @property
     def ready(self) -> bool:
-        """Whether nothing stands in its way."""
-        return not self.behind and not self.blockers
+        """Whether no earlier request conflicts with this one: it is held, or can be granted now."""
+        return not self.blocked_queues and not self.pattern_blockers
 
     @property
     def keys(self) -> list[str]:
-        """Its names, or the texts of its patterns: the keys of its events."""
+        """The names, or the texts of the patterns. Each is the key of one event when the lock changes."""
         return [*self.names, *(pattern.text for pattern in self.patterns)]
 
     @property
     def shown_names(self) -> list[str] | UnsetType:
+        """The names as the wire has them: left out if there are none."""
         return list(self.names) if self.names else UNSET
 
     @property
     def shown_patterns(self) -> list[str] | UnsetType:
+        """The texts of the patterns as the wire has them: left out if there are none."""
         return [pattern.text for pattern in self.patterns] if self.patterns else UNSET
 
-    def grip(self) -> LockInfo:
-        """What its events tell of it."""
+    def info(self) -> LockInfo:
+        """Return the part of a `lock` event that describes this lock."""
         return LockInfo(
             session=self.session.id,
             token=UNSET if self.token is None else self.token,
@@ -128,10 +133,10 @@ class LockRequest(Waiting):
             deadline=self.deadline,
         )
 
-    def conflicts(self, other: LockRequest) -> bool:
-        """Whether the modes conflict; what they are on is not looked at."""
+    def modes_conflict(self, other: LockRequest) -> bool:
+        """Return whether the two modes conflict. Names and patterns are not compared."""
         return self.exclusive or other.exclusive
 
     def covers(self, key: str) -> bool:
-        """Whether it is on this key, by name or by pattern."""
+        """Return whether the request is for this key, by name or by pattern."""
         return key in self.names or any(pattern.match(key) for pattern in self.patterns)

@@ -32,7 +32,7 @@ class DirtySet:
         """It has come, or has changed."""
         self._nouns[noun.record_name] = noun
 
-    def gone(self, noun: Recorded) -> None:
+    def mark_removed(self, noun: Recorded) -> None:
         """It is no more."""
         self._nouns[noun.record_name] = None
 
@@ -44,13 +44,13 @@ class DirtySet:
         """There is no such record any more."""
         self._nouns[name] = None
 
-    def take(self) -> dict[Key, Record | None]:
+    def collect(self) -> dict[Key, Record | None]:
         """The records of all that were marked, None of those that are gone."""
         nouns, self._nouns = self._nouns, {}
         return {
             name: noun if noun is None or isinstance(noun, Record) else noun.record() for name, noun in nouns.items()
         }
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """Forget what was marked."""
         self._nouns.clear()

@@ -269,5 +269,5 @@ class StoredState(Struct):
     commits: list[Commit]
     """The window of the log, oldest first, without what was not kept."""
     records: list[Record]
-    steady: bool = True
+    clean: bool = True
     """Whether all that was shown was written, or follows from what was."""

@@ -15,7 +15,7 @@ from msgspec import structs
 from waggle.wire import messages as m
 from waggle_hub.state.commands import http_sessions, locks, session_lifecycle, subscribe, take
 from waggle_hub.state.commands import wait as waits
-from waggle_hub.state.effects import Output, said_of
+from waggle_hub.state.effects import Effect, notice_of
 from waggle_hub.state.log import Commit
 from waggle_hub.state.sessions import KeptOutcome, Outcome, QueuedNotice
 from waggle_hub.state.store.expiry import deadline_after
@@ -49,11 +49,11 @@ R = TypeVar("R", bound=Record)
 
 def changes(state: State, commits: list[Commit]) -> WriteBatch:
     """What the newest commits, and whatever was marked since the last call, have changed of what must survive."""
-    found = WriteBatch(records=state.changed.take())
+    found = WriteBatch(records=state.dirty.collect())
     for commit in commits:
         kept = False
         for event in commit.events:
-            if event.kept:
+            if event.persisted:
                 kept = True
                 if event.type in m.ENTRY_TYPES:
                     _add_entry(found, event.ns, event.key, event.entry, event.prev)
@@ -64,7 +64,7 @@ def changes(state: State, commits: list[Commit]) -> WriteBatch:
 
 
 def _add_entry(found: WriteBatch, ns: str, key: str, entry: Entry | None, prev: Entry | None) -> None:
-    found.entries[ns, key] = entry if entry is not None and entry.kept else None
+    found.entries[ns, key] = entry if entry is not None and entry.persisted else None
     before = () if prev is None else prev.earlier
     after = () if entry is None else entry.earlier
     if before is not after:
@@ -76,110 +76,114 @@ def _add_entry(found: WriteBatch, ns: str, key: str, entry: Entry | None, prev: 
 
 def _reserve(state: State, found: WriteBatch) -> None:
     """Write down how far revisions and numbers may go, and where the log begins, ahead of need."""
-    hub, log = state.hub, state.log
+    hub, log = state.hub_record, state.log
     found.floor = hub.floor
     if state.refusing is not None or hub.running is None:
         return
     if log.rev > hub.rev - _REVS_AHEAD // 2:
         hub = structs.replace(hub, rev=log.rev + _REVS_AHEAD)
-    if state.interests.last > hub.sub - _SUBS_AHEAD // 2:
-        hub = structs.replace(hub, sub=state.interests.last + _SUBS_AHEAD)
+    if state.interests.last_sub > hub.sub - _SUBS_AHEAD // 2:
+        hub = structs.replace(hub, sub=state.interests.last_sub + _SUBS_AHEAD)
     if (log.floor - hub.floor) * _TRIM > log.rev - log.floor:
         hub = structs.replace(hub, floor=log.floor)
-    if hub is not state.hub and (found or hub.rev != state.hub.rev):
-        found.records[hub.name] = state.hub = hub
-    found.floor = state.hub.floor
+    if hub is not state.hub_record and (found or hub.rev != state.hub_record.rev):
+        found.records[hub.name] = state.hub_record = hub
+    found.floor = state.hub_record.floor
 
 
 # --- coming back -------------------------------------------------------------------------------------------------
 
 
-def load(state: State, kept: StoredState, now: float) -> list[Output]:
+def load(state: State, kept: StoredState, now: float) -> list[Effect]:
     """Let a state that is empty but for its epoch be what was kept: time spent down counts for entries (G6). What
     there is to say of that."""
     hub = next(record for record in kept.records if isinstance(record, HubRecord))
-    state.hub = structs.replace(hub, epoch=state.epoch)
+    state.hub_record = structs.replace(hub, epoch=state.epoch)
     state.log.rev = max(state.log.rev, hub.rev + 1)  # a cursor that stood at the end may have missed what is gone
     state.log.load(kept.commits, hub.floor)
     state.keyspace.load(kept.entries)
     for space in _of(kept.records, NamespaceRecord):
-        state.keyspace.pasts.restore(space, state.log.rev)
+        state.keyspace.version_floors.restore(space, state.log.rev)
     _restore_graves(state, kept.records)
-    if hub.running is not None and not kept.steady:
-        state.keyspace.lose_sight(state.log.rev)
+    if hub.running is not None and not kept.clean:
+        state.keyspace.mark_unknown(state.log.rev)
     serials = [record.serial for record in kept.records if isinstance(record, _Numbered)]
-    state.begin_nouns(max(serials, default=0), hub.sub)
-    turn = Transaction(state, now)
-    _restore(turn, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
-    http_sessions.hang_up_all(turn)
-    return turn.outputs
+    state.reset_volatile_state(max(serials, default=0), hub.sub)
+    transaction = Transaction(state, now)
+    _restore(transaction, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
+    http_sessions.hang_up_all(transaction)
+    return transaction.effects
 
 
 def rewind(state: State, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
     """Take back the newest commits, and let everything but entries be as it was kept. `connected` are the sessions
     whose agents are there."""
     for commit in reversed(commits):
-        state.take_back(commit.events)
-        state.log.take_back(commit)
-    state.hub = next(record for record in records if isinstance(record, HubRecord))
-    state.begin_nouns(state.timers.last, state.interests.last)
-    state.changed.drop()
-    state.keyspace.pasts.rewind(_of(records, NamespaceRecord))
+        state.undo_events(commit.events)
+        state.log.undo(commit)
+    state.hub_record = next(record for record in records if isinstance(record, HubRecord))
+    state.reset_volatile_state(state.timers.last_serial, state.interests.last_sub)
+    state.dirty.discard()
+    state.keyspace.version_floors.roll_back(_of(records, NamespaceRecord))
     _restore_graves(state, records)
     _restore(Transaction(state, now), records, connected)
 
 
-def begin(turn: Transaction) -> None:
+def begin(transaction: Transaction) -> None:
     """The hub has started, or gone back: show who is here, end the locks of work that is gone, and ask the waits."""
-    state = turn.state
-    for agent in state.sessions.agents():
+    state = transaction.state
+    for agent in state.sessions.agent_names():
         newest = state.sessions.of_agent(agent)[-1]
-        if not newest.connected or (newest.caller and state.keyspace.get(session_lifecycle.AGENTS, agent) is None):
-            session_lifecycle.show(turn, agent)
-    for claim in [claim for (ns, key), claim in state.claims.taken.items() if state.keyspace.get(ns, key) is None]:
-        turn.release(claim, "released", lost=True)
-    turn.commit()
+        if not newest.connected or (
+            newest.connectionless and state.keyspace.get(session_lifecycle.AGENTS, agent) is None
+        ):
+            session_lifecycle.show(transaction, agent)
+    for claim in [claim for (ns, key), claim in state.lock_table.taken.items() if state.keyspace.get(ns, key) is None]:
+        transaction.release_lock(claim, "released", lost=True)
+    transaction.commit()
     for wait in list(state.conditions.waits):
         if wait in state.conditions.waits:
-            waits.decide(turn, wait)
+            waits.decide(transaction, wait)
 
 
 _Numbered = SessionRecord | OutcomeRecord | ClaimRecord | WaitRecord | TakerRecord | QueuedNoticeRecord
 
 
-def _restore(turn: Transaction, records: list[Record], connected: Collection[str], lost: str | None = None) -> None:
-    state = turn.state
+def _restore(
+    transaction: Transaction, records: list[Record], connected: Collection[str], lost: str | None = None
+) -> None:
+    state = transaction.state
     sessions = {
-        session.id: session_lifecycle.restore(turn, session, session.id in connected)
+        session.id: session_lifecycle.restore(transaction, session, session.id in connected)
         for session in _by_serial(records, SessionRecord)
     }
-    for entry in state.keyspace.ephemeral():
-        state.own(None, entry)
+    for entry in state.keyspace.ephemeral_entries():
+        state.update_ephemeral_owner(None, entry)
     for cursor in _of(records, SubscriptionRecord):
-        subscribe.restore(turn, sessions[cursor.session], cursor, lost)
+        subscribe.restore(transaction, sessions[cursor.session], cursor, lost)
     for outcome in _by_serial(records, OutcomeRecord):
-        found = Outcome.of_texts(outcome.ok, outcome.error)
+        found = Outcome.from_json(outcome.ok, outcome.error)
         kept = KeptOutcome(outcome.serial, outcome.session, outcome.rid, outcome.op, found)
         sessions[outcome.session].outcomes[outcome.rid] = kept
-    claims = [(locks.restore(turn, sessions[one.session], one), one) for one in _by_serial(records, ClaimRecord)]
-    until = deadline_after(turn.now, state.limits.grace)
+    claims = [(locks.restore(transaction, sessions[one.session], one), one) for one in _by_serial(records, ClaimRecord)]
+    until = deadline_after(transaction.now, state.limits.grace)
     for claim, record in sorted(claims, key=lambda pair: pair[1].token or 0):
-        locks.restore_deadline(turn, claim, record, until)
+        locks.restore_deadline(transaction, claim, record, until)
     for delivery in _of(records, DeliveryRecord):
         if state.keyspace.get(delivery.ns, delivery.key) is not None:
             state.work.deliveries[delivery.ns, delivery.key] = delivery.count
         else:
-            state.changed.remove(delivery.name)
+            state.dirty.remove(delivery.name)
     for wait in _by_serial(records, WaitRecord):
-        waits.restore(turn, sessions[wait.session], wait)
+        waits.restore(transaction, sessions[wait.session], wait)
     for taker in _by_serial(records, TakerRecord):
-        take.restore(turn, sessions[taker.session], taker)
+        take.restore(transaction, sessions[taker.session], taker)
     for unsaid in _by_serial(records, QueuedNoticeRecord):
-        sessions[unsaid.session].unsaid.append(QueuedNotice(unsaid.serial, said_of(unsaid)))
+        sessions[unsaid.session].queued_notices.append(QueuedNotice(unsaid.serial, notice_of(unsaid)))
 
 
 def _restore_graves(state: State, records: list[Record]) -> None:
-    state.keyspace.restore_graves(sorted(_of(records, TombstoneRecord), key=lambda grave: grave.number))
+    state.keyspace.restore_tombstones(sorted(_of(records, TombstoneRecord), key=lambda grave: grave.number))
 
 
 def _of(records: list[Record], kind: type[R]) -> list[R]:

@@ -123,13 +123,13 @@ class Timers:
         self._list: Deadlines[Timed] = Deadlines(attrgetter("deadline", "serial"))
         self._serial = after
 
-    def serial(self) -> int:
+    def next_serial(self) -> int:
         """A number above all that were given before."""
         self._serial += 1
         return self._serial
 
     @property
-    def last(self) -> int:
+    def last_serial(self) -> int:
         """The highest serial that was ever given."""
         return self._serial
 
@@ -145,7 +145,7 @@ class Timers:
         """The thing whose time comes first."""
         return self._list.head()
 
-    def due(self, now: float) -> Timed | None:
+    def next_due(self, now: float) -> Timed | None:
         """The head, if its time has come."""
         head = self._list.head()
         return head if head is not None and head.deadline is not None and head.deadline <= now else None

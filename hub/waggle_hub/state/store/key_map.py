@@ -58,7 +58,7 @@ class KeyMap(Generic[T]):
         """All, in key order."""
         return (self._parts[self._place(key)][key] for key in self._keys)
 
-    def from_(self, key: str, *, inclusive: bool) -> Iterator[tuple[str, T]]:
+    def items_from(self, key: str, *, inclusive: bool) -> Iterator[tuple[str, T]]:
         """All from this key on, or after it, in key order. The space must not change while this is read."""
         for found in self._keys.irange(minimum=key, inclusive=(inclusive, True)):
             yield found, self._parts[self._place(found)][found]

@@ -25,9 +25,9 @@ from .expiry import Deadlines
 from .key_map import KeyMap
 from .tombstones import VersionFloors
 
-VIEW_BYTES = 250
+ENTRY_OVERHEAD_BYTES = 250
 """What the fields of an entry take in a reply, beside its key, value and meta."""
-KEPT_KINDS = ("persistent", "versioned")
+PERSISTED_KINDS = ("persistent", "versioned")
 """The kinds of entries that the journal keeps."""
 
 
@@ -53,9 +53,9 @@ class Entry(Struct, frozen=True, eq=False, gc=False):
     """The session that an ephemeral entry is tied to."""
 
     @property
-    def kept(self) -> bool:
+    def persisted(self) -> bool:
         """Whether the journal keeps it."""
-        return self.kind in KEPT_KINDS
+        return self.kind in PERSISTED_KINDS
 
     @property
     def size(self) -> int:
@@ -63,11 +63,11 @@ class Entry(Struct, frozen=True, eq=False, gc=False):
         size = len(self.key) + len(self.value) + (len(self.meta) if self.meta else 0)
         return size + sum(entry.size for entry in self.earlier) if self.earlier else size
 
-    def due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         """Whether its deadline has come: then it is absent to everybody (G6)."""
         return self.expires_at is not None and self.expires_at <= now
 
-    def view(self, values: bool = True) -> m.Entry:
+    def to_wire(self, values: bool = True) -> m.Entry:
         """The entry as the wire shows it."""
         return m.Entry(
             key=self.key,
@@ -88,7 +88,7 @@ class Tombstone(Struct, frozen=True, gc=False):
     """What is remembered of a key that was deleted."""
 
     version: int
-    kept: bool
+    persisted: bool
     """Whether the journal knows it."""
 
 
@@ -96,134 +96,136 @@ class Keyspace:
     """All entries of the hub."""
 
     def __init__(self, graves: int, changed: DirtySet) -> None:
-        self.pasts = VersionFloors(changed)
-        self._changed = changed
-        self._spaces: dict[str, KeyMap[Entry]] = {}
+        self.version_floors = VersionFloors(changed)
+        self._dirty = changed
+        self._key_maps: dict[str, KeyMap[Entry]] = {}
         self._bytes: dict[str, int] = {}
-        self._graves: dict[tuple[str, str], Tombstone] = {}
-        self._graves_limit = graves
-        self._buried = 0
+        self._tombstones: dict[tuple[str, str], Tombstone] = {}
+        self._max_tombstones = graves
+        self._last_tombstone_number = 0
         """The number of the newest grave that the journal knows."""
         self.deadlines: Deadlines[Entry] = Deadlines(attrgetter("expires_at", "rev"))
         self.keys = 0
         self.bytes = 0
 
     def get(self, ns: str, key: str) -> Entry | None:
-        space = self._spaces.get(ns)
+        space = self._key_maps.get(ns)
         return None if space is None else space.get(key)
 
     def next_version(self, ns: str, key: str, prev: Entry | None) -> int:
         """The version that the next write of this key gets."""
         if prev is not None:
             return prev.version + 1
-        grave = self._graves.get((ns, key))
-        return 1 + (self.pasts.forgotten(ns) if grave is None else grave.version)
+        grave = self._tombstones.get((ns, key))
+        return 1 + (self.version_floors.floor(ns) if grave is None else grave.version)
 
-    def buried(self, ns: str, key: str) -> bool:
+    def has_tombstone(self, ns: str, key: str) -> bool:
         """Whether an entry that the journal kept was here last."""
-        grave = self._graves.get((ns, key))
-        return grave is not None and grave.kept
+        grave = self._tombstones.get((ns, key))
+        return grave is not None and grave.persisted
 
     def put(self, entry: Entry, prev: Entry | None) -> None:
         """Store an entry in place of `prev`, which is what `get` gives."""
-        space = self._spaces.get(entry.ns)
+        space = self._key_maps.get(entry.ns)
         if space is None:
-            space = self._spaces[entry.ns] = KeyMap()
+            space = self._key_maps[entry.ns] = KeyMap()
             self._bytes[entry.ns] = 0
         space.put(entry.key, entry)
         if prev is None:
             self.keys += 1
-            self._open_grave(entry.ns, entry.key)
-            self._weigh(entry.ns, entry.size)
+            self._pop_tombstone(entry.ns, entry.key)
+            self._add_bytes(entry.ns, entry.size)
         else:
-            self._weigh(entry.ns, entry.size - prev.size)
+            self._add_bytes(entry.ns, entry.size - prev.size)
             if prev.expires_at is not None:
                 self.deadlines.remove(prev)
         if entry.expires_at is not None:
             self.deadlines.add(entry)
-        if not entry.kept:
-            self.pasts.fleeting(entry.ns, entry.version)
+        if not entry.persisted:
+            self.version_floors.mark_volatile(entry.ns, entry.version)
 
     def remove(self, entry: Entry) -> None:
         """Take out an entry that is stored, and keep its version in a grave."""
         self._take_out(entry)
-        self._bury(entry.ns, entry.key, entry.version, entry.kept)
+        self._add_tombstone(entry.ns, entry.key, entry.version, entry.persisted)
 
     def _take_out(self, entry: Entry) -> None:
-        space = self._spaces[entry.ns]
+        space = self._key_maps[entry.ns]
         space.remove(entry.key)
         if entry.expires_at is not None:
             self.deadlines.remove(entry)
         self.keys -= 1
-        self._weigh(entry.ns, -entry.size)
+        self._add_bytes(entry.ns, -entry.size)
         if not len(space):
-            del self._spaces[entry.ns], self._bytes[entry.ns]
+            del self._key_maps[entry.ns], self._bytes[entry.ns]
 
-    def take_back(self, entry: Entry, prev: Entry | None) -> None:
+    def undo(self, entry: Entry, prev: Entry | None) -> None:
         """Put `prev` back in the place of `entry`, as if that had never been written."""
         if prev is not None:
             self.put(prev, entry)
             return
         self._take_out(entry)
-        if entry.version - 1 > self.pasts.forgotten(entry.ns):
-            self._bury(entry.ns, entry.key, entry.version - 1, entry.kept)
+        if entry.version - 1 > self.version_floors.floor(entry.ns):
+            self._add_tombstone(entry.ns, entry.key, entry.version - 1, entry.persisted)
 
     def load(self, entries: Iterable[Entry]) -> None:
         """Store all of these in an empty keyspace; they come in order of namespace and key."""
-        assert not self._spaces
+        assert not self._key_maps
         timed: list[Entry] = []
         for ns, group in groupby(entries, key=lambda entry: entry.ns):
-            space = self._spaces[ns] = KeyMap((entry.key, entry) for entry in group)
+            space = self._key_maps[ns] = KeyMap((entry.key, entry) for entry in group)
             self._bytes[ns] = sum(entry.size for entry in space.values())
             timed += [entry for entry in space.values() if entry.expires_at is not None]
             self.keys += len(space)
             self.bytes += self._bytes[ns]
         self.deadlines.load(timed)
 
-    def restore_graves(self, records: list[TombstoneRecord]) -> None:
+    def restore_tombstones(self, records: list[TombstoneRecord]) -> None:
         """The graves that the journal knows are these, in the order of their numbers."""
-        self._graves = {place: Tombstone(grave.version, kept=False) for place, grave in self._graves.items()}
+        self._tombstones = {
+            place: Tombstone(grave.version, persisted=False) for place, grave in self._tombstones.items()
+        }
         for record in records:
-            self._graves.pop((record.ns, record.key), None)
-            self._graves[record.ns, record.key] = Tombstone(record.version, kept=True)
-            self._buried = max(self._buried, record.number)
-        self._forget_graves()
+            self._tombstones.pop((record.ns, record.key), None)
+            self._tombstones[record.ns, record.key] = Tombstone(record.version, persisted=True)
+            self._last_tombstone_number = max(self._last_tombstone_number, record.number)
+        self._drop_oldest_tombstones()
 
-    def lose_sight(self, rev: int) -> None:
+    def mark_unknown(self, rev: int) -> None:
         """Up to this revision anything may have happened to entries that are not kept: keys that are absent start far
         above all that were known."""
-        for ns, key in list(self._graves):
-            self.pasts.forget(ns, self._open_grave(ns, key))
-        self.pasts.lose_sight(rev)
+        for ns, key in list(self._tombstones):
+            self.version_floors.raise_floor(ns, self._pop_tombstone(ns, key))
+        self.version_floors.mark_unknown(rev)
 
-    def cached(self) -> list[Entry]:
+    def cached_entries(self) -> list[Entry]:
         """The entries that may be evicted, in the order in which they were written, by looking at all."""
-        found = [entry for space in self._spaces.values() for entry in space.values() if entry.kind == "cached"]
+        found = [entry for space in self._key_maps.values() for entry in space.values() if entry.kind == "cached"]
         return sorted(found, key=lambda entry: entry.rev)
 
-    def ephemeral(self) -> Iterator[Entry]:
+    def ephemeral_entries(self) -> Iterator[Entry]:
         """The entries that are tied to a session, by looking at all."""
-        return (entry for space in self._spaces.values() for entry in space.values() if entry.owner is not None)
+        return (entry for space in self._key_maps.values() for entry in space.values() if entry.owner is not None)
 
-    def held_by(self, ns: str) -> tuple[int, int]:
+    def usage(self, ns: str) -> tuple[int, int]:
         """How many keys and bytes a namespace holds."""
-        space = self._spaces.get(ns)
+        space = self._key_maps.get(ns)
         return 0 if space is None else len(space), self._bytes.get(ns, 0)
 
     def namespaces(self) -> list[str]:
         """Names of all namespaces that hold an entry, in order."""
-        return sorted(self._spaces)
+        return sorted(self._key_maps)
 
     def counts(self) -> list[m.NamespaceCount]:
         """Keys and bytes of each namespace, in order."""
-        return [m.NamespaceCount(ns, len(self._spaces[ns]), self._bytes[ns]) for ns in self.namespaces()]
+        return [m.NamespaceCount(ns, len(self._key_maps[ns]), self._bytes[ns]) for ns in self.namespaces()]
 
     def scan(self, ns: str, pattern: Pattern, after: str | None = None) -> Iterator[Entry]:
         """Entries above the key `after` in key order, from where `pattern` could match to where it no longer can.
 
         The caller matches: a scan yields every key it looks at, so that looking can be counted and bounded.
         """
-        space = self._spaces.get(ns)
+        space = self._key_maps.get(ns)
         if space is None:
             return
         if pattern.exact is not None:
@@ -233,45 +235,45 @@ class Keyspace:
             return
         prefix = pattern.prefix
         start, inclusive = (after, False) if after is not None and after >= prefix else (prefix, True)
-        for key, entry in space.from_(start, inclusive=inclusive):
+        for key, entry in space.items_from(start, inclusive=inclusive):
             if not key.startswith(prefix):
                 return
             yield entry
 
-    def _weigh(self, ns: str, size: int) -> None:
+    def _add_bytes(self, ns: str, size: int) -> None:
         self.bytes += size
         self._bytes[ns] += size
 
-    def _bury(self, ns: str, key: str, version: int, kept: bool) -> None:
-        self._graves[ns, key] = Tombstone(version, kept)
+    def _add_tombstone(self, ns: str, key: str, version: int, kept: bool) -> None:
+        self._tombstones[ns, key] = Tombstone(version, kept)
         if kept:
-            self._buried += 1
-            self._changed.put(TombstoneRecord(ns=ns, key=key, version=version, number=self._buried))
-        self._forget_graves()
+            self._last_tombstone_number += 1
+            self._dirty.put(TombstoneRecord(ns=ns, key=key, version=version, number=self._last_tombstone_number))
+        self._drop_oldest_tombstones()
 
-    def _forget_graves(self) -> None:
-        while len(self._graves) > self._graves_limit:
-            oldest = next(iter(self._graves))
-            self.pasts.forget(oldest[0], self._open_grave(*oldest))
+    def _drop_oldest_tombstones(self) -> None:
+        while len(self._tombstones) > self._max_tombstones:
+            oldest = next(iter(self._tombstones))
+            self.version_floors.raise_floor(oldest[0], self._pop_tombstone(*oldest))
 
-    def _open_grave(self, ns: str, key: str) -> int:
+    def _pop_tombstone(self, ns: str, key: str) -> int:
         """Remember this key no longer; what its version was."""
-        grave = self._graves.pop((ns, key), None)
+        grave = self._tombstones.pop((ns, key), None)
         if grave is None:
             return 0
-        if grave.kept:
-            self._changed.remove((TombstoneRecord.kind, ns, key))
+        if grave.persisted:
+            self._dirty.remove((TombstoneRecord.kind, ns, key))
         return grave.version
 
     def check(self) -> None:
         """Assert the rules of this module."""
-        entries = [entry for space in self._spaces.values() for entry in space.values()]
-        assert all(len(space) for space in self._spaces.values()), "an empty namespace is not kept"
-        for ns, space in self._spaces.items():
+        entries = [entry for space in self._key_maps.values() for entry in space.values()]
+        assert all(len(space) for space in self._key_maps.values()), "an empty namespace is not kept"
+        for ns, space in self._key_maps.items():
             space.check()
-            assert all(entry.ns == ns and entry.key == key for key, entry in space.from_("", inclusive=True))
+            assert all(entry.ns == ns and entry.key == key for key, entry in space.items_from("", inclusive=True))
             assert self._bytes[ns] == sum(entry.size for entry in space.values())
-            assert not any((ns, entry.key) in self._graves for entry in space.values())
+            assert not any((ns, entry.key) in self._tombstones for entry in space.values())
         assert self.keys == len(entries)
         assert self.bytes == sum(entry.size for entry in entries)
         self.deadlines.check([entry for entry in entries if entry.expires_at is not None])

@@ -72,12 +72,12 @@ class Snapshots:
                 for snapshot in list(self._open[interest]):
                     snapshot.before_change(ns, key, pattern, prev)
 
-    def take_back(self, touched: Entry, prev: Entry) -> None:
+    def undo_touch(self, touched: Entry, prev: Entry) -> None:
         """A touch has not happened: who was handed the entry with the deadline that it gave has the one before it."""
         if self._open:
             for interest in self._index.find(prev.ns, prev.key, "set"):
                 for snapshot in self._open[interest]:
-                    snapshot.take_back(touched, prev)
+                    snapshot.undo_touch(touched, prev)
 
     def check(self) -> None:
         """Assert the rules of this module."""
@@ -152,7 +152,7 @@ class Snapshot:
             self._handed.clear()
             self.close()
 
-    def take_back(self, touched: Entry, prev: Entry) -> None:
+    def undo_touch(self, touched: Entry, prev: Entry) -> None:
         """Should this entry have been handed over, then as it was before."""
         self._handed = [prev if entry is touched else entry for entry in self._handed]
 
@@ -166,7 +166,7 @@ class Snapshot:
             looked += 1
             entry = self._handed.pop()
             self._bytes -= entry.size
-            if not entry.due(now):
+            if not entry.is_due(now):
                 found.append(entry)
                 size += _SHOWN_BYTES + entry.size
         while self._space < len(self._spaces) and looked < max_keys and size < max_bytes:
@@ -197,7 +197,7 @@ class Snapshot:
 
     def _wanted(self, entry: Entry, now: float) -> bool:
         """Whether an entry that matches has not been handed over or read with an earlier pattern, and is there."""
-        if (entry.ns, entry.key) in self._ahead or entry.due(now):
+        if (entry.ns, entry.key) in self._ahead or entry.is_due(now):
             return False
         return self.interest.first_match(entry.key, self._pattern) is None
 

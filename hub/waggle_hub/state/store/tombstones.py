@@ -30,13 +30,13 @@ _OTHERS = "*"
 class NamespaceVersions:
     """The past of one namespace."""
 
-    __slots__ = ("fleeting", "forgotten", "gap", "ns", "versions")
+    __slots__ = ("ceiling", "floor", "gap", "ns", "volatile")
 
     def __init__(self, ns: str) -> None:
         self.ns = ns
-        self.forgotten = 0
-        self.versions = 0
-        self.fleeting = False
+        self.floor = 0
+        self.ceiling = 0
+        self.volatile = False
         self.gap = 0
 
     @property
@@ -45,7 +45,7 @@ class NamespaceVersions:
 
     def record(self) -> Record:
         return NamespaceRecord(
-            ns=self.ns, forgotten=self.forgotten, versions=self.versions, fleeting=self.fleeting, gap=self.gap
+            ns=self.ns, forgotten=self.floor, versions=self.ceiling, fleeting=self.volatile, gap=self.gap
         )
 
 
@@ -53,8 +53,8 @@ class VersionFloors:
     """The pasts of all namespaces."""
 
     def __init__(self, changed: DirtySet, most: int = 10_000) -> None:
-        self._changed = changed
-        self._most = most
+        self._dirty = changed
+        self._max_namespaces = most
         self._others = NamespaceVersions(_OTHERS)
         self._by_ns: dict[str, NamespaceVersions] = {_OTHERS: self._others}
 
@@ -64,34 +64,34 @@ class VersionFloors:
     def _of(self, ns: str) -> NamespaceVersions:
         past = self._by_ns.get(ns)
         if past is None:
-            if len(self._by_ns) >= self._most:
+            if len(self._by_ns) >= self._max_namespaces:
                 return self._others
             past = self._by_ns[ns] = NamespaceVersions(ns)
-            past.forgotten = self._others.forgotten
+            past.floor = self._others.floor
             past.gap = self._others.gap
         return past
 
-    def forgotten(self, ns: str) -> int:
+    def floor(self, ns: str) -> int:
         """The version above which a key without a grave starts."""
-        return self._by_ns.get(ns, self._others).forgotten
+        return self._by_ns.get(ns, self._others).floor
 
-    def forget(self, ns: str, version: int) -> None:
+    def raise_floor(self, ns: str, version: int) -> None:
         """The grave of a key with this version is remembered no longer."""
-        if version > self.forgotten(ns):
+        if version > self.floor(ns):
             past = self._of(ns)
-            past.forgotten = version
-            self._changed.mark(past)
+            past.floor = version
+            self._dirty.mark(past)
 
-    def fleeting(self, ns: str, version: int = 0) -> None:
+    def mark_volatile(self, ns: str, version: int = 0) -> None:
         """Something happened that is not kept; of an entry this is the version."""
         past = self._by_ns.get(ns)
-        if past is not None and past.fleeting and version <= past.versions:
+        if past is not None and past.volatile and version <= past.ceiling:
             return
         past = self._of(ns)
-        past.fleeting = True
-        if version > past.versions:
-            past.versions = version + _AHEAD
-        self._changed.mark(past)
+        past.volatile = True
+        if version > past.ceiling:
+            past.ceiling = version + _AHEAD
+        self._dirty.mark(past)
 
     def gap(self, namespaces: Iterable[str] | None) -> int:
         """The last revision up to which something may be missing in these namespaces; None for all but the hub's."""
@@ -102,23 +102,23 @@ class VersionFloors:
     def restore(self, record: NamespaceRecord, rev: int) -> None:
         """A namespace comes back at a start at this revision: what was not kept of it is gone."""
         past = self._of(record.ns)
-        past.forgotten = max(past.forgotten, record.forgotten, record.versions)
-        past.versions = max(past.versions, record.versions)
+        past.floor = max(past.floor, record.forgotten, record.versions)
+        past.ceiling = max(past.ceiling, record.versions)
         past.gap = max(past.gap, rev if record.fleeting else record.gap)
-        self._changed.mark(past)
+        self._dirty.mark(past)
 
-    def lose_sight(self, rev: int) -> None:
+    def mark_unknown(self, rev: int) -> None:
         """Up to this revision anything may have happened that was not kept, in any namespace."""
         for past in self:
             past.gap = rev
-            past.forgotten = max(past.forgotten, past.versions) + _FAR
-            self._changed.mark(past)
+            past.floor = max(past.floor, past.ceiling) + _FAR
+            self._dirty.mark(past)
 
-    def rewind(self, records: Iterable[NamespaceRecord]) -> None:
+    def roll_back(self, records: Iterable[NamespaceRecord]) -> None:
         """Of what is not kept these records tell all that has been seen."""
         known = {record.ns: record for record in records}
         for past in self:
             record = known.get(past.ns)
-            past.fleeting = record is not None and record.fleeting
-            past.versions = 0 if record is None else record.versions
-            self._changed.mark(past)
+            past.volatile = record is not None and record.fleeting
+            past.ceiling = 0 if record is None else record.versions
+            self._dirty.mark(past)

@@ -25,7 +25,7 @@ from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.log import Commit
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
-from waggle_hub.state.pending import Waiting
+from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.records import Key, Record, WaitRecord
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.keyspace import Entry, Keyspace
@@ -106,14 +106,14 @@ class Condition:
         """Of these keys, the entries that meet it and are not due."""
         for key in keys:
             entry = keyspace.get(self.ns, key)
-            if entry is not None and not entry.due(now) and (self.pattern is not None or self.accepts(entry)):
+            if entry is not None and not entry.is_due(now) and (self.pattern is not None or self.accepts(entry)):
                 yield entry
 
     def _locked(self, claims: LockTable) -> bool:
         if self.key is not None:
-            return next(claims.held_on(self.ns, self.key), None) is not None
+            return next(claims.held_locks_on_key(self.ns, self.key), None) is not None
         assert self.pattern is not None
-        return next(claims.held_within(self.ns, self.pattern), None) is not None
+        return next(claims.held_locks_overlapping(self.ns, self.pattern), None) is not None
 
     def learn(self, key: str, meets: bool) -> None:
         """An entry has changed: whether there is one of this key now that meets it."""
@@ -135,7 +135,7 @@ class Condition:
         """Drop what has fallen due: that expires in its own time, and a scan may have to find others instead."""
         for key in list(self.found):
             entry = keyspace.get(self.ns, key)
-            if entry is None or entry.due(now):
+            if entry is None or entry.is_due(now):
                 del self.found[key]
 
     def scan(self, keyspace: Keyspace, now: float, most: int) -> int:
@@ -147,13 +147,13 @@ class Condition:
                 return looked
             looked += 1
             self.after = entry.key
-            if self.pattern.match(entry.key) and not entry.due(now) and self.accepts(entry):
+            if self.pattern.match(entry.key) and not entry.is_due(now) and self.accepts(entry):
                 self.found[entry.key] = None
         self.scanning = False
         return looked
 
 
-class Wait(Waiting):
+class Wait(PendingCommand):
     """A `wait`: all of its conditions, or any."""
 
     __slots__ = ("asked", "conditions", "late", "need_all")
@@ -311,7 +311,7 @@ class Conditions:
 
     def check(self, sessions: Iterable[Session], keyspace: Keyspace) -> None:
         """Assert the rules of this module."""
-        waits = {one for session in sessions for one in session.waiting.values() if isinstance(one, Wait)}
+        waits = {one for session in sessions for one in session.pending.values() if isinstance(one, Wait)}
         assert waits == set(self.waits)
         assert set(self.to_scan) == {wait for wait in waits if wait.unknown}
         for wait in waits:

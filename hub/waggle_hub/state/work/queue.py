@@ -26,7 +26,7 @@ from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.log import Commit
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
-from waggle_hub.state.pending import Waiting
+from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.dirty import DirtySet
 from waggle_hub.state.persistence.records import DeliveryRecord, Key, Record, TakerRecord
 from waggle_hub.state.sessions import Session
@@ -38,7 +38,7 @@ _PUTTING_IN = 4
 """What it costs to put an entry into a line, in looks at a key (3 against 0.7 µs)."""
 
 
-class Taker(Waiting):
+class Taker(PendingCommand):
     """A `take` that is looking, or waits."""
 
     __slots__ = ("after", "late", "lease", "line", "looking", "max_deliveries")
@@ -123,7 +123,11 @@ class WorkQueue:
                     return looked
                 looked += 1
                 self._after = entry.key
-                if pattern.match(entry.key) and not entry.due(now) and not claims.named_on(self.ns, entry.key):
+                if (
+                    pattern.match(entry.key)
+                    and not entry.is_due(now)
+                    and not claims.has_request_for_name(self.ns, entry.key)
+                ):
                     self.add(entry)
                     looked += _PUTTING_IN
             self._pattern += 1
@@ -187,7 +191,7 @@ class Work:
         for event in commit.events:
             if event.type == "set" and event.prev is None:
                 entry = keyspace.get(event.ns, event.key)
-                if entry is not None and not claims.named_on(event.ns, event.key):
+                if entry is not None and not claims.has_request_for_name(event.ns, event.key):
                     self._free(entry)
             elif event.type in ("delete", "expire", "evict"):
                 if self.deliveries.pop((event.ns, event.key), None) is not None:
@@ -207,7 +211,7 @@ class Work:
             return
         for name in claim.names:
             entry = keyspace.get(claim.ns, name)
-            if entry is not None and not claims.named_on(claim.ns, name):
+            if entry is not None and not claims.has_request_for_name(claim.ns, name):
                 self._free(entry)
         if claim.patterns:
             self._reopened.append(claim)
@@ -294,7 +298,7 @@ class Work:
 
     def check(self, sessions: Iterable[Session], keyspace: Keyspace, claims: LockTable, granting: bool) -> None:
         """Assert the rules of this module. While `granting`, what is free is given away."""
-        takers = {one for session in sessions for one in session.waiting.values() if isinstance(one, Taker)}
+        takers = {one for session in sessions for one in session.pending.values() if isinstance(one, Taker)}
         assert takers == {taker for line in self._lines.values() for taker in line.takers}
         assert list(self.looking) == sorted((taker for taker in takers if taker.looking), key=lambda one: one.serial)
         assert not self.any_free or not granting
@@ -307,13 +311,13 @@ class Work:
             assert {rev: key for key, rev in line.revs.items()} == dict(line.work)
             for key in line.revs:
                 assert keyspace.get(line.ns, key) is not None
-                assert not claims.named_on(line.ns, key)
+                assert not claims.has_request_for_name(line.ns, key)
             if not line.scanning:
                 free = {
                     entry.key: entry
                     for pattern in line.patterns
                     for entry in keyspace.scan(line.ns, pattern)
-                    if pattern.match(entry.key) and not claims.named_on(line.ns, entry.key)
+                    if pattern.match(entry.key) and not claims.has_request_for_name(line.ns, entry.key)
                 }
                 assert all(rev >> 7 == free[key].created_rev for key, rev in line.revs.items())
                 left_out = [entry for key, entry in free.items() if key not in line.revs]

@@ -279,6 +279,38 @@ async def test_an_update_calls_its_function_in_the_callers_thread_where_it_may_u
     assert await running == Updated(rev=12, version=3, value=[2, 101], expires_at=9.0)
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, StopIteration])
+async def test_an_error_of_the_function_of_an_update_is_raised_to_the_caller_and_nothing_is_written(
+    fake: FakeHub, error: type[BaseException]
+) -> None:
+    def fail(value: list[int]) -> list[int]:
+        raise error("no")
+
+    def program(hub: Hub) -> int:
+        with pytest.raises(error, match="no"):
+            hub.update("k", fail)
+        return hub.ping().rev
+
+    running, end = await meet(fake, program)
+    await end.reply(await end.next("get"), entry=ENTRY, rev=100)
+    await end.reply(await end.next("ping"), rev=100, at=1.0)
+    assert await running == 100
+
+
+async def test_an_update_ends_when_the_hub_is_closed_while_its_function_runs(fake: FakeHub) -> None:
+    def program(hub: Hub) -> None:
+        def close(value: list[int]) -> list[int]:
+            hub.close()
+            return value
+
+        with pytest.raises(Disconnected):
+            hub.update("k", close)
+
+    running, end = await meet(fake, program)
+    await end.reply(await end.next("get"), entry=ENTRY, rev=100)
+    await running
+
+
 async def test_an_update_keeps_refuses_and_goes_without_a_function_as_well(fake: FakeHub) -> None:
     async def later(value: list[int]) -> list[int]:
         return value

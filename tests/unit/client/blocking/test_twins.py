@@ -16,38 +16,51 @@ from waggle.api import hub as aio_hub
 from waggle.api import view as aio_view
 from waggle.api.mirror import MirrorView
 from waggle.api.typed import TypedMirrorView
+from waggle.blocking import election as blocking_election
 from waggle.blocking import hub as blocking_hub
+from waggle.blocking import inbox as blocking_inbox
+from waggle.blocking import job as blocking_job
 from waggle.blocking import leased as blocking_leased
+from waggle.blocking import lock as blocking_lock
+from waggle.blocking import mirror as blocking_mirror
 from waggle.blocking import view as blocking_view
+from waggle.blocking import watcher as blocking_watcher
 from waggle.core import lease
 from waggle.wire import errors, messages
 
 TWINS = [
     (aio_hub.Hub, blocking_hub.Hub),
-    (watcher.Watcher, blocking_hub.Watcher),
-    (watcher.Mirror, blocking_hub.Mirror),
+    (watcher.Watcher, blocking_watcher.Watcher),
+    (watcher.Mirror, blocking_mirror.Mirror),
     (aio_view.View, blocking_view.View),
     (aio_view.TypedWatcher, blocking_view.TypedWatcher),
     (aio_view.TypedMirror, blocking_view.TypedMirror),
-    (lock.Lock, blocking_leased.Lock),
-    (job.Job, blocking_leased.Job),
-    (job.Work, blocking_leased.Work),
-    (election.Election, blocking_leased.Election),
-    (election.Leaders, blocking_leased.Leaders),
-    (inbox.Inbox, blocking_leased.Inbox),
-    (inbox.Message, blocking_leased.Message),
+    (lock.Lock, blocking_lock.Lock),
+    (job.Job, blocking_job.Job),
+    (job.Work, blocking_job.Work),
+    (election.Election, blocking_election.Election),
+    (election.Leaders, blocking_election.Leaders),
+    (inbox.Inbox, blocking_inbox.Inbox),
+    (inbox.Message, blocking_inbox.Message),
 ]
-BATCHES = {"batch"}
-"""What a blocking watcher reads by; not for programs."""
+FOR_THE_BLOCKING_CLIENT = {"batch", "acquire_as", "take", "start_renewing", "end_block", "abandon"}
+"""Methods that the blocking client calls; not for programs."""
+
+SHARED_BASES = (leased.Leased, blocking_leased.Leased, watcher.Position)
+"""Bases whose names are public in the classes that derive from them."""
 
 
 def public(cls: type) -> list[str]:
     """The public names that the class itself or a private base of it defines, in order of definition."""
     names: dict[str, None] = {}
     for base in reversed(cls.__mro__):
-        if base is cls or base is leased.Leased or base.__name__.startswith("_"):
+        if (
+            base is cls
+            or base in (leased.Leased, blocking_leased.Leased, watcher.Position)
+            or base.__name__.startswith("_")
+        ):
             names |= dict.fromkeys(name for name in vars(base) if not name.startswith("_"))
-    return [name for name in names if name not in BATCHES]
+    return [name for name in names if name not in FOR_THE_BLOCKING_CLIENT or cls.__name__ == "Hub"]
 
 
 def parameters(function: Any) -> list[tuple[str, Any, Any, Any]]:
@@ -57,9 +70,9 @@ def parameters(function: Any) -> list[tuple[str, Any, Any, Any]]:
 def test_the_hubs_have_the_same_methods_in_the_same_order() -> None:
     assert public(aio_hub.Hub) == public(blocking_hub.Hub)
     assert public(aio_view.View) == public(blocking_view.View)
-    assert public(lock.Lock) == public(blocking_leased.Lock)
-    assert public(job.Job) == public(blocking_leased.Job)
-    assert public(inbox.Message) == public(blocking_leased.Message)
+    assert public(lock.Lock) == public(blocking_lock.Lock)
+    assert public(job.Job) == public(blocking_job.Job)
+    assert public(inbox.Message) == public(blocking_inbox.Message)
 
 
 @pytest.mark.parametrize(("one", "other"), TWINS)
@@ -80,7 +93,7 @@ def test_both_connect_in_the_same_way() -> None:
 
 def test_both_mirrors_are_read_in_the_same_way() -> None:
     assert issubclass(watcher.Mirror, MirrorView)
-    assert issubclass(blocking_hub.Mirror, MirrorView)
+    assert issubclass(blocking_mirror.Mirror, MirrorView)
     assert issubclass(aio_view.TypedMirror, TypedMirrorView)
     assert issubclass(blocking_view.TypedMirror, TypedMirrorView)
 
@@ -94,7 +107,7 @@ def test_a_typed_mirror_is_read_as_a_plain_one() -> None:
 MODULES = [
     aio_hub, blocking_hub, watcher, compare_and_set, txn, typed, aio_view, blocking_view, wait, election, lease,
     inbox, lock,
-    blocking_leased, job, waggle,
+    blocking_lock, blocking_job, blocking_watcher, blocking_mirror, blocking_election, blocking_inbox, job, waggle,
 ]  # fmt: skip
 
 

@@ -17,10 +17,10 @@ from waggle.wire import messages as m
 from waggle_hub.delivery.encoding import lock_lost_line, reply_line
 from waggle_hub.edge.decode import decode
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import BindSession, DeferredReply, Output, Reply
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, Reply
 from waggle_hub.state.effects import LockLost as LockLostLine
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 NAMES = ["a", "b", "c"]
 INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=0.0,
@@ -53,9 +53,9 @@ class World:
             if isinstance(output, BindSession):
                 self.rival = output.session
 
-    def _fresh(self) -> Fresh:
+    def _fresh(self) -> SessionIds:
         self._numbers += 1
-        return Fresh(f"s-{self._numbers}", f"secret-{self._numbers}", f"agent-{self._numbers}")
+        return SessionIds(f"s-{self._numbers}", f"secret-{self._numbers}", f"agent-{self._numbers}")
 
     # --- the hub ---------------------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ class World:
             return  # taken over by a newer one
         self._say(outputs, connection)
 
-    def _say(self, outputs: list[Output], connection: Connection | None) -> None:
+    def _say(self, outputs: list[Effect], connection: Connection | None) -> None:
         for output in outputs:
             match output:
                 case Reply() if connection is not None:
@@ -166,7 +166,7 @@ class World:
             self._rival(m.Unlock(id=0, token=self.rival_tokens.pop(chance.randrange(len(self.rival_tokens)))))
 
     def rival_forces(self, chance: Random) -> None:
-        held = [claim.token for claim in self.machine.state.claims.held.values()]
+        held = [claim.token for claim in self.machine.state.lock_table.held.values()]
         if held:
             token = chance.choice(held)
             self._rival(m.Unlock(id=0, token=token, force=True, reason="a test"))
@@ -212,13 +212,13 @@ class World:
         assert self.client.welcome is not None
         session = self.machine.state.sessions.get(self.client.welcome.session)
         assert session is not None
-        granted = {claim.token for claim in session.claims if claim.token is not None}
+        granted = {claim.token for claim in session.lock_requests if claim.token is not None}
         owners = {ask.hold.token: ask for ask in self.asks if ask.hold is not None}
         assert granted <= set(owners), "a grant that nobody knows of"
         lost = [ask for token, ask in owners.items() if token not in granted and not ask.repeated]
         assert all(ask.hold and ask.hold.lost for ask in lost), "a loss that nobody was told of"
         waiting = [ask for ask, outcome in self.asks.items() if outcome is None]
-        assert len(session.waiting) == len(waiting), "who waits here waits there, and nobody else"
+        assert len(session.pending) == len(waiting), "who waits here waits there, and nobody else"
         self.machine.check()
 
     def end(self) -> None:

@@ -30,8 +30,8 @@ class Room:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
         self.journal = LateJournal()
-        self.machine.run_as("full")
-        self.journal.disk.write(self.machine.changes([]))
+        self.machine.set_durability("full")
+        self.journal.disk.write(self.machine.collect_changes([]))
         bounds = Bounds()
         fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
         self.engine = Engine(self.machine, self.journal, fanout, bounds, lambda: self.now, INFO)
@@ -233,7 +233,7 @@ async def test_a_session_that_has_ended_is_begun_anew_in_the_same_turn(room: Roo
     calls = [asyncio.create_task(room.named().call("ping", {})) for _ in range(2)]
     await room.keep()
     assert all([await call for call in calls])
-    assert len(room.engine._speakers) == 1
+    assert len(room.engine._active_connection) == 1
 
 
 async def test_nothing_is_left_of_a_session_that_has_ended(room: Room) -> None:
@@ -242,8 +242,8 @@ async def test_nothing_is_left_of_a_session_that_has_ended(room: Room) -> None:
     room.now += 61.0
     await room.call("last", "ping")
     await room.keep()
-    assert list(room.engine._speakers) == list(room.engine.fanout.connections)
-    assert len(room.engine._speakers) == 1
+    assert list(room.engine._active_connection) == list(room.engine.fanout.connections)
+    assert len(room.engine._active_connection) == 1
 
 
 async def test_when_the_journal_fails_calls_are_told_and_later_ones_go_on(room: Room) -> None:

@@ -10,7 +10,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from waggle.wire import messages as m
-from waggle.wire.errors import _BY_CODE, BadRequest
+from waggle.wire.errors import BY_CODE, BadRequest
 from waggle.wire.names import check_agent
 from waggle_hub.app import build
 from waggle_hub.edge.http.commands import OPS
@@ -83,4 +83,4 @@ def test_it_says_of_a_name_what_the_hub_says(name: str) -> None:
 
 
 def test_every_code_has_a_status() -> None:
-    assert STATUSES.keys() == _BY_CODE.keys()
+    assert STATUSES.keys() == BY_CODE.keys()

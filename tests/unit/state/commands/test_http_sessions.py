@@ -18,7 +18,7 @@ from waggle.wire.errors import BadRequest, Cancelled, LimitReached, Locked, NotH
 from waggle_hub.settings import Limits
 from waggle_hub.state.commands.session_lifecycle import NAMELESS
 from waggle_hub.state.effects import BindSession, DeferredReply, Reply, SessionEnded
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 
 class CallTable(KeptTable):
@@ -31,7 +31,9 @@ class CallTable(KeptTable):
     def visit(self, agent: str | None, ns: str | None = None) -> str:
         """The session of those who call under this name; raises its error."""
         name = f"c-{next(self._drawn)}"
-        session, self.outputs = self.machine.visit(agent, ns, Fresh(name, "secret", "unused"), self.now)
+        session, self.outputs = self.machine.open_http_session(
+            agent, ns, SessionIds(name, "secret", "unused"), self.now
+        )
         self.machine.check()
         if isinstance(session, WaggleError):
             raise session
@@ -47,14 +49,14 @@ class CallTable(KeptTable):
 
     def hang_up(self, agent: str, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
         """Who asked this is gone."""
-        session = self.machine.state.sessions.of_callers(agent)
+        session = self.machine.state.sessions.connectionless_of(agent)
         assert session is not None
-        self.outputs = self.machine.hang_up(session.id, id, rid, token, self.now)
+        self.outputs = self.machine.drop_call(session.id, id, rid, token, self.now)
         self.machine.check()
 
     def here(self, agent: str) -> bool:
         """Whether those who call under this name have a session."""
-        return self.machine.state.sessions.of_callers(agent) is not None
+        return self.machine.state.sessions.connectionless_of(agent) is not None
 
 
 @pytest.fixture
@@ -376,11 +378,11 @@ class Walk(RuleBasedStateMachine):
             table.hang_up(name, id, rid)
             self.hear()
             assert id not in self.open
-        elif grant and table.machine.state.claims.held:
-            claim = next(iter(table.machine.state.claims.held.values()))
+        elif grant and table.machine.state.lock_table.held:
+            claim = next(iter(table.machine.state.lock_table.held.values()))
             table.hang_up(claim.agent, 1, claim.rid, claim.token)
             self.hear()
-            assert claim.token not in table.machine.state.claims.held
+            assert claim.token not in table.machine.state.lock_table.held
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 2.5, 10.0, 30.0, 61.0, 120.0]))
     def wait(self, seconds: float) -> None:
@@ -405,7 +407,7 @@ class Walk(RuleBasedStateMachine):
             session = self.table.machine.state.sessions.get(answer.session)
             assert session is not None
             del self.open[answer.id]
-            self.used[session.agent] = max(self.used[session.agent], session.last)
+            self.used[session.agent] = max(self.used[session.agent], session.last_seen_at)
         self.table.outputs = []
 
     @invariant()
@@ -416,11 +418,11 @@ class Walk(RuleBasedStateMachine):
         self.table.expire()
         self.hear()
         for name, used in self.used.items():
-            session = self.table.machine.state.sessions.of_callers(name)
+            session = self.table.machine.state.sessions.connectionless_of(name)
             if session is None:
                 assert self.table.now >= used + 60.0
             else:
-                assert session.holding or self.table.now < used + 60.002
+                assert session.holds_anything or self.table.now < used + 60.002
         self.table.keep()
         everything(self.table.machine.state).check_disk(self.table.disk, self.born)
 

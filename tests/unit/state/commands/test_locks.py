@@ -584,7 +584,7 @@ def test_of_several_that_wait_the_one_that_is_named_is_cancelled() -> None:
         line_up(table, "b", "x", id=id)
     table.do("b", "cancel", target="7")
     assert list(answers(table)) == ["7"]
-    assert table.machine.state.claims.waiting == 2
+    assert table.machine.state.lock_table.waiting == 2
 
 
 # --- ids and rids ---
@@ -613,7 +613,7 @@ def test_a_rid_that_is_repeated_while_it_waits_joins_and_the_newest_id_is_answer
     line_up(table, "b", "x", id=8, rid="r")
     assert table.outputs == []
     line_up(table, "b", "x", id=9, rid="r")
-    assert table.machine.state.claims.waiting == 1
+    assert table.machine.state.lock_table.waiting == 1
     table.do("b", "ping", id=7)
     unlock(table, "a", granted)
     assert granted_now(table) == [9]
@@ -722,7 +722,7 @@ def test_a_lock_outlives_its_connection_by_the_grace_and_no_longer() -> None:
     assert lost(table) == [], "there is nobody left to tell"
     freed, given = table.commits()
     assert ("unlock", "session_ended", granted.token) in [
-        (event.type, event.reason, event.grip.token) for event in freed.events if event.grip is not None
+        (event.type, event.reason, event.lock.token) for event in freed.events if event.lock is not None
     ]
     assert [event.type for event in given.events] == ["lock", "queue"]
 

@@ -191,7 +191,7 @@ def test_a_snapshot_that_did_not_arrive_starts_again(synced: bool, told: bool) -
     table.sit("s")
     reply = table.do("s", "subscribe", patterns=["*"], snapshot=True)
     if synced:
-        table.machine.synced("s", reply.sub, reply.rev)
+        table.machine.mark_synced("s", reply.sub, reply.rev)
     table.drop("s")
     table.return_to("s", cursors={reply.sub: reply.rev} if told else {})
     (cursor,) = table.attached()
@@ -206,7 +206,7 @@ def test_the_end_of_a_snapshot_that_was_begun_again_since_does_not_count() -> No
     reply = table.do("s", "subscribe", patterns=["*"], snapshot=True)
     table.do("s", "set", key="k", value=1)
     table.do("s", "subscribe", patterns=["*"], snapshot=True)
-    table.machine.synced("s", reply.sub, reply.rev)
+    table.machine.mark_synced("s", reply.sub, reply.rev)
     table.drop("s")
     table.return_to("s", cursors={reply.sub: reply.rev + 1})
     assert table.attached()[0].snapshot is not None
@@ -252,7 +252,7 @@ def test_a_loss_of_which_the_agent_may_not_know_is_told_again() -> None:
     table = Table()
     table.sit("s")
     reply = table.do("s", "subscribe", patterns=["*"])
-    table.outputs = table.machine.restart("s", reply.sub, table.now)
+    table.outputs = table.machine.restart_cursor("s", reply.sub, table.now)
     assert table.attached()[0].lost == "compacted"
     table.drop("s")
     table.return_to("s", cursors={reply.sub: reply.rev})

@@ -155,8 +155,8 @@ def test_a_cursor_that_is_gone_is_not_begun_again() -> None:
     table = seated()
     sub = number(table, "s")
     table.do("s", "unsubscribe", sub=sub)
-    assert table.machine.restart("s", sub, table.now) == []
-    assert table.machine.restart("nobody", sub, table.now) == []
+    assert table.machine.restart_cursor("s", sub, table.now) == []
+    assert table.machine.restart_cursor("nobody", sub, table.now) == []
 
 
 # --- the end of one ---

@@ -774,7 +774,7 @@ def test_what_is_given_up_behind_one_who_looks_goes_before_what_is_newer() -> No
         table.do("c", "lock", pattern=pattern)
     id = queue(table, "b", "*")
     table.proceed(1)
-    assert table.machine.unfinished
+    assert table.machine.has_pending_scan
     table.do("d", "unlock", token=token)
     table.proceed()
     assert taken_key(table, id) == "k:11"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, LimitReached, NotFound, TooLarge, WaggleError
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import Output, Reply
+from waggle_hub.state.effects import Effect, Reply
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 INFO = m.Welcome(
     session="", secret="", agent="", resumed=False, epoch="", rev=0, grace=1, hub=m.HubInfo("waggle", "0"),
@@ -29,8 +29,8 @@ class Desk:
     def __init__(self, limits: Limits | None = None) -> None:
         self.machine = Machine(limits or Limits(), "epoch")
         self.now = 1_000.0
-        self.outputs: list[Output] = []
-        self.machine.hello(m.Hello(id=0, agent="a"), Fresh("s", "secret", "made"), self.now, INFO)
+        self.outputs: list[Effect] = []
+        self.machine.hello(m.Hello(id=0, agent="a"), SessionIds("s", "secret", "made"), self.now, INFO)
 
     def do(self, op: str, **fields: Any) -> Any:
         """The `ok` of a command; raises its error."""

@@ -634,14 +634,14 @@ def test_a_pattern_over_many_keys_is_looked_at_in_slices() -> None:
     id = table.ask("b", "wait", all=[keys("n:*", where={"value": "n:015"})])
     assert table.proceed() == 3
     assert matched(table.answer(id)) == ["n:015"]
-    assert not table.machine.unfinished
+    assert not table.machine.has_pending_scan
 
 
 def test_what_is_found_in_the_first_slice_is_answered_at_once() -> None:
     table = PatientTable(SLICES)
     table.set(*numbers(1, 18))
     assert matched(table.do("b", "wait", all=[keys("n:*")])) == ["n:001"]
-    assert not table.machine.unfinished
+    assert not table.machine.has_pending_scan
 
 
 def test_timeout_0_is_not_refused_before_the_look_is_complete() -> None:

@@ -16,9 +16,9 @@ import pytest
 from tests.unit.state.table import INFO
 from waggle.wire import messages as m
 from waggle_hub.settings import Limits
-from waggle_hub.state.effects import DeferredReply, Output, Reply
+from waggle_hub.state.effects import DeferredReply, Effect, Reply
 from waggle_hub.state.machine import Machine
-from waggle_hub.state.sessions import Fresh
+from waggle_hub.state.sessions import SessionIds
 
 LIMITS = Limits(claims=100_000, waiting=100_000, grace=1.0)
 
@@ -53,25 +53,25 @@ class Hall:
         self.ids = 1_000
         self.names = [f"s{number}" for number in range(sessions)]
         for name in self.names:
-            self.machine.hello(m.Hello(id=0), Fresh(name, name, f"made-{name}"), self.now, INFO)
+            self.machine.hello(m.Hello(id=0), SessionIds(name, name, f"made-{name}"), self.now, INFO)
 
-    def do(self, session: str, command: m.AnyCommand) -> list[Output]:
+    def do(self, session: str, command: m.AnyCommand) -> list[Effect]:
         return self.machine.apply(command, session, self.now)
 
-    def lock(self, session: str, name: str, **fields: Any) -> list[Output]:
+    def lock(self, session: str, name: str, **fields: Any) -> list[Effect]:
         command = m.Lock(id=self.ids, name=name, **fields)
         self.ids += 1
         return self.do(session, command)
 
 
-def granted(outputs: list[Output]) -> Iterator[tuple[str, int]]:
+def granted(outputs: list[Effect]) -> Iterator[tuple[str, int]]:
     """Who was granted by these: session and token."""
     for output in outputs:
         if isinstance(output, DeferredReply) and isinstance(output.outcome.ok, m.Granted):
             yield output.session, output.outcome.ok.token
 
 
-def token_of(outputs: list[Output]) -> int:
+def token_of(outputs: list[Effect]) -> int:
     (reply,) = [output for output in outputs if isinstance(output, Reply)]
     assert isinstance(reply.outcome.ok, m.Granted)
     return reply.outcome.ok.token
@@ -108,7 +108,7 @@ def come_and_go(kind: str, waiters: int) -> int:
     def work() -> None:
         for name in hall.names[1:]:
             assert not [one for one in hall.lock(name, "x", **fields) if isinstance(one, Reply)]
-        holders = [(hall.names[0], next(iter(hall.machine.state.claims.held)))]
+        holders = [(hall.names[0], next(iter(hall.machine.state.lock_table.held)))]
         served = 0
         while holders:
             session, token = holders.pop()
@@ -165,8 +165,8 @@ def gone(waiters: int) -> int:
 
 def cancelled_from_the_back(waiters: int) -> int:
     hall = line_up(waiters)
-    waiting = [session for session in hall.machine.state.sessions if session.waiting]
-    commands = [(session.id, m.Cancel(id=1, target=next(iter(session.waiting)))) for session in reversed(waiting)]
+    waiting = [session for session in hall.machine.state.sessions if session.pending]
+    commands = [(session.id, m.Cancel(id=1, target=next(iter(session.pending)))) for session in reversed(waiting)]
     assert len(commands) == waiters
     return lines_of(lambda: [hall.do(name, command) for name, command in commands])
 
@@ -183,7 +183,7 @@ def test_who_comes_last_pays_no_more_for_those_before(wait: float) -> None:
 
     def work(waiters: int) -> int:
         hall = line_up(waiters)
-        hall.machine.hello(m.Hello(id=0), Fresh("late", "late", "late"), hall.now, INFO)
+        hall.machine.hello(m.Hello(id=0), SessionIds("late", "late", "late"), hall.now, INFO)
         hall.lock("late", "y", task="t")
         return lines_of(lambda: hall.lock("late", "x", wait=wait, task="t"))
 
@@ -197,7 +197,7 @@ def test_a_search_for_a_circle_looks_at_each_who_waits_once_or_twice() -> None:
             hall.do(name, m.Lock(id="z", name="z", wait=None, task="t", mode="shared"))
         return lines_of(lambda: refused.extend(hall.do(hall.names[0], m.Lock(id=1, name="z", wait=None))))
 
-    refused: list[Output] = []
+    refused: list[Effect] = []
     assert work(400) < work(100) * 4.5
     assert [one.outcome.error.code for one in refused if isinstance(one, Reply) and one.outcome.error] == [
         "deadlock"
@@ -229,7 +229,7 @@ WORK: dict[str, Callable[[Hall], object]] = {
 
 
 def _token(hall: Hall) -> int:
-    return next(iter(hall.machine.state.claims.held))
+    return next(iter(hall.machine.state.lock_table.held))
 
 
 @pytest.mark.parametrize("work", WORK)

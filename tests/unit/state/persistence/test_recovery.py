@@ -255,7 +255,7 @@ def test_a_cursor_of_an_earlier_life_is_told_even_if_it_missed_being_told_before
     table.return_to("a", cursors={sub: rev})
     (attached,) = table.attached()
     assert attached.snapshot is not None
-    table.machine.synced("a", sub, attached.snapshot.rev)
+    table.machine.mark_synced("a", sub, attached.snapshot.rev)
     table.drop("a")
     for _ in range(2):
         table.keep()
@@ -271,7 +271,7 @@ def test_who_has_a_cursor_is_told_if_its_snapshot_begins_again(table: KeptTable)
     sub = table.do("a", "subscribe", patterns=["*"], snapshot=True).sub
     rev = table.machine.state.log.rev
     table.keep()
-    table.machine.synced("a", sub, rev)
+    table.machine.mark_synced("a", sub, rev)
     table.crash()
     table.return_to("a", cursors={sub: rev})
     (attached,) = table.attached()
@@ -290,7 +290,7 @@ def test_another_epoch_lets_no_cursor_go_on(table: KeptTable) -> None:
         table.return_to("a", cursors={sub: rev})
         (attached,) = table.attached()
         assert attached.lost == "epoch"
-        table.machine.synced("a", sub, table.machine.state.log.rev)
+        table.machine.mark_synced("a", sub, table.machine.state.log.rev)
 
 
 def test_numbers_of_subscriptions_are_not_given_again(table: KeptTable) -> None:
@@ -451,7 +451,7 @@ def test_what_is_not_kept_does_not_touch_the_journal(table: KeptTable) -> None:
 def test_the_ceiling_of_versions_is_written_once_for_many_writes(table: KeptTable) -> None:
     written = 0
     for _ in range(2_500):
-        table.machine.state.keyspace.pasts.fleeting("default", written + 1)
+        table.machine.state.keyspace.version_floors.mark_volatile("default", written + 1)
         written += 1
         if written % 10 == 0:
             assert len(table.keep().records) <= 1
@@ -481,7 +481,7 @@ def test_revisions_are_reserved_ahead_and_a_crash_begins_above(
         rev = table.set("k")
         hub = table.keep().records.get(("hub",))
         reservations += hub is not None
-        assert table.machine.state.hub.rev > rev
+        assert table.machine.state.hub_record.rev > rev
     assert 3 <= reservations <= 4, "one for every half of what is reserved"
     table.set("k", "k")  # seen by nobody
     table.crash()
@@ -515,13 +515,13 @@ def test_nothing_is_reserved_while_the_journal_fails(table: KeptTable, monkeypat
     table.set("k", kind="transient")
     table.keep()
     table.machine.refuse("the journal fails")
-    while not table.machine.exhausted:
+    while not table.machine.out_of_revisions:
         table.set("k", kind="transient")
         assert not [one for one in table.keep().records.values() if isinstance(one, HubRecord)]
     (hub,) = [one for one in table.disk.all_records() if isinstance(one, HubRecord)]
     assert table.machine.state.log.rev == hub.rev
     table.machine.accept(table.now)
-    assert not table.machine.exhausted
+    assert not table.machine.out_of_revisions
 
 
 # --- while the journal fails -------------------------------------------------------------------------------------
@@ -549,7 +549,7 @@ def test_what_was_not_written_down_is_taken_back(table: KeptTable) -> None:
     }
     assert table.value("a", "w") is None
     assert [lock.token for lock in table.do("a", "locks").locks] == [token]
-    assert table.machine.unanswered() == {("b", waiting)}
+    assert table.machine.unanswered_commands() == {("b", waiting)}
     table.do("a", "unsubscribe", sub=sub)
     table.do("a", "set", key="once", value=1, rid="r")
     assert not table.dup
@@ -618,8 +618,8 @@ def test_nobody_takes_anything_while_the_journal_fails() -> None:
     table.set(*[f"job:{number:02}" for number in range(20)])
     taker = table.ask("a", "take", patterns=["job:*"], timeout=None)
     table.machine.refuse("the journal fails")
-    assert not table.machine.unfinished
-    assert table.machine.proceed(table.now) == []
+    assert not table.machine.has_pending_scan
+    assert table.machine.continue_scan(table.now) == []
     table.machine.accept(table.now)
     table.proceed()
     assert table.answer(taker).entry.key == "job:00"

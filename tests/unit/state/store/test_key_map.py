@@ -14,7 +14,7 @@ KEYS = st.text("abc", max_size=4)
 
 
 def listed(space: KeyMap[int], key: str = "", *, inclusive: bool = True) -> list[tuple[str, int]]:
-    return list(space.from_(key, inclusive=inclusive))
+    return list(space.items_from(key, inclusive=inclusive))
 
 
 @given(st.integers(1, 4), st.lists(st.tuples(KEYS, st.booleans()), max_size=80))

@@ -97,7 +97,7 @@ def test_as_many_graves_are_kept_as_the_limit_says() -> None:
     for number in range(50):
         put(space, str(number))
         drop(space, str(number))
-    assert len(space._graves) == 3
+    assert len(space._tombstones) == 3
 
 
 def test_a_scan_goes_from_where_the_pattern_could_match_to_where_it_no_longer_can() -> None:
@@ -142,13 +142,13 @@ def test_what_was_taken_back_was_never_there() -> None:
     before = space.get("default", "a")
     for _ in range(2):
         written = put(space, "a")
-        space.take_back(written, before)
+        space.undo(written, before)
         assert space.get("default", "a") is before
         assert space.deadlines.head() is before
         new = put(space, "new")
-        space.take_back(new, None)
+        space.undo(new, None)
         assert space.get("default", "new") is None
         assert put(space, "new").version == 1
         drop(space, "new")
-        space._graves.clear()
+        space._tombstones.clear()
     space.check()

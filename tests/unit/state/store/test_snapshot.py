@@ -366,7 +366,7 @@ def _change(table: Table, random: Random, keys: list[str], spaces: list[str], nu
 def _state(table: Table, snapshot: Snapshot) -> dict[tuple[str, str], Entry]:
     """All entries that match, the hard way."""
     keyspace = table.machine.state.keyspace
-    stored = [entry for ns in keyspace.namespaces() for entry in keyspace._spaces[ns].values()]
+    stored = [entry for ns in keyspace.namespaces() for entry in keyspace._key_maps[ns].values()]
     return {(e.ns, e.key): e for e in stored if snapshot.interest.matches(e.ns, e.key, "set")}
 
 
@@ -375,5 +375,5 @@ def _compare(table: Table, wanted: dict[tuple[str, str], Entry], found: list[Ent
     assert len(seen) == len(found), "each once"
     for place, entry in wanted.items():
         shown = seen.pop(place, None)
-        assert shown is entry or (shown is None and entry.due(table.now))
+        assert shown is entry or (shown is None and entry.is_due(table.now))
     assert not seen, "nothing else"

@@ -24,7 +24,7 @@ class Disk:
 
     def keep(self) -> list[Record | None]:
         """Write down what has changed."""
-        records = self.changed.take()
+        records = self.changed.collect()
         self.writes += bool(records)
         for name, record in records.items():
             assert isinstance(record, NamespaceRecord)
@@ -37,7 +37,7 @@ class Disk:
         for record in self.records.values():
             self.pasts.restore(record, rev)
         if not steady:
-            self.pasts.lose_sight(rev)
+            self.pasts.mark_unknown(rev)
         return self.pasts
 
 
@@ -48,52 +48,52 @@ def disk() -> Disk:
 
 def test_only_the_highest_version_that_was_forgotten_is_remembered(disk: Disk) -> None:
     for version in (3, 7, 5):
-        disk.pasts.forget("here", version)
-    assert (disk.pasts.forgotten("here"), disk.pasts.forgotten("there")) == (7, 0)
+        disk.pasts.raise_floor("here", version)
+    assert (disk.pasts.floor("here"), disk.pasts.floor("there")) == (7, 0)
     disk.keep()
-    assert disk.restart(100).forgotten("here") == 7
+    assert disk.restart(100).floor("here") == 7
 
 
 def test_a_version_below_what_is_remembered_changes_nothing(disk: Disk) -> None:
-    disk.pasts.forget("here", 7)
+    disk.pasts.raise_floor("here", 7)
     disk.keep()
-    disk.pasts.forget("here", 7)
-    disk.pasts.forget("there", 0)
+    disk.pasts.raise_floor("here", 7)
+    disk.pasts.raise_floor("there", 0)
     assert disk.keep() == []
 
 
 def test_what_is_not_kept_is_written_once_for_many(disk: Disk) -> None:
     for version in range(1, 1_002):
-        disk.pasts.fleeting("here", version)
-        disk.pasts.fleeting("here")
+        disk.pasts.mark_volatile("here", version)
+        disk.pasts.mark_volatile("here")
         disk.keep()
     assert disk.writes == 1
-    disk.pasts.fleeting("here", 1_002)
+    disk.pasts.mark_volatile("here", 1_002)
     disk.keep()
     assert disk.writes == 2
 
 
 def test_after_a_restart_versions_begin_above_all_that_were_not_kept(disk: Disk) -> None:
-    disk.pasts.fleeting("here", 4)
+    disk.pasts.mark_volatile("here", 4)
     disk.keep()
-    disk.pasts.fleeting("here", 700)
+    disk.pasts.mark_volatile("here", 700)
     pasts = disk.restart(100)
-    assert pasts.forgotten("here") >= 700
-    assert pasts.forgotten("there") == 0
-    pasts.fleeting("here", pasts.forgotten("here") + 1)
+    assert pasts.floor("here") >= 700
+    assert pasts.floor("there") == 0
+    pasts.mark_volatile("here", pasts.floor("here") + 1)
     disk.keep()
-    assert disk.restart(200).forgotten("here") > pasts.forgotten("here")
+    assert disk.restart(200).floor("here") > pasts.floor("here")
 
 
 def test_a_message_alone_raises_no_versions(disk: Disk) -> None:
-    disk.pasts.fleeting("here")
+    disk.pasts.mark_volatile("here")
     disk.keep()
-    assert disk.restart(100).forgotten("here") == 0
+    assert disk.restart(100).floor("here") == 0
 
 
 def test_where_something_was_not_kept_a_restart_leaves_a_gap(disk: Disk) -> None:
-    disk.pasts.fleeting("here")
-    disk.pasts.forget("there", 1)
+    disk.pasts.mark_volatile("here")
+    disk.pasts.raise_floor("there", 1)
     disk.keep()
     assert disk.pasts.gap(["here"]) == 0, "nothing of it is gone yet"
     pasts = disk.restart(100)
@@ -101,21 +101,21 @@ def test_where_something_was_not_kept_a_restart_leaves_a_gap(disk: Disk) -> None
 
 
 def test_a_gap_stays_where_it_is_when_nothing_more_is_lost(disk: Disk) -> None:
-    disk.pasts.fleeting("here")
+    disk.pasts.mark_volatile("here")
     disk.keep()
     disk.restart(100)
     disk.keep()
     assert disk.restart(200).gap(["here"]) == 100
-    disk.pasts.fleeting("here")
+    disk.pasts.mark_volatile("here")
     disk.keep()
     assert disk.restart(300).gap(["here"]) == 300
 
 
 def test_everywhere_is_all_but_the_hubs_own(disk: Disk) -> None:
-    disk.pasts.fleeting("$agents", 1)
+    disk.pasts.mark_volatile("$agents", 1)
     disk.keep()
     assert disk.restart(100).gap(None) == 0
-    disk.pasts.fleeting("here")
+    disk.pasts.mark_volatile("here")
     disk.keep()
     assert disk.restart(200).gap(None) == 200
 
@@ -123,50 +123,50 @@ def test_everywhere_is_all_but_the_hubs_own(disk: Disk) -> None:
 def test_namespaces_beyond_the_most_share_one_past() -> None:
     disk = Disk(most=3)
     for ns in ("one", "two", "three", "four"):
-        disk.pasts.fleeting(ns, 5)
-    disk.pasts.forget("three", 2_000)
+        disk.pasts.mark_volatile(ns, 5)
+    disk.pasts.raise_floor("three", 2_000)
     disk.keep()
     assert len(disk.records) == 3
     pasts = disk.restart(100)
     assert all(pasts.gap([ns]) == 100 for ns in ("one", "two", "three", "four", "five"))
-    assert pasts.forgotten("one") < 2_000 <= pasts.forgotten("four")
+    assert pasts.floor("one") < 2_000 <= pasts.floor("four")
 
 
 def test_a_namespace_that_comes_later_begins_with_the_past_that_was_shared() -> None:
     disk = Disk(most=2)
-    disk.pasts.fleeting("one", 5)
-    disk.pasts.fleeting("two", 5)
+    disk.pasts.mark_volatile("one", 5)
+    disk.pasts.mark_volatile("two", 5)
     disk.keep()
     disk.most = 10
     pasts = disk.restart(100)
-    pasts.fleeting("two", pasts.forgotten("two") + 1)
+    pasts.mark_volatile("two", pasts.floor("two") + 1)
     assert pasts.gap(["two"]) == 100
-    assert pasts.forgotten("two") >= 5
+    assert pasts.floor("two") >= 5
 
 
 def test_after_a_failure_only_what_is_on_disk_is_taken_for_written_down(disk: Disk) -> None:
-    disk.pasts.fleeting("here", 1)
+    disk.pasts.mark_volatile("here", 1)
     disk.keep()
-    disk.pasts.fleeting("there", 1)
-    disk.pasts.fleeting("here", 5_000)
-    disk.changed.drop()
-    disk.pasts.rewind(disk.records.values())
+    disk.pasts.mark_volatile("there", 1)
+    disk.pasts.mark_volatile("here", 5_000)
+    disk.changed.discard()
+    disk.pasts.roll_back(disk.records.values())
     disk.keep()
-    disk.pasts.fleeting("there", 1)
-    disk.pasts.fleeting("here", 5_000)
+    disk.pasts.mark_volatile("there", 1)
+    disk.pasts.mark_volatile("here", 5_000)
     assert len(disk.keep()) == 2, "both are written again"
     pasts = disk.restart(100)
     assert pasts.gap(["there"]) == 100
-    assert pasts.forgotten("here") >= 5_000
+    assert pasts.floor("here") >= 5_000
 
 
 def test_who_has_lost_sight_begins_far_above_everywhere_and_knows_of_a_gap(disk: Disk) -> None:
-    disk.pasts.fleeting("here", 1)
+    disk.pasts.mark_volatile("here", 1)
     disk.keep()
     pasts = disk.restart(100, steady=False)
     for ns in ("here", "there"):
         assert pasts.gap([ns]) == 100
-        assert pasts.forgotten(ns) >= 1_000_000
+        assert pasts.floor(ns) >= 1_000_000
     disk.keep()
     pasts = disk.restart(200)
-    assert (pasts.gap(["there"]), pasts.forgotten("there") >= 1_000_000) == (100, True)
+    assert (pasts.gap(["there"]), pasts.floor("there") >= 1_000_000) == (100, True)
