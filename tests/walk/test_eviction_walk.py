@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from tests.journals import LateJournal
-from tests.walk.rig import INFO
+from tests.walk.hub_harness import INFO
 from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout, PendingReply

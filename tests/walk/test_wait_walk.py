@@ -18,7 +18,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.unit.state.table import INFO
+from tests.unit.state.machine_harness import INFO
 from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle.wire import messages as m
 from waggle.wire.errors import Cancelled, LimitReached, TimedOut
@@ -189,7 +189,7 @@ class Walk(CheckedMachine):
         for patch in self.patches:
             patch.start()
         for _ in range(5):
-            self.sit()
+            self.open_session()
         for key in stock:
             self.do("s0", "set", key=key, value=0)
 
@@ -366,7 +366,7 @@ class Walk(CheckedMachine):
         self.dup = reply.dup
         return reply.outcome.ok or reply.outcome.error
 
-    def sit(self) -> None:
+    def open_session(self) -> None:
         name = f"s{self.opened}"
         self.opened += 1
         self.owed[name], self.rids[name] = [], []
@@ -379,7 +379,7 @@ class Walk(CheckedMachine):
     def pick(self, number: int) -> str:
         """A session that is there."""
         if not self.present():
-            self.sit()
+            self.open_session()
         return self.present()[number % len(self.present())]
 
     def guard(self, key: str, ns: str, guarded: bool) -> dict[str, Any]:
@@ -620,7 +620,7 @@ class Walk(CheckedMachine):
             case _:
                 self.do(self.pick(who), "bye")
         while len(self.machine.state.sessions) < 5:
-            self.sit()
+            self.open_session()
 
     def come_back(self, number: int) -> None:
         away = [one.id for one in self.machine.state.sessions if not one.connected]
