@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 4483
-# The files of tests take turns on the cores that there are: most of them wait for something most of the time.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Workers take whole files, the longest first; --numprocesses auto is explained in tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile --no-loadscope-reorder
+# Tests start some thousand processes: without compiled modules, each would take twice as long to start.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run demo test check unit bench protocol clean setup
+.PHONY: run demo test check static durations bench protocol clean setup
 
 setup: $(VENV)/.ready
 
@@ -24,22 +26,27 @@ run: setup                  ## start a hub
 demo: setup                 ## start a hub and a crew of sample agents
 	$(BIN)/waggle demo --port $(PORT)
 
-check: setup                ## format, lint, types, layers, unit tests: under a minute
+static: setup               ## format, lint, types, layers
 	$(BIN)/ruff format --check client hub tests
 	$(BIN)/ruff check client hub tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/unit -q
+
+check: setup                ## static checks and unit tests: a minute
+	$(call beside,$(PYTEST) tests/unit)
 
 test: setup                 ## everything; gets from Debian's packages what pip cannot bring
 	sh tests/needs.sh
-	$(BIN)/ruff format --check client hub tests
-	$(BIN)/ruff check client hub tests
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(PYTEST)
-	WAGGLE_TEST_SERVER=plain $(PYTEST) tests/e2e/test_wire*.py tests/e2e/test_hostile.py tests/e2e/test_chaos.py tests/e2e/test_client*.py tests/scenario tests/linear tests/crash
-	WAGGLE_TEST_SERVER=hypercorn $(PYTEST) tests/e2e/test_wire*.py -m "not own_server"
+	$(call beside,$(PYTEST) --durations 25 --durations-min 5)
+
+durations: setup            ## write tests/durations.json, which says what tests run first
+	$(PYTEST) --write-durations
+
+# Static checks while another command runs. Their output follows that of the command, and both must succeed.
+define beside
+@log=$$(mktemp); $(MAKE) --no-print-directory static >$$log 2>&1 & static=$$!; \
+$(1); tests=$$?; wait $$static; static=$$?; cat $$log; rm $$log; exit $$((static | tests))
+endef
 
 bench: $(VENV)/.bench       ## measure beside Redis and NATS, 15 minutes at most; writes docs/performance.md
 	sh tests/bench/needs.sh

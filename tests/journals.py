@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from waggle_hub.journal.interface import Done
+from waggle_hub.journal.interface import Done, JournalListener
 from waggle_hub.journal.serialization import KeptCommit, commits_of, decoder, encode, kept_commit
 from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.journal.writer import Writer
 from waggle_hub.state.log import Commit
-from waggle_hub.state.persistence.records import KINDS, Key, Place, Record, StoredState, WriteBatch
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.persistence.records import KINDS, EntryId, Key, Record, StoredState, WriteBatch
+from waggle_hub.state.store.entry import Entry
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -29,7 +29,7 @@ class MemoryDisk:
     """What would be on a disk: everything goes there and comes back as text."""
 
     def __init__(self) -> None:
-        self.entries: dict[Place, Entry] = {}
+        self.entries: dict[EntryId, Entry] = {}
         self.earlier: dict[tuple[str, str, int], Entry] = {}
         self.commits: list[bytes] = []
         self.records: dict[Key, bytes] = {}
@@ -61,7 +61,7 @@ class MemoryDisk:
     def load(self) -> StoredState:
         bare = {place: _bare(entry) for place, entry in self.entries.items()}
         commits = commits_of([_decode_commit(text) for text in self.commits], bare)
-        earlier: dict[Place, list[Entry]] = {}
+        earlier: dict[EntryId, list[Entry]] = {}
         for (ns, key, _), entry in sorted(self.earlier.items(), reverse=True):
             earlier.setdefault((ns, key), []).append(entry)
         entries = [_with(entry, tuple(earlier.get(place, ()))) for place, entry in sorted(self.entries.items())]
@@ -74,9 +74,8 @@ class LateJournal:
     durability = "full"
     keeps = True
 
-    def __init__(self, disk: MemoryDisk | None = None) -> None:
-        self.on_failure: Callable[[Exception], None] = lambda error: None
-        self.on_recovery: Callable[[], None] = lambda: None
+    def __init__(self, listener: JournalListener, disk: MemoryDisk | None = None) -> None:
+        self.listener = listener
         self.disk = MemoryDisk() if disk is None else disk
         self.kept: list[Commit] = []
         self.waiting: deque[tuple[WriteBatch, Done]] = deque()
@@ -110,7 +109,7 @@ class LateJournal:
         self.kept += self.owed.commits
         self.owed = None
         self.disk.steady = True
-        self.on_recovery()
+        self.listener.on_recovery()
 
     def recall(self) -> list[Record]:
         return self.disk.all_records()
@@ -140,10 +139,10 @@ def _with(entry: Entry, earlier: tuple[Entry, ...]) -> Entry:
 class WriterJournal(Writer):
     """The real journal over a real database, whose thread writes only when it is told to."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, listener: JournalListener, directory: Path) -> None:
         self._called: Queue[Callable[[], object]] = Queue()
         self.gate = _Gate(directory / "waggle.db")
-        super().__init__(self.gate, "full", self._called.put, retry=0.001)
+        super().__init__(self.gate, "full", listener, self._called.put, retry=0.001)
 
     def write(self, changes: WriteBatch, done: Done) -> None:
         super().write(changes, done)

@@ -1,4 +1,4 @@
-"""`python -m waggle_hub`: what `waggle serve` runs. Starts one hub, says where it is, and stops on a signal."""
+"""`python -m waggle_hub`, which `waggle serve` runs: start one hub, print its address, and stop on a signal."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ _BOUNDS = Bounds()
 
 
 def main(argv: Sequence[str] | None = None, bounds: Bounds = _BOUNDS, **limits: Any) -> int:
-    """Run a hub until it is told to stop; 0 after an orderly stop, 2 if it could not start. `limits` are those that no
-    option is for."""
+    """Run a hub until a signal stops it. Return 0 after an orderly stop, 2 if it could not start.
+
+    `bounds` and `limits` are for tests: no option sets them.
+    """
     args = parser().parse_args(argv)
     if not is_loopback(args.host) and not args.insecure:
         print(
-            f"waggle: refusing to listen on {args.host}: nobody is asked for a token yet, so everyone who reaches this "
+            f"waggle: refusing to listen on {args.host}: there are no tokens yet, so everyone who reaches this "
             "machine could read and write everything.\nListen on 127.0.0.1, or say --insecure if the network is yours.",
             file=sys.stderr,
         )
@@ -74,21 +76,26 @@ async def _serve(args: argparse.Namespace, bounds: Bounds, limits: dict[str, Any
 
 
 def _open(settings: Settings, held: ExitStack) -> Hub:
-    """The hub with what its data directory holds, which is its own until it is let go."""
+    """Return a hub with the state in its data directory, which stays locked until `held` is closed."""
     if settings.data is None:
         return build(settings)
     directory = held.enter_context(DataDirectory(settings.data, settings.address))
     store = directory.store(settings.journal)
     held.callback(store.close)
-    gc.disable()  # a million new entries are no garbage
+    gc.disable()  # it would go through a million new entries, none of them garbage
     with Loading(settings.data) as loading:
-        kept = store.load(loading)
+        stored = store.load(loading)
     gc.enable()
-    sign = CleanMarker(settings.data)
-    if kept is not None:
-        kept.clean = sign.stood
-    writer = Writer(store, settings.durability, asyncio.get_running_loop().call_soon_threadsafe, sign)
-    return build(settings, writer, kept, copy=lambda: directory.backup(store, settings.backups))
+    marker = CleanMarker(settings.data)
+    if stored is not None:
+        stored.clean = marker.stood
+    call = asyncio.get_running_loop().call_soon_threadsafe
+    return build(
+        settings,
+        lambda listener: Writer(store, settings.durability, listener, call, marker),
+        stored,
+        copy=lambda: directory.backup(store, settings.backups),
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -97,7 +104,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(2048)  # whoever reads the address may connect at once
+        listener.listen(2048)  # before the address is printed: a program that reads it may connect at once
         listener.setblocking(False)
     except BaseException:
         listener.close()
@@ -123,11 +130,13 @@ def _say_where(settings: Settings, epoch: str) -> None:
     if settings.data is not None:
         lines.append(f"  data       {settings.data}")
     if settings.insecure and not is_loopback(settings.host):
-        lines.append("  WARNING    open to the network, and nobody is asked for a token")
+        lines.append("  WARNING    open to the network, without tokens")
     try:
         print("\n".join(lines), flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads it: the hub runs all the same
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # no program reads the output: the hub runs all the same
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The composition root: builds everything once, and knows no rule.
+"""The composition root: builds the parts of a hub and connects them, and contains no rule.
 
 `build` gives a `Hub`: the engine with its machine and fan-out, and the ASGI application with its routes.
 """
@@ -22,7 +22,6 @@ from waggle.wire import messages as m
 from waggle.wire.names import MAX_AGENT, MAX_KEY
 
 from .backups import Backups
-from .delivery.fanout import Fanout
 from .edge.cors import Cors
 from .edge.dashboard import OriginCheckMiddleware, static_files
 from .edge.http.calls import CallRegistry
@@ -32,9 +31,11 @@ from .edge.http.stream import Streams
 from .edge.mcp import McpEndpoint
 from .edge.origin_check import Guard
 from .edge.websocket import WebSocketEndpoint
-from .engine.engine import Clock, Engine
+from .engine.background import refuse_backup
+from .engine.engine import Engine
+from .engine.environment import Clock
 from .journal.data_directory import newest_backup
-from .journal.interface import Journal
+from .journal.interface import OpenJournal
 from .journal.memory import NullJournal
 from .settings import Settings
 from .state.machine import Machine
@@ -48,45 +49,57 @@ _LIMITS_SHOWN = (
 
 
 class Hub:
-    """A hub, built but not yet listening."""
+    """A hub that is built and does not listen yet. `build` says what the arguments are."""
 
     def __init__(
         self,
         settings: Settings,
-        journal: Journal,
-        kept: StoredState | None,
+        open_journal: OpenJournal,
+        durability: str,
+        stored: StoredState | None,
         clock: Callable[[], float],
         copy: Callable[[], Path] | None,
     ) -> None:
         self.settings = settings
-        self.machine = _machine(settings, journal, kept, clock())
-        fanout = Fanout(settings.bounds, self.machine.state.log, clock)
+        self.machine = make_machine(settings, durability, stored, clock())
+        self.backups = None if copy is None else Backups(copy)
         self.engine = Engine(
-            self.machine, journal, fanout, settings.bounds, clock, _info(settings, journal), data=settings.data
+            self.machine,
+            open_journal,
+            settings.bounds,
+            clock,
+            _info(settings, durability),
+            loop=asyncio.get_running_loop(),
+            back_up=refuse_backup if self.backups is None else self.backups.make,
+            data=settings.data,
         )
-        self.backups = None if copy is None else Backups(self.engine.settled, copy)
-        if self.backups is not None:
-            self.engine.back_up = self.backups.make
         guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketEndpoint(self.engine, guard)
         self.callers = CallRegistry(self.engine)
         self.mcp = McpEndpoint(self.callers, settings.bounds)
         self.streams = Streams(self.engine)
-        doors = Handlers(self.engine, self.callers, self.streams, settings)
-        own = [WebSocketRoute("/ws", self.door), Route("/mcp", self.mcp)]
-        found = [*own, *routes(doors), Mount("/", static_files())]
-        app = Starlette(routes=found, lifespan=self._lifespan, exception_handlers={HTTPException: refused})
+        handlers = Handlers(self.engine, self.callers, self.streams, settings)
+        all_routes = [
+            WebSocketRoute("/ws", self.door),
+            Route("/mcp", self.mcp),
+            *routes(handlers),
+            Mount("/", static_files()),  # last: it takes every path that is left
+        ]
+        app = Starlette(routes=all_routes, lifespan=self._lifespan, exception_handlers={HTTPException: refused})
         self.app = OriginCheckMiddleware(Cors(app, settings.allowed_origins), guard)
         self._started = False
 
     async def start(self) -> None:
-        """Let the engine run, on the running loop. A StoreError if the journal cannot be written. The application does
-        it where nobody did."""
+        """Start the engine. Raises StoreError if the journal cannot be written.
+
+        The application does it at its own start, for servers that do not.
+        """
         if self._started:
             return
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)  # by default one value of a million lists is looked through again and again
+        # By default the collector would go through one value of a million lists again and again.
+        gc.set_threshold(50_000, 20, 100)
         await self.engine.start()
         self._started = True
 
@@ -105,18 +118,18 @@ class Hub:
             await self.engine.close()
 
     def _schedule(self) -> asyncio.Task[None] | None:
-        """Make backups as often as is wanted, from now on."""
+        """Start the scheduled backups, if the settings ask for them."""
         every, data = self.settings.backup_every, self.settings.data
         if self.backups is None or every is None or data is None:
             return None
-        return asyncio.create_task(self.backups.repeat(every, newest_backup(data)))
+        return asyncio.create_task(self.backups.repeat(every, newest_backup(data), self.engine.settled))
 
     def occupied(self) -> bool:
-        """Whether any agent has a session, connected or not."""
+        """Return whether any agent has a session, connected or not."""
         return len(self.machine.state.sessions) > 0
 
     async def drain(self) -> None:
-        """Ask every agent to come back later, and wait until they have been told."""
+        """Ask every agent to come back later, and wait until the lines that say so have left."""
         bounds = self.settings.bounds
         await self.engine.drain(bounds.drain)
         self.callers.drain(bounds.drain)
@@ -125,30 +138,38 @@ class Hub:
 
 def build(
     settings: Settings,
-    journal: Journal | None = None,
-    kept: StoredState | None = None,
+    open_journal: OpenJournal | None = None,
+    stored: StoredState | None = None,
     clock: Callable[[], float] | None = None,
     copy: Callable[[], Path] | None = None,
 ) -> Hub:
-    """A hub with these settings, and what the journal has kept; in memory unless it is given a journal. `copy` makes
-    a backup of what is on disk, called in a thread of its own."""
-    return Hub(settings, journal or NullJournal(), kept, clock or Clock(), copy)
+    """Return a hub with these settings, on the running loop.
+
+    Without `open_journal` it keeps everything in memory. `stored` is the state that the journal has kept. `copy` writes
+    a backup of what is on disk and returns its path; it is called in a thread.
+    """
+    durability = "memory" if open_journal is None else settings.durability
+    return Hub(settings, open_journal or NullJournal, durability, stored, clock or Clock(), copy)
 
 
-def _machine(settings: Settings, journal: Journal, kept: StoredState | None, now: float) -> Machine:
-    """The machine, as it was kept. Its epoch and its first revision are those of G2: where the highest revision ever
-    given cannot be known it begins at the time in microseconds, and where something may be lost that was shown, what
-    was shown belongs to another epoch."""
-    hub = None if kept is None else next(record for record in kept.records if isinstance(record, HubRecord))
+def make_machine(settings: Settings, durability: str, stored: StoredState | None, now: float) -> Machine:
+    """Return a machine with the stored state, or an empty one.
+
+    Its epoch and first revision follow G2. Where the highest revision ever given is not known, revisions start at the
+    time in microseconds. Where changes may be lost that were seen, a new epoch begins.
+    """
+    hub = None if stored is None else next(record for record in stored.records if isinstance(record, HubRecord))
     if hub is None:
-        machine = Machine(settings.limits, _epoch(), 0 if journal.keeps else int(now * 1e6))
-    elif not hub.epoch:
+        # In memory, an earlier hub at this address may have given any revision below the time.
+        machine = Machine(settings.limits, _epoch(), int(now * 1e6) if durability == "memory" else 0)
+    elif not hub.epoch:  # a backup that was restored
         machine = Machine(settings.limits, _epoch(), max(int(now * 1e6), hub.rev))
     else:
+        # A hub in `relaxed` that did not stop in good order may have shown changes that never reached the disk.
         machine = Machine(settings.limits, _epoch() if hub.running == "relaxed" else hub.epoch)
-    if kept is not None:
-        machine.load(kept, now)
-    machine.set_durability(journal.durability)
+    if stored is not None:
+        machine.load(stored, now)
+    machine.set_durability(durability)
     return machine
 
 
@@ -156,8 +177,8 @@ def _epoch() -> str:
     return secrets.token_hex(6)
 
 
-def _info(settings: Settings, journal: Journal) -> m.Welcome:
-    """What hello tells of this hub; the rest of the reply is the session's."""
+def _info(settings: Settings, durability: str) -> m.Welcome:
+    """Return the part of the reply to hello that describes the hub. The fields of the session are filled in later."""
     limits = {name: value for name, value in asdict(settings.limits).items() if name in _LIMITS_SHOWN}
     return m.Welcome(
         session="",
@@ -169,7 +190,7 @@ def _info(settings: Settings, journal: Journal) -> m.Welcome:
         grace=settings.limits.grace,
         hub=m.HubInfo("waggle", __version__),
         features=sorted(m.OPS),
-        durability=journal.durability,
+        durability=durability,
         limits={"message": settings.bounds.message, "key": MAX_KEY, "agent": MAX_AGENT, **limits},
         subs={},
     )

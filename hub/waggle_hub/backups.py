@@ -1,10 +1,10 @@
-"""Backups: copies of what is kept, made while the hub goes on.
+"""Backups: copies of the data of a hub, made while it runs.
 
 Rules:
-1. One at a time, each in a thread of its own: neither the loop nor the journal waits for it.
-2. Everything decided before a backup was asked for is in it. So who asks while one is being written is answered by the
-   next one, and all who ask meanwhile by the same.
-3. What goes wrong is told to who asked. What nobody asked for (`repeat`) is logged, and tried again.
+1. One backup is written at a time, in a thread of its own: neither the loop nor the journal waits for it.
+2. A backup contains everything decided before it was asked for. So a request that comes while one is being written is
+   answered by the next one, and all requests that come meanwhile share it.
+3. An error is the reply of the requests. A backup that the schedule makes (`repeat`) logs it, and is tried again.
 """
 
 from __future__ import annotations
@@ -21,55 +21,57 @@ from waggle.wire.errors import Unavailable, WaggleError
 
 from .journal.interface import StoreError
 
-log = logging.getLogger("waggle_hub")
+logger = logging.getLogger("waggle_hub")
 
-RETRY: Final = 60.0
-"""Seconds after which a backup that was due and failed is tried again; sooner if the next one is."""
+RETRY_AFTER_S: Final = 60.0
+"""Seconds after which a scheduled backup that failed is tried again; sooner if the next one is due."""
+
+Settled = Callable[[], Awaitable[int]]
+"""Waits until everything decided so far is on disk, and gives its revision."""
 
 
 class Backups:
-    """`settled` waits until everything decided is on disk, and gives its revision; `copy` writes a backup."""
+    """The backups of one data directory. `copy` writes one and returns its path; it is called in a thread."""
 
-    def __init__(self, settled: Callable[[], Awaitable[int]], copy: Callable[[], Path]) -> None:
-        self._settled = settled
+    def __init__(self, copy: Callable[[], Path]) -> None:
         self._copy = copy
-        self._one = asyncio.Lock()
+        self._writing = asyncio.Lock()
         self._next: asyncio.Task[m.BackedUp] | None = None
-        """The one that is not being written yet."""
+        """The backup that is waiting to be written. Requests may still join it."""
 
-    async def make(self) -> m.BackedUp:
-        """Make a backup. Unavailable, with the reason, if that cannot be."""
+    async def make(self, settled: Settled) -> m.BackedUp:
+        """Make a backup of all that is decided by now. Raises Unavailable, with the reason, if it cannot be written."""
         if self._next is None:
-            self._next = asyncio.get_running_loop().create_task(self._make())
-        return await asyncio.shield(self._next)
+            self._next = asyncio.get_running_loop().create_task(self._make(settled))
+        return await asyncio.shield(self._next)  # a request that is cancelled must not cancel it for the others
 
-    async def repeat(self, every: float, newest: float) -> None:
-        """Make one every so many seconds, for ever; the newest there is was made at this instant."""
-        pause = newest + every - time.time()
+    async def repeat(self, every_s: float, newest_at: float, settled: Settled) -> None:
+        """Make a backup every so many seconds, for ever. The newest there is was made at the unix time `newest_at`."""
+        pause = newest_at + every_s - time.time()
         while True:
             await asyncio.sleep(max(pause, 0.0))
             try:
-                await self.make()
-                pause = every
+                await self.make(settled)
+                pause = every_s
             except WaggleError as error:
-                log.error("the backup that is due was not made, and will be tried again: %s", error)
-                pause = min(every, RETRY)
+                logger.error("the backup that is due was not made, and will be tried again: %s", error)
+                pause = min(every_s, RETRY_AFTER_S)
 
     async def close(self) -> None:
-        """Wait until none is being written; one that has not begun is not made."""
+        """Wait for the backup that is being written; one that has not begun is not made."""
         if self._next is not None:
             self._next.cancel()
-        async with self._one:
+        async with self._writing:
             pass
 
-    async def _make(self) -> m.BackedUp:
-        async with self._one:
-            self._next = None
-            began = time.monotonic()
+    async def _make(self, settled: Settled) -> m.BackedUp:
+        async with self._writing:
+            self._next = None  # from here on it is too late to join: something may be decided that is not in it
+            started = time.monotonic()
             try:
-                rev = await self._settled()
+                rev = await settled()
                 path = await asyncio.to_thread(self._copy)
                 size = path.stat().st_size
             except (StoreError, OSError) as error:
-                raise Unavailable(f"no backup was made: {error}", retry_after=RETRY) from None
-            return m.BackedUp(str(path.resolve()), size, rev, round(time.monotonic() - began, 3))
+                raise Unavailable(f"no backup was made: {error}", retry_after=RETRY_AFTER_S) from None
+            return m.BackedUp(str(path.resolve()), size, rev, round(time.monotonic() - started, 3))

@@ -1,7 +1,6 @@
-"""The meter: what this hub has done since it started, for `stats` (protocol 8).
+"""Statistics: counts of what this process has done since it started, for `stats` (protocol 8).
 
-It watches what the engine decides, and changes nothing. It is the hub's own and no part of the state: hubs that apply
-the same commands have the same state, and each its own meter.
+They are no part of the state: hubs that apply the same commands have the same state, and each has its own counts.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from .delivery.connection import Connection
 from .state.effects import Reply
 from .state.log import Commit
 
-SAMPLE: Final = 1.0
-"""Seconds between two looks at the totals."""
-SAMPLES: Final = 10
-"""Looks that are kept: rates are over so many of them."""
-LATENESSES: Final = 1_000
+SAMPLE_INTERVAL_S: Final = 1.0
+"""Seconds between two samples of the totals."""
+_MAX_SAMPLES: Final = 10
+"""Samples kept: rates are averages over this many intervals."""
+_MAX_LATENESSES: Final = 1_000
 """Expiries whose lateness is kept."""
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Stats:
-    """Counts, and their rates over the last ten seconds. `sends` tells how many writes to sockets there were."""
+    """Counts, and their rates over the last ten seconds. `sends` gives the number of frames sent so far."""
 
     def __init__(self, now: float, sends: Callable[[], int]) -> None:
         self.started_at = round(now, 3)
@@ -36,12 +35,12 @@ class Stats:
         self._events: dict[str, int] = {}
         self._revisions = 0
         self._writes = self._hits = self._misses = 0
-        self._late: deque[float] = deque(maxlen=LATENESSES)
-        self._samples: deque[tuple[float, ...]] = deque(maxlen=SAMPLES)
+        self._late: deque[float] = deque(maxlen=_MAX_LATENESSES)
+        self._samples: deque[tuple[float, ...]] = deque(maxlen=_MAX_SAMPLES)
         self.sample(now)
 
     def on_decided(self, command: m.Command, seconds: float) -> None:
-        """A command was decided in this time."""
+        """Count a command, and the time that its decision took."""
         op = self._ops.get(type(command))
         if op is None:
             op = self._ops[type(command)] = _Op()
@@ -49,7 +48,7 @@ class Stats:
         op.seconds += seconds
 
     def on_replied(self, command: m.Command, reply: Reply) -> None:
-        """A command was answered."""
+        """Count a reply: an error, or whether a get has found its entry."""
         if reply.outcome.error is not None:
             self._ops.setdefault(type(command), _Op()).errors += 1
         elif type(reply.outcome.ok) is m.Got:
@@ -59,7 +58,7 @@ class Stats:
                 self._hits += 1
 
     def on_committed(self, commit: Commit) -> None:
-        """Something has changed."""
+        """Count the events of a commit."""
         self._revisions += 1
         for event in commit.events:
             self._events[event.type] = self._events.get(event.type, 0) + 1
@@ -69,11 +68,11 @@ class Stats:
                 self._late.append(event.late)
 
     def sample(self, now: float) -> None:
-        """Look at the totals; to be called every `SAMPLE` seconds."""
+        """Take a sample of the totals. Call it every `SAMPLE_INTERVAL_S` seconds."""
         self._samples.append(self._totals(now))
 
     def complete(self, statistics: m.Statistics, now: float, durability: str, connections: list[Connection]) -> None:
-        """Fill in what the machine cannot know."""
+        """Fill in the fields that the machine cannot know."""
         statistics.started_at = self.started_at
         statistics.durability = durability
         statistics.reads = self._hits + self._misses
@@ -97,7 +96,7 @@ class Stats:
 
     def _rates(self, now: float) -> m.Rates:
         before, after = self._samples[0], self._totals(now)
-        seconds = max(after[0] - before[0], SAMPLE)
+        seconds = max(after[0] - before[0], SAMPLE_INTERVAL_S)  # right after the start there is hardly an interval
         return m.Rates(*(round((after[n] - before[n]) / seconds, 1) for n in range(1, len(after))))
 
     def _lateness(self) -> m.Lateness:
@@ -109,7 +108,7 @@ class Stats:
 
 
 class _Op:
-    """How often an op was decided and refused, and the time that took in all."""
+    """The number of commands and errors of an op, and the sum of their times in seconds."""
 
     __slots__ = ("count", "errors", "seconds")
 
@@ -122,11 +121,11 @@ class _Op:
 
 
 def resident_bytes() -> int:
-    """The memory that this process takes."""
+    """Return the resident memory of this process."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * _PAGE
-    except OSError:  # no such file outside of Linux: the highest it ever was is better than nothing
+            return int(statm.read().split()[1]) * _PAGE_BYTES
+    except OSError:  # no such file outside of Linux: the peak is better than nothing
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

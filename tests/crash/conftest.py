@@ -1,5 +1,5 @@
 """Real hubs for the crash suite: the fixtures of the end-to-end tests."""
 
-from tests.e2e.conftest import mode, start_hub
+from tests.e2e.conftest import start_hub, variant
 
-__all__ = ["mode", "start_hub"]
+__all__ = ["start_hub", "variant"]

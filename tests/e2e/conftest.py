@@ -9,38 +9,59 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hubs import SERVER, HubProcess, StartHub
+from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.wire import Join, Wire
 
 _numbers = itertools.count(1)
 
 
-MODES: dict[str, list[str]] = {
+JOURNALS: dict[str, list[str]] = {
     "memory": [],
     "relaxed": ["--durability", "relaxed"],
     "full": ["--durability", "full"],
 }
+"""What a hub may promise of its data, and the options for that."""
+SERVERS = ("plain", "hypercorn")
+"""The servers other than the hub's own one: see `tests.e2e.variant`."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What the wire says must hold however the hub keeps its data."""
-    if "mode" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2].startswith("test_wire"):
-        modes = list(MODES) if SERVER == "lane" else ["memory"]
-        metafunc.parametrize("mode", modes, scope="module", indirect=True)
+    """Repeat a test for every journal and every server, where its markers say so.
+
+    The name of a test does not show the variant that people run: in memory, by the hub's own server.
+    """
+    if "variant" not in metafunc.fixturenames:
+        return
+    marked = metafunc.definition.get_closest_marker
+    variants = ["memory"]
+    if marked("every_journal"):
+        variants += ["relaxed", "full"]
+    if marked("every_server"):
+        variants += ["plain"] if marked("own_server") else SERVERS
+    ids = [pytest.HIDDEN_PARAM, *variants[1:]]
+    metafunc.parametrize("variant", variants, ids=ids, scope="module", indirect=True)
 
 
 @pytest.fixture(scope="module")
-def mode(request: pytest.FixtureRequest) -> str:
-    """How the hubs of a module keep their data."""
+def variant(request: pytest.FixtureRequest) -> str:
+    """The journal or the server of the hubs of a test: a name in `JOURNALS` or `SERVERS`."""
     return str(getattr(request, "param", "memory"))
 
 
-def _factory(mode: str, directory: Path) -> Iterator[StartHub]:
+@pytest.fixture(scope="module")
+def mode(variant: str) -> str:
+    """What the hubs of a test promise of their data: a name in `JOURNALS`."""
+    return variant if variant in JOURNALS else "memory"
+
+
+def _factory(variant: str, directory: Path) -> Iterator[StartHub]:
     started: list[HubProcess] = []
 
     def start(**settings: Any) -> HubProcess:
-        if mode != "memory" and "data" not in settings:
-            settings = {"data": directory / str(len(started)), "options": MODES[mode], **settings}
+        if JOURNALS.get(variant) and "data" not in settings:
+            settings = {"data": directory / str(len(started)), "options": JOURNALS[variant], **settings}
+        if variant in SERVERS:
+            settings = {"server": variant, **settings}
         hub = HubProcess(**settings)
         started.append(hub)
         return hub
@@ -59,15 +80,15 @@ def _factory(mode: str, directory: Path) -> Iterator[StartHub]:
 
 
 @pytest.fixture
-def start_hub(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
+def start_hub(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
     """Starts a hub: `start_hub(limits={...}, bounds={...})`. All are stopped at the end of the test."""
-    yield from _factory(mode, tmp_path_factory.mktemp("data"))
+    yield from _factory(variant, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
-def start_shared_hub(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
+def start_shared_hub(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHub]:
     """The same for hubs that all tests of a module share."""
-    yield from _factory(mode, tmp_path_factory.mktemp("data"))
+    yield from _factory(variant, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,8 @@
-"""Real hubs for tests: one process each, on a free port of loopback, stopped by its pid.
-
-WAGGLE_TEST_SERVER says what serves them: `lane` (the default, and what people run), `plain` (the same without the fast
-lane) or `hypercorn`, a server that knows nothing of the hub.
-"""
+"""Real hubs for tests: one process each, on a free port of loopback, stopped by its pid."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,13 +16,13 @@ from typing import Any
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
-SERVER = os.environ.get("WAGGLE_TEST_SERVER", "lane")
 _VARIANT = Path(__file__).with_name("variant.py")
 
 
 class HubProcess:
     """A hub that runs. `limits` and `bounds` are fields of its settings that differ from the defaults; `data` is its
-    directory, and `options` are of the command line; without `data` it keeps everything in memory."""
+    directory, and `options` are of the command line; without `data` it keeps everything in memory. `server` is one of
+    `tests.e2e.variant.SERVERS`: "fast", which is what people run, "plain" or "hypercorn"."""
 
     def __init__(
         self,
@@ -37,10 +32,10 @@ class HubProcess:
         data: Path | None = None,
         port: int = 0,
         options: Sequence[str] = (),
-        server: str = SERVER,
+        server: str = "fast",
     ) -> None:
         command = [sys.executable, "-m", "waggle_hub"]
-        if limits or bounds or server != "lane":
+        if limits or bounds or server != "fast":
             chosen = {"limits": limits or {}, "bounds": bounds or {}, "server": server}
             command = [sys.executable, str(_VARIANT), json.dumps(chosen)]
         command += ["--port", str(port), *(["--memory"] if data is None else ["--data", str(data)]), *options]

@@ -19,7 +19,7 @@ from tests.e2e.chaosproxy import ChaosProxy
 from tests.e2e.hubs import HubProcess
 from tests.e2e.wire import Closed, Join, Json, Wire
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.every_server, pytest.mark.own_server]
 
 CUTS = 100
 SECONDS = 15.0
@@ -29,12 +29,6 @@ END = "end"
 
 Told = tuple[int, str, str, object]
 """Revision, type, key and value of an event."""
-
-
-@pytest.fixture(autouse=True)
-async def _quick_loop() -> None:
-    """Fifty agents in one loop: asyncio's debug mode would make them wait for themselves."""
-    asyncio.get_running_loop().set_debug(False)
 
 
 def told_on_wire(lines: Iterable[Json]) -> list[Told]:

@@ -36,12 +36,6 @@ a second on an idle machine."""
 Attack = Callable[..., AbstractAsyncContextManager[None]]
 
 
-@pytest.fixture(autouse=True)
-async def _quick_loop() -> None:
-    """Attackers are to be fast: asyncio's debug mode would make them wait for themselves."""
-    asyncio.get_running_loop().set_debug(False)
-
-
 @pytest.fixture
 def beside() -> Iterator[Attack]:
     """`async with beside(hub, "what")`: a probe works meanwhile, and the hub is well afterwards."""
@@ -142,6 +136,8 @@ FRAMES: dict[str, tuple[int, list[bytes]]] = {
 }
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 @pytest.mark.parametrize("what", FRAMES)
 async def test_bad_frames_close_with_their_code(hub: HubProcess, what: str) -> None:
     code, frames = FRAMES[what]
@@ -158,12 +154,16 @@ async def test_bad_frames_close_with_their_code(hub: HubProcess, what: str) -> N
     await still_serves(hub)
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_an_agent_hears_that_its_message_was_too_big(hub: HubProcess, join: Join) -> None:
     wire = await join()
     await wire.say(" " * 17 * MIB)
     assert (await wire.closed()).code == 1009
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_17_mib_again_and_again(fresh_hub: HubProcess, beside: Attack) -> None:
     async with beside(fresh_hub, "20 messages of 17 MiB"):
         for _ in range(20):
@@ -177,6 +177,8 @@ async def test_17_mib_again_and_again(fresh_hub: HubProcess, beside: Attack) -> 
     assert fresh_hub.peak() < 250 * MIB
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_empty_fragments_without_end_cost_nothing(fresh_hub: HubProcess, beside: Attack) -> None:
     before = fresh_hub.rss()
     async with beside(fresh_hub, "1,000,000 empty fragments"), RawSocket(fresh_hub.port) as raw:
@@ -189,6 +191,8 @@ async def test_empty_fragments_without_end_cost_nothing(fresh_hub: HubProcess, b
         assert fresh_hub.peak() - before < 5 * MIB
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_a_message_of_tiny_fragments_costs_what_it_holds(fresh_hub: HubProcess, beside: Attack) -> None:
     before = fresh_hub.rss()
     text = b'{"id": 1, "op": "ping"' + b" " * MIB + b"}"
@@ -204,6 +208,8 @@ async def test_a_message_of_tiny_fragments_costs_what_it_holds(fresh_hub: HubPro
         assert fresh_hub.peak() - before < 15 * MIB
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_pings_whose_pongs_nobody_reads_cost_nothing(fresh_hub: HubProcess, beside: Attack) -> None:
     before = fresh_hub.rss()
     async with beside(fresh_hub, "500,000 pings, pongs unread"), RawSocket(fresh_hub.port) as raw:
@@ -297,6 +303,8 @@ async def test_a_session_full_of_hostile_patterns(fresh_hub: HubProcess, join: J
             await wire.subscribe(*patterns, ns="*")
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_a_batch_of_a_hundred_thousand_commands_in_one_message(
     fresh_hub: HubProcess, join: Join, beside: Attack
 ) -> None:
@@ -311,6 +319,8 @@ async def test_a_batch_of_a_hundred_thousand_commands_in_one_message(
     assert fresh_hub.peak() - before < 200 * MIB
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_a_hundred_thousand_small_messages(fresh_hub: HubProcess, beside: Attack) -> None:
     ping = frame(TEXT, b'{"id":1,"op":"ping"}')
     async with beside(fresh_hub, "100,000 small messages at once"), RawSocket(fresh_hub.port) as raw:
@@ -330,6 +340,8 @@ MANY_LINES = {
 }
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 @pytest.mark.parametrize("what", MANY_LINES)
 async def test_a_message_of_millions_of_lines(fresh_hub: HubProcess, beside: Attack, what: str) -> None:
     """Its sender reads its replies for a while, and leaves."""
@@ -389,6 +401,8 @@ async def catch_up(wire: Wire, last: int) -> list[int]:
                 return numbers
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_many_small_events_that_nobody_reads(start_hub: StartHub, beside: Attack) -> None:
     """Within the window of the log: refilled, complete."""
     hub = start_hub(limits={"log_events": 60_000, "log_bytes": 40 * MIB})
@@ -407,6 +421,8 @@ async def test_many_small_events_that_nobody_reads(start_hub: StartHub, beside: 
         reader.cut()
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_huge_events_that_nobody_reads(start_hub: StartHub, beside: Attack) -> None:
     """Beyond the window of the log: `lost`, and a fresh snapshot."""
     hub = start_hub(limits={"log_bytes": 20 * MIB})
@@ -425,6 +441,8 @@ async def test_huge_events_that_nobody_reads(start_hub: StartHub, beside: Attack
         reader.cut()
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_one_that_never_catches_up_is_closed_with_4001(start_hub: StartHub, beside: Attack) -> None:
     hub = start_hub(limits={"log_events": 20})
     reader = await no_reader(hub, "*")
@@ -444,6 +462,8 @@ async def test_one_that_never_catches_up_is_closed_with_4001(start_hub: StartHub
         await asyncio.gather(writing, return_exceptions=True)
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_one_that_stops_for_good_is_cut_and_forgotten(start_hub: StartHub, beside: Attack) -> None:
     """Keepalive: its pings are not answered, since they are not read."""
     hub = start_hub(limits={"grace": 0.5}, bounds={"ping": 1.0})
@@ -461,6 +481,8 @@ async def test_one_that_stops_for_good_is_cut_and_forgotten(start_hub: StartHub,
         reader.cut()
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_pipelined_gets_of_a_large_value_whose_replies_nobody_reads(
     fresh_hub: HubProcess, beside: Attack
 ) -> None:
@@ -480,6 +502,8 @@ async def test_pipelined_gets_of_a_large_value_whose_replies_nobody_reads(
     await wire.close()
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_a_batch_of_gets_of_a_large_value_in_one_message(fresh_hub: HubProcess, beside: Attack) -> None:
     """1,000 replies of 5 MiB for 50 kB of commands."""
     wire = await Wire.connect(fresh_hub.ws, max_queue=1)
@@ -493,6 +517,8 @@ async def test_a_batch_of_gets_of_a_large_value_in_one_message(fresh_hub: HubPro
     assert fresh_hub.peak() - before < 100 * MIB
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_one_that_leaves_while_its_commands_wait_for_it_to_read_is_forgotten(start_hub: StartHub) -> None:
     hub = start_hub(limits={"grace": 0.2})
     watcher = await Wire.connect(hub.ws)
@@ -512,6 +538,8 @@ async def test_one_that_leaves_while_its_commands_wait_for_it_to_read_is_forgott
 # --- those that hardly speak -------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_a_byte_at_a_time(hub: HubProcess, beside: Attack) -> None:
     async def dribble(text: bytes, handshake: bool) -> None:
         async with RawSocket(hub.port) as raw:
@@ -541,6 +569,8 @@ async def test_a_byte_a_second(hub: HubProcess, beside: Attack) -> None:
         assert json.loads((await raw.message())[1])["error"]["code"] == "bad_request"
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_half_open_connections(start_hub: StartHub, beside: Attack) -> None:
     hub = start_hub(bounds={"ping": 1.0})
     before = hub.rss()
@@ -575,6 +605,8 @@ async def test_half_open_connections(start_hub: StartHub, beside: Attack) -> Non
     assert hub.peak() - before < 40 * MIB
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_a_thousand_connections_that_never_say_hello(fresh_hub: HubProcess, beside: Attack) -> None:
     before = fresh_hub.rss()
     wires: list[Wire] = []
@@ -590,6 +622,8 @@ async def test_a_thousand_connections_that_never_say_hello(fresh_hub: HubProcess
     await still_serves(fresh_hub)
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_connections_that_say_nothing_are_closed_and_others_are_not(start_hub: StartHub) -> None:
     hub = start_hub(bounds={"silence": 2.0})
     silent, half, refused = RawSocket(hub.port), RawSocket(hub.port), RawSocket(hub.port)
@@ -608,6 +642,8 @@ async def test_connections_that_say_nothing_are_closed_and_others_are_not(start_
     await wire.close()
 
 
+@pytest.mark.every_server
+@pytest.mark.own_server
 async def test_connections_that_come_and_go(fresh_hub: HubProcess, beside: Attack) -> None:
     """Sessions that are opened and never closed are bounded in number, and told so."""
 

@@ -25,7 +25,6 @@ HEAD = "Host: localhost\r\nContent-Type: application/json\r\n"
 @pytest.fixture
 async def hub(start_hub: StartHub) -> AsyncIterator[HubProcess]:
     """A hub that somebody well-behaved uses meanwhile, and that is well afterwards."""
-    asyncio.get_running_loop().set_debug(False)
     hub = start_hub()
     probe = await asyncio.to_thread(LatencyProbe, hub.ws, hub.pid)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -23,6 +24,7 @@ MIB = 2**20
 # --- 1. transport ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize(
     ("offered", "chosen"),
     [(None, None), (["waggle.v1"], "waggle.v1"), (["other", "waggle.v1"], "waggle.v1"), (["other"], None)],
@@ -36,6 +38,7 @@ async def test_the_subprotocol_is_chosen_where_it_is_offered(
     await wire.close()
 
 
+@pytest.mark.every_server
 @pytest.mark.own_server
 async def test_messages_are_not_deflated(hub: HubProcess) -> None:
     async with connect(hub.ws, compression="deflate", proxy=None) as socket:
@@ -43,6 +46,8 @@ async def test_messages_are_not_deflated(hub: HubProcess) -> None:
         assert "Sec-WebSocket-Extensions" not in socket.response.headers
 
 
+@pytest.mark.every_journal
+@pytest.mark.every_server
 async def test_a_message_carries_a_batch_of_lines(join: Join) -> None:
     wire = await join()
     ids = await wire.send(*({"op": "set", "key": f"k{n}", "value": n} for n in range(50)))
@@ -50,6 +55,7 @@ async def test_a_message_carries_a_batch_of_lines(join: Join) -> None:
     assert revs == list(range(revs[0], revs[0] + 50))
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("text", ["\n\n{}\n", " {} \r\n", "{}", "\t{}"])
 async def test_blank_lines_and_white_space_do_not_matter(join: Join, text: str) -> None:
     wire = await join()
@@ -58,12 +64,14 @@ async def test_blank_lines_and_white_space_do_not_matter(join: Join, text: str) 
     assert reply["ok"]["rev"]
 
 
+@pytest.mark.every_server
 async def test_a_binary_message_closes_with_4400(join: Join) -> None:
     wire = await join()
     await wire.socket.send(b'{"id":1,"op":"ping"}')
     assert (await wire.closed()).code == 4400
 
 
+@pytest.mark.every_server
 async def test_the_hub_pings_and_an_agent_that_answers_stays(quick_hub: HubProcess, join: Join) -> None:
     wire = await join(quick_hub)
     chain = await wire.subscribe("*")
@@ -71,6 +79,19 @@ async def test_the_hub_pings_and_an_agent_that_answers_stays(quick_hub: HubProce
         await wire.event("mark")
     assert chain.cursor
     assert await wire.ask("ping")
+
+
+@pytest.mark.timeout(60)
+async def test_marks_are_at_most_ten_seconds_apart(join: Join) -> None:
+    wire = await join()
+    await wire.subscribe("*")
+    await wire.ask("set", key="k", value=1)
+    heard = time.monotonic()
+    for _ in range(2):
+        await wire.event("mark")
+        now = time.monotonic()
+        assert now - heard <= 13, "ten seconds, and what a busy machine adds"
+        heard = now
 
 
 async def test_hello_tells_the_limits(join: Join) -> None:
@@ -87,6 +108,7 @@ async def test_hello_tells_the_limits(join: Join) -> None:
 # --- 1. limits: what is within them passes, what is beyond is told ------------------------------------------------
 
 
+@pytest.mark.every_server
 async def test_a_value_of_eleven_mebibytes_goes_through_and_one_byte_more_is_too_large(join: Join) -> None:
     writer, reader = await join(), await join()
     await reader.subscribe("*")
@@ -101,6 +123,7 @@ async def test_a_value_of_eleven_mebibytes_goes_through_and_one_byte_more_is_too
     await writer.ask("delete", key="big")
 
 
+@pytest.mark.every_server
 async def test_a_page_of_large_values_ends_early(join: Join) -> None:
     wire = await join()
     for key in ("a", "b", "c"):
@@ -167,6 +190,7 @@ async def test_numbers_are_finite_doubles_or_signed_64_bit_integers(join: Join, 
         assert entry is None
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "01", "+1", ".5", "1.", "0x1", "'a'", "tru", "[1,]"])
 async def test_what_is_no_json_is_refused_and_the_connection_lives_on(join: Join, text: str) -> None:
     wire = await join()
@@ -308,6 +332,7 @@ async def test_a_session_has_at_most_1000_subscriptions(join: Join) -> None:
     assert len(await wire.settle()) == 1
 
 
+@pytest.mark.every_journal
 async def test_a_session_has_at_most_1000_ephemeral_entries(join: Join) -> None:
     wire = await join()
     ids = await wire.send(*({"op": "set", "key": f"e{n}", "value": n, "ephemeral": True} for n in range(1000)))
@@ -424,6 +449,8 @@ async def test_what_is_unknown_missing_or_ill_typed_is_a_bad_request_that_names_
     assert (await wire.ask("list", pattern="*"))["entries"] == []
 
 
+@pytest.mark.every_journal
+@pytest.mark.every_server
 async def test_replies_come_in_the_order_sent_also_those_that_refuse(join: Join) -> None:
     wire = await join()
     lines = []
@@ -438,6 +465,8 @@ async def test_replies_come_in_the_order_sent_also_those_that_refuse(join: Join)
         assert (await wire.reply(n))["id"] == n
 
 
+@pytest.mark.every_journal
+@pytest.mark.every_server
 async def test_commands_take_effect_in_the_order_sent(join: Join) -> None:
     wire = await join()
     commands: list[Json] = []
@@ -449,6 +478,8 @@ async def test_commands_take_effect_in_the_order_sent(join: Join) -> None:
         assert (await wire.ok(ids[2 * n + 1]))["entry"]["value"] == n
 
 
+@pytest.mark.every_journal
+@pytest.mark.every_server
 async def test_a_reply_comes_after_every_event_up_to_its_revision(join: Join) -> None:
     wire, other = await join(), await join()
     await wire.subscribe("*")
@@ -466,6 +497,7 @@ async def test_a_reply_comes_after_every_event_up_to_its_revision(join: Join) ->
             assert all(rev >= line["ok"]["rev"] for rev in seen.values()), "its own event has come"
 
 
+@pytest.mark.every_journal
 async def test_a_repeated_rid_has_its_effect_once_and_its_first_outcome_again(join: Join) -> None:
     wire, watcher = await join(), await join()
     await watcher.subscribe("*")
@@ -493,6 +525,7 @@ async def test_a_repeated_rid_has_its_effect_once_and_its_first_outcome_again(jo
     assert events == [("set", "k"), ("message", "c"), ("delete", "k"), ("set", "l"), ("delete", "l")]
 
 
+@pytest.mark.every_journal
 async def test_a_conflict_is_kept_even_if_it_would_pass_now_but_no_other_error(join: Join) -> None:
     wire = await join()
     await wire.ask("set", key="k", value=1)
@@ -514,6 +547,7 @@ async def test_a_rid_is_of_its_session_and_has_at_most_64_characters(join: Join)
     assert (refusal.code, refusal.field) == ("bad_request", "rid")
 
 
+@pytest.mark.every_journal
 async def test_the_last_1000_outcomes_are_kept(join: Join) -> None:
     wire = await join()
     ids = await wire.send(*({"op": "set", "key": "k", "value": n, "rid": f"r{n}"} for n in range(1001)))
@@ -550,6 +584,7 @@ async def test_the_default_namespace_is_called_default(join: Join, hub: HubProce
 # --- 9. close codes ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "https://localhost.evil.example", "null", "http://127.0.0.1:1", "file://", ""]
 )
@@ -558,12 +593,14 @@ async def test_a_page_of_another_origin_is_refused_with_4403(hub: HubProcess, or
     assert (await wire.closed()).code == 4403
 
 
+@pytest.mark.every_server
 async def test_the_hubs_own_page_may_connect(hub: HubProcess) -> None:
     wire = await Wire.connect(hub.ws, additional_headers={"Origin": hub.url})
     assert await wire.hello()
     await wire.close()
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example"])
 async def test_a_foreign_host_is_refused_with_4403(hub: HubProcess, host: str) -> None:
     wire = await Wire.connect(f"ws://{host}:{hub.port}/ws", host="127.0.0.1", port=hub.port)
@@ -575,6 +612,7 @@ async def test_a_foreign_host_is_refused_with_4403(hub: HubProcess, host: str) -
     assert refused.value.code == 403
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "LOCALHOST"])
 async def test_loopback_names_are_let_in(hub: HubProcess, host: str) -> None:
     wire = await Wire.connect(f"ws://{host}:{hub.port}/ws", host="127.0.0.1", port=hub.port)
@@ -582,6 +620,8 @@ async def test_loopback_names_are_let_in(hub: HubProcess, host: str) -> None:
     await wire.close()
 
 
+@pytest.mark.every_journal
+@pytest.mark.every_server
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGINT"])
 async def test_a_stopping_hub_asks_to_come_back_and_ends_well(start_hub: StartHub, signal: str) -> None:
     hub = start_hub()
@@ -602,6 +642,8 @@ async def test_a_stopping_hub_asks_to_come_back_and_ends_well(start_hub: StartHu
     assert hub.said() == ""
 
 
+@pytest.mark.every_journal
+@pytest.mark.every_server
 async def test_a_connection_that_ends_with_bye_closes_with_1000(join: Join) -> None:
     wire = await join()
     assert await wire.ask("bye") == {}
@@ -610,6 +652,7 @@ async def test_a_connection_that_ends_with_bye_closes_with_1000(join: Join) -> N
     assert end.code == 1000
 
 
+@pytest.mark.every_journal
 async def test_a_backup_is_answered_when_it_is_there_and_holds_up_nobody(mode: str, join: Join) -> None:
     wire = await join()
     rev = (await wire.ask("set", key="k", value=1))["rev"]

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.web import Web, refused
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.every_server]
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 # --- commands ---
 
 
+@pytest.mark.every_server
 async def test_a_command_has_its_fields_in_the_body_and_its_ok_in_the_answer(call: Call) -> None:
     web = call()
     written = await web.ok("set", key="k", value={"n": 1}, ttl=60)
@@ -134,6 +135,7 @@ async def test_a_rid_has_its_effect_once(call: Call) -> None:
     assert again == {**first, "dup": True}
 
 
+@pytest.mark.every_server
 async def test_a_wait_is_over_when_it_comes_true(hub: HubProcess, call: Call) -> None:
     waiting = asyncio.create_task(call().ok("wait", all=[{"key": "k"}], timeout=20))
     await until_waiting(hub)
@@ -174,6 +176,7 @@ async def test_a_session_is_here_under_the_name_of_its_callers(call: Call, ns: s
 # --- calls that are dropped ---
 
 
+@pytest.mark.every_server
 async def test_a_call_that_is_dropped_gives_its_place_away(call: Call, ns: str) -> None:
     held = (await call("a").ok("lock", name="n"))["token"]
     dropped = call("b")
@@ -196,6 +199,7 @@ async def test_a_call_that_is_dropped_gives_its_place_away(call: Call, ns: str) 
     assert (await call("c").ok("lock", name="n"))["token"] > held
 
 
+@pytest.mark.every_server
 async def test_of_many_calls_that_are_dropped_no_lock_is_left(call: Call) -> None:
     async def ask_and_go(number: int) -> None:
         web = call(f"a{number % 5}")
@@ -219,6 +223,7 @@ async def test_of_many_calls_that_are_dropped_no_lock_is_left(call: Call) -> Non
 # --- keys ---
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize(
     "key", ["k", "a/b/c", "task:1", "ü/日本 語", "100%", "a%2Fb", "?x=1#y", "a//b", "+ +", "'\"\\"]
 )
@@ -232,12 +237,14 @@ async def test_a_key_stands_in_the_path(call: Call, ns: str, key: str) -> None:
     assert refused(await web.client.get(path)) == (404, "not_found")
 
 
+@pytest.mark.every_server
 async def test_a_slash_of_a_key_may_stand_as_it_is(call: Call, ns: str) -> None:
     web = call()
     await web.client.put(f"/v1/keys/a/b%2Fc?ns={ns}", json=1)
     assert (await web.ok("get", key="a/b/c"))["entry"]["value"] == 1
 
 
+@pytest.mark.every_server
 async def test_a_path_is_the_same_however_much_of_it_is_encoded(call: Call, ns: str) -> None:
     web = call()
     assert (await web.client.put(f"/v1/k%65ys/a%2Fb?ns={ns}", json=1)).status_code == 200
@@ -245,6 +252,7 @@ async def test_a_path_is_the_same_however_much_of_it_is_encoded(call: Call, ns: 
     assert refused(await web.client.put(f"/v1/keys%2Fb?ns={ns}", json=1)) == (404, "not_found")
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("path", ["%0A", "a%0A", "a%0Ab", "%FF", "", "%20a", "a" * 256])
 async def test_what_is_no_key_is_refused(call: Call, path: str) -> None:
     assert refused(await call().client.put(f"/v1/keys/{path}", json=1)) == (400, "bad_request")
@@ -377,6 +385,7 @@ async def test_a_list_is_of_all_keys_where_its_pattern_is_a_star_or_left_out(cal
 # --- what is refused ---
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize(
     "type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""]
 )
@@ -389,6 +398,7 @@ async def test_a_form_writes_nothing(call: Call, ns: str, type: str) -> None:
     assert (await web.ok("list", pattern="*"))["entries"] == []
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"key": "k"', b"null", b'{"key": "\xff", "value": 1}', b"\x00",
                                   b'{"key": "k", "value": ' + b"[" * 50_000, b'{"key":"k","value":1} {}'])  # fmt: skip
 async def test_what_is_no_command_is_refused(call: Call, body: bytes) -> None:
@@ -405,6 +415,7 @@ async def test_a_value_brings_no_fields_of_its_own(call: Call, body: bytes) -> N
     assert refused(answer) == (400, "bad_request")
 
 
+@pytest.mark.every_server
 @pytest.mark.own_server
 async def test_a_body_that_is_too_long_is_refused_unread(call: Call) -> None:
     async def endless() -> AsyncIterator[bytes]:
@@ -417,6 +428,7 @@ async def test_a_body_that_is_too_long_is_refused_unread(call: Call) -> None:
     assert await web.ok("ping")
 
 
+@pytest.mark.every_server
 async def test_paths_and_methods_that_are_not_there_are_refused_in_the_same_shape(call: Call) -> None:
     client = call().client
     for path in ("/v1", "/v1/", "/v1/sett", "/v1/hello", "/v1/subscribe", "/v1/set%0A", "/nothing", "/v1/keys2"):
@@ -440,6 +452,7 @@ async def test_a_name_that_is_none_is_refused(hub: HubProcess) -> None:
             assert refused(await client.post("/v1/ping", json={}, headers=twice)) == (400, "bad_request")
 
 
+@pytest.mark.every_server
 async def test_a_name_may_be_of_any_script(hub: HubProcess) -> None:
     async with httpx.AsyncClient(base_url=hub.url) as client:
         headers: Any = {b"x-waggle-agent": "агент ü".encode()}
@@ -460,6 +473,7 @@ async def test_a_browser_from_elsewhere_is_refused(hub: HubProcess, headers: dic
             assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.every_server
 async def test_an_allowed_page_asks_first_and_may_read(start_hub: StartHub) -> None:
     hub = start_hub(options=["--allow-origin", "https://app.example"])
     origin = {"origin": "https://app.example"}
@@ -486,6 +500,7 @@ async def test_an_allowed_page_may_send_what_the_doors_read(start_hub: StartHub)
 # --- what a process should give ---
 
 
+@pytest.mark.every_server
 async def test_it_is_alive_and_ready(call: Call) -> None:
     client = call().client
     assert (await client.get("/healthz")).json() == {"ok": True}
@@ -502,6 +517,7 @@ async def test_metrics_count_what_was_done(call: Call) -> None:
     assert "# TYPE waggle_expiries_total counter" in text
 
 
+@pytest.mark.every_server
 async def test_a_stop_answers_those_who_wait(start_hub: StartHub) -> None:
     hub = start_hub()
     web = Web(hub, "x")

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.hubs import HubProcess
 from tests.e2e.wire import Join, Json, Wire, told
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.every_journal]
 
 
 async def hear_loss(wire: Wire) -> Json:

@@ -39,6 +39,7 @@ async def bring(web: Web, body: Any, **params: Any) -> Any:
     return answer.json() if answer.status_code == 200 else refused(answer)
 
 
+@pytest.mark.every_server
 async def test_what_was_exported_is_imported_elsewhere(web: Web, start_hub: StartHub, tmp_path: Path) -> None:
     await web.ok("set", key="plain", value={"n": [1, "ü"]})
     await web.ok("set", key="all", value=None, ttl=500, kind="versioned", meta={"m": 1})
@@ -71,6 +72,7 @@ async def test_the_command_line_reads_it_too(web: Web, start_hub: StartHub, tmp_
     await other.close()
 
 
+@pytest.mark.every_server
 async def test_an_export_is_of_one_revision_while_others_write(web: Web) -> None:
     for number in range(0, 3_000, 100):
         then = [{"op": "set", "key": f"k{one:05}", "value": 0} for one in range(number, number + 100)]
@@ -128,6 +130,7 @@ async def test_namespaces_of_the_hub_are_not_written(hub: HubProcess) -> None:
     await web.close()
 
 
+@pytest.mark.every_server
 async def test_an_import_of_many_entries_is_written_as_it_comes(web: Web, hub: HubProcess) -> None:
     async def lines() -> AsyncIterator[bytes]:
         yield file()
@@ -152,6 +155,7 @@ async def test_many_small_lines_take_no_more_memory_than_large_ones(web: Web, hu
     assert hub.peak() - before < 100 * 2**20
 
 
+@pytest.mark.every_server
 async def test_a_line_without_end_is_refused(web: Web) -> None:
     async def line() -> AsyncIterator[bytes]:
         yield file()
@@ -162,6 +166,7 @@ async def test_a_line_without_end_is_refused(web: Web) -> None:
     assert await bring(web, line()) == (413, "too_large")
 
 
+@pytest.mark.every_server
 async def test_who_goes_away_leaves_no_session_behind(web: Web) -> None:
     for number in range(0, 2_000, 100):
         then = [{"op": "set", "key": f"k{one}", "value": "x" * 1_000} for one in range(number, number + 100)]

@@ -124,6 +124,7 @@ async def test_a_flood_of_searches_is_bounded_and_another_agent_is_answered(join
     await other.ask("ping")
 
 
+@pytest.mark.every_journal
 async def test_after_a_restart_what_was_kept_is_found(
     mode: str, start_hub: StartHub, tmp_path: Any, join: Join
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.hubs import HubProcess
 from tests.e2e.wire import ENTRY_FIELDS, Join, Json, Refused, Wire, told
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.every_journal, pytest.mark.every_server]
 
 
 async def agent_entry(wire: Wire, name: str) -> Json | None:

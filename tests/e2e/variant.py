@@ -1,5 +1,5 @@
-"""Runs a hub that is not as people run it, as JSON says: with other limits and bounds, without the fast lane, or under
-another ASGI server. What follows are options of `waggle serve`."""
+"""Runs a hub that differs from the one that people run, as JSON says: other limits and bounds, or another ASGI server.
+Arguments after the JSON are options of `waggle serve`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Drain = Callable[[], Awaitable[None]]
 
 
 def make_plain(app: Any, settings: Settings, drain: Drain, occupied: Callable[[], bool]) -> Server:
-    """The hub's own server, without its fast lane."""
+    """Return the hub's own server without the fast path: uvicorn with its own WebSocket protocol."""
     return make_server(app, dataclasses.replace(settings, lane=False), drain, occupied)
 
 
@@ -53,7 +53,7 @@ class Hypercorn:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
 
 
-SERVERS: dict[str, Any] = {"lane": make_server, "plain": make_plain, "hypercorn": Hypercorn}
+SERVERS: dict[str, Any] = {"fast": make_server, "plain": make_plain, "hypercorn": Hypercorn}
 
 if __name__ == "__main__":
     chosen = json.loads(sys.argv[1])

@@ -57,18 +57,18 @@ async def until(copies: Copies, at_it: int) -> None:
 async def test_it_says_where_how_large_and_up_to_where(copies: Copies, tmp_path: Path) -> None:
     copies.may.release()
     copies.rev = 7
-    made = await Backups(copies.settled, copies).make()
+    made = await Backups(copies).make(copies.settled)
     assert (made.path, made.bytes, made.rev) == (str(tmp_path / "waggle-1.db"), 5, 7)
     assert made.seconds >= 0
 
 
 async def test_who_asks_meanwhile_is_answered_by_the_next_and_all_by_one(copies: Copies) -> None:
-    backups = Backups(copies.settled, copies)
+    backups = Backups(copies)
     copies.rev = 1
-    first = asyncio.create_task(backups.make())
+    first = asyncio.create_task(backups.make(copies.settled))
     await until(copies, 1)
     copies.rev = 2
-    later = [asyncio.create_task(backups.make()) for _ in range(5)]
+    later = [asyncio.create_task(backups.make(copies.settled)) for _ in range(5)]
     await asyncio.sleep(0)
     copies.may.release(2)
     assert (await first).rev == 1
@@ -77,8 +77,11 @@ async def test_who_asks_meanwhile_is_answered_by_the_next_and_all_by_one(copies:
 
 
 async def test_one_that_gives_up_takes_nothing_from_the_others(copies: Copies) -> None:
-    backups = Backups(copies.settled, copies)
-    hasty, patient = asyncio.create_task(backups.make()), asyncio.create_task(backups.make())
+    backups = Backups(copies)
+    hasty, patient = (
+        asyncio.create_task(backups.make(copies.settled)),
+        asyncio.create_task(backups.make(copies.settled)),
+    )
     await until(copies, 1)
     hasty.cancel()
     copies.may.release()
@@ -87,20 +90,20 @@ async def test_one_that_gives_up_takes_nothing_from_the_others(copies: Copies) -
 
 @pytest.mark.parametrize("error", [StoreError("the disk is full"), OSError("the disk is full")])
 async def test_a_failure_is_told_and_the_next_may_work(copies: Copies, error: Exception) -> None:
-    backups = Backups(copies.settled, copies)
+    backups = Backups(copies)
     copies.error = error
     copies.may.release(2)
     with pytest.raises(Unavailable, match="no backup was made: the disk is full"):
-        await backups.make()
+        await backups.make(copies.settled)
     copies.error = None
-    assert (await backups.make()).bytes == 5
+    assert (await backups.make(copies.settled)).bytes == 5
 
 
 async def test_closing_waits_for_the_one_that_is_written_and_begins_no_other(copies: Copies) -> None:
-    backups = Backups(copies.settled, copies)
-    first = asyncio.create_task(backups.make())
+    backups = Backups(copies)
+    first = asyncio.create_task(backups.make(copies.settled))
     await until(copies, 1)
-    second = asyncio.create_task(backups.make())
+    second = asyncio.create_task(backups.make(copies.settled))
     await asyncio.sleep(0)
     closing = asyncio.create_task(backups.close())
     await asyncio.sleep(0)
@@ -118,10 +121,10 @@ async def test_a_schedule_counts_from_the_newest_and_a_failure_does_not_end_it(
 ) -> None:
     copies.error = StoreError("the disk is full")
     copies.may.release(100)
-    backups = Backups(copies.settled, copies)
+    backups = Backups(copies)
     with caplog.at_level(logging.ERROR, "waggle_hub"):
-        idle = asyncio.create_task(backups.repeat(60.0, time.time()))
-        busy = asyncio.create_task(backups.repeat(0.001, time.time() - 60.0))
+        idle = asyncio.create_task(backups.repeat(60.0, time.time(), copies.settled))
+        busy = asyncio.create_task(backups.repeat(0.001, time.time() - 60.0, copies.settled))
         async with asyncio.timeout(10):
             while len(caplog.records) < 2:
                 await asyncio.sleep(0.001)

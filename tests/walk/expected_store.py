@@ -18,15 +18,15 @@ from waggle_hub.state.persistence.dirty import Recorded
 from waggle_hub.state.persistence.records import (
     ClaimRecord,
     DeliveryRecord,
+    EntryId,
     Key,
     NamespaceRecord,
-    Place,
     Record,
     TombstoneRecord,
 )
-from waggle_hub.state.store.keyspace import Entry
-from waggle_hub.state.transaction import State
-from waggle_hub.state.waits.condition_index import Wait
+from waggle_hub.state.state import State
+from waggle_hub.state.store.entry import Entry
+from waggle_hub.state.waits.condition import Wait
 from waggle_hub.state.work.queue import Taker
 
 _decode_commit = decoder(KeptCommit).decode
@@ -36,7 +36,7 @@ _decode_commit = decoder(KeptCommit).decode
 class ExpectedStore:
     """All that is kept of a state."""
 
-    entries: dict[Place, Entry]
+    entries: dict[EntryId, Entry]
     earlier: dict[tuple[str, str, int], Entry]
     commits: dict[int, Any]
     """As they stand in JSON, by revision."""
@@ -47,7 +47,7 @@ class ExpectedStore:
     """In the order in which they are forgotten."""
     rest: dict[str, Any]
     """What comes back besides: orders, and what nouns know of each other."""
-    shown: dict[Place, Entry]
+    shown: dict[EntryId, Entry]
     """All entries, also those that are not kept."""
 
     def check_disk(self, disk: MemoryDisk, born: int) -> None:
@@ -88,7 +88,7 @@ def expected_store(state: State) -> ExpectedStore:
         commits={commit.rev: plain(commit) for commit in told if commit.events},
         floor=state.log.floor,
         records={record.name: record for record in _records(state)},
-        graves=[(ns, key, grave.version) for (ns, key), grave in state.keyspace._tombstones.items() if grave.persisted],
+        graves=[(ns, key, grave.version) for (ns, key), grave in state.keyspace.tombstones.items() if grave.persisted],
         rest=_rest(state),
         shown=shown,
     )
@@ -110,7 +110,7 @@ def _records(state: State) -> list[Record]:
         ]
         waiting = [one for one in session.pending.values() if isinstance(one, Wait | Taker)]
         records += [noun.record() for noun in (*nouns, *session.lock_requests, *waiting)]
-    for (ns, key), count in state.work.deliveries.items():
+    for (ns, key), count in state.work_queues.deliveries.items():
         records.append(DeliveryRecord(ns=ns, key=key, count=count))
     pasts = (past.record() for past in state.keyspace.version_floors)
     return records + [past for past in pasts if past != NamespaceRecord(ns="*")]
@@ -134,12 +134,12 @@ def _rest(state: State) -> dict[str, Any]:
         "agents": {agent: [one.id for one in state.sessions.of_agent(agent)] for agent in state.sessions.agent_names()},
         "held": list(state.lock_table.held),
         "taken": {place: claim.serial for place, claim in state.lock_table.taken.items()},
-        "waits": [wait.serial for wait in state.conditions.waits],
+        "waits": [wait.serial for wait in state.condition_index.waits],
         "interests": {interest.sub: set(interest.sessions) for interest in state.interests},
     }
 
 
-def _kept(state: State, place: Place) -> bool:
+def _kept(state: State, place: EntryId) -> bool:
     entry = state.keyspace.get(*place)
     return entry is not None and entry.persisted
 

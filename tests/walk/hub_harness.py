@@ -1,7 +1,7 @@
 """A whole hub without sockets, loop or clock: the real engine, machine and fan-out, and agents that take lines out.
 
 A turn of the loop happens when the walk says so (`turn`), and so do a commit of the journal (`commit`) and a write to
-an agent (`read`). Everything is decided twice, by the hub and by the model, and compared at once.
+an agent (`read`). ExpectedStore is decided twice, by the hub and by the model, and compared at once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from waggle_hub.delivery.fanout import Fanout, PendingReply
 from waggle_hub.delivery.feed import Cursor
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
+from waggle_hub.journal.interface import JournalListener
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import SessionIds
@@ -35,8 +36,13 @@ INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0
 class ObservedConnection(Connection):
     """A connection that remembers which subscriptions fell behind and have not caught up: G11 leaves those out."""
 
-    def __init__(self, bounds: Bounds) -> None:
-        super().__init__(bounds)
+    def __init__(self, bounds: Bounds, fanout: Fanout | None) -> None:
+        """With a fan-out that flushes it, it writes to a pipe; else its lines are taken."""
+        self.pipe = None if fanout is None else FakeTransport(self)
+        if fanout is None:
+            super().__init__(bounds)
+        else:
+            super().__init__(bounds, socket=self.pipe, wake=fanout.wake)
         self.refilled: set[int] = set()
 
     def start_catchup(self, cursor: Cursor) -> None:
@@ -99,11 +105,13 @@ class HubHarness:
         self.now = 1_000_000.0
         self.machine = Machine(limits, "epoch", rev)
         self.model = Model(limits, "epoch", rev)
-        self.journal = LateJournal()
         self.machine.set_durability("full")
+        self.engine = Engine(
+            self.machine, self._open_journal, bounds, lambda: self.now, INFO,
+            loop=None, random_ids=self._fresh, timer=count().__next__,
+        )  # fmt: skip
         self.journal.disk.write(self.machine.collect_changes([]))
-        self.fanout = Fanout(bounds, self.machine.state.log, lambda: self.now, timer=count().__next__)
-        self.engine = Engine(self.machine, self.journal, self.fanout, bounds, lambda: self.now, INFO, self._fresh)
+        self.fanout = self.engine.fanout
         self.bounds = bounds
         self.lane = lane
         """Whether connections write to sockets that take frames at once."""
@@ -112,6 +120,10 @@ class HubHarness:
         """Connections whose sessions were taken over, and that nobody reads."""
         self.closed: list[tuple[int, str]] = []
         self._drawn = 0
+
+    def _open_journal(self, listener: JournalListener) -> LateJournal:
+        self.journal = LateJournal(listener)
+        return self.journal
 
     def _fresh(self) -> SessionIds:
         self._drawn += 1
@@ -124,7 +136,7 @@ class HubHarness:
 
     def turn(self) -> None:
         """The loop turns: what was decided goes to the journal as one batch."""
-        self.engine._flush()
+        self.engine.flush()
 
     def commit(self, most: int = 1_000) -> None:
         """The journal has written its oldest batches."""
@@ -141,7 +153,7 @@ class HubHarness:
                 if agent.connection.ready:
                     agent.written = self.now
         decided = len(self.engine._batch)
-        self.fanout.refill()
+        self.fanout.catch_up()
         for connection, cursor in behind:
             if cursor in cursor.feed.live:
                 connection.refilled.discard(cursor.feed.sub)
@@ -210,7 +222,7 @@ class HubHarness:
             assert keyspace.next_version(ns, key, None) > version
         for ns, version in model.forgotten.items():
             assert keyspace.version_floors.floor(ns) >= version
-        model.graves = {place: grave.version for place, grave in keyspace._tombstones.items()}
+        model.graves = {place: grave.version for place, grave in keyspace.tombstones.items()}
         model.forgotten = {past.ns: past.floor for past in keyspace.version_floors}
 
     def _chosen(self, op: str, asked: Fields, reply: Fields) -> Fields:
@@ -348,11 +360,7 @@ class HubHarness:
         agent.owed.clear()
 
     def _connect(self) -> ObservedConnection:
-        connection = ObservedConnection(self.bounds)
-        if self.lane:
-            connection.socket = FakeTransport(connection)
-            connection.wake = self.fanout.wake
-        return connection
+        return ObservedConnection(self.bounds, self.fanout if self.lane else None)
 
     # --- what an agent reads ---
 
@@ -366,8 +374,8 @@ class HubHarness:
 
     def _write(self, agent: Agent, connection: ObservedConnection) -> bool:
         """One step of `Connection.write`, without a loop; or what arrives through a pipe, which makes room in it."""
-        pipe = connection.socket
-        if isinstance(pipe, FakeTransport):
+        pipe = connection.pipe
+        if pipe is not None:
             if pipe.frame is not None:
                 self._hear_all(agent, pipe.read())
                 connection.resume()
@@ -378,7 +386,7 @@ class HubHarness:
             self._hear_all(agent, str(text))
             return True
         if connection.closing is not None:
-            assert not isinstance(pipe, FakeTransport) or pipe.closed
+            assert pipe is None or pipe.closed
             self._closed(agent, connection)
             return True
         if connection.ready:
@@ -475,7 +483,7 @@ class HubHarness:
             held = [snapshot for snapshot in reading if not snapshot.done and not snapshot.overrun]
             assert len(self.machine.state.snapshots) == len(held)
         collecting = [feed for feed in self.fanout._feeds.values() if feed.holds_back]
-        assert {feed.sub for feed in self.fanout._deliveries} == {feed.sub for feed in collecting}
+        assert {feed.sub for feed in self.fanout._conflated} == {feed.sub for feed in collecting}
         assert all(feed.live for feed in collecting)
 
     def check_rest(self) -> None:

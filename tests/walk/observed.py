@@ -15,7 +15,7 @@ from tests.walk.reader import ENTRY_TYPES, ConflatedFollow, Follow
 from waggle_hub.delivery.encoding import event_body
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.log import Commit, Event
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 Hold = tuple[str, str, int]
 """Namespace, name or text of a pattern, and token of a lock that is held."""

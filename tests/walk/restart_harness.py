@@ -22,28 +22,28 @@ from tests.walk.expected_store import ExpectedStore, expected_store, plain
 from tests.walk.hub_harness import INFO
 from tests.walk.model_types import Fields, Scope
 from tests.walk.observed import EVERYWHERE, Oracle, Reader, begin_reader
-from waggle_hub.app import _machine
+from waggle_hub.app import make_machine
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.fanout import Fanout, PendingReply, Released
+from waggle_hub.delivery.fanout import PendingReply, Released
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
-from waggle_hub.journal.interface import Done
+from waggle_hub.journal.interface import Done, JournalListener
 from waggle_hub.settings import Bounds, Limits, Settings
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import (
     ClaimRecord,
     DeliveryRecord,
+    EntryId,
     Key,
-    Place,
     QueuedNoticeRecord,
     Record,
     SessionRecord,
     WriteBatch,
 )
 from waggle_hub.state.sessions import SessionIds
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import Entry
 
 COMING_AND_GOING = ("hello", "bye")
 """What is done while the journal fails, although it would have to survive: who is here is kept when it can be."""
@@ -86,10 +86,10 @@ class Agent:
 class CheckedJournal(LateJournal):
     """A journal that knows at each batch what should be on its disk."""
 
-    def __init__(self, disk: MemoryDisk) -> None:
-        super().__init__(disk)
-        self.machine: Machine | None = None
-        self.born = 0
+    def __init__(self, listener: JournalListener, disk: MemoryDisk, machine: Machine) -> None:
+        super().__init__(listener, disk)
+        self.machine = machine
+        self.born = machine.state.log.rev
         """The revision at which this life began, or went on after a failure."""
         self.wanted: deque[ExpectedStore] = deque()
         self.latest: ExpectedStore | None = None
@@ -98,7 +98,6 @@ class CheckedJournal(LateJournal):
         """All that has survived."""
 
     def write(self, changes: WriteBatch, done: Done) -> None:
-        assert self.machine is not None
         self.latest = expected_store(self.machine.state)
         if self.owed is None:
             self.wanted.append(self.latest)
@@ -158,11 +157,9 @@ class RestartHarness:
 
     def _live(self, kept_all: ExpectedStore | None) -> None:
         """A hub starts with what is on the disk, which is all of this."""
-        self.journal = CheckedJournal(self.disk)
         kept = None if kept_all is None else self.disk.load()
-        self.machine = self.journal.machine = _machine(self.settings, self.journal, kept, self.now)
+        self.machine = make_machine(self.settings, "full", kept, self.now)
         state = self.machine.state
-        self.journal.born = state.log.rev
         if kept_all is not None:
             self._check_loaded(kept_all)
             held = list(state.lock_table.held.values())
@@ -170,12 +167,19 @@ class RestartHarness:
         self.oracle.epoch = state.epoch
         self.flown = {"$agents"}
         self.failing = False
-        self.fanout = Fanout(self.bounds, state.log, lambda: self.now, timer=count().__next__)
-        self.engine = Engine(self.machine, self.journal, self.fanout, self.bounds, lambda: self.now, INFO, self._fresh)
+        self.engine = Engine(
+            self.machine, self._open_journal, self.bounds, lambda: self.now, INFO,
+            loop=None, random_ids=self._fresh, timer=count().__next__,
+        )  # fmt: skip
+        self.fanout = self.engine.fanout
         self._listen()
         self.journal.write(self.machine.collect_changes([]), lambda error: None)
         self.journal.commit()
-        self.engine._begin()
+        self.engine.begin()
+
+    def _open_journal(self, listener: JournalListener) -> CheckedJournal:
+        self.journal = CheckedJournal(listener, self.disk, self.machine)
+        return self.journal
 
     def _fresh(self) -> SessionIds:
         self._drawn += 1
@@ -341,7 +345,7 @@ class RestartHarness:
 
     def turn(self) -> None:
         """The loop turns: what was decided goes to the journal as one batch."""
-        self.engine._flush()
+        self.engine.flush()
 
     def commit(self, most: int = 1_000) -> None:
         """The journal has written its oldest batches."""
@@ -356,7 +360,7 @@ class RestartHarness:
     def tick(self) -> None:
         """What is due is settled, in the order of the deadlines."""
         decided = len(self.engine._batch)
-        self.engine._tick()
+        self.engine._expiry.expire()
         events = [e for item in self.engine._batch[decided:] if isinstance(item, Commit) for e in item.events]
         expired = [e.prev for e in events if e.type == "expire" and e.prev is not None and e.ns != "$seen"]
         deadlines = [entry.expires_at or 0.0 for entry in expired]
@@ -374,7 +378,7 @@ class RestartHarness:
             for _ in range(1_000):
                 if not self.machine.has_pending_scan:
                     break
-                self.engine._proceed()
+                self.engine.continue_scan()
             else:
                 raise AssertionError("the machine never comes to rest")
             self.deliver(early=True)
@@ -544,7 +548,7 @@ class RestartHarness:
         if connection.ready:
             agent.written = self.now
             self.fanout.ready(connection)
-            self.fanout.refill()
+            self.fanout.catch_up()
             return True
         return False
 
@@ -720,11 +724,11 @@ class RestartHarness:
         assert kinds <= {"hub", "space", "grave", "delivery"}, kinds
 
 
-def _views(entries: dict[Place, Entry]) -> dict[Place, Fields]:
+def _views(entries: dict[EntryId, Entry]) -> dict[EntryId, Fields]:
     return {place: json.loads(msgspec.json.encode(entry.to_wire())) for place, entry in entries.items()}
 
 
-def _whole_all(entries: dict[Place, Entry]) -> dict[Place, Any]:
+def _whole_all(entries: dict[EntryId, Entry]) -> dict[EntryId, Any]:
     return {place: msgspec.to_builtins(entry) for place, entry in entries.items()}
 
 

@@ -15,9 +15,9 @@ from typing import Any
 from tests.journals import LateJournal
 from tests.walk.hub_harness import INFO
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
+from waggle_hub.journal.interface import JournalListener
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.log import Event
 from waggle_hub.state.machine import Machine
@@ -78,14 +78,20 @@ class Player:
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
         self.machine = Machine(LIMITS, "epoch", 10**15)
-        self.journal = LateJournal()
         self.machine.set_durability("full")
-        self.fanout = Fanout(BOUNDS, self.machine.state.log, lambda: self.now, timer=count().__next__)
-        self.engine = Engine(self.machine, self.journal, self.fanout, BOUNDS, lambda: self.now, INFO, self._fresh)
+        self.engine = Engine(
+            self.machine, self._open_journal, BOUNDS, lambda: self.now, INFO,
+            loop=None, random_ids=self._fresh, timer=count().__next__,
+        )  # fmt: skip
+        self.fanout = self.engine.fanout
         self.connections = [Connection(BOUNDS) for _ in range(AGENTS)]
         self.sessions = [SessionIds("", "", "")] * AGENTS
         self.heard: list[str] = []
         self._drawn = 0
+
+    def _open_journal(self, listener: JournalListener) -> LateJournal:
+        self.journal = LateJournal(listener)
+        return self.journal
 
     def _fresh(self) -> SessionIds:
         self._drawn += 1
@@ -93,7 +99,7 @@ class Player:
         return self.fresh
 
     def play(self, steps: list[Step]) -> bytes:
-        """Everything that every agent heard, and every event, in order."""
+        """ExpectedStore that every agent heard, and every event, in order."""
         for kind, agent, text in steps:
             self._step(kind, agent, text)
         for agent in range(AGENTS):
@@ -110,7 +116,7 @@ class Player:
             case "read":
                 self._read(agent, int(text))
             case "turn":
-                self.engine._flush()
+                self.engine.flush()
             case "commit":
                 for _ in range(min(int(text), len(self.journal.waiting))):
                     self.journal.commit()
@@ -146,7 +152,7 @@ class Player:
                 self.heard.append(f"{agent} {text}")
             elif connection.ready:
                 self.fanout.ready(connection)
-                self.fanout.refill()
+                self.fanout.catch_up()
             else:
                 return
 

@@ -18,7 +18,7 @@ from tests.journals import LateJournal
 from tests.walk.hub_harness import INFO
 from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.fanout import Fanout, PendingReply
+from waggle_hub.delivery.fanout import PendingReply
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds, Limits
@@ -85,8 +85,7 @@ class Walk(CheckedMachine):
     def begin(self) -> None:
         self.machine = Machine(LIMITS, "epoch")
         bounds = Bounds()
-        fanout = Fanout(bounds, self.machine.state.log, lambda: 1_000.0)
-        self.engine = Engine(self.machine, LateJournal(), fanout, bounds, lambda: 1_000.0, INFO)
+        self.engine = Engine(self.machine, LateJournal, bounds, lambda: 1_000.0, INFO, loop=None)
         self.connection = Connection(bounds)
         self.ask("hello", agent="a")
         keyspace = self.machine.state.keyspace
@@ -172,7 +171,7 @@ class Walk(CheckedMachine):
 
     def check(self) -> None:
         self.machine.check()
-        self.engine.lru.check()
+        self.engine._lru.check()
         state = self.machine.state
         held = {
             key: (entry.kind, entry.size)
@@ -180,7 +179,7 @@ class Walk(CheckedMachine):
             if (entry := state.keyspace.get("default", key)) is not None
         }
         assert held == self.shelf.entries
-        assert [key for _, key in self.engine.lru._sizes] == self.shelf.used
+        assert [key for _, key in self.engine._lru._sizes] == self.shelf.used
         assert state.keyspace.keys <= LIMITS.keys
         assert state.keyspace.bytes <= LIMITS.bytes
 

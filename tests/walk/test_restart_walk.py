@@ -87,7 +87,7 @@ def given_only(**asked: Any) -> dict[str, Any]:
 
 
 class Walk(CheckedMachine):
-    """Everything that can happen to a hub and its agents."""
+    """ExpectedStore that can happen to a hub and its agents."""
 
     @initialize(eager=st.booleans(), ahead=st.sampled_from([(1_000_000, 10_000, 1_000), (120, 8, 4)]))
     def begin(self, eager: bool, ahead: tuple[int, int, int]) -> None:
@@ -274,7 +274,7 @@ class Walk(CheckedMachine):
         agent = self.agent(n)
         self.harness.ask(agent, "set", **given_only(key=key, kind=kind), value="work")
         self.harness.ask(agent, "take", **given_only(patterns=[key], max_deliveries=most), timeout=60.0)
-        self.harness.engine._proceed()
+        self.harness.engine.continue_scan()
         claim = self.harness.machine.state.lock_table.taken.get(("default", key))
         if give_up and claim is not None:
             self.harness.ask(agent, "unlock", token=claim.token)
@@ -326,7 +326,7 @@ class Walk(CheckedMachine):
     def the_loop_turns(self, turns: int, commits: int) -> None:
         for _ in range(turns):
             self.harness.turn()
-            self.harness.engine._proceed()
+            self.harness.engine.continue_scan()
         self.harness.commit(commits)
 
     @rule(n=anybody, writes=st.sampled_from([1, 3, 60]))
@@ -404,7 +404,7 @@ class Walk(CheckedMachine):
         self.harness.turn()
         self.harness.fail()
         self.do(n, meanwhile)
-        self.harness.engine._proceed()
+        self.harness.engine.continue_scan()
         if recovers:
             self.harness.recover()
         self.do(n, after)

@@ -19,7 +19,7 @@ import pytest
 from tests.unit.fulltext.desk import Desk
 from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Bounds
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 WORDS = ("alpha", "beta", "gamma", "alphabet", "Álpha", "beta-gamma", "x_y", "héllo", "字", "straße", "İstanbul", "7up")
 SEARCHES = (*WORDS, "alp*", "be*", "alpha beta", "beta gamma", 'al* "beta', "x_y alpha", "hello", "true", "gamma*")

@@ -24,17 +24,17 @@ from waggle.wire import messages as m
 from waggle.wire.errors import Cancelled, LimitReached, TimedOut
 from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Limits
-from waggle_hub.state.commands.update import same
 from waggle_hub.state.effects import DeferredReply, Effect, LockLost, Reply
+from waggle_hub.state.json_pointer import equal
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.namespaces import DEAD
 from waggle_hub.state.sessions import Session, SessionIds
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import Entry
 from waggle_hub.state.transaction import Transaction
-from waggle_hub.state.waits import condition_index
-from waggle_hub.state.waits.condition_index import Wait
+from waggle_hub.state.waits import condition
+from waggle_hub.state.waits.condition import Wait
 from waggle_hub.state.work.queue import Taker
 
 GRACE = 4.0
@@ -96,7 +96,7 @@ class Sight:
             if not (key == asked["key"] if "key" in asked else match(asked["pattern"], key)):
                 continue
             value = msgspec.json.decode(entry.value)
-            if where is None or (same(value, where["value"]) if where["op"] == "eq" else value >= where["value"]):
+            if where is None or (equal(value, where["value"]) if where["op"] == "eq" else value >= where["value"]):
                 found.append(entry)
         return found
 
@@ -184,7 +184,7 @@ class Walk(CheckedMachine):
 
         self.patches: list[Any] = [
             mock.patch.object(Transaction, "notify", said),
-            mock.patch.object(condition_index, "_SPARE", spare),
+            mock.patch.object(condition, "_SPARE_KEYS", spare),
         ]
         for patch in self.patches:
             patch.start()
@@ -267,7 +267,7 @@ class Walk(CheckedMachine):
     def settled(self) -> None:
         """Nothing that had to be said at the last revision was left unsaid."""
         for name in self.required:
-            assert self.waits[name].waiting in self.machine.state.conditions.to_scan, "a wake-up was lost"
+            assert self.waits[name].waiting in self.machine.state.condition_index.to_scan, "a wake-up was lost"
         self.required.clear()
         assert not self.lost
 
@@ -286,7 +286,7 @@ class Walk(CheckedMachine):
         assert outcome.rev == sight.rev
         self.judge_matches(outcome, asked, sight)
         if isinstance(waiter.waiting, Wait):
-            open_ones = [at for at, one in enumerate(waiter.waiting.conditions) if one.scanning]
+            open_ones = [at for at, one in enumerate(waiter.waiting.conditions) if one.incomplete]
             assert set(met) - set(open_ones) <= set(outcome.met)
 
     def judge_matches(self, outcome: m.Waited, asked: dict[str, Any], sight: Sight) -> None:
@@ -666,11 +666,11 @@ class Walk(CheckedMachine):
         }
         assert waiting == self.waits.keys() | self.takers.keys()
         for waiter in self.waits.values():
-            if waiter.waiting not in state.conditions.to_scan:
+            if waiter.waiting not in state.condition_index.to_scan:
                 assert not self.sight.surely(waiter.asked, self.now)
-        lookers = [waiter.order for waiter in self.takers.values() if waiter.waiting.looking]
+        lookers = [waiter.order for waiter in self.takers.values() if waiter.waiting.scanning]
         for waiter in self.takers.values():
-            if not waiter.waiting.looking and self.sight.free(waiter.asked, self.now):
+            if not waiter.waiting.scanning and self.sight.free(waiter.asked, self.now):
                 assert lookers
                 assert min(lookers) < waiter.order, "it is held back for somebody who came earlier"
 

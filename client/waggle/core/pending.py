@@ -9,10 +9,11 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Struct
 
+from waggle.core.incoming import Incoming
 from waggle.core.lease import Lease
 from waggle.core.subscription import Subscription
 from waggle.wire.errors import Disconnected, WaggleError, again, error_from_wire
-from waggle.wire.messages import REPLIES, Backup, Change, Command, Entry, Incoming, Lock, Search, Take, Wait
+from waggle.wire.messages import REPLIES, Backup, Change, Command, Entry, Lock, Search, Take, Wait
 
 __all__ = ["Outcome", "PendingCommand", "again", "in_doubt", "outcome_of"]
 

@@ -39,6 +39,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from waggle.core.incoming import Incoming
 from waggle.core.lease import Lease
 from waggle.core.pending import Outcome, PendingCommand, in_doubt, outcome_of
 from waggle.core.subscription import Subscription
@@ -52,7 +53,6 @@ from waggle.wire.messages import (
     Granted,
     Hello,
     Id,
-    Incoming,
     Lock,
     Renew,
     Status,

@@ -1,8 +1,8 @@
-"""What has become of the entries of a namespace since somebody last looked: slices, as a caller hands them over.
+"""The change feed: what became of the entries of a namespace since a cursor, in slices.
 
-This is how an index beside the hub catches up: it says up to where it knows everything (a cursor, None for nothing),
-and is told the rest, no more than one slice waiting at a time. After the last slice it knows all that the hub had
-acknowledged to anybody before it asked.
+An index beside the hub catches up with it. The index gives the cursor up to which it knows everything (None: it knows
+nothing), and takes the rest, one slice at a time. After the last slice it knows every change that the hub had
+acknowledged before the index asked.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["GONE", "TYPES", "Change", "Put", "Slice"]
 GONE: Final[frozenset[str]] = frozenset({"delete", "expire", "evict"})
 """The types of events after which a key has no entry."""
 TYPES: Final[list[EventType]] = ["set", "delete", "expire", "evict"]
-"""The types of events that say which entries there are, and what their values are."""
+"""The types of events that change which entries there are, or their values."""
 
 
 class Change(NamedTuple):
-    """What is at a key now: its value as JSON text, None if there is no entry any more; and the revision of that."""
+    """A key with its value as JSON text (None: the entry is gone), and the revision of the change."""
 
     key: str
     value: Raw | None
@@ -31,11 +31,11 @@ class Change(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Some of what has changed, in order. If it is ``anew``, nothing that was told before this slice counts."""
+    """Some of the changes, in order. With ``anew`` the feed starts again: forget all slices before this one."""
 
     changes: list[Change]
     anew: bool = False
 
 
 Put = Callable[[Slice], Awaitable[None]]
-"""Takes a slice; the next one comes when it returns."""
+"""A function that takes a slice. The next slice comes when it returns."""

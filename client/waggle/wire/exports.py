@@ -1,9 +1,9 @@
-"""Entries as JSON lines: what an export is made of, over HTTP as on the command line.
+"""The export format: entries as JSON lines, over HTTP and on the command line.
 
-1. The first line is the header. It may say how many entries follow, so that a file that was cut off is found out;
-   without ``entries`` it is not counted.
-2. Each other line is an entry: what somebody has said of it. What a hub gives, revision, version, times and agent, is
-   given anew where it is read.
+1. The first line is the header. With ``entries`` it says how many entries follow, so that a reader notices a file that
+   was cut off.
+2. Each other line is an entry, with what an agent gave for it. The hub that imports it gives a new revision, version,
+   times and agent.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["BATCH", "STEPS", "VERSION", "ExportLine", "Header", "batches", "read
 
 VERSION = 1
 STEPS = 128
-"""Entries of a batch: what one txn takes (protocol 1)."""
+"""Entries of a batch: as many as one txn takes (protocol 1)."""
 BATCH = 4 * 2**20
-"""Bytes of a batch, unless one value alone is larger: a message may have 16 MiB."""
+"""Bytes of the values of a batch, unless one value alone is larger. A message may have 16 MiB."""
 
 
 class Header(Struct, kw_only=True, omit_defaults=True):
-    """The first line: what this is, and the revision at which the entries were as they stand here."""
+    """The first line: the format, and the revision at which the hub had these entries."""
 
     waggle: Literal["export"]
     version: int
@@ -38,7 +38,7 @@ class Header(Struct, kw_only=True, omit_defaults=True):
 
 
 class ExportLine(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """An entry. ``value`` is JSON text, and stays it."""
+    """An entry. ``value`` is JSON text."""
 
     ns: str | None = None
     key: str
@@ -49,11 +49,11 @@ class ExportLine(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields
 
     @property
     def place(self) -> tuple[str, str]:
-        """Namespace and key."""
+        """Return the namespace and the key."""
         return self.ns or "default", self.key
 
     def step(self, now: float, *, overwrite: bool) -> dict[str, Any]:
-        """The step of a txn that writes it; unless ``overwrite``, only where there is nothing."""
+        """Return the txn command that writes the entry; without ``overwrite`` only if the key is absent."""
         ns, key = self.place
         step: dict[str, Any] = {"op": "set", "ns": ns, "key": key, "value": self.value, "kind": self.kind}
         if self.meta is not None:
@@ -69,15 +69,15 @@ _line = msgspec.json.Decoder(ExportLine)
 
 
 def read_header(text: bytes) -> Header:
-    """The header in the first line. Raises BadRequest, or what decoding raises."""
+    """Return the header in the first line. Raises BadRequest for another version, and what decoding raises."""
     header = msgspec.json.decode(text, type=Header)
     if header.version != VERSION:
-        raise BadRequest(f"it is of version {header.version}, and this program reads version {VERSION}")
+        raise BadRequest(f"the export has version {header.version}, and this program reads version {VERSION}")
     return header
 
 
 def read_line(text: bytes, ns: str | None) -> ExportLine:
-    """The entry in another line, in the namespace ``ns`` if one is given. Raises what decoding raises."""
+    """Return the entry in another line, in the namespace ``ns`` if one is given. Raises what decoding raises."""
     line = _line.decode(text)
     if ns is not None:
         line.ns = ns
@@ -85,7 +85,7 @@ def read_line(text: bytes, ns: str | None) -> ExportLine:
 
 
 def batches(entries: Iterable[ExportLine]) -> Iterator[list[ExportLine]]:
-    """The entries in as many as fit into one txn each."""
+    """Return the entries in batches that fit into one txn each."""
     batch: list[ExportLine] = []
     size = 0
     for entry in entries:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 Id = int | str
@@ -1138,22 +1137,3 @@ class LostLock(Struct, kw_only=True, omit_defaults=True):
     """The patterns that were locked, where there are no names."""
     message: str = ""
     """After `forced`: which agent released it, and why."""
-
-
-class Incoming(Event, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
-    """Any line from the hub: a reply has ``ok`` or ``error``, an event a ``type``, a lost lock ``lost``."""
-
-    id: Id | None = None
-    """The id of the command that is answered; null if that had none."""
-    ok: msgspec.Raw | UnsetType = UNSET
-    """The reply."""
-    error: dict[str, Any] | UnsetType = UNSET
-    """The error: `code`, `message`, and what the code carries."""
-    dup: bool = False
-    """Whether the outcome is that of an earlier command with the same `rid`."""
-    lost: LostLock | UnsetType = UNSET
-    """A lock that this session lost."""
-
-    def __repr__(self) -> str:
-        """Return the text of the Event, which is the type that a program knows."""
-        return super().__repr__().replace("Incoming", "Event", 1)

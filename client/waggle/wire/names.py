@@ -1,34 +1,35 @@
-r"""What a key, a namespace, an agent's name and a pattern look like, and which keys a pattern matches (protocol 4, 5).
+r"""The grammar of keys, namespaces, agent names and patterns, and the matching of patterns (protocol 4, 5).
 
 Laws of names:
 
-1. A key (a lock's name, a channel) is 1 to 255 characters. A character is a code point: nothing is normalised or
-   folded, two keys are the same when their code points are.
-2. It has no control characters (Unicode category Cc), no white space at either end, no lone surrogates (which no
-   UTF-8 can carry). All else is allowed, ``*`` and ``/`` included.
+1. A key (a lock's name, a channel) is 1 to 255 characters. A character is a code point. Nothing is normalised or
+   folded: two keys are the same if their code points are.
+2. A key has no control characters (Unicode category Cc), no white space at either end, and no lone surrogates (which
+   UTF-8 cannot carry). All else is allowed, ``*`` and ``/`` included.
 
 Laws of patterns:
 
-3. ``*`` is any run of characters, also none; ``**`` is the same. ``?`` is one character. Both take any character:
+3. ``*`` is any run of characters, also none; ``**`` is the same. ``?`` is one character. Both match every character:
    ``/``, ``:``, a newline, a leading dot. The whole key must match, and case counts.
-4. ``[abc]``, ``[a-z]``, ``[!x]`` are one character in, or not in, a class. ``!`` negates only as the first of the
-   class, and ``^`` never does. ``]`` always closes, so ``[]`` and ``[!]`` are empty, an error, also where more
-   follows: ``[]a]`` is to be written ``[\]a]``. ``-`` between two members makes a range and is itself elsewhere:
-   ``[-a]``, ``[a-]``, ``[a-c-e]`` (a to c, -, e); as in POSIX ``[+--]`` runs from + to -. There are no named
-   classes: ``[[:alpha:]]`` is one of ``[:alph`` and then ``]``.
-5. ``\`` takes the next character as itself, in classes too (``[a\-z]`` has three members). Alone, the characters
-   ``]``, ``!``, ``-``, ``^``, ``{`` and ``}`` are themselves.
-6. A pattern is 1 to 255 characters. It may hold what no key can, such as a newline; that part matches nothing.
-7. Patterns are equal when they have the same canonical form, however written: ``a**`` and ``a*``, ``*?`` and
-   ``?*``, ``[a]`` and ``\a`` and ``a``, ``[abc]`` and ``[a-c]``. ``text`` is as it was written.
-8. Matching is linear in the key's length for every pattern, and compiles no regular expression.
+4. ``[abc]``, ``[a-z]``, ``[!x]`` are one character in, or not in, a class. ``!`` negates only as the first character of
+   the class, and ``^`` never does. ``]`` always closes the class, so ``[]`` and ``[!]`` are empty, which is an error,
+   also where more follows: write ``[\]a]`` for ``[]a]``. ``-`` between two members makes a range, and is itself
+   elsewhere: ``[-a]``, ``[a-]``, ``[a-c-e]`` (a to c, -, e). As in POSIX, ``[+--]`` runs from + to -. There are no
+   named classes: ``[[:alpha:]]`` is one of ``[:alph`` and then ``]``.
+5. ``\`` takes the next character as itself, in classes too (``[a\-z]`` has three members). Outside of a class, the
+   characters ``]``, ``!``, ``-``, ``^``, ``{`` and ``}`` are themselves.
+6. A pattern is 1 to 255 characters. It may contain characters that no key has, such as a newline; then it matches no
+   key there.
+7. Patterns are equal if they have the same canonical form: ``a**`` and ``a*``, ``*?`` and ``?*``, ``[a]`` and ``\a``
+   and ``a``, ``[abc]`` and ``[a-c]``. ``text`` is the pattern as it was written.
+8. Matching takes time linear in the length of the key, for every pattern. It compiles no regular expression.
 
-How law 8 is kept: the stars cut a pattern into *segments* of fixed length. The first must stand at the start of the
-key, the last at its end, those between somewhere in between, in order. Taking for each the leftmost place after
-the one before is enough, since an earlier place leaves more room to the rest: nothing is ever tried again. A
-segment of plain text is found by ``str.find``, any other by Shift-And: one integer holds, bit by bit, which
-beginnings of the segment end at the present character, so that each character of the key costs one shift and one
-mask, whatever the pattern.
+How law 8 is kept: the stars cut a pattern into *segments* of fixed length. The first segment must match at the start of
+the key, the last at its end, and those between in order. For each of these it is enough to take the leftmost match
+after the segment before, because an earlier match leaves more room for the rest. So nothing is tried twice. A segment
+of plain text is found by ``str.find``, every other by the Shift-And algorithm: bit n of an integer says whether the
+first n + 1 characters of the segment match up to the present character of the key. So each character of the key costs
+one shift and one mask, whatever the pattern is.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ MAX_AGENT: Final = 100
 _CHARACTER = r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 
 AGENT: Final = rf"(?![\s$]){_CHARACTER}{{1,{MAX_AGENT}}}(?<!\s)"
-"""What an agent's name matches from end to end, as Python and JavaScript write it."""
+"""The regular expression that a whole agent name matches, in the syntax of Python and JavaScript."""
 
-COMPILED: Final = 1024
-"""Compiled patterns kept for those who ask again: about 1 KB each, 50 KB at the very worst."""
+MAX_COMPILED: Final = 1024
+"""Compiled patterns kept for the next use: about 1 KB each, 50 KB at the very most."""
 
 _is_key: Final = re.compile(rf"(?!\s){_CHARACTER}{{1,{MAX_KEY}}}(?<!\s)").fullmatch
 _is_agent: Final = re.compile(AGENT).fullmatch
@@ -83,19 +84,19 @@ _surrogate: Final = re.compile(r"[\ud800-\udfff]").search
 
 
 def check_key(text: str, field: str = "key") -> None:
-    """Raise BadRequest, naming ``field``, unless ``text`` can be a key, a lock's name or a channel."""
+    """Raise BadRequest, naming ``field``, unless ``text`` can be a key, a lock name or a channel."""
     if _is_key(text) is None:
         raise BadRequest(_what_is_wrong(text, field, MAX_KEY), field=field)
 
 
 def check_agent(text: str, field: str = "agent") -> None:
-    """Raise BadRequest, naming ``field``, unless an agent can have the name ``text``."""
+    """Raise BadRequest, naming ``field``, unless ``text`` can be an agent name."""
     if _is_agent(text) is None:
         raise BadRequest(_what_is_wrong(text, field, MAX_AGENT), field=field)
 
 
 def check_ns(text: str, field: str = "ns", hub: bool = False) -> None:
-    """Raise BadRequest, naming ``field``, unless ``text`` can be a namespace; ``hub`` lets those with $ through."""
+    """Raise BadRequest, naming ``field``, unless ``text`` can be a namespace; with ``hub`` also one with $."""
     if (_is_hub_ns if hub else _is_ns)(text) is not None:
         return
     if not hub and _is_hub_ns(text) is not None:
@@ -106,7 +107,7 @@ def check_ns(text: str, field: str = "ns", hub: bool = False) -> None:
 
 
 def _what_is_wrong(text: str, field: str, most: int) -> str:
-    """The message for a name that was refused: what is wrong with it, and what to do."""
+    """Return the message for a name that was refused: the fault, and what to do."""
     if not text:
         return f"{field} is empty: give it 1 to {most} characters"
     if len(text) > most:
@@ -123,11 +124,12 @@ def _what_is_wrong(text: str, field: str, most: int) -> str:
 # --- reading patterns --------------------------------------------------------------------------------------------
 
 Class = tuple[str, ...]
-"""A set of characters, as the points, in order, at which membership flips: a character is in it if the number of
-points at or below it is odd. ``[a-z]`` is ``("a", "{")``, none is ``()``, and all is ANY and no other object."""
+"""A set of characters, as the code points, in order, at which membership changes: a character is in the set if the
+number of these points at or below it is odd. ``[a-z]`` is ``("a", "{")``, the empty set is ``()``. The set of all
+characters is always the object ANY."""
 
 Piece = str | Class
-"""Part of a segment: plain text, or one character of a class."""
+"""A part of a segment: plain text, or one character of a class."""
 
 ANY: Final[Class] = ("\0",)
 _END: Final = sys.maxunicode + 1
@@ -135,9 +137,9 @@ _plain: Final = re.compile(r"[^*?\[\\]+").match
 
 
 def _parse(text: str) -> list[list[Piece]]:
-    """The segments between the stars of ``text``, in canonical form; one more than there are (runs of) stars.
+    """Return the segments between the stars of ``text``, in canonical form: one more than there are runs of stars.
 
-    A ``?`` after a star goes before it, where it belongs to a segment whose place is known sooner.
+    A ``?`` after a star moves before it (law 7). There it is part of a segment that is matched earlier.
     """
     segments: list[list[Piece]] = [[]]
     at = 0
@@ -158,7 +160,7 @@ def _parse(text: str) -> list[list[Piece]]:
 
 
 def _piece(text: str, at: int) -> tuple[Piece | None, int]:
-    """The piece that begins at ``at`` (None for a star), and where the next one begins."""
+    """Return the piece that begins at ``at`` (None for a star), and the index of the next one."""
     match text[at]:
         case "*":
             return None, at + 1
@@ -177,7 +179,7 @@ def _piece(text: str, at: int) -> tuple[Piece | None, int]:
 
 
 def _class(text: str, opening: int) -> tuple[Piece, int]:
-    """The class whose bracket is at ``opening``, and the place after it; plain text if it has but one member."""
+    """Return the class whose bracket is at ``opening``, and the index after it; plain text if it has one member."""
     negated = text.startswith("!", opening + 1)
     at = opening + 1 + negated
     ranges: list[tuple[int, int]] = []
@@ -197,7 +199,7 @@ def _class(text: str, opening: int) -> tuple[Piece, int]:
 
 
 def _member(text: str, at: int, opening: int) -> tuple[int, int]:
-    """The code point of the member at ``at`` of a class, and the place after it."""
+    """Return the code point of the class member at ``at``, and the index after it."""
     at += text.startswith("\\", at)
     if at >= len(text):
         raise BadRequest(rf"the class at {opening} is not closed: add ], or write \[ for a bracket")
@@ -205,7 +207,7 @@ def _member(text: str, at: int, opening: int) -> tuple[int, int]:
 
 
 def _canonical(ranges: list[tuple[int, int]], negated: bool) -> Piece:
-    """The class of all ``ranges`` (from, to just before), or of all but them; plain text if that is one character."""
+    """Return the class of all ``ranges`` (first, last + 1), or of all but them; plain text if that is one character."""
     flips: list[int] = []
     for low, high in sorted(ranges):
         if flips and low <= flips[-1]:
@@ -227,9 +229,9 @@ def _canonical(ranges: list[tuple[int, int]], negated: bool) -> Piece:
 
 
 class _Segment:
-    """What stands between two stars: a row of pieces, of fixed ``length``.
+    """The pieces between two stars, of fixed ``length``.
 
-    ``plain`` is its text if it is plain but for ``?`` at the end, else None.
+    ``plain`` is their text if that is plain, or plain with only ``?`` after it; else None.
     """
 
     __slots__ = ("_pad", "_shift_and", "length", "pieces", "plain")
@@ -254,7 +256,7 @@ class _Segment:
         self._shift_and: Callable[[str, int, int], int] | None = None
 
     def stands_at(self, key: str, at: int) -> bool:
-        """Whether it matches at ``at``, given that ``key`` is long enough."""
+        """Return whether the segment matches at ``at``. The key must be long enough."""
         if self.plain is not None:
             return key.startswith(self.plain, at)
         for piece in self.pieces:
@@ -269,7 +271,7 @@ class _Segment:
         return True
 
     def find(self, key: str, start: int, end: int) -> int:
-        """Where its leftmost match within ``key[start:end]`` ends, or -1."""
+        """Return the end of the leftmost match within ``key[start:end]``, or -1."""
         if self.plain is not None:
             at = key.find(self.plain, start, end - self._pad)
             return at if at < 0 else at + self.length
@@ -279,10 +281,10 @@ class _Segment:
 
 
 def _shift_and(pieces: Sequence[Piece], length: int) -> Callable[[str, int, int], int]:
-    """A function that finds the leftmost match of ``pieces``, as ``_Segment.find`` does.
+    """Return a function that finds the leftmost match of ``pieces``, as ``_Segment.find`` does.
 
-    Between two points at which membership in any of the places flips, all characters have the same mask. So there
-    are only as many masks as such points, at most two for each character of the pattern.
+    Characters between two code points at which any membership changes have the same mask. So there are only as many
+    masks as such points: at most two for each character of the pattern.
     """
     flips: dict[str, int] = {}
     bit = 1
@@ -309,33 +311,33 @@ def _shift_and(pieces: Sequence[Piece], length: int) -> Callable[[str, int, int]
 
 
 def _only(character: str) -> Class:
-    """The class of one character."""
+    """Return the class of one character."""
     after = ord(character) + 1
     return (character,) if after == _END else (character, chr(after))
 
 
 class Pattern:
-    """A pattern, ready to match. Equal to every other that is the same but for the way it is written (law 7)."""
+    """A pattern, ready to match. Patterns are equal if they have the same canonical form (law 7)."""
 
     __slots__ = (
         "_first", "_hash", "_last", "_least", "_middle", "exact", "only_prefix", "prefix", "runs", "segments", "text",
     )  # fmt: skip
 
     text: str
-    """As it was written."""
+    """The pattern as it was written."""
     exact: str | None
-    """The one key it matches, if it holds no wildcard."""
+    """The only key that the pattern matches, if it has no wildcard."""
     prefix: str
-    """What every key that it matches begins with."""
+    """The text that every matching key begins with."""
     only_prefix: bool
-    """Whether it matches every key with that prefix."""
+    """Whether the pattern matches every key with that prefix."""
     runs: tuple[str, ...]
-    """The plain text in it after the prefix: every key that it matches has these, in this order, not overlapping."""
+    """The plain texts after the prefix: every matching key has these, in this order, not overlapping."""
     segments: tuple[tuple[Piece, ...], ...]
-    """The canonical form: the pieces of what stands before, between and after its stars."""
+    """The canonical form: the pieces before, between and after the stars."""
 
     def __init__(self, text: str) -> None:
-        """Read ``text``; raises BadRequest, without a field, if it is no pattern."""
+        """Parse ``text``. Raises BadRequest, without a field, if it is not a pattern."""
         if not text:
             raise BadRequest("the pattern is empty: write * for every key")
         if len(text) > MAX_KEY:
@@ -358,7 +360,7 @@ class Pattern:
         self.only_prefix = plain and self._last is not None
 
     def match(self, key: str) -> bool:
-        """Whether ``key``, the whole of it, is one that the pattern means."""
+        """Return whether the pattern matches the whole of ``key``."""
         if self.exact is not None:
             return key == self.exact
         if len(key) < self._least or not self._first.stands_at(key, 0):
@@ -387,11 +389,11 @@ class Pattern:
         return f"Pattern({self.text!r})"
 
 
-_compiled = lru_cache(maxsize=COMPILED)(Pattern)
+_compiled = lru_cache(maxsize=MAX_COMPILED)(Pattern)
 
 
 def compile_pattern(text: str, field: str = "pattern") -> Pattern:
-    """The Pattern that ``text`` says; raises BadRequest, naming ``field``, if it says none."""
+    """Return the Pattern of ``text``. Raises BadRequest, naming ``field``, if it is not a pattern."""
     try:
         return _compiled(text)
     except BadRequest as error:
@@ -399,5 +401,5 @@ def compile_pattern(text: str, field: str = "pattern") -> Pattern:
 
 
 def quoted(text: str) -> str:
-    """The pattern that matches this text and nothing else."""
+    """Return the pattern that matches this text and nothing else."""
     return "".join(f"\\{character}" if character in "*?[\\" else character for character in text)

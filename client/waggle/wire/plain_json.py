@@ -1,11 +1,11 @@
-"""What may be a value: the plain JSON data of protocol 1, checked before anything is sent.
+"""Plain JSON data: the check that a value is one that the wire can carry (protocol 1), before it is sent.
 
-The JSON encoder is lenient where the wire is not: it turns nan into null and a set into a list, so what comes
-back would not be what was put in. Here such data is refused, with the place where it stands and what to write
-instead. Lengths and rights are the hub's to judge.
+The JSON encoder accepts more than the wire: it turns nan into null and a set into a list, so a program would read a
+value other than the one it wrote. `check` refuses such data. Its message says which part is wrong, and what to write
+instead. The hub checks lengths and rights.
 
-A loop in Python takes five million numbers two seconds, too long for a door that others wait at. There `check_large`
-looks level by level, at each by a few passes in C, and does not say where it stands.
+`check` is a loop in Python: five million numbers take it two seconds, too long where other callers wait. `check_large`
+looks at one level of nesting after another, with a few passes in C for each, and does not say which part is wrong.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from waggle.wire.errors import BadRequest
 __all__ = ["check", "check_large", "is_plain"]
 
 DEPTH = 100
-"""How deep a value may nest (protocol 1)."""
+"""Levels of nesting that a value may have (protocol 1)."""
 _ANY = frozenset({str, bool, type(None)})
-"""Types of which JSON can hold whatever there is."""
+"""Types of which JSON can hold every value."""
 _KNOWN = _ANY | {int, float, dict, list, tuple}
-"""Types of what can be plain."""
+"""Types that a plain value can have."""
 
 
 def check(value: Any, field: str) -> None:
@@ -34,17 +34,16 @@ def check(value: Any, field: str) -> None:
 
 
 def check_large(value: Any, field: str) -> None:
-    """As `check`, for what a door has decoded, however large it is."""
+    """Raise BadRequest as `check` does, quickly also for a large value; for values that JSON was decoded to."""
     if not is_plain(value):
         raise BadRequest(
-            f"{field} holds what JSON cannot, or no hub: a number beyond 64 bits or that is not finite, or more than"
-            f" {DEPTH} levels; send it as text",
+            f"{field}: numbers must be finite and fit 64 bits, nesting at most {DEPTH}; otherwise send it as text",
             field=field,
         )
 
 
 def is_plain(value: Any) -> bool:
-    """Whether what was decoded is plain; a subclass of a JSON type is not."""
+    """Return whether a decoded value is plain; one of a subclass of a JSON type is not."""
     level = [value]
     for _ in range(DEPTH + 1):
         kinds = set(map(type, level))
@@ -65,7 +64,7 @@ def is_plain(value: Any) -> bool:
 
 
 def _are_numbers(level: list[Any], kinds: set[type]) -> bool:
-    """Whether JSON can hold all numbers of a level."""
+    """Return whether JSON can hold all numbers of a level."""
     for kind in kinds & {int, float}:
         numbers = level if len(kinds) == 1 else [item for item in level if type(item) is kind]
         if kind is int and not -(2**63) <= min(numbers) <= max(numbers) < 2**63:
@@ -76,7 +75,7 @@ def _are_numbers(level: list[Any], kinds: set[type]) -> bool:
 
 
 def _fault(value: Any, depth: int) -> tuple[str, str] | None:
-    """The first place in ``value`` that JSON cannot hold, and what to do about it; None if there is none."""
+    """Return the first part of ``value`` that JSON cannot hold, and what to do about it; None if there is none."""
     match value:
         case None | bool() | str():
             return None
@@ -95,7 +94,7 @@ def _fault(value: Any, depth: int) -> tuple[str, str] | None:
 
 
 def _fault_within(value: dict[Any, Any] | list[Any] | tuple[Any, ...], depth: int) -> tuple[str, str] | None:
-    """As `_fault`, for what a container holds."""
+    """Return the same for the items of a container."""
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):

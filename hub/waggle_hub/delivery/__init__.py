@@ -1,6 +1,7 @@
-"""Delivery: who hears of what, encoded once, written once for each connection and turn of the loop.
+"""Delivery: events to the connections that follow them, encoded once, written once per connection and turn of the loop.
 
-``fanout`` takes what the engine releases, ``feed`` is one interest with those who follow it live, ``conflation`` one
-whose followers want the latest only. ``refill`` brings those behind up from a snapshot or the log, in the order of
-``refillqueue``. ``connection`` is what waits to be sent to one agent, ``encoding`` makes lines, ``text`` frames.
+``fanout`` takes what the engine releases. ``feed`` is one interest with the cursors that follow it live, ``conflation``
+one whose followers get the latest of each key only. ``catchup`` brings a cursor that is behind up to date from a
+snapshot or the log, in the order of ``catchup_queue``. ``connection`` is the outbox of one agent, ``encoding`` makes
+lines, ``frame`` the frames around them.
 """

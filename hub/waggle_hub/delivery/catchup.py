@@ -1,10 +1,12 @@
-"""Refill: bring a cursor that is behind up to now, a slice at a time (G4, G5, G12).
+"""Catch-up: the lines that a cursor lacks, from its snapshot and from the log, a slice at a time (G4, G5, G12).
 
-The way of a cursor: its snapshot, if it has one, then `synced`; then the log from where it stands; then a mark, and it
-is live. A slice is bounded in keys, events and bytes, and the next comes when this one has left: so a slow reader
-costs one slice of memory, and its own pace is nobody else's.
-
-Of a conflated interest each slice of the log is a delivery: the latest of each key in it, all else, and a mark.
+Rules:
+1. A cursor first reads its snapshot, if it has one, and gets `synced`; then the log from its revision on; then a mark,
+   and it is live.
+2. A slice is bounded in keys, events and bytes, and the next is made when this one has left. So a slow reader takes the
+   memory of one slice, and its pace is its own.
+3. For a conflated interest each slice of the log is a delivery: the latest event of each key, all other events, and a
+   mark.
 """
 
 from __future__ import annotations
@@ -17,16 +19,16 @@ from .conflation import LatestByKey
 from .encoding import chain, lock_snapshot_line, mark_line, snapshot_line, synced_line
 from .feed import Cursor
 
-_LOCKS = 500
-"""Locks that one slice of a snapshot tells: about 2 ms."""
+_MAX_LOCKS = 500
+"""Locks in one slice of a snapshot: about 2 ms."""
 
 
 def snapshot_slice(cursor: Cursor, now: float, *, max_keys: int, max_bytes: int) -> list[bytes]:
-    """The next lines of the cursor's snapshot. At its end the cursor stands at its revision, and has none."""
+    """Return the next lines of the snapshot. Its last slice moves the cursor to its revision and drops it."""
     snapshot = cursor.snapshot
     assert snapshot is not None
-    lines = [lock_snapshot_line(cursor.feed.sub, lock) for lock in snapshot.read_locks(_LOCKS)]
-    if not lines:
+    lines = [lock_snapshot_line(cursor.feed.sub, lock) for lock in snapshot.read_locks(_MAX_LOCKS)]
+    if not lines:  # locks come first, entries when no lock is left
         entries = snapshot.read(now, max_keys=max_keys, max_bytes=max_bytes)
         values = cursor.feed.interest.scope.values
         lines = [snapshot_line(cursor.feed.sub, entry, values) for entry in entries]
@@ -38,42 +40,44 @@ def snapshot_slice(cursor: Cursor, now: float, *, max_keys: int, max_bytes: int)
 
 
 def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes: int) -> list[bytes]:
-    """The next lines of the log up to and with the revision `upto`; a mark ends them when the cursor gets there.
+    """Return the next lines of the log up to and including the revision `upto`, and move the cursor.
 
-    `max_events` is for a subscription of one pattern: an event is tried against each.
+    A mark ends the lines when the cursor has reached `upto`. `max_events` is for a subscription with one pattern: with
+    n patterns each event counts n times, since it is matched against each.
     """
     interest = cursor.feed.interest
-    told: _Part = _Whole(cursor) if interest.scope.conflate is None else _Conflated(cursor)
-    looked = 0
+    part: _Slice = _FullSlice(cursor) if interest.scope.conflate is None else _ConflatedSlice(cursor)
+    matched = 0
     for commit in log.commits_after(cursor.rev):
-        if commit.rev > upto or looked >= max_events or told.size >= max_bytes:
+        if commit.rev > upto or matched >= max_events or part.size >= max_bytes:
             break
-        looked += len(commit.events) * len(interest.patterns)
+        matched += len(commit.events) * len(interest.patterns)
         events = [event for event in commit.events if interest.matches(event.ns, event.key, event.type)]
         if events:
-            told.add(events)
+            part.add(events)
         cursor.rev = commit.rev
+    # Revisions without a commit in the log (taken back, or not kept) must not keep the cursor from its end.
     following = next(log.commits_after(cursor.rev), None)
     if following is None or following.rev > upto:
         cursor.rev = upto
-    return told.lines(at_end=cursor.rev == upto)
+    return part.lines(at_end=cursor.rev == upto)
 
 
-class _Part(Protocol):
-    """What one slice of the log tells a cursor."""
+class _Slice(Protocol):
+    """The lines of one slice of the log, as they are collected."""
 
     @property
     def size(self) -> int:
-        """About how many bytes of lines there are."""
+        """About the number of bytes collected."""
 
     def add(self, events: list[Event]) -> None:
-        """The events of the next revision that has any."""
+        """Collect the matching events of the next revision."""
 
     def lines(self, at_end: bool) -> list[bytes]:
-        """All of it; `at_end`, the cursor has caught up."""
+        """Return the lines; `at_end` says that the cursor has caught up."""
 
 
-class _Whole:
+class _FullSlice:
     """Every event, as it was."""
 
     def __init__(self, cursor: Cursor) -> None:
@@ -100,8 +104,8 @@ class _Whole:
         return self._lines
 
 
-class _Conflated:
-    """A delivery of its own. The mark that ends it stands in for what is left out, one's own events too."""
+class _ConflatedSlice:
+    """One delivery: the mark at its end stands for all that is left out, also for events of the session itself."""
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor

@@ -1,10 +1,11 @@
-"""The refill queue: who is behind gets the next slice in turn, and all of them together take little of each turn (G12).
+"""The catch-up queue: connections that are behind get slices in turn, within a budget of each turn of the loop (G12).
 
 Rules:
-1. In the queue is who is behind and has sent what it had. One slice each, round robin, whatever it still lacks.
-2. A turn of the loop has about `seconds` of it, and at least one slice; the rest goes on in the next. So a thousand who
-   are refilled at once cost the others as much as one.
-3. Who has left, closed, or has lines again that wait loses its place; who is told nothing by its slice keeps it.
+1. A connection is queued while it has cursors to catch up and an empty outbox. Each gets one slice at a time, round
+   robin, however much it still lacks.
+2. A turn of the loop spends about `seconds` on slices, and serves at least one. The rest follows in the next turn. So a
+   thousand connections that catch up at once delay the others no longer than one does.
+3. A connection leaves the queue when it closes or has unsent lines. After a slice without lines it keeps its place.
 """
 
 from __future__ import annotations
@@ -13,27 +14,38 @@ from collections.abc import Callable
 
 from .connection import Connection
 
+CallSoon = Callable[[Callable[[], None]], object]
+"""Calls a function in the next turn of the loop."""
+
 
 class CatchupQueue:
-    """The connections that are ready for a slice. `refill` tells one of them its slice; `timer` gives seconds."""
+    """The connections that are ready for a slice.
 
-    def __init__(self, refill: Callable[[Connection], None], seconds: float, timer: Callable[[], float]) -> None:
-        self._catch_up = refill
+    `catch_up` sends one of them its slice; `timer` gives seconds. Without `call_soon` the owner has to call `step`.
+    """
+
+    def __init__(
+        self,
+        catch_up: Callable[[Connection], None],
+        seconds: float,
+        timer: Callable[[], float],
+        call_soon: CallSoon | None = None,
+    ) -> None:
+        self._catch_up = catch_up
         self._seconds = seconds
         self._timer = timer
+        self._call_soon = call_soon
         self._ready: dict[Connection, None] = {}
-        self._due = False
-        self.call_soon: Callable[[Callable[[], None]], object] | None = None
-        """Calls a function in the next turn of the loop. Without it somebody calls `step`."""
+        self._scheduled = False
 
     def add(self, connection: Connection) -> None:
-        """This one is ready; one that is in the queue keeps its place."""
+        """Queue a connection that is ready. One that is queued already keeps its place."""
         self._ready[connection] = None
         self._schedule()
 
     def step(self) -> None:
-        """As many slices as one turn of the loop has time for."""
-        self._due = False
+        """Serve as many slices as one turn of the loop has time for."""
+        self._scheduled = False
         until = self._timer() + self._seconds
         try:
             while self._ready:
@@ -46,12 +58,12 @@ class CatchupQueue:
     def _serve(self) -> None:
         connection = next(iter(self._ready))
         del self._ready[connection]
-        if connection.ready:
+        if connection.ready:  # it may have closed, or have lines again, since it was queued
             self._catch_up(connection)
             if connection.ready:
                 self._ready[connection] = None
 
     def _schedule(self) -> None:
-        if self._ready and not self._due and self.call_soon is not None:
-            self._due = True
-            self.call_soon(self.step)
+        if self._ready and not self._scheduled and self._call_soon is not None:
+            self._scheduled = True
+            self._call_soon(self.step)

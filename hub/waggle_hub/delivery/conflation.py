@@ -1,17 +1,19 @@
-"""Conflation: of an interest with `conflate: s`, one delivery each s seconds, of what is still news (protocol 5).
+"""Conflation: for an interest with `conflate: s`, one delivery each s seconds, without outdated events (protocol 5).
 
 Rules:
-1. A conflated feed collects what happens while somebody is live: of each key its latest write, and its latest touch if
-   that came after it; of all else everything. A write is a set, or what ends an entry. (A touch does not stand in for
-   the write before it: it has no value.)
-2. The delivery is due s seconds after the first event that it collects, so two are never closer than that. It goes out
-   early, at the end of the turn, when more than `bounds.conflated` bytes have been collected: that bounds the memory.
-3. A delivery is in order of revisions and ends with a mark, its only one, at the newest revision released. Its lines
-   are chained to each other, the first to the mark before: `last` is the revision of that mark, or where the first to
-   be live began. What `echo: false` leaves out is left out of the chain too.
-4. Who became live since the last delivery gets the part of this one that came after: what is the latest of all is the
-   latest after any revision below it.
-5. Who is live no longer goes on from the log, or from where its agent says; when nobody is live, nothing is collected.
+1. A conflated feed collects events while a cursor is live: for each key its latest write, and its latest touch if that
+   came later; all events that are not about entries. A write is a set, or the end of an entry. (A touch does not stand
+   for the write before it: it has no value.)
+2. The delivery is due s seconds after the first event that it collects, so two deliveries are at least s seconds
+   apart. It leaves early, at the end of the turn, when more than `bounds.conflated` bytes have been collected: this
+   bounds the memory.
+3. A delivery is in order of revisions and ends with one mark at the newest revision released. Its lines are chained to
+   each other, the first one to the mark before: `last` is the revision of that mark, or the place at which the first
+   cursor became live. Events that `echo: false` leaves out are not part of the chain.
+4. A cursor that became live since the last delivery gets the part of this one that came after its place: the latest
+   event of all is also the latest after any earlier revision.
+5. A cursor that is no longer live goes on from the log, or from the place that its agent names. While no cursor is
+   live, nothing is collected.
 """
 
 from __future__ import annotations
@@ -29,14 +31,17 @@ from waggle_hub.state.store.expiry import Deadlines, deadline_after
 from .encoding import Bodies, EncodedEvent, chain, mark_line
 from .feed import Cursor, Feed
 
+CallLater = Callable[[float, Callable[[], None]], TimerHandle]
+"""Calls a function after so many seconds."""
+
 
 class LatestByKey:
-    """Events in order of revisions, without those that later ones have made old news (rule 1)."""
+    """Events in order of revisions, without those that later ones have outdated (rule 1)."""
 
     def __init__(self) -> None:
         self._events: dict[object, Event] = {}
         self.size = 0
-        """Bytes that they may keep in memory."""
+        """Bytes of memory that the events may hold."""
 
     def __len__(self) -> int:
         return len(self._events)
@@ -45,7 +50,7 @@ class LatestByKey:
         return iter(self._events.values())
 
     def add(self, event: Event) -> None:
-        """What happened next."""
+        """Collect the next event, and drop those that it outdates."""
         write: object = (event.ns, event.key)
         touch: object = (event.ns, event.key, "touch")
         if event.type == "touch":
@@ -53,11 +58,11 @@ class LatestByKey:
         elif event.type in m.ENTRY_TYPES:
             self._drop(touch)
             self._put(write, event)
-        else:
+        else:  # messages, locks, presence: each counts
             self._put(id(event), event)
 
     def _put(self, name: object, event: Event) -> None:
-        self._drop(name)
+        self._drop(name)  # so that the event goes to the end: the order is that of revisions
         self._events[name] = event
         self.size += event.size
 
@@ -68,42 +73,45 @@ class LatestByKey:
 
 
 class ConflationScheduler:
-    """The feeds that have collected something, in the order in which their deliveries are due; one timer for all."""
+    """The feeds that have collected events, by the time at which their delivery is due, and one timer for all.
+
+    `deliver` flushes a feed; `on_delivered` is called after each step. Without `call_later` the owner calls `step`.
+    """
 
     def __init__(
         self,
         deliver: Callable[[ConflatedFeed], None],
-        delivered: Callable[[], None],
+        on_delivered: Callable[[], None],
         bounds: Bounds,
         clock: Callable[[], float],
         timer: Callable[[], float],
+        call_later: CallLater | None = None,
     ) -> None:
         self.bounds = bounds
-        self.call_later: Callable[[float, Callable[[], None]], TimerHandle] | None = None
-        """Calls a function after so many seconds. Without it somebody calls `step`."""
         self._deliver = deliver
-        self._delivered = delivered
+        self._on_delivered = on_delivered
+        self._call_later = call_later
         self._clock = clock
         self._timer = timer
         self._feeds: Deadlines[ConflatedFeed] = Deadlines(attrgetter("due", "sub"))
-        self._alarm: TimerHandle | None = None
-        self._alarm_at = 0.0
+        self._handle: TimerHandle | None = None
+        self._fires_at = 0.0
 
     def __iter__(self) -> Iterator[ConflatedFeed]:
         return iter(self._feeds)
 
     def begin(self, feed: ConflatedFeed, seconds: float) -> None:
-        """A feed has begun to collect: its delivery is due after so many seconds."""
+        """Add a feed that has begun to collect: its delivery is due after so many seconds."""
         feed.due = deadline_after(self._clock(), seconds)
         self._feeds.add(feed)
-        self._arm()
+        self._schedule()
 
     def end(self, feed: ConflatedFeed) -> None:
-        """A feed has nothing to deliver any more."""
+        """Remove a feed that has nothing to deliver."""
         self._feeds.remove(feed)
 
     def next(self) -> float | None:
-        """The instant at which the first delivery is due."""
+        """Return the unix time at which the first delivery is due, None if there is none."""
         feed = self._feeds.head()
         return None if feed is None else feed.due
 
@@ -116,37 +124,37 @@ class ConflationScheduler:
                 if self._timer() >= until:
                     break
         finally:  # a fault in one delivery does not stop the others
-            self._delivered()
-            self._arm()
+            self._on_delivered()
+            self._schedule()
 
-    def _arm(self) -> None:
-        """Let the timer stand no later than the first delivery."""
+    def _schedule(self) -> None:
+        """Set the timer to the first delivery. A timer that fires earlier is kept: it will set the next one."""
         due = self.next()
-        if self.call_later is None or due is None or (self._alarm is not None and self._alarm_at <= due):
+        if self._call_later is None or due is None or (self._handle is not None and self._fires_at <= due):
             return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = due
-        self._alarm = self.call_later(max(0.0, due - self._clock()), self._ring)
+        if self._handle is not None:
+            self._handle.cancel()
+        self._fires_at = due
+        self._handle = self._call_later(max(0.0, due - self._clock()), self._fire)
 
-    def _ring(self) -> None:
-        self._alarm = None
+    def _fire(self) -> None:
+        self._handle = None
         self.step(self._clock())
 
 
 class ConflatedFeed(Feed):
-    """A feed that collects, and hands out when its delivery is due."""
+    """A feed that collects events, and is flushed when its delivery is due."""
 
     __slots__ = ("_collected", "_deliveries", "_first", "due")
 
     def __init__(self, interest: Interest, last: int, deliveries: ConflationScheduler) -> None:
         super().__init__(interest, last)
         self.due = 0.0
-        """The instant of the next delivery. Only while something is collected."""
+        """Unix time of the next delivery. Valid only while something is collected."""
         self._deliveries = deliveries
         self._collected = LatestByKey()
         self._first = 0
-        """The revision of the first event since the last delivery, also when it is old news by now."""
+        """The revision of the first event since the last delivery, also if it is outdated by now."""
 
     @property
     def holds_back(self) -> bool:
@@ -160,9 +168,10 @@ class ConflatedFeed(Feed):
     def leave(self, cursor: Cursor, rev: int) -> None:
         if cursor not in self.live:
             return
-        told = self._first - 1 if self.holds_back else rev
+        # What is collected was not delivered: the cursor has everything up to the event before the first of it.
+        delivered = self._first - 1 if self.holds_back else rev
         cursor.after = max(cursor.rev, self.last)
-        cursor.rev = max(cursor.rev, told)
+        cursor.rev = max(cursor.rev, delivered)
         del self.live[cursor]
         if not self.live:
             self._take()
@@ -191,7 +200,7 @@ class ConflatedFeed(Feed):
         self._deliver([*chain(interest, events, after, bodies), mark], frame, without_own)
 
     def _take(self) -> LatestByKey:
-        """What has been collected; from here on it is as if nothing had been."""
+        """Remove and return the collected events, and cancel their delivery."""
         collected = self._collected
         if self.holds_back:
             self._deliveries.end(self)

@@ -1,16 +1,14 @@
-"""A connection: the lines that wait to be sent to one agent, and how much of that is too much (G12).
+"""A connection: the outbox of one agent, and the count of what waits in it (G12).
 
-Everybody puts lines in, and its door reads commands from the socket. Lines leave in the order in which they came, all
-that wait in one frame, cut near `bounds.frame`. There are two ways out, and each sets `wake`:
-
-* It has a `socket`, that takes frames at once (`edge.lane`). Fan-out calls `flush` at the end of the turn.
-* Its door runs `write`, a task.
-
-(The connection of callers, `edge.callers`, takes each reply as it is put.)
-
-Bounds: events beyond `bounds.unsent` make fan-out move this connection's cursors behind. They are refilled when
-everything has left. Replies that are decided but not sent count as `owed`: beyond the same bound the door reads no
-further command.
+Rules:
+1. Lines leave in the order in which they were queued. All that wait leave in one frame, cut near `bounds.frame`.
+2. A line leaves in one of three ways. With a `socket`, which takes frames at once (`edge.server.fast_path`), fan-out
+   calls `flush` at the end of the turn. A `TaskConnection` has a task that runs `write`. The connection of HTTP
+   callers (`edge.http.calls`) takes each reply when it is woken.
+3. Events beyond `bounds.unsent` bytes make fan-out move the cursors of the connection to catch-up: the next slice is
+   read from the log when everything that waited has left.
+4. Replies that are decided but not sent count as `reserved_bytes`. Beyond the same bound the connection is congested,
+   and no further command is read from it (back pressure).
 """
 
 from __future__ import annotations
@@ -29,31 +27,51 @@ if TYPE_CHECKING:
 
 
 class Socket(Protocol):
-    """Where a connection can write without waiting. What is written after the socket has gone is dropped."""
+    """The write side of a socket that never waits. Frames written after the socket has closed are dropped."""
 
     def write(self, frame: bytes) -> None:
-        """Send a frame. If that is as much as the socket can hold, it says so by `Connection.pause`."""
+        """Send a frame. When its buffer is full the socket calls `Connection.pause`."""
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye, after what was written; once is enough."""
+        """Send a close frame after what was written. A second call does nothing."""
+
+
+def _no_writer(connection: Connection) -> None:
+    """Default `wake`: no writer is attached. The owner of the connection takes the lines by hand."""
+
+
+def _no_reader() -> None:
+    """Default `on_room`: no reader waits for room."""
 
 
 class Connection:
-    """What one agent's door and delivery share. `session` is set once hello has been decided."""
+    """The outbox of one agent.
+
+    `wake` is called when a writer has something to do: lines wait, a slice of catch-up may come, or the connection is
+    to close. `on_room` is called when the connection is no longer congested. `abort` cuts a socket that is stuck.
+    """
 
     is_virtual = False
-    """Whether it is that of callers, who have no socket of their own."""
+    """Whether the connection belongs to callers over HTTP, which have no socket of their own."""
 
-    def __init__(self, bounds: Bounds, abort: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        *,
+        socket: Socket | None = None,
+        wake: Callable[[Connection], None] = _no_writer,
+        on_room: Callable[[], None] = _no_reader,
+        abort: Callable[[], None] | None = None,
+    ) -> None:
         self.bounds = bounds
-        self._abort = abort
         self.session: str | None = None
+        """The id of the session, once hello has been decided."""
         self.replaced = False
-        """Whether its session has been taken over by another connection."""
+        """Whether another connection has taken the session over."""
         self.closed = False
-        """Whether it speaks for nobody any more, nor ever will."""
+        """Whether the connection has left fan-out for good."""
         self.behind: dict[Cursor, None] = {}
-        """Cursors to be refilled, in the order in which they fell behind."""
+        """Cursors that catch up, in the order in which they fell behind."""
         self.lost: dict[Cursor, None] = {}
         """Cursors that have fallen out of the log, until the machine has begun them again."""
         self.unsent_bytes = 0
@@ -61,124 +79,133 @@ class Connection:
         self.reserved_bytes = 0
         """Bytes of replies that are decided and have not left."""
         self.sends = 0
-        """Frames so far."""
+        """Number of frames sent."""
         self.closing: tuple[int, str] | None = None
-        self.wake: Callable[[Connection], None] = _nobody
-        """Called when there is something to do: lines wait, a refill may come, or it is to close."""
-        self.on_room: Callable[[], None] = _nothing
-        """Called when it is no longer congested."""
-        self.socket: Socket | None = None
+        """Code and reason of the close, once it has been asked for."""
         self.paused = False
-        """Whether the socket holds as much as it can."""
+        """Whether the buffer of the socket is full."""
+        self._socket = socket
+        self._wake = wake
+        self._on_room = on_room
+        self._abort = abort
         self._lines: deque[tuple[Payload, int, bool]] = deque()
+        """Each payload with its size, and whether it counts as events."""
 
     def __repr__(self) -> str:
         return f"<Connection of {self.session}: {self.unsent_bytes} B of events, {self.reserved_bytes} B of replies>"
 
     def reserve_reply(self, size: int) -> None:
-        """A reply of this size has been decided."""
+        """Count a reply of this size, which has been decided. A negative size takes back one that will not leave."""
         self.reserved_bytes += size
 
     def queue_reply(self, text: Payload) -> None:
-        """A reply that was owed may leave now."""
-        self._put(text, False)
+        """Queue a reply whose size has been reserved: it may leave now."""
+        self._queue(text, False)
 
     def queue_events(self, text: Payload) -> None:
-        """One or more lines, that are no replies, may leave now."""
+        """Queue one or more lines that are no replies: they may leave now."""
         self.unsent_bytes += len(text)
-        self._put(text, True)
+        self._queue(text, True)
 
     def start_catchup(self, cursor: Cursor) -> None:
-        """Refill this cursor when everything that waits has left."""
+        """Let this cursor catch up once everything that waits has left."""
         self.behind[cursor] = None
-        self.wake(self)
+        self._wake(self)
 
     def close(self, code: int, reason: str = "", *, flush: bool = False) -> None:
-        """Close with this code: at once, or when everything that waits has left. A stuck socket is cut."""
-        if self.closing is None:
+        """Close with this code: at once, or with `flush` when everything that waits has left."""
+        if self.closing is None:  # the first reason stands
             self.closing = (code, reason)
             if self._abort is not None:
+                # An agent that reads nothing more would keep the socket open for as long as TCP retries.
                 asyncio.get_running_loop().call_later(self.bounds.close_wait, self._abort)
         if not flush:
             self._lines.clear()
         self.behind.clear()
-        self.wake(self)
-        self.on_room()
+        self._wake(self)
+        self._on_room()  # a reader that waits for room must see the close
 
     @property
     def idle(self) -> bool:
-        """Whether its agent has been told everything."""
+        """Whether the agent has been sent everything."""
         return not self._lines and not self.behind and not self.lost
 
     @property
     def ready(self) -> bool:
-        """Whether the next slice of a refill may come: it is behind, and everything that waited has left."""
+        """Whether the next slice of catch-up may come: a cursor is behind, and everything that waited has left."""
         return bool(self.behind) and not self._lines and not self.paused
 
     @property
     def congested(self) -> bool:
-        """Whether its agent should read replies before it is heard again."""
+        """Whether the agent has to read replies before its next command is read."""
         return self.reserved_bytes > self.bounds.unsent and self.closing is None
 
     def take(self) -> Payload | None:
-        """Everything that waits, up to the bound of a frame; a text that waits alone is taken as it is."""
+        """Remove and return what waits, up to the bound of a frame; None if nothing waits."""
         lines = self._lines
         if not lines:
             return None
         congested = self.congested
-        text, size, event = lines.popleft()
-        self._subtract(size, event)
+        text, size, is_event = lines.popleft()
+        self._subtract(size, is_event)
+        # A payload that waits alone is returned as it is: its frame was made once for all connections that get it.
         if lines and size + lines[0][1] <= self.bounds.frame:
             texts = [text.data]
             while lines and size + lines[0][1] <= self.bounds.frame:
-                text, length, event = lines.popleft()
-                self._subtract(length, event)
+                text, length, is_event = lines.popleft()
+                self._subtract(length, is_event)
                 texts.append(text.data)
                 size += length
             text = Payload(b"\n".join(texts))
         if congested and not self.congested:
-            self.on_room()
+            self._on_room()
         return text
 
-    def _put(self, text: Payload, event: bool) -> None:
+    def _queue(self, text: Payload, is_event: bool) -> None:
         if self.closing is None:
-            self._lines.append((text, len(text), event))
-            self.wake(self)
+            self._lines.append((text, len(text), is_event))
+            self._wake(self)
 
-    def _subtract(self, size: int, event: bool) -> None:
-        if event:
+    def _subtract(self, size: int, is_event: bool) -> None:
+        if is_event:
             self.unsent_bytes -= size
         else:
             self.reserved_bytes -= size
 
-    # --- to a socket that takes frames at once ---
+    # --- with a socket that takes frames at once ---
 
     def flush(self) -> None:
-        """Write what waits until the socket holds as much as it can; if that was all, close if it is time to."""
-        assert self.socket is not None
+        """Write what waits until the socket is full. If everything has left, close if that was asked for."""
+        assert self._socket is not None
         while not self.paused and (text := self.take()) is not None:
             self.sends += 1
-            self.socket.write(text.frame)
+            self._socket.write(text.frame)
         if self.closing is not None and not self._lines:
-            self.socket.close(*self.closing)
+            self._socket.close(*self.closing)
 
     def pause(self) -> None:
-        """The socket holds as much as it can. It tells nobody that there is room who has not been told this first, so
-        writing stops for no other reason."""
+        """Stop writing until `resume`: the buffer of the socket is full (asyncio's `pause_writing`)."""
         self.paused = True
 
     def resume(self) -> None:
-        """The socket takes frames again, or has gone."""
+        """Write again: the socket has room, or has closed and drops what is written."""
         self.paused = False
-        self.wake(self)
+        self._wake(self)
 
-    # --- to a door that waits for each message to be sent ---
+
+class TaskConnection(Connection):
+    """A connection whose lines are sent by a task: for transports where each send is awaited."""
+
+    def __init__(self, bounds: Bounds, abort: Callable[[], None] | None = None) -> None:
+        self._woken = asyncio.Event()
+        self._has_room = asyncio.Event()
+        super().__init__(bounds, wake=lambda _: self._woken.set(), on_room=self._has_room.set, abort=abort)
 
     async def write(self, send: Callable[[Payload], Awaitable[None]], ready: Callable[[Connection], None]) -> None:
-        """Send what waits, as it comes, until the connection closes; then return. `ready` hears of it each time that
-        everything has left and more can be had from a refill."""
-        woken = asyncio.Event()
-        self.wake = lambda connection: woken.set()
+        """Send what waits, as it comes, until the connection closes.
+
+        `ready` is called each time that everything has left and a slice of catch-up may come.
+        """
         while True:
             text = self.take()
             if text is not None:
@@ -187,22 +214,13 @@ class Connection:
             elif self.closing is not None:
                 return
             else:
-                woken.clear()
+                self._woken.clear()
                 if self.ready:
                     ready(self)
-                await woken.wait()
+                await self._woken.wait()
 
     async def room(self) -> None:
-        """Wait until it is no longer congested."""
-        room = asyncio.Event()
-        self.on_room = room.set
+        """Wait until the connection is not congested."""
+        self._has_room.clear()
         if self.congested:
-            await room.wait()
-
-
-def _nobody(connection: Connection) -> None:
-    """Nobody has come to write yet; what waits is found when somebody does."""
-
-
-def _nothing() -> None:
-    """Nobody waits for room."""
+            await self._has_room.wait()

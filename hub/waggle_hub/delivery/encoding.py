@@ -1,7 +1,9 @@
-"""Lines: what the machine gives off, as JSON text of the wire (protocol 2 and 5).
+"""Encoding: replies, events and notices as lines, the JSON text of the wire (protocol 2 and 5).
 
-The body of an event is the same for every subscription that wants the same of (values, prev); what differs (``sub``,
-``rev``, ``after``, ``more``) is put in front. Values are spliced in as they are stored, never encoded again.
+Rules:
+1. The body of an event is the same for every subscription with equal `values` and `prev`, so it is encoded once. The
+   fields that differ (``sub``, ``rev``, ``after``, ``more``) are put in front of it.
+2. Values are inserted as the text in which they are stored, never encoded again.
 """
 
 from __future__ import annotations
@@ -13,18 +15,18 @@ from waggle.wire import messages as m
 from waggle_hub.state.effects import DeferredReply, Reply
 from waggle_hub.state.interests import Interest
 from waggle_hub.state.log import Event, LockInfo
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 from .frame import Payload
 
 _encode = msgspec.json.Encoder().encode
 
 Bodies = dict[tuple[int, bool, bool], bytes]
-"""Bodies that have been encoded, by the id of the event, values and prev."""
+"""Encoded bodies of one release, by the id of the event, `values` and `prev`."""
 
 
 class EncodedEvent(Struct, frozen=True, eq=False, gc=False):
-    """A line of a subscription, with its revision and the session that did it."""
+    """A line of a subscription, with its revision and the session that caused the event."""
 
     origin: str | None
     rev: int
@@ -32,7 +34,7 @@ class EncodedEvent(Struct, frozen=True, eq=False, gc=False):
 
 
 def reply_line(reply: Reply | DeferredReply) -> Payload:
-    """The line of a reply; a repeated outcome says so beside and inside of `ok`, for doors that show only `ok`."""
+    """Return the line of a reply. A repeated outcome has `dup` in the line, and in `ok`: HTTP shows only `ok`."""
     head = b'{"id":' + _encode(reply.id)
     outcome = reply.outcome
     if outcome.error is not None:
@@ -45,12 +47,12 @@ def reply_line(reply: Reply | DeferredReply) -> Payload:
 
 
 def error_line(id: m.Id | None, error: dict[str, object]) -> Payload:
-    """The line of a refusal; `id` is None where the line had no usable id."""
+    """Return the line of an error reply; `id` is None if the command had no usable id."""
     return Payload(_encode({"id": id, "error": error}))
 
 
 def event_body(event: Event, values: bool, prev: bool) -> bytes:
-    """What is the same for all subscriptions that want (values, prev), without its opening brace."""
+    """Return the fields that all subscriptions with these `values` and `prev` share, without the opening brace."""
     entry = event.entry
     written = event.type == "set" and entry is not None
     line = m.Event(
@@ -71,18 +73,21 @@ def event_body(event: Event, values: bool, prev: bool) -> bytes:
         prev=_before(event.prev, values) if prev and event.type in m.ENTRY_TYPES else UNSET,
     )
     if event.lock is not None:
-        _add_grip(line, event.lock)
+        _add_lock(line, event.lock)
     return _encode(line)[1:]
 
 
 def event_line(sub: int, rev: int, after: int, more: bool, body: bytes) -> bytes:
-    """An event for one interest; `more` says that the same revision goes on."""
+    """Return the line of an event for one interest; `more` says that another event of this revision follows."""
     more_text = b'"more":true,' if more else b""
     return b'{"sub":%d,"rev":%d,"after":%d,%b%b' % (sub, rev, after, more_text, body)
 
 
 def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -> list[EncodedEvent]:
-    """The lines of events in order of revisions, each with the revision told before its own; `after` is the first's."""
+    """Return the lines of events in order of revisions, each with the revision of the line before it in `after`.
+
+    `after` is the revision before the first line. Events of one revision share it.
+    """
     scope = interest.scope
     lines = []
     last = len(events) - 1
@@ -99,7 +104,7 @@ def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -
 
 
 def snapshot_line(sub: int, entry: Entry, values: bool) -> bytes:
-    """An entry of a snapshot. Its `after` is 0: it stands outside of the chain."""
+    """Return the line of an entry in a snapshot. Its `after` is 0: it is not part of the chain."""
     line = m.Event(
         type="set",
         rev=entry.rev,
@@ -121,22 +126,22 @@ def snapshot_line(sub: int, entry: Entry, values: bool) -> bytes:
 
 
 def lock_snapshot_line(sub: int, event: Event) -> bytes:
-    """A lock of a snapshot. Its `after` is 0: it stands outside of the chain."""
+    """Return the line of a lock in a snapshot. Its `after` is 0: it is not part of the chain."""
     return event_line(sub, event.rev, 0, False, b'"snapshot":true,' + event_body(event, values=False, prev=False))
 
 
-def _add_grip(line: m.Event, grip: LockInfo) -> None:
-    line.token = grip.token
-    line.mode = grip.mode
-    line.session = grip.session
-    line.expires_at = grip.expires_at
-    line.names = grip.names
-    line.patterns = grip.patterns
-    line.waiting = grip.waiting
+def _add_lock(line: m.Event, lock: LockInfo) -> None:
+    line.token = lock.token
+    line.mode = lock.mode
+    line.session = lock.session
+    line.expires_at = lock.expires_at
+    line.names = lock.names
+    line.patterns = lock.patterns
+    line.waiting = lock.waiting
 
 
 def lock_lost_line(lock: m.LostLock) -> Payload:
-    """What the holder of a lock hears that it has lost."""
+    """Return the line that tells a session that it no longer holds a lock."""
     return Payload(_encode({"lost": lock}))
 
 
@@ -153,17 +158,17 @@ class _Lost(Struct):
 
 
 def mark_line(rev: int, sub: int | None = None) -> bytes:
-    """Everything up to `rev` has been sent: to this subscription, or to all of the connection."""
+    """Return a mark: everything up to `rev` has been sent, for this subscription or for the whole connection."""
     return _encode(_Mark("mark", rev, sub))
 
 
 def synced_line(sub: int, rev: int) -> bytes:
-    """The snapshot at `rev` is complete."""
+    """Return the line that ends a snapshot at `rev`."""
     return _encode(_Mark("synced", rev, sub))
 
 
 def lost_line(sub: int, reason: str) -> bytes:
-    """The log no longer reaches back; a fresh snapshot follows and replaces what was had."""
+    """Return the line that says that the log does not reach back: a fresh snapshot follows and replaces the view."""
     return _encode(_Lost(sub, reason))
 
 

@@ -1,16 +1,16 @@
-"""Fan-out: what the engine releases goes to those it concerns, in the engine's order.
+"""Fan-out: pass what the engine releases to the connections that follow it, in the order of the engine.
 
 Rules:
-1. Within a release, the lines of a feed wait and go out as one text; replies follow them (G11). Whatever changes who
-   listens (attach, detach, bind, end) first hands out what waits.
-2. `rev` is the newest revision released: nobody is told anything above it, however far the machine is ahead.
-3. A connection with more than `bounds.unsent` bytes of events waiting has its cursors moved behind; it holds up nobody.
-4. Refills (`CatchupQueue`) and what is due of conflated feeds (`ConflationScheduler`) take little of each turn of the
-loop and go
-   on in the next. Where there is no loop (`start`), somebody calls `refill` and `conflate`.
-5. Whatever puts lines ends with `write`: all that a connection was told by it leaves together.
-6. No gap is silent. If lines cannot be made, those who would have heard them are cut off, and nobody else: they come
-   back and go on from the log, from where they say they were.
+1. Within a release, the lines of a feed are collected and leave as one payload; replies follow them (G11). An item that
+   changes which cursors listen (open, close, bind, end) first flushes what is collected.
+2. `rev` is the newest revision released. No line tells of a later one, however far the machine is ahead.
+3. A connection with more than `bounds.unsent` bytes of events waiting has its cursors moved to catch-up. It delays no
+   other connection.
+4. Catch-up (`CatchupQueue`) and conflated deliveries (`ConflationScheduler`) take a small part of each turn of the loop
+   and go on in the next. Without a loop the owner calls `catch_up` and `conflate`.
+5. Each method that queues lines ends with `write`, so all lines that one cause gave a connection leave together.
+6. No gap is silent. If lines cannot be made, the connections that should have got them are closed, and no others. Their
+   agents connect again and go on from the log, from where they were.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from msgspec import Struct
 
-from waggle.wire.errors import Internal, WaggleError
+from waggle_hub.faults import report_fault
 from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import CloseCursor, OpenCursor, SessionEnded
 from waggle_hub.state.interests import Interest, InterestIndex
@@ -37,7 +38,7 @@ from .frame import Payload
 
 
 class PendingReply(Struct, frozen=True, eq=False):
-    """A reply, encoded, and the connection that is owed it."""
+    """An encoded reply, and the connection whose command it answers."""
 
     connection: Connection
     id: int | str | None
@@ -45,23 +46,23 @@ class PendingReply(Struct, frozen=True, eq=False):
 
 
 class Notice(Struct, frozen=True, eq=False):
-    """A line that a connection is told unasked: it stands among the replies, and answers none."""
+    """A line for one connection that answers no command. It keeps its place among the replies."""
 
     connection: Connection
     text: Payload
 
 
 class CommandPending(Struct, frozen=True, eq=False):
-    """A command that waits from now on, for the machine or for an errand: nothing is told of it yet."""
+    """A command that waits from now on, in the machine or for a background task. No line tells of it yet."""
 
     connection: Connection
     session: str
     id: int | str
-    errand: asyncio.Task[None] | None = None
+    task: asyncio.Task[None] | None = None
 
 
 class SessionBound(Struct, frozen=True, eq=False):
-    """This connection speaks for the session from now on."""
+    """The connection becomes that of the session."""
 
     connection: Connection
     session: str
@@ -70,47 +71,69 @@ class SessionBound(Struct, frozen=True, eq=False):
 Released = Commit | PendingReply | Notice | CommandPending | SessionBound | OpenCursor | CloseCursor | SessionEnded
 
 
+class FanoutListener(Protocol):
+    """The owner of the machine, which learns from fan-out what only delivery can know."""
+
+    def on_log_truncated(self, session: str, sub: int) -> None:
+        """Begin a cursor again: the window of the log no longer reaches back to it."""
+
+    def on_synced(self, session: str, sub: int, rev: int) -> None:
+        """Note that the end of the snapshot at `rev` has been queued for this cursor."""
+
+
+class Loop(Protocol):
+    """The part of an asyncio loop that fan-out uses."""
+
+    def call_soon(self, callback: Callable[[], None], /) -> object:
+        """Call a function in the next turn."""
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> asyncio.TimerHandle:
+        """Call a function after so many seconds."""
+
+
 class Fanout:
-    """All connections, and the cursors of all sessions. `clock` tells the time, `timer` how long something took."""
+    """All connections, and the cursors of all sessions.
+
+    `clock` gives unix seconds, `timer` seconds that measure how long a step took. Without a `loop`, the owner calls
+    `catch_up` and `conflate`.
+    """
 
     def __init__(
         self,
         bounds: Bounds,
         log: Log,
         clock: Callable[[], float],
+        listener: FanoutListener,
         timer: Callable[[], float] = time.monotonic,
+        loop: Loop | None = None,
     ) -> None:
         self.bounds = bounds
         self.rev = log.rev
         self.connections: dict[str, Connection] = {}
         """The connection of each session that has one."""
-        self.on_loss: Callable[[str, int], None] = lambda session, sub: None
-        """Called when a cursor has fallen out of the log: the machine is to begin it again."""
-        self.on_synced: Callable[[str, int, int], None] = lambda session, sub, rev: None
-        """Called when the end of a snapshot has been put into the outbox."""
-        self.on_fault: Callable[[str], WaggleError] = _unknown
-        """Called while a fault is handled, with where it was: makes it known, and gives what to tell of it."""
-        self._index = InterestIndex()
-        """The interests of the feeds. Not the machine's: that one knows already who leaves later in the same batch."""
         self._log = log
         self._clock = clock
-        self._queue = CatchupQueue(self._catch_up, bounds.slice, timer)
-        self._deliveries = ConflationScheduler(lambda feed: self._flush_feeds([feed]), self.write, bounds, clock, timer)
+        self._listener = listener
+        self._index = InterestIndex()
+        """The interests of the feeds. The index of the machine would be ahead: it already lacks an interest whose last
+        session leaves later in the same batch."""
+        self._catchup = CatchupQueue(self._catch_up, bounds.slice, timer, None if loop is None else loop.call_soon)
+        self._conflated = ConflationScheduler(
+            self._deliver_conflated, self.write, bounds, clock, timer, None if loop is None else loop.call_later
+        )
         self._cursors: dict[str, dict[int, Cursor]] = {}
+        """By session and subscription."""
         self._feeds: dict[int, Feed] = {}
+        """By subscription: equal interests share one number."""
         self._dirty: dict[Feed, None] = {}
+        """Feeds with collected lines."""
         self._replies: list[PendingReply | Notice] = []
         self._woken: dict[Connection, None] = {}
-        """Connections that take frames at once, and have something to do."""
-        self._sends_of_gone = 0
-
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From here on this loop calls `refill` and `conflate` when there is something to do."""
-        self._queue.call_soon = loop.call_soon
-        self._deliveries.call_later = loop.call_later
+        """Connections with a socket that have something to do."""
+        self._sends_of_closed = 0
 
     def release(self, items: Iterable[Released]) -> None:
-        """Let these go out, in order."""
+        """Let these items be seen, in order."""
         for item in items:
             match item:
                 case Commit():
@@ -134,18 +157,19 @@ class Fanout:
         self._flush()
         self.write()
 
-    def go_back(self, attached: Iterable[OpenCursor]) -> None:
-        """These orders were never released, and never will be; the log has gone on without what was taken back."""
-        for order in attached:
+    def roll_back(self, unreleased: Iterable[OpenCursor]) -> None:
+        """Follow a log whose newest commits were taken back; `unreleased` will never be released."""
+        for order in unreleased:
             if order.snapshot is not None:
                 order.snapshot.close()
         self.rev = self._log.rev
+        # The orders to begin lost cursors again were among what was taken back: ask for them once more.
         for connection in self.connections.values():
             for cursor in list(connection.lost):
-                self.on_loss(cursor.session, cursor.feed.sub)
+                self._listener.on_log_truncated(cursor.session, cursor.feed.sub)
 
     def leave(self, connection: Connection) -> None:
-        """The connection is gone; its session's cursors stay, without one."""
+        """Remove a connection whose socket has closed. The cursors of its session stay, without a connection."""
         connection.closed = True
         connection.behind.clear()
         connection.lost.clear()
@@ -153,48 +177,48 @@ class Fanout:
         if session is None or self.connections.get(session) is not connection:
             return
         del self.connections[session]
-        self._sends_of_gone += connection.sends
+        self._sends_of_closed += connection.sends
         for cursor in self._cursors.get(session, {}).values():
             cursor.feed.leave(cursor, self.rev)
             cursor.connection = None
             cursor.drop_snapshot()
 
     def wake(self, connection: Connection) -> None:
-        """This connection has something to do at the next `write`."""
+        """Flush this connection, which has a socket, at the next `write`."""
         self._woken[connection] = None
 
     def write(self) -> None:
-        """Let every connection that has been woken write what waits for it, and get on with its refill."""
+        """Flush every connection that has been woken, and queue those that are ready for a slice of catch-up."""
         woken, self._woken = self._woken, {}
         for connection in woken:
             connection.flush()
             if connection.ready:
-                self._queue.add(connection)
+                self._catchup.add(connection)
 
     def ready(self, connection: Connection) -> None:
-        """This connection is ready for the next slice of its refill."""
-        self._queue.add(connection)
+        """Queue a connection for the next slice of its catch-up."""
+        self._catchup.add(connection)
 
-    def refill(self) -> None:
-        """Tell those who are ready as many slices as one turn of the loop has time for."""
-        self._queue.step()
+    def catch_up(self) -> None:
+        """Send as many slices of catch-up as one turn of the loop has time for."""
+        self._catchup.step()
 
     def next_delivery_at(self) -> float | None:
-        """The instant at which `conflate` has something to do."""
-        return self._deliveries.next()
+        """Return the unix time at which `conflate` has something to do."""
+        return self._conflated.next()
 
     def conflate(self, now: float) -> None:
-        """Make the deliveries of conflated feeds that are due, as many as one turn of the loop has time for."""
-        self._deliveries.step(now)
+        """Make the conflated deliveries that are due, as many as one turn of the loop has time for."""
+        self._conflated.step(now)
 
     def sends(self) -> int:
-        """How many writes to sockets there were, of all connections that ever spoke for a session."""
-        return self._sends_of_gone + sum(connection.sends for connection in self.connections.values())
+        """Return the number of frames sent by all connections that ever had a session."""
+        return self._sends_of_closed + sum(connection.sends for connection in self.connections.values())
 
     def mark_idle(self) -> None:
-        """Tell connections for which nothing waits how far the log has come; those too that hear replies alone."""
+        """Send a mark to every idle connection that has subscriptions, also to those that get replies only."""
         line = Payload(mark_line(self.rev))
-        partly = {cursor.connection for feed in self._deliveries for cursor in feed.live}
+        partly = {cursor.connection for feed in self._conflated for cursor in feed.live}
         for session, connection in self.connections.items():
             cursors = self._cursors.get(session)
             if cursors and connection.idle:
@@ -203,9 +227,9 @@ class Fanout:
         self.write()
 
     def _marks(self, cursors: dict[int, Cursor]) -> list[Payload]:
-        """A mark for each subscription that has been told everything: one for all would speak for the others."""
-        told = [sub for sub, cursor in cursors.items() if not cursor.feed.holds_back]
-        return pack_lines([mark_line(self.rev, sub) for sub in told], self.bounds.frame)
+        """Return a mark for each subscription that is up to date: one for all would also speak for the conflated."""
+        current = [sub for sub, cursor in cursors.items() if not cursor.feed.holds_back]
+        return pack_lines([mark_line(self.rev, sub) for sub in current], self.bounds.frame)
 
     # --- within a release ---
 
@@ -215,7 +239,7 @@ class Fanout:
         for event in commit.events:
             for interest in self._index.find(event.ns, event.key, event.type):
                 hits.setdefault(self._feeds[interest.sub], []).append(event)
-        bodies: Bodies = {}
+        bodies: Bodies = {}  # shared by the feeds: an event is encoded once for all that want the same of it
         for feed, events in hits.items():
             try:
                 if feed.add(events, bodies):
@@ -227,6 +251,7 @@ class Fanout:
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
             self._flush_feeds(dirty)
+        # A reply stands after the events of its command (G11).
         if self._replies:
             replies, self._replies = self._replies, []
             for line in replies:
@@ -242,17 +267,21 @@ class Fanout:
             for cursor in feed.live:
                 if cursor.connection is not None and cursor.connection.unsent_bytes > self.bounds.unsent:
                     slow[cursor.connection] = None
+        # Not before all feeds are flushed: a cursor that is moved starts at `rev`.
         for connection in slow:
             self._move_to_catchup(connection)
 
+    def _deliver_conflated(self, feed: ConflatedFeed) -> None:
+        self._flush_feeds([feed])
+
     def _disconnect_readers(self, feed: Feed) -> None:
-        """Something of this feed could not be told: cut off all who would have heard it."""
-        self._cut_off([cursor.connection for cursor in feed.live if cursor.connection is not None], feed)
+        """Close the connections of all live cursors of a feed whose lines could not be made (rule 6)."""
+        self._disconnect([cursor.connection for cursor in feed.live if cursor.connection is not None], feed)
         self._dirty.pop(feed, None)
         feed.pending.clear()
 
-    def _cut_off(self, connections: list[Connection], feed: Feed) -> None:
-        fault = self.on_fault(f"what is told of subscription {feed.sub}")
+    def _disconnect(self, connections: list[Connection], feed: Feed) -> None:
+        fault = report_fault(f"the lines of subscription {feed.sub}")
         for connection in connections:
             connection.close(4001, f"{fault.code}: connect again, and go on from where you were")
 
@@ -268,7 +297,7 @@ class Fanout:
         if older is not None and older is not connection:
             self.leave(older)
             older.close(4002, "the session was taken over by a newer connection")
-        if not connection.closed:
+        if not connection.closed:  # it may have closed while the journal was writing
             self.connections[session] = connection
 
     def _open_cursor(self, order: OpenCursor) -> None:
@@ -296,12 +325,13 @@ class Fanout:
 
     def _create_feed(self, interest: Interest) -> Feed:
         conflated = interest.scope.conflate is not None
-        feed = ConflatedFeed(interest, self.rev, self._deliveries) if conflated else Feed(interest, self.rev)
+        feed = ConflatedFeed(interest, self.rev, self._conflated) if conflated else Feed(interest, self.rev)
         self._feeds[interest.sub] = feed
         self._index.add(interest)
         return feed
 
     def _close_cursor(self, session: str, sub: int, keep: bool = False) -> None:
+        """Remove a cursor, and its feed with the last one. With `keep` the feed stays for the next cursor."""
         cursor = self._cursors.get(session, {}).pop(sub, None)
         if cursor is None:
             return
@@ -322,26 +352,26 @@ class Fanout:
         self._cursors.pop(session, None)
         connection = self.connections.pop(session, None)
         if connection is not None:
-            self._sends_of_gone += connection.sends
+            self._sends_of_closed += connection.sends
             connection.close(1000, "bye", flush=True)
 
-    # --- those who are behind ---
+    # --- catch-up ---
 
     def _catch_up(self, connection: Connection) -> None:
-        """Tell the cursor of this connection that has been behind for longest the next slice of what it missed."""
+        """Send the next slice to the cursor of this connection that has been behind for longest."""
         cursor = next(iter(connection.behind))
         try:
             self._send_slice(connection, cursor)
         except Exception:
-            self._cut_off([connection], cursor.feed)
+            self._disconnect([connection], cursor.feed)
         self.write()
 
     def _send_slice(self, connection: Connection, cursor: Cursor) -> None:
         feed, bounds = cursor.feed, self.bounds
         if cursor.snapshot is not None and not cursor.snapshot.overrun:
             lines = snapshot_slice(cursor, self._clock(), max_keys=bounds.refill_keys, max_bytes=bounds.frame)
-            if cursor.snapshot is None:
-                self.on_synced(cursor.session, feed.sub, cursor.rev)
+            if cursor.snapshot is None:  # that was its end
+                self._listener.on_synced(cursor.session, feed.sub, cursor.rev)
         elif cursor.snapshot is not None or cursor.rev < self._log.floor:
             self._restart_cursor(connection, cursor)
             return
@@ -355,15 +385,12 @@ class Fanout:
             connection.queue_events(text)
 
     def _restart_cursor(self, connection: Connection, cursor: Cursor) -> None:
-        """The log, or the memory for its snapshot, no longer reaches back to where this cursor stands."""
+        """Ask for a fresh snapshot: the log, or the memory for the snapshot, no longer reaches back to this cursor."""
         del connection.behind[cursor]
         connection.lost[cursor] = None
         cursor.losses += 1
+        # A reader that falls out of the window again and again would only ever read snapshots.
         if cursor.losses > self.bounds.losses:
             connection.close(4001, "too slow: connect again and resume, with narrower patterns or faster reading")
         else:
-            self.on_loss(cursor.session, cursor.feed.sub)
-
-
-def _unknown(where: str) -> WaggleError:
-    return Internal(f"a fault in {where}")
+            self._listener.on_log_truncated(cursor.session, cursor.feed.sub)

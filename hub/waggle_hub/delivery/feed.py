@@ -1,10 +1,11 @@
 """A feed: one interest, the chain of its events, and the cursors that follow it live (protocol 5).
 
 Rules:
-1. A cursor is live (it gets what the feed sends, as the same text as all the others), or behind (it is refilled from
-   a snapshot or the log), or lost (the machine is to begin it again), or its session has no connection. Nothing else.
-2. A line is encoded once, and only if somebody is live.
-3. `last` is the revision that the next line names as the one before it: here that of the feed's newest event.
+1. A cursor is in one of four states: live (it gets the lines of the feed, the same payload as all the others), behind
+   (it catches up from a snapshot or the log), lost (the machine is to begin it again), or without a connection.
+2. A line is encoded once, and only if a cursor is live.
+3. The lines of a feed form a chain: each names the revision of the one before it as `after`, so a client sees a gap.
+   `last` is the revision that the next line will name: here that of the newest event of the feed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .frame import Payload
 
 
 class Cursor:
-    """How far one session has been told of one interest."""
+    """The place of one session in the chain of one interest."""
 
     __slots__ = ("after", "connection", "echo", "feed", "losses", "rev", "session", "snapshot")
 
@@ -31,27 +32,27 @@ class Cursor:
         self.feed = feed
         self.echo = echo
         self.rev = rev
-        """Everything up to here has been told, or put into the outbox. Not kept up while it is live."""
+        """Everything up to this revision has been queued. Not kept up to date while the cursor is live."""
         self.after = rev
-        """The revision of the line it was told last, or where it began: the chain of a refill."""
+        """The revision of the newest line queued, or of the start: the chain goes on from here during catch-up."""
         self.snapshot = snapshot
         self.losses = 0
-        """How often in a row the log did not reach back to it."""
+        """How often in a row the log did not reach back to this cursor."""
         self.connection: Connection | None = None
 
     def suppresses(self, event: Event) -> bool:
-        """Whether this is left out by `echo: false`."""
+        """Return whether `echo: false` leaves out this event, which the session itself has caused."""
         return not self.echo and event.origin == self.session
 
     def drop_snapshot(self) -> None:
-        """Its snapshot will not be read any further."""
+        """Close the snapshot, which will not be read any further."""
         if self.snapshot is not None:
             self.snapshot.close()
             self.snapshot = None
 
 
 class Feed:
-    """One interest with its live cursors, and the lines of this turn."""
+    """One interest with its live cursors, and the lines collected in this turn."""
 
     __slots__ = ("cursors", "interest", "last", "live", "pending", "sub")
 
@@ -60,43 +61,45 @@ class Feed:
         self.sub = interest.sub
         self.last = last
         self.cursors = 0
-        """How many sessions have a cursor here."""
+        """Number of sessions that have a cursor here, live or not."""
         self.live: dict[Cursor, None] = {}
         self.pending: list[EncodedEvent] = []
-        """Lines that wait for the end of the turn."""
+        """Lines collected until the end of the turn."""
 
     @property
     def holds_back(self) -> bool:
-        """Whether those who are live have not been told everything that was released."""
+        """Whether the live cursors lack events that were released."""
         return False
 
     def join(self, cursor: Cursor) -> None:
-        """From here on this cursor is live; it has been told everything up to its `rev`."""
+        """Make a cursor live that has everything up to its `rev`."""
         self.live[cursor] = None
 
     def leave(self, cursor: Cursor, rev: int) -> None:
-        """This cursor is live no longer, if it was: set how far it has been told of what was released, up to `rev`."""
+        """End a live cursor, and set its place: it has all that was released up to `rev`. Ignore other cursors."""
         if cursor in self.live:
             del self.live[cursor]
             cursor.rev, cursor.after = rev, self.last
 
     def add(self, events: list[Event], bodies: Bodies) -> bool:
-        """What happened at one revision, in order. Whether it is to be handed out at the end of the turn."""
-        if self.live:
+        """Collect the events of one revision, in order. Return whether to flush the feed at the end of the turn."""
+        if self.live:  # nothing is encoded for cursors that read the log
             self.pending += chain(self.interest, events, self.last, bodies)
         self.last = events[-1].rev
         return bool(self.pending)
 
     def flush(self, rev: int, frame: int) -> None:
-        """Give everybody who is live the lines that wait, in texts of about `frame` bytes; `rev` has been released."""
+        """Queue the collected lines for every live cursor, in payloads of about `frame` bytes. `rev` is released."""
         lines, self.pending = self.pending, []
         self._deliver(lines, frame, lambda first, session: _marked(self.sub, lines[first:], session))
 
     def _deliver(self, lines: list[EncodedEvent], frame: int, without_own: Callable[[int, str], list[bytes]]) -> None:
-        """Give each cursor the lines above the revision where it became live; `without_own` gives those of a session
-        that wants no echo, from a number of line on."""
+        """Queue for each live cursor the lines after the revision at which it became live.
+
+        `without_own(first, session)` gives the lines from number `first` on for a session that wants no echo.
+        """
         origins = {line.origin for line in lines}
-        shared: dict[int, list[Payload]] = {}
+        shared: dict[int, list[Payload]] = {}  # by the number of the first line: most cursors share one list
         for cursor in self.live:
             assert cursor.connection is not None
             first = _first_after(lines, cursor.rev)
@@ -111,12 +114,12 @@ class Feed:
 
 
 def _first_after(lines: list[EncodedEvent], rev: int) -> int:
-    """The number of the first line above this revision."""
+    """Return the number of the first line after this revision."""
     return 0 if rev < lines[0].rev else bisect_right(lines, rev, key=lambda line: line.rev)
 
 
 def _marked(sub: int, lines: list[EncodedEvent], session: str) -> list[bytes]:
-    """The lines with a mark in place of each revision that the session itself made."""
+    """Return the lines with a mark in place of each revision that the session itself has caused."""
     texts = []
     marked = 0
     for line in lines:
@@ -129,7 +132,7 @@ def _marked(sub: int, lines: list[EncodedEvent], session: str) -> list[bytes]:
 
 
 def pack_lines(lines: list[bytes], frame: int) -> list[Payload]:
-    """The lines as few texts, cut between lines near `frame` bytes."""
+    """Join lines into few payloads, cut between lines near `frame` bytes."""
     texts = []
     group: list[bytes] = []
     size = 0

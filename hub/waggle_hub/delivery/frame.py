@@ -1,16 +1,16 @@
-"""A text: one or more lines that leave together, and the WebSocket frame around them (protocol 1).
+"""A payload: one or more lines that leave together, and the WebSocket frame around them (protocol 1).
 
 Rules:
-1. What the hub sends is neither masked, nor compressed, nor in fragments, so a frame is the same for whoever gets it.
-2. A frame is made when it is first asked for, and once, however many connections the text goes to.
+1. The hub sends no frame masked, compressed or in fragments, so one frame is valid for every connection.
+2. A frame is made when it is first asked for, and once, however many connections the payload goes to.
 """
 
 from __future__ import annotations
 
 import struct
 
-_TEXT = 0x81
-"""The first byte of a frame: all of a message, which is text."""
+_FINAL_TEXT = 0x81
+"""The first byte of a frame: FIN, and the opcode of text."""
 _short = struct.Struct("!BB").pack
 _medium = struct.Struct("!BBH").pack
 _long = struct.Struct("!BBQ").pack
@@ -32,20 +32,21 @@ class Payload:
         return self.data.decode()
 
     def __repr__(self) -> str:
-        return f"Text({self.data!r})"
+        return f"Payload({self.data!r})"
 
     @property
     def frame(self) -> bytes:
-        """The text as it goes over the socket."""
+        """The lines in a frame, as they go over the socket."""
         if self._frame is None:
             self._frame = _head(len(self.data)) + self.data
         return self._frame
 
 
 def _head(size: int) -> bytes:
-    """The head of a frame around so many bytes (RFC 6455, 5.2)."""
+    """Return the head of a frame with a payload of this size in bytes (RFC 6455, 5.2)."""
+    # The length has 7 bits; 126 and 127 say that it follows in 16 or 64 bits.
     if size < 126:
-        return _short(_TEXT, size)
+        return _short(_FINAL_TEXT, size)
     if size < 1 << 16:
-        return _medium(_TEXT, 126, size)
-    return _long(_TEXT, 127, size)
+        return _medium(_FINAL_TEXT, 126, size)
+    return _long(_FINAL_TEXT, 127, size)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.connection import Connection, TaskConnection
 from waggle_hub.delivery.frame import Payload
 from waggle_hub.engine.engine import Engine
 
@@ -47,13 +47,14 @@ class WebSocketEndpoint:
             await send({"type": "websocket.close", "code": 4403, "reason": fitting(refusal)})
             return
         abort = (scope.get("extensions") or {}).get(ABORT, {}).get("abort")
-        connection = Connection(self._engine.bounds, abort)
-        silence = self._engine.bounds.silence
-        self.connections[connection] = asyncio.get_running_loop().call_later(silence, self._look, connection)
         lane = lane_of(scope)
         if lane is not None:
-            lane.open(_FastPathConnection(self, self._engine, connection, lane))
+            fast = _FastPathConnection(self, self._engine, lane, abort)
+            self._watch_silence(fast.connection)
+            lane.open(fast)
             return
+        connection = TaskConnection(self._engine.bounds, abort)
+        self._watch_silence(connection)
         writer = asyncio.create_task(self._write(connection, send))
         try:
             await self._read(connection, receive)
@@ -67,6 +68,10 @@ class WebSocketEndpoint:
         self.connections.pop(connection).cancel()
         self._engine.leave(connection)
         connection.close(1000)
+
+    def _watch_silence(self, connection: Connection) -> None:
+        silence = self._engine.bounds.silence
+        self.connections[connection] = asyncio.get_running_loop().call_later(silence, self._look, connection)
 
     def _look(self, connection: Connection) -> None:
         """Whoever has not said a line by now, which would have been answered, never will."""
@@ -85,7 +90,7 @@ class WebSocketEndpoint:
 
     # --- without the lane ---
 
-    async def _read(self, connection: Connection, receive: Receive) -> None:
+    async def _read(self, connection: TaskConnection, receive: Receive) -> None:
         reader = Reader(self._engine, connection)
         while True:
             message = await receive()
@@ -100,7 +105,7 @@ class WebSocketEndpoint:
                 await (connection.room() if connection.congested else asyncio.sleep(0))
                 done = reader.go_on()
 
-    async def _write(self, connection: Connection, send: Send) -> None:
+    async def _write(self, connection: TaskConnection, send: Send) -> None:
         gone = False
 
         async def send_text(text: Payload) -> None:
@@ -123,39 +128,38 @@ class WebSocketEndpoint:
 class _FastPathConnection:
     """A connection on the fast lane: hears what the server says, and lets the lane be the connection's socket."""
 
-    def __init__(self, door: WebSocketEndpoint, engine: Engine, connection: Connection, lane: Lane) -> None:
+    def __init__(self, door: WebSocketEndpoint, engine: Engine, lane: Lane, abort: Callable[[], None] | None) -> None:
+        self.connection = Connection(
+            engine.bounds, socket=lane, wake=engine.fanout.wake, on_room=self._go_on_soon, abort=abort
+        )
         self._door = door
         self._fanout = engine.fanout
-        self._connection = connection
         self._lane = lane
-        self._reader = Reader(engine, connection)
+        self._reader = Reader(engine, self.connection)
         self._loop = asyncio.get_running_loop()
-        connection.socket = lane
-        connection.wake = engine.fanout.wake
-        connection.on_room = self._go_on_soon
 
     def on_text(self, text: str) -> bool:
         return self._reader.read(text) or self._wait()
 
     def on_binary(self) -> None:
-        _refuse_binary(self._connection)
+        _refuse_binary(self.connection)
         self._fanout.write()
 
     def on_pause(self) -> None:
-        self._connection.pause()
+        self.connection.pause()
 
     def on_resume(self) -> None:
-        self._connection.resume()
+        self.connection.resume()
         self._fanout.write()
 
     def on_gone(self) -> None:
-        self._door.leave(self._connection)
+        self._door.leave(self.connection)
 
     # --- a message that takes longer ---
 
     def _wait(self) -> bool:
         """Go on in a later turn; a congested connection says when (`on_room`)."""
-        if not self._connection.congested:
+        if not self.connection.congested:
             self._go_on_soon()
         return False
 

@@ -1,7 +1,6 @@
-"""The engine: clock -> machine -> journal -> fan-out, one command at a time."""
+"""The engine: clock -> machine -> journal -> fan-out, one command at a time.
 
-from __future__ import annotations
-
-from .engine import Engine
-
-__all__ = ["Engine"]
+``engine`` decides and releases. Its parts: ``rollback`` returns to what the journal has kept, ``expiry_timer`` expires
+what is due, ``eviction`` makes room in a full hub, ``background`` runs backups and searches. ``environment`` gives the
+time and random ids.
+"""

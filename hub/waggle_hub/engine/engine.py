@@ -2,179 +2,171 @@
 
 Rules:
 1. A command runs to completion: no `await` between the first rule and the last outbox.
-2. What the commands of one turn of the loop gave off is one batch. It goes to the journal as a whole and is released as
-   a whole, in order, when the journal says so; the engine goes on deciding meanwhile.
-3. One timer stands at the head of all deadlines. What is due expires in slices, and others get their turn in between.
-4. When the journal fails, what it has not kept is taken back and whoever asked for it is told so; from then on nothing
-   that has to survive is accepted, until the journal has recovered (`journal.port`). A fault of the machine in the
-   middle of a change stops the engine, and so does one in the middle of a release.
+2. The effects of the commands of one turn of the loop are one batch. It goes to the journal as a whole and is released
+   as a whole, in order, when the journal has it (group commit). Meanwhile the engine decides further commands.
+3. A reply is never seen before the journal has what it tells of, also a reply to a read: what was read may be unkept.
+4. When the journal fails, what it has not kept is rolled back and those commands get an error. Commands that change
+   what has to survive are refused until the journal has recovered (`journal.interface`, `rollback`).
+5. An exception in the middle of a change, or of a release, stops the engine: its state may be half changed. All
+   commands are refused until the hub is started again. Any other exception is the error reply of one command.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from waggle.wire import messages as m
-from waggle.wire.errors import BadRequest, Internal, SessionLost, Unavailable, WaggleError, again
+from waggle.wire.errors import SessionLost, Unavailable, WaggleError, again
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import error_line, lock_lost_line, reply_line
 from waggle_hub.delivery.fanout import CommandPending, Fanout, Notice, PendingReply, Released, SessionBound
+from waggle_hub.faults import report_fault
 from waggle_hub.fulltext.service import Finder
-from waggle_hub.journal.interface import Journal, StoreError
+from waggle_hub.journal.interface import OpenJournal, StoreError
 from waggle_hub.lru import Lru
 from waggle_hub.settings import Bounds
-from waggle_hub.state.commands.entries import StoreFull
-from waggle_hub.state.effects import (
-    BindSession,
-    DeferredReply,
-    Effect,
-    LockLost,
-    OpenCursor,
-    Reply,
-    StartBackup,
-    StartSearch,
-)
+from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, StartBackup, StartSearch
 from waggle_hub.state.log import Commit
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import WriteBatch
-from waggle_hub.state.sessions import Outcome, SessionIds
-from waggle_hub.stats import SAMPLE, Stats
+from waggle_hub.state.sessions import SessionIds
+from waggle_hub.stats import SAMPLE_INTERVAL_S, Stats
+
+from .background import BackgroundTasks, BackUp, refuse_backup
+from .environment import random_ids
+from .eviction import Eviction
+from .expiry_timer import ExpiryTimer, IntervalTimer
+from .rollback import Rollback
 
 logger = logging.getLogger("waggle_hub")
-EVICTION_RETRY_S = 0.05
-"""Seconds after which to try again, when one command would have to evict more than `bounds.evict` entries."""
 
-
-NOTHING = WriteBatch()
-
-
-class Clock:
-    """Unix seconds that run with the monotonic clock: a jump of the wall clock changes nothing (G6)."""
-
-    def __init__(self) -> None:
-        self._base = time.time() - time.monotonic()
-
-    def __call__(self) -> float:
-        return self._base + time.monotonic()
-
-
-async def _nothing_to_back_up() -> m.BackedUp:
-    raise BadRequest("this hub keeps everything in memory: there is nothing to back up; waggle export can", field="op")
-
-
-def fresh() -> SessionIds:
-    """Ids for one hello."""
-    name = secrets.token_hex(6)
-    return SessionIds(session=f"s-{name}", secret=secrets.token_urlsafe(24), agent=f"agent-{name[:6]}")
+_NO_CHANGES = WriteBatch()
 
 
 class Engine:
-    """The one writer."""
+    """The one writer of a hub: everything that changes its state is decided here, on one thread.
+
+    `info` is what each hello is told of the hub. `data` is the directory for the index of words, None in memory. `loop`
+    is the running loop; without it nothing happens by itself, and the owner calls `flush` and the steps of the parts.
+    `timer` gives the seconds by which fan-out measures its steps.
+    """
 
     def __init__(
         self,
         machine: Machine,
-        journal: Journal,
-        fanout: Fanout,
+        open_journal: OpenJournal,
         bounds: Bounds,
         clock: Callable[[], float],
         info: m.Welcome,
-        fresh: Callable[[], SessionIds] = fresh,
+        *,
+        loop: asyncio.AbstractEventLoop | None,
+        random_ids: Callable[[], SessionIds] = random_ids,
+        back_up: BackUp = refuse_backup,
         data: Path | None = None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.machine = machine
-        self.fanout = fanout
         self.bounds = bounds
         self.clock = clock
-        self._journal = journal
+        self.fanout = Fanout(bounds, machine.state.log, clock, self, timer, loop)
+        self._loop = loop
         self._info = info
-        self._fresh = fresh
-        self.back_up: Callable[[], Awaitable[m.BackedUp]] = _nothing_to_back_up
-        """Makes a backup. Raises a WaggleError."""
-        self._background: set[asyncio.Task[None]] = set()
-        """Backups and searches that somebody is to be told of."""
-        self.finder = Finder(machine.state, bounds, clock, data)
-        self.stats = Stats(clock(), fanout.sends)
-        self.lru = Lru()
-        self._batch: list[Released] = []
-        self._unreleased: list[list[Released]] = []
-        """Batches that the journal has not said are safe, in order."""
-        self._flush_due = False
-        self._failure: str | None = None
-        """Why nothing is accepted any more."""
-        self._closed = False
-        """Whether what the journal was told is the last that it is told."""
-        self._stopping: Unavailable | None = None
-        """What those are told who ask for something while the hub stops."""
+        self._random_ids = random_ids
         self._active_connection: dict[str, Connection] = {}
-        """The connection whose commands count for each session, as decided; fan-out follows when it is released."""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._marker: asyncio.TimerHandle | None = None
-        self._sampler: asyncio.TimerHandle | None = None
-        fanout.on_loss = self._restart
-        fanout.on_synced = machine.mark_synced
-        fanout.on_fault = self._fault
-        journal.on_failure = self._refuse
-        journal.on_recovery = self._accept
+        """The connection whose commands count, by session, as decided. Fan-out follows when that is released."""
+        self._batch: list[Released] = []
+        """Effects decided in this turn of the loop."""
+        self._unreleased: list[list[Released]] = []
+        """Batches that the journal has not kept yet, in order."""
+        self._flush_scheduled = False
+        self._failure: str | None = None
+        """Why the engine has stopped for good."""
+        self._stopping: Unavailable | None = None
+        """The error of every command while the hub stops in good order."""
+        self._closed = False
+        """Whether the journal has been given its last batch."""
+        self._stats = Stats(clock(), self.fanout.sends)
+        self._lru = Lru()
+        self._search = Finder(machine.state, bounds, clock, data)
+        self._background = BackgroundTasks(
+            self._search.find, lambda: back_up(self.settled), self._reply_from_background
+        )
+        self._eviction = Eviction(machine, self._lru, bounds.evict, lambda outputs: self._queue_effects(outputs, None))
+        self._expiry = ExpiryTimer(machine, bounds.expire_slice, clock, self._run_internal, loop)
+        self._mark_timer = IntervalTimer(bounds.mark, self.fanout.mark_idle, loop)
+        self._sample_timer = IntervalTimer(SAMPLE_INTERVAL_S, lambda: self._stats.sample(clock()), loop)
+        self._rollback = Rollback(
+            machine, self.fanout, self._active_connection, self._lru, self._search, clock, self._run_internal
+        )
+        self._journal = open_journal(self._rollback)
+
+    # --- start and stop ---
 
     async def start(self) -> None:
-        """Begin: once the journal knows who runs here, nothing can be shown that a restart would not know of. A
-        StoreError if it cannot be told."""
+        """Write the hub record (epoch, durability) to the journal, then start the timers.
+
+        Raises StoreError if it cannot be written: a hub that shows revisions of an epoch that is not on disk would show
+        them again, for other changes, after a crash.
+        """
         if self._journal.keeps:
-            error = await self._written(self.machine.collect_changes([]))
+            error = await self._write(self.machine.collect_changes([]))
             if error is not None or self.machine.state.refusing is not None:
                 self._journal.stop()
                 raise StoreError(f"nothing can be written: {error or self.machine.state.refusing}")
         self.run()
 
     def run(self) -> None:
-        """Begin to keep time, on the running loop."""
-        self._loop = asyncio.get_running_loop()
-        self.fanout.start(self._loop)
-        self._begin()
-        self._marker = self._loop.call_later(self.bounds.mark, self._mark)
-        self._sampler = self._loop.call_later(SAMPLE, self._sample)
-        self._schedule_expiry()
+        """Start the timers, without writing to the journal."""
+        self.begin()
+        self._mark_timer.start()
+        self._sample_timer.start()
+        self._expiry.schedule()
 
     async def drain(self, seconds: float) -> None:
-        """Accept no more commands, the hub is back in so many seconds; return when all replies are on their way. What
-        waits and will not survive is told so."""
+        """Refuse further commands, with the advice to come back after `seconds`, and wait for the replies to leave.
+
+        Pending commands that would not survive the stop are answered with the same error.
+        """
         self._stopping = Unavailable("the hub is stopping: come back", retry_after=seconds)
         if not self._journal.keeps:
             refusal = self._stopping
             self._run_internal(lambda: self.machine.fail_pending(refusal, self.clock()))
-        self._flush()
-        await self._written(NOTHING)
+        self.flush()
+        await self._write(_NO_CHANGES)
 
     async def close(self) -> None:
-        """Let the journal write everything down, and keep time no longer."""
+        """Stop the timers, and let the journal write everything, with the mark of an orderly stop."""
         self.stop()
-        self._flush()
+        self.flush()
         self._closed = True
         if self._journal.keeps and self._failure is None:
             self.machine.set_durability(None)
-            await self._written(self.machine.collect_changes([]))
+            await self._write(self.machine.collect_changes([]))
         self._journal.stop()
 
+    def stop(self) -> None:
+        """Stop the timers and the index of words."""
+        self._expiry.stop()
+        self._mark_timer.stop()
+        self._sample_timer.stop()
+        self._search.close()
+
     async def settled(self) -> int:
-        """Wait until everything that was decided so far is on disk; gives its revision. Raises Unavailable."""
+        """Wait until everything decided so far is on disk, and return its revision. Raises Unavailable."""
         rev = self.machine.state.log.rev
-        self._flush()
-        await self._written(NOTHING)
-        failing = self._failing()
-        if failing is not None:
-            raise failing
+        self.flush()
+        await self._write(_NO_CHANGES)
+        error = self._failure_error()
+        if error is not None:
+            raise error
         return rev
 
-    async def _written(self, changes: WriteBatch) -> Exception | None:
-        """Wait until this is on disk, with everything before it; or the journal fails, and why."""
+    async def _write(self, changes: WriteBatch) -> Exception | None:
+        """Wait until the journal has tried to write these changes and all before. Return the error if it failed."""
         written = asyncio.get_running_loop().create_future()
         errors: list[Exception | None] = []
         self._journal.write(changes, errors.append)
@@ -182,41 +174,39 @@ class Engine:
         await written
         return errors[0] if errors else None
 
+    # --- what is accepted ---
+
     @property
     def refusal(self) -> WaggleError | None:
-        """What is told to those for whom something cannot be done now; None while everything is accepted."""
+        """The error of commands that change what has to survive; None while they are accepted."""
         if self._failure is None and self._stopping is not None:
             return again(self._stopping)
-        return self._failing()
+        return self._failure_error()
 
-    def _failing(self) -> Unavailable | None:
-        """Why what has to survive cannot be kept now, if that is so."""
+    def _failure_error(self) -> Unavailable | None:
         if self._failure is not None:
-            return self._unavailable()
+            return self._stopped_error()
         refusing = self.machine.state.refusing
         return None if refusing is None else Unavailable(refusing, retry_after=2.0)
 
-    def statistics(self) -> m.Statistics:
-        """What `stats` tells, asked by nobody: also while nothing is accepted."""
-        found = self.machine.statistics(self.clock())
-        self._complete_statistics(found)
-        return found
+    def _rejection(self) -> WaggleError | None:
+        """Return the error that every command gets while the hub is stopping or has failed; None otherwise."""
+        if self._failure is None and self._stopping is not None:
+            return again(self._stopping)
+        if self._failure is None and self.machine.out_of_revisions:
+            self._fail("the journal has failed for so long that no revision is left")
+        return None if self._failure is None else self._stopped_error()
 
-    def stop(self) -> None:
-        """Keep time no longer."""
-        for timer in (self._timer, self._marker, self._sampler):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._marker = self._sampler = None
-        self.finder.close()
+    def _stopped_error(self) -> Unavailable:
+        return Unavailable(f"{self._failure}: nothing is accepted until the hub is started again", retry_after=5.0)
 
-    # --- what doors call ---
+    # --- what the transports call ---
 
     def submit(self, connection: Connection, command: m.AnyCommand) -> None:
-        """Decide a command now; its reply comes through the connection when it may be seen."""
-        closed = self._rejection()
-        if closed is not None:
-            self.refuse(connection, command.id, closed)
+        """Decide a command now. Its reply comes through the connection when the journal has what it tells of."""
+        rejection = self._rejection()
+        if rejection is not None:
+            self.refuse(connection, command.id, rejection)
             return
         if connection.replaced:
             self.refuse(connection, command.id, SessionLost("the session was taken over by a newer connection"))
@@ -225,50 +215,43 @@ class Engine:
         try:
             outputs = self._decide(command, connection, self.clock())
         except Exception:
-            fault = self._fault(type(command).__name__)
+            fault = report_fault(type(command).__name__)
             self.refuse(connection, command.id, fault)
-            if self.machine.inconsistent:
+            if self.machine.inconsistent:  # rule 5: nothing may be built on a change that is half made
                 self._fail(fault.message)
             return
-        self.stats.on_decided(command, time.perf_counter() - started)
+        self._stats.on_decided(command, time.perf_counter() - started)
         self._queue_effects(outputs, connection, command)
 
-    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Effect]:
-        if isinstance(command, m.Hello) and connection.session is None:
-            return self.machine.hello(command, self._fresh(), now, self._info)
-        outputs = self.machine.apply(command, connection.session, now)
-        return self._make_room(outputs, command, connection, now) if self.lru else outputs
+    def refuse(self, connection: Connection, id: m.Id | None, error: WaggleError) -> None:
+        """Answer a line that never became a command, in its place among the replies."""
+        text = error_line(id, error.to_wire())
+        connection.reserve_reply(len(text))
+        self._batch.append(PendingReply(connection, id, text))
+        self._schedule_flush()
 
-    def _make_room(
-        self, outputs: list[Effect], command: m.AnyCommand, connection: Connection, now: float
-    ) -> list[Effect]:
-        """While a command was refused since the hub is full: evict what was used least recently, and decide anew."""
-        room = self.bounds.evict
-        least = 1
-        while (full := _full(outputs)) is not None:
-            victims = self.lru.eviction_candidates(full, least, room)
-            if not victims:
-                break
-            self._queue_effects([output for output in outputs if not isinstance(output, Reply)], None)
-            self._queue_effects(self.machine.evict(victims, now), None)
-            room -= len(victims)
-            if room <= 0:
-                busy = Unavailable("the hub is full, and making room: try again", retry_after=EVICTION_RETRY_S)
-                return [Reply(command.id, Outcome(error=busy))]
-            outputs = self.machine.apply(command, connection.session, now)
-            least *= 2
-        return outputs
+    def leave(self, connection: Connection) -> None:
+        """Drop a connection whose socket has closed. Its session lives on for its grace."""
+        self.fanout.leave(connection)
+        session = connection.session
+        if session is None or self._active_connection.get(session) is not connection:
+            return
+        self._run_internal(lambda: self.machine.drop(session, self.clock()))
+        # Only now: what was due before the drop is decided with it, and is told to the connection of the session.
+        del self._active_connection[session]
 
     def open_http_session(self, agent: str | None, ns: str | None, connect: Callable[[], Connection]) -> Connection:
-        """Somebody calls, under this name or none (`state.callers`): the connection that speaks for their session, made
-        by `connect` if there is none. Raises a WaggleError."""
-        closed = self._rejection()
-        if closed is not None:
-            raise closed
+        """Return the connection of all HTTP callers with this name, or of those without one.
+
+        `connect` makes it if there is none. Raises a WaggleError.
+        """
+        rejection = self._rejection()
+        if rejection is not None:
+            raise rejection
         try:
-            session, outputs = self.machine.open_http_session(agent, ns, self._fresh(), self.clock())
+            session, outputs = self.machine.open_http_session(agent, ns, self._random_ids(), self.clock())
         except Exception:
-            fault = self._fault("a visit")
+            fault = report_fault("opening an HTTP session")
             if self.machine.inconsistent:
                 self._fail(fault.message)
             raise fault from None
@@ -282,50 +265,77 @@ class Engine:
         self._queue_effects(outputs, connection)
         return connection
 
-    def _rejection(self) -> WaggleError | None:
-        """What everybody is told who asks for anything, if nothing is accepted."""
-        if self._failure is None and self._stopping is not None:
-            return again(self._stopping)
-        if self._failure is None and self.machine.out_of_revisions:
-            self._fail("the journal has failed for so long that no revision is left")
-        return None if self._failure is None else self._unavailable()
-
     def drop_call(self, connection: Connection, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
-        """Nobody waits for the answer to this command of a caller any more; `token` is of a grant in that answer."""
+        """Cancel the call `id` of an HTTP client that has gone. A lock granted in its unread reply has this `token`."""
         session = connection.session
         if session is not None:
             self._run_internal(lambda: self.machine.drop_call(session, id, rid, token, self.clock()))
 
-    def refuse(self, connection: Connection, id: m.Id | None, error: WaggleError) -> None:
-        """Answer what never became a command, in its place among the replies."""
-        text = error_line(id, error.to_wire())
-        connection.reserve_reply(len(text))
-        self._batch.append(PendingReply(connection, id, text))
-        self._schedule_flush()
+    def statistics(self) -> m.Statistics:
+        """Return what the command `stats` answers, also while no command is accepted."""
+        statistics = self.machine.statistics(self.clock())
+        self._complete_statistics(statistics)
+        return statistics
 
-    def leave(self, connection: Connection) -> None:
-        """A connection is gone; its session lives on for its grace."""
-        self.fanout.leave(connection)
-        session = connection.session
-        if session is None or self._active_connection.get(session) is not connection:
+    # --- what fan-out calls ---
+
+    def on_log_truncated(self, session: str, sub: int) -> None:
+        """Begin a cursor that has fallen out of the log again, with a snapshot."""
+        self._run_internal(lambda: self.machine.restart_cursor(session, sub, self.clock()))
+
+    def on_synced(self, session: str, sub: int, rev: int) -> None:
+        """Note that a cursor has its whole snapshot."""
+        self.machine.mark_synced(session, sub, rev)
+
+    # --- decisions ---
+
+    def begin(self) -> None:
+        """Queue the effects of what was loaded: at a start, and after a rollback."""
+        outputs = self.machine.start(self.clock())
+        if outputs or self.machine.has_pending_scan:
+            self._queue_effects(outputs, None)
+
+    def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Effect]:
+        if isinstance(command, m.Hello) and connection.session is None:
+            return self.machine.hello(command, self._random_ids(), now, self._info)
+        outputs = self.machine.apply(command, connection.session, now)
+        return self._eviction.make_room(outputs, command, connection.session, now) if self._lru else outputs
+
+    def _run_internal(self, decide: Callable[[], list[Effect]]) -> None:
+        """Run a decision that no command caused: expiry, a timeout, a disconnect. An exception stops the engine."""
+        if self._failure is not None or self._closed:
             return
-        self._run_internal(lambda: self.machine.drop(session, self.clock()))
-        del self._active_connection[session]  # not before: what is due is told to whoever is there until then
+        try:
+            outputs = decide()
+        except Exception:
+            self._fail(report_fault("a decision of the hub itself").message)
+        else:
+            self._queue_effects(outputs, None)
 
-    # --- batches ---
+    def continue_scan(self) -> None:
+        """Look at the next slice of keys for commands that look at more than one slice."""
+        if self.machine.has_pending_scan:
+            self._run_internal(lambda: self.machine.continue_scan(self.clock()))
+
+    def _reply_from_background(self, reply: DeferredReply) -> None:
+        if reply.session in self._active_connection:
+            self._queue_effects([reply], None)
 
     def _queue_effects(
         self, outputs: list[Effect], connection: Connection | None, command: m.AnyCommand | None = None
     ) -> None:
-        """Add what the machine gave off to the batch; replies are encoded here, where their size counts."""
+        """Add the effects of a decision to the batch, and encode its replies, so that their size counts from now on.
+
+        `connection` is that of the `command`, None if no command caused the decision.
+        """
         batch = self._batch
         replied = command is None
-        errand: asyncio.Task[None] | None = None
+        task: asyncio.Task[None] | None = None
         for output in outputs:
             if isinstance(output, Commit):
-                self.stats.on_committed(output)
-                self.lru.on_committed(output)
-                self.finder.committed(output)
+                self._stats.on_committed(output)
+                self._lru.on_committed(output)
+                self._search.committed(output)
                 batch.append(output)
             elif isinstance(output, Reply):
                 assert connection is not None
@@ -338,97 +348,84 @@ class Engine:
             elif isinstance(output, DeferredReply | LockLost):
                 self._queue_notice(output)
             elif isinstance(output, StartBackup | StartSearch):
-                errand = asyncio.get_running_loop().create_task(self._run_background(output))
-                self._background.add(errand)
-                errand.add_done_callback(self._background.discard)
+                task = self._background.start(output)
             elif isinstance(output, BindSession):
                 assert connection is not None
                 self._bind(connection, output.session)
                 batch.append(SessionBound(connection, output.session))
             else:
                 batch.append(output)
-        if not replied:
+        if not replied:  # the command waits: a rollback has to know it
             assert command is not None
             assert connection is not None
             assert connection.session is not None
-            batch.append(CommandPending(connection, connection.session, command.id, errand))
+            batch.append(CommandPending(connection, connection.session, command.id, task))
         self._schedule_flush()
 
-    def _queue_notice(self, said: DeferredReply | LockLost) -> None:
-        """What a session is told in its own time goes to the connection that speaks for it now."""
-        connection = self._active_connection[said.session]
-        if isinstance(said, DeferredReply):
-            text = reply_line(said)
-            self._batch.append(PendingReply(connection, said.id, text))
+    def _queue_notice(self, notice: DeferredReply | LockLost) -> None:
+        """Queue a line for a session: it goes to the connection that the session has now, whichever asked."""
+        connection = self._active_connection[notice.session]
+        if isinstance(notice, DeferredReply):
+            text = reply_line(notice)
+            self._batch.append(PendingReply(connection, notice.id, text))
         else:
-            text = lock_lost_line(said.lock)
+            text = lock_lost_line(notice.lock)
             self._batch.append(Notice(connection, text))
         connection.reserve_reply(len(text))
-
-    async def _run_background(self, wanted: StartBackup | StartSearch) -> None:
-        """Have done what is not for the machine to do, and answer whoever speaks for the session by then."""
-        try:
-            if isinstance(wanted, StartSearch):
-                outcome = Outcome(ok=await self.finder.find(wanted))
-            else:
-                outcome = Outcome(ok=await self.back_up())
-        except WaggleError as error:
-            outcome = Outcome(error=error)
-        except Exception:
-            outcome = Outcome(error=self._fault(type(wanted).__name__))
-        if wanted.session in self._active_connection:
-            self._queue_effects([DeferredReply(wanted.session, wanted.id, outcome)], None)
-
-    def _count(self, command: m.AnyCommand, reply: Reply) -> None:
-        """What a reply tells those who keep count, and what they add to it."""
-        self.stats.on_replied(command, reply)
-        ok = reply.outcome.ok
-        if isinstance(ok, m.Got):
-            if ok.entry is not None and ok.entry.kind == "cached":
-                self.lru.on_used(ok.entry.ns, ok.entry.key)
-        elif isinstance(ok, m.Statistics):
-            self._complete_statistics(ok)
-
-    def _complete_statistics(self, statistics: m.Statistics) -> None:
-        connections = [one for one in self.fanout.connections.values() if not one.is_virtual]
-        self.stats.complete(statistics, self.clock(), self._journal.durability, connections)
 
     def _bind(self, connection: Connection, session: str) -> None:
         older = self._active_connection.get(session)
         if older is not None:
-            older.replaced = True
+            older.replaced = True  # from now on its commands are refused; it is closed when this is released
         self._active_connection[session] = connection
         connection.session = session
 
-    def _schedule_flush(self) -> None:
-        if not self._flush_due and self._loop is not None:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
+    def _count(self, command: m.AnyCommand, reply: Reply) -> None:
+        """Count a reply, note the use of a cached entry, and complete the reply to `stats`."""
+        self._stats.on_replied(command, reply)
+        ok = reply.outcome.ok
+        if isinstance(ok, m.Got):
+            if ok.entry is not None and ok.entry.kind == "cached":
+                self._lru.on_used(ok.entry.ns, ok.entry.key)
+        elif isinstance(ok, m.Statistics):
+            self._complete_statistics(ok)
 
-    def _flush(self) -> None:
+    def _complete_statistics(self, statistics: m.Statistics) -> None:
+        connections = [connection for connection in self.fanout.connections.values() if not connection.is_virtual]
+        self._stats.complete(statistics, self.clock(), self._journal.durability, connections)
+
+    # --- batches ---
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_scheduled and self._loop is not None:
+            self._flush_scheduled = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Give the journal the batch of this turn of the loop."""
         if self._closed:
             return
-        self._flush_due = False
+        self._flush_scheduled = False
         batch, self._batch = self._batch, []
         if self._failure is not None:
-            self._reject_batch(batch)
+            self._reject_batch(batch, self._stopped_error())
             return
         if self.machine.has_pending_scan and self._loop is not None:
-            self._loop.call_soon(self._proceed)
+            self._loop.call_soon(self.continue_scan)
         changes = self._collect_changes(batch)
         self._unreleased.append(batch)
         self._journal.write(changes, lambda error: self._on_written(batch, error))
-        self._schedule_expiry()
+        self._expiry.schedule()
 
     def _collect_changes(self, batch: list[Released]) -> WriteBatch:
         if self._journal.keeps:
             return self.machine.collect_changes([item for item in batch if isinstance(item, Commit)])
         self.machine.discard_changes()
-        return NOTHING
+        return _NO_CHANGES
 
     def _on_written(self, batch: list[Released], error: Exception | None) -> None:
         if not self._unreleased or self._unreleased[0] is not batch:
-            return  # it was taken back
+            return  # the batch was rolled back with one before it
         if error is not None:
             self._roll_back(error)
         else:
@@ -436,174 +433,64 @@ class Engine:
             self._release(batch)
 
     def _release(self, batch: list[Released]) -> None:
-        """Show what is safe. A fault in it ends the engine, and all connections: what they were told is not known."""
+        """Let a batch be seen that is safe. An exception stops the engine, and closes all connections."""
         try:
             self.fanout.release(batch)
         except Exception:
-            self._fail(self._fault("the release").message)
+            self._fail(report_fault("the release").message)
+            # Nothing is known of what each has been sent. After a reconnect the log tells the agents what they lack.
             for connection in list(self._active_connection.values()):
                 connection.close(4001, "internal: the hub has to be started again")
             self.fanout.write()
 
-    def _discard_unreleased(self) -> list[Released]:
-        """All that was not released, and never will be; its errands are called off."""
-        batch = [item for unreleased in self._unreleased for item in unreleased] + self._batch
-        self._unreleased, self._batch = [], []
-        for item in batch:
-            if isinstance(item, CommandPending) and item.errand is not None:
-                item.errand.cancel()
-        return batch
-
-    def _reject_batch(self, batch: Iterable[Released], error: WaggleError | None = None) -> None:
-        """Of a batch that was not kept nothing is shown: whoever asked is told so instead."""
-        refusal = (error or self._unavailable()).to_wire()
-        refused: list[Released] = []
-        for item in batch:
-            if isinstance(item, PendingReply | CommandPending):
-                text = error_line(item.id, refusal)
-                item.connection.reserve_reply(len(text) - (len(item.text) if isinstance(item, PendingReply) else 0))
-                refused.append(PendingReply(item.connection, item.id, text))
-        self.fanout.release(refused)
-
-    # --- a journal that fails ---
+    # --- failures ---
 
     def _roll_back(self, error: Exception) -> None:
-        """Take back what was not kept, and tell those who asked for it."""
+        """Return to what the journal has kept, and answer the commands of all other batches with an error."""
         why = f"the journal fails: {error}"
         try:
             records = self._journal.recall()
         except (StoreError, OSError) as unreadable:
             self._fail(f"{why}; and what it kept cannot be read: {unreadable}")
             return
-        batch = self._discard_unreleased()
-        before = self.machine.unanswered_commands()
-        commits = [item for item in batch if isinstance(item, Commit)]
-        self.machine.roll_back(commits, records, self.fanout.connections.keys(), self.clock())
-        unanswered = self.machine.unanswered_commands()
-        given_up = before - unanswered
-        asked: list[Released] = []
-        for item in batch:
-            match item:
-                case PendingReply() if (item.connection.session, item.id) not in unanswered:
-                    asked.append(item)
-                case CommandPending() if (item.session, item.id) in given_up or (
-                    item.errand and not item.errand.done()
-                ):
-                    asked.append(item)
-                case PendingReply() | Notice():  # it waits again, is told later, or has lost nothing
-                    item.connection.reserve_reply(-len(item.text))
-                case _:
-                    pass
-        self._unbind(batch)
-        self.lru = Lru(self.machine.state.keyspace.cached_entries())
-        self.finder.forget()
-        self._refuse(error)
-        self.fanout.go_back([item for item in batch if isinstance(item, OpenCursor)])
+        rejected = self._rollback.roll_back(self._discard_unreleased(), records, error)
         refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
-        self._reject_batch(asked, refusal)
-        self._begin()
-        self._schedule_expiry()
+        self._reject_batch(rejected, refusal)
+        self.begin()
+        self._expiry.schedule()
 
-    def _begin(self) -> None:
-        outputs = self.machine.start(self.clock())
-        if outputs or self.machine.has_pending_scan:
-            self._queue_effects(outputs, None)
-
-    def _unbind(self, batch: list[Released]) -> None:
-        """Let those connections speak for sessions that are known to."""
+    def _discard_unreleased(self) -> list[Released]:
+        """Remove and return all that is decided and not released, and cancel its background tasks."""
+        batch = [item for unreleased in self._unreleased for item in unreleased] + self._batch
+        self._unreleased, self._batch = [], []
         for item in batch:
-            if isinstance(item, SessionBound):
-                item.connection.session = None
-        self._active_connection = dict(self.fanout.connections)
-        for session, connection in self._active_connection.items():
-            connection.session = session
-            connection.replaced = False
+            if isinstance(item, CommandPending) and item.task is not None:
+                item.task.cancel()
+        return batch
 
-    def _refuse(self, error: Exception) -> None:
-        logger.error("the journal fails, and nothing that has to survive is accepted: %s", error)
-        self.machine.refuse(f"the journal fails ({error})")
-
-    def _accept(self) -> None:
-        logger.warning("the journal has recovered")
-        self._run_internal(lambda: self.machine.accept(self.clock()))
-
-    def _unavailable(self) -> Unavailable:
-        return Unavailable(
-            f"{self._failure}: nothing is accepted until the hub is started again",
-            retry_after=5.0,
-        )
+    def _reject_batch(self, batch: Iterable[Released], error: WaggleError) -> None:
+        """Drop the events of a batch that was not kept, and answer each of its commands with the error."""
+        wire_error = error.to_wire()
+        rejected: list[Released] = []
+        for item in batch:
+            if isinstance(item, PendingReply | CommandPending):
+                text = error_line(item.id, wire_error)
+                # The reply that was decided has reserved its own size: this one leaves in its place.
+                item.connection.reserve_reply(len(text) - (len(item.text) if isinstance(item, PendingReply) else 0))
+                rejected.append(PendingReply(item.connection, item.id, text))
+        self.fanout.release(rejected)
 
     def _fail(self, why: str) -> None:
-        """Accept nothing any more, and show nothing that was not: what is in memory may not be what is kept, or not be
-        whole."""
+        """Stop the engine for good: accept no command, and release nothing.
+
+        The state in memory may be other than what is kept, or half changed.
+        """
         logger.error("nothing is accepted any more: %s", why)
         self._failure = why
         self.stop()
         batch = self._discard_unreleased()
         answered = {(item.connection.session, item.id) for item in batch if isinstance(item, PendingReply)}
-        self._batch = [
+        self._batch = [  # each command once: one that waited and was answered in these batches is in them twice
             item for item in batch if not isinstance(item, CommandPending) or (item.session, item.id) not in answered
         ]
         self._schedule_flush()
-
-    def _fault(self, where: str) -> Internal:
-        name = secrets.token_hex(4)
-        logger.exception("fault %s in %s", name, where)
-        return Internal(f"a fault of the hub, {name} in its output: please report it", id=name)
-
-    # --- time ---
-
-    def _schedule_expiry(self) -> None:
-        """Let the timer stand at the head of all deadlines."""
-        deadline = self.machine.next_deadline()
-        if self._loop is None or self._failure is not None:
-            return
-        if self._timer is not None:
-            if deadline == self._timer_at:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None:
-            self._timer_at = deadline
-            delay = max(0.0, deadline - self.clock())
-            self._timer = self._loop.call_later(min(delay, 86_400.0), self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self._run_internal(lambda: self.machine.expire(self.clock(), self.bounds.expire_slice))
-
-    def _proceed(self) -> None:
-        if self.machine.has_pending_scan:
-            self._run_internal(lambda: self.machine.continue_scan(self.clock()))
-
-    def _run_internal(self, decide: Callable[[], list[Effect]]) -> None:
-        """What nobody asked for: time, and the coming and going of connections. A fault in it ends the engine."""
-        if self._failure is not None or self._closed:
-            return
-        try:
-            outputs = decide()
-        except Exception:
-            self._fail(self._fault("what time does").message)
-        else:
-            self._queue_effects(outputs, None)
-
-    def _mark(self) -> None:
-        assert self._loop is not None
-        self.fanout.mark_idle()
-        self._marker = self._loop.call_later(self.bounds.mark, self._mark)
-
-    def _sample(self) -> None:
-        assert self._loop is not None
-        self.stats.sample(self.clock())
-        self._sampler = self._loop.call_later(SAMPLE, self._sample)
-
-    def _restart(self, session: str, sub: int) -> None:
-        self._run_internal(lambda: self.machine.restart_cursor(session, sub, self.clock()))
-
-
-def _full(outputs: list[Effect]) -> StoreFull | None:
-    """What a command was refused for want of room, if it was."""
-    for output in outputs:
-        if isinstance(output, Reply) and isinstance(output.outcome.error, StoreFull):
-            return output.outcome.error
-    return None

@@ -29,10 +29,10 @@ from waggle.wire.names import compile_pattern
 from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import StartSearch
 from waggle_hub.state.log import Commit
-from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES, Entry
-from waggle_hub.state.transaction import State
+from waggle_hub.state.state import State
+from waggle_hub.state.store.entry import ENTRY_OVERHEAD_BYTES, Entry
 
-from .word_index import Change, Place, TooSlow, Words
+from .word_index import Change, ScoredKey, TooSlow, Words
 
 log = logging.getLogger("waggle_hub")
 
@@ -150,19 +150,19 @@ class Finder:
                 return found
             most *= 2  # of those that were found, some are gone by now
 
-    async def _look(self, wanted: StartSearch, most: int) -> list[Place]:
+    async def _look(self, wanted: StartSearch, most: int) -> list[ScoredKey]:
         """What the index finds once it knows all."""
         words = self._words
         assert words is not None
         changes = self._take()
 
-        def look() -> list[Place]:
+        def look() -> list[ScoredKey]:
             words.put(changes)
             return words.find(wanted.ns, wanted.pattern, wanted.words, most)
 
         return await self._in_thread(words, look)
 
-    def _found(self, wanted: StartSearch, places: list[Place], rev: int) -> m.Found:
+    def _found(self, wanted: StartSearch, places: list[ScoredKey], rev: int) -> m.Found:
         """As many of them as are wanted, and as a reply may hold."""
         now = self._clock()
         hits: list[m.Hit] = []

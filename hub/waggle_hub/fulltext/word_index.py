@@ -23,11 +23,11 @@ from typing import Final
 
 from waggle.wire.names import Pattern
 from waggle_hub.state.effects import Word
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 Change = tuple[str, str, Entry | None]
 """Namespace, key, and the entry that is there now."""
-Place = tuple[str, float]
+ScoredKey = tuple[str, float]
 """A key that was found, and its score."""
 
 _TOKENIZER: Final = "unicode61 remove_diacritics 2"
@@ -104,13 +104,13 @@ class Words:
             self._db.execute(_insert(size), list(chain.from_iterable(filled)))
         self._db.execute("COMMIT")
 
-    def find(self, ns: str, pattern: Pattern, words: Sequence[Word], most: int) -> list[Place]:
+    def find(self, ns: str, pattern: Pattern, words: Sequence[Word], most: int) -> list[ScoredKey]:
         """The keys of a namespace with all of these words, the best first, at most so many. TooSlow if that takes too
         long."""
         everything = pattern.only_prefix and not pattern.prefix
         self._until = time.monotonic() + self._seconds
         self._db.set_progress_handler(lambda: time.monotonic() > self._until, _CHECK)
-        found: list[Place] = []
+        found: list[ScoredKey] = []
         try:
             rows = self._db.execute(_FIND, (_query(ns, words), most if everything else -1))
             while len(found) < most and (some := rows.fetchmany(_READ)):

@@ -6,10 +6,11 @@ the writes, on the event loop's thread, at once or later.
 
 `done(error)` says that this turn is not kept, and nothing that was written after it. Such changes must never be seen,
 and the machine already holds them: the engine asks what is kept (`recall`) and goes back to that. From then on, until
-`on_recovery`, the journal keeps in memory what it is given, says `done(None)` at once, and tries again and again to
-write it; the engine sees to it that this is nothing that had to be on disk before it was seen.
+`JournalListener.on_recovery`, the journal keeps in memory what it is given, says `done(None)` at once, and tries again
+and again to write it; the engine sees to it that this is nothing that had to be on disk before it was seen.
 
-A journal that lets things be seen before they are safe (`relaxed`) says by `on_failure` that it has fallen behind.
+A journal that lets things be seen before they are safe (`relaxed`) says by `JournalListener.on_failure` that it has
+fallen behind.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
 Done = Callable[[Exception | None], None]
 
 
+class JournalListener(Protocol):
+    """The part of the engine that a journal tells of failure and recovery, on the loop's thread."""
+
+    def on_failure(self, error: Exception) -> None:
+        """Refuse what has to survive: writing has failed after something was seen."""
+
+    def on_recovery(self) -> None:
+        """Accept what has to survive again: everything has been written after a failure."""
+
+
 class Journal(Protocol):
     """A place where changes survive."""
 
@@ -30,10 +41,6 @@ class Journal(Protocol):
     """The name of what it promises, as `hello` shows it: memory, relaxed or full."""
     keeps: bool
     """Whether anything survives: if not, nobody needs to say what has changed."""
-    on_failure: Callable[[Exception], None]
-    """Called when writing fails after something was seen."""
-    on_recovery: Callable[[], None]
-    """Called when everything has been written after a failure."""
 
     def write(self, changes: WriteBatch, done: Done) -> None:
         """Keep these changes, then call `done` once. A turn that changed nothing comes with no changes."""
@@ -47,6 +54,10 @@ class Journal(Protocol):
 
     def stop(self) -> None:
         """Let go. What was handed over before is written first."""
+
+
+OpenJournal = Callable[[JournalListener], Journal]
+"""Opens the journal of an engine, which tells this listener of failure and recovery."""
 
 
 class StoreError(Exception):

@@ -6,20 +6,17 @@ from collections.abc import Callable
 
 from waggle_hub.state.persistence.records import Record, WriteBatch
 
-from .interface import Done
-
-
-def _nobody(*_: object) -> None:
-    pass
+from .interface import Done, JournalListener
 
 
 class NullJournal:
-    """Keeps nothing, and never fails."""
+    """A journal that keeps nothing and never fails, so its listener hears nothing."""
 
     durability = "memory"
     keeps = False
-    on_failure: Callable[[Exception], None] = staticmethod(_nobody)
-    on_recovery: Callable[[], None] = staticmethod(_nobody)
+
+    def __init__(self, listener: JournalListener) -> None:
+        pass
 
     def write(self, changes: WriteBatch, done: Done) -> None:
         done(None)

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from waggle_hub.state.log import Commit, Event, LockInfo
-from waggle_hub.state.persistence.records import Place
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.persistence.records import EntryId
+from waggle_hub.state.store.entry import Entry
 
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
@@ -143,7 +143,7 @@ def _kept_event(event: Event) -> KeptEvent:
     )
 
 
-def commits_of(kept: Iterable[KeptCommit], entries: dict[Place, Entry]) -> list[Commit]:
+def commits_of(kept: Iterable[KeptCommit], entries: dict[EntryId, Entry]) -> list[Commit]:
     """The commits again, oldest first; `entries` are those stored now of all keys that are named, and is used up."""
     commits = []
     for commit in reversed(list(kept)):

@@ -26,7 +26,7 @@ from msgspec import Struct
 from waggle_hub.state.persistence.records import Record, WriteBatch
 
 from .clean_marker import CleanMarker
-from .interface import Done, Store
+from .interface import Done, JournalListener, Store
 
 log = logging.getLogger("waggle_hub")
 _ROUNDS = 5
@@ -49,6 +49,7 @@ class Writer:
         self,
         store: Store,
         durability: str,
+        listener: JournalListener,
         call: Callable[[Callable[[], object]], object],
         sign: CleanMarker | None = None,
         *,
@@ -56,11 +57,10 @@ class Writer:
         retry: float = 1.0,
     ) -> None:
         self.durability = durability
-        self.on_failure: Callable[[Exception], None] = lambda error: None
-        self.on_recovery: Callable[[], None] = lambda: None
         self.writes = 0
         """How many writes were tried, each with one sync."""
         self._store = store
+        self._listener = listener
         self._sign = sign
         self._full = durability == "full"
         self._call = call
@@ -194,7 +194,7 @@ class Writer:
                 changes.add(turn.changes)
             self._queue = []
             self._owed = changes
-        self._call(lambda: self.on_failure(error))
+        self._call(lambda: self._listener.on_failure(error))
 
     def _settle(self, owed: WriteBatch) -> None:
         """Try to write what is owed, and what comes meanwhile, until nothing is."""
@@ -213,7 +213,7 @@ class Writer:
                 self._owed = None
             return
         self._set_sign()
-        self._call(self.on_recovery)
+        self._call(self._listener.on_recovery)
 
     def _write_owed(self, owed: WriteBatch) -> WriteBatch:
         """Write what is owed; what is owed by then, which is None in `_owed` if that is nothing."""

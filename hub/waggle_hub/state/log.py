@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from msgspec import UNSET, Struct, UnsetType
 
-from .store.keyspace import Entry
+from .store.entry import Entry
 
 _EVENT_BYTES = 250
 """What an event costs beyond key and values: the struct, its commit, its place in the window."""

@@ -40,7 +40,8 @@ from .log import Commit
 from .persistence import recovery
 from .persistence.records import Record, StoredState, WriteBatch
 from .sessions import Outcome, Session, SessionIds
-from .transaction import State, Transaction
+from .state import State
+from .transaction import Transaction
 from .work.queue import Taker
 
 
@@ -143,12 +144,12 @@ class Machine:
     def continue_scan(self, now: float) -> list[Effect]:
         """Go on with what is looked at in slices, one slice of it: `unfinished` tells whether there is more."""
         transaction = self._begin(now)
-        wait = next(iter(self.state.conditions.to_scan), None)
+        wait = next(iter(self.state.condition_index.to_scan), None)
         taker = next(iter(self._scanning_takers), None)
         if wait is not None:
-            waits.proceed(transaction, wait)
+            waits.continue_scan(transaction, wait)
         if taker is not None:
-            take.proceed(transaction, taker)
+            take.continue_scan(transaction, taker)
         return self._finish(transaction)
 
     # --- what survives ---
@@ -203,7 +204,7 @@ class Machine:
         """Answer everything that waits with this."""
         transaction = self._begin(now)
         for session in self.state.sessions:
-            cancel.give_up_all(transaction, session, error)
+            cancel.fail_all(transaction, session, error)
         return self._finish(transaction)
 
     def unanswered_commands(self) -> set[tuple[str, m.Id]]:
@@ -221,12 +222,12 @@ class Machine:
     @property
     def has_pending_scan(self) -> bool:
         """Whether `proceed` has something to do."""
-        return bool(self.state.conditions.to_scan or self._scanning_takers)
+        return bool(self.state.condition_index.to_scan or self._scanning_takers)
 
     @property
     def _scanning_takers(self) -> Collection[Taker]:
         """Takers that go on looking now: while nothing can be kept nobody takes anything."""
-        return self.state.work.looking if self.state.refusing is None else ()
+        return self.state.work_queues.scanning if self.state.refusing is None else ()
 
     def restart_cursor(self, session_id: str, sub: int, now: float) -> list[Effect]:
         """A cursor has fallen out of the log's window: begin it again with a snapshot."""
@@ -246,7 +247,7 @@ class Machine:
 
     def statistics(self, now: float) -> m.Statistics:
         """What is held, without a command: nothing is settled for it."""
-        return self._statistics(Transaction(self.state, now))
+        return inspect.statistics(Transaction(self.state, now))
 
     def next_deadline(self) -> float | None:
         """The instant at which `expire` has something to do."""
@@ -343,7 +344,7 @@ class Machine:
             case m.Namespaces():
                 return entries.namespaces(transaction)
             case m.Stats():
-                return self._statistics(transaction)
+                return inspect.statistics(transaction)
             case m.Backup():
                 transaction.effects.append(StartBackup(session.id, command.id))
                 return None
@@ -371,23 +372,6 @@ class Machine:
             case _:
                 assert_never(command)
 
-    def _statistics(self, transaction: Transaction) -> m.Statistics:
-        state = self.state
-        return m.Statistics(
-            rev=transaction.rev,
-            at=transaction.at,
-            keys=state.keyspace.keys,
-            bytes=state.keyspace.bytes,
-            max_keys=state.limits.keys,
-            max_bytes=state.limits.bytes,
-            sessions=len(state.sessions),
-            subscriptions=sum(len(session.subscriptions) for session in state.sessions),
-            locks=len(state.lock_table.held),
-            waits=sum(len(session.pending) for session in state.sessions),
-            refusing=state.refusing,
-            log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
-        )
-
     def _answer(
         self, transaction: Transaction, command: m.Command, outcome: Outcome, dup: bool = False
     ) -> list[Effect]:
@@ -400,9 +384,9 @@ class Machine:
         transaction.commit()
         transaction.effects.extend(transaction.effects_after_reply)
         transaction.effects_after_reply.clear()
-        while self.state.refusing is None and (self.state.lock_table.any_ready or self.state.work.any_free):
+        while self.state.refusing is None and (self.state.lock_table.any_ready or self.state.work_queues.any_free):
             if not locks.grant_next(transaction):
-                take.serve_next(transaction)
+                take.handle_next_offer(transaction)
         return transaction.effects
 
     def check(self) -> None:
@@ -413,8 +397,8 @@ class Machine:
         state.sessions.check()
         granting = state.refusing is None
         state.lock_table.check(state.sessions, granting)
-        state.conditions.check(state.sessions, state.keyspace)
-        state.work.check(state.sessions, state.keyspace, state.lock_table, granting)
+        state.condition_index.check(state.sessions, state.keyspace)
+        state.work_queues.check(state.sessions, state.keyspace, state.lock_table, granting)
         state.timers.check([*state.sessions, *(timed for session in state.sessions for timed in session.timed_items())])
         state.interests.check()
         state.snapshots.check()

@@ -19,7 +19,7 @@ from waggle.wire.errors import BadRequest, Cancelled, Conflict, LimitReached
 from .effects import DeferredReply
 from .persistence.records import Key, Record
 from .sessions import KeptOutcome, Outcome, Session
-from .store.expiry import Timed
+from .timers import Timed
 
 if TYPE_CHECKING:
     from .transaction import Transaction

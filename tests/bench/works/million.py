@@ -64,10 +64,10 @@ async def _memory(field: Field, systems: list[System], keys: int) -> Table:
         told = [beyond, spread.max, spread.p99, max(pings.oversleeps), rate]
         table.rows[system.name] = [[figure] for figure in told]
     table.notes.append(
-        f"Memory beyond the value of {len(value_of(0))} bytes. Loaded in no order, {BATCH} in a write, {UNDER_WAY} "
-        "writes under way. The pings are another connection's, from another process; `the machine's own pause` is by "
-        "how much the longest of its sleeps was too long, which is nothing the server did. The hub's memory holds its "
-        "log of 100,000 events, too."
+        f"Memory beyond the value of {len(value_of(0))} bytes. Loaded in random order, {BATCH} in a write, {UNDER_WAY} "
+        "writes under way. The pings come from another connection and another process; `the machine's own pause` is "
+        "the longest delay of that process's own sleeps, which the server does not cause. The hub's memory includes "
+        "its log of 100,000 events."
     )
     return table
 

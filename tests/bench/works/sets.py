@@ -37,7 +37,7 @@ async def run(field: Field) -> Result:
     await _play(field, kept, [(kept_one, 1, 1, small // 4), (kept_many, 1, 64, big // 4)])
     one.notes.append(f"A value of {len(VALUE)} bytes with a ttl of an hour.")
     kept_one.notes.append(
-        "`full` and `always`: on disk before it is answered. nats-server syncs its file every two minutes."
+        "`full` and `always`: on disk before the reply. nats-server syncs its file every two minutes."
     )
     return Result([one, many, wide, kept_one, kept_many])
 

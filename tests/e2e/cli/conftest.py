@@ -1,14 +1,13 @@
-"""A shell to run `waggle` in, and somebody else at the same hub."""
+"""How tests of the command line run `waggle`, and another agent at the same hub."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 import waggle.sync
-from tests.e2e.cli.shell import WAGGLE, Shell, environment
+from tests.e2e.cli.shell import Completed, Shell, environment, run_here, run_process
 from tests.e2e.hubs import HubProcess
 
 
@@ -19,12 +18,20 @@ def env(hub: HubProcess, ns: str) -> dict[str, str]:
 
 @pytest.fixture
 def shell(env: dict[str, str]) -> Shell:
-    """Runs `waggle` with these arguments to its end."""
+    """Runs `waggle` with these arguments to its end, within the process of the test."""
 
-    def run(*args: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [WAGGLE, *args], input=stdin, env={**env, **variables}, capture_output=True, text=True, timeout=60
-        )
+    def run(*args: str, stdin: str = "", **variables: str) -> Completed:
+        return run_here({**env, **variables}, args, stdin)
+
+    return run
+
+
+@pytest.fixture
+def process(env: dict[str, str]) -> Shell:
+    """Runs `waggle` in a process of its own: for commands that start programs or become another one."""
+
+    def run(*args: str, stdin: str = "", **variables: str) -> Completed:
+        return run_process({**env, **variables}, args, stdin)
 
     return run
 

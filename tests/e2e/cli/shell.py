@@ -1,8 +1,13 @@
-"""What tests of the command line share: how to run `waggle`, to its end, for a while, or in a terminal."""
+"""Ways to run `waggle`: within this process, in one of its own, for a while, or in a terminal.
+
+A process of its own takes a quarter of a second to start. It is for what only a process has: signals, a terminal, the
+programs that it starts, and what the system does with its output. Everything else runs within the process of the test.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
 import select
@@ -13,19 +18,54 @@ import sys
 import termios
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
+from unittest.mock import patch
+
+import waggle.cli
 
 WAGGLE = str(Path(sys.executable).with_name("waggle"))
 SOON = 20.0
 """Seconds in which what is due must have come, on a machine that has other things to do."""
 
-Shell = Callable[..., subprocess.CompletedProcess[str]]
-"""Runs `waggle` with these arguments to its end: the fixture `shell`."""
+Completed = subprocess.CompletedProcess[str]
+Shell = Callable[..., Completed]
+"""Runs `waggle` with these arguments to its end: the fixtures `shell` and `process`."""
 
 
 def environment(**variables: str) -> dict[str, str]:
     """This process's environment without what is said there of a hub, and with ``variables``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WAGGLE_")}
     return {**kept, **variables}
+
+
+def run_process(env: dict[str, str], args: Sequence[str], stdin: str) -> Completed:
+    """Run `waggle` in a process of its own, with this environment, to its end."""
+    return subprocess.run([WAGGLE, *args], input=stdin, env=env, capture_output=True, text=True, timeout=60)
+
+
+def run_here(env: dict[str, str], args: Sequence[str], stdin: str) -> Completed:
+    """Run `waggle` within this process, as if it had this environment and these standard streams, to its end."""
+    given, printed, said = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(3))
+    given.write(stdin)
+    given.seek(0)
+    code: object = 0
+    with (
+        patch.dict(os.environ, env, clear=True),
+        patch.multiple(sys, argv=[WAGGLE, *args], stdin=given, stdout=printed, stderr=said),
+        patch.object(os, "execv", _become_another),
+    ):
+        try:
+            waggle.cli.main()
+        except SystemExit as exit:
+            code = exit.code
+    assert code is None or isinstance(code, int), code
+    printed.seek(0)
+    said.seek(0)
+    return subprocess.CompletedProcess(args, code or 0, printed.read(), said.read())
+
+
+def _become_another(*command: object) -> NoReturn:
+    raise AssertionError(f"this test needs the fixture `process`: {command}")
 
 
 class Running:

@@ -37,17 +37,17 @@ def test_the_name_comes_from_the_option_or_the_environment(shell: Shell) -> None
     assert json.loads(shell("get", "k", "--json").stdout)["by"] == "from-option"
 
 
-def test_a_status_is_there_while_a_program_runs(shell: Shell, env: dict[str, str]) -> None:
-    done = shell("status", "compiling", "--agent", "builder", "--", WAGGLE, "agents", "--json")
+def test_a_status_is_there_while_a_program_runs(shell: Shell, process: Shell, env: dict[str, str]) -> None:
+    done = process("status", "compiling", "--agent", "builder", "--", WAGGLE, "agents", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     (one,) = [one for one in map(json.loads, done.stdout.splitlines()) if one["agent"] == "builder"]
     assert (one["status"], one["connected"]) == ("compiling", True)
     assert '"builder"' not in shell("agents", "--json").stdout
 
 
-def test_the_exit_code_is_that_of_the_program(shell: Shell) -> None:
-    assert shell("status", '{"step": 1}', "--", "sh", "-c", "exit 7").returncode == 7
-    missing = shell("status", "x", "--", "no-such-program-at-all")
+def test_the_exit_code_is_that_of_the_program(process: Shell) -> None:
+    assert process("status", '{"step": 1}', "--", "sh", "-c", "exit 7").returncode == 7
+    missing = process("status", "x", "--", "no-such-program-at-all")
     assert (missing.returncode, missing.stdout) == (2, "")
     assert "no-such-program-at-all" in missing.stderr
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import waggle.sync
-from tests.e2e.cli.shell import SOON, WAGGLE, Shell, environment
+from tests.e2e.cli.shell import SOON, Completed, Shell, environment, run_here, run_process
 from tests.e2e.hubs import HubProcess, StartHub
 
 pytestmark = pytest.mark.e2e
@@ -26,9 +25,9 @@ def at() -> At:
     """`waggle` at this hub."""
 
     def shell(hub: HubProcess) -> Shell:
-        def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-            env = environment(WAGGLE_URL=hub.url)
-            return subprocess.run([WAGGLE, *args], input=stdin, env=env, capture_output=True, text=True, timeout=60)
+        def run(*args: str, stdin: str = "") -> Completed:
+            runner = run_process if args[0] == "restore" else run_here  # restore becomes a program of the hub's
+            return runner(environment(WAGGLE_URL=hub.url), args, stdin)
 
         return run
 

@@ -38,8 +38,8 @@ def gone(pid: int) -> bool:
 # --- holding -----------------------------------------------------------------------------------------------------
 
 
-def test_it_is_held_while_the_command_runs_and_no_longer(shell: Shell, agent: waggle.sync.Hub) -> None:
-    inside = shell("lock", "src/a.py", "b", "--agent", "me", "--", WAGGLE, "locks", "--json")
+def test_it_is_held_while_the_command_runs_and_no_longer(process: Shell, agent: waggle.sync.Hub) -> None:
+    inside = process("lock", "src/a.py", "b", "--agent", "me", "--", WAGGLE, "locks", "--json")
     assert inside.returncode == 0, inside.stderr
     held = json.loads(inside.stdout)
     assert (held["names"], held["agent"], held["mode"]) == (["src/a.py", "b"], "me", "exclusive")
@@ -50,28 +50,28 @@ def test_it_is_held_while_the_command_runs_and_no_longer(shell: Shell, agent: wa
     ("command", "code"),
     [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 137), ("kill -TERM $$", -signal.SIGTERM)],
 )
-def test_the_exit_code_is_that_of_the_command(shell: Shell, command: str, code: int) -> None:
-    done = shell("lock", "a", "--", "sh", "-c", command)
+def test_the_exit_code_is_that_of_the_command(process: Shell, command: str, code: int) -> None:
+    done = process("lock", "a", "--", "sh", "-c", command)
     assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_a_command_that_there_is_not_is_an_error_before_anything_is_locked(
-    shell: Shell, agent: waggle.sync.Hub
+    process: Shell, agent: waggle.sync.Hub
 ) -> None:
     with agent.lock("a"):
-        missing = shell("lock", "a", "--wait", "60", "--", "no-such-program-at-all")
+        missing = process("lock", "a", "--wait", "60", "--", "no-such-program-at-all")
     assert (missing.returncode, missing.stdout) == (127, "")
     assert "no-such-program-at-all" in missing.stderr
 
 
-def test_without_a_command_it_shows_how(shell: Shell) -> None:
-    refused = shell("lock", "a")
+def test_without_a_command_it_shows_how(process: Shell) -> None:
+    refused = process("lock", "a")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "waggle lock src/a.py -- make test" in refused.stderr
 
 
-def test_what_follows_two_hyphens_is_the_command_whatever_it_looks_like(shell: Shell) -> None:
-    done = shell("lock", "a", "--shared", "--", "echo", "--json", "--", "-x", "b")
+def test_what_follows_two_hyphens_is_the_command_whatever_it_looks_like(process: Shell) -> None:
+    done = process("lock", "a", "--shared", "--", "echo", "--json", "--", "-x", "b")
     assert (done.returncode, done.stdout) == (0, "--json -- -x b\n")
 
 
@@ -88,25 +88,25 @@ def test_it_renews_itself(env: dict[str, str], agent: waggle.sync.Hub) -> None:
 
 
 def test_a_pattern_locks_all_that_it_matches_and_shared_ones_go_together(
-    env: dict[str, str], shell: Shell, agent: waggle.sync.Hub
+    env: dict[str, str], process: Shell, agent: waggle.sync.Hub
 ) -> None:
     with holding(env, "src/*", "--pattern", "--shared") as running:
         assert running.line() == "begun\n"
-        assert shell("lock", "src/b", "--", "true").returncode == 1
-        assert shell("lock", "src/b", "--shared", "--", "true").returncode == 0
-        assert shell("lock", "doc/b", "--", "true").returncode == 0
+        assert process("lock", "src/b", "--", "true").returncode == 1
+        assert process("lock", "src/b", "--shared", "--", "true").returncode == 0
+        assert process("lock", "doc/b", "--", "true").returncode == 0
 
 
 # --- not granted, and waiting ------------------------------------------------------------------------------------
 
 
-def test_not_granted_is_a_plain_no_that_says_who_holds_it(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_not_granted_is_a_plain_no_that_says_who_holds_it(process: Shell, agent: waggle.sync.Hub) -> None:
     with agent.lock("a"):
-        refused = shell("lock", "a", "--", "echo", "not run")
+        refused = process("lock", "a", "--", "echo", "not run")
         assert (refused.returncode, refused.stdout) == (1, "")
         assert f"a is locked: {agent.agent} holds it since " in refused.stderr
         assert ", until " in refused.stderr
-        late = shell("lock", "a", "--wait", "0.2", "--json", "--", "echo", "not run")
+        late = process("lock", "a", "--wait", "0.2", "--json", "--", "echo", "not run")
         assert late.returncode == 1
         error = json.loads(late.stdout)["error"]
         assert (error["code"], error["holders"][0]["agent"]) == ("timeout", agent.agent)
@@ -136,13 +136,15 @@ def test_who_gives_up_waiting_is_not_in_the_way_of_others(env: dict[str, str], a
 # --- the token ---------------------------------------------------------------------------------------------------
 
 
-def test_within_it_the_commands_that_write_are_guarded_by_its_token(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_within_it_the_commands_that_write_are_guarded_by_its_token(
+    shell: Shell, process: Shell, agent: waggle.sync.Hub
+) -> None:
     script = f"""
         {WAGGLE} set a 1 && {WAGGLE} update a --incr 1 && {WAGGLE} touch a --ttl 60 &&
         {WAGGLE} txn '{{"then": [{{"op": "update", "key": "a", "incr": 1}}, {{"op": "publish", "channel": "c", "data": 1}}]}}' &&
         {WAGGLE} get a && {WAGGLE} delete a && echo $WAGGLE_LOCK_TOKEN
     """  # noqa: E501
-    done = shell("lock", "a", "--", "sh", "-ec", script)
+    done = process("lock", "a", "--", "sh", "-ec", script)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\n3\n" in done.stdout
     token = done.stdout.splitlines()[-1]
@@ -164,11 +166,11 @@ def test_what_is_under_another_s_lock_cannot_be_written(shell: Shell, agent: wag
 
 
 def test_the_command_finds_the_same_hub_and_namespace(
-    shell: Shell, env: dict[str, str], agent: waggle.sync.Hub
+    process: Shell, env: dict[str, str], agent: waggle.sync.Hub
 ) -> None:
     options = ("--url", env["WAGGLE_URL"], "--ns", env["WAGGLE_NS"], "--agent", "me")
     elsewhere = {"WAGGLE_URL": "http://127.0.0.1:1", "WAGGLE_NS": "elsewhere"}
-    done = shell("lock", "a", *options, "--", WAGGLE, "set", "a", "1", **elsewhere)
+    done = process("lock", "a", *options, "--", WAGGLE, "set", "a", "1", **elsewhere)
     assert done.returncode == 0, done.stderr
     entry = agent.get("a")
     assert entry is not None

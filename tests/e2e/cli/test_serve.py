@@ -48,21 +48,21 @@ def test_serve_says_where_it_is_and_stops_in_order() -> None:
             process.kill()
 
 
-def test_serve_refuses_the_network_without_insecure(shell: Shell) -> None:
-    result = shell("serve", "--host", "0.0.0.0", "--port", "0")
+def test_serve_refuses_the_network_without_insecure(process: Shell) -> None:
+    result = process("serve", "--host", "0.0.0.0", "--port", "0")
     assert (result.returncode, result.stdout) == (2, "")
     assert "--insecure" in result.stderr
 
 
-def test_serve_has_the_hub_s_own_help(shell: Shell) -> None:
-    result = shell("serve", "--help")
+def test_serve_has_the_hub_s_own_help(process: Shell) -> None:
+    result = process("serve", "--help")
     assert result.returncode == 0
     assert result.stdout.startswith("usage: waggle serve ")
     assert all(option in result.stdout for option in ("--host", "--port", "--memory", "--insecure", "--allow-origin"))
 
 
-def test_serve_on_a_port_that_is_taken_says_so(shell: Shell, hub: HubProcess) -> None:
-    result = shell("serve", "--port", str(hub.port))
+def test_serve_on_a_port_that_is_taken_says_so(process: Shell, hub: HubProcess) -> None:
+    result = process("serve", "--port", str(hub.port))
     assert result.returncode == 2
     assert "--port" in result.stderr
 
@@ -78,14 +78,14 @@ def test_a_module_in_the_current_directory_is_not_taken_for_one_of_the_hub_s(tmp
     "options",
     [("--port", "70000"), ("--port", "-1"), ("--max-keys", "0"), ("--log-events", "-5"), ("--history", "-1")],
 )
-def test_serve_refuses_a_number_that_makes_no_hub(shell: Shell, options: tuple[str, str]) -> None:
-    result = shell("serve", "--memory", *options)
+def test_serve_refuses_a_number_that_makes_no_hub(process: Shell, options: tuple[str, str]) -> None:
+    result = process("serve", "--memory", *options)
     assert (result.returncode, result.stdout) == (2, "")
     assert f"argument {options[0]}: {options[1]!r} is not " in result.stderr
 
 
-def test_serve_asks_for_another_hub_only_where_the_port_is_taken(shell: Shell) -> None:
-    result = shell("serve", "--memory", "--port", "0", "--insecure", "--host", "no host")
+def test_serve_asks_for_another_hub_only_where_the_port_is_taken(process: Shell) -> None:
+    result = process("serve", "--memory", "--port", "0", "--insecure", "--host", "no host")
     assert result.returncode == 2
     assert "--host" in result.stderr
     assert "already" not in result.stderr

@@ -123,14 +123,14 @@ def test_exec_runs_a_command_for_each_event_one_after_the_other(
     assert [event["value"] for event in map(json.loads, re.findall(r"{.*?}", said))] == [*range(10)]
 
 
-def test_a_command_that_fails_is_told_of_and_ends_it_only_with_fail(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_a_command_that_fails_is_told_of_and_ends_it_only_with_fail(process: Shell, agent: waggle.sync.Hub) -> None:
     agent.set("a", 1)
     agent.set("b", 1)
     options = ("watch", "--snapshot", "--count", "2", "--exec", "echo $WAGGLE_EVENT_KEY; exit 3")
-    going_on = shell(*options)
+    going_on = process(*options)
     assert (going_on.returncode, going_on.stdout) == (0, "a\nb\n")
     assert going_on.stderr.count("code 3") == 2
-    ended = shell(*options, "--fail")
+    ended = process(*options, "--fail")
     assert (ended.returncode, ended.stdout) == (2, "a\n")
     assert ended.stderr.count("code 3") == 1
 

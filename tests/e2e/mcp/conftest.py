@@ -9,6 +9,19 @@ import pytest
 
 from tests.e2e.hubs import HubProcess
 from tests.e2e.mcp.ways import Come, Tools, enter
+from tests.e2e.mcp.windows import MODES
+
+
+@pytest.fixture
+def way() -> str:
+    """The way of a test that does not depend on it: a request to the hub, without a process to start."""
+    return "http-auto"
+
+
+@pytest.fixture
+def mode_() -> str:
+    """The era of the protocol, for a test that does not depend on it."""
+    return MODES[0]
 
 
 @pytest.fixture

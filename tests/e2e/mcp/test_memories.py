@@ -18,13 +18,11 @@ from mcp.shared.exceptions import MCPError
 import waggle
 from tests.e2e.cli.shell import SOON, WAGGLE, environment
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.ways import WAYS, enter
+from tests.e2e.mcp.ways import by_both_transports, by_every_way, enter
 
 pytestmark = pytest.mark.e2e
 Ok = dict[str, Any]
 NS = "memory"
-everywhere = pytest.mark.parametrize("way", WAYS)
-twice = pytest.mark.parametrize("way", ["http-auto", "stdio-auto"])
 
 
 class Memory:
@@ -68,7 +66,7 @@ def hub(start_hub: StartHub, tmp_path: Path) -> HubProcess:
     return start_hub(data=tmp_path / "data", options=["--durability", "relaxed"])
 
 
-@everywhere
+@by_every_way
 async def test_every_example_of_the_document_does_what_it_shows(way: str, hub: HubProcess) -> None:
     async with window(way, hub) as memory:
         assert len((await memory.client.list_tools()).tools) == 9
@@ -168,7 +166,6 @@ async def test_every_example_of_the_document_does_what_it_shows(way: str, hub: H
         assert cleared["message"] == "Successfully cleared 1 memory entries. Backup created."
 
 
-@everywhere
 async def test_the_common_patterns_of_the_document_work_as_they_stand(way: str, hub: HubProcess) -> None:
     async with window(way, hub) as memory:
         started = await memory(
@@ -196,7 +193,7 @@ async def test_the_common_patterns_of_the_document_work_as_they_stand(way: str, 
         assert (await memory("get_memory_stats", response_format="json"))["entries_until_rotation"] == 999
 
 
-@everywhere
+@by_both_transports
 async def test_every_error_of_the_document_is_text_in_its_words(way: str, hub: HubProcess) -> None:
     missing = str(uuid.uuid4())
     async with window(way, hub) as memory:
@@ -218,7 +215,7 @@ async def test_every_error_of_the_document_is_text_in_its_words(way: str, hub: H
             await memory.client.call_tool("forget_memory", {})
 
 
-@twice
+@by_both_transports
 async def test_four_processes_that_add_six_each_keep_twenty_four(way: str, hub: HubProcess) -> None:
     async with AsyncExitStack() as stack:
         windows = [await stack.enter_async_context(window(way, hub, f"agent-{n}")) for n in range(4)]
@@ -235,7 +232,7 @@ async def test_four_processes_that_add_six_each_keep_twenty_four(way: str, hub: 
             assert (read["total_entries"], {entry["entry_id"] for entry in read["entries"]}) == (24, set(acknowledged))
 
 
-@twice
+@by_both_transports
 async def test_what_has_no_room_in_one_reply_is_read_page_by_page(way: str, hub: HubProcess, tmp_path: Path) -> None:
     entries = [record(number, "some words " * 20, metadata={"n": "x" * (number % 5) * 300}) for number in range(500)]
     entries[77]["metadata"] = {"log": "x" * 40_000}
@@ -265,7 +262,6 @@ async def test_what_has_no_room_in_one_reply_is_read_page_by_page(way: str, hub:
         assert later.splitlines()[5].startswith("## Entry ")
 
 
-@everywhere
 async def test_another_door_writes_and_deletes_and_is_seen_at_once(way: str, hub: HubProcess) -> None:
     async with window(way, hub) as memory, waggle.connect(hub.url, ns=NS) as python:
         added = await memory("add_memory", agent_name="a", content="first")
@@ -283,7 +279,6 @@ async def test_another_door_writes_and_deletes_and_is_seen_at_once(way: str, hub
         assert (await memory("get_memory_stats"))["total_entries"] == 0
 
 
-@twice
 async def test_a_subscriber_hears_of_what_is_added_and_dropped(way: str, hub: HubProcess) -> None:
     async with (
         window(way, hub) as memory,
@@ -310,7 +305,6 @@ async def test_a_subscriber_hears_of_what_is_added_and_dropped(way: str, hub: Hu
         ]
 
 
-@twice
 async def test_what_was_cleared_is_brought_back_by_one_line(way: str, hub: HubProcess) -> None:
     async with window(way, hub) as memory:
         for number in range(3):
@@ -324,7 +318,7 @@ async def test_what_was_cleared_is_brought_back_by_one_line(way: str, hub: HubPr
         assert await memory("read_memory", response_format="json") == before
 
 
-@everywhere
+@by_both_transports
 async def test_a_restart_of_the_hub_in_between_loses_nothing(way: str, start_hub: StartHub, tmp_path: Path) -> None:
     hub = start_hub(data=tmp_path / "data")
     async with window(way, hub) as memory:

@@ -19,10 +19,10 @@ from mcp.shared.exceptions import MCPError
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import WAYS, Come, Reply, Tools, pasted
+from tests.e2e.mcp.ways import Come, Reply, Tools, by_both_transports, by_every_way, pasted
 from tests.octocode import FORMAT, KEY, LONG, NO_TEXT, NO_VALUE, TOO_LONG, TTL
 
-pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("way", WAYS)]
+pytestmark = pytest.mark.e2e
 
 
 async def put(tools: Tools, key: str, value: Any, **more: Any) -> Reply:
@@ -43,6 +43,7 @@ async def got(tools: Tools, key: str) -> Any:
 # --- its examples ------------------------------------------------------------------------------------------------
 
 
+@by_every_way
 async def test_the_first_workflow_of_its_document_runs(come: Come) -> None:
     manager = await come("octocode", "agent-manager")
     worker = await come("octocode", "agent-impl-1")
@@ -170,6 +171,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@by_both_transports
 async def test_what_is_wrong_is_an_error_in_its_own_words(come: Come, hub: HubProcess, ns: str) -> None:
     worker = await come("octocode", "agent-impl-1")
     for message, said in REFUSED:
@@ -199,6 +201,7 @@ async def test_all_that_its_document_calls_good_is_good(come: Come, hub: HubProc
                 assert entry.expires_at == pytest.approx(entry.updated_at + kept, abs=0.01)
 
 
+@by_both_transports
 async def test_ten_megabytes_are_counted_in_utf_16_and_what_is_more_is_too_much(way: str, come: Come) -> None:
     worker = await come("octocode", "agent-impl-1")
     most = "x" * 10_485_760
@@ -216,6 +219,7 @@ async def test_ten_megabytes_are_counted_in_utf_16_and_what_is_more_is_too_much(
     assert (await worker("deleteStorage", key="big"))["deleted"] is True
 
 
+@by_both_transports
 async def test_two_windows_in_a_project_share_by_the_one_line_of_their_settings(
     way: str, hub: HubProcess, tmp_path: Path
 ) -> None:
@@ -233,6 +237,7 @@ async def test_two_windows_in_a_project_share_by_the_one_line_of_their_settings(
         assert await got(other, "task:1") == {"n": 1}
 
 
+@by_both_transports
 async def test_its_three_tools_are_listed_with_what_it_says_of_them(come: Come) -> None:
     worker = await come("octocode", "agent-impl-1")
     tools = {tool.name: tool for tool in (await worker.client.list_tools()).tools}

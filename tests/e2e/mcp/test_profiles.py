@@ -14,7 +14,7 @@ import pytest
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import WAYS, Come, Reply
+from tests.e2e.mcp.ways import Come, Reply, by_both_transports, by_every_way
 from tests.e2e.mcp.windows import MODES
 from tests.e2e.mcp.windows import http as mcp_http
 
@@ -47,8 +47,6 @@ def test_a_profile_that_there_is_not_is_refused_with_those_that_there_are(hub: H
 
 # --- at the same time --------------------------------------------------------------------------------------------
 
-by_every_way = pytest.mark.parametrize("way", WAYS)
-
 
 @by_every_way
 async def test_each_reads_what_the_others_write_where_their_names_meet(come: Come, ns: str) -> None:
@@ -77,7 +75,6 @@ async def test_each_reads_what_the_others_write_where_their_names_meet(come: Com
     assert await read("a") == (None, None, None), "the namespace default is another one"
 
 
-@by_every_way
 async def test_a_deadline_is_that_of_who_wrote_last(come: Come, hub: HubProcess, ns: str) -> None:
     octocode, flow = await come("octocode", "o"), await come("flow", "f")
     async with waggle.connect(hub.url, ns=ns) as python:
@@ -97,7 +94,7 @@ async def test_a_deadline_is_that_of_who_wrote_last(come: Come, hub: HubProcess,
         assert await ttl() == 120
 
 
-@by_every_way
+@by_both_transports
 async def test_many_write_at_the_same_time_and_all_of_it_is_there(come: Come, ns: str) -> None:
     octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
     here: dict[str, Callable[[str], Awaitable[Reply]]] = {
@@ -117,7 +114,6 @@ async def test_many_write_at_the_same_time_and_all_of_it_is_there(come: Come, ns
     assert [one["key"] for one in (await native("list"))["entries"]] == sorted(written)
 
 
-@by_every_way
 async def test_a_note_is_an_entry_that_the_others_see_and_what_they_write_there_is_no_note(come: Come) -> None:
     notes, flow = await come("shared-memory", "s"), await come("flow", "f")
     native = await come("native", "n")
@@ -137,7 +133,6 @@ async def test_a_note_is_an_entry_that_the_others_see_and_what_they_write_there_
     assert (await notes("get_memory", entry_id=id))["error"] == f"Entry not found with ID: {id}"
 
 
-@by_every_way
 async def test_what_somebody_has_locked_the_others_do_not_write(come: Come, ns: str) -> None:
     octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
     await native("set", key="src/a.py", value="mine")
@@ -156,7 +151,6 @@ async def test_what_somebody_has_locked_the_others_do_not_write(come: Come, ns: 
     assert (await flow("memory_usage", action="delete", key="src/a.py", namespace=ns))["deleted"] is True
 
 
-@by_every_way
 async def test_writing_again_takes_no_room_and_versions_go_on_after_a_delete(
     come: Come, hub: HubProcess, ns: str
 ) -> None:
@@ -185,7 +179,6 @@ async def test_writing_again_takes_no_room_and_versions_go_on_after_a_delete(
         assert (before.version, after.version) == (61, 62)
 
 
-@by_every_way
 async def test_a_subscriber_to_everything_silences_nobody(come: Come, hub: HubProcess, ns: str) -> None:
     octocode, flow = await come("octocode", "o"), await come("flow", "f")
     async with waggle.connect(hub.url, ns=ns) as first, waggle.connect(hub.url, ns=ns) as later:

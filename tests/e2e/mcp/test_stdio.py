@@ -21,7 +21,8 @@ from tests.e2e.mcp.windows import MODES, give_up_waiting, stdio
 from tests.e2e.web import until_waiting
 from waggle.cli.process.background_hub import answers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("mode_", MODES)]
+pytestmark = pytest.mark.e2e
+both = pytest.mark.parametrize("mode_", MODES)
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def env(hub: HubProcess, ns: str) -> dict[str, str]:
     return {"WAGGLE_URL": hub.url, "WAGGLE_NS": ns}
 
 
+@both
 async def test_what_a_window_writes_all_others_read(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:
     async with stdio(mode_, env) as window, waggle.connect(hub.url, agent="python", ns=ns) as python:
         assert len((await window.client.list_tools()).tools) == 12
@@ -78,9 +80,7 @@ async def test_a_lock_keeps_others_out_and_ends_with_its_window(
         assert lock.token > token
 
 
-async def test_a_window_that_is_told_to_end_lets_go_at_once(
-    mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
-) -> None:
+async def test_a_window_that_is_told_to_end_lets_go_at_once(hub: HubProcess, ns: str, env: dict[str, str]) -> None:
     started = [WAGGLE, "mcp", "--agent", "short"]
     window = subprocess.Popen(
         started, env=environment(**env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -105,11 +105,13 @@ async def test_a_window_that_is_told_to_end_lets_go_at_once(
         assert await asyncio.to_thread(window.wait, SOON) == 128 + signal.SIGTERM
 
 
+@both
 async def test_who_gives_up_leaves_nothing_waiting(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:
     async with waggle.connect(hub.url, agent="python", ns=ns) as python, stdio(mode_, env) as window:
         await give_up_waiting(window, python)
 
 
+@both
 async def test_who_waits_is_told_for_whom_every_ten_seconds(
     mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
 ) -> None:
@@ -160,6 +162,7 @@ async def test_a_window_outlives_a_restart_of_the_hub(mode_: str, start_hub: Sta
         assert (await window("unlock", token=token))["released"] is True
 
 
+@both
 async def test_a_window_is_told_what_it_lost_when_the_hub_has_forgotten_it(mode_: str) -> None:
     with Restarting() as hub:
         async with stdio(mode_, {"WAGGLE_URL": hub.env["WAGGLE_URL"]}, "--no-start") as window:

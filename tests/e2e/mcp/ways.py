@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import mcp_types as types
+import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 
@@ -18,6 +19,10 @@ from tests.e2e.hubs import HubProcess
 from tests.e2e.mcp.windows import MODES
 
 WAYS = [f"{transport}-{mode}" for transport in ("http", "stdio") for mode in MODES]
+by_every_way = pytest.mark.parametrize("way", WAYS)
+"""For one test of each profile that uses all of it: behind the transport, every way leads to the same code."""
+by_both_transports = pytest.mark.parametrize("way", ["http-auto", "stdio-legacy"])
+"""For what transports or eras may carry differently: errors, descriptions, large values, restarts."""
 
 Reply = dict[str, Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 from tests.unit.state.machine_harness import MachineHarness
 from waggle.wire import messages as m
 from waggle.wire.errors import WaggleError
-from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.connection import TaskConnection
 from waggle_hub.delivery.encoding import reply_line
-from waggle_hub.delivery.fanout import Fanout, PendingReply, Released, SessionBound
+from waggle_hub.delivery.fanout import Fanout, Loop, PendingReply, Released, SessionBound
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, StartBackup, StartSearch
 
@@ -19,15 +19,17 @@ from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLos
 class FanoutHarness:
     """Sessions, each with a connection that nobody writes out unless the test takes its lines."""
 
-    def __init__(self, bounds: Bounds | None = None, limits: Limits | None = None) -> None:
+    def __init__(self, bounds: Bounds | None = None, limits: Limits | None = None, loop: Loop | None = None) -> None:
         self.machine_harness = MachineHarness(limits)
         self.bounds = bounds or Bounds()
-        log = self.machine_harness.machine.state.log
-        self.fanout = Fanout(self.bounds, log, lambda: self.machine_harness.now, timer=count().__next__)
-        self.fanout.on_loss = self._restart
-        self.fanout.on_synced = self.machine_harness.machine.mark_synced
-        self.connections: dict[str, Connection] = {}
+        self.fanout = self.make_fanout(loop)
+        self.connections: dict[str, TaskConnection] = {}
         self.waiting: list[Released] = []
+
+    def make_fanout(self, loop: Loop | None) -> Fanout:
+        """A fan-out of what the machine gives off; on a loop, if there is one."""
+        log = self.machine_harness.machine.state.log
+        return Fanout(self.bounds, log, lambda: self.machine_harness.now, self, timer=count().__next__, loop=loop)
 
     def open_session(self, *sessions: str) -> None:
         """Open sessions, and forget what they were answered."""
@@ -39,8 +41,8 @@ class FanoutHarness:
         for session in self.connections:
             self.take(session)
 
-    def connect(self, session: str) -> Connection:
-        connection = self.connections[session] = Connection(self.bounds)
+    def connect(self, session: str) -> TaskConnection:
+        connection = self.connections[session] = TaskConnection(self.bounds)
         connection.session = session
         return connection
 
@@ -70,7 +72,10 @@ class FanoutHarness:
         waiting, self.waiting = self.waiting, []
         self.fanout.release(waiting)
 
-    def _restart(self, session: str, sub: int) -> None:
+    def on_synced(self, session: str, sub: int, rev: int) -> None:
+        self.machine_harness.machine.mark_synced(session, sub, rev)
+
+    def on_log_truncated(self, session: str, sub: int) -> None:
         self.machine_harness.outputs = self.machine_harness.machine.restart_cursor(
             session, sub, self.machine_harness.now
         )
@@ -96,7 +101,7 @@ class FanoutHarness:
         text = connection.take()
         if text is None and connection.ready:
             self.fanout.ready(connection)
-            self.fanout.refill()
+            self.fanout.catch_up()
             return ""
         return None if text is None else str(text)
 

@@ -15,7 +15,6 @@ from tests.unit.delivery.fanout_harness import FanoutHarness
 from waggle_hub.delivery.catchup import snapshot_slice
 from waggle_hub.delivery.catchup_queue import CatchupQueue
 from waggle_hub.delivery.connection import Connection
-from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.feed import Cursor, Feed
 from waggle_hub.delivery.frame import Payload
 from waggle_hub.settings import Bounds
@@ -41,8 +40,7 @@ class Line:
     def __init__(self, slices_a_turn: int) -> None:
         self.served: list[str] = []
         self.due: list[Callable[[], None]] = []
-        self.queue = CatchupQueue(self.refill, slices_a_turn, timer=count().__next__)
-        self.queue.call_soon = lambda step: self.due.append(step)
+        self.queue = CatchupQueue(self.refill, slices_a_turn, count().__next__, self.due.append)
 
     def refill(self, connection: Connection) -> None:
         assert isinstance(connection, Reader)
@@ -55,7 +53,8 @@ class Line:
 
     def turn(self) -> str:
         """A turn of the loop; who was served in it."""
-        due, self.due = self.due, []
+        due = self.due.copy()
+        self.due.clear()
         for step in due:
             step()
         served, self.served = self.served, []
@@ -146,10 +145,8 @@ class Crowd:
         self.post.open_session("writer", *(f"r{number}" for number in range(agents)))
         for key in range(keys):
             self.post.do("writer", "set", key=str(key), value=key)
-        log = self.post.machine_harness.machine.state.log
-        fanout = Fanout(self.post.bounds, log, lambda: self.post.machine_harness.now, timer=count().__next__)
+        fanout = self.post.make_fanout(asyncio.get_running_loop())
         fanout.connections, fanout.rev = self.post.fanout.connections, self.post.fanout.rev
-        fanout.start(asyncio.get_running_loop())
         self.post.fanout = fanout
         self.readers = [name for name in self.post.connections if name != "writer"]
         self.heard: dict[str, list[dict[str, Any]]] = {name: [] for name in self.readers}

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.delivery.fanout_harness import FanoutHarness, brief
 from waggle_hub.delivery import encoding
 from waggle_hub.delivery.conflation import ConflatedFeed, ConflationScheduler, LatestByKey
+from waggle_hub.delivery.fanout import Loop
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.interests import Interest, Scope
 from waggle_hub.state.log import Event
@@ -25,8 +26,8 @@ HERE = {"epoch": "epoch", "rev": 3}
 class ConflationHarness(FanoutHarness):
     """Three agents; subscriptions are conflated, and deliveries are made when the test says so."""
 
-    def __init__(self, bounds: Bounds | None = None, limits: Limits | None = None) -> None:
-        super().__init__(bounds, limits)
+    def __init__(self, bounds: Bounds | None = None, limits: Limits | None = None, loop: Loop | None = None) -> None:
+        super().__init__(bounds, limits, loop)
         self.open_session("a", "b", "w")
 
     def follow(self, session: str, **fields: Any) -> int:
@@ -223,10 +224,13 @@ class Handle:
 
 
 class Timer:
-    """A loop's `call_later`, which calls when the test says so."""
+    """A loop whose timers fire when the test says so."""
 
     def __init__(self) -> None:
         self._handles: list[Handle] = []
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        raise AssertionError("no connection is behind")
 
     def call_later(self, delay: float, call: Callable[[], None]) -> Any:
         self._handles.append(Handle(delay, call))
@@ -242,9 +246,9 @@ class Timer:
         handle.call()
 
 
-def test_one_timer_stands_at_the_first_delivery(harness: ConflationHarness) -> None:
+def test_one_timer_stands_at_the_first_delivery() -> None:
     timer = Timer()
-    harness.fanout._deliveries.call_later = timer.call_later
+    harness = ConflationHarness(loop=timer)
     harness.follow("a", conflate=9.0)
     harness.follow("b", conflate=4.0, patterns=["y"])
     harness.follow("b", conflate=20.0)
@@ -512,8 +516,9 @@ async def test_a_fault_in_one_delivery_does_not_stop_the_others() -> None:
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
-    deliveries = ConflationScheduler(deliver, lambda: None, Bounds(), lambda: now[0], lambda: 0.0)
-    deliveries.call_later = lambda _, ring: loop.call_later(0, ring)
+    deliveries = ConflationScheduler(
+        deliver, lambda: None, Bounds(), lambda: now[0], lambda: 0.0, lambda _, fire: loop.call_later(0, fire)
+    )
     scope = Scope("default", ("*",), frozenset({"set"}), True, False, SECONDS)
     for sub in (1, 2):
         deliveries.begin(ConflatedFeed(Interest(sub, scope, ()), 0, deliveries), SECONDS)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.connection import Connection, TaskConnection
 from waggle_hub.delivery.feed import Cursor, Feed
 from waggle_hub.delivery.frame import Payload
 from waggle_hub.settings import Bounds
@@ -19,7 +19,7 @@ from waggle_hub.state.interests import Interest, Scope
 class Socket:
     """Where a connection writes; it can be made to take nothing."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: TaskConnection) -> None:
         self.connection = connection
         self.sent: list[str] = []
         self.open = asyncio.Event()
@@ -49,7 +49,7 @@ def cursor(name: str) -> Cursor:
 
 @pytest_asyncio.fixture
 async def socket() -> AsyncIterator[Socket]:
-    socket = Socket(Connection(Bounds(frame=50, unsent=100)))
+    socket = Socket(TaskConnection(Bounds(frame=50, unsent=100)))
     yield socket
     socket.writer.cancel()
     await asyncio.gather(socket.writer, return_exceptions=True)
@@ -119,7 +119,7 @@ async def test_refills_come_one_by_one_when_everything_else_has_left(socket: Soc
 
 
 async def test_who_is_behind_says_once_that_it_is_ready_and_sleeps_until_it_is_told_something() -> None:
-    connection = Connection(Bounds())
+    connection = TaskConnection(Bounds())
     ready: list[Connection] = []
     sent: list[str] = []
 
@@ -193,7 +193,7 @@ async def test_a_socket_that_is_stuck_is_cut_after_a_while(monkeypatch: pytest.M
 
 
 async def test_a_send_that_fails_ends_the_writer() -> None:
-    connection = Connection(Bounds())
+    connection = TaskConnection(Bounds())
 
     async def broken(_: Payload) -> None:
         raise OSError("gone")
@@ -210,9 +210,8 @@ class Taker:
     """A socket that takes frames at once; it is full beyond so many bytes, until it is emptied."""
 
     def __init__(self, bounds: Bounds, holds: int) -> None:
-        self.connection = Connection(bounds)
-        self.connection.socket = self
-        self.connection.wake = self.woken
+        self.rooms: list[int] = []
+        self.connection = Connection(bounds, socket=self, wake=self.woken, on_room=self.has_room)
         self.frames: list[bytes] = []
         self.closed: list[tuple[int, str]] = []
         self.wakes = 0
@@ -221,6 +220,9 @@ class Taker:
 
     def woken(self, connection: Connection) -> None:
         self.wakes += 1
+
+    def has_room(self) -> None:
+        self.rooms.append(self.connection.reserved_bytes)
 
     def write(self, frame: bytes) -> None:
         assert not self.closed
@@ -288,13 +290,11 @@ def test_who_is_behind_is_not_ready_while_its_socket_is_full() -> None:
 
 def test_when_replies_have_left_the_door_hears_that_there_is_room() -> None:
     taker = Taker(Bounds(unsent=100), holds=1000)
-    rooms: list[int] = []
-    taker.connection.on_room = lambda: rooms.append(taker.connection.reserved_bytes)
     taker.connection.reserve_reply(101)
     taker.connection.queue_reply(Payload(b"x" * 101))
-    assert rooms == []
+    assert taker.rooms == []
     taker.connection.flush()
-    assert rooms == [0]
+    assert taker.rooms == [0]
 
 
 async def test_a_socket_is_closed_when_what_waits_has_left() -> None:

@@ -26,7 +26,7 @@ from waggle_hub.delivery.feed import pack_lines
 from waggle_hub.state.effects import Reply
 from waggle_hub.state.log import Event
 from waggle_hub.state.sessions import Outcome
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 OLD = Entry("k", "ns", b'{"old":1}', 5, 1, "transient", 1.5, 1.5, 9.0, "b", None)
 NEW = Entry("k", "ns", b'"new"', 7, 2, "persistent", 1.5, 2.5, None, "a", b'{"m":1}')

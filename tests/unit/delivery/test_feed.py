@@ -11,7 +11,7 @@ import pytest
 
 from waggle.wire.names import compile_pattern
 from waggle_hub.delivery import encoding
-from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.connection import Connection, TaskConnection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.feed import pack_lines
 from waggle_hub.delivery.frame import Payload
@@ -19,7 +19,7 @@ from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import OpenCursor
 from waggle_hub.state.interests import Interest, Scope
 from waggle_hub.state.log import Commit, Event, Log
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 TYPES = frozenset({"set"})
 
@@ -30,10 +30,15 @@ class FeedHarness:
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.bounds = bounds or Bounds()
         self.log = Log(0, max_events=1_000, max_bytes=10_000_000)
-        self.fanout = Fanout(self.bounds, self.log, lambda: 0.0, timer=count().__next__)
+        self.fanout = Fanout(self.bounds, self.log, lambda: 0.0, self, timer=count().__next__)
         self.interests: dict[Scope, Interest] = {}
         self.lost: list[str] = []
-        self.fanout.on_loss = lambda session, sub: self.lost.append(session)
+
+    def on_log_truncated(self, session: str, sub: int) -> None:
+        self.lost.append(session)
+
+    def on_synced(self, session: str, sub: int, rev: int) -> None:
+        pass
 
     def interest(self, pattern: str, *, values: bool = True, prev: bool = False) -> Interest:
         scope = Scope("default", (pattern,), TYPES, values, prev)
@@ -56,7 +61,7 @@ class FeedHarness:
     def refill(self, connection: Connection) -> None:
         """The next slice for this connection."""
         self.fanout.ready(connection)
-        self.fanout.refill()
+        self.fanout.catch_up()
 
 
 def lines(connection: Connection) -> list[dict[str, Any]]:
@@ -181,7 +186,7 @@ def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
 
 
 async def test_a_connection_sends_all_that_waits_in_one_write_and_ends_when_closed() -> None:
-    connection = Connection(Bounds())
+    connection = TaskConnection(Bounds())
     sent: list[str] = []
 
     async def send(text: Payload) -> None:

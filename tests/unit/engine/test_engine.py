@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import pytest_asyncio
 from tests.journals import LateJournal, WriterJournal
 from waggle.wire import messages as m
 from waggle_hub.delivery import encoding
-from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.connection import TaskConnection
 from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.delivery.frame import Payload
 from waggle_hub.edge.decode import decode
+from waggle_hub.engine.background import BackUp, Settled, refuse_backup
 from waggle_hub.engine.engine import Engine
-from waggle_hub.journal.interface import Journal
+from waggle_hub.journal.interface import OpenJournal
 from waggle_hub.journal.memory import NullJournal
 from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.settings import Bounds, Limits
@@ -35,7 +37,7 @@ class Agent:
     """A connection whose lines are collected."""
 
     def __init__(self, engine: Engine) -> None:
-        self.connection = Connection(engine.bounds)
+        self.connection = TaskConnection(engine.bounds)
         self.lines: list[dict[str, Any]] = []
         self.writes = 0
         self._engine = engine
@@ -66,36 +68,44 @@ async def turns() -> None:
 class Table:
     """An engine on the running loop, its time set by hand."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, open_journal: OpenJournal = NullJournal, bounds: Bounds | None = None) -> None:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
+        self.agents: list[Agent] = []
+        self.back_up: BackUp = refuse_backup
+        loop = asyncio.get_running_loop()
+        self.engine = Engine(
+            self.machine, open_journal, bounds or Bounds(), lambda: self.now, INFO, loop=loop, back_up=self._back_up
+        )
+        journal = self.engine._journal
         self.machine.set_durability(journal.durability)
         if isinstance(journal, LateJournal):
             journal.disk.write(self.machine.collect_changes([]))
         elif isinstance(journal, WriterJournal):
             SqliteStore.write(journal.gate, self.machine.collect_changes([]))
-        bounds = Bounds()
-        fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
-        self.engine = Engine(self.machine, journal, fanout, bounds, lambda: self.now, INFO)
         self.engine.run()
-        self.agents: list[Agent] = []
+
+    async def _back_up(self, settled: Settled) -> m.BackedUp:
+        return await self.back_up(settled)
 
     def sit(self) -> Agent:
         agent = Agent(self.engine)
         self.agents.append(agent)
         return agent
 
+    async def stop(self) -> None:
+        self.engine.stop()
+        for agent in self.agents:
+            await agent.stop()
+        self.engine._journal.stop()
+
 
 @pytest_asyncio.fixture
 async def table(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Table]:
     kind = getattr(request, "param", NullJournal)
-    journal = kind(tmp_path) if kind is WriterJournal else kind()
-    table = Table(journal)
+    table = Table(partial(kind, directory=tmp_path) if kind is WriterJournal else kind)
     yield table
-    table.engine.stop()
-    for agent in table.agents:
-        await agent.stop()
-    journal.stop()
+    await table.stop()
 
 
 def journal_of(table: Table) -> LateJournal | WriterJournal:
@@ -255,7 +265,7 @@ async def test_what_is_due_expires_by_the_timer_in_slices(table: Table) -> None:
     await turns()
     agent.take()
     table.now += 1
-    table.engine._tick()
+    table.engine._expiry.expire()
     while table.machine.state.keyspace.keys > 2:
         await turns()
     await turns()
@@ -410,9 +420,9 @@ async def test_a_rid_of_a_write_that_needed_room_is_kept_once(table: Table) -> N
     assert second == {**first, "ok": {**first["ok"], "dup": True}, "dup": True}
 
 
-async def test_a_write_that_would_cost_too_many_others_their_place_is_asked_to_come_again(table: Table) -> None:
+async def test_a_write_that_would_cost_too_many_others_their_place_is_asked_to_come_again() -> None:
+    table = Table(bounds=Bounds(evict=2))
     agent = table.sit()
-    table.engine.bounds = Bounds(evict=2)
     agent.ask("hello", agent="a")
     for number in range(10):
         agent.ask("set", key=str(number), value="x" * 10, kind="cached")
@@ -424,6 +434,7 @@ async def test_a_write_that_would_cost_too_many_others_their_place_is_asked_to_c
     assert replies[0]["error"]["code"] == "unavailable"
     assert replies[0]["error"]["retry_after"] > 0
     assert "ok" in replies[-1]
+    await table.stop()
 
 
 async def test_stats_tell_what_the_hub_holds_and_has_done(table: Table) -> None:
@@ -436,7 +447,7 @@ async def test_stats_tell_what_the_hub_holds_and_has_done(table: Table) -> None:
     agent.ask("subscribe", patterns=["*"])
     await turns()
     table.now += 2.0
-    table.engine._tick()
+    table.engine._expiry.expire()
     agent.take()
     agent.ask("stats")
     await turns()
@@ -463,7 +474,7 @@ async def test_rates_are_those_of_the_last_ten_seconds(table: Table) -> None:
         for number in range(4):
             agent.ask("set", key=str(number), value=second)
         table.now += 1.0
-        table.engine.stats.sample(table.now)
+        table.engine._stats.sample(table.now)
     agent.ask("stats")
     await turns()
     rates = agent.take()[-1]["ok"]["rates"]
@@ -490,7 +501,7 @@ async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
 ) -> None:
     agent = table.sit()
     agent.ask("hello")
-    monkeypatch.setattr(Transaction, "_record_event", _fail)
+    monkeypatch.setattr(Transaction, "record_event", _fail)
     agent.ask("set", key="k", value=1)
     monkeypatch.undo()
     agent.ask("set", key="l", value=1)
@@ -506,7 +517,7 @@ async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypa
     await turns()
     monkeypatch.setattr(Transaction, "expire", _fail)
     table.now += 2
-    table.engine._tick()
+    table.engine._expiry.expire()
     agent.take()
     agent.ask("ping")
     await turns()
@@ -574,7 +585,7 @@ async def test_a_waiting_command_and_a_loss_are_told_when_the_journal_says_so(ta
     holder.take()
     waiter.take()
     table.now += 2
-    table.engine._tick()
+    table.engine._expiry.expire()
     await turns()
     assert holder.take() == waiter.take() == []
     journal.commit()
@@ -595,7 +606,7 @@ async def test_of_a_loss_that_was_not_kept_nobody_hears(table: Table) -> None:
     await turns()
     holder.take()
     table.now += 2
-    table.engine._tick()
+    table.engine._expiry.expire()
     await turns()
     journal.commit(OSError("disk full"))
     await turns()
@@ -636,12 +647,12 @@ async def test_a_backup_holds_what_was_decided_before_and_nobody_waits_for_it(ta
     journal, may = table.engine._journal, asyncio.Event()
     assert isinstance(journal, LateJournal)
 
-    async def back_up() -> m.BackedUp:
-        rev = await table.engine.settled()
+    async def back_up(settled: Settled) -> m.BackedUp:
+        rev = await settled()
         await may.wait()
         return m.BackedUp("/b", 1, rev, 0.0)
 
-    table.engine.back_up = back_up
+    table.back_up = back_up
     agent = table.sit()
     agent.ask("hello")
     agent.ask("set", key="k", value=1)
@@ -667,13 +678,13 @@ async def test_a_backup_is_told_to_whoever_speaks_for_the_session_by_then(table:
     may = asyncio.Event()
     fails = False
 
-    async def back_up() -> m.BackedUp:
+    async def back_up(settled: Settled) -> m.BackedUp:
         await may.wait()
         if fails:
             raise OSError("what nobody has thought of")
         return m.BackedUp("/b", 1, 2, 0.0)
 
-    table.engine.back_up = back_up
+    table.back_up = back_up
     first, second = table.sit(), table.sit()
     first.ask("hello")
     await turns()
@@ -707,8 +718,8 @@ async def test_a_backup_is_told_to_whoever_speaks_for_the_session_by_then(table:
 
 async def errands(table: Table) -> None:
     """Let all searches come to their answers."""
-    while table.engine._background:
-        await asyncio.gather(*table.engine._background)
+    while table.engine._background.tasks:
+        await asyncio.gather(*table.engine._background.tasks)
     await turns()
 
 

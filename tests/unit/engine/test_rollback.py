@@ -14,10 +14,10 @@ import pytest_asyncio
 from tests.journals import LateJournal
 from tests.unit.engine.test_engine import INFO, Agent, Table, turns
 from waggle.wire import messages as m
-from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.edge.decode import decode
+from waggle_hub.engine.background import Settled
 from waggle_hub.engine.engine import Engine
-from waggle_hub.journal.interface import Done, StoreError
+from waggle_hub.journal.interface import Done, JournalListener, StoreError
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import HubRecord, WriteBatch
@@ -28,8 +28,11 @@ class LateTable(Table):
     """An engine whose journal says that something is kept when it is told to."""
 
     def __init__(self) -> None:
-        self.journal = LateJournal()
-        super().__init__(self.journal)
+        super().__init__(self._open_journal)
+
+    def _open_journal(self, listener: JournalListener) -> LateJournal:
+        self.journal = LateJournal(listener)
+        return self.journal
 
     async def keep(self) -> None:
         """Everything is kept."""
@@ -68,20 +71,18 @@ class LateTable(Table):
 async def table() -> AsyncIterator[LateTable]:
     table = LateTable()
     yield table
-    table.engine.stop()
-    for agent in table.agents:
-        await agent.stop()
+    await table.stop()
 
 
 def held_up(table: LateTable) -> asyncio.Event:
     """Let backups be under way until this is set."""
     may = asyncio.Event()
 
-    async def back_up() -> m.BackedUp:
+    async def back_up(settled: Settled) -> m.BackedUp:
         await may.wait()
-        return m.BackedUp("/b", 1, await table.engine.settled(), 0.0)
+        return m.BackedUp("/b", 1, await settled(), 0.0)
 
-    table.engine.back_up = back_up
+    table.back_up = back_up
     return may
 
 
@@ -175,11 +176,11 @@ async def test_what_is_under_way_as_the_hub_fails_for_good_is_answered_once(
     if begun:
         await table.keep()
     table.ask(agent, "early", "search", text="word")
-    await asyncio.wait(table.engine._background, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(table.engine._background.tasks, return_when=asyncio.FIRST_COMPLETED)
     table.ask(agent, "set", "set", key="k", value=1)
     await turns()
     table.ask(agent, "late", "search", text="word")
-    monkeypatch.setattr(Transaction, "_record_event", torn)
+    monkeypatch.setattr(Transaction, "record_event", torn)
     table.ask(agent, "torn", "set", key="k", value=2)
     await turns()
     may.set()
@@ -266,13 +267,14 @@ class DeadJournal(LateJournal):
 
 async def test_a_hub_that_cannot_write_that_it_runs_does_not_start() -> None:
     """Whatever it gave away would be given once more by the next."""
-    journal, bounds = DeadJournal(), Bounds()
     machine = Machine(Limits(), "epoch")
     machine.set_durability("full")
-    fanout = Fanout(bounds, machine.state.log, lambda: 0.0)
-    engine = Engine(machine, journal, fanout, bounds, lambda: 0.0, INFO)
+    loop = asyncio.get_running_loop()
+    engine = Engine(machine, DeadJournal, Bounds(), lambda: 0.0, INFO, loop=loop)
     with pytest.raises(StoreError, match="read-only"):
         await engine.start()
+    journal = engine._journal
+    assert isinstance(journal, DeadJournal)
     assert journal.stopped
 
 
@@ -285,7 +287,7 @@ async def test_after_an_orderly_end_nothing_more_is_written(table: LateTable) ->
     agent.ask("take", patterns=["k49*"], timeout=None)
     await table.engine.close()
     table.now += 10
-    table.engine._tick()
+    table.engine._expiry.expire()
     table.engine.leave(agent.connection)
     await asyncio.sleep(0)
     await turns()
@@ -324,6 +326,6 @@ async def test_a_search_finds_nothing_that_was_taken_back(table: LateTable) -> N
 
 async def settled(table: LateTable) -> None:
     """Let all errands come to their end."""
-    while table.engine._background:
-        await asyncio.gather(*table.engine._background, return_exceptions=True)
+    while table.engine._background.tasks:
+        await asyncio.gather(*table.engine._background.tasks, return_exceptions=True)
     await turns()

@@ -14,7 +14,7 @@ import pytest
 from waggle.wire.names import compile_pattern
 from waggle_hub.fulltext.word_index import TooSlow, Words, text_of
 from waggle_hub.state.effects import Word
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 ALL = compile_pattern("*")
 

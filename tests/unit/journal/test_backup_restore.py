@@ -27,7 +27,7 @@ from waggle_hub.state.persistence.records import (
     WaitRecord,
     WriteBatch,
 )
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 HUB = HubRecord(epoch="e1", rev=50, floor=1, sub=7, running="full")
 STAYING: list[Record] = [

@@ -22,7 +22,7 @@ from waggle_hub.journal.files import Files
 from waggle_hub.journal.interface import Store, StoreError
 from waggle_hub.journal.sqlite.wal_check import log_of
 from waggle_hub.state.persistence.records import HubRecord, WriteBatch
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 NOON = 1_769_860_800.0  # 2026-01-31 12:00:00 UTC
 kinds = pytest.mark.parametrize(("kind", "suffix"), [("sqlite", ".db"), ("json", ".json")])

@@ -75,9 +75,13 @@ class Loop:
         self.said: list[Any] = []
         """Names of turns that are done, with the error if they failed; and what else the writer says."""
         store: Store = self.store
-        self.writer = Writer(store, durability, self.calls.put, sign, lag=0.001, retry=0.001)
-        self.writer.on_failure = lambda error: self.said.append(f"failure: {error}")
-        self.writer.on_recovery = lambda: self.said.append("recovery")
+        self.writer = Writer(store, durability, self, self.calls.put, sign, lag=0.001, retry=0.001)
+
+    def on_failure(self, error: Exception) -> None:
+        self.said.append(f"failure: {error}")
+
+    def on_recovery(self) -> None:
+        self.said.append("recovery")
 
     def write(self, *names: str, turn: str = "") -> None:
         """A turn that changes these; it is called by its last name, or as given."""

@@ -13,18 +13,18 @@ from msgspec import Raw, structs
 from waggle_hub.state.log import Commit, Event, LockInfo
 from waggle_hub.state.persistence.records import (
     ClaimRecord,
+    EntryId,
     HubRecord,
     Key,
     NamespaceRecord,
     OutcomeRecord,
-    Place,
     Record,
     StoredState,
     SubscriptionRecord,
     TombstoneRecord,
     WriteBatch,
 )
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 NAMESPACES = ("default", "$agents", "z")
 KEYS = ("a", "tâche/é", "task:1", "task:10", '𝔘 "quoted" \\')
@@ -57,8 +57,8 @@ class World:
     def __init__(self) -> None:
         self.rev = 0
         self.floor = 0
-        self.versions: dict[Place, int] = {}
-        self.entries: dict[Place, Entry] = {}
+        self.versions: dict[EntryId, int] = {}
+        self.entries: dict[EntryId, Entry] = {}
         self.commits: list[Commit] = []
         self.records: dict[Key, Record] = {}
 
@@ -115,7 +115,7 @@ class World:
         )  # fmt: skip
         return (event,)
 
-    def _written(self, place: Place, prev: Entry | None, kind: str, value: bytes) -> Entry:
+    def _written(self, place: EntryId, prev: Entry | None, kind: str, value: bytes) -> Entry:
         earlier: tuple[Entry, ...] = ()
         if kind == "versioned" and prev is not None:
             earlier = (_bare(prev), *prev.earlier)[:HISTORY]
@@ -136,7 +136,7 @@ class World:
             owner="s1" if value == VALUES[2] else None,
         )
 
-    def _add(self, changes: WriteBatch, place: Place, before: Entry | None) -> None:
+    def _add(self, changes: WriteBatch, place: EntryId, before: Entry | None) -> None:
         entry = self.entries.get(place)
         changes.entries[place] = entry if entry is not None and entry.persisted else None
         was = {old.version: old for old in before.earlier} if before is not None else {}
@@ -174,7 +174,7 @@ def _plain_event(event: Event) -> dict[str, Any]:
     return structs.asdict(event) | {
         "entry": event.entry and structs.astuple(_bare(event.entry)),
         "prev": prev and structs.astuple(_bare(prev)),
-        "grip": event.lock and structs.asdict(event.lock),
+        "lock": event.lock and structs.asdict(event.lock),
     }
 
 

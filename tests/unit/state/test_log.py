@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waggle_hub.state.log import Event, Log
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 
 def event(rev: int, data: bytes = b"") -> Event:

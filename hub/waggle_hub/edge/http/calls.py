@@ -18,7 +18,7 @@ to its call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
@@ -112,9 +112,7 @@ class CallRegistry:
     # --- what the desks hear ---
 
     def _connect(self) -> VirtualConnection:
-        desk = VirtualConnection(self.engine.bounds)
-        desk.wake = self._hear
-        return desk
+        return VirtualConnection(self.engine.bounds, self._hear)
 
     def _hear(self, connection: Connection) -> None:
         assert isinstance(connection, VirtualConnection)
@@ -173,8 +171,8 @@ class VirtualConnection(Connection):
 
     is_virtual = True
 
-    def __init__(self, bounds: Bounds) -> None:
-        super().__init__(bounds)
+    def __init__(self, bounds: Bounds, wake: Callable[[Connection], None]) -> None:
+        super().__init__(bounds, wake=wake)
         self.calls: dict[m.Id, Call] = {}
         """Its calls that have not been answered, by id."""
 

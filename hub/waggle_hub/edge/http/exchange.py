@@ -9,9 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-import logging
 import math
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -21,7 +19,8 @@ from msgspec import Struct, structs
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from waggle.wire.errors import BadRequest, Internal, NotFound, TooLarge, WaggleError
+from waggle.wire.errors import BadRequest, NotFound, TooLarge, WaggleError
+from waggle_hub.faults import report_fault
 
 from .status_codes import refusal
 
@@ -36,7 +35,6 @@ AGENT = "x-waggle-agent"
 """The header by which a caller says who it is."""
 _PARAMETERS = 1_000
 """Query parameters that are looked at."""
-log = logging.getLogger("waggle_hub")
 
 
 class Gone(Exception):
@@ -180,7 +178,7 @@ class Endpoint:
             except WaggleError as error:
                 answer = refusal(error)
             except Exception:
-                answer = refusal(_fault(scope))
+                answer = refusal(report_fault(f"{scope['method']} {scope['path']}"))
         await answer(scope, receive, _headless(send) if method == "HEAD" else send)
 
 
@@ -200,12 +198,6 @@ async def refused(request: object, error: Exception) -> Response:
 async def no_such_path(exchange: Exchange) -> App:
     """Nothing is here."""
     raise NotFound("there is no such path: /openapi.json tells of all there are")
-
-
-def _fault(scope: Scope) -> Internal:
-    name = secrets.token_hex(4)
-    log.exception("fault %s in %s %s", name, scope["method"], scope["path"])
-    return Internal(f"a fault of the hub, {name} in its output: please report it", id=name)
 
 
 def _headless(send: Send) -> Send:

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct, UnsetType
 
 from waggle.wire import messages as m
 from waggle.wire.errors import Unavailable, WaggleError, error_from_wire
-from waggle_hub.delivery.connection import Connection
+from waggle_hub.delivery.connection import TaskConnection
 from waggle_hub.delivery.frame import Payload
 from waggle_hub.engine.engine import Engine
 
@@ -45,7 +45,7 @@ class Reading:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._connection = Connection(engine.bounds)
+        self._connection = TaskConnection(engine.bounds)
         self._begun = False
         self._error: WaggleError | None = None
 

@@ -33,9 +33,9 @@ from waggle_hub.journal.serialization import (
     kept_entry,
 )
 from waggle_hub.settings import Limits
-from waggle_hub.state.persistence.records import KINDS, Key, Place, Record, StoredState, WriteBatch
+from waggle_hub.state.persistence.records import KINDS, EntryId, Key, Record, StoredState, WriteBatch
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.json_values import encode_value
-from waggle_hub.state.store.keyspace import Entry
 
 log = logging.getLogger("waggle_hub")
 
@@ -79,7 +79,7 @@ _record_decoders = {kind: decoder(record) for kind, record in KINDS.items()}
 class Lines(Struct):
     """What a document holds."""
 
-    entries: dict[Place, bytes] = {}
+    entries: dict[EntryId, bytes] = {}
     earlier: dict[tuple[str, str, int], bytes] = {}
     records: dict[Key, bytes] = {}
     commits: dict[int, bytes] = {}
@@ -108,7 +108,7 @@ class Lines(Struct):
 
     def kept(self) -> StoredState | None:
         """Everything, None if there is nothing."""
-        earlier: dict[Place, tuple[Entry, ...]] = {}
+        earlier: dict[EntryId, tuple[Entry, ...]] = {}
         for (ns, key, _), line in self.earlier.items():
             earlier[ns, key] = (entry_of(_decode_entry(line)), *earlier.get((ns, key), ()))
         entries = [entry_of(_decode_entry(line), earlier.get(place, ())) for place, line in self.entries.items()]

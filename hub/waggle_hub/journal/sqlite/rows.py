@@ -20,8 +20,8 @@ import msgspec
 import zstandard
 
 from waggle_hub.journal.serialization import KeptCommit, decoder, encode, kept_commit
-from waggle_hub.state.persistence.records import KINDS, Key, Place, Record, WriteBatch
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.persistence.records import KINDS, EntryId, Key, Record, WriteBatch
+from waggle_hub.state.store.entry import Entry
 
 _LONG = 4096
 """Bytes of a text that is compressed: a page. Shorter ones would save little."""
@@ -149,7 +149,7 @@ _SELECT = """
            CAST(value AS BLOB), crc
     FROM"""
 
-Earlier = dict[Place, tuple[Entry, ...]]
+Earlier = dict[EntryId, tuple[Entry, ...]]
 """Earlier versions of versioned entries, newest first."""
 
 

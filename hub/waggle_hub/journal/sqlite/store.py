@@ -22,7 +22,7 @@ from waggle_hub.journal.files import Files, damaged, explained, forget, partial,
 from waggle_hub.journal.interface import StoreError
 from waggle_hub.journal.serialization import commits_with
 from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 from . import rows
 from .schema import MIGRATIONS, Migration, begun, check, check_tables, identify, reading, writing

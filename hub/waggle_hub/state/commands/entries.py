@@ -16,10 +16,11 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, LimitReached, NotFound
 from waggle.wire.names import check_key, compile_pattern
 from waggle_hub.settings import EVERY, Quota
+from waggle_hub.state.json_pointer import ABSENT
 from waggle_hub.state.namespaces import emptied_ns, read_ns, written_ns
 from waggle_hub.state.sessions import Session
+from waggle_hub.state.store.entry import ENTRY_OVERHEAD_BYTES, PERSISTED_KINDS, Entry
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES, PERSISTED_KINDS, Entry
 from waggle_hub.state.transaction import Transaction
 
 from . import http_sessions, locks
@@ -210,7 +211,7 @@ def _check_update(transaction: Transaction, command: m.Update) -> None:
 
 
 def _updated(transaction: Transaction, command: m.Update, prev: Entry | None) -> Any:
-    value = updates.ABSENT if prev is None else _decode(prev.value)
+    value = ABSENT if prev is None else _decode(prev.value)
     pointer = command.pointer or ""
     if command.merge is not UNSET:
         return updates.merge(value, command.merge)
@@ -265,7 +266,7 @@ def _check_write(transaction: Transaction, ns: str, key: str, kind: str, prev: E
     also if that before it has ended, but may not have for a restart: then versions would be given twice."""
     if transaction.state.refusing is None:
         return
-    survives = transaction.state.keyspace.has_tombstone(ns, key) if prev is None else prev.persisted
+    survives = transaction.state.keyspace.tombstones.has_persisted(ns, key) if prev is None else prev.persisted
     if kind in PERSISTED_KINDS or survives:
         transaction.check_can_persist()
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest
 from waggle.wire.names import check_agent, check_ns
+from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.sessions import Session, SessionIds
 from waggle_hub.state.transaction import Transaction
 
@@ -83,12 +84,12 @@ def hang_up(transaction: Transaction, session: Session, id: m.Id, rid: str | Non
     """Who asked under this id is gone. If it was granted a lock, with this token, that is given back, and the same rid
     may ask again."""
     transaction.attribute_to(session)
-    if cancel.cancel_one(transaction, session, id, "the call was dropped") or token is None:
+    if cancel.cancel_command(transaction, session, id, "the call was dropped") or token is None:
         return
     claim = transaction.state.lock_table.held.get(token)
     if claim is None or claim.session is not session:
         return
-    transaction.release_lock(claim, "released")
+    lifecycle.release(transaction, claim, "released")
     kept = None if rid is None else session.outcomes.pop(rid, None)
     if kept is not None:
         transaction.state.dirty.mark_removed(kept)
@@ -99,5 +100,5 @@ def hang_up_all(transaction: Transaction) -> None:
     for session in transaction.state.sessions:
         if session.connectionless:
             transaction.attribute_to(session)
-            cancel.forget_all(transaction, session)
+            cancel.drop_all(transaction, session)
     transaction.commit()

@@ -14,7 +14,7 @@ from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.transaction import Transaction
-from waggle_hub.state.waits.condition_index import Wait
+from waggle_hub.state.waits.condition import Wait
 from waggle_hub.state.work.queue import Taker
 
 from . import locks
@@ -22,6 +22,25 @@ from . import locks
 T = TypeVar("T")
 S = TypeVar("S")
 _encode = msgspec.json.Encoder().encode
+
+
+def statistics(transaction: Transaction) -> m.Statistics:
+    """Return the sizes of everything in the state: the reply to `stats`, and the metrics."""
+    state = transaction.state
+    return m.Statistics(
+        rev=transaction.rev,
+        at=transaction.at,
+        keys=state.keyspace.keys,
+        bytes=state.keyspace.bytes,
+        max_keys=state.limits.keys,
+        max_bytes=state.limits.bytes,
+        sessions=len(state.sessions),
+        subscriptions=sum(len(session.subscriptions) for session in state.sessions),
+        locks=len(state.lock_table.held),
+        waits=sum(len(session.pending) for session in state.sessions),
+        refusing=state.refusing,
+        log=m.LogWindow(state.log.events, state.log.bytes, state.log.floor, state.log.rev),
+    )
 
 
 def inspect(transaction: Transaction) -> m.Inspection:
@@ -48,7 +67,7 @@ def inspect(transaction: Transaction) -> m.Inspection:
         rev=transaction.rev,
         at=transaction.at,
         sessions=some("sessions", state.sessions, _session),
-        locks=some("locks", state.lock_table.held.values(), locks.show),
+        locks=some("locks", state.lock_table.held.values(), locks.show_held),
         waits=some("waits", (one for session in state.sessions for one in session.pending.values()), _wait),
         subscriptions=some("subscriptions", state.interests, _subscription),
         cut=cut,
@@ -84,15 +103,15 @@ def _wait(transaction: Transaction, one: PendingCommand) -> m.SeenWait:
         case LockRequest():
             seen.op, seen.ns, seen.mode = "lock", one.ns, one.mode
             seen.names, seen.patterns = one.shown_names, one.shown_patterns
-            seen.blocked_by = locks.blockers(transaction, one)
+            seen.blocked_by = locks.blocking_holders(transaction, one)
         case Wait():
             seen.op = "wait"
-            asked = [condition.asked for condition in one.conditions]
+            asked = [condition.shown for condition in one.conditions]
             seen.all, seen.any = (asked, UNSET) if one.need_all else (UNSET, asked)
-            seen.met = one.met(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
+            seen.met = one.met_conditions(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
         case Taker():
-            seen.op, seen.ns = "take", one.line.ns
-            seen.patterns = [pattern.text for pattern in one.line.patterns]
+            seen.op, seen.ns = "take", one.queue.ns
+            seen.patterns = [pattern.text for pattern in one.queue.patterns]
         case _:
             raise AssertionError(f"{one} waits for nothing")
     return seen

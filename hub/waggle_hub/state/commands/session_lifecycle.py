@@ -114,7 +114,7 @@ def end(transaction: Transaction, session: Session) -> None:
     transaction.attribute_to(session)
     if session.connected and not session.connectionless:
         session.last_seen_at = transaction.at
-    cancel.leave_all(transaction, session)
+    cancel.release_all(transaction, session)
     for ns, key in sorted(session.ephemeral):
         entry = state.keyspace.get(ns, key)
         assert entry is not None

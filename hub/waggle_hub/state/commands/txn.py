@@ -15,11 +15,12 @@ from msgspec import UNSET
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, WaggleError
 from waggle.wire.names import check_key, check_ns
+from waggle_hub.state.json_pointer import equal, find, parse_pointer
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.transaction import Transaction
 
-from . import entries, subscribe, update
+from . import entries, subscribe
 
 _decode = msgspec.json.Decoder().decode
 _OPS = sorted(str(command.__struct_config__.tag) for command in get_args(m.Step))
@@ -90,7 +91,7 @@ def _check_condition(transaction: Transaction, condition: m.Condition, index: in
             raise BadRequest("a condition has exactly one of rev, exists and equals")
         if condition.pointer and condition.equals is UNSET:
             raise BadRequest("pointer goes with equals")
-        update.parse_pointer(condition.pointer)
+        parse_pointer(condition.pointer)
         if condition.equals is not UNSET:
             transaction.encode_value(condition.equals, "equals")
     except BadRequest as error:
@@ -115,7 +116,7 @@ def _holds(transaction: Transaction, session: Session, condition: m.Condition) -
 
 def _equals(entry: Entry, condition: m.Condition) -> bool:
     try:
-        found = update.find(_decode(entry.value), update.parse_pointer(condition.pointer))
+        found = find(_decode(entry.value), parse_pointer(condition.pointer))
     except BadRequest:
         return False  # a pointer that leads nowhere equals nothing
-    return update.same(found, condition.equals)
+    return equal(found, condition.equals)

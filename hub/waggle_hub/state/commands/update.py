@@ -1,34 +1,33 @@
-"""Updates of a JSON value: merge (RFC 7396), patch (RFC 6902), incr and append at a pointer (RFC 6901). Pure functions.
+"""The updates of a JSON value: merge (RFC 7396), patch (RFC 6902), incr and append at a pointer (RFC 6901).
 
-A value comes in freshly decoded and may be changed in place. What does not apply is BadRequest and names the field; a
-`test` of a patch that fails is PatchTestFailed. A patch may copy parts of the value into itself, which doubles it each
-time: so what it adds is counted, and refused beyond the limit of a value.
-
-JSON's own equality is used: numbers by value, `true` is not 1, the order of members is nothing.
+1. All functions are pure, except that they may change the value in place: it has been decoded for this update.
+2. An update that does not fit the value raises BadRequest, which names the field. A failed `test` of a patch raises
+   PatchTestFailed.
+3. A patch may copy parts of a value into the value, and so double it with each operation. The bytes that it copies are
+   counted, and more than a value may have are refused.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from waggle.wire.errors import BadRequest, TooLarge
+from waggle_hub.state.json_pointer import ABSENT, array_index, equal, find, is_number, kind_of, parse_pointer
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
-ABSENT: Any = object()
-"""The value of a key that has no entry."""
-
 
 class PatchTestFailed(Exception):
-    """A `test` of a patch did not hold; the argument says which."""
+    """A `test` of a patch that failed. The argument tells which."""
 
 
 def merge(value: Any, patch: Any) -> Any:
-    """JSON Merge Patch: null deletes a member, an object goes into an object, all else takes the place."""
+    """Apply a JSON Merge Patch: null deletes a member, an object is merged, any other value replaces the old one."""
     if not isinstance(patch, dict):
         return patch
     merged = value if isinstance(value, dict) else {}
@@ -41,7 +40,7 @@ def merge(value: Any, patch: Any) -> Any:
 
 
 def increment(value: Any, amount: float, pointer: str) -> Any:
-    """Add a number to the number at the pointer; what is absent counts as 0."""
+    """Add an amount to the number at the pointer. An absent number counts as 0."""
 
     def add(old: Any) -> Any:
         old = 0 if old is ABSENT else old
@@ -56,7 +55,7 @@ def increment(value: Any, amount: float, pointer: str) -> Any:
 
 
 def append(value: Any, item: Any, pointer: str) -> Any:
-    """Add an item at the end of the array at the pointer; what is absent counts as []."""
+    """Add an item to the end of the array at the pointer. An absent array counts as []."""
 
     def add(old: Any) -> Any:
         old = [] if old is ABSENT else old
@@ -67,8 +66,8 @@ def append(value: Any, item: Any, pointer: str) -> Any:
     return change_at(value, pointer, add)
 
 
-def change_at(value: Any, pointer: str, change: Any) -> Any:
-    """The value with `change(old)` at the pointer; the last step may lead to a member that is absent yet."""
+def change_at(value: Any, pointer: str, change: Callable[[Any], Any]) -> Any:
+    """Return the value with `change(old)` at the pointer. Only the last member on the way there may be absent."""
     tokens = parse_pointer(pointer)
     if not tokens:
         return change(value)
@@ -79,61 +78,21 @@ def change_at(value: Any, pointer: str, change: Any) -> Any:
     if isinstance(parent, dict):
         parent[last] = change(parent.get(last, ABSENT))
     else:
-        index = _index(parent, last)
+        index = array_index(parent, last)
         parent[index] = change(parent[index])
     return value
 
 
-# --- pointers ---
-
-
-def parse_pointer(pointer: str, field: str = "pointer") -> list[str]:
-    """The tokens of a JSON Pointer."""
-    if not pointer:
-        return []
-    if not pointer.startswith("/"):
-        raise BadRequest(f"a pointer is empty or begins with /, as in /a/0: {pointer!r}", field=field)
-    tokens = pointer[1:].split("/")
-    for token in tokens:
-        if "~" in token.replace("~0", "").replace("~1", ""):
-            raise BadRequest(f"in a pointer ~ is written ~0, and / is written ~1: {pointer!r}", field=field)
-    return [token.replace("~1", "/").replace("~0", "~") for token in tokens]
-
-
-def find(value: Any, tokens: list[str], field: str = "pointer") -> Any:
-    """What the tokens lead to."""
-    for token in tokens:
-        if isinstance(value, dict):
-            if token not in value:
-                raise BadRequest(f"the pointer leads nowhere: there is no member {token!r}", field=field)
-            value = value[token]
-        else:
-            value = value[_index(value, token, field)]
-    return value
-
-
-def _index(value: Any, token: str, field: str = "pointer") -> int:
-    if not isinstance(value, list):
-        raise BadRequest(f"the pointer leads nowhere: {kind_of(value)} has no {token!r}", field=field)
-    if not (token.isascii() and token.isdigit()) or (len(token) > 1 and token[0] == "0") or len(token) > 9:
-        raise BadRequest(f"the pointer leads nowhere: {token!r} is no index", field=field)
-    if int(token) >= len(value):
-        raise BadRequest(f"the pointer leads nowhere: the array has {len(value)} items", field=field)
-    return int(token)
-
-
-# --- patches ---
-
-
 class Patch:
-    """A JSON Patch being applied. `budget` is how many bytes its copies may add."""
+    """A JSON Patch that is being applied to a value."""
 
-    def __init__(self, value: Any, budget: int) -> None:
+    def __init__(self, value: Any, max_copied_bytes: int) -> None:
         self.value = {} if value is ABSENT else value
-        self._limit = self._budget = budget
+        self._max_copied_bytes = max_copied_bytes
+        self._copied_bytes = 0
 
     def apply(self, operations: list[Any]) -> Any:
-        """The value after all operations, in order."""
+        """Return the value after all operations, in order. Raises BadRequest, TooLarge or PatchTestFailed."""
         for number, operation in enumerate(operations):
             try:
                 self._apply(operation)
@@ -147,7 +106,7 @@ class Patch:
 
     def _apply(self, operation: Any) -> None:
         if not isinstance(operation, dict):
-            raise BadRequest("it is no object")
+            raise BadRequest("an operation must be an object")
         path = self._tokens(operation, "path")
         match operation.get("op"):
             case "add":
@@ -164,25 +123,25 @@ class Patch:
                 self._remove(origin)
                 self._add(path, moved)
             case "copy":
-                found = find(self.value, self._tokens(operation, "from"))
-                self._add(path, self._copy(found))
+                original = find(self.value, self._tokens(operation, "from"))
+                self._add(path, self._copy(original))
             case "test":
-                if not same(find(self.value, path), self._operand(operation)):
+                if not equal(find(self.value, path), self._operand(operation)):
                     raise PatchTestFailed
             case _:
-                raise BadRequest("op is one of add, remove, replace, move, copy, test")
+                raise BadRequest("op must be one of add, remove, replace, move, copy, test")
 
     def _tokens(self, operation: dict[str, Any], name: str) -> list[str]:
         pointer = operation.get(name)
         if not isinstance(pointer, str):
-            raise BadRequest(f"it needs {name}, a JSON Pointer")
+            raise BadRequest(f"an operation of this op needs {name}, a JSON pointer")
         return parse_pointer(pointer)
 
     def _operand(self, operation: dict[str, Any]) -> Any:
         if "value" not in operation:
-            raise BadRequest("it needs a value")
+            raise BadRequest("an operation of this op needs a value")
         value = operation["value"]
-        # A copy: later operations may go on inside of it, and the command may be decided a second time.
+        # A copy, because later operations may change it in place, and the command may be decided a second time.
         return _decode(_encode(value)) if isinstance(value, dict | list) else value
 
     def _add(self, path: list[str], value: Any) -> None:
@@ -195,8 +154,7 @@ class Patch:
         elif isinstance(parent, list) and path[-1] in ("-", str(len(parent))):
             parent.append(value)
         else:
-            index = _index(parent, path[-1])
-            parent.insert(index, value)
+            parent.insert(array_index(parent, path[-1]), value)
 
     def _remove(self, path: list[str]) -> None:
         if not path:
@@ -206,7 +164,7 @@ class Patch:
             find(parent, path[-1:])
             del parent[path[-1]]
         else:
-            del parent[_index(parent, path[-1])]
+            del parent[array_index(parent, path[-1])]
 
     def _replace(self, path: list[str], value: Any) -> None:
         find(self.value, path)
@@ -217,47 +175,9 @@ class Patch:
         parent[path[-1] if isinstance(parent, dict) else int(path[-1])] = value
 
     def _copy(self, value: Any) -> Any:
-        """A copy, counted by its length as text until the budget is gone."""
         text = _encode(value)
-        self._budget -= len(text)
-        if self._budget < 0:
-            raise TooLarge(f"the patch copies more than {self._limit} bytes", limit=self._limit)
+        self._copied_bytes += len(text)
+        if self._copied_bytes > self._max_copied_bytes:
+            limit = self._max_copied_bytes
+            raise TooLarge(f"the patch copies more than {limit} bytes", limit=limit)
         return _decode(text)
-
-
-# --- JSON's own notions ---
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a JSON number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def same(left: Any, right: Any) -> bool:
-    """Whether two JSON values are equal."""
-    if is_number(left) and is_number(right):
-        return bool(left == right)
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(item, right[name]) for name, item in left.items())
-    if isinstance(left, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    return bool(left == right)
-
-
-def kind_of(value: Any) -> str:
-    """What JSON calls it."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "text"
-        case list():
-            return "an array"
-        case _:
-            return "an object"

@@ -1,8 +1,9 @@
-"""The rules of wait: when it begins, when it is met, when its time is over (protocol 7, G9).
+"""The rules of `wait`: when it begins, when it is met, when it times out (protocol 7, G9).
 
-Looking and registering are one step, and each commit asks the waits it could concern before anything else happens: so
-no wake-up is lost, also not one whose reason is gone again in the next revision. A pattern over very many keys is
-looked at in slices (`proceed`); a wait whose time is over is not refused before its first look is complete.
+1. Looking at the state and registering the wait are one step, and each commit decides the waits that it may affect
+   before anything else changes. So no wake-up is lost, not even one whose cause is gone in the next revision.
+2. A pattern over many keys is scanned in slices (`continue_scan`). A wait that has timed out gets its error only when
+   the scan is complete: until then the conditions may turn out to hold.
 """
 
 from __future__ import annotations
@@ -18,110 +19,115 @@ from waggle_hub.state import pending
 from waggle_hub.state.namespaces import read_ns
 from waggle_hub.state.persistence.records import WaitRecord
 from waggle_hub.state.sessions import Outcome, Session
+from waggle_hub.state.store.entry import ENTRY_OVERHEAD_BYTES
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import ENTRY_OVERHEAD_BYTES
-from waggle_hub.state.waits.condition_index import Condition, Wait
+from waggle_hub.state.waits.condition import Condition, Wait
 
 if TYPE_CHECKING:
     from waggle_hub.state.transaction import Transaction
 
-_SHOWN_BYTES = 1_000
-"""How long a value to compare with may be to be shown by inspect."""
+_MAX_SHOWN_VALUE_BYTES = 1_000
+"""The longest value of a `where` that `inspect` shows."""
 
 
 def wait(transaction: Transaction, session: Session, command: m.Wait) -> m.Waited | None:
-    """What was waited for, or None while it is not there yet."""
+    """Return what was waited for, or None while the conditions do not hold."""
     state = transaction.state
-    asked = _asked(transaction, command)
-    if session.connectionless:  # the next call may come with another namespace
-        asked = [structs.replace(item, ns=read_ns(item.ns, session)) for item in asked]
+    awaited = _checked_conditions(transaction, command)
+    if session.connectionless:
+        # The next HTTP call of the agent may change the session's namespace: store the one of this call.
+        awaited = [structs.replace(item, ns=read_ns(item.ns, session)) for item in awaited]
     longest = state.limits.wait
     if not 0 <= command.timeout <= longest:
-        raise BadRequest(f"timeout is 0 to {longest:.0f} seconds: wait again if it is not enough", field="timeout")
-    one = Wait(state.timers.next_serial(), session, command.id, transaction.at, asked, need_all=command.all is not None)
-    one.conditions = [_condition(transaction, one, item, "any" if command.all is None else "all") for item in asked]
-    for condition in one.conditions:
+        raise BadRequest(f"timeout must be 0 to {longest:.0f} seconds: to wait longer, wait again", field="timeout")
+    need_all = command.all is not None
+    new = Wait(state.timers.next_serial(), session, command.id, transaction.at, awaited, need_all=need_all)
+    new.conditions = [_checked_condition(transaction, new, item, "all" if need_all else "any") for item in awaited]
+    for condition in new.conditions:
         if condition.key is not None:
             transaction.get_live(condition.ns, condition.key)
-    _scan(transaction, one)
-    met = _met(transaction, one)
-    if one.satisfied(met):
-        return _waited(transaction, one, met)
-    if command.timeout == 0 and not one.unknown:
-        raise _timed_out(transaction, one)
+    _scan(transaction, new)
+    met = _met_conditions(transaction, new)
+    if new.is_satisfied(met):
+        return _waited(transaction, new, met)
+    if command.timeout == 0 and not new.needs_scan:
+        raise _timed_out(transaction, new)
     pending.check_capacity(transaction, session)
-    state.conditions.add(one)
-    pending.start(transaction, one, deadline_after(transaction.now, command.timeout))
+    state.condition_index.add(new)
+    pending.start(transaction, new, deadline_after(transaction.now, command.timeout))
     return None
 
 
 def restore(transaction: Transaction, session: Session, record: WaitRecord) -> None:
-    """It goes on waiting as it was kept; what it knew of patterns is looked for anew."""
-    one = Wait(record.serial, session, record.id, record.since, record.conditions, need_all=record.need_all)
-    one.conditions = [_condition(transaction, one, asked, "all") for asked in record.conditions]
-    one.late = record.deadline is None
-    transaction.state.conditions.add(one)
-    pending.register(one)
-    transaction.state.timers.set(one, record.deadline)
+    """Add a stored wait again, with its old deadline. The matches of its patterns are not stored: they are scanned."""
+    wait = Wait(record.serial, session, record.id, record.since, record.conditions, need_all=record.need_all)
+    wait.conditions = [_checked_condition(transaction, wait, awaited, "all") for awaited in record.conditions]
+    wait.timed_out = record.deadline is None
+    transaction.state.condition_index.add(wait)
+    pending.register(wait)
+    transaction.state.timers.set(wait, record.deadline)
 
 
-def decide(transaction: Transaction, one: Wait) -> None:
-    """Answer a wait if it is met now, or if its time was over and its scan is done."""
-    if one.late:
-        transaction.state.conditions.forget_due(one, transaction.state.keyspace, transaction.now)
-    met = _met(transaction, one)
-    if one.satisfied(met):
-        outcome = Outcome(ok=_waited(transaction, one, met))
-    elif one.late and not one.unknown:
-        outcome = Outcome(error=_timed_out(transaction, one))
+def decide(transaction: Transaction, wait: Wait) -> None:
+    """Reply to a wait if its conditions hold now, or if it has timed out and no scan can change that."""
+    if wait.timed_out:
+        transaction.state.condition_index.drop_due_matches(wait, transaction.state.keyspace, transaction.now)
+    met = _met_conditions(transaction, wait)
+    if wait.is_satisfied(met):
+        outcome = Outcome(ok=_waited(transaction, wait, met))
+    elif wait.timed_out and not wait.needs_scan:
+        outcome = Outcome(error=_timed_out(transaction, wait))
     else:
         return
-    give_up(transaction, one)
-    pending.reply(transaction, one, outcome)
+    stop_waiting(transaction, wait)
+    pending.reply(transaction, wait, outcome)
 
 
-def proceed(transaction: Transaction, one: Wait) -> None:
-    """Scan on, one slice of it."""
-    _scan(transaction, one)
-    transaction.state.conditions.look_for_scans(one)
-    decide(transaction, one)
+def continue_scan(transaction: Transaction, wait: Wait) -> None:
+    """Scan the next slice for a wait, and reply if that decides it."""
+    _scan(transaction, wait)
+    transaction.state.condition_index.update_to_scan(wait)
+    decide(transaction, wait)
 
 
-def time_out(transaction: Transaction, one: Wait) -> None:
-    """Its time is over."""
-    transaction.state.timers.set(one, None)
-    one.late = True
-    transaction.state.dirty.mark(one)
-    decide(transaction, one)
+def time_out(transaction: Transaction, wait: Wait) -> None:
+    """Decide a wait whose deadline has passed; if it needs a scan first, when that is complete."""
+    transaction.state.timers.set(wait, None)
+    wait.timed_out = True
+    transaction.state.dirty.mark(wait)
+    decide(transaction, wait)
 
 
-def give_up(transaction: Transaction, one: Wait) -> None:
-    """It waits no longer. The answer is for the caller."""
-    transaction.state.timers.set(one, None)
-    transaction.state.conditions.remove(one)
-    transaction.state.dirty.mark_removed(one)
+def stop_waiting(transaction: Transaction, wait: Wait) -> None:
+    """Remove a wait. The caller replies to it."""
+    transaction.state.timers.set(wait, None)
+    transaction.state.condition_index.remove(wait)
+    transaction.state.dirty.mark_removed(wait)
 
 
-def _scan(transaction: Transaction, one: Wait) -> None:
-    left = transaction.state.limits.scan
-    for condition in one.conditions:
-        if condition.unknown and left > 0:
-            left -= condition.scan(transaction.state.keyspace, transaction.now, left)
+def _scan(transaction: Transaction, wait: Wait) -> None:
+    """Scan one slice of keys for those conditions that need it."""
+    keys_left = transaction.state.limits.scan
+    for condition in wait.conditions:
+        if condition.needs_scan and keys_left > 0:
+            keys_left -= condition.scan(transaction.state.keyspace, transaction.now, keys_left)
 
 
-def _met(transaction: Transaction, one: Wait) -> list[int]:
-    return one.met(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
+def _met_conditions(transaction: Transaction, wait: Wait) -> list[int]:
+    state = transaction.state
+    return wait.met_conditions(state.keyspace, state.lock_table, transaction.now)
 
 
-def _waited(transaction: Transaction, one: Wait, met: list[int]) -> m.Waited:
+def _waited(transaction: Transaction, wait: Wait, met: list[int]) -> m.Waited:
+    """Return the reply to a wait: the entries that meet these conditions, as many as a reply can carry."""
     limit = transaction.state.limits.page_bytes
     entries: list[m.Entry] = []
     size = 0
     for index in met:
-        condition = one.conditions[index]
+        condition = wait.conditions[index]
         if condition.absent or not condition.on_entries:
             continue
-        for entry in condition.matching(transaction.state.keyspace, transaction.now):
+        for entry in condition.matching_entries(transaction.state.keyspace, transaction.now):
             size += ENTRY_OVERHEAD_BYTES + entry.size
             if entries and size > limit:
                 break
@@ -129,44 +135,46 @@ def _waited(transaction: Transaction, one: Wait, met: list[int]) -> m.Waited:
     return m.Waited(entries, met, transaction.rev)
 
 
-def _timed_out(transaction: Transaction, one: Wait) -> TimedOut:
-    met = _met(transaction, one)
-    held = f"{len(met)} of {len(one.conditions)} conditions hold" if met else "none of it holds"
-    return TimedOut(f"it has not come true in time ({held}): wait again", met=met, rev=transaction.rev)
+def _timed_out(transaction: Transaction, wait: Wait) -> TimedOut:
+    met = _met_conditions(transaction, wait)
+    state = f"{len(met)} of {len(wait.conditions)} conditions hold" if met else "no condition holds"
+    return TimedOut(f"the wait has timed out ({state}): wait again", met=met, rev=transaction.rev)
 
 
-def _asked(transaction: Transaction, command: m.Wait) -> list[m.Awaited]:
+def _checked_conditions(transaction: Transaction, command: m.Wait) -> list[m.Awaited]:
     if (command.all is None) == (command.any is None):
-        raise BadRequest("a wait has one of all and any: a list of conditions", field="all")
+        raise BadRequest("pass exactly one of all and any: a list of conditions", field="all")
     field = "any" if command.all is None else "all"
-    asked = command.any if command.all is None else command.all
+    awaited = command.any if command.all is None else command.all
     limit = transaction.state.limits.names
-    if not asked:
+    if not awaited:
         raise BadRequest(f"{field} is empty: say what to wait for", field=field)
-    if len(asked) > limit:
-        raise LimitReached(f"{field} has {len(asked)} conditions, at most {limit} are taken", limit=limit, field=field)
-    return asked
+    if len(awaited) > limit:
+        raise LimitReached(
+            f"{field} has {len(awaited)} conditions, at most {limit} are taken", limit=limit, field=field
+        )
+    return awaited
 
 
-def _condition(transaction: Transaction, one: Wait, asked: m.Awaited, field: str) -> Condition:
+def _checked_condition(transaction: Transaction, wait: Wait, awaited: m.Awaited, field: str) -> Condition:
     limit = transaction.state.limits.page
-    ns = read_ns(asked.ns, one.session)
-    if (asked.key is None) == (asked.pattern is None):
-        raise BadRequest("a condition has one of key and pattern", field=field)
-    if asked.key is not None:
-        check_key(asked.key, field)
-    pattern = None if asked.pattern is None else compile_pattern(asked.pattern, field)
-    if not 1 <= asked.count <= limit:
-        raise BadRequest(f"count is 1 to {limit}", field=field)
-    if asked.count != 1 and (asked.absent or asked.key is not None):
-        raise BadRequest("count goes with a pattern, and not with absent", field=field)
-    if asked.since is not None and asked.since < 0:
-        raise BadRequest("since is a revision", field=field)
-    if asked.unlocked and (asked.since is not None or asked.where is not None or asked.count != 1):
-        raise BadRequest("unlocked stands alone, or with absent", field=field)
-    condition = Condition(one, asked, ns, pattern)
-    if asked.where is not None and asked.where.value is not UNSET:
-        text = transaction.encode_value(asked.where.value, "where")
-        if len(text) > _SHOWN_BYTES:
-            condition.asked = structs.replace(asked, where=structs.replace(asked.where, value=UNSET))
+    ns = read_ns(awaited.ns, wait.session)
+    if (awaited.key is None) == (awaited.pattern is None):
+        raise BadRequest("a condition needs exactly one of key and pattern", field=field)
+    if awaited.key is not None:
+        check_key(awaited.key, field)
+    pattern = None if awaited.pattern is None else compile_pattern(awaited.pattern, field)
+    if not 1 <= awaited.count <= limit:
+        raise BadRequest(f"count must be 1 to {limit}", field=field)
+    if awaited.count != 1 and (awaited.absent or awaited.key is not None):
+        raise BadRequest("count is for a pattern, and not together with absent", field=field)
+    if awaited.since is not None and awaited.since < 0:
+        raise BadRequest("since must be a revision", field=field)
+    if awaited.unlocked and (awaited.since is not None or awaited.where is not None or awaited.count != 1):
+        raise BadRequest("unlocked goes alone or with absent, not with since, where or count", field=field)
+    condition = Condition(wait, awaited, ns, pattern)
+    if awaited.where is not None and awaited.where.value is not UNSET:
+        text = transaction.encode_value(awaited.where.value, "where")
+        if len(text) > _MAX_SHOWN_VALUE_BYTES:
+            condition.shown = structs.replace(awaited, where=structs.replace(awaited.where, value=UNSET))
     return condition

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from waggle_hub.state.log import Commit
-    from waggle_hub.state.store.keyspace import Entry
+    from waggle_hub.state.store.entry import Entry
 
-Place = tuple[str, str]
+EntryId = tuple[str, str]
 """Namespace and key."""
 
 Key = tuple[str | int, ...]
@@ -240,7 +240,7 @@ KINDS: dict[str, type[Record]] = {
 class WriteBatch(Struct):
     """What is to be written: all of it or nothing. None says that something is gone."""
 
-    entries: dict[Place, Entry | None] = {}
+    entries: dict[EntryId, Entry | None] = {}
     earlier: dict[tuple[str, str, int], Entry | None] = {}
     """Earlier versions of versioned entries, by namespace, key and version."""
     commits: list[Commit] = []

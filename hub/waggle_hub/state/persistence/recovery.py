@@ -16,11 +16,13 @@ from waggle.wire import messages as m
 from waggle_hub.state.commands import http_sessions, locks, session_lifecycle, subscribe, take
 from waggle_hub.state.commands import wait as waits
 from waggle_hub.state.effects import Effect, notice_of
+from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.log import Commit
 from waggle_hub.state.sessions import KeptOutcome, Outcome, QueuedNotice
+from waggle_hub.state.state import State
+from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.store.keyspace import Entry
-from waggle_hub.state.transaction import State, Transaction
+from waggle_hub.state.transaction import Transaction
 
 from .records import (
     ClaimRecord,
@@ -106,7 +108,7 @@ def load(state: State, kept: StoredState, now: float) -> list[Effect]:
         state.keyspace.version_floors.restore(space, state.log.rev)
     _restore_graves(state, kept.records)
     if hub.running is not None and not kept.clean:
-        state.keyspace.mark_unknown(state.log.rev)
+        state.keyspace.tombstones.mark_unknown(state.log.rev)
     serials = [record.serial for record in kept.records if isinstance(record, _Numbered)]
     state.reset_volatile_state(max(serials, default=0), hub.sub)
     transaction = Transaction(state, now)
@@ -139,10 +141,10 @@ def begin(transaction: Transaction) -> None:
         ):
             session_lifecycle.show(transaction, agent)
     for claim in [claim for (ns, key), claim in state.lock_table.taken.items() if state.keyspace.get(ns, key) is None]:
-        transaction.release_lock(claim, "released", lost=True)
+        lifecycle.release(transaction, claim, "released", lost=True)
     transaction.commit()
-    for wait in list(state.conditions.waits):
-        if wait in state.conditions.waits:
+    for wait in list(state.condition_index.waits):
+        if wait in state.condition_index.waits:
             waits.decide(transaction, wait)
 
 
@@ -168,10 +170,10 @@ def _restore(
     claims = [(locks.restore(transaction, sessions[one.session], one), one) for one in _by_serial(records, ClaimRecord)]
     until = deadline_after(transaction.now, state.limits.grace)
     for claim, record in sorted(claims, key=lambda pair: pair[1].token or 0):
-        locks.restore_deadline(transaction, claim, record, until)
+        locks.restore_grant(transaction, claim, record, until)
     for delivery in _of(records, DeliveryRecord):
         if state.keyspace.get(delivery.ns, delivery.key) is not None:
-            state.work.deliveries[delivery.ns, delivery.key] = delivery.count
+            state.work_queues.deliveries[delivery.ns, delivery.key] = delivery.count
         else:
             state.dirty.remove(delivery.name)
     for wait in _by_serial(records, WaitRecord):
@@ -183,7 +185,7 @@ def _restore(
 
 
 def _restore_graves(state: State, records: list[Record]) -> None:
-    state.keyspace.restore_tombstones(sorted(_of(records, TombstoneRecord), key=lambda grave: grave.number))
+    state.keyspace.tombstones.restore(sorted(_of(records, TombstoneRecord), key=lambda grave: grave.number))
 
 
 def _of(records: list[Record], kind: type[R]) -> list[R]:

@@ -23,7 +23,8 @@ from __future__ import annotations
 from waggle_hub.state.interests import Interest, InterestIndex
 from waggle_hub.state.log import Event
 
-from .keyspace import Entry, Keyspace
+from .entry import Entry
+from .keyspace import Keyspace
 
 _HANDED_BYTES = 200
 """What it costs to remember that a key was handed over."""

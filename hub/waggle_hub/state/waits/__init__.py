@@ -1,1 +1,1 @@
-"""Waits: the conditions that sessions wait for, and which of them a change affects."""
+"""Waits: the conditions that sessions wait for, and the index of those that a commit may affect."""

@@ -1,7 +1,7 @@
-"""What a condition asks of a value: `where` (protocol 7). Pure functions.
+"""The `where` of a condition: a comparison with one part of a value (protocol 7). Pure functions.
 
-Values of different types are never ordered, and `true` is not 1. A pointer that leads nowhere meets only `ne` and
-`exists: false`.
+Values of different types are never ordered, and `true` is not 1. If the pointer leads nowhere, only `ne` and
+`exists: false` hold.
 """
 
 from __future__ import annotations
@@ -13,59 +13,59 @@ from msgspec import UNSET
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest
-from waggle_hub.state.commands.update import ABSENT, find, is_number, kind_of, parse_pointer, same
+from waggle_hub.state.json_pointer import ABSENT, equal, find, is_number, kind_of, parse_pointer
 
 
-class Test:
-    """A `where`, checked and ready to ask values."""
+class Predicate:
+    """A `where` that has been checked and can be applied to values."""
 
-    __slots__ = ("_meets", "_tokens", "_wanted")
+    __slots__ = ("_compare", "_operand", "_tokens")
 
     def __init__(self, where: m.Where) -> None:
-        """Raises BadRequest where the value is none that the op can be given."""
+        """Raises BadRequest if the pointer is malformed, or the value is not one that the op can compare with."""
         self._tokens = parse_pointer(where.pointer, "where")
-        self._meets = _MEETS[where.op]
-        self._wanted = where.value
+        self._compare = _COMPARISONS[where.op]
+        self._operand = where.value
         if where.op == "exists":
-            self._wanted = True if where.value is UNSET else where.value
-            if not isinstance(self._wanted, bool):
-                raise BadRequest("exists is given true or false", field="where")
+            self._operand = True if where.value is UNSET else where.value
+            if not isinstance(self._operand, bool):
+                raise BadRequest("the value of exists must be true or false", field="where")
         elif where.value is UNSET:
             raise BadRequest(f"{where.op} needs a value to compare with", field="where")
         elif where.op == "in" and not isinstance(where.value, list):
-            raise BadRequest(f"in is given an array of values, not {kind_of(where.value)}", field="where")
+            raise BadRequest(f"the value of in must be an array, not {kind_of(where.value)}", field="where")
 
     def holds(self, value: Any) -> bool:
-        """Whether a decoded value meets it."""
+        """Return whether the comparison holds for a decoded value."""
         try:
-            found = find(value, self._tokens)
+            part = find(value, self._tokens)
         except BadRequest:
-            found = ABSENT
-        return self._meets(found, self._wanted)
+            part = ABSENT
+        return self._compare(part, self._operand)
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def meets(found: Any, wanted: Any) -> bool:
-        alike = (is_number(found) and is_number(wanted)) or (isinstance(found, str) and isinstance(wanted, str))
-        return alike and compare(found, wanted)
+    def compare_if_ordered(part: Any, operand: Any) -> bool:
+        numbers = is_number(part) and is_number(operand)
+        return (numbers or (isinstance(part, str) and isinstance(operand, str))) and compare(part, operand)
 
-    return meets
-
-
-def _contains(found: Any, wanted: Any) -> bool:
-    if isinstance(found, list):
-        return any(same(item, wanted) for item in found)
-    return isinstance(wanted, str) and isinstance(found, str | dict) and wanted in found
+    return compare_if_ordered
 
 
-_MEETS: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": lambda found, wanted: found is not ABSENT and same(found, wanted),
-    "ne": lambda found, wanted: found is ABSENT or not same(found, wanted),
-    "lt": _ordered(lambda found, wanted: found < wanted),
-    "le": _ordered(lambda found, wanted: found <= wanted),
-    "gt": _ordered(lambda found, wanted: found > wanted),
-    "ge": _ordered(lambda found, wanted: found >= wanted),
-    "in": lambda found, wanted: found is not ABSENT and any(same(found, item) for item in wanted),
+def _contains(part: Any, operand: Any) -> bool:
+    if isinstance(part, list):
+        return any(equal(item, operand) for item in part)
+    return isinstance(operand, str) and isinstance(part, str | dict) and operand in part
+
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": lambda part, operand: part is not ABSENT and equal(part, operand),
+    "ne": lambda part, operand: part is ABSENT or not equal(part, operand),
+    "lt": _ordered(lambda part, operand: part < operand),
+    "le": _ordered(lambda part, operand: part <= operand),
+    "gt": _ordered(lambda part, operand: part > operand),
+    "ge": _ordered(lambda part, operand: part >= operand),
+    "in": lambda part, operand: part is not ABSENT and any(equal(part, item) for item in operand),
     "contains": _contains,
-    "exists": lambda found, wanted: (found is not ABSENT) == wanted,
+    "exists": lambda part, operand: (part is not ABSENT) == operand,
 }

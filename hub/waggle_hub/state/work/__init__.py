@@ -1,1 +1,1 @@
-"""Work: which entries may be taken, in which order, by which waiting session."""
+"""Work queues: which entries `take` may take, and which takers wait for them."""

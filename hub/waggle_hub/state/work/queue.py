@@ -1,14 +1,15 @@
-"""Work: which entries may be taken, in which order, and who waits to take one (protocol 7).
+"""Work queues: which entries may be taken, in which order, and which takers wait for them (protocol 7).
 
 Rules:
-1. A *line* is what matches one set of patterns: the entries that no name lock is on, held or waited for, in order of
-   their creation. It is filled by a scan, in slices, when it is first asked for; from then on events keep it. Whether
-   a lock on a pattern is on an entry is asked when somebody wants to take it.
-2. Takers are served in order of arrival, and each gets the oldest that is there for it: what becomes free is *offered*,
-   oldest first, to the first who waits for it. One who is still looking through a line is not passed over: what it may
-   yet want is held back until it knows, and so is what those behind it would get instead. Of those who look, the first
-   to come is the next to go on.
-3. How often an entry was delivered is remembered as long as there is that entry.
+1. A *work queue* is for one namespace and one set of patterns. It has the keys of the matching entries whose name has
+   no lock request, held or waiting, in order of creation. A scan of the keyspace fills it, in slices, when these
+   patterns are first taken from; from then on commits and lock requests keep it up to date. Locks on patterns are
+   checked later, when a taker is about to take the entry.
+2. Takers are served in order of arrival, and each gets the oldest entry that is free for it. An entry that may have
+   become free is *offered*, oldest first, to the first taker that waits for it. A taker that still scans its queue is
+   not passed over: the offer of an entry that it may want is *deferred* until its scan ends, and so is a later offer
+   to any taker that is waiting for a deferred entry. Of the scanning takers, the first to arrive scans first.
+3. The number of deliveries of an entry is kept as long as the entry exists.
 """
 
 from __future__ import annotations
@@ -28,36 +29,39 @@ from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
 from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.dirty import DirtySet
-from waggle_hub.state.persistence.records import DeliveryRecord, Key, Record, TakerRecord
+from waggle_hub.state.persistence.records import DeliveryRecord, EntryId, Key, Record, TakerRecord
 from waggle_hub.state.sessions import Session
-from waggle_hub.state.store.keyspace import Entry, Keyspace
+from waggle_hub.state.store.entry import Entry
+from waggle_hub.state.store.keyspace import Keyspace
 
-Place = tuple[str, str]
+_INSERT_COST_KEYS = 4
+"""Keys that a scan can look at in the time in which it inserts one into a queue (3 against 0.7 µs)."""
 
-_PUTTING_IN = 4
-"""What it costs to put an entry into a line, in looks at a key (3 against 0.7 µs)."""
+_POSITION_BITS = 7
+"""Low bits of a position, which number the entries of one revision: a txn creates at most 128."""
 
 
 class Taker(PendingCommand):
-    """A `take` that is looking, or waits."""
+    """A `take` that scans its work queue, or has found nothing in it and waits."""
 
-    __slots__ = ("after", "late", "lease", "line", "looking", "max_deliveries")
+    __slots__ = ("lease", "max_deliveries", "next_position", "queue", "scanning", "timed_out")
     op = "take"
 
     def __init__(
-        self, serial: int, session: Session, id: m.Id, rid: str | None, since: float, line: WorkQueue, lease: float,
+        self, serial: int, session: Session, id: m.Id, rid: str | None, since: float, queue: WorkQueue, lease: float,
         max_deliveries: int | None,
     ) -> None:  # fmt: skip
         super().__init__(serial, session, id, rid, since)
-        self.line = line
+        self.queue = queue
         self.lease = lease
+        """Seconds."""
         self.max_deliveries = max_deliveries
-        self.looking = True
-        """Whether there may be something for it that it has not looked at."""
-        self.after = 0
-        """Where it goes on looking: its place in the line."""
-        self.late = False
-        """Whether its time is over, and it only has to look to the end."""
+        self.scanning = True
+        """Whether the queue may have an entry for this taker from `next_position` on."""
+        self.next_position = 0
+        """The position in the queue at which the scan goes on."""
+        self.timed_out = False
+        """Whether the deadline has passed: the taker gets an error as soon as its scan has found nothing."""
 
     @property
     def record_name(self) -> Key:
@@ -71,258 +75,269 @@ class Taker(PendingCommand):
             rid=self.rid,
             since=self.since,
             deadline=self.deadline,
-            late=self.late,
-            ns=self.line.ns,
-            patterns=[pattern.text for pattern in self.line.patterns],
+            late=self.timed_out,
+            ns=self.queue.ns,
+            patterns=[pattern.text for pattern in self.queue.patterns],
             lease=self.lease,
             max_deliveries=self.max_deliveries,
         )
 
 
 class WorkQueue:
-    """What may be taken by one set of patterns in one namespace."""
+    """The entries that one set of patterns may take in one namespace, and the takers that wait for them."""
 
-    __slots__ = ("_after", "_pattern", "ns", "patterns", "revs", "scanning", "takers", "work")
+    __slots__ = ("_filled_to", "_filling_pattern", "filling", "keys", "ns", "patterns", "positions", "takers")
 
     def __init__(self, ns: str, patterns: tuple[Pattern, ...]) -> None:
         self.ns = ns
         self.patterns = patterns
-        self.work: SortedDict[int, str] = SortedDict()
-        """Keys by their place, which is their creation revision and a number."""
-        self.revs: dict[str, int] = {}
-        self.scanning = True
+        self.keys: SortedDict[int, str] = SortedDict()
+        """Key by position: the revision that created the entry, and a number (`_POSITION_BITS`)."""
+        self.positions: dict[str, int] = {}
         self.takers: dict[Taker, None] = {}
-        """Those who wait for it, in order of arrival."""
-        self._pattern = 0
-        self._after: str | None = None
+        """Takers that scan or wait, in order of arrival."""
+        self.filling = True
+        """Whether the keyspace has not been scanned to its end yet."""
+        self._filling_pattern = 0
+        self._filled_to: str | None = None
+        """The last key that the scan has looked at, for the pattern of this index."""
 
     def matches(self, key: str) -> bool:
+        """Return whether one of the patterns matches this key."""
         return any(pattern.match(key) for pattern in self.patterns)
 
     def add(self, entry: Entry) -> None:
+        """Add an entry at the position of its creation."""
         self.discard(entry.key)
-        # Two entries of one txn have one creation revision: what is free first of these goes first.
-        rev = entry.created_rev << 7
-        while rev in self.work:
-            rev += 1
-        self.work[rev] = entry.key
-        self.revs[entry.key] = rev
+        position = entry.created_rev << _POSITION_BITS
+        # Entries created by one txn share a revision. Among these, the first to be free is the first in the queue.
+        while position in self.keys:
+            position += 1
+        self.keys[position] = entry.key
+        self.positions[entry.key] = position
 
     def discard(self, key: str) -> None:
-        rev = self.revs.pop(key, None)
-        if rev is not None:
-            del self.work[rev]
+        """Remove a key if it is in the queue."""
+        position = self.positions.pop(key, None)
+        if position is not None:
+            del self.keys[position]
 
-    def scan(self, keyspace: Keyspace, claims: LockTable, now: float, most: int) -> int:
-        """Look at the next keys, about so many; how many were looked at. One that is put in counts for several."""
-        looked = 0
-        while self._pattern < len(self.patterns):
-            pattern = self.patterns[self._pattern]
-            for entry in keyspace.scan(self.ns, pattern, self._after):
-                if looked >= most:
-                    return looked
-                looked += 1
-                self._after = entry.key
-                if (
-                    pattern.match(entry.key)
-                    and not entry.is_due(now)
-                    and not claims.has_request_for_name(self.ns, entry.key)
-                ):
+    def fill(self, keyspace: Keyspace, lock_table: LockTable, now: float, max_keys: int) -> int:
+        """Scan the next keys of the keyspace, about `max_keys`. Return how many were; an added key counts more."""
+        scanned = 0
+        while self._filling_pattern < len(self.patterns):
+            pattern = self.patterns[self._filling_pattern]
+            for entry in keyspace.scan(self.ns, pattern, self._filled_to):
+                if scanned >= max_keys:
+                    return scanned
+                scanned += 1
+                self._filled_to = entry.key
+                if not pattern.match(entry.key) or entry.is_due(now):
+                    continue
+                if not lock_table.has_request_for_name(self.ns, entry.key):
                     self.add(entry)
-                    looked += _PUTTING_IN
-            self._pattern += 1
-            self._after = None
-        self.scanning = False
-        return looked
+                    scanned += _INSERT_COST_KEYS
+            self._filling_pattern += 1
+            self._filled_to = None
+        self.filling = False
+        return scanned
 
 
-class Work:
-    """All lines and takers of the hub."""
+class WorkQueues:
+    """All work queues and takers of the hub."""
 
-    def __init__(self, lines: int, changed: DirtySet) -> None:
-        self._changed = changed
-        self.looking: SortedKeyList[Taker] = SortedKeyList(key=lambda taker: taker.serial)
-        """Takers that have more to look at, in order of arrival."""
-        self.deliveries: dict[Place, int] = {}
-        self._offers: list[tuple[int, int, Place]] = []
-        """What may have become free, as a heap: creation revision, a number in the order of offering, the place."""
-        self._offered = 0
-        self._held_back: dict[Place, Entry] = {}
-        self._reopened: list[LockRequest] = []
-        """Locks on patterns that are gone: what they were on may be free."""
-        self._lines: OrderedDict[tuple[str, tuple[Pattern, ...]], WorkQueue] = OrderedDict()
-        self._most = lines
-        self._by_ns: dict[str, PatternIndex[WorkQueue]] = {}
+    def __init__(self, max_queues: int, dirty: DirtySet) -> None:
+        self._dirty = dirty
+        self.scanning: SortedKeyList[Taker] = SortedKeyList(key=lambda taker: taker.serial)
+        """Takers whose scan goes on, in order of arrival."""
+        self.deliveries: dict[EntryId, int] = {}
+        self._offers: list[tuple[int, int, EntryId]] = []
+        """A heap of entries that may have become free: creation revision, number of the offer, namespace and key."""
+        self._offer_count = 0
+        self._deferred: dict[EntryId, Entry] = {}
+        self._released_pattern_locks: list[LockRequest] = []
+        """Requests for patterns that are gone: any entry that they matched may have become free."""
+        self._queues: OrderedDict[tuple[str, tuple[Pattern, ...]], WorkQueue] = OrderedDict()
+        """By namespace and patterns, the least recently used first."""
+        self._max_queues = max_queues
+        self._index_by_ns: dict[str, PatternIndex[WorkQueue]] = {}
 
-    # --- lines ---
+    # --- queues ---
 
-    def line(self, ns: str, patterns: tuple[Pattern, ...]) -> WorkQueue:
-        """The line of these patterns; one that was used least recently makes room for a new one."""
-        line = self._lines.get((ns, patterns))
-        if line is not None:
-            self._lines.move_to_end((ns, patterns))
-            return line
-        idle = [place for place, one in self._lines.items() if not one.takers] if len(self._lines) >= self._most else []
-        for place in idle[: len(self._lines) - self._most + 1]:
-            self._forget(self._lines.pop(place))
-        line = self._lines[ns, patterns] = WorkQueue(ns, patterns)
-        index = self._by_ns.setdefault(ns, PatternIndex())
+    def queue(self, ns: str, patterns: tuple[Pattern, ...]) -> WorkQueue:
+        """Return the queue for these patterns. A new one takes the place of the least recently used without takers."""
+        queue = self._queues.get((ns, patterns))
+        if queue is not None:
+            self._queues.move_to_end((ns, patterns))
+            return queue
+        if len(self._queues) >= self._max_queues:
+            idle = [name for name, queue in self._queues.items() if not queue.takers]
+            for name in idle[: len(self._queues) - self._max_queues + 1]:
+                self._drop_queue(self._queues.pop(name))
+        queue = self._queues[ns, patterns] = WorkQueue(ns, patterns)
+        index = self._index_by_ns.setdefault(ns, PatternIndex())
         for pattern in patterns:
-            index.add(pattern, line)
-        return line
+            index.add(pattern, queue)
+        return queue
 
-    def _forget(self, line: WorkQueue) -> None:
-        index = self._by_ns[line.ns]
-        for pattern in line.patterns:
-            index.remove(pattern, line)
+    def _drop_queue(self, queue: WorkQueue) -> None:
+        index = self._index_by_ns[queue.ns]
+        for pattern in queue.patterns:
+            index.remove(pattern, queue)
         if not len(index):
-            del self._by_ns[line.ns]
+            del self._index_by_ns[queue.ns]
 
-    def _lines_of(self, ns: str, key: str) -> Iterable[WorkQueue]:
-        index = self._by_ns.get(ns)
+    def _queues_matching(self, ns: str, key: str) -> Iterable[WorkQueue]:
+        index = self._index_by_ns.get(ns)
         return () if index is None else index.find(key)
 
-    # --- what changes ---
+    # --- what changes them ---
 
-    def notice(self, commit: Commit, keyspace: Keyspace, claims: LockTable) -> None:
-        """Entries have come and gone."""
-        if not self._by_ns and not self.deliveries:
+    def apply(self, commit: Commit, keyspace: Keyspace, lock_table: LockTable) -> None:
+        """Add the entries that a commit has created, and discard those that it has removed."""
+        if not self._index_by_ns and not self.deliveries:
             return
         for event in commit.events:
             if event.type == "set" and event.prev is None:
                 entry = keyspace.get(event.ns, event.key)
-                if entry is not None and not claims.has_request_for_name(event.ns, event.key):
-                    self._free(entry)
+                # Absent if a later event of the same commit has removed it.
+                if entry is not None and not lock_table.has_request_for_name(event.ns, event.key):
+                    self._add_free(entry)
             elif event.type in ("delete", "expire", "evict"):
                 if self.deliveries.pop((event.ns, event.key), None) is not None:
-                    self._changed.remove((DeliveryRecord.kind, event.ns, event.key))
-                for line in self._lines_of(event.ns, event.key):
-                    line.discard(event.key)
+                    self._dirty.remove((DeliveryRecord.kind, event.ns, event.key))
+                for queue in self._queues_matching(event.ns, event.key):
+                    queue.discard(event.key)
 
-    def claimed(self, claim: LockRequest) -> None:
-        """A lock is held or waited for."""
-        for name in claim.names:
-            for line in self._lines_of(claim.ns, name):
-                line.discard(name)
+    def discard_locked(self, request: LockRequest) -> None:
+        """Discard the entries whose names a new lock request is for."""
+        for name in request.names:
+            for queue in self._queues_matching(request.ns, name):
+                queue.discard(name)
 
-    def freed(self, claim: LockRequest, keyspace: Keyspace, claims: LockTable) -> None:
-        """A lock is held or waited for no longer."""
-        if claim.ns not in self._by_ns:
+    def add_released(self, request: LockRequest, keyspace: Keyspace, lock_table: LockTable) -> None:
+        """Add the entries that are free now that a lock request, held or waiting, is gone."""
+        if request.ns not in self._index_by_ns:
             return
-        for name in claim.names:
-            entry = keyspace.get(claim.ns, name)
-            if entry is not None and not claims.has_request_for_name(claim.ns, name):
-                self._free(entry)
-        if claim.patterns:
-            self._reopened.append(claim)
+        for name in request.names:
+            entry = keyspace.get(request.ns, name)
+            if entry is not None and not lock_table.has_request_for_name(request.ns, name):
+                self._add_free(entry)
+        if request.patterns:
+            self._released_pattern_locks.append(request)
 
-    def _free(self, entry: Entry) -> None:
-        wanted = False
-        for line in self._lines_of(entry.ns, entry.key):
-            line.add(entry)
-            wanted = wanted or bool(line.takers)
-        if wanted:
+    def _add_free(self, entry: Entry) -> None:
+        has_takers = False
+        for queue in self._queues_matching(entry.ns, entry.key):
+            queue.add(entry)
+            has_takers = has_takers or bool(queue.takers)
+        if has_takers:
             self.offer(entry)
 
-    def deliver(self, place: Place, count: int) -> None:
-        """An entry is delivered for this time."""
-        ns, key = place
-        self.deliveries[place] = count
-        self._changed.put(DeliveryRecord(ns=ns, key=key, count=count))
+    def set_deliveries(self, entry_id: EntryId, count: int) -> None:
+        """Store how often an entry has been delivered."""
+        ns, key = entry_id
+        self.deliveries[entry_id] = count
+        self._dirty.put(DeliveryRecord(ns=ns, key=key, count=count))
 
     # --- takers ---
 
     def add(self, taker: Taker) -> None:
-        """It waits, or goes on looking."""
-        taker.line.takers[taker] = None
-        if taker.looking:
-            self.looking.add(taker)
+        """Add a taker that waits or goes on with its scan."""
+        taker.queue.takers[taker] = None
+        if taker.scanning:
+            self.scanning.add(taker)
 
     def remove(self, taker: Taker) -> None:
-        """It waits no longer: what was held back for it is offered to others."""
-        del taker.line.takers[taker]
-        self.looked(taker)
+        """Remove a taker."""
+        del taker.queue.takers[taker]
+        self.finish_scan(taker)
 
-    def looked(self, taker: Taker) -> None:
-        """It has looked at everything, or looks no longer."""
-        taker.looking = False
-        self.looking.discard(taker)
-        held_back, self._held_back = self._held_back, {}
-        for entry in held_back.values():
+    def finish_scan(self, taker: Taker) -> None:
+        """Let a taker scan no longer, and offer the deferred entries again: it may have been their first taker."""
+        taker.scanning = False
+        self.scanning.discard(taker)
+        deferred, self._deferred = self._deferred, {}
+        for entry in deferred.values():
             self.offer(entry)
 
-    def look_again(self, taker: Taker, key: str | None = None) -> None:
-        """There may be something for it again: anywhere, or this key."""
-        place = 0 if key is None else taker.line.revs.get(key, 0)
-        taker.after = min(taker.after, place)
-        if not taker.looking:
-            taker.looking = True
-            self.looking.add(taker)
+    def rescan(self, taker: Taker, key: str | None = None) -> None:
+        """Let a taker scan again from this key on; from the start of its queue by default."""
+        position = 0 if key is None else taker.queue.positions.get(key, 0)
+        taker.next_position = min(taker.next_position, position)
+        if not taker.scanning:
+            taker.scanning = True
+            self.scanning.add(taker)
 
-    def first_for(self, ns: str, key: str) -> Taker | None:
-        """Who came first of those who wait for this key."""
-        first = (next(iter(line.takers)) for line in self._lines_of(ns, key) if line.takers)
-        return min(first, key=lambda taker: taker.serial, default=None)
+    def first_taker(self, ns: str, key: str) -> Taker | None:
+        """Return the first to arrive of the takers that wait for this key or may find it in their scan."""
+        # Takers of one queue are in order of arrival, so only the first of each queue has to be compared.
+        takers = (next(iter(queue.takers)) for queue in self._queues_matching(ns, key) if queue.takers)
+        return min(takers, key=lambda taker: taker.serial, default=None)
 
-    def hold_back(self, entry: Entry) -> None:
-        """Somebody who came earlier is still looking, and may want it."""
-        self._held_back[entry.ns, entry.key] = entry
-
-    def holds_back_for(self, taker: Taker) -> bool:
-        """Whether something that it waits for is held back."""
-        return any(ns == taker.line.ns and taker.line.matches(key) for ns, key in self._held_back)
+    # --- offers ---
 
     def offer(self, entry: Entry) -> None:
-        """It may be free, for the first who waits for it."""
-        self._offered += 1
-        heappush(self._offers, (entry.created_rev, self._offered, (entry.ns, entry.key)))
+        """Offer an entry that may be free to the first taker that waits for it."""
+        self._offer_count += 1
+        heappush(self._offers, (entry.created_rev, self._offer_count, (entry.ns, entry.key)))
+
+    def defer(self, entry: Entry) -> None:
+        """Offer an entry again when the next scan has ended: an earlier taker may find it, or an older entry."""
+        self._deferred[entry.ns, entry.key] = entry
+
+    def has_deferred_for(self, taker: Taker) -> bool:
+        """Return whether an entry that this taker waits for is deferred."""
+        return any(ns == taker.queue.ns and taker.queue.matches(key) for ns, key in self._deferred)
 
     @property
     def any_free(self) -> bool:
-        """Whether something may have become free for somebody."""
-        return bool(self._offers or self._reopened)
+        """Whether an entry may have become free for a taker."""
+        return bool(self._offers or self._released_pattern_locks)
 
-    def next_offer(self) -> Place | None:
-        """The oldest that may be free to take."""
+    def next_offer(self) -> EntryId | None:
+        """Remove and return the oldest entry that is offered."""
         return heappop(self._offers)[2] if self._offers else None
 
-    def reopened(self) -> Iterator[Taker]:
-        """Those who wait for what locks on patterns have freed; told once."""
-        reopened, self._reopened = self._reopened, []
-        found: dict[Taker, None] = {}
-        for claim in reopened:
-            for line in list(self._lines.values()):
-                if line.ns == claim.ns and line.takers and _meet(line.patterns, claim.patterns):
-                    found.update(line.takers)
-        yield from found
+    def takers_of_released_patterns(self) -> Iterator[Taker]:
+        """Yield the takers that wait for anything that a removed lock request for patterns matched; each once."""
+        released, self._released_pattern_locks = self._released_pattern_locks, []
+        takers: dict[Taker, None] = {}
+        for request in released:
+            for queue in list(self._queues.values()):
+                if queue.ns == request.ns and queue.takers and _any_overlap(queue.patterns, request.patterns):
+                    takers.update(queue.takers)
+        yield from takers
 
-    def check(self, sessions: Iterable[Session], keyspace: Keyspace, claims: LockTable, granting: bool) -> None:
-        """Assert the rules of this module. While `granting`, what is free is given away."""
-        takers = {one for session in sessions for one in session.pending.values() if isinstance(one, Taker)}
-        assert takers == {taker for line in self._lines.values() for taker in line.takers}
-        assert list(self.looking) == sorted((taker for taker in takers if taker.looking), key=lambda one: one.serial)
+    def check(self, sessions: Iterable[Session], keyspace: Keyspace, lock_table: LockTable, granting: bool) -> None:
+        """Assert the rules of this module. If `granting`, no free entry is left for a taker that waits."""
+        takers = {command for session in sessions for command in session.pending.values() if isinstance(command, Taker)}
+        assert takers == {taker for queue in self._queues.values() for taker in queue.takers}
+        scanning = (taker for taker in takers if taker.scanning)
+        assert list(self.scanning) == sorted(scanning, key=lambda taker: taker.serial)
         assert not self.any_free or not granting
-        assert not self._held_back or self.looking
+        assert not self._deferred or self.scanning
         for (ns, key), count in self.deliveries.items():
             assert keyspace.get(ns, key) is not None
             assert count > 0
-        for line in self._lines.values():
-            assert list(line.takers) == sorted(line.takers, key=lambda taker: taker.serial)
-            assert {rev: key for key, rev in line.revs.items()} == dict(line.work)
-            for key in line.revs:
-                assert keyspace.get(line.ns, key) is not None
-                assert not claims.has_request_for_name(line.ns, key)
-            if not line.scanning:
+        for queue in self._queues.values():
+            assert list(queue.takers) == sorted(queue.takers, key=lambda taker: taker.serial)
+            assert {position: key for key, position in queue.positions.items()} == dict(queue.keys)
+            for key in queue.positions:
+                assert keyspace.get(queue.ns, key) is not None
+                assert not lock_table.has_request_for_name(queue.ns, key)
+            if not queue.filling:
                 free = {
                     entry.key: entry
-                    for pattern in line.patterns
-                    for entry in keyspace.scan(line.ns, pattern)
-                    if pattern.match(entry.key) and not claims.has_request_for_name(line.ns, entry.key)
+                    for pattern in queue.patterns
+                    for entry in keyspace.scan(queue.ns, pattern)
+                    if pattern.match(entry.key) and not lock_table.has_request_for_name(queue.ns, entry.key)
                 }
-                assert all(rev >> 7 == free[key].created_rev for key, rev in line.revs.items())
-                left_out = [entry for key, entry in free.items() if key not in line.revs]
-                assert all(entry.expires_at is not None for entry in left_out), "only what was due is left out"
+                for key, position in queue.positions.items():
+                    assert position >> _POSITION_BITS == free[key].created_rev
+                missing = [entry for key, entry in free.items() if key not in queue.positions]
+                assert all(entry.expires_at is not None for entry in missing), "only entries that were due are left out"
 
 
-def _meet(mine: Iterable[Pattern], yours: Iterable[Pattern]) -> bool:
-    return any(overlap(one, other) for one in mine for other in yours)
+def _any_overlap(patterns: Iterable[Pattern], others: Iterable[Pattern]) -> bool:
+    return any(overlap(pattern, other) for pattern in patterns for other in others)

@@ -14,8 +14,9 @@ from msgspec import UNSET
 from waggle.api.compare_and_set import KEEP
 from waggle.api.mirror import MirrorView, Replica
 from waggle.api.typed import TypedCodec, TypedEntry, TypedEvent, TypedMirrorView, TypedUpdated
+from waggle.core.incoming import Incoming
 from waggle.wire.errors import BadRequest, Mismatch
-from waggle.wire.messages import Entry, Event, Incoming, Updated
+from waggle.wire.messages import Entry, Event, Updated
 
 
 @dataclasses.dataclass

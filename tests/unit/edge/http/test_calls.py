@@ -13,9 +13,10 @@ import pytest_asyncio
 from tests.journals import LateJournal
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, Conflict, Locked, SessionLost, TimedOut, Unavailable
-from waggle_hub.delivery.fanout import Fanout
 from waggle_hub.edge.http.calls import CallRegistry, HttpCaller
+from waggle_hub.engine.background import BackUp, Settled, refuse_backup
 from waggle_hub.engine.engine import Engine
+from waggle_hub.journal.interface import JournalListener
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.machine import Machine
 
@@ -29,14 +30,22 @@ class Room:
     def __init__(self) -> None:
         self.now = 1_000.0
         self.machine = Machine(Limits(), "epoch")
-        self.journal = LateJournal()
         self.machine.set_durability("full")
+        self.back_up: BackUp = refuse_backup
+        loop = asyncio.get_running_loop()
+        self.engine = Engine(
+            self.machine, self._open_journal, Bounds(), lambda: self.now, INFO, loop=loop, back_up=self._back_up
+        )
         self.journal.disk.write(self.machine.collect_changes([]))
-        bounds = Bounds()
-        fanout = Fanout(bounds, self.machine.state.log, lambda: self.now)
-        self.engine = Engine(self.machine, self.journal, fanout, bounds, lambda: self.now, INFO)
         self.engine.run()
         self.callers = CallRegistry(self.engine)
+
+    def _open_journal(self, listener: JournalListener) -> LateJournal:
+        self.journal = LateJournal(listener)
+        return self.journal
+
+    async def _back_up(self, settled: Settled) -> m.BackedUp:
+        return await self.back_up(settled)
 
     def named(self, agent: str = "x") -> HttpCaller:
         return self.callers.named(agent)
@@ -280,11 +289,11 @@ async def test_when_its_session_ends_a_call_that_holds_nothing_is_told_so(room: 
     call = room.named().begin("backup", b"{}")
     writing = asyncio.Event()
 
-    async def write() -> m.BackedUp:
+    async def write(settled: Settled) -> m.BackedUp:
         await writing.wait()
         return m.BackedUp("somewhere", 1, 1, 1.0)
 
-    room.engine.back_up = write
+    room.back_up = write
     await room.keep()
     room.now += 61.0
     await room.call("y", "ping")

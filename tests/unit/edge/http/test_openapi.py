@@ -23,7 +23,7 @@ from waggle_hub.settings import Settings
 NEED_A_CONNECTION = {"hello", "bye", "subscribe", "unsubscribe"}
 
 
-def all_endpoints() -> dict[str, Endpoint]:
+async def all_endpoints() -> dict[str, Endpoint]:
     hub = build(Settings())
     return endpoints(Handlers(hub.engine, hub.callers, hub.streams, hub.settings))
 
@@ -32,8 +32,8 @@ def test_it_is_openapi() -> None:
     validate(describe(), cls=OpenAPIV31SpecValidator)
 
 
-def test_each_op_has_its_route_and_its_description() -> None:
-    found, described = all_endpoints(), describe()["paths"]
+async def test_each_op_has_its_route_and_its_description() -> None:
+    found, described = await all_endpoints(), describe()["paths"]
     for op in m.OPS.keys() - NEED_A_CONNECTION:
         assert list(found[f"/v1/{op}"].handlers) == ["POST"]
         body = described[f"/v1/{op}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
@@ -42,8 +42,10 @@ def test_each_op_has_its_route_and_its_description() -> None:
         assert f"/v1/{op}" not in found
 
 
-def test_it_tells_of_the_routes_that_are_there_and_of_no_others() -> None:
-    routes = {path: {method.lower() for method in endpoint.handlers} for path, endpoint in all_endpoints().items()}
+async def test_it_tells_of_the_routes_that_are_there_and_of_no_others() -> None:
+    routes = {
+        path: {method.lower() for method in endpoint.handlers} for path, endpoint in (await all_endpoints()).items()
+    }
     assert {path: set(operations) for path, operations in describe()["paths"].items()} == routes
 
 
@@ -58,12 +60,12 @@ def test_fields_are_those_of_the_vocabulary() -> None:
         assert not {"op", "id"} & set(schema["required"])
 
 
-def test_the_page_for_users_names_every_op_path_and_code() -> None:
+async def test_the_page_for_users_names_every_op_path_and_code() -> None:
     page = (Path(__file__).resolve().parents[4] / "docs" / "http.md").read_text()
     words = set(re.findall(r"[\w/.]+", page))
     assert words >= m.OPS.keys()
     assert words >= STATUSES.keys()
-    for path in all_endpoints():
+    for path in await all_endpoints():
         assert path.partition("{")[0].rstrip("/") in words or path.removeprefix("/v1/") in OPS
 
 

@@ -15,7 +15,7 @@ from tests.unit.journal.world import World, plain, random_turns, told
 from waggle_hub.journal.interface import StoreError
 from waggle_hub.journal.json.store import MOST, DocumentStore
 from waggle_hub.state.persistence.records import WriteBatch
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 PATH = Path("/data/waggle.json")
 

@@ -21,7 +21,7 @@ from waggle_hub.journal.sqlite.schema import MIGRATIONS
 from waggle_hub.journal.sqlite.store import SqliteStore
 from waggle_hub.journal.sqlite.wal_check import log_of
 from waggle_hub.state.persistence.records import StoredState, WriteBatch
-from waggle_hub.state.store.keyspace import Entry
+from waggle_hub.state.store.entry import Entry
 
 SECTOR = 512
 Image = tuple[bytes, bytes]

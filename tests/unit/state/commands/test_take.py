@@ -753,7 +753,7 @@ def test_one_who_looks_is_not_set_back_by_what_comes_in() -> None:
     many(harness, 12)
     harness.do("c", "lock", pattern="k:*")
     id = queue(harness, "b", "*")
-    while not harness.machine.state.work.looking[0].after:
+    while not harness.machine.state.work_queues.scanning[0].next_position:
         harness.proceed(1)
     for number in range(6):
         harness.proceed(1)
@@ -834,7 +834,7 @@ def test_patterns_that_mean_the_same_are_one() -> None:
     assert taken_key(harness, first) == "b1"
     harness.set("a1")
     assert taken_key(harness, second) == "a1"
-    assert len(harness.machine.state.work._lines) == 1
+    assert len(harness.machine.state.work_queues._queues) == 1
 
 
 # --- what it costs ---
@@ -869,9 +869,9 @@ def test_a_take_looks_no_further_than_it_has_to() -> None:
     harness.machine.check = lambda: None  # type: ignore[method-assign]
     many(harness, 1_000)
     taken = take(harness, "b", "k*")
-    line = next(iter(harness.machine.state.work._lines.values()))
+    line = next(iter(harness.machine.state.work_queues._queues.values()))
     listed = 0
-    irange = line.work.irange
+    irange = line.keys.irange
 
     def counted(*args: Any, **options: Any) -> Any:
         nonlocal listed
@@ -879,7 +879,7 @@ def test_a_take_looks_no_further_than_it_has_to() -> None:
             listed += 1
             yield place
 
-    line.work.irange = counted
+    line.keys.irange = counted
     for _ in range(10):
         done(harness, "b", taken)
         taken = take(harness, "b", "k*")
@@ -905,7 +905,7 @@ def test_a_set_that_many_wait_for_asks_one_of_them() -> None:
     for number in range(1_000):
         harness.machine.apply(m.Take(id=number, patterns=["k*"], timeout=100.0), "abcd"[number % 4], harness.now)
     asked = 0
-    line = next(iter(harness.machine.state.work._lines.values()))
+    line = next(iter(harness.machine.state.work_queues._queues.values()))
     assert len(line.takers) == 1_000
 
     class Counted(dict[Any, None]):
@@ -927,4 +927,4 @@ def test_where_nobody_takes_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> 
     harness.set("a", "b")
     token = harness.do("b", "lock", name="a").token
     harness.do("b", "unlock", token=token)
-    assert not harness.machine.state.work.deliveries
+    assert not harness.machine.state.work_queues.deliveries

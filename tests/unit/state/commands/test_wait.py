@@ -12,8 +12,8 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, LimitReached, SessionLost, TimedOut, TooLarge
 from waggle_hub.settings import Limits
 from waggle_hub.state.effects import DeferredReply, Reply
-from waggle_hub.state.waits import condition_index as conditions
-from waggle_hub.state.waits.condition_index import Condition
+from waggle_hub.state.waits import condition
+from waggle_hub.state.waits.condition import Condition
 
 SLICES = Limits(scan=4)
 """A machine that looks at four keys in one go."""
@@ -602,7 +602,7 @@ def test_a_wait_that_is_cancelled_is_answered_so_and_is_gone() -> None:
     assert harness.do("c", "cancel", target=id).cancelled is False, "it is another session's"
     assert harness.do("b", "cancel", target=id).cancelled is True
     assert isinstance(harness.answers()[id], Cancelled)
-    assert not harness.machine.state.conditions.waits
+    assert not harness.machine.state.condition_index.waits
     harness.set("k")
     assert harness.answers() == {}
     assert harness.do("b", "cancel", target=id).cancelled is False
@@ -620,7 +620,7 @@ def test_the_end_of_a_session_ends_its_waits(way: str) -> None:
         harness.tick(Limits().grace)
         with pytest.raises(SessionLost):
             harness.return_to("b")
-    assert not harness.machine.state.conditions.waits
+    assert not harness.machine.state.condition_index.waits
     harness.set("k")
     assert harness.answers() == {}
 
@@ -723,7 +723,7 @@ def test_what_is_looked_at_goes_on_while_its_agent_is_away_and_stops_when_it_is_
 @pytest.fixture
 def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A condition keeps one key beyond twice what it asks for."""
-    monkeypatch.setattr(conditions, "_SPARE", 1)
+    monkeypatch.setattr(condition, "_SPARE_KEYS", 1)
 
 
 @pytest.mark.usefixtures("little_room")
@@ -801,7 +801,7 @@ def test_entries_that_fall_due_make_the_scan_go_on_before_the_wait_is_refused() 
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Condition]:
     """The conditions that were asked whether they hold, or what they make of an entry."""
     found: list[Condition] = []
-    for name in ("holds", "learn"):
+    for name in ("holds", "update"):
         method = getattr(Condition, name)
 
         def counted(self: Condition, *args: Any, _method: Any = method) -> Any:
@@ -819,7 +819,7 @@ def test_ten_thousand_waits_elsewhere_cost_a_set_nothing(asked: list[Condition])
         for at, on in ((number, key(f"k:{number}")), (-1 - number, keys(f"job:{number}:*"))):
             command = m.Wait(id=at, all=[m.Awaited(**on)])
             machine.apply(command, "abcd"[number % 4], harness.now)
-    assert len(machine.state.conditions.waits) == 10_000
+    assert len(machine.state.condition_index.waits) == 10_000
     asked.clear()
     machine.apply(m.Set(id="s", key="elsewhere", value=1), "a", harness.now)
     machine.apply(m.Lock(id="s", name="elsewhere"), "a", harness.now)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waggle_hub.state.store.expiry import Deadlines, Place, deadline_after
+from waggle_hub.state.store.expiry import Deadlines, SortKey, deadline_after
 
 TIMES = st.floats(1.6e9, 2e9) | st.integers(1_600_000_000, 2_000_000_000).map(float)
 TTLS = st.floats(0, 10 * 365.25 * 86400, exclude_min=True)
@@ -20,7 +20,7 @@ class Thing:
     serial: int
 
 
-def by_place(thing: Thing) -> Place:
+def sort_key(thing: Thing) -> SortKey:
     return thing.at, thing.serial
 
 
@@ -43,7 +43,7 @@ def test_a_ttl_too_short_to_be_seen_lasts_to_the_next_millisecond(ttl: float) ->
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60), st.integers(1, 5))
 def test_things_come_in_order_of_deadline_then_of_serial(steps: list[tuple[int, bool]], part: int) -> None:
-    deadlines: Deadlines[Thing] = Deadlines(by_place, part)
+    deadlines: Deadlines[Thing] = Deadlines(sort_key, part)
     things: list[Thing] = []
     for serial, (milliseconds, add) in enumerate(steps):
         if add or not things:
@@ -53,13 +53,13 @@ def test_things_come_in_order_of_deadline_then_of_serial(steps: list[tuple[int, 
         else:
             deadlines.remove(things.pop(milliseconds % len(things)))
         deadlines.check(things)
-        assert list(deadlines) == sorted(things, key=by_place)
+        assert list(deadlines) == sorted(things, key=sort_key)
         assert deadlines.head() is min(things, key=lambda thing: (thing.at, thing.serial), default=None)
     assert len(deadlines) == len(things)
 
 
 def test_things_that_stand_at_one_place_are_told_apart() -> None:
-    deadlines: Deadlines[Thing] = Deadlines(by_place, part=2)
+    deadlines: Deadlines[Thing] = Deadlines(sort_key, max_part_items=2)
     twins = [Thing(1.0, 7) for _ in range(7)]
     for twin in twins:
         deadlines.add(twin)
@@ -70,7 +70,7 @@ def test_things_that_stand_at_one_place_are_told_apart() -> None:
 
 @given(st.lists(st.integers(0, 9)), st.integers(1, 5))
 def test_what_was_kept_is_loaded_as_if_it_had_been_added(milliseconds: list[int], part: int) -> None:
-    deadlines: Deadlines[Thing] = Deadlines(by_place, part)
+    deadlines: Deadlines[Thing] = Deadlines(sort_key, part)
     things = [Thing(1_700_000_000.0 + at / 1_000, serial) for serial, at in enumerate(milliseconds)]
     deadlines.load(things)
     deadlines.check(things)
@@ -82,4 +82,4 @@ def test_what_was_kept_is_loaded_as_if_it_had_been_added(milliseconds: list[int]
 
 def test_removing_what_is_not_in_says_so() -> None:
     with pytest.raises(ValueError, match="is not in"):
-        Deadlines(by_place).remove(Thing(1.0, 1))
+        Deadlines(sort_key).remove(Thing(1.0, 1))

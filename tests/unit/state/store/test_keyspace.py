@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from waggle.wire.names import compile_pattern
 from waggle_hub.state.persistence.dirty import DirtySet
-from waggle_hub.state.store.keyspace import Entry, Keyspace
+from waggle_hub.state.store.entry import Entry
+from waggle_hub.state.store.keyspace import Keyspace
 
 
 def entry(
@@ -97,7 +98,7 @@ def test_as_many_graves_are_kept_as_the_limit_says() -> None:
     for number in range(50):
         put(space, str(number))
         drop(space, str(number))
-    assert len(space._tombstones) == 3
+    assert len(space.tombstones) == 3
 
 
 def test_a_scan_goes_from_where_the_pattern_could_match_to_where_it_no_longer_can() -> None:
@@ -150,5 +151,5 @@ def test_what_was_taken_back_was_never_there() -> None:
         assert space.get("default", "new") is None
         assert put(space, "new").version == 1
         drop(space, "new")
-        space._tombstones.clear()
+        space.tombstones.pop("default", "new")
     space.check()

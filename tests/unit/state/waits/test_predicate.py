@@ -9,11 +9,11 @@ from msgspec import UNSET
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest
-from waggle_hub.state.waits.predicate import Test as Where
+from waggle_hub.state.waits.predicate import Predicate
 
 
 def holds(value: Any, op: Any, wanted: Any = UNSET, pointer: str = "") -> bool:
-    return Where(m.Where(pointer=pointer, op=op, value=wanted)).holds(value)
+    return Predicate(m.Where(pointer=pointer, op=op, value=wanted)).holds(value)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_values_of_different_types_are_never_equal_and_true_is_not_1(value: Any,
 
 
 def test_eq_is_the_op_where_none_is_given() -> None:
-    assert Where(m.Where(value=3)).holds(3)
+    assert Predicate(m.Where(value=3)).holds(3)
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 2), (1, 1.5), (-0.5, 0), ("a", "b"), ("a", "aa"), ("Z", "a"), ("", "a"),
@@ -128,5 +128,5 @@ def test_a_pointer_leads_to_a_part_of_the_value(pointer: str, found: int) -> Non
 )
 def test_what_cannot_be_asked_is_refused_and_names_the_field(asked: m.Where) -> None:
     with pytest.raises(BadRequest) as refused:
-        Where(asked)
+        Predicate(asked)
     assert refused.value.details["field"] == "where"
