@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from functools import partial
 
+import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from tests.e2e.hubs import HubProcess
@@ -15,6 +17,9 @@ SECONDS = 1000.0
 PATIENCE = 15 * SECONDS
 expect.set_options(timeout=PATIENCE)
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-gpu"]
+
+fixture = partial(pytest_asyncio.fixture, loop_scope="session")
+"""Makes a fixture that uses the browser: it runs in the event loop of the browser, which a worker starts once."""
 
 
 def chromium() -> str | None:

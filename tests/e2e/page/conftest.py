@@ -2,20 +2,40 @@
 
 The page reaches the hub through a proxy of the test: a port that hands bytes on to a hub, that can be cut, and
 behind which the hub can be exchanged for another.
+
+A worker starts the browser once, so all of these tests and their fixtures share an event loop. A page has a context of
+its own, which ends with the page: it shares no storage with another.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
+from tests.e2e.conftest import joining
 from tests.e2e.hubs import HubProcess
-from tests.e2e.page.browsing import ARGUMENTS, SwitchableProxy, chromium
+from tests.e2e.page.browsing import ARGUMENTS, SwitchableProxy, chromium, fixture
+from tests.e2e.wire import Join
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of this folder in the event loop of the browser."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@fixture
+async def join(hub: HubProcess, ns: str) -> AsyncIterator[Join]:
+    """The fixture of all end-to-end tests, in the event loop of the browser."""
+    async with joining(hub, ns) as join:
+        yield join
+
+
+@fixture
 async def proxy(hub: HubProcess) -> AsyncIterator[SwitchableProxy]:
     """A proxy before the hub that the tests share."""
     proxy = SwitchableProxy(hub)
@@ -24,7 +44,7 @@ async def proxy(hub: HubProcess) -> AsyncIterator[SwitchableProxy]:
     await proxy.shut()
 
 
-@pytest.fixture
+@fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         place = chromium()
@@ -35,7 +55,7 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@fixture
 async def page(browser: Browser, proxy: SwitchableProxy) -> AsyncIterator[Page]:
     """The page, connected. It must not complain on the way, nor ask for anything from anywhere else."""
     complaints: list[str] = []

@@ -16,7 +16,7 @@ from tests.walk.expected_store import expected_store
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, LimitReached, Locked, NotHolder, WaggleError
 from waggle_hub.settings import Limits
-from waggle_hub.state.commands.session_lifecycle import NAMELESS
+from waggle_hub.state.commands.session_lifecycle import ANONYMOUS
 from waggle_hub.state.effects import BindSession, DeferredReply, Reply, SessionEnded
 from waggle_hub.state.sessions import SessionIds
 
@@ -169,7 +169,7 @@ def test_the_namespace_is_that_of_the_call(harness: CallTable) -> None:
 
 
 def test_a_bad_name_or_namespace_is_refused(harness: CallTable) -> None:
-    for agent, ns in (("", None), (NAMELESS, None), ("x" * 101, None), ("x", "no spaces"), ("x", "$agents")):
+    for agent, ns in (("", None), (ANONYMOUS, None), ("x" * 101, None), ("x", "no spaces"), ("x", "$agents")):
         with pytest.raises(BadRequest):
             harness.visit(agent, ns)
 
@@ -222,10 +222,10 @@ def test_the_nameless_read_write_and_wait_and_nobody_sees_them(harness: CallTabl
     harness.call(None, "set", key="k", value=1)
     (waited,) = [output for output in harness.outputs if isinstance(output, DeferredReply)]
     assert waited.id == id
-    assert harness.do("a", "get", key="k").entry.by == NAMELESS
-    assert NAMELESS not in harness.keys("a", ns="$agents")
+    assert harness.do("a", "get", key="k").entry.by == ANONYMOUS
+    assert ANONYMOUS not in harness.keys("a", ns="$agents")
     harness.tick(61.0)
-    assert not harness.here(NAMELESS)
+    assert not harness.here(ANONYMOUS)
 
 
 # --- calls that are dropped ---
@@ -361,7 +361,7 @@ class Walk(RuleBasedStateMachine):
     def call(self, agent: str | None, asked: tuple[str, dict[str, Any]]) -> None:
         harness, id = self.harness, next(self.ids)
         session = harness.visit(agent)
-        name = agent or NAMELESS
+        name = agent or ANONYMOUS
         self.used[name] = harness.now
         self.hear()
         command = msgspec.convert({"op": asked[0], "id": id, **asked[1]}, m.AnyCommand)
