@@ -10,7 +10,7 @@ import pytest
 
 HUB = Path(__file__).resolve().parents[2] / "hub" / "waggle_hub"
 PURE = {
-    "__future__", "bisect", "collections", "collections.abc", "enum", "functools", "heapq", "hmac", "itertools", "math",
+    "__future__", "abc", "bisect", "collections", "collections.abc", "enum", "functools", "heapq", "hmac", "itertools", "math",
     "operator", "re", "typing",
     "msgspec", "sortedcontainers", "waggle.wire", "waggle.wire.errors", "waggle.wire.names",
 }  # fmt: skip
