@@ -339,7 +339,7 @@ def test_a_snapshot_comes_first_and_then_what_came_after_it(hive: Hive) -> None:
 
 
 def test_since_is_told_in_slices_of_the_latest_each_with_a_mark() -> None:
-    hive = Hive(Bounds(refill_events=4))
+    hive = Hive(Bounds(catchup_events=4))
     hive.write("x", "y", "x", "y", "x", "x")
     hive.do("a", "subscribe", patterns=["*"], conflate=SECONDS, since=HERE)
     assert brief(hive.take("a"))[1:] == [
@@ -351,7 +351,7 @@ def test_since_is_told_in_slices_of_the_latest_each_with_a_mark() -> None:
 
 
 def test_a_slice_of_the_log_in_which_nothing_matched_has_no_mark() -> None:
-    hive = Hive(Bounds(refill_events=2))
+    hive = Hive(Bounds(catchup_events=2))
     hive.write("x", "x", "x", "x", "y")
     hive.do("a", "subscribe", patterns=["y"], conflate=SECONDS, since=HERE)
     assert brief(hive.take("a"))[1:] == [("set", 8, 3), ("mark", 8, None)]

@@ -1,7 +1,7 @@
 """The rules of callers: agents that reach the hub by single calls and hold no connection (protocol 10).
 
 1. All who call under one name share one session. No lost connection ends it: it lives while it holds anything (locks,
-   waiting commands, ephemeral entries), and `limits.rest` seconds after its last use. So a lock that was taken by one
+   waiting commands, ephemeral entries), and `limits.http_idle` seconds after its last use. So a lock that was taken by one
    call can be let go by another, a restart of the hub in between or not.
 2. Nothing that it holds is without end: locks have a ttl, what waits has somebody at the other end, and an ephemeral
    entry needs a deadline.

@@ -351,7 +351,7 @@ class Walk(RuleBasedStateMachine):
 
     @initialize()
     def sit(self) -> None:
-        self.table = CallTable(Limits(rest=60.0))
+        self.table = CallTable(Limits(http_idle=60.0))
         self.used: dict[str, float] = {}
         self.ids = count(1_000)
         self.open: dict[m.Id, tuple[str, str | None]] = {}

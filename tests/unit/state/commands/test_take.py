@@ -807,7 +807,7 @@ def test_a_pattern_lock_on_a_part_of_it_leaves_the_rest() -> None:
 
 
 def test_lines_that_are_used_least_are_forgotten_and_built_again() -> None:
-    table = PatientTable(Limits(lines=2))
+    table = PatientTable(Limits(work_queues=2))
     table.set("a1", "b1", "c1", "a2", "b2", "c2")
     assert [take(table, "b", pattern).entry.key for pattern in ("a*", "b*", "c*")] == ["a1", "b1", "c1"]
     table.set("a0")
@@ -818,7 +818,7 @@ def test_lines_that_are_used_least_are_forgotten_and_built_again() -> None:
 
 
 def test_a_line_that_somebody_waits_for_is_never_forgotten() -> None:
-    table = PatientTable(Limits(lines=1))
+    table = PatientTable(Limits(work_queues=1))
     ids = {pattern: queue(table, "b", pattern) for pattern in ("a*", "b*", "c*")}
     nothing(table, "c", "d*")
     nothing(table, "c", "e*")

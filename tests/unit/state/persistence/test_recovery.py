@@ -86,7 +86,7 @@ def test_a_deleted_key_goes_on_with_its_versions(table: KeptTable) -> None:
 
 
 def test_a_version_does_not_start_again_where_a_grave_was_forgotten() -> None:
-    table = KeptTable(Limits(graves=1))
+    table = KeptTable(Limits(tombstones=1))
     table.set("k", "k", "k")
     table.do("a", "delete", key="k")
     table.set("l")
