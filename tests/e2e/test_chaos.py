@@ -168,7 +168,7 @@ async def test_fifty_clients_that_are_cut_off_a_hundred_times(hub: HubProcess, j
         assert proxy.cuts == CUTS
 
 
-class Survivor:
+class ReconnectingAgent:
     """An agent on the raw wire that comes back: by taking its session over, or, every third time, by `since`."""
 
     def __init__(self, url: str) -> None:
@@ -228,10 +228,10 @@ async def test_the_wire_itself_holds_where_connections_do_not(hub: HubProcess, j
     truth_wire = await join(ns="chaos")
     await truth_wire.subscribe("*", types=TYPES)
     async with ChaosProxy(hub.port, seed) as proxy:
-        survivors = [Survivor(f"ws://127.0.0.1:{proxy.port}/ws") for _ in range(20)]
-        living = [asyncio.create_task(survivor.live()) for survivor in survivors]
-        for survivor in survivors:
-            await asyncio.wait_for(survivor.begun.wait(), 30)
+        agents = [ReconnectingAgent(f"ws://127.0.0.1:{proxy.port}/ws") for _ in range(20)]
+        living = [asyncio.create_task(agent.live()) for agent in agents]
+        for agent in agents:
+            await asyncio.wait_for(agent.begun.wait(), 30)
         over = asyncio.Event()
         load = [asyncio.create_task(write(hub, seed + n, over)) for n in range(3)]
         await cut(proxy, seed)
@@ -243,8 +243,8 @@ async def test_the_wire_itself_holds_where_connections_do_not(hub: HubProcess, j
         await asyncio.wait_for(asyncio.gather(*living), 45)
         await truth_wire.settle()
         truth = told_on_wire(line for line in truth_wire.heard if "id" not in line)
-        for n, survivor in enumerate(survivors):
-            compare(truth, told_on_wire(survivor.heard), f"survivor {n} (seed {seed})")
-        losses = sum(survivor.losses for survivor in survivors)
+        for n, agent in enumerate(agents):
+            compare(truth, told_on_wire(agent.heard), f"agent {n} (seed {seed})")
+        losses = sum(agent.losses for agent in agents)
         print(f"\nseed {seed}: {len(truth)} events, 20 agents, {proxy.cuts} cuts, {losses} of them noticed")
         assert losses >= CUTS / 2

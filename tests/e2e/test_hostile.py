@@ -14,8 +14,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from tests.e2e.bystander import Bystander
 from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.latency_probe import LatencyProbe
 from tests.e2e.rawsocket import RawSocket, frame
 from tests.e2e.wire import Closed, Join, Json, Wire
 from tests.frames import BINARY, CONTINUATION, PING, TEXT
@@ -24,10 +24,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 MIB = 2**20
 SLOWEST = 20.0
-"""Seconds that a round trip of the bystander may take by the clock, on a machine that has other things to do."""
+"""Seconds that a round trip of the probe may take by the clock, on a machine that has other things to do."""
 
 BUSIEST = 1.0
-"""Seconds that the hub may work within one round trip of the bystander."""
+"""Seconds that the hub may work within one round trip of the probe."""
 
 BUSIEST_WHOLE = 6.0
 """The same beside the greatest values there can be: each is decided whole, and nothing else meanwhile. That takes about
@@ -38,17 +38,17 @@ Attack = Callable[..., AbstractAsyncContextManager[None]]
 
 @pytest.fixture
 def beside() -> Iterator[Attack]:
-    """`async with beside(hub, "what")`: a bystander works meanwhile, and the hub is well afterwards."""
-    started: list[Bystander] = []
+    """`async with beside(hub, "what")`: a probe works meanwhile, and the hub is well afterwards."""
+    started: list[LatencyProbe] = []
 
     @asynccontextmanager
     async def beside(hub: HubProcess, what: str, busiest: float = BUSIEST) -> AsyncIterator[None]:
         before = hub.rss()
-        bystander = await asyncio.to_thread(Bystander, hub.ws, hub.pid)
-        started.append(bystander)
+        probe = await asyncio.to_thread(LatencyProbe, hub.ws, hub.pid)
+        started.append(probe)
         yield
         await asyncio.sleep(0.3)  # so that what the attack leaves behind is seen, too
-        figures = await asyncio.to_thread(bystander.stop)
+        figures = await asyncio.to_thread(probe.stop)
         grown = f"the hub grew by {(hub.rss() - before) / MIB:.0f} MiB, at most {(hub.peak() - before) / MIB:.0f}"
         print(f"\n{what}: {figures}; {grown}")
         assert figures.slowest < SLOWEST, f"{what}: {figures}"
@@ -57,8 +57,8 @@ def beside() -> Iterator[Attack]:
         assert await asyncio.to_thread(hub.alive)
 
     yield beside
-    for bystander in started:
-        bystander.kill()
+    for probe in started:
+        probe.kill()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the tests of the page share: the browser, a doorway that can be shut, and ways to find things on the page."""
+"""What the tests of the page share: the browser, a proxy that can be shut, and ways to find things on the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def chromium() -> str | None:
     return next((found for place in places if (found := shutil.which(place))), None)
 
 
-class Doorway:
+class SwitchableProxy:
     """A port of loopback before a hub."""
 
     def __init__(self, hub: HubProcess) -> None:

@@ -1,6 +1,6 @@
 """The live page in a real browser, before a real hub.
 
-The page reaches the hub through a doorway of the test: a port that hands bytes on to a hub, that can be cut, and
+The page reaches the hub through a proxy of the test: a port that hands bytes on to a hub, that can be cut, and
 behind which the hub can be exchanged for another.
 
 A worker starts the browser once, so all of these tests and their fixtures share an event loop. A page has a context of
@@ -17,7 +17,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_p
 
 from tests.e2e.conftest import joining
 from tests.e2e.hubs import HubProcess
-from tests.e2e.page.browsing import ARGUMENTS, Doorway, chromium, fixture
+from tests.e2e.page.browsing import ARGUMENTS, SwitchableProxy, chromium, fixture
 from tests.e2e.wire import Join
 
 
@@ -36,12 +36,12 @@ async def join(hub: HubProcess, ns: str) -> AsyncIterator[Join]:
 
 
 @fixture
-async def doorway(hub: HubProcess) -> AsyncIterator[Doorway]:
-    """A doorway before the hub that the tests share."""
-    doorway = Doorway(hub)
-    await doorway.open()
-    yield doorway
-    await doorway.shut()
+async def proxy(hub: HubProcess) -> AsyncIterator[SwitchableProxy]:
+    """A proxy before the hub that the tests share."""
+    proxy = SwitchableProxy(hub)
+    await proxy.open()
+    yield proxy
+    await proxy.shut()
 
 
 @fixture(scope="session")
@@ -56,7 +56,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @fixture
-async def page(browser: Browser, doorway: Doorway) -> AsyncIterator[Page]:
+async def page(browser: Browser, proxy: SwitchableProxy) -> AsyncIterator[Page]:
     """The page, connected. It must not complain on the way, nor ask for anything from anywhere else."""
     complaints: list[str] = []
     page = await browser.new_page(viewport={"width": 1440, "height": 1800})
@@ -67,13 +67,13 @@ async def page(browser: Browser, doorway: Doorway) -> AsyncIterator[Page]:
             complaints.append(message.text)
 
     def asked(request: Request) -> None:
-        if not request.url.startswith(doorway.url):
+        if not request.url.startswith(proxy.url):
             complaints.append(f"asked {request.url}")
 
     page.on("console", said)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", asked)
-    await page.goto(doorway.url)
+    await page.goto(proxy.url)
     await expect(page.get_by_test_id("conn-state")).to_have_text("connected")
     yield page
     await page.close()
