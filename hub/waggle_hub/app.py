@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from waggle.version import __version__
 from waggle.wire import messages as m
-from waggle.wire.names import MAX_AGENT, MAX_KEY
+from waggle.wire.names import MAX_AGENT_CHARS, MAX_KEY_CHARS
 
 from .backups import Backups
 from .edge.cors import Cors
@@ -29,7 +29,7 @@ from .edge.http.exchange import refused
 from .edge.http.routes import Handlers, routes
 from .edge.http.stream import Streams
 from .edge.mcp import McpEndpoint
-from .edge.origin_check import Guard
+from .edge.origin_check import OriginCheck
 from .edge.websocket import WebSocketEndpoint
 from .engine.background import refuse_backup
 from .engine.engine import Engine
@@ -73,7 +73,7 @@ class Hub:
             back_up=refuse_backup if self.backups is None else self.backups.make,
             data=settings.data,
         )
-        guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
+        guard = OriginCheck((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketEndpoint(self.engine, guard)
         self.callers = CallRegistry(self.engine)
         self.mcp = McpEndpoint(self.callers, settings.bounds)
@@ -191,6 +191,6 @@ def _info(settings: Settings, durability: str) -> m.Welcome:
         hub=m.HubInfo("waggle", __version__),
         features=sorted(m.OPS),
         durability=durability,
-        limits={"message": settings.bounds.message, "key": MAX_KEY, "agent": MAX_AGENT, **limits},
+        limits={"message": settings.bounds.message, "key": MAX_KEY_CHARS, "agent": MAX_AGENT_CHARS, **limits},
         subs={},
     )

@@ -25,7 +25,7 @@ from .persistence.records import Key, OutcomeRecord, QueuedNoticeRecord, Record,
 from .timers import Timed
 
 if TYPE_CHECKING:
-    from .commands.clear import Clearing
+    from .commands.clear import ClearCursor
     from .effects import Notice
     from .locks.request import LockRequest
     from .pending import PendingCommand
@@ -191,7 +191,7 @@ class Session(Timed):
         self.subscriptions: dict[int, Subscription] = {}
         self.ephemeral: dict[tuple[str, str], None] = {}
         self.outcomes: dict[str, KeptOutcome] = {}
-        self.clear_cursor: Clearing | None = None
+        self.clear_cursor: ClearCursor | None = None
         """Where a clear that has more to look at goes on."""
         self.lock_requests: dict[LockRequest, None] = {}
         """Locks that it holds or waits for."""

@@ -1,11 +1,13 @@
-"""What the tests of the page share: the browser, a doorway that can be shut, and ways to find things on the page."""
+"""What the tests of the page share: the browser, a proxy that can be shut, and ways to find things on the page."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
+from functools import partial
 
+import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from tests.e2e.hubs import HubProcess
@@ -16,6 +18,9 @@ PATIENCE = 15 * SECONDS
 expect.set_options(timeout=PATIENCE)
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-gpu"]
 
+fixture = partial(pytest_asyncio.fixture, loop_scope="session")
+"""Makes a fixture that uses the browser: it runs in the event loop of the browser, which a worker starts once."""
+
 
 def chromium() -> str | None:
     """Where the browser is, None if there is none."""
@@ -24,7 +29,7 @@ def chromium() -> str | None:
     return next((found for place in places if (found := shutil.which(place))), None)
 
 
-class Doorway:
+class SwitchableProxy:
     """A port of loopback before a hub."""
 
     def __init__(self, hub: HubProcess) -> None:

@@ -11,7 +11,15 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.page.browsing import Doorway, events, key_row, look_at, never_reloaded, show_keys_as, still_the_same
+from tests.e2e.page.browsing import (
+    SwitchableProxy,
+    events,
+    key_row,
+    look_at,
+    never_reloaded,
+    show_keys_as,
+    still_the_same,
+)
 from tests.e2e.wire import Join
 from waggle.examples.crew import SERVICES
 
@@ -37,10 +45,10 @@ def crewed(start_hub: StartHub) -> Iterator[HubProcess]:
 
 
 async def test_every_view_with_the_crew_at_work(browser: Browser, crewed: HubProcess, join: Join) -> None:
-    doorway = Doorway(crewed)
-    await doorway.open()
+    proxy = SwitchableProxy(crewed)
+    await proxy.open()
     page = await browser.new_page(viewport={"width": 1440, "height": 1400})
-    await page.goto(doorway.url)
+    await page.goto(proxy.url)
     await never_reloaded(page)
 
     # Health, and the agents with what they are at and what they hold.
@@ -76,11 +84,11 @@ async def test_every_view_with_the_crew_at_work(browser: Browser, crewed: HubPro
     await look_at(page, "plan")
     await page.get_by_role("button", name="edit", exact=True).click()
     await page.get_by_test_id("draft").fill('{"build": 2}')
-    await doorway.shut()
+    await proxy.shut()
     await expect(page.get_by_test_id("conn-state")).to_contain_text("reconnecting")
     await rival.ask("set", key="plan", value={"build": 3}, kind="versioned")
     await page.get_by_test_id("draft-save").click()
-    await doorway.open_again()
+    await proxy.open_again()
     await expect(page.get_by_test_id("conn-state")).to_contain_text("connected · resumed")
     await expect(page.get_by_test_id("theirs")).to_contain_text("by rival")
     await page.get_by_role("button", name="Write mine over it").click()
@@ -91,4 +99,4 @@ async def test_every_view_with_the_crew_at_work(browser: Browser, crewed: HubPro
 
     await still_the_same(page)
     await page.close()
-    await doorway.shut()
+    await proxy.shut()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.page.browsing import Doorway, choose_namespace, key_row, look_at, show_keys_as
+from tests.e2e.page.browsing import SwitchableProxy, choose_namespace, fixture, key_row, look_at, show_keys_as
 from tests.e2e.wire import Join, Wire
 
 pytestmark = pytest.mark.e2e
@@ -20,15 +20,15 @@ WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
 Check = Callable[[str], Awaitable[None]]
 
 
-@pytest.fixture(
+@fixture(
     params=[("light", WIDE), ("dark", WIDE), ("light", PHONE), ("dark", PHONE)],
     ids=lambda it: f"{it[0]}-{it[1]['width']}",
 )
-async def page(request: pytest.FixtureRequest, browser: Browser, doorway: Doorway) -> AsyncIterator[Page]:
+async def page(request: pytest.FixtureRequest, browser: Browser, proxy: SwitchableProxy) -> AsyncIterator[Page]:
     """The page in one of the themes and sizes."""
     theme, size = request.param
     page = await browser.new_page(viewport=size, color_scheme=theme)
-    await page.goto(doorway.url)
+    await page.goto(proxy.url)
     await expect(page.get_by_test_id("conn-state")).to_have_text("connected")
     yield page
     await page.close()
@@ -153,11 +153,11 @@ async def test_axe_finds_no_violation_in_locks_and_waits(page: Page, join: Join,
         await agent.ask("bye")
 
 
-async def test_axe_finds_no_violation_without_a_hub(page: Page, doorway: Doorway, check: Check) -> None:
-    await doorway.shut()
+async def test_axe_finds_no_violation_without_a_hub(page: Page, proxy: SwitchableProxy, check: Check) -> None:
+    await proxy.shut()
     await expect(page.get_by_test_id("conn-state")).to_contain_text("reconnecting")
     await check("without a hub")
-    await doorway.open_again()
+    await proxy.open_again()
 
 
 async def test_nothing_is_wider_than_the_window(page: Page, join: Join, ns: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.page.browsing import Doorway, events, never_reloaded, open_place, still_the_same
+from tests.e2e.page.browsing import SwitchableProxy, events, never_reloaded, open_place, still_the_same
 from tests.e2e.wire import Join, Wire
 
 pytestmark = pytest.mark.e2e
@@ -206,19 +206,19 @@ async def test_events_of_locks_are_filtered_and_one_lock_is_followed(page: Page,
     await expect(page.get_by_test_id("filter-locks")).to_have_value("gate")
 
 
-async def test_after_a_loss_the_locks_are_as_they_are_by_then(page: Page, doorway: Doorway, join: Join) -> None:
+async def test_after_a_loss_the_locks_are_as_they_are_by_then(page: Page, proxy: SwitchableProxy, join: Join) -> None:
     await never_reloaded(page)
     await open_place(page, "Locks")
     agent = await join(agent="holder")
     before = await agent.ask("lock", name="before", ttl=60)
     await expect(held(page, before["token"])).to_be_visible()
 
-    await doorway.shut()
+    await proxy.shut()
     await expect(page.get_by_test_id("conn-state")).to_contain_text("reconnecting")
     await expect(held(page, before["token"])).to_be_visible()
     await agent.ask("unlock", token=before["token"])
     after = await agent.ask("lock", name="after", ttl=60)
-    await doorway.open_again()
+    await proxy.open_again()
     await expect(held(page, after["token"])).to_be_visible()
     await expect(held(page, before["token"])).to_have_count(0)
     await expect(events(page, "unlock", "before")).to_have_count(1)

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.e2e.hubs import StartHub
-from tests.e2e.page.browsing import Doorway, events, key_row, never_reloaded, still_the_same
+from tests.e2e.page.browsing import SwitchableProxy, events, key_row, never_reloaded, still_the_same
 from tests.e2e.web import Web
 from tests.e2e.wire import Join
 
@@ -17,10 +17,10 @@ pytestmark = pytest.mark.e2e
 
 async def test_a_cut_connection_resumes_with_what_was_missed(browser: Browser, start_hub: StartHub, join: Join) -> None:
     hub = start_hub()
-    doorway = Doorway(hub)
-    await doorway.open()
+    proxy = SwitchableProxy(hub)
+    await proxy.open()
     page = await browser.new_page(viewport={"width": 1440, "height": 1800})
-    await page.goto(doorway.url)
+    await page.goto(proxy.url)
     await never_reloaded(page)
     state = page.get_by_test_id("conn-state")
     await expect(state).to_have_text("connected")
@@ -28,12 +28,12 @@ async def test_a_cut_connection_resumes_with_what_was_missed(browser: Browser, s
     await agent.ask("set", key="cut:before", value=1)
     await expect(key_row(page, "cut:before")).to_be_visible()
 
-    await doorway.shut()
+    await proxy.shut()
     await expect(state).to_contain_text("reconnecting")
     for n in range(12):
         await agent.ask("set", key=f"cut:{n}", value=n)
     await agent.ask("delete", key="cut:before")
-    await doorway.open_again()
+    await proxy.open_again()
 
     await expect(state).to_have_text("connected · resumed, 13 events caught up")
     await expect(page.get_by_test_id("keys").locator("[data-key]")).to_have_count(12)
@@ -45,37 +45,37 @@ async def test_a_cut_connection_resumes_with_what_was_missed(browser: Browser, s
     await expect(key_row(page, "cut:after")).to_be_visible()
     await still_the_same(page)
     await page.close()
-    await doorway.shut()
+    await proxy.shut()
 
 
 async def test_a_session_that_ended_meanwhile_is_replaced_and_resumes(browser: Browser, start_hub: StartHub) -> None:
     hub = start_hub(limits={"grace": 0.2})
-    doorway = Doorway(hub)
-    await doorway.open()
+    proxy = SwitchableProxy(hub)
+    await proxy.open()
     page = await browser.new_page()
-    await page.goto(doorway.url)
+    await page.goto(proxy.url)
     state = page.get_by_test_id("conn-state")
     await expect(state).to_have_text("connected")
-    await doorway.shut()
+    await proxy.shut()
     web = Web(hub)
     async with asyncio.timeout(20):
         while (await web.ok("list", pattern="dashboard-*", ns="$agents"))["entries"]:
             await asyncio.sleep(0.05)
     await web.close()
-    await doorway.open_again()
+    await proxy.open_again()
     await expect(state).to_contain_text("resumed in a new session")
     await page.close()
-    await doorway.shut()
+    await proxy.shut()
 
 
 async def test_a_restarted_hub_is_found_again_and_said_to_be_another(
     browser: Browser, start_hub: StartHub, join: Join
 ) -> None:
     first = start_hub()
-    doorway = Doorway(first)
-    await doorway.open()
+    proxy = SwitchableProxy(first)
+    await proxy.open()
     page = await browser.new_page()
-    await page.goto(doorway.url)
+    await page.goto(proxy.url)
     state = page.get_by_test_id("conn-state")
     await expect(state).to_have_text("connected")
     await never_reloaded(page)
@@ -87,8 +87,8 @@ async def test_a_restarted_hub_is_found_again_and_said_to_be_another(
     first.process.kill()
     await expect(state).to_contain_text("reconnecting")
     await expect(key_row(page, "old")).to_be_visible()
-    doorway.hub = start_hub()
-    new = await join(at=doorway.hub, agent="new")
+    proxy.hub = start_hub()
+    new = await join(at=proxy.hub, agent="new")
     await new.ask("set", key="new", value=2)
 
     await expect(state).to_have_text("connected · hub restarted: fresh snapshot")
@@ -100,4 +100,4 @@ async def test_a_restarted_hub_is_found_again_and_said_to_be_another(
     await expect(key_row(page, "after")).to_be_visible()
     await still_the_same(page)
     await page.close()
-    await doorway.shut()
+    await proxy.shut()

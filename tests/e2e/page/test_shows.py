@@ -6,7 +6,15 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.hubs import StartHub
-from tests.e2e.page.browsing import PATIENCE, Doorway, events, key_row, never_reloaded, show_keys_as, still_the_same
+from tests.e2e.page.browsing import (
+    PATIENCE,
+    SwitchableProxy,
+    events,
+    key_row,
+    never_reloaded,
+    show_keys_as,
+    still_the_same,
+)
 from tests.e2e.wire import Join
 
 pytestmark = pytest.mark.e2e
@@ -41,11 +49,11 @@ async def test_a_key_appears_when_it_is_set_and_goes_when_it_is_deleted(page: Pa
     await still_the_same(page)
 
 
-async def test_what_was_there_before_is_there(browser: Browser, doorway: Doorway, join: Join) -> None:
+async def test_what_was_there_before_is_there(browser: Browser, proxy: SwitchableProxy, join: Join) -> None:
     agent = await join(agent="early")
     await agent.ask("set", key="before", value="you came")
     page = await browser.new_page()
-    await page.goto(doorway.url)
+    await page.goto(proxy.url)
     await expect(key_row(page, "before")).to_contain_text("you came")
     await expect(page.get_by_test_id("agents").locator('[data-agent="early"]')).to_have_count(1)
     await expect(events(page, "set", "before")).to_have_count(0)

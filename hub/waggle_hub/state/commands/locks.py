@@ -1,7 +1,9 @@
-"""The rules of locks: lock, unlock, renew, locks; and what a lock means for writes (protocol 4 and 6, G8).
+"""The rules of `lock`, `unlock`, `renew` and `locks`, and what a lock means for writes (protocol 4 and 6, G8).
 
-A grant is an ordinary change: it takes a revision, and that is its token. Whatever frees a lock does so in its own
-revision; those who are next are granted after it, each in one of its own (`grant_next`), oldest first.
+1. A grant is a change like any other: it takes a revision, which is the token of the lock.
+2. Releasing a lock is one revision; each request that is ready because of it is granted afterwards in a revision of
+   its own, the oldest first (`grant_next`).
+3. An exclusive lock keeps other sessions from writing what it is for, unless they send its token as guard.
 """
 
 from __future__ import annotations
@@ -22,69 +24,74 @@ from waggle_hub.state.sessions import Outcome, Session
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.transaction import Transaction
 
+_SHOWN_BYTES = 200
+"""Bytes that a holder or waiter takes in a reply, without its names."""
+
+_encode = msgspec.json.Encoder().encode
+
 
 def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Granted | None:
-    """Grant it now, or let it wait in its place (None), or refuse."""
+    """Grant the lock, or let the request wait for it and return None. Raises Locked, Deadlock, LimitReached."""
     transaction.check_can_persist()
-    claim = _claim(transaction, session, command)
+    request = _checked_request(transaction, session, command)
     _check_wait(transaction, command.wait)
-    claims = transaction.state.lock_table
-    _check_numbers(transaction, claim)
-    across = claims.pattern_conflicts(claim)
-    _check_conflicts(transaction, across)
-    if claims.admits(claim, across):
-        lifecycle.add(transaction, claim, across)
-        return grant(transaction, claim)
+    lock_table = transaction.state.lock_table
+    _check_request_counts(transaction, request)
+    conflicts = lock_table.pattern_conflicts(request)
+    _check_conflict_pairs(transaction, conflicts)
+    if lock_table.admits(request, conflicts):
+        lifecycle.add(transaction, request, conflicts)
+        return grant(transaction, request)
     if command.wait == 0:
-        raise Locked(
-            f"{_named(claim)} is locked: wait for it, or try again later", **_in_the_way(transaction, claim, across)
-        )
+        details = _what_blocks(transaction, request, conflicts)
+        raise Locked(f"{_subject(request)} is locked: wait for it, or try again later", **details)
     pending.check_capacity(transaction, session)
-    circle = claims.find_cycle(claim, across)
-    if circle is not None:
+    # Before the request is added: a refused command must leave nothing behind.
+    cycle = lock_table.find_cycle(request, conflicts)
+    if cycle is not None:
         raise Deadlock(
-            f"waiting for {_named(claim)} would close a circle, in which each waits for the next: let go of what you "
-            "hold, then try again",
-            cycle=[_link(one) for one in _as_fit(circle, transaction.state.limits.page_bytes)],
+            f"waiting for {_subject(request)} would be a deadlock: each request of the cycle waits for the next. "
+            "Release what you hold, then try again",
+            cycle=[_cycle_member(member) for member in _limited(cycle, transaction.state.limits.page_bytes)],
         )
-    lifecycle.add(transaction, claim, across)
+    lifecycle.add(transaction, request, conflicts)
     deadline = None if command.wait is None else deadline_after(transaction.now, command.wait)
-    pending.start(transaction, claim, deadline)
-    lifecycle.publish_queue_length(transaction, claim)
+    pending.start(transaction, request, deadline)
+    lifecycle.publish_queue_length(transaction, request)
     return None
 
 
-def grant(transaction: Transaction, claim: LockRequest) -> m.Granted:
-    """What its session is told of a claim that is held from now on."""
-    expires_at = deadline_after(transaction.now, claim.ttl)
-    lifecycle.grant(transaction, claim, expires_at)
-    assert claim.token is not None
+def grant(transaction: Transaction, request: LockRequest) -> m.Granted:
+    """Grant a ready request. Return the reply to its session."""
+    expires_at = deadline_after(transaction.now, request.ttl)
+    lifecycle.grant(transaction, request, expires_at)
+    assert request.token is not None
     return m.Granted(
-        token=claim.token,
-        mode=claim.mode,
+        token=request.token,
+        mode=request.mode,
         expires_at=expires_at,
-        waited=round(transaction.at - claim.since, 3),
-        names=claim.shown_names,
-        patterns=claim.shown_patterns,
+        waited=round(transaction.at - request.since, 3),
+        names=request.shown_names,
+        patterns=request.shown_patterns,
     )
 
 
 def grant_next(transaction: Transaction) -> bool:
-    """Grant a lock that has become free to who is next, in a revision of its own; whether there was one."""
-    claim = transaction.state.lock_table.next_ready()
-    if claim is None:
+    """Grant the oldest request that has become ready, in a revision of its own. Return False if there is none."""
+    request = transaction.state.lock_table.next_ready()
+    if request is None:
         return False
-    transaction.attribute_to(claim.session)
-    granted = grant(transaction, claim)
+    transaction.attribute_to(request.session)
+    granted = grant(transaction, request)
     transaction.commit()
-    pending.reply(transaction, claim, Outcome(ok=granted))
+    pending.reply(transaction, request, Outcome(ok=granted))
     return True
 
 
 def restore(transaction: Transaction, session: Session, record: ClaimRecord) -> LockRequest:
-    """A claim comes back as it was kept, behind those with lower serials. Whether it is held is said next."""
-    claims = transaction.state.lock_table
-    claim = LockRequest(
+    """Add a stored request again, behind those with lower serials. `restore_grant` then makes it held or pending."""
+    lock_table = transaction.state.lock_table
+    request = LockRequest(
         record.serial,
         session,
         record.id,
@@ -98,200 +105,208 @@ def restore(transaction: Transaction, session: Session, record: ClaimRecord) -> 
         task=record.task,
         taken=record.taken,
     )
-    claims.add(claim, claims.pattern_conflicts(claim))
-    transaction.state.work_queues.discard_locked(claim)
-    return claim
+    lock_table.add(request, lock_table.pattern_conflicts(request))
+    transaction.state.work_queues.discard_locked(request)
+    return request
 
 
-def restore_deadline(transaction: Transaction, claim: LockRequest, record: ClaimRecord, until: float) -> None:
-    """It is held as it was, `until` then at least, so that its agent can be back before anybody else gets it; or it
-    waits as it did."""
+def restore_grant(transaction: Transaction, request: LockRequest, record: ClaimRecord, earliest_expiry: float) -> None:
+    """Make a restored request a held lock again, or a pending one.
+
+    A held lock expires at `earliest_expiry` or later, so that its agent can reconnect before another one gets it.
+    """
     if record.token is not None:
-        transaction.state.lock_table.grant(claim, record.token, record.granted_at)
-        transaction.state.timers.set(claim, max(record.deadline or until, until))
+        transaction.state.lock_table.grant(request, record.token, record.granted_at)
+        transaction.state.timers.set(request, max(record.deadline or earliest_expiry, earliest_expiry))
     else:
-        pending.register(claim)
-        transaction.state.timers.set(claim, record.deadline)
-        transaction.state.lock_table.queue_if_ready(
-            claim
-        )  # what it waited for may have been freed while nothing could be granted
+        pending.register(request)
+        transaction.state.timers.set(request, record.deadline)
+        # What blocked it may have been released while the journal failed and nothing could be granted.
+        transaction.state.lock_table.queue_if_ready(request)
 
 
 def unlock(transaction: Transaction, session: Session, command: m.Unlock) -> m.Revised:
+    """Release a lock of this session; with `force`, any lock."""
     if command.force:
-        for claim in _forced(transaction, session, command):
+        for request in _locks_to_force(transaction, session, command):
             message = f"{session.agent} freed it: {command.reason}"
-            lifecycle.release(transaction, claim, "forced", lost=True, message=message)
+            lifecycle.release(transaction, request, "forced", lost=True, message=message)
         return m.Revised(transaction.rev)
     if command.name is not None or command.reason is not None:
         field = "name" if command.name is not None else "reason"
-        raise BadRequest(f"{field} goes with force: your own lock is named by its token", field=field)
-    lifecycle.release(transaction, _own(transaction, session, command.token), "released")
+        raise BadRequest(f"{field} goes with force: to release your own lock, send its token", field=field)
+    lifecycle.release(transaction, _held_by(transaction, session, command.token), "released")
     return m.Revised(transaction.rev)
 
 
 def renew(transaction: Transaction, session: Session, command: m.Renew) -> m.Renewed:
+    """Give a lock of this session its ttl again, or another ttl, from now on."""
     ttl = command.ttl
     if ttl is not None:
         check_ttl(transaction, ttl)
-    claim = _own(transaction, session, command.token)
-    expires_at = deadline_after(transaction.now, claim.ttl if ttl is None else ttl)
-    lifecycle.renew(transaction, claim, expires_at)
+    request = _held_by(transaction, session, command.token)
+    expires_at = deadline_after(transaction.now, request.ttl if ttl is None else ttl)
+    lifecycle.renew(transaction, request, expires_at)
     return m.Renewed(expires_at, transaction.rev)
 
 
 def locks(transaction: Transaction, session: Session, command: m.Locks) -> m.HeldLocks:
+    """Return the held locks of a namespace, or of all, with a name or pattern text that matches; as many as fit."""
     pattern = None if command.pattern is None else compile_pattern(command.pattern)
     ns = "*" if command.ns == "*" else read_ns(command.ns, session)
-    found: list[m.HeldLock] = []
-    left = transaction.state.limits.page_bytes
-    for claim in transaction.state.lock_table.held.values():
-        if ns in ("*", claim.ns) and (pattern is None or any(pattern.match(key) for key in claim.keys)):
-            shown = show(transaction, claim)
-            left -= len(_encode(shown))
-            if left < 0:
-                return m.HeldLocks(found, cut=True)
-            found.append(shown)
-    return m.HeldLocks(found)
+    held_locks: list[m.HeldLock] = []
+    bytes_left = transaction.state.limits.page_bytes
+    for request in transaction.state.lock_table.held.values():
+        if ns in ("*", request.ns) and (pattern is None or any(pattern.match(key) for key in request.keys)):
+            held_lock = show_held(transaction, request)
+            bytes_left -= len(_encode(held_lock))
+            if bytes_left < 0:
+                return m.HeldLocks(held_locks, cut=True)
+            held_locks.append(held_lock)
+    return m.HeldLocks(held_locks)
 
 
-def stop_waiting(transaction: Transaction, claim: LockRequest) -> None:
-    """It waits no longer, and that is told. The answer is for the caller."""
-    lifecycle.remove(transaction, claim)
-    lifecycle.publish_queue_length(transaction, claim)
+def stop_waiting(transaction: Transaction, request: LockRequest) -> None:
+    """Remove a waiting request, and publish the new queue length. The caller replies to it."""
+    lifecycle.remove(transaction, request)
+    lifecycle.publish_queue_length(transaction, request)
 
 
-def time_out(transaction: Transaction, claim: LockRequest) -> None:
-    """Its patience is over, or its ttl: time settles both."""
-    if claim.token is not None:
-        lifecycle.release(transaction, claim, "expired", lost=True)
+def time_out(transaction: Transaction, request: LockRequest) -> None:
+    """Release a lock whose ttl is over, or answer a waiting request whose deadline has passed with an error."""
+    if request.token is not None:
+        lifecycle.release(transaction, request, "expired", lost=True)
         transaction.commit()
         return
-    in_the_way = _in_the_way(transaction, claim, claim.pattern_blockers)
-    stop_waiting(transaction, claim)
+    # Before the request is removed, which forgets what blocks it.
+    details = _what_blocks(transaction, request, request.pattern_blockers)
+    stop_waiting(transaction, request)
     transaction.commit()
-    error = TimedOut(f"{_named(claim)} was not free in time: somebody else holds it, or was first", **in_the_way)
-    pending.reply(transaction, claim, Outcome(error=error))
+    error = TimedOut(f"{_subject(request)} was not free in time: another agent holds it, or asked first", **details)
+    pending.reply(transaction, request, Outcome(error=error))
 
 
 # --- what a lock means for writes --------------------------------------------------------------------------------
 
 
 def check_write(transaction: Transaction, session: Session, ns: str, key: str, guard: m.Guard | None) -> None:
-    """NotHolder if the guard's lock is not held now, Locked if another session's exclusive lock is on this key."""
-    claims = transaction.state.lock_table
-    if guard is not None and guard.token not in claims.held:
-        raise NotHolder(f"no lock with token {guard.token} is held now: it was let go, or lost. Lock again")
-    if not claims.held:
+    """Raise NotHolder if the guard's lock is not held, Locked if another session's exclusive lock is on this key."""
+    lock_table = transaction.state.lock_table
+    if guard is not None and guard.token not in lock_table.held:
+        raise NotHolder(f"no lock with token {guard.token} is held now: it was released or lost. Lock again")
+    if not lock_table.held:
         return
-    claim = claims.exclusive_holder(ns, key)
-    if claim is not None and claim.session is not session and (guard is None or guard.token != claim.token):
-        raise Locked(f"{key!r} is under the lock of {claim.agent}: wait for it", holders=[_holder(claim, session)])
+    holder = lock_table.exclusive_holder(ns, key)
+    if holder is not None and holder.session is not session and (guard is None or guard.token != holder.token):
+        raise Locked(f"{key!r} is under the lock of {holder.agent}: wait for it", holders=[_holder(holder, session)])
 
 
 def check_clear(transaction: Transaction, session: Session, ns: str, pattern: Pattern) -> None:
-    """Locked if another session's exclusive lock is on anything that this pattern could match."""
-    for claim in transaction.state.lock_table.held_locks_overlapping(ns, pattern):
-        if claim.exclusive and claim.session is not session:
+    """Raise Locked if another session's exclusive lock is on anything that this pattern could match."""
+    for request in transaction.state.lock_table.held_locks_overlapping(ns, pattern):
+        if request.exclusive and request.session is not session:
             raise Locked(
-                f"{_named(claim)} is under the lock of {claim.agent}: wait for it, or clear less",
-                holders=[_holder(claim, session)],
+                f"{_subject(request)} is under the lock of {request.agent}: wait for it, or clear less",
+                holders=[_holder(request, session)],
             )
 
 
-# --- showing -----------------------------------------------------------------------------------------------------
-
-_SHOWN_BYTES = 200
-"""What a holder or a waiter takes in a reply, beside its names."""
-_encode = msgspec.json.Encoder().encode
+# --- for replies -------------------------------------------------------------------------------------------------
 
 
-def _as_fit(claims: Iterable[LockRequest], room: int) -> Iterator[LockRequest]:
-    """As many of these as take no more than so many bytes in a reply."""
-    for claim in claims:
-        room -= _SHOWN_BYTES + sum(len(key.encode()) for key in claim.keys)
-        if room < 0:
-            return
-        yield claim
-
-
-def show(transaction: Transaction, claim: LockRequest) -> m.HeldLock:
-    """A lock that is held, with those who wait for it, as far as they take an eighth of a reply."""
-    queue = _as_fit(transaction.state.lock_table.waiters_of(claim), transaction.state.limits.page_bytes // 8)
-    assert claim.token is not None
-    assert claim.deadline is not None
+def show_held(transaction: Transaction, request: LockRequest) -> m.HeldLock:
+    """Return a held lock for a reply, with the requests that wait for it: as many as fit into an eighth of a page."""
+    waiters = _limited(transaction.state.lock_table.waiters_of(request), transaction.state.limits.page_bytes // 8)
+    assert request.token is not None
+    assert request.deadline is not None
     return m.HeldLock(
-        ns=claim.ns,
-        mode=claim.mode,
-        agent=claim.agent,
-        session=claim.session.id,
-        token=claim.token,
-        since=claim.granted_at,
-        expires_at=claim.deadline,
-        queue=[_waiter(one) for one in queue],
-        names=claim.shown_names,
-        patterns=claim.shown_patterns,
+        ns=request.ns,
+        mode=request.mode,
+        agent=request.agent,
+        session=request.session.id,
+        token=request.token,
+        since=request.granted_at,
+        expires_at=request.deadline,
+        queue=[_waiter(waiter) for waiter in waiters],
+        names=request.shown_names,
+        patterns=request.shown_patterns,
     )
 
 
-def blockers(
-    transaction: Transaction, claim: LockRequest, across: dict[LockRequest, None] | None = None
+def blocking_holders(
+    transaction: Transaction, request: LockRequest, pattern_conflicts: dict[LockRequest, None] | None = None
 ) -> list[m.Holder]:
-    """Who holds what this claim waits for, so many as a reply takes; `across` is for one that has not come."""
+    """Return the holders that a request waits for, as many as fit into a reply.
+
+    `pattern_conflicts` is for a request that has not been added to the table.
+    """
     limits = transaction.state.limits
-    held = transaction.state.lock_table.blocking_locks(claim, claim.pattern_blockers if across is None else across)
-    return [_holder(one, claim.session) for one in _as_fit(held[: limits.holders], limits.page_bytes)]
+    conflicts = request.pattern_blockers if pattern_conflicts is None else pattern_conflicts
+    blocking = transaction.state.lock_table.blocking_locks(request, conflicts)
+    return [_holder(held, request.session) for held in _limited(blocking[: limits.holders], limits.page_bytes)]
 
 
-def _in_the_way(transaction: Transaction, claim: LockRequest, across: dict[LockRequest, None]) -> dict[str, object]:
-    """What a refusal carries: who holds it, and how many asked before."""
+def _what_blocks(
+    transaction: Transaction, request: LockRequest, pattern_conflicts: dict[LockRequest, None]
+) -> dict[str, object]:
+    """Return the details of a refusal: the holders, and how many requests wait ahead."""
     return {
-        "holders": blockers(transaction, claim, across),
-        "queued": transaction.state.lock_table.waiting_ahead_count(claim, across),
+        "holders": blocking_holders(transaction, request, pattern_conflicts),
+        "queued": transaction.state.lock_table.waiting_ahead_count(request, pattern_conflicts),
     }
 
 
-def _holder(claim: LockRequest, session: Session) -> m.Holder:
-    assert claim.token is not None
-    assert claim.deadline is not None
+def _holder(request: LockRequest, session: Session) -> m.Holder:
+    assert request.token is not None
+    assert request.deadline is not None
     return m.Holder(
-        agent=claim.agent,
-        session=claim.session.id,
-        mode=claim.mode,
-        since=claim.granted_at,
-        expires_at=claim.deadline,
-        self=claim.session is session,
-        names=claim.shown_names,
-        patterns=claim.shown_patterns,
+        agent=request.agent,
+        session=request.session.id,
+        mode=request.mode,
+        since=request.granted_at,
+        expires_at=request.deadline,
+        self=request.session is session,
+        names=request.shown_names,
+        patterns=request.shown_patterns,
     )
 
 
-def _waiter(claim: LockRequest) -> m.Waiter:
+def _waiter(request: LockRequest) -> m.Waiter:
     return m.Waiter(
-        agent=claim.agent,
-        session=claim.session.id,
-        mode=claim.mode,
-        since=claim.since,
-        names=claim.shown_names,
-        patterns=claim.shown_patterns,
+        agent=request.agent,
+        session=request.session.id,
+        mode=request.mode,
+        since=request.since,
+        names=request.shown_names,
+        patterns=request.shown_patterns,
     )
 
 
-def _link(claim: LockRequest) -> dict[str, object]:
-    """One in a circle: who waits, and for what."""
-    names = {"names": claim.shown_names} if claim.names else {"patterns": claim.shown_patterns}
-    return {"agent": claim.agent, "session": claim.session.id, **names}
+def _cycle_member(request: LockRequest) -> dict[str, object]:
+    wanted = {"names": request.shown_names} if request.names else {"patterns": request.shown_patterns}
+    return {"agent": request.agent, "session": request.session.id, **wanted}
 
 
-def _named(claim: LockRequest) -> str:
-    first, *others = claim.keys
+def _limited(requests: Iterable[LockRequest], max_bytes: int) -> Iterator[LockRequest]:
+    """Yield requests as long as they take no more than so many bytes in a reply."""
+    bytes_left = max_bytes
+    for request in requests:
+        bytes_left -= _SHOWN_BYTES + sum(len(key.encode()) for key in request.keys)
+        if bytes_left < 0:
+            return
+        yield request
+
+
+def _subject(request: LockRequest) -> str:
+    """Return what a request is for, in words for an error message."""
+    first, *others = request.keys
     return repr(first) + (f" (and {len(others)} more)" if others else "")
 
 
 # --- checking ----------------------------------------------------------------------------------------------------
 
 
-def _claim(transaction: Transaction, session: Session, command: m.Lock) -> LockRequest:
+def _checked_request(transaction: Transaction, session: Session, command: m.Lock) -> LockRequest:
     limits = transaction.state.limits
     ns = written_ns(command.ns, session)
     given = [field for field in ("name", "names", "pattern", "patterns") if getattr(command, field) is not None]
@@ -307,7 +322,7 @@ def _claim(transaction: Transaction, session: Session, command: m.Lock) -> LockR
     for name in names:
         check_key(name, given[0])
     if command.task is not None and not 1 <= len(command.task) <= limits.task:
-        raise BadRequest(f"task is 1 to {limits.task} characters", field="task")
+        raise BadRequest(f"task must be 1 to {limits.task} characters", field="task")
     check_ttl(transaction, command.ttl)
     return LockRequest(
         transaction.state.timers.next_serial(),
@@ -330,56 +345,57 @@ def _check_length(field: str, length: int, limit: int) -> None:
 
 
 def check_ttl(transaction: Transaction, ttl: float, field: str = "ttl") -> None:
+    """Raise BadRequest if the ttl of a lock, or the lease of a take, is out of range."""
     longest = transaction.state.limits.ttl
     if not 0 < ttl <= longest:
-        raise BadRequest(f"{field} is above 0 and at most {longest:.0f} seconds", field=field)
+        raise BadRequest(f"{field} must be above 0 and at most {longest:.0f} seconds", field=field)
 
 
 def _check_wait(transaction: Transaction, wait: float | None) -> None:
     longest = transaction.state.limits.ttl
     if wait is not None and not 0 <= wait <= longest:
-        raise BadRequest(f"wait is 0 to {longest:.0f} seconds, or null to wait for ever", field="wait")
+        raise BadRequest(f"wait must be 0 to {longest:.0f} seconds, or null to wait without limit", field="wait")
 
 
-def _check_numbers(transaction: Transaction, claim: LockRequest) -> None:
-    limits, claims = transaction.state.limits, transaction.state.lock_table
-    if len(claim.session.lock_requests) >= limits.claims:
-        raise LimitReached(f"this session has {limits.claims} locks: let some go", limit=limits.claims)
-    if claim.patterns and claims.pattern_request_count(claim.ns) >= limits.pattern_locks:
+def _check_request_counts(transaction: Transaction, request: LockRequest) -> None:
+    limits, lock_table = transaction.state.limits, transaction.state.lock_table
+    if len(request.session.lock_requests) >= limits.claims:
+        raise LimitReached(f"this session has {limits.claims} locks: release some", limit=limits.claims)
+    if request.patterns and lock_table.pattern_request_count(request.ns) >= limits.pattern_locks:
         limit = limits.pattern_locks
-        raise LimitReached(f"namespace {claim.ns} has {limit} locks on patterns: lock names instead", limit=limit)
+        raise LimitReached(f"namespace {request.ns} has {limit} locks on patterns: lock names instead", limit=limit)
 
 
-def _check_conflicts(transaction: Transaction, across: dict[LockRequest, None]) -> None:
+def _check_conflict_pairs(transaction: Transaction, pattern_conflicts: dict[LockRequest, None]) -> None:
     limit = transaction.state.limits.conflicts
-    if across and transaction.state.lock_table.conflict_pairs + len(across) > limit:
+    if pattern_conflicts and transaction.state.lock_table.conflict_pairs + len(pattern_conflicts) > limit:
         raise LimitReached("too many locks conflict because of patterns: lock names instead", limit=limit)
 
 
-def _own(transaction: Transaction, session: Session, token: int | None) -> LockRequest:
+def _held_by(transaction: Transaction, session: Session, token: int | None) -> LockRequest:
     if token is None:
-        raise BadRequest("say which lock, by its token", field="token")
-    claim = transaction.state.lock_table.held.get(token)
-    if claim is None or claim.session is not session:
-        raise NotHolder(f"this session does not hold a lock with token {token}: it was let go, or lost. Lock again")
-    return claim
+        raise BadRequest("token is missing: say which lock", field="token")
+    request = transaction.state.lock_table.held.get(token)
+    if request is None or request.session is not session:
+        raise NotHolder(f"this session does not hold a lock with token {token}: it was released or lost. Lock again")
+    return request
 
 
-def _forced(transaction: Transaction, session: Session, command: m.Unlock) -> Iterable[LockRequest]:
+def _locks_to_force(transaction: Transaction, session: Session, command: m.Unlock) -> Iterable[LockRequest]:
     if not command.reason:
-        raise BadRequest("force asks for a reason: it is told to those who lose the lock", field="reason")
+        raise BadRequest("force needs a reason: the agents that lose the lock are told of it", field="reason")
     if len(command.reason) > transaction.state.limits.reason:
-        raise BadRequest(f"reason is at most {transaction.state.limits.reason} characters", field="reason")
+        raise BadRequest(f"reason must be at most {transaction.state.limits.reason} characters", field="reason")
     if (command.token is None) == (command.name is None):
-        raise BadRequest("say which lock: by its token, or by its name", field="token")
+        raise BadRequest("pass exactly one of token and name: say which lock", field="token")
     if command.token is not None:
-        claim = transaction.state.lock_table.held.get(command.token)
-        if claim is None:
+        request = transaction.state.lock_table.held.get(command.token)
+        if request is None:
             raise NotHolder(f"no lock with token {command.token} is held")
-        return [claim]
+        return [request]
     assert command.name is not None
     ns = read_ns(command.ns, session)
-    found = transaction.state.lock_table.held_locks_named(ns, command.name)
-    if not found:
-        raise NotHolder(f"nobody holds a lock on {command.name!r} in namespace {ns}")
-    return found
+    requests = transaction.state.lock_table.held_locks_named(ns, command.name)
+    if not requests:
+        raise NotHolder(f"no lock on {command.name!r} is held in namespace {ns}")
+    return requests

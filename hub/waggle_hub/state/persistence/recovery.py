@@ -113,7 +113,7 @@ def load(state: State, kept: StoredState, now: float) -> list[Effect]:
     state.reset_volatile_state(max(serials, default=0), hub.sub)
     transaction = Transaction(state, now)
     _restore(transaction, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
-    http_sessions.hang_up_all(transaction)
+    http_sessions.drop_all_calls(transaction)
     return transaction.effects
 
 
@@ -139,7 +139,7 @@ def begin(transaction: Transaction) -> None:
         if not newest.connected or (
             newest.connectionless and state.keyspace.get(session_lifecycle.AGENTS, agent) is None
         ):
-            session_lifecycle.show(transaction, agent)
+            session_lifecycle.update_presence(transaction, agent)
     for claim in [claim for (ns, key), claim in state.lock_table.taken.items() if state.keyspace.get(ns, key) is None]:
         lifecycle.release(transaction, claim, "released", lost=True)
     transaction.commit()
@@ -170,7 +170,7 @@ def _restore(
     claims = [(locks.restore(transaction, sessions[one.session], one), one) for one in _by_serial(records, ClaimRecord)]
     until = deadline_after(transaction.now, state.limits.grace)
     for claim, record in sorted(claims, key=lambda pair: pair[1].token or 0):
-        locks.restore_deadline(transaction, claim, record, until)
+        locks.restore_grant(transaction, claim, record, until)
     for delivery in _of(records, DeliveryRecord):
         if state.keyspace.get(delivery.ns, delivery.key) is not None:
             state.work_queues.deliveries[delivery.ns, delivery.key] = delivery.count

@@ -18,7 +18,7 @@ from typing import Any
 
 from playwright.async_api import CDPSession, Page, async_playwright
 
-from tests.bench.field import Field
+from tests.bench.measurement import Measurement
 from tests.bench.processes import Server
 from tests.bench.results import Column, Result, Table
 from tests.bench.systems.fastclient import FastClient
@@ -77,12 +77,12 @@ class Phase:
         return [[max(self.tasks, default=SHORT)], busiest, [len(self.tasks)], [self.frames], [self.nodes], [self.heap]]
 
 
-async def run(field: Field) -> Result:
+async def run(measurement: Measurement) -> Result:
     place = chromium()
     if place is None:
         return Result(missing=["the dashboard: no Chromium here (apt-get install chromium)"])
-    keys, seconds = field.scale(100_000, 20_000), field.scale(6, 2)
-    with field.start(WAGGLE) as server:
+    keys, seconds = measurement.scale(100_000, 20_000), measurement.scale(6, 2)
+    with measurement.start(WAGGLE) as server:
         await _load(server, keys)
         phases, events = await _measure(server, keys, seconds, place)
     columns = [
@@ -93,10 +93,10 @@ async def run(field: Field) -> Result:
     title = f"The dashboard at {keys:,} keys, {AGENTS} agents and {events:,.0f} events a second"
     table = Table("page", title, columns, {phase.what: phase.row() for phase in phases}, plot=False)
     table.notes.append(
-        "A task of up to 50 ms is none to the browser, and stands as 50 ms. The longest task counts while others have "
-        "the processor, too; processor time is what the dashboard took of it. Headless Chromium without a GPU, "
-        "1440 x 900. All keys are in one folder of the tree, which is the worst case. Of the events 8 in 10 write a "
-        f"key that is there; the others are of keys that come with a ttl of 2 s and expire. {seconds} s each."
+        "The browser does not report tasks of up to 50 ms; they count as 50 ms. The longest task includes time in "
+        "which other processes had the processor; processor time is the dashboard's own. Headless Chromium without a "
+        "GPU, 1440 x 900. All keys are in one folder of the tree, which is the worst case. 8 in 10 events write an "
+        f"existing key; the others are about keys that are set with a ttl of 2 s and expire. {seconds} s each."
     )
     return Result([table])
 
