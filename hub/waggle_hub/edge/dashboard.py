@@ -1,4 +1,4 @@
-"""The page's files, and the headers of every answer.
+"""The dashboard's files, and the headers of every HTTP response.
 
 Everything is static and comes from this hub alone: the Content-Security-Policy lets a browser load and connect to
 nothing else, and run nothing that is written into the page.
@@ -37,14 +37,14 @@ HEADERS = {
 
 
 def web_directory() -> Path:
-    """Where the page's files are: beside the package when installed, at the top of a checkout otherwise."""
+    """Return the directory of the dashboard: inside the package when installed, at the top of a checkout otherwise."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "web"
     return installed if installed.is_dir() else package.parent.parent / "web"
 
 
 def static_files() -> StaticFiles:
-    """The page and its modules."""
+    """Return the app that serves the dashboard and its modules."""
     return StaticFiles(directory=web_directory(), html=True)
 
 
