@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from waggle.version import __version__
 from waggle.wire import messages as m
-from waggle.wire.names import MAX_AGENT, MAX_KEY
+from waggle.wire.names import MAX_AGENT_CHARS, MAX_KEY_CHARS
 
 from .backups import Backups
 from .edge.cors import Cors
@@ -191,6 +191,6 @@ def _info(settings: Settings, durability: str) -> m.Welcome:
         hub=m.HubInfo("waggle", __version__),
         features=sorted(m.OPS),
         durability=durability,
-        limits={"message": settings.bounds.message, "key": MAX_KEY, "agent": MAX_AGENT, **limits},
+        limits={"message": settings.bounds.message, "key": MAX_KEY_CHARS, "agent": MAX_AGENT_CHARS, **limits},
         subs={},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,9 @@ def ns() -> str:
     return f"test-{next(_numbers)}"
 
 
-@pytest.fixture
-async def join(hub: HubProcess, ns: str) -> AsyncIterator[Join]:
-    """Connects an agent and says hello: `await join(agent="a")`; `at=` is another hub, `hello=False` says nothing."""
+@asynccontextmanager
+async def joining(hub: HubProcess, ns: str) -> AsyncIterator[Join]:
+    """Connects agents, and closes their connections at the end: what the fixture `join` is."""
     wires: list[Wire] = []
 
     async def join(at: HubProcess | None = None, hello: bool = True, **fields: Any) -> Wire:
@@ -118,6 +119,13 @@ async def join(hub: HubProcess, ns: str) -> AsyncIterator[Join]:
     yield join
     for wire in wires:
         await wire.close()
+
+
+@pytest.fixture
+async def join(hub: HubProcess, ns: str) -> AsyncIterator[Join]:
+    """Connects an agent and says hello: `await join(agent="a")`; `at=` is another hub, `hello=False` says nothing."""
+    async with joining(hub, ns) as join:
+        yield join
 
 
 @pytest.fixture(scope="module")

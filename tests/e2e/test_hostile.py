@@ -14,8 +14,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from tests.e2e.bystander import Bystander
 from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.latency_probe import LatencyProbe
 from tests.e2e.rawsocket import RawSocket, frame
 from tests.e2e.wire import Closed, Join, Json, Wire
 from tests.frames import BINARY, CONTINUATION, PING, TEXT
@@ -24,10 +24,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 MIB = 2**20
 SLOWEST = 20.0
-"""Seconds that a round trip of the bystander may take by the clock, on a machine that has other things to do."""
+"""Seconds that a round trip of the probe may take by the clock, on a machine that has other things to do."""
 
 BUSIEST = 1.0
-"""Seconds that the hub may work within one round trip of the bystander."""
+"""Seconds that the hub may work within one round trip of the probe."""
 
 BUSIEST_WHOLE = 6.0
 """The same beside the greatest values there can be: each is decided whole, and nothing else meanwhile. That takes about
@@ -38,17 +38,17 @@ Attack = Callable[..., AbstractAsyncContextManager[None]]
 
 @pytest.fixture
 def beside() -> Iterator[Attack]:
-    """`async with beside(hub, "what")`: a bystander works meanwhile, and the hub is well afterwards."""
-    started: list[Bystander] = []
+    """`async with beside(hub, "what")`: a probe works meanwhile, and the hub is well afterwards."""
+    started: list[LatencyProbe] = []
 
     @asynccontextmanager
     async def beside(hub: HubProcess, what: str, busiest: float = BUSIEST) -> AsyncIterator[None]:
         before = hub.rss()
-        bystander = await asyncio.to_thread(Bystander, hub.ws, hub.pid)
-        started.append(bystander)
+        probe = await asyncio.to_thread(LatencyProbe, hub.ws, hub.pid)
+        started.append(probe)
         yield
         await asyncio.sleep(0.3)  # so that what the attack leaves behind is seen, too
-        figures = await asyncio.to_thread(bystander.stop)
+        figures = await asyncio.to_thread(probe.stop)
         grown = f"the hub grew by {(hub.rss() - before) / MIB:.0f} MiB, at most {(hub.peak() - before) / MIB:.0f}"
         print(f"\n{what}: {figures}; {grown}")
         assert figures.slowest < SLOWEST, f"{what}: {figures}"
@@ -57,8 +57,8 @@ def beside() -> Iterator[Attack]:
         assert await asyncio.to_thread(hub.alive)
 
     yield beside
-    for bystander in started:
-        bystander.kill()
+    for probe in started:
+        probe.kill()
 
 
 @pytest.fixture
@@ -222,21 +222,21 @@ async def test_pings_whose_pongs_nobody_reads_cost_nothing(fresh_hub: HubProcess
 
 # --- too deep, too many, too long ---------------------------------------------------------------------------------
 
-NESTED = {
-    "100,000 deep": "[" * 100_000 + "]" * 100_000,
-    "100,000 objects deep": '{"a":' * 100_000 + "1" + "}" * 100_000,
-    "8 MiB deep": "[" * 4 * MIB + "]" * 4 * MIB,
-    "15 MiB deep and not closed": "[" * 15 * MIB,
-    "15 MiB of objects not closed": '{"a":' * 3 * MIB,
-    "15 MiB of mixed brackets": "[{]}" * 3 * MIB,
-    "15 MiB of quotes": '"' * 15 * MIB,
-    "15 MiB of backslashes": '"' + "\\" * 15 * MIB,
-    "15 MiB of digits": "9" * 15 * MIB,
-    "7 million numbers": "[" + "1," * 7_000_000 + "1]",
-    "4 million lists": "[" + "[]," * 4_000_000 + "[]]",
-    "2 million objects": "[" + '{"":1},' * 2_000_000 + "1]",
-    "7 million numbers and then an error": "[" + "1," * 7_000_000 + "x]",
-    "1 million names": "{" + ",".join(f'"{n}":{n}' for n in range(1_000_000)) + "}",
+NESTED: dict[str, Callable[[], str]] = {
+    "100,000 deep": lambda: "[" * 100_000 + "]" * 100_000,
+    "100,000 objects deep": lambda: '{"a":' * 100_000 + "1" + "}" * 100_000,
+    "8 MiB deep": lambda: "[" * 4 * MIB + "]" * 4 * MIB,
+    "15 MiB deep and not closed": lambda: "[" * 15 * MIB,
+    "15 MiB of objects not closed": lambda: '{"a":' * 3 * MIB,
+    "15 MiB of mixed brackets": lambda: "[{]}" * 3 * MIB,
+    "15 MiB of quotes": lambda: '"' * 15 * MIB,
+    "15 MiB of backslashes": lambda: '"' + "\\" * 15 * MIB,
+    "15 MiB of digits": lambda: "9" * 15 * MIB,
+    "7 million numbers": lambda: "[" + "1," * 7_000_000 + "1]",
+    "4 million lists": lambda: "[" + "[]," * 4_000_000 + "[]]",
+    "2 million objects": lambda: "[" + '{"":1},' * 2_000_000 + "1]",
+    "7 million numbers and then an error": lambda: "[" + "1," * 7_000_000 + "x]",
+    "1 million names": lambda: "{" + ",".join(f'"{n}":{n}' for n in range(1_000_000)) + "}",
 }
 
 
@@ -248,7 +248,7 @@ async def test_one_monstrous_value_does_not_hold_up_the_others(
     before = fresh_hub.rss()
     async with beside(fresh_hub, what, BUSIEST_WHOLE):
         for _ in range(3):
-            reply = await wire.raw('{"id": 1, "op": "set", "key": "k", "value": ' + NESTED[what] + "}")
+            reply = await wire.raw('{"id": 1, "op": "set", "key": "k", "value": ' + NESTED[what]() + "}")
             if "error" in reply:
                 assert reply["error"]["code"] in ("bad_request", "too_large")
     assert fresh_hub.peak() - before < 1000 * MIB
@@ -333,10 +333,10 @@ async def test_a_hundred_thousand_small_messages(fresh_hub: HubProcess, beside: 
         await sending
 
 
-MANY_LINES = {
-    "16 MiB of newlines": "\n" * (16 * MIB - 1),
-    "5 million lines that are none": "ab\n" * (5 * MIB),
-    "1 million lines of brackets": "[[[[[[[\n" * MIB,
+MANY_LINES: dict[str, Callable[[], str]] = {
+    "16 MiB of newlines": lambda: "\n" * (16 * MIB - 1),
+    "5 million lines that are none": lambda: "ab\n" * (5 * MIB),
+    "1 million lines of brackets": lambda: "[[[[[[[\n" * MIB,
 }
 
 
@@ -349,7 +349,7 @@ async def test_a_message_of_millions_of_lines(fresh_hub: HubProcess, beside: Att
     await wire.hello()
     before = fresh_hub.rss()
     async with beside(fresh_hub, what):
-        await wire.say(MANY_LINES[what])
+        await wire.say(MANY_LINES[what]())
         try:
             async with asyncio.timeout(2):
                 while True:

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.e2e.bystander import Bystander
 from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.latency_probe import LatencyProbe
 from tests.e2e.web import Web, until_waiting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
@@ -26,16 +26,16 @@ HEAD = "Host: localhost\r\nContent-Type: application/json\r\n"
 async def hub(start_hub: StartHub) -> AsyncIterator[HubProcess]:
     """A hub that somebody well-behaved uses meanwhile, and that is well afterwards."""
     hub = start_hub()
-    bystander = await asyncio.to_thread(Bystander, hub.ws, hub.pid)
+    probe = await asyncio.to_thread(LatencyProbe, hub.ws, hub.pid)
     try:
         yield hub
         await asyncio.sleep(0.3)
-        figures = await asyncio.to_thread(bystander.stop)
+        figures = await asyncio.to_thread(probe.stop)
         assert figures.slowest < SLOWEST, figures
         assert figures.busiest < BUSIEST, figures
         assert await asyncio.to_thread(hub.alive)
     finally:
-        bystander.kill()
+        probe.kill()
 
 
 async def connect(hub: HubProcess, text: str | bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -445,7 +445,7 @@ async def test_paths_and_methods_that_are_not_there_are_refused_in_the_same_shap
 
 async def test_a_name_that_is_none_is_refused(hub: HubProcess) -> None:
     for name in ("", "$hub", "x" * 101, b"\xff", "a\tb"):
-        async with httpx.AsyncClient(base_url=hub.url) as client:
+        async with httpx.AsyncClient(verify=False, base_url=hub.url) as client:
             headers: Any = {b"x-waggle-agent": name if isinstance(name, bytes) else name.encode()}
             assert refused(await client.post("/v1/ping", json={}, headers=headers)) == (400, "bad_request")
             twice = [("x-waggle-agent", "a"), ("x-waggle-agent", "b")]
@@ -454,7 +454,7 @@ async def test_a_name_that_is_none_is_refused(hub: HubProcess) -> None:
 
 @pytest.mark.every_server
 async def test_a_name_may_be_of_any_script(hub: HubProcess) -> None:
-    async with httpx.AsyncClient(base_url=hub.url) as client:
+    async with httpx.AsyncClient(verify=False, base_url=hub.url) as client:
         headers: Any = {b"x-waggle-agent": "агент ü".encode()}
         await client.post("/v1/set", json={"key": "script", "value": 1}, headers=headers)
         assert (await client.get("/v1/keys/script")).json()["entry"]["by"] == "агент ü"
@@ -465,7 +465,7 @@ async def test_a_name_may_be_of_any_script(hub: HubProcess) -> None:
     {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
 ])  # fmt: skip
 async def test_a_browser_from_elsewhere_is_refused(hub: HubProcess, headers: dict[str, str]) -> None:
-    async with httpx.AsyncClient(base_url=hub.url) as client:
+    async with httpx.AsyncClient(verify=False, base_url=hub.url) as client:
         for method, path in (("GET", "/v1/keys"), ("PUT", "/v1/keys/k"), ("GET", "/v1/events"), ("OPTIONS", "/v1/set"),
                              ("POST", "/v1/ping"), ("GET", "/metrics")):  # fmt: skip
             answer = await client.request(method, path, headers={**headers, **JSON}, content=b"1")
@@ -477,7 +477,7 @@ async def test_a_browser_from_elsewhere_is_refused(hub: HubProcess, headers: dic
 async def test_an_allowed_page_asks_first_and_may_read(start_hub: StartHub) -> None:
     hub = start_hub(options=["--allow-origin", "https://app.example"])
     origin = {"origin": "https://app.example"}
-    async with httpx.AsyncClient(base_url=hub.url) as client:
+    async with httpx.AsyncClient(verify=False, base_url=hub.url) as client:
         asked = {**origin, "access-control-request-method": "PUT", "access-control-request-headers": "content-type"}
         first = await client.options("/v1/keys/k", headers=asked)
         assert first.status_code == 204
@@ -490,7 +490,7 @@ async def test_an_allowed_page_asks_first_and_may_read(start_hub: StartHub) -> N
 
 async def test_an_allowed_page_may_send_what_the_doors_read(start_hub: StartHub) -> None:
     hub = start_hub(options=["--allow-origin", "https://app.example"])
-    async with httpx.AsyncClient(base_url=hub.url, headers={"origin": "https://app.example"}) as client:
+    async with httpx.AsyncClient(verify=False, base_url=hub.url, headers={"origin": "https://app.example"}) as client:
         first = await client.options("/mcp", headers={"access-control-request-method": "POST"})
         allowed = set(first.headers["access-control-allow-headers"].split(", "))
     assert allowed >= {"x-waggle-agent", "x-waggle-ns", "x-waggle-limit", "if-match", "last-event-id", "content-type"}

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.e2e.hubs import StartHub
-from tests.e2e.stubborn import TTL
+from tests.e2e.lock_contender import TTL
 from tests.e2e.wire import Join, Json, Wire
 
 pytestmark = pytest.mark.e2e
@@ -44,7 +44,7 @@ QUIET = 30.0
 """Seconds without any event: something is stuck."""
 
 
-class Troop:
+class WorkerPool:
     """Processes by name."""
 
     def __init__(self, program: str, *args: str) -> None:
@@ -68,9 +68,9 @@ class Troop:
 
 
 @contextmanager
-def troop(program: str, *args: str) -> Iterator[Troop]:
+def worker_pool(program: str, *args: str) -> Iterator[WorkerPool]:
     """Processes that are killed at the end, all of them."""
-    started = Troop(program, *args)
+    started = WorkerPool(program, *args)
     try:
         yield started
     finally:
@@ -118,7 +118,7 @@ async def fill(wire: Wire) -> None:
         await wire.ask("txn", **{"if": []}, then=[{"op": "set", "key": f"item:{n}", "value": n} for n in items])
 
 
-async def watch_and_kill(wire: Wire, workers: Troop) -> tuple[list[Json], int]:
+async def watch_and_kill(wire: Wire, workers: WorkerPool) -> tuple[list[Json], int]:
     """The events until all items are done; who is doomed is killed with an item in its hands, and comes back."""
     log: list[Json] = []
     kills, done, next_kill = 0, 0, time.monotonic() + RESPITE
@@ -141,7 +141,7 @@ async def test_workers_that_are_killed_again_and_again_lose_no_item(start_hub: S
     witness.remember = False
     await fill(witness)
     await witness.subscribe("item:*", "done:*")
-    with troop("worker.py", hub.url, ns) as workers:
+    with worker_pool("worker.py", hub.url, ns) as workers:
         for number in range(WORKERS):
             workers.start(f"worker-{number}", str(BUSY))
         await all_here(witness, "worker-*", WORKERS)
@@ -176,7 +176,7 @@ async def test_workers_that_are_killed_again_and_again_lose_no_item(start_hub: S
 # --- locks -------------------------------------------------------------------------------------------------------
 
 
-async def watch_and_stop(wire: Wire, agents: Troop) -> tuple[list[Json], set[int]]:
+async def watch_and_stop(wire: Wire, agents: WorkerPool) -> tuple[list[Json], set[int]]:
     """The events of a while; again and again an agent is stopped between its two writes, for longer than its ttl.
 
     Gives the tokens of those locks, too. At the end all have gone on for long enough to say what came of it.
@@ -222,7 +222,7 @@ async def test_a_holder_that_was_stopped_beyond_its_time_is_refused_every_time(
     witness = await join(at=hub, agent="witness")
     witness.remember = False
     await witness.subscribe("*")
-    with troop("stubborn.py", hub.url, ns) as agents:
+    with worker_pool("lock_contender.py", hub.url, ns) as agents:
         for number in range(AGENTS):
             agents.start(f"agent-{number}")
         await all_here(witness, "agent-*", AGENTS)

@@ -7,7 +7,7 @@ Every line that comes is checked as it comes:
    beyond the cursor (the chain); a revision of several events is not split; a snapshot ends with `synced`, a replay
    with a `mark`.
 3. A reply comes after every event up to its `rev` (G11), unless the subscription is being filled or conflated.
-A breach is a `Breach`. Nothing is read but while somebody waits: an agent that does not ask does not read.
+A breach is a `ProtocolViolation`. Nothing is read but while somebody waits: an agent that does not ask does not read.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _CODES = {
 }  # fmt: skip
 
 
-class Breach(AssertionError):
+class ProtocolViolation(AssertionError):
     """The hub has broken the protocol."""
 
 
@@ -115,9 +115,9 @@ class Closed(Exception):
 
 
 def need(truth: object, what: str, line: object) -> None:
-    """Breach unless `truth`."""
+    """ProtocolViolation unless `truth`."""
     if not truth:
-        raise Breach(f"{what}: {str(line)[:600]}")
+        raise ProtocolViolation(f"{what}: {str(line)[:600]}")
 
 
 class Chain:

@@ -75,7 +75,7 @@ class Asked:
 
 
 @dataclass(eq=False)
-class Stay:
+class ModelSession:
     """A session."""
 
     order: int
@@ -94,7 +94,7 @@ class LockModel:
         self.now = 1_000.0
         self.rev = 0
         self.order = 0
-        self.stays: dict[str, Stay] = {}
+        self.stays: dict[str, ModelSession] = {}
         self.claims: list[Asked] = []
         self.stored: set[str] = set()
         self.out: list[Shape] = []
@@ -111,7 +111,7 @@ class LockModel:
         return sorted(found, key=lambda one: one.token or 0)
 
     def next_deadline(self) -> float | None:
-        things: list[Stay | Asked] = [*self.stays.values(), *self.claims]
+        things: list[ModelSession | Asked] = [*self.stays.values(), *self.claims]
         return min((one.deadline for one in things if one.deadline is not None), default=None)
 
     def in_the_way(self, claim: Asked) -> Shape:
@@ -235,7 +235,7 @@ class LockModel:
 
     def hello(self, session: str) -> list[Shape]:
         self.order += 1
-        self.stays[session] = Stay(self.order)
+        self.stays[session] = ModelSession(self.order)
         self.commit([])
         self.reply(0, ("ok", "welcome"), settle=False)
         self.out.append(("bind", session))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from tests.walk.things import USUAL, Fields, Happening, Item, Place, Refused, Scope, Stay
+from tests.walk.model_types import USUAL, Fields, ModelEntry, ModelEvent, ModelSession, Place, Refused, Scope
 
 
 def merged(value: Any, patch: Any) -> Any:
@@ -34,16 +34,16 @@ class Model:
 
     def __init__(self, limits: Any, epoch: str, rev: int) -> None:
         self.limits, self.epoch, self.rev, self.floor = limits, epoch, rev, rev
-        self.entries: dict[Place, Item] = {}
-        self.stays: dict[str, Stay] = {}
-        self.commits: dict[int, list[Happening]] = {}
-        self.states: dict[int, dict[Place, Item]] = {rev: {}}
+        self.entries: dict[Place, ModelEntry] = {}
+        self.stays: dict[str, ModelSession] = {}
+        self.commits: dict[int, list[ModelEvent]] = {}
+        self.states: dict[int, dict[Place, ModelEntry]] = {rev: {}}
         self.numbers: dict[Scope, int] = {}
         self.graves: dict[Place, int] = {}
         self.forgotten: dict[str, int] = {}
         self.opened = self.subscribed = 0
         self.now = 0.0
-        self._did: list[Happening] = []
+        self._did: list[ModelEvent] = []
         self._by, self._origin = "$hub", ""
 
     # --- time, and what a session is ---
@@ -89,13 +89,14 @@ class Model:
         known = {"session": stay.id, "secret": stay.secret, "agent": stay.agent, "epoch": self.epoch, "subs": subs}
         return {"ok": {**known, "resumed": asked.get("session") is not None, "rev": self.rev}}
 
-    def _open(self, fresh: Any, asked: Fields) -> Stay:
+    def _open(self, fresh: Any, asked: Fields) -> ModelSession:
         if len(self.stays) >= self.limits.sessions:
             raise Refused("limit", limit=self.limits.sessions)
         agent = asked.get("agent")
         self.opened += 1
-        stay = Stay(fresh.session, fresh.secret, agent or fresh.agent, agent is not None, asked.get("ns") or "default",
-                    asked.get("meta") or {}, self.now, self.opened, self.now)  # fmt: skip
+        stay = ModelSession(fresh.session, fresh.secret, agent or fresh.agent, agent is not None,
+                            asked.get("ns") or "default", asked.get("meta") or {}, self.now, self.opened,
+                            self.now)  # fmt: skip
         self._live("$seen", stay.agent)
         self.stays[stay.id] = stay
         self._act(stay)
@@ -103,7 +104,7 @@ class Model:
         self._remember(stay)
         return stay
 
-    def _take_over(self, asked: Fields) -> Stay:
+    def _take_over(self, asked: Fields) -> ModelSession:
         stay = self.stays.get(asked["session"])
         if stay is None or stay.secret != asked["secret"]:
             raise Refused("session_lost")
@@ -115,7 +116,7 @@ class Model:
             self._show(stay.agent)
         return stay
 
-    def _end(self, stay: Stay) -> None:
+    def _end(self, stay: ModelSession) -> None:
         self._live("$seen", stay.agent)
         self._act(stay)
         if stay.until is None:
@@ -139,7 +140,7 @@ class Model:
         else:
             self._remove(self.entries["$agents", agent], "delete", reason="session_ended")
 
-    def _remember(self, stay: Stay) -> None:
+    def _remember(self, stay: ModelSession) -> None:
         if stay.chosen:
             self._write("$seen", stay.agent, {"last": stay.last}, expires_at=self.now + self.limits.seen)
 
@@ -171,7 +172,7 @@ class Model:
                 del stay.outcomes[next(iter(stay.outcomes))]
         return reply
 
-    def _do_set(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_set(self, stay: ModelSession, asked: Fields) -> Fields:
         ns, key, ttl, keep = asked["ns"], asked["key"], asked.get("ttl"), asked.get("keep_ttl", False)
         self._writable(ns)
         if (ttl is not None and ttl <= 0) or (keep and ttl is not None):
@@ -190,15 +191,15 @@ class Model:
         )  # fmt: skip
         return {"rev": item.rev, "version": item.version, "expires_at": item.expires_at}
 
-    def _do_get(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_get(self, stay: ModelSession, asked: Fields) -> Fields:
         item = self._live(asked["ns"], asked["key"])
         return {"entry": None if item is None else item.shown(), "rev": self.rev}
 
-    def _do_history(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_history(self, stay: ModelSession, asked: Fields) -> Fields:
         item = self._live(asked["ns"], asked["key"])
         return {"entries": [] if item is None else [one.shown() for one in (item, *item.earlier)]}
 
-    def _do_update(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_update(self, stay: ModelSession, asked: Fields) -> Fields:
         self._writable(asked["ns"])
         prev = self._live(asked["ns"], asked["key"])
         self._compare(asked, prev)
@@ -213,7 +214,7 @@ class Model:
         )  # fmt: skip
         return {"rev": item.rev, "version": item.version, "value": item.value, "expires_at": item.expires_at}
 
-    def _updated(self, prev: Item | None, asked: Fields) -> Any:
+    def _updated(self, prev: ModelEntry | None, asked: Fields) -> Any:
         """What becomes of a value; of a patch, the operations that the walk knows: test, replace, add, remove."""
         if "merge" in asked:
             return merged(None if prev is None else prev.value, asked["merge"])
@@ -241,7 +242,7 @@ class Model:
             value |= {name: step["value"]} if step["op"] == "add" else {}
         return value
 
-    def _do_txn(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_txn(self, stay: ModelSession, asked: Fields) -> Fields:
         """All or nothing: what was there is kept aside until it is known which."""
         steps = [{"ns": stay.ns, **step} for step in (*asked["if"], *asked["then"], *asked.get("else", ()))]
         for step in steps:
@@ -267,7 +268,7 @@ class Model:
                 raise Refused(**refused.error, index=index) from None
         return {"done": "then" if holds else "else", "rev": self._newest, "results": results}
 
-    def _do_delete(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_delete(self, stay: ModelSession, asked: Fields) -> Fields:
         self._writable(asked["ns"])
         item = self._live(asked["ns"], asked["key"])
         self._compare(asked, item)
@@ -275,7 +276,7 @@ class Model:
             self._remove(item, "delete")
         return {"deleted": item is not None, "rev": self._newest}
 
-    def _do_touch(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_touch(self, stay: ModelSession, asked: Fields) -> Fields:
         self._writable(asked["ns"])
         item = self._live(asked["ns"], asked["key"])
         if item is None:
@@ -285,7 +286,7 @@ class Model:
         self._happen("touch", item.ns, item.key, item, expires_at=expires_at)
         return {"expires_at": expires_at, "rev": self._newest}
 
-    def _do_clear(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_clear(self, stay: ModelSession, asked: Fields) -> Fields:
         """Which keys a call gets to is the hub's to choose: `asked["chosen"]`, in order; `more` is what it says."""
         self._writable(asked["ns"])
         wanted = self.matching(asked["ns"], asked["pattern"])
@@ -298,22 +299,22 @@ class Model:
             self._remove(self.entries[asked["ns"], key], "delete")
         return {"deleted": len(chosen), "more": asked["more"], "rev": self._newest}
 
-    def _do_publish(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_publish(self, stay: ModelSession, asked: Fields) -> Fields:
         self._writable(asked["ns"])
         self._happen("message", asked["ns"], asked["channel"], None, data=asked["data"])
         told = {s.id for s in self.stays.values() for x in s.subs.values() if x.wants(self._did[-1])}
         return {"rev": self._newest, "receivers": len(told)}
 
-    def _do_status(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_status(self, stay: ModelSession, asked: Fields) -> Fields:
         stay.status = asked["status"]
         self._show(stay.agent)
         return {"rev": self._newest}
 
-    def _do_ping(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_ping(self, stay: ModelSession, asked: Fields) -> Fields:
         return {"rev": self.rev, "at": self.now}
 
-    def _do_namespaces(self, stay: Stay, asked: Fields) -> Fields:
-        spaces: dict[str, list[Item]] = {}
+    def _do_namespaces(self, stay: ModelSession, asked: Fields) -> Fields:
+        spaces: dict[str, list[ModelEntry]] = {}
         for item in self.entries.values():
             spaces.setdefault(item.ns, []).append(item)
         counts = [
@@ -321,14 +322,14 @@ class Model:
         ]
         return {"namespaces": counts}
 
-    def _do_bye(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_bye(self, stay: ModelSession, asked: Fields) -> Fields:
         self._end(stay)
         return {}
 
-    def _do_hello(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_hello(self, stay: ModelSession, asked: Fields) -> Fields:
         raise Refused("bad_request", field="op")
 
-    def _do_subscribe(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_subscribe(self, stay: ModelSession, asked: Fields) -> Fields:
         scope = Scope(asked["ns"], frozenset(asked["patterns"]), frozenset(asked.get("types") or USUAL),
                       asked.get("values", True), asked.get("prev", False), asked.get("conflate"))  # fmt: skip
         if scope.conflate is not None and not 0 < scope.conflate <= 3600:
@@ -351,7 +352,7 @@ class Model:
         reasons = {} if reason is None else {"reason": reason}
         return {"sub": self.numbers[scope], "epoch": self.epoch, "rev": self.rev, **resumed, **reasons}
 
-    def _do_unsubscribe(self, stay: Stay, asked: Fields) -> Fields:
+    def _do_unsubscribe(self, stay: ModelSession, asked: Fields) -> Fields:
         if asked["sub"] not in stay.subs:
             raise Refused("not_found")
         self._leave(stay, asked["sub"])
@@ -368,18 +369,18 @@ class Model:
     def _newest(self) -> int:
         return self.rev + bool(self._did)
 
-    def _act(self, stay: Stay | None) -> None:
+    def _act(self, stay: ModelSession | None) -> None:
         self._by, self._origin = ("$hub", "") if stay is None else (stay.agent, stay.id)
 
     def _writable(self, ns: str) -> None:
         if ns.startswith("$"):
             raise Refused("forbidden", need="hub")
 
-    def _compare(self, asked: Fields, item: Item | None) -> None:
+    def _compare(self, asked: Fields, item: ModelEntry | None) -> None:
         if asked.get("if_rev") not in (None, 0 if item is None else item.rev):
             raise Refused("conflict", current=None if item is None else item.shown())
 
-    def _live(self, ns: str, key: str) -> Item | None:
+    def _live(self, ns: str, key: str) -> ModelEntry | None:
         """The entry; one that is due expires first, in a revision of its own."""
         item = self.entries.get((ns, key))
         if item is None or not item.due(self.now):
@@ -393,11 +394,13 @@ class Model:
         return None
 
     def _write(self, ns: str, key: str, value: Any, *, kind: str = "persistent", meta: Any = None,
-               expires_at: float | None = None, owner: str | None = None) -> Item:  # fmt: skip
+               expires_at: float | None = None, owner: str | None = None) -> ModelEntry:  # fmt: skip
         prev = self.entries.get((ns, key))
         version = self.graves.pop((ns, key), self.forgotten.get(ns, 0)) + 1 if prev is None else prev.version + 1
         created = self.now if prev is None else prev.created_at
-        item = Item(key, ns, self.rev + 1, version, kind, created, self.now, expires_at, self._by, meta, value, owner)
+        item = ModelEntry(
+            key, ns, self.rev + 1, version, kind, created, self.now, expires_at, self._by, meta, value, owner
+        )
         if prev is not None and kind == "versioned":
             before = (replace(prev, earlier=()), *prev.earlier)
             item = replace(item, earlier=before[: self.limits.history])
@@ -406,7 +409,7 @@ class Model:
         self._happen("set", ns, key, prev, **more, **({} if meta is None else {"meta": meta}))
         return item
 
-    def _remove(self, item: Item, type: str, **more: Any) -> None:
+    def _remove(self, item: ModelEntry, type: str, **more: Any) -> None:
         del self.entries[item.ns, item.key]
         self.graves[item.ns, item.key] = item.version
         if len(self.graves) > self.limits.graves:
@@ -414,13 +417,13 @@ class Model:
             self.forgotten[oldest[0]] = max(self.forgotten.get(oldest[0], 0), self.graves.pop(oldest))
         self._happen(type, item.ns, item.key, item, version=item.version, **more)
 
-    def _leave(self, stay: Stay, sub: int) -> None:
+    def _leave(self, stay: ModelSession, sub: int) -> None:
         scope = stay.subs.pop(sub)
         if not any(scope in other.subs.values() for other in self.stays.values()):
             del self.numbers[scope]
 
-    def _happen(self, type: str, ns: str, key: str, prev: Item | None, **more: Any) -> None:
-        self._did.append(Happening(type, self.rev + 1, ns, key, self.now, self._by, self._origin or None, more, prev))
+    def _happen(self, type: str, ns: str, key: str, prev: ModelEntry | None, **more: Any) -> None:
+        self._did.append(ModelEvent(type, self.rev + 1, ns, key, self.now, self._by, self._origin or None, more, prev))
 
     def _commit(self) -> None:
         if self._did:

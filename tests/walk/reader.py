@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.walk.model import Model
-from tests.walk.things import Fields, Happening, Item, Place, Scope
+from tests.walk.model_types import Fields, ModelEntry, ModelEvent, Place, Scope
 
 ENTRY_TYPES = {"set", "delete", "expire", "evict"}
 
@@ -110,7 +110,7 @@ class Follow:
         self.believed = self.shown if self.scope.types >= ENTRY_TYPES else None
         self.shown = None
 
-    def _check_shown(self, line: Fields, item: Item, deadlines: list[float | None]) -> None:
+    def _check_shown(self, line: Fields, item: ModelEntry, deadlines: list[float | None]) -> None:
         said = {"sub": self.sub, "type": "set", "rev": item.rev, "after": 0, "snapshot": True, "key": item.key,
                 "ns": item.ns, "at": item.updated_at, "by": item.by, "version": item.version,
                 "kind": item.kind, "created_at": item.created_at}  # fmt: skip
@@ -122,7 +122,7 @@ class Follow:
         assert rest.pop("expires_at") in deadlines
         assert rest == said
 
-    def _deadlines(self, item: Item) -> list[float | None]:
+    def _deadlines(self, item: ModelEntry) -> list[float | None]:
         """The deadline of an entry, and those that touches gave it since."""
         later = [event for rev in range(item.rev + 1, self.model.rev + 1) for event in self.model.commits.get(rev, ())]
         return [item.expires_at] + [
@@ -148,7 +148,7 @@ class Follow:
             self.cursor, group, self.group = rev, self.group, []
             self._believe(group)
 
-    def _said(self, event: Happening) -> Fields:
+    def _said(self, event: ModelEvent) -> Fields:
         more = {name: value for name, value in event.more.items() if name != "value" or self.scope.values}
         if self.scope.prev and event.type != "message":
             more["prev"] = None if event.prev is None else event.prev.shown(self.scope.values)
@@ -167,17 +167,17 @@ class Follow:
 
     # --- what is true ---
 
-    def _own(self, event: Happening) -> bool:
+    def _own(self, event: ModelEvent) -> bool:
         return not self.echo and event.origin == self.session
 
-    def _between(self, after: int, upto: int) -> list[Happening]:
+    def _between(self, after: int, upto: int) -> list[ModelEvent]:
         revs = range(max(after + 1, 0), upto + 1) if upto - after < 10_000 else self.model.commits
         return [event for rev in revs for event in self.model.commits.get(rev, ()) if self.scope.wants(event)]
 
-    def _wanted_at(self, rev: int) -> dict[Place, Item]:
+    def _wanted_at(self, rev: int) -> dict[Place, ModelEntry]:
         return {place: item for place, item in self.model.states[rev].items() if self.scope.covers(*place)}
 
-    def missed(self, rev: int) -> list[Happening]:
+    def missed(self, rev: int) -> list[ModelEvent]:
         """The events up to a revision that this agent should have by then, and has not."""
         return [event for event in self._between(self.cursor, rev) if not self._own(event)]
 
@@ -227,14 +227,14 @@ class ConflatedFollow(Follow):
         assert self.shown is None, "events come after the snapshot"
         self.group.append(line)
 
-    def missed(self, rev: int) -> list[Happening]:
+    def missed(self, rev: int) -> list[ModelEvent]:
         """What is still news, and not one's own: what one's own have made old news of is none."""
         events = self._between(self.cursor, rev)
         news = [event for number, event in enumerate(events, 1) if not _superseded(event, events[number:])]
         return [event for event in news if not self._own(event)]
 
 
-def _superseded(event: Happening, later: list[Happening]) -> bool:
+def _superseded(event: ModelEvent, later: list[ModelEvent]) -> bool:
     """Whether later events make it old news: a write any write, a touch any write or touch, all else nothing."""
     types = {other.type for other in later if (other.ns, other.key) == (event.ns, event.key)}
     if event.type == "touch":

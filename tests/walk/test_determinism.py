@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.walk.recorded import Player, script
+from tests.walk.scripted import Player, script
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -33,7 +33,7 @@ def test_processes_with_other_hashes_give_the_same_bytes() -> None:
     root = Path(__file__).parents[2]
     for seed in ("0", "1", "4242"):
         run = subprocess.run(
-            [sys.executable, "-m", "tests.walk.recorded", "7"],
+            [sys.executable, "-m", "tests.walk.scripted", "7"],
             env={**os.environ, "PYTHONHASHSEED": seed},
             cwd=root,
             capture_output=True,

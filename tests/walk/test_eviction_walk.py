@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import settings
+import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, rule
 
 from tests.journals import LateJournal
-from tests.walk.rig import INFO
+from tests.walk.hub_harness import INFO
+from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import PendingReply
 from waggle_hub.edge.decode import decode
@@ -77,7 +78,7 @@ class Shelf:
             self.used.remove(key)
 
 
-class Walk(RuleBasedStateMachine):
+class Walk(CheckedMachine):
     """One agent that fills the hub."""
 
     @initialize()
@@ -168,8 +169,7 @@ class Walk(RuleBasedStateMachine):
         else:
             assert reply["error"]["code"] == "limit"
 
-    @invariant()
-    def the_hub_holds_what_the_model_holds(self) -> None:
+    def check(self) -> None:
         self.machine.check()
         self.engine._lru.check()
         state = self.machine.state
@@ -184,5 +184,6 @@ class Walk(RuleBasedStateMachine):
         assert state.keyspace.bytes <= LIMITS.bytes
 
 
-TestEviction = Walk.TestCase
-TestEviction.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+@pytest.mark.parametrize("part", PARTS)
+def test_hub_and_model_evict_the_same_entries(part: int) -> None:
+    take_walks(Walk, walks=150, steps=40)

@@ -8,18 +8,17 @@ called one exactly when there is one.
 
 from __future__ import annotations
 
-import os
 import random
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.unit.state.table import INFO
+from tests.unit.state.machine_harness import INFO
 from tests.walk.lockmodel import GRACE, Asked, LockModel, LockOwner, Shape, circles, edges, shape
+from tests.walk.walks import PARTS, WALKS, CheckedMachine, take_walks
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock
 from waggle_hub.settings import Limits
@@ -27,7 +26,7 @@ from waggle_hub.state.effects import Effect, Reply
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import SessionIds
 
-SEATS = 5
+AGENTS = 5
 NAMES = ["a", "b", "a:1", "b:1"]
 PATTERNS = ["*", "a*", "?", "*:1", "b", "[ab]", "?:*"]
 WHAT = st.one_of(
@@ -45,7 +44,7 @@ SPACES = st.sampled_from(["default", "default", "default", "other"])
 KEYS = st.sampled_from(NAMES)
 
 
-class Walk(RuleBasedStateMachine):
+class Walk(CheckedMachine):
     """Agents that lock, wait, change their minds, vanish and return."""
 
     @initialize()
@@ -53,8 +52,8 @@ class Walk(RuleBasedStateMachine):
         self.machine = Machine(Limits(grace=GRACE), "epoch")
         self.model = LockModel()
         self.number = 0
-        self.sittings = 0
-        self.seats: list[str | None] = [None] * SEATS
+        self.opened = 0
+        self.sessions: list[str | None] = [None] * AGENTS
         self.owed: dict[str, set[int]] = {}
         """The ids of each session that are to be answered still."""
         self.newest_token = 0
@@ -75,7 +74,6 @@ class Walk(RuleBasedStateMachine):
                         assert event[4] >= self.newest_token, "tokens only grow"
                         self.newest_token = event[4]
         assert told == expected
-        self.machine.check()
 
     def ask(self, session: str, op: str, expected: list[Shape], id: int | None = None, **fields: Any) -> list[Effect]:
         """Let a session ask; `expected` is what the model gave off for it."""
@@ -87,7 +85,9 @@ class Walk(RuleBasedStateMachine):
     def someone(self, number: int) -> str | None:
         """A session that is there and connected, after all that is due has come."""
         self.compare(self.machine.expire(self.model.now, 100), self.model.pass_time())
-        there = [seat for seat in self.seats if seat in self.model.stays and self.model.stays[seat].connected]
+        there = [
+            session for session in self.sessions if session in self.model.stays and self.model.stays[session].connected
+        ]
         self.number += 1
         return there[number % len(there)] if there else None
 
@@ -96,7 +96,7 @@ class Walk(RuleBasedStateMachine):
         held = self.model.held(session)
         return (held[which % len(held)].token if held else None) or 999_999
 
-    anybody = st.integers(0, SEATS - 1)
+    anybody = st.integers(0, AGENTS - 1)
     whichever = st.integers(0, 5)
 
     # --- locks ---
@@ -119,9 +119,9 @@ class Walk(RuleBasedStateMachine):
     @rule(n=anybody, other=anybody, one=KEYS, two=KEYS, tasks=st.tuples(TASKS, TASKS))
     def cross(self, n: int, other: int, one: str, two: str, tasks: tuple[Any, Any]) -> None:
         """Two agents, each of which wants what the other may have."""
-        for seat, names, task in ((n, (one, two), tasks[0]), (other, (two, one), tasks[1])):
+        for number, names, task in ((n, (one, two), tasks[0]), (other, (two, one), tasks[1])):
             for name in names:
-                session = self.someone(seat)
+                session = self.someone(number)
                 if session is not None:
                     what = {"name": name}
                     self.lock_as(session, self.number, what, None, task, None, mode="exclusive", ttl=30.0, ns="default")
@@ -174,7 +174,7 @@ class Walk(RuleBasedStateMachine):
     def unlock(self, n: int, owner: int, which: int) -> None:
         session = self.someone(n)
         if session is not None:
-            token = self.held_by(self.seats[owner] or "", which)
+            token = self.held_by(self.sessions[owner] or "", which)
             self.ask(session, "unlock", self.model.unlock(session, self.number, token), token=token)
 
     @rule(which=st.integers(0, 20))
@@ -201,7 +201,7 @@ class Walk(RuleBasedStateMachine):
     def renew(self, n: int, owner: int, which: int, ttl: float | None) -> None:
         session = self.someone(n)
         if session is not None:
-            token = self.held_by(self.seats[owner] or "" if owner == 0 else session, which)
+            token = self.held_by(self.sessions[owner] or "" if owner == 0 else session, which)
             expected = self.model.renew(session, self.number, token, ttl)
             self.ask(session, "renew", expected, token=token, ttl=ttl)
 
@@ -254,9 +254,9 @@ class Walk(RuleBasedStateMachine):
     @rule(n=anybody)
     def hello(self, n: int) -> None:
         self.someone(0)
-        if self.seats[n] not in self.model.stays:
-            self.sittings += 1
-            session = self.seats[n] = f"s{self.sittings}"
+        if self.sessions[n] not in self.model.stays:
+            self.opened += 1
+            session = self.sessions[n] = f"s{self.opened}"
             outputs = self.machine.hello(
                 m.Hello(id=0), SessionIds(session, "secret", f"made-{session}"), self.model.now, INFO
             )
@@ -271,7 +271,7 @@ class Walk(RuleBasedStateMachine):
     @rule(n=anybody)
     def come_back(self, n: int) -> None:
         self.someone(0)
-        session = self.seats[n]
+        session = self.sessions[n]
         if session in self.model.stays:
             assert session is not None
             hello = m.Hello(id=0, session=session, secret="secret")
@@ -299,7 +299,7 @@ class Walk(RuleBasedStateMachine):
     @rule(n=anybody, op=st.sampled_from(["ping", "hello", "drop"]))
     def what_is_due_comes_before_the_next_command(self, n: int, op: str) -> None:
         deadline = self.model.next_deadline()
-        session = self.seats[n]
+        session = self.sessions[n]
         if deadline is None or session not in self.model.stays or op == "ping":
             return
         assert session is not None
@@ -317,15 +317,19 @@ class Walk(RuleBasedStateMachine):
 
     # --- what always holds ---
 
-    @invariant()
-    def no_two_hold_what_conflicts(self) -> None:
+    def check(self) -> None:
+        self.machine.check()
+        self.check_holders()
+        self.check_no_deadlock()
+
+    def check_holders(self) -> None:
+        """No two hold what conflicts."""
         held = self.model.held()
         assert {claim.token for claim in held} == self.machine.state.lock_table.held.keys()
         for number, claim in enumerate(held):
             assert not any(claim.conflicts(other) for other in held[:number])
 
-    @invariant()
-    def nobody_waits_in_a_circle(self) -> None:
+    def check_no_deadlock(self) -> None:
         found = edges(self.model.claims)
         assert not any(circles(found, begin) for begin, _ in found)
 
@@ -367,21 +371,12 @@ def ahead(claims: list[Asked], claim: Asked) -> set[LockOwner]:
     return {one.owner for one in claims if one.order < claim.order and one.conflicts(claim)}
 
 
-WALKS = os.environ.get("WAGGLE_WALKS")
-"""How many walks to take, each time other ones; the same 200 where it is not set."""
-
-Walk.TestCase.settings = settings(
-    max_examples=int(WALKS or 200),
-    stateful_step_count=60,
-    deadline=None,
-    derandomize=WALKS is None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
-TestLockWalk = Walk.TestCase
+@pytest.mark.parametrize("part", PARTS)
+def test_locks_and_their_model_agree_after_whatever_agents_do(part: int) -> None:
+    take_walks(Walk, walks=200, steps=60)
 
 
-class Brawl:
+class LockContention:
     """Few agents, few names, and everybody waits for ever: so close that circles are the rule.
 
     Drawn evenly, not by hypothesis, whose walks seldom get as far into a crowd.
@@ -437,13 +432,15 @@ class Brawl:
         return outputs
 
 
-@pytest.mark.parametrize("seeds", range(10))
-def test_in_a_brawl_every_circle_is_found_and_nothing_else_called_one(seeds: int) -> None:
-    for seed in range(seeds, BRAWLS, 10):
-        brawl = Brawl(seed)
-        for number in range(1, 41):
-            brawl.step(number)
-        brawl.machine.check()
-
-
-BRAWLS = 5 * int(WALKS or 200)
+@pytest.mark.parametrize("part", range(10))
+def test_a_deadlock_is_reported_exactly_where_a_cycle_exists(part: int) -> None:
+    for _ in range(5 * int(WALKS or 200) // 10):
+        seed = random.randrange(2**32)
+        contention = LockContention(seed)
+        try:
+            for number in range(1, 41):
+                contention.step(number)
+            contention.machine.check()
+        except AssertionError as error:
+            error.add_note(f"seed {seed}")
+            raise

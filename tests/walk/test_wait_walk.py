@@ -14,11 +14,12 @@ from typing import Any
 from unittest import mock
 
 import msgspec
-from hypothesis import settings
+import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.unit.state.table import INFO
+from tests.unit.state.machine_harness import INFO
+from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle.wire import messages as m
 from waggle.wire.errors import Cancelled, LimitReached, TimedOut
 from waggle.wire.names import compile_pattern
@@ -136,7 +137,7 @@ def enough(asked: dict[str, Any], met: list[int]) -> bool:
     return len(met) == len(asked["conditions"]) if asked["need"] == "all" else bool(met)
 
 
-class Walk(RuleBasedStateMachine):
+class Walk(CheckedMachine):
     """Five agents."""
 
     @initialize(scan=st.sampled_from([1, 1, 2, 4, 50]), spare=st.sampled_from([-1, 0, 100]), lines=st.integers(1, 4),
@@ -188,7 +189,7 @@ class Walk(RuleBasedStateMachine):
         for patch in self.patches:
             patch.start()
         for _ in range(5):
-            self.sit()
+            self.open_session()
         for key in stock:
             self.do("s0", "set", key=key, value=0)
 
@@ -365,7 +366,7 @@ class Walk(RuleBasedStateMachine):
         self.dup = reply.dup
         return reply.outcome.ok or reply.outcome.error
 
-    def sit(self) -> None:
+    def open_session(self) -> None:
         name = f"s{self.opened}"
         self.opened += 1
         self.owed[name], self.rids[name] = [], []
@@ -378,7 +379,7 @@ class Walk(RuleBasedStateMachine):
     def pick(self, number: int) -> str:
         """A session that is there."""
         if not self.present():
-            self.sit()
+            self.open_session()
         return self.present()[number % len(self.present())]
 
     def guard(self, key: str, ns: str, guarded: bool) -> dict[str, Any]:
@@ -619,7 +620,7 @@ class Walk(RuleBasedStateMachine):
             case _:
                 self.do(self.pick(who), "bye")
         while len(self.machine.state.sessions) < 5:
-            self.sit()
+            self.open_session()
 
     def come_back(self, number: int) -> None:
         away = [one.id for one in self.machine.state.sessions if not one.connected]
@@ -643,8 +644,7 @@ class Walk(RuleBasedStateMachine):
 
     # --- what is so after each command ---
 
-    @invariant()
-    def the_machine_is_whole(self) -> None:
+    def check(self) -> None:
         self.machine.check()
         state = self.machine.state
         stored = {
@@ -681,5 +681,6 @@ class Walk(RuleBasedStateMachine):
             assert [id(one.notice) for one in session.queued_notices] == [id(one) for one in self.owed[session.id]]
 
 
-TestWaiting = Walk.TestCase
-TestWaiting.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
+@pytest.mark.parametrize("part", PARTS)
+def test_waits_and_jobs_agree_with_their_model_after_whatever_agents_do(part: int) -> None:
+    take_walks(Walk, walks=250, steps=60)

@@ -16,7 +16,7 @@ import secrets
 from pathlib import Path
 
 from waggle.wire.file_locks import repository
-from waggle.wire.names import MAX_AGENT
+from waggle.wire.names import MAX_AGENT_CHARS
 
 __all__ = ["DEFAULT", "agent_name", "project_ns"]
 
@@ -48,5 +48,5 @@ def _home(root: Path) -> Path:
 
 def agent_name(program: str | None) -> str:
     """A name that no other window has."""
-    said = re.sub(r"[^a-zA-Z0-9_.-]+", "-", program or "").strip("-.")[: MAX_AGENT - 10]
+    said = re.sub(r"[^a-zA-Z0-9_.-]+", "-", program or "").strip("-.")[: MAX_AGENT_CHARS - 10]
     return f"{said or 'mcp'}-{secrets.token_hex(3)}"

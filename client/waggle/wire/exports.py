@@ -17,12 +17,21 @@ from msgspec import Raw, Struct
 from .errors import BadRequest
 from .messages import Kind
 
-__all__ = ["BATCH", "STEPS", "VERSION", "ExportLine", "Header", "batches", "read_header", "read_line"]
+__all__ = [
+    "MAX_BATCH_BYTES",
+    "MAX_BATCH_ENTRIES",
+    "VERSION",
+    "ExportLine",
+    "Header",
+    "batches",
+    "read_header",
+    "read_line",
+]
 
 VERSION = 1
-STEPS = 128
+MAX_BATCH_ENTRIES = 128
 """Entries of a batch: as many as one txn takes (protocol 1)."""
-BATCH = 4 * 2**20
+MAX_BATCH_BYTES = 4 * 2**20
 """Bytes of the values of a batch, unless one value alone is larger. A message may have 16 MiB."""
 
 
@@ -90,7 +99,7 @@ def batches(entries: Iterable[ExportLine]) -> Iterator[list[ExportLine]]:
     size = 0
     for entry in entries:
         more = len(entry.value)
-        if batch and (len(batch) == STEPS or size + more > BATCH):
+        if batch and (len(batch) == MAX_BATCH_ENTRIES or size + more > MAX_BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(entry)

@@ -46,8 +46,8 @@ from waggle.wire.errors import BadRequest
 __all__ = [
     "AGENT",
     "ANY",
-    "MAX_AGENT",
-    "MAX_KEY",
+    "MAX_AGENT_CHARS",
+    "MAX_KEY_CHARS",
     "Class",
     "Pattern",
     "Piece",
@@ -58,21 +58,21 @@ __all__ = [
     "quoted",
 ]
 
-MAX_KEY: Final = 255
+MAX_KEY_CHARS: Final = 255
 """Characters of a key, name, channel or pattern."""
 
-MAX_AGENT: Final = 100
+MAX_AGENT_CHARS: Final = 100
 """Characters of an agent's name."""
 
 _CHARACTER = r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 
-AGENT: Final = rf"(?![\s$]){_CHARACTER}{{1,{MAX_AGENT}}}(?<!\s)"
+AGENT: Final = rf"(?![\s$]){_CHARACTER}{{1,{MAX_AGENT_CHARS}}}(?<!\s)"
 """The regular expression that a whole agent name matches, in the syntax of Python and JavaScript."""
 
 MAX_COMPILED: Final = 1024
 """Compiled patterns kept for the next use: about 1 KB each, 50 KB at the very most."""
 
-_is_key: Final = re.compile(rf"(?!\s){_CHARACTER}{{1,{MAX_KEY}}}(?<!\s)").fullmatch
+_is_key: Final = re.compile(rf"(?!\s){_CHARACTER}{{1,{MAX_KEY_CHARS}}}(?<!\s)").fullmatch
 _is_agent: Final = re.compile(AGENT).fullmatch
 _is_ns: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}").fullmatch
 _is_hub_ns: Final = re.compile(r"\$?[a-zA-Z0-9_.-]{1,64}").fullmatch
@@ -86,13 +86,13 @@ _surrogate: Final = re.compile(r"[\ud800-\udfff]").search
 def check_key(text: str, field: str = "key") -> None:
     """Raise BadRequest, naming ``field``, unless ``text`` can be a key, a lock name or a channel."""
     if _is_key(text) is None:
-        raise BadRequest(_what_is_wrong(text, field, MAX_KEY), field=field)
+        raise BadRequest(_what_is_wrong(text, field, MAX_KEY_CHARS), field=field)
 
 
 def check_agent(text: str, field: str = "agent") -> None:
     """Raise BadRequest, naming ``field``, unless ``text`` can be an agent name."""
     if _is_agent(text) is None:
-        raise BadRequest(_what_is_wrong(text, field, MAX_AGENT), field=field)
+        raise BadRequest(_what_is_wrong(text, field, MAX_AGENT_CHARS), field=field)
 
 
 def check_ns(text: str, field: str = "ns", hub: bool = False) -> None:
@@ -340,8 +340,8 @@ class Pattern:
         """Parse ``text``. Raises BadRequest, without a field, if it is not a pattern."""
         if not text:
             raise BadRequest("the pattern is empty: write * for every key")
-        if len(text) > MAX_KEY:
-            raise BadRequest(f"the pattern has {len(text)} characters: shorten it to at most {MAX_KEY}")
+        if len(text) > MAX_KEY_CHARS:
+            raise BadRequest(f"the pattern has {len(text)} characters: shorten it to at most {MAX_KEY_CHARS}")
         if found := _surrogate(text):
             raise BadRequest(f"the pattern has half a surrogate pair at {found.start()}: send valid Unicode")
         segments = [_Segment(pieces) for pieces in _parse(text)]

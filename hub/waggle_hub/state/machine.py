@@ -84,7 +84,7 @@ class Machine:
             session = self._session(session_id)
             transaction.attribute_to(session)
             if session.connectionless:
-                http_sessions.check(session, command)
+                http_sessions.check_allowed(session, command)
             if isinstance(command, m.Change) and command.rid is not None and command.rid in session.by_rid:
                 pending.check_rid(_op(command), command.rid, session.by_rid[command.rid].op)
                 pending.merge_retry(transaction, session.by_rid[command.rid], command.id)
@@ -103,7 +103,7 @@ class Machine:
         cannot be one. Its next commands are of this namespace, unless they name one."""
         transaction = self._begin(now)
         try:
-            session: str | WaggleError = http_sessions.visit(transaction, agent, ns, fresh).id
+            session: str | WaggleError = http_sessions.open_session(transaction, agent, ns, fresh).id
         except WaggleError as error:
             session = error
         return session, self._finish(transaction)
@@ -113,7 +113,7 @@ class Machine:
         transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None:
-            http_sessions.hang_up(transaction, session, id, rid, token)
+            http_sessions.drop_call(transaction, session, id, rid, token)
         return self._finish(transaction)
 
     def drop(self, session_id: str, now: float) -> list[Effect]:
@@ -121,7 +121,7 @@ class Machine:
         transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None and session.connected:
-            session_lifecycle.drop(transaction, session)
+            session_lifecycle.disconnect(transaction, session)
         return self._finish(transaction)
 
     def expire(self, now: float, most: int) -> list[Effect]:
@@ -409,7 +409,7 @@ class Machine:
                 assert subscription.interest.sub == sub
                 assert session.id in subscription.interest.sessions
             shown = state.keyspace.get(session_lifecycle.AGENTS, session.agent) is not None
-            assert shown == (session.agent != session_lifecycle.NAMELESS)
+            assert shown == (session.agent != session_lifecycle.ANONYMOUS)
 
 
 def _op(command: m.Command) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 
+import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from tests.e2e.relay import Relay
@@ -12,6 +14,9 @@ from tests.e2e.relay import Relay
 EXPECT_TIMEOUT_MS = 15_000.0
 expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-gpu"]
+
+fixture = partial(pytest_asyncio.fixture, loop_scope="session")
+"""Make a fixture that uses the browser. It runs in the event loop of the browser, which each worker starts once."""
 
 
 def chromium() -> str | None:

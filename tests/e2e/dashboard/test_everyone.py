@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.dashboard.browsing import choose_namespace, cut_off, key_row, open_entry, restore, show_keys_as
+from tests.e2e.dashboard.browsing import choose_namespace, cut_off, fixture, key_row, open_entry, restore, show_keys_as
 from tests.e2e.relay import Relay
 from tests.e2e.wire import Join, Wire
 
@@ -21,7 +21,7 @@ WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
 Check = Callable[[str], Awaitable[None]]
 
 
-@pytest.fixture(
+@fixture(
     params=[("light", WIDE), ("dark", WIDE), ("light", PHONE), ("dark", PHONE)],
     ids=lambda it: f"{it[0]}-{it[1]['width']}",
 )

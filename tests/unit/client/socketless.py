@@ -83,7 +83,7 @@ class Outcome(Struct):
     """What the hub said at the end."""
 
 
-class Ear:
+class RecordingListener:
     """A listener that writes down what it hears, and what came at once."""
 
     def __init__(self) -> None:
@@ -143,11 +143,11 @@ class Socketless:
         eof = self.transport.eof
         messages: list[bytes] = []
         if isinstance(self.connection, Connection):
-            ear = Ear()
-            self.connection.open(ear)
+            listener = RecordingListener()
+            self.connection.open(listener)
             self.lose()
-            assert ear.gone == 1
-            messages = [message for read in ear.reads for message in read]
+            assert listener.gone == 1
+            messages = [message for read in listener.reads for message in read]
         else:
             self.lose()
             try:

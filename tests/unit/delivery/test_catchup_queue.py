@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.unit.delivery.post import Post
+from tests.unit.delivery.fanout_harness import FanoutHarness
 from waggle_hub.delivery.catchup import snapshot_slice
 from waggle_hub.delivery.catchup_queue import CatchupQueue
 from waggle_hub.delivery.connection import Connection
@@ -141,8 +141,8 @@ class Crowd:
     """Agents that read as fast as they can, beside a fan-out whose slices are counted."""
 
     def __init__(self, agents: int, keys: int) -> None:
-        self.post = Post(Bounds(slice=4, refill_keys=10))
-        self.post.sit("writer", *(f"r{number}" for number in range(agents)))
+        self.post = FanoutHarness(Bounds(slice=4, refill_keys=10))
+        self.post.open_session("writer", *(f"r{number}" for number in range(agents)))
         for key in range(keys):
             self.post.do("writer", "set", key=str(key), value=key)
         fanout = self.post.make_fanout(asyncio.get_running_loop())
@@ -211,5 +211,5 @@ async def test_who_leaves_while_it_waits_for_its_slice_holds_up_nobody(crowd: Cr
     crowd.heard = {name: crowd.heard[name] for name in others}
     while crowd.waits():
         await asyncio.sleep(0)
-    assert len(crowd.post.table.machine.state.snapshots) == 0
+    assert len(crowd.post.machine_harness.machine.state.snapshots) == 0
     assert crowd.post.connections[ended].closing == (1000, "bye")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.delivery.post import Post, brief
+from tests.unit.delivery.fanout_harness import FanoutHarness, brief
 from waggle_hub.delivery import catchup, encoding, fanout
 from waggle_hub.settings import Bounds, Limits
 
@@ -15,10 +15,10 @@ SMALL = Bounds(unsent=400, frame=300)
 
 
 @pytest.fixture
-def post() -> Post:
-    post = Post()
-    post.sit("a", "b", "c")
-    return post
+def harness() -> FanoutHarness:
+    harness = FanoutHarness()
+    harness.open_session("a", "b", "c")
+    return harness
 
 
 @pytest.fixture
@@ -45,74 +45,74 @@ def encodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def test_an_event_is_encoded_once_however_many_follow(encodes: dict[str, int]) -> None:
-    post = Post()
+    harness = FanoutHarness()
     names = [f"s{number}" for number in range(200)]
-    post.sit(*names)
+    harness.open_session(*names)
     for name in names:
-        post.subscribe(name)
-    post.do("s0", "publish", channel="c", data=1)
+        harness.subscribe(name)
+    harness.do("s0", "publish", channel="c", data=1)
     assert encodes == {"body": 1, "line": 1, "refill": 0}
     for name in names[1:]:
-        assert brief(post.take(name)) == [("message", 201, 200)]
+        assert brief(harness.take(name)) == [("message", 201, 200)]
 
 
 def test_a_body_is_encoded_once_for_each_values_and_prev_and_a_line_once_for_each_interest(
-    post: Post, encodes: dict[str, int]
+    harness: FanoutHarness, encodes: dict[str, int]
 ) -> None:
     for session in "abc":
         for patterns in (["*"], ["k*"], ["?"]):
             for values in (True, False):
-                post.subscribe(session, patterns=patterns, values=values)
-    post.do("a", "set", key="k", value=1)
+                harness.subscribe(session, patterns=patterns, values=values)
+    harness.do("a", "set", key="k", value=1)
     assert encodes == {"body": 2, "line": 6, "refill": 0}
 
 
-def test_nothing_is_encoded_for_nobody(post: Post, encodes: dict[str, int]) -> None:
-    sub = post.subscribe("a", types=["set"])
-    post.do("b", "publish", channel="c", data=1)
-    post.table.drop("a")
-    post.fanout.leave(post.connections["a"])
-    post.do("b", "set", key="k", value=1)
+def test_nothing_is_encoded_for_nobody(harness: FanoutHarness, encodes: dict[str, int]) -> None:
+    sub = harness.subscribe("a", types=["set"])
+    harness.do("b", "publish", channel="c", data=1)
+    harness.machine_harness.drop("a")
+    harness.fanout.leave(harness.connections["a"])
+    harness.do("b", "set", key="k", value=1)
     assert encodes["body"] == 0
-    post.connect("a")
-    post.table.return_to("a", cursors={sub: 4})
-    post._collect("a")
-    post.release()
-    assert ("set", 5 + 1, 4) in brief(post.take("a"))
+    harness.connect("a")
+    harness.machine_harness.return_to("a", cursors={sub: 4})
+    harness._collect("a")
+    harness.release()
+    assert ("set", 5 + 1, 4) in brief(harness.take("a"))
 
 
-def test_followers_of_one_interest_get_the_very_same_text(post: Post) -> None:
-    post.subscribe("a")
-    post.subscribe("b")
-    post.do("c", "publish", channel="c", data=1)
-    (one,), (two,) = (post.connections[name]._lines for name in "ab")
+def test_followers_of_one_interest_get_the_very_same_text(harness: FanoutHarness) -> None:
+    harness.subscribe("a")
+    harness.subscribe("b")
+    harness.do("c", "publish", channel="c", data=1)
+    (one,), (two,) = (harness.connections[name]._lines for name in "ab")
     assert one[0] is two[0]
 
 
 # --- one write for each turn ---
 
 
-def test_all_that_is_released_at_once_leaves_in_one_write(post: Post) -> None:
-    post.subscribe("a")
+def test_all_that_is_released_at_once_leaves_in_one_write(harness: FanoutHarness) -> None:
+    harness.subscribe("a")
     for number in range(5):
-        post.decide("b", "publish", channel="c", data=number)
-        post.decide("a", "ping")
-    post.release()
-    text = post.frame("a")
+        harness.decide("b", "publish", channel="c", data=number)
+        harness.decide("a", "ping")
+    harness.release()
+    text = harness.frame("a")
     assert text is not None
     assert len(text.split("\n")) == 10
-    assert post.frame("a") is None
+    assert harness.frame("a") is None
 
 
 def test_frames_are_cut_between_lines_near_the_bound() -> None:
-    post = Post(Bounds(frame=1_000))
-    post.sit("a", "b")
-    post.subscribe("a")
+    harness = FanoutHarness(Bounds(frame=1_000))
+    harness.open_session("a", "b")
+    harness.subscribe("a")
     for number in range(40):
-        post.decide("b", "publish", channel="c", data="x" * 50 + str(number))
-    post.release()
+        harness.decide("b", "publish", channel="c", data="x" * 50 + str(number))
+    harness.release()
     frames = []
-    while (text := post.frame("a")) is not None:
+    while (text := harness.frame("a")) is not None:
         frames.append(text)
     assert all(500 < len(text) <= 1_010 for text in frames[:-1])
     assert [json.loads(line)["data"][50:] for text in frames for line in text.split("\n")] == [
@@ -121,36 +121,36 @@ def test_frames_are_cut_between_lines_near_the_bound() -> None:
 
 
 def test_a_line_longer_than_a_frame_has_one_to_itself() -> None:
-    post = Post(Bounds(frame=300))
-    post.sit("a", "b")
-    post.subscribe("a")
+    harness = FanoutHarness(Bounds(frame=300))
+    harness.open_session("a", "b")
+    harness.subscribe("a")
     for length in (10, 2_000, 10):
-        post.decide("b", "publish", channel="c", data="x" * length)
-    post.release()
-    assert [len(text) > 300 for text in iter(lambda: post.frame("a"), None) if text] == [False, True, False]
+        harness.decide("b", "publish", channel="c", data="x" * length)
+    harness.release()
+    assert [len(text) > 300 for text in iter(lambda: harness.frame("a"), None) if text] == [False, True, False]
 
 
 # --- who hears what ---
 
 
-def test_events_are_filtered_exactly(post: Post) -> None:
-    post.subscribe("a", patterns=["task:*", "*:1"], types=["set", "message"])
-    post.subscribe("b", patterns=["*"], ns="*", types=["delete"])
-    post.do("c", "set", key="task:1", value=1)
-    post.do("c", "set", key="file:2", value=1)
-    post.do("c", "set", key="file:1", value=1, ns="other")
-    post.do("c", "publish", channel="note:1", data=1)
-    post.do("c", "delete", key="file:1", ns="other")
-    assert [(line["type"], line["key"]) for line in post.take("a")] == [("set", "task:1"), ("message", "note:1")]
-    assert [(line["type"], line["ns"], line["key"]) for line in post.take("b")] == [("delete", "other", "file:1")]
+def test_events_are_filtered_exactly(harness: FanoutHarness) -> None:
+    harness.subscribe("a", patterns=["task:*", "*:1"], types=["set", "message"])
+    harness.subscribe("b", patterns=["*"], ns="*", types=["delete"])
+    harness.do("c", "set", key="task:1", value=1)
+    harness.do("c", "set", key="file:2", value=1)
+    harness.do("c", "set", key="file:1", value=1, ns="other")
+    harness.do("c", "publish", channel="note:1", data=1)
+    harness.do("c", "delete", key="file:1", ns="other")
+    assert [(line["type"], line["key"]) for line in harness.take("a")] == [("set", "task:1"), ("message", "note:1")]
+    assert [(line["type"], line["ns"], line["key"]) for line in harness.take("b")] == [("delete", "other", "file:1")]
 
 
-def test_everywhere_is_everywhere_but_the_hubs_own_namespaces(post: Post) -> None:
-    post.subscribe("a", ns="*")
-    post.subscribe("b", ns="$agents")
-    post.do("c", "status", status="busy")
-    assert post.take("a") == []
-    assert [line["key"] for line in post.take("b")] == ["made-c"]
+def test_everywhere_is_everywhere_but_the_hubs_own_namespaces(harness: FanoutHarness) -> None:
+    harness.subscribe("a", ns="*")
+    harness.subscribe("b", ns="$agents")
+    harness.do("c", "status", status="busy")
+    assert harness.take("a") == []
+    assert [line["key"] for line in harness.take("b")] == ["made-c"]
 
 
 @pytest.mark.parametrize(("fields", "value", "prev"), [
@@ -158,12 +158,12 @@ def test_everywhere_is_everywhere_but_the_hubs_own_namespaces(post: Post) -> Non
     ({"prev": True, "values": False}, None, {}),
 ])  # fmt: skip
 def test_values_and_the_entry_before_are_told_to_those_who_want_them(
-    post: Post, fields: Any, value: Any, prev: Any
+    harness: FanoutHarness, fields: Any, value: Any, prev: Any
 ) -> None:
-    post.do("c", "set", key="k", value=[0])
-    post.subscribe("a", **fields)
-    post.do("c", "set", key="k", value=[1])
-    (line,) = post.take("a")
+    harness.do("c", "set", key="k", value=[0])
+    harness.subscribe("a", **fields)
+    harness.do("c", "set", key="k", value=[1])
+    (line,) = harness.take("a")
     assert line.get("value") == value
     assert ("prev" in line) == (prev is not None)
     if prev is not None:
@@ -171,398 +171,398 @@ def test_values_and_the_entry_before_are_told_to_those_who_want_them(
         assert line["prev"]["version"] == 1
 
 
-def test_the_events_of_one_command_are_told_together_and_only_the_last_moves_the_cursor(post: Post) -> None:
-    post.subscribe("a")
+def test_the_events_of_one_command_are_told_together_and_only_the_last_moves_the_cursor(harness: FanoutHarness) -> None:
+    harness.subscribe("a")
     for key in "xyz":
-        post.decide("c", "set", key=key, value=1)
-    post.do("c", "clear", pattern="*", confirm=True)
-    lines = post.take("a")
+        harness.decide("c", "set", key=key, value=1)
+    harness.do("c", "clear", pattern="*", confirm=True)
+    lines = harness.take("a")
     assert [(line["type"], line["rev"], line["after"], line.get("more", False)) for line in lines] == [
         ("set", 4, 3, False), ("set", 5, 4, False), ("set", 6, 5, False),
         ("delete", 7, 6, True), ("delete", 7, 6, True), ("delete", 7, 6, False),
     ]  # fmt: skip
 
 
-def test_an_event_names_the_one_before_it_in_the_same_subscription(post: Post) -> None:
-    post.subscribe("a", patterns=["x"])
+def test_an_event_names_the_one_before_it_in_the_same_subscription(harness: FanoutHarness) -> None:
+    harness.subscribe("a", patterns=["x"])
     for key in "xyyx":
-        post.do("c", "set", key=key, value=1)
-    assert brief(post.take("a")) == [("set", 4, 3), ("set", 7, 4)]
+        harness.do("c", "set", key=key, value=1)
+    assert brief(harness.take("a")) == [("set", 4, 3), ("set", 7, 4)]
 
 
 # --- order ---
 
 
-def test_a_reply_comes_after_every_event_up_to_its_revision(post: Post) -> None:
-    post.subscribe("a")
-    post.decide("b", "set", key="x", value=1)
-    post.decide("a", "set", key="y", value=1)
-    post.decide("b", "set", key="z", value=1)
-    post.decide("a", "ping")
-    post.release()
-    assert brief(post.take("a")) == [("set", 4, 3), ("set", 5, 4), ("set", 6, 5), ("reply", 5), ("reply", 6)]
+def test_a_reply_comes_after_every_event_up_to_its_revision(harness: FanoutHarness) -> None:
+    harness.subscribe("a")
+    harness.decide("b", "set", key="x", value=1)
+    harness.decide("a", "set", key="y", value=1)
+    harness.decide("b", "set", key="z", value=1)
+    harness.decide("a", "ping")
+    harness.release()
+    assert brief(harness.take("a")) == [("set", 4, 3), ("set", 5, 4), ("set", 6, 5), ("reply", 5), ("reply", 6)]
 
 
 @pytest.mark.parametrize("end", ["unsubscribe", "bye"])
-def test_who_leaves_in_the_same_release_is_told_what_came_before(post: Post, end: str) -> None:
-    sub = post.subscribe("a")
-    post.decide("a", "set", key="x", value=1)
-    post.decide("a", end, **({"sub": sub} if end == "unsubscribe" else {}))
-    post.decide("b", "set", key="y", value=1)
-    post.release()
-    assert brief(post.take("a")) == [("set", 4, 3), ("reply", 4), ("reply", None)]
+def test_who_leaves_in_the_same_release_is_told_what_came_before(harness: FanoutHarness, end: str) -> None:
+    sub = harness.subscribe("a")
+    harness.decide("a", "set", key="x", value=1)
+    harness.decide("a", end, **({"sub": sub} if end == "unsubscribe" else {}))
+    harness.decide("b", "set", key="y", value=1)
+    harness.release()
+    assert brief(harness.take("a")) == [("set", 4, 3), ("reply", 4), ("reply", None)]
 
 
-def test_a_subscription_begins_between_what_came_before_and_what_came_after(post: Post) -> None:
-    post.decide("b", "set", key="x", value=1)
-    post.decide("a", "subscribe", patterns=["*"])
-    post.decide("b", "set", key="y", value=1)
-    post.release()
-    assert brief(post.take("a")) == [("reply", 4), ("set", 5, 4)]
+def test_a_subscription_begins_between_what_came_before_and_what_came_after(harness: FanoutHarness) -> None:
+    harness.decide("b", "set", key="x", value=1)
+    harness.decide("a", "subscribe", patterns=["*"])
+    harness.decide("b", "set", key="y", value=1)
+    harness.release()
+    assert brief(harness.take("a")) == [("reply", 4), ("set", 5, 4)]
 
 
-def test_nobody_hears_of_what_has_not_been_released(post: Post) -> None:
+def test_nobody_hears_of_what_has_not_been_released(harness: FanoutHarness) -> None:
     """Neither live, nor from the log, nor in a snapshot, nor in a mark."""
-    post.subscribe("a")
-    post.decide("b", "subscribe", patterns=["*"], since={"epoch": "epoch", "rev": 3})
-    post.decide("c", "subscribe", patterns=["*"], snapshot=True)
-    post.release()
-    post.decide("b", "set", key="x", value=1)
-    waiting, post.waiting = post.waiting, []
-    post.fanout.mark_idle()
-    assert brief(post.take("a")) == [("mark", 3, None)]
-    assert brief(post.take("b")) == [("reply", 3), ("mark", 3, None)]
-    assert brief(post.take("c")) == [("reply", 3), ("synced", 3, None), ("mark", 3, None)]
-    post.waiting = waiting
-    post.release()
+    harness.subscribe("a")
+    harness.decide("b", "subscribe", patterns=["*"], since={"epoch": "epoch", "rev": 3})
+    harness.decide("c", "subscribe", patterns=["*"], snapshot=True)
+    harness.release()
+    harness.decide("b", "set", key="x", value=1)
+    waiting, harness.waiting = harness.waiting, []
+    harness.fanout.mark_idle()
+    assert brief(harness.take("a")) == [("mark", 3, None)]
+    assert brief(harness.take("b")) == [("reply", 3), ("mark", 3, None)]
+    assert brief(harness.take("c")) == [("reply", 3), ("synced", 3, None), ("mark", 3, None)]
+    harness.waiting = waiting
+    harness.release()
     for session in "abc":
-        assert ("set", 4, 3) in brief(post.take(session))
+        assert ("set", 4, 3) in brief(harness.take(session))
 
 
 # --- echo ---
 
 
-def test_who_wants_no_echo_hears_a_mark_instead(post: Post) -> None:
-    post.subscribe("a", echo=False)
-    post.subscribe("b")
-    post.decide("a", "set", key="x", value=1)
-    post.decide("c", "set", key="y", value=1)
-    post.decide("a", "clear", pattern="*", confirm=True)
-    post.release()
-    assert brief(post.take("a")) == [("mark", 4, None), ("set", 5, 4), ("mark", 6, None), ("reply", 4), ("reply", 6)]
-    assert brief(post.take("b")) == [("set", 4, 3), ("set", 5, 4), ("delete", 6, 5), ("delete", 6, 5)]
+def test_who_wants_no_echo_hears_a_mark_instead(harness: FanoutHarness) -> None:
+    harness.subscribe("a", echo=False)
+    harness.subscribe("b")
+    harness.decide("a", "set", key="x", value=1)
+    harness.decide("c", "set", key="y", value=1)
+    harness.decide("a", "clear", pattern="*", confirm=True)
+    harness.release()
+    assert brief(harness.take("a")) == [("mark", 4, None), ("set", 5, 4), ("mark", 6, None), ("reply", 4), ("reply", 6)]
+    assert brief(harness.take("b")) == [("set", 4, 3), ("set", 5, 4), ("delete", 6, 5), ("delete", 6, 5)]
 
 
-def test_what_a_namesake_does_is_not_ones_own(post: Post) -> None:
-    post.connect("d")
-    post.table.sit("d", agent="made-a")
-    post._collect("d")
-    post.subscribe("a", echo=False)
-    post.do("d", "set", key="x", value=1)
-    assert [line["by"] for line in post.take("a")] == ["made-a"]
+def test_what_a_namesake_does_is_not_ones_own(harness: FanoutHarness) -> None:
+    harness.connect("d")
+    harness.machine_harness.open_session("d", agent="made-a")
+    harness._collect("d")
+    harness.subscribe("a", echo=False)
+    harness.do("d", "set", key="x", value=1)
+    assert [line["by"] for line in harness.take("a")] == ["made-a"]
 
 
 # --- slow readers ---
 
 
-def test_who_does_not_read_falls_behind_and_costs_a_bound(post: Post) -> None:
-    post = Post(SMALL)
-    post.sit("slow", "quick", "writer")
+def test_who_does_not_read_falls_behind_and_costs_a_bound(harness: FanoutHarness) -> None:
+    harness = FanoutHarness(SMALL)
+    harness.open_session("slow", "quick", "writer")
     for name in ("slow", "quick"):
-        post.subscribe(name)
+        harness.subscribe(name)
     for number in range(200):
-        post.do("writer", "publish", channel="c", data="x" * 40 + str(number))
-        assert len(post.take("quick")) == 1, "nobody waits for the slow one"
-        connection = post.connections["slow"]
+        harness.do("writer", "publish", channel="c", data="x" * 40 + str(number))
+        assert len(harness.take("quick")) == 1, "nobody waits for the slow one"
+        connection = harness.connections["slow"]
         assert connection.unsent_bytes <= SMALL.unsent + 200
         assert sum(len(text) for text, _, _ in connection._lines) == connection.unsent_bytes
-    heard = [line for line in post.take("slow") if line["type"] == "message"]
+    heard = [line for line in harness.take("slow") if line["type"] == "message"]
     assert [line["data"][40:] for line in heard] == [str(number) for number in range(200)]
 
 
 def test_who_falls_behind_finds_no_gap_in_a_subscription_that_was_quiet() -> None:
     """One flood moves all cursors of the connection behind; the quiet one's chain goes on from its own last event."""
-    post = Post(SMALL)
-    post.sit("a", "w")
-    post.subscribe("a", patterns=["quiet"])
-    post.subscribe("a", patterns=["loud"])
+    harness = FanoutHarness(SMALL)
+    harness.open_session("a", "w")
+    harness.subscribe("a", patterns=["quiet"])
+    harness.subscribe("a", patterns=["loud"])
     for _ in range(20):
-        post.do("w", "publish", channel="loud", data="x" * 40)
-    post.do("w", "publish", channel="quiet", data=1)
-    quiet = [line for line in post.take("a") if line["type"] == "message" and line["key"] == "quiet"]
+        harness.do("w", "publish", channel="loud", data="x" * 40)
+    harness.do("w", "publish", channel="quiet", data=1)
+    quiet = [line for line in harness.take("a") if line["type"] == "message" and line["key"] == "quiet"]
     assert [line["after"] for line in quiet] == [2]
 
 
 def test_a_refill_ends_with_a_mark_and_then_the_cursor_is_live(encodes: dict[str, int]) -> None:
-    post = Post(SMALL)
-    post.sit("a", "w")
-    post.subscribe("a")
+    harness = FanoutHarness(SMALL)
+    harness.open_session("a", "w")
+    harness.subscribe("a")
     for _ in range(10):
-        post.do("w", "publish", channel="c", data="x" * 80)
-    assert brief(post.take("a"))[-1] == ("mark", 12, None)
+        harness.do("w", "publish", channel="c", data="x" * 80)
+    assert brief(harness.take("a"))[-1] == ("mark", 12, None)
     assert encodes["refill"] > 0
     before = encodes["refill"]
-    post.do("w", "publish", channel="c", data=1)
-    assert brief(post.take("a")) == [("message", 13, 12)]
+    harness.do("w", "publish", channel="c", data=1)
+    assert brief(harness.take("a")) == [("message", 13, 12)]
     assert encodes["refill"] == before
 
 
 def test_a_refill_leaves_out_ones_own_and_marks_it() -> None:
-    post = Post(SMALL)
-    post.sit("a", "w")
-    post.subscribe("a", echo=False, since={"epoch": "epoch", "rev": 2})
-    post.decide("a", "publish", channel="c", data=1)
-    post.decide("w", "publish", channel="c", data=2)
-    post.decide("a", "publish", channel="c", data=3)
-    post.release()
-    heard = [one for one in brief(post.take("a")) if one[0] != "reply"]
+    harness = FanoutHarness(SMALL)
+    harness.open_session("a", "w")
+    harness.subscribe("a", echo=False, since={"epoch": "epoch", "rev": 2})
+    harness.decide("a", "publish", channel="c", data=1)
+    harness.decide("w", "publish", channel="c", data=2)
+    harness.decide("a", "publish", channel="c", data=3)
+    harness.release()
+    heard = [one for one in brief(harness.take("a")) if one[0] != "reply"]
     assert heard == [("mark", 3, None), ("message", 4, 2), ("mark", 5, None), ("mark", 5, None)]
 
 
 def test_a_refill_goes_on_in_slices() -> None:
-    post = Post(Bounds(refill_events=3))
-    post.sit("a", "w")
+    harness = FanoutHarness(Bounds(refill_events=3))
+    harness.open_session("a", "w")
     for number in range(10):
-        post.do("w", "publish", channel="c", data=number)
-    post.do("a", "subscribe", patterns=["*"], since={"epoch": "epoch", "rev": 2})
+        harness.do("w", "publish", channel="c", data=number)
+    harness.do("a", "subscribe", patterns=["*"], since={"epoch": "epoch", "rev": 2})
     frames = []
-    while (text := post.frame("a")) is not None:
+    while (text := harness.frame("a")) is not None:
         frames.append(len(text.split("\n")) if text else 0)
     assert [count for count in frames if count] == [1, 3, 3, 3, 2]
 
 
 def test_a_slice_looks_at_fewer_events_where_each_is_tried_against_many_patterns() -> None:
-    post = Post(Bounds(refill_events=20))
-    post.sit("a", "w")
+    harness = FanoutHarness(Bounds(refill_events=20))
+    harness.open_session("a", "w")
     for number in range(10):
-        post.do("w", "publish", channel="c", data=number)
-    post.do("a", "subscribe", patterns=[f"x{number}" for number in range(10)], since={"epoch": "epoch", "rev": 2})
+        harness.do("w", "publish", channel="c", data=number)
+    harness.do("a", "subscribe", patterns=[f"x{number}" for number in range(10)], since={"epoch": "epoch", "rev": 2})
     slices = 0
-    while (text := post.frame("a")) is not None:
+    while (text := harness.frame("a")) is not None:
         slices += not text
     assert slices == 5
 
 
-def test_a_snapshot_is_let_go_when_its_connection_is_gone(post: Post) -> None:
+def test_a_snapshot_is_let_go_when_its_connection_is_gone(harness: FanoutHarness) -> None:
     """Nobody will read it: after a takeover it begins again."""
-    post.do("a", "set", key="k", value=1)
-    post.do("a", "subscribe", patterns=["*"], snapshot=True)
-    assert len(post.table.machine.state.snapshots) == 1
-    post.fanout.leave(post.connections["a"])
-    assert len(post.table.machine.state.snapshots) == 0
+    harness.do("a", "set", key="k", value=1)
+    harness.do("a", "subscribe", patterns=["*"], snapshot=True)
+    assert len(harness.machine_harness.machine.state.snapshots) == 1
+    harness.fanout.leave(harness.connections["a"])
+    assert len(harness.machine_harness.machine.state.snapshots) == 0
 
 
-def test_a_snapshot_is_let_go_when_its_connection_is_gone_before_it_begins(post: Post) -> None:
-    post.do("a", "set", key="k", value=1)
-    post.decide("a", "subscribe", patterns=["*"], snapshot=True)
-    assert len(post.table.machine.state.snapshots) == 1
-    post.fanout.leave(post.connections["a"])
-    post.release()
-    assert len(post.table.machine.state.snapshots) == 0
+def test_a_snapshot_is_let_go_when_its_connection_is_gone_before_it_begins(harness: FanoutHarness) -> None:
+    harness.do("a", "set", key="k", value=1)
+    harness.decide("a", "subscribe", patterns=["*"], snapshot=True)
+    assert len(harness.machine_harness.machine.state.snapshots) == 1
+    harness.fanout.leave(harness.connections["a"])
+    harness.release()
+    assert len(harness.machine_harness.machine.state.snapshots) == 0
 
 
-def test_a_snapshot_is_let_go_when_another_takes_its_place(post: Post) -> None:
-    post.do("a", "set", key="k", value=1)
+def test_a_snapshot_is_let_go_when_another_takes_its_place(harness: FanoutHarness) -> None:
+    harness.do("a", "set", key="k", value=1)
     for _ in range(3):
-        post.do("a", "subscribe", patterns=["*"], snapshot=True)
-    assert len(post.table.machine.state.snapshots) == 1
-    post.take("a")
-    assert len(post.table.machine.state.snapshots) == 0
+        harness.do("a", "subscribe", patterns=["*"], snapshot=True)
+    assert len(harness.machine_harness.machine.state.snapshots) == 1
+    harness.take("a")
+    assert len(harness.machine_harness.machine.state.snapshots) == 0
 
 
 def test_a_slice_ends_when_it_has_enough_bytes() -> None:
-    post = Post(Bounds(frame=300, refill_events=1_000))
-    post.sit("a", "w")
+    harness = FanoutHarness(Bounds(frame=300, refill_events=1_000))
+    harness.open_session("a", "w")
     for _ in range(10):
-        post.do("w", "publish", channel="c", data="x" * 100)
-    post.do("a", "subscribe", patterns=["*"], since={"epoch": "epoch", "rev": 2})
-    while post.frame("a") is not None:
-        assert post.connections["a"].unsent_bytes < 800
+        harness.do("w", "publish", channel="c", data="x" * 100)
+    harness.do("a", "subscribe", patterns=["*"], since={"epoch": "epoch", "rev": 2})
+    while harness.frame("a") is not None:
+        assert harness.connections["a"].unsent_bytes < 800
 
 
 def test_who_falls_out_of_the_log_is_told_so_and_begins_again() -> None:
-    post = Post(SMALL, Limits(log_events=5))
-    post.sit("a", "w")
-    post.do("w", "set", key="k", value=1)
-    sub = post.subscribe("a")
+    harness = FanoutHarness(SMALL, Limits(log_events=5))
+    harness.open_session("a", "w")
+    harness.do("w", "set", key="k", value=1)
+    sub = harness.subscribe("a")
     for _ in range(30):
-        post.do("w", "publish", channel="c", data="x" * 40)
-    lines = post.take("a")
+        harness.do("w", "publish", channel="c", data="x" * 40)
+    lines = harness.take("a")
     at = [line["type"] for line in lines].index("lost")
     assert lines[at] == {"sub": sub, "type": "lost", "reason": "compacted"}
     assert brief(lines[at + 1 :]) == [("set", 3, 0), ("synced", 33, None), ("mark", 33, None)]
-    post.do("w", "publish", channel="c", data=1)
-    assert brief(post.take("a")) == [("message", 34, 33)]
+    harness.do("w", "publish", channel="c", data=1)
+    assert brief(harness.take("a")) == [("message", 34, 33)]
 
 
 def test_while_a_lost_cursor_waits_to_begin_again_no_mark_speaks_for_it() -> None:
     """A mark without `sub` would carry it over what it has missed."""
-    post = Post(SMALL, Limits(log_events=5))
-    post.sit("a", "w")
-    post.subscribe("a")
+    harness = FanoutHarness(SMALL, Limits(log_events=5))
+    harness.open_session("a", "w")
+    harness.subscribe("a")
     for _ in range(30):
-        post.do("w", "publish", channel="c", data="x" * 40)
-    while not post.waiting:
-        assert post.frame("a") is not None
-    assert post.frame("a") is None
-    post.fanout.mark_idle()
-    assert post.frame("a") is None
-    assert [line["type"] for line in post.take("a")] == ["lost", "synced", "mark"]
-    post.fanout.mark_idle()
-    assert [line["type"] for line in post.take("a")] == ["mark"]
+        harness.do("w", "publish", channel="c", data="x" * 40)
+    while not harness.waiting:
+        assert harness.frame("a") is not None
+    assert harness.frame("a") is None
+    harness.fanout.mark_idle()
+    assert harness.frame("a") is None
+    assert [line["type"] for line in harness.take("a")] == ["lost", "synced", "mark"]
+    harness.fanout.mark_idle()
+    assert [line["type"] for line in harness.take("a")] == ["mark"]
 
 
 def test_three_losses_in_a_row_close_the_connection_as_too_slow() -> None:
-    post = Post(SMALL, Limits(log_events=5))
-    post.sit("a", "w")
-    post.subscribe("a")
-    connection = post.connections["a"]
+    harness = FanoutHarness(SMALL, Limits(log_events=5))
+    harness.open_session("a", "w")
+    harness.subscribe("a")
+    connection = harness.connections["a"]
     lost = 0
     for _ in range(30):
         for _ in range(30):
-            post.do("w", "publish", channel="c", data="x" * 40)
+            harness.do("w", "publish", channel="c", data="x" * 40)
         while connection.closing is None:
-            text = post.frame("a")
-            if post.waiting:
-                post.release()
+            text = harness.frame("a")
+            if harness.waiting:
+                harness.release()
             lost += '"lost"' in (text or "")
             if text is None or '"synced"' in text:
                 break
     assert connection.closing is not None
     assert connection.closing[0] == 4001
-    assert lost == post.bounds.losses == 3
+    assert lost == harness.bounds.losses == 3
 
 
 def test_who_catches_up_in_between_may_be_lost_any_number_of_times() -> None:
-    post = Post(SMALL, Limits(log_events=5))
-    post.sit("a", "w")
-    post.subscribe("a")
+    harness = FanoutHarness(SMALL, Limits(log_events=5))
+    harness.open_session("a", "w")
+    harness.subscribe("a")
     lost = 0
     for _ in range(10):
         for _ in range(30):
-            post.do("w", "publish", channel="c", data="x" * 40)
-        lost += [line["type"] for line in post.take("a")].count("lost")
+            harness.do("w", "publish", channel="c", data="x" * 40)
+        lost += [line["type"] for line in harness.take("a")].count("lost")
     assert lost == 10
-    assert post.connections["a"].closing is None
+    assert harness.connections["a"].closing is None
 
 
 def test_a_snapshot_that_held_back_too_much_begins_again() -> None:
-    post = Post(Bounds(refill_keys=5), Limits(snapshot_bytes=2_000))
-    post.sit("a", "w")
+    harness = FanoutHarness(Bounds(refill_keys=5), Limits(snapshot_bytes=2_000))
+    harness.open_session("a", "w")
     for number in range(20):
-        post.do("w", "set", key=f"{number:02}", value="x" * 200)
-    post.do("a", "subscribe", patterns=["*"], snapshot=True)
-    assert post.frame("a")
-    assert post.frame("a") == ""
+        harness.do("w", "set", key=f"{number:02}", value="x" * 200)
+    harness.do("a", "subscribe", patterns=["*"], snapshot=True)
+    assert harness.frame("a")
+    assert harness.frame("a") == ""
     for number in range(20):
-        post.do("w", "set", key=f"{number:02}", value="y")
-    lines = post.take("a")
+        harness.do("w", "set", key=f"{number:02}", value="y")
+    lines = harness.take("a")
     at = [line["type"] for line in lines].index("lost")
     shown = [line for line in lines[at:] if line.get("snapshot")]
     assert [line["value"] for line in shown] == ["y"] * 20
 
 
-def test_the_machine_hears_when_the_end_of_a_snapshot_has_been_sent(post: Post) -> None:
+def test_the_machine_hears_when_the_end_of_a_snapshot_has_been_sent(harness: FanoutHarness) -> None:
     """So that a takeover goes on from there, and does not begin again."""
-    sub = post.subscribe("a", snapshot=True)
-    session = post.table.machine.state.sessions.get("a")
+    sub = harness.subscribe("a", snapshot=True)
+    session = harness.machine_harness.machine.state.sessions.get("a")
     assert session is not None
     assert not session.subscriptions[sub].synced
-    post.take("a")
+    harness.take("a")
     assert session.subscriptions[sub].synced
 
 
 # --- marks ---
 
 
-def test_a_connection_for_which_nothing_waits_hears_how_far_the_log_is(post: Post) -> None:
-    post.subscribe("a", patterns=["nothing"])
-    post.subscribe("b", patterns=["nothing"])
-    post.do("c", "publish", channel="c", data=1)
-    post.do("b", "ping")
-    post.take("b")
-    post.fanout.mark_idle()
+def test_a_connection_for_which_nothing_waits_hears_how_far_the_log_is(harness: FanoutHarness) -> None:
+    harness.subscribe("a", patterns=["nothing"])
+    harness.subscribe("b", patterns=["nothing"])
+    harness.do("c", "publish", channel="c", data=1)
+    harness.do("b", "ping")
+    harness.take("b")
+    harness.fanout.mark_idle()
     for session in "ab":
-        assert post.take(session) == [{"type": "mark", "rev": 4}], "also one that hears replies all the time"
-    assert [line["type"] for line in post.take("c") if "type" in line] == [], "it has no subscription to speak for"
+        assert harness.take(session) == [{"type": "mark", "rev": 4}], "also one that hears replies all the time"
+    assert [line["type"] for line in harness.take("c") if "type" in line] == [], "it has no subscription to speak for"
 
 
-def test_no_mark_overtakes_what_waits(post: Post) -> None:
-    post.subscribe("a")
-    post.do("b", "publish", channel="c", data=1)
-    post.fanout.mark_idle()
-    assert brief(post.take("a")) == [("message", 4, 3)]
+def test_no_mark_overtakes_what_waits(harness: FanoutHarness) -> None:
+    harness.subscribe("a")
+    harness.do("b", "publish", channel="c", data=1)
+    harness.fanout.mark_idle()
+    assert brief(harness.take("a")) == [("message", 4, 3)]
 
 
 # --- takeover and end ---
 
 
-def test_a_takeover_closes_the_older_connection_and_goes_on_from_got(post: Post) -> None:
-    sub = post.subscribe("a")
+def test_a_takeover_closes_the_older_connection_and_goes_on_from_got(harness: FanoutHarness) -> None:
+    sub = harness.subscribe("a")
     for number in range(3):
-        post.do("b", "publish", channel="c", data=number)
-    older = post.connections["a"]
-    post.connect("a")
-    post.table.return_to("a", cursors={sub: 4})
-    post._collect("a")
-    post.release()
+        harness.do("b", "publish", channel="c", data=number)
+    older = harness.connections["a"]
+    harness.connect("a")
+    harness.machine_harness.return_to("a", cursors={sub: 4})
+    harness._collect("a")
+    harness.release()
     assert older.closing is not None
     assert older.closing[0] == 4002
-    assert brief(post.take("a"))[1:] == [("message", 5, 4), ("message", 6, 5), ("mark", 6, None)]
-    assert post.fanout.connections["a"] is post.connections["a"]
-    post.fanout.leave(older)
-    post.do("b", "publish", channel="c", data=3)
-    assert brief(post.take("a")) == [("message", 7, 6)], "that the older one leaves is nothing to the newer"
+    assert brief(harness.take("a"))[1:] == [("message", 5, 4), ("message", 6, 5), ("mark", 6, None)]
+    assert harness.fanout.connections["a"] is harness.connections["a"]
+    harness.fanout.leave(older)
+    harness.do("b", "publish", channel="c", data=3)
+    assert brief(harness.take("a")) == [("message", 7, 6)], "that the older one leaves is nothing to the newer"
 
 
 def test_a_flood_in_the_release_of_a_takeover_harms_nobody() -> None:
     """The older connection is past its bound before it is known to be replaced."""
-    post = Post(SMALL)
-    post.sit("a", "b")
-    sub = post.subscribe("a")
+    harness = FanoutHarness(SMALL)
+    harness.open_session("a", "b")
+    sub = harness.subscribe("a")
     for _ in range(20):
-        post.decide("b", "publish", channel="c", data="x" * 80)
-    post.connect("a")
-    post.table.return_to("a", cursors={sub: 2})
-    post._collect("a")
-    post.release()
-    assert len([line for line in post.take("a") if line.get("type") == "message"]) == 20
+        harness.decide("b", "publish", channel="c", data="x" * 80)
+    harness.connect("a")
+    harness.machine_harness.return_to("a", cursors={sub: 2})
+    harness._collect("a")
+    harness.release()
+    assert len([line for line in harness.take("a") if line.get("type") == "message"]) == 20
 
 
-def test_when_a_session_ends_its_cursors_and_feeds_are_forgotten(post: Post) -> None:
-    post.subscribe("a")
-    post.subscribe("a", patterns=["x"])
-    post.subscribe("b", patterns=["x"])
-    post.do("a", "bye")
-    connection = post.connections["a"]
+def test_when_a_session_ends_its_cursors_and_feeds_are_forgotten(harness: FanoutHarness) -> None:
+    harness.subscribe("a")
+    harness.subscribe("a", patterns=["x"])
+    harness.subscribe("b", patterns=["x"])
+    harness.do("a", "bye")
+    connection = harness.connections["a"]
     assert connection.closing == (1000, "bye")
-    post.do("b", "bye")
-    assert post.fanout.connections.keys() == {"c"}
-    assert not post.fanout._cursors
-    assert not post.fanout._feeds
+    harness.do("b", "bye")
+    assert harness.fanout.connections.keys() == {"c"}
+    assert not harness.fanout._cursors
+    assert not harness.fanout._feeds
 
 
-def test_an_end_says_goodbye_after_everything_that_was_owed(post: Post) -> None:
-    post.decide("a", "ping")
-    post.decide("a", "bye")
-    post.release()
-    assert len(post.take("a")) == 2
-    assert post.connections["a"].closing == (1000, "bye")
+def test_an_end_says_goodbye_after_everything_that_was_owed(harness: FanoutHarness) -> None:
+    harness.decide("a", "ping")
+    harness.decide("a", "bye")
+    harness.release()
+    assert len(harness.take("a")) == 2
+    assert harness.connections["a"].closing == (1000, "bye")
 
 
 def test_who_cannot_be_refilled_is_cut_off_and_others_are_refilled(monkeypatch: pytest.MonkeyPatch) -> None:
-    post = Post()
-    post.sit("a", "b", "w")
-    post.do("w", "set", key="k", value=1)
+    harness = FanoutHarness()
+    harness.open_session("a", "b", "w")
+    harness.do("w", "set", key="k", value=1)
     monkeypatch.setattr(fanout, "snapshot_slice", _fail)
-    post.subscribe("a", snapshot=True)
-    assert post.take("a") == []
+    harness.subscribe("a", snapshot=True)
+    assert harness.take("a") == []
     monkeypatch.undo()
-    post.subscribe("b", snapshot=True)
-    assert [line["type"] for line in post.take("b")] == ["set", "synced", "mark"]
-    assert post.connections["a"].closing is not None
-    assert post.connections["a"].closing[0] == 4001
-    assert post.connections["b"].closing is None
+    harness.subscribe("b", snapshot=True)
+    assert [line["type"] for line in harness.take("b")] == ["set", "synced", "mark"]
+    assert harness.connections["a"].closing is not None
+    assert harness.connections["a"].closing[0] == 4001
+    assert harness.connections["b"].closing is None
 
 
 def _fail(*_: object, **__: object) -> None:

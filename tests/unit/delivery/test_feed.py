@@ -24,7 +24,7 @@ from waggle_hub.state.store.entry import Entry
 TYPES = frozenset({"set"})
 
 
-class Hive:
+class FeedHarness:
     """A fan-out with connections whose lines are taken out by hand."""
 
     def __init__(self, bounds: Bounds | None = None) -> None:
@@ -88,12 +88,12 @@ def test_an_event_is_encoded_once_however_many_follow_it(monkeypatch: pytest.Mon
     bodies, heads = Counter(encoding.event_body), Counter(encoding.event_line)
     monkeypatch.setattr("waggle_hub.delivery.encoding.event_body", bodies)
     monkeypatch.setattr("waggle_hub.delivery.encoding.event_line", heads)
-    hive = Hive()
-    same, other, bare = hive.interest("*"), hive.interest("k*"), hive.interest("*", values=False)
+    harness = FeedHarness()
+    same, other, bare = harness.interest("*"), harness.interest("k*"), harness.interest("*", values=False)
     for number in range(50):
         for interest in (same, other, bare):
-            hive.join(f"s{number}", interest)
-    hive.fanout.release([hive.set("k")])
+            harness.join(f"s{number}", interest)
+    harness.fanout.release([harness.set("k")])
     assert bodies.calls == 2, "once with values, once without"
     assert heads.calls == 3, "once for each interest"
 
@@ -101,65 +101,67 @@ def test_an_event_is_encoded_once_however_many_follow_it(monkeypatch: pytest.Mon
 def test_nothing_is_encoded_for_an_interest_that_nobody_follows_live(monkeypatch: pytest.MonkeyPatch) -> None:
     bodies = Counter(encoding.event_body)
     monkeypatch.setattr("waggle_hub.delivery.encoding.event_body", bodies)
-    hive = Hive()
-    hive.fanout.leave(hive.join("s", hive.interest("*")))
-    hive.fanout.release([hive.set("k")])
+    harness = FeedHarness()
+    harness.fanout.leave(harness.join("s", harness.interest("*")))
+    harness.fanout.release([harness.set("k")])
     assert bodies.calls == 0
 
 
 def test_all_who_follow_get_the_same_text() -> None:
-    hive = Hive()
-    one, two = (hive.join(name, hive.interest("*")) for name in ("one", "two"))
-    hive.fanout.release([hive.set("a"), hive.set("b")])
+    harness = FeedHarness()
+    one, two = (harness.join(name, harness.interest("*")) for name in ("one", "two"))
+    harness.fanout.release([harness.set("a"), harness.set("b")])
     first, second = one.take(), two.take()
     assert first is second
 
 
 def test_the_chain_goes_from_event_to_event_of_the_same_interest() -> None:
-    hive = Hive()
-    connection = hive.join("s", hive.interest("a*"))
-    hive.fanout.release([hive.set("a1"), hive.set("b"), hive.set("a2")])
+    harness = FeedHarness()
+    connection = harness.join("s", harness.interest("a*"))
+    harness.fanout.release([harness.set("a1"), harness.set("b"), harness.set("a2")])
     assert [(line["rev"], line["after"]) for line in lines(connection)] == [(1, 0), (3, 1)]
 
 
 def test_ones_own_events_are_replaced_by_marks_where_echo_is_off() -> None:
-    hive = Hive()
-    connection = hive.join("s", hive.interest("*"), echo=False)
-    hive.fanout.release([hive.set("mine", origin="s"), hive.set("theirs", origin="t"), hive.set("mine", origin="s")])
+    harness = FeedHarness()
+    connection = harness.join("s", harness.interest("*"), echo=False)
+    harness.fanout.release(
+        [harness.set("mine", origin="s"), harness.set("theirs", origin="t"), harness.set("mine", origin="s")]
+    )
     assert [line["type"] for line in lines(connection)] == ["mark", "set", "mark"]
 
 
 def test_one_who_does_not_read_falls_behind_and_is_refilled_without_a_gap() -> None:
-    hive = Hive(Bounds(unsent=2_000, frame=1_000))
-    slow, quick = (hive.join(name, hive.interest("*")) for name in ("slow", "quick"))
+    harness = FeedHarness(Bounds(unsent=2_000, frame=1_000))
+    slow, quick = (harness.join(name, harness.interest("*")) for name in ("slow", "quick"))
     for _ in range(40):
-        hive.fanout.release([hive.set("k", json.dumps("x" * 100))])
+        harness.fanout.release([harness.set("k", json.dumps("x" * 100))])
         lines(quick)
     assert slow.behind
     assert slow.unsent_bytes < 4_000, "what waits is bounded"
     assert not quick.behind
     got = lines(slow)
     while slow.behind:
-        hive.refill(slow)
+        harness.refill(slow)
         got += lines(slow)
     assert [line["rev"] for line in got if line["type"] == "set"] == list(range(1, 41))
     assert got[-1] == {"type": "mark", "rev": 40, "sub": 1}
 
 
 def test_one_whom_the_log_has_left_behind_is_lost_and_three_times_is_too_slow() -> None:
-    hive = Hive(Bounds(unsent=100))
-    hive.log._max_events = 5
-    connection = hive.join("s", hive.interest("*"))
+    harness = FeedHarness(Bounds(unsent=100))
+    harness.log._max_events = 5
+    connection = harness.join("s", harness.interest("*"))
     for attempt in range(4):
         for _ in range(20):
-            hive.fanout.release([hive.set("k", json.dumps("x" * 100))])
+            harness.fanout.release([harness.set("k", json.dumps("x" * 100))])
         if attempt:
-            connection.start_catchup(next(iter(hive.fanout._cursors["s"].values())))
+            connection.start_catchup(next(iter(harness.fanout._cursors["s"].values())))
         lines(connection)
-        hive.refill(connection)
-        hive.fanout._cursors["s"][1].rev = 0
+        harness.refill(connection)
+        harness.fanout._cursors["s"][1].rev = 0
         if attempt < 3:
-            assert hive.lost == ["s"] * (attempt + 1)
+            assert harness.lost == ["s"] * (attempt + 1)
             assert connection.closing is None
     assert connection.closing is not None
     assert connection.closing[0] == 4001

@@ -17,7 +17,7 @@ from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds
 
 
-class Ear:
+class RecordingListener:
     """Stands where the engine is: each command is owed a reply of ten bytes."""
 
     def __init__(self, bounds: Bounds) -> None:
@@ -36,9 +36,9 @@ class Desk:
     """A reader, and those around it."""
 
     def __init__(self, bounds: Bounds | None = None) -> None:
-        self.ear = Ear(bounds or Bounds())
-        self.connection = Connection(self.ear.bounds)
-        self.reader = Reader(cast(Engine, self.ear), self.connection)
+        self.listener = RecordingListener(bounds or Bounds())
+        self.connection = Connection(self.listener.bounds)
+        self.reader = Reader(cast(Engine, self.listener), self.connection)
 
 
 def lines(count: int) -> str:
@@ -48,14 +48,14 @@ def lines(count: int) -> str:
 def test_a_message_is_read_line_by_line() -> None:
     desk = Desk()
     assert desk.reader.read('\n{"id": 1, "op": "ping"}\n \nnonsense\n{"id": 2, "op": "ping"}\n')
-    assert desk.ear.heard == [1, "bad_request", 2]
+    assert desk.listener.heard == [1, "bad_request", 2]
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n", "\r\n \n"])
 def test_blank_lines_say_nothing(text: str) -> None:
     desk = Desk()
     assert desk.reader.read(text)
-    assert desk.ear.heard == []
+    assert desk.listener.heard == []
 
 
 def test_a_long_message_is_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,32 +65,32 @@ def test_a_long_message_is_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> No
     done = desk.reader.read(lines(25))
     slices = 1
     while not done:
-        assert len(desk.ear.heard) == 10 * slices
+        assert len(desk.listener.heard) == 10 * slices
         done = desk.reader.go_on()
         slices += 1
     assert slices == 3
-    assert desk.ear.heard == list(range(25))
+    assert desk.listener.heard == list(range(25))
 
 
 def test_nothing_is_read_while_replies_beyond_the_bound_wait() -> None:
     desk = Desk(Bounds(unsent=100))
     assert not desk.reader.read(lines(30))
-    assert len(desk.ear.heard) == 11
+    assert len(desk.listener.heard) == 11
     assert not desk.reader.go_on()
     desk.connection.queue_reply(Payload(b"x" * 110))
     desk.connection.take()
     assert not desk.reader.go_on()
-    assert len(desk.ear.heard) == 22
+    assert len(desk.listener.heard) == 22
 
 
 def test_one_command_too_waits_for_room() -> None:
     desk = Desk(Bounds(unsent=100))
     desk.connection.reserve_reply(101)
     assert not desk.reader.read(lines(1))
-    assert desk.ear.heard == []
+    assert desk.listener.heard == []
     desk.connection.reserve_reply(-101)
     assert desk.reader.go_on()
-    assert desk.ear.heard == [0]
+    assert desk.listener.heard == [0]
 
 
 async def test_when_the_connection_closes_nothing_more_is_read() -> None:
@@ -99,4 +99,4 @@ async def test_when_the_connection_closes_nothing_more_is_read() -> None:
     desk.connection.close(4002)
     assert desk.reader.go_on()
     assert desk.reader.read(lines(1))
-    assert len(desk.ear.heard) == 11
+    assert len(desk.listener.heard) == 11

@@ -9,20 +9,20 @@ from typing import Any
 
 import msgspec
 
-from tests.unit.state.table import Table
+from tests.unit.state.machine_harness import MachineHarness
 from waggle.wire import messages as m
 from waggle_hub.fulltext.service import Finder
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.effects import StartSearch
 
 
-class Desk(Table):
+class Desk(MachineHarness):
     """What the machine does is told to the finder."""
 
     def __init__(self, limits: Limits | None = None, bounds: Bounds | None = None, data: Path | None = None) -> None:
         super().__init__(limits)
         self.finder = Finder(self.machine.state, bounds or Bounds(), lambda: self.now, data)
-        self.sit("a")
+        self.open_session("a")
 
     def do(self, session: str, op: str, **fields: Any) -> Any:
         """The `ok` of a command; raises its error."""

@@ -212,7 +212,7 @@ async def test_where_the_data_is_the_index_leaves_nothing(make: MakeDesk, tmp_pa
 
 
 async def test_sessions_take_turns_however_many_searches_one_of_them_has(desk: Desk) -> None:
-    desk.sit("b")
+    desk.open_session("b")
     desk.do("a", "set", key="k", value="word")
     await desk.found("word")
     order: list[str] = []
@@ -238,7 +238,7 @@ async def test_a_session_has_so_many_searches_under_way_and_no_more(make: MakeDe
 
 async def test_so_many_searches_of_all_are_under_way_and_no_more(make: MakeDesk) -> None:
     desk = make(bounds=Bounds(searches=1))
-    desk.sit("b")
+    desk.open_session("b")
     done = await asyncio.gather(desk.search("word"), desk.search("word", "b"), return_exceptions=True)
     assert isinstance(done[1], RateLimited)
     await desk.search("word", "b")

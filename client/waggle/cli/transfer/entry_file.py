@@ -14,14 +14,23 @@ import msgspec
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest
-from waggle.wire.exports import BATCH, STEPS, VERSION, ExportLine, Header, batches, read_header, read_line
+from waggle.wire.exports import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_ENTRIES,
+    VERSION,
+    ExportLine,
+    Header,
+    batches,
+    read_header,
+    read_line,
+)
 from waggle.wire.names import check_key, check_ns
 
 __all__ = [
-    "BATCH",
     "FAULTS",
     "HEADER",
-    "STEPS",
+    "MAX_BATCH_BYTES",
+    "MAX_BATCH_ENTRIES",
     "VERSION",
     "Checked",
     "ExportLine",

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from waggle.version import __version__
 from waggle.wire import messages as m
-from waggle.wire.names import AGENT, MAX_AGENT
+from waggle.wire.names import AGENT, MAX_AGENT_CHARS
 
 from .commands import OPS, DeleteQuery, GetQuery, ListQuery, OpQuery, PutQuery
 from .events import EventsQuery
@@ -38,7 +38,7 @@ _AGENT = {
     "name": "X-Waggle-Agent",
     "in": "header",
     "description": "Who calls, in UTF-8. Only who has a name can lock, take, or tie entries to a session.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_AGENT, "pattern": f"^{AGENT}$"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_AGENT_CHARS, "pattern": f"^{AGENT}$"},
 }
 _KEY = {
     "name": "key",

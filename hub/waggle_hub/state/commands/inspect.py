@@ -1,4 +1,4 @@
-"""Inspect: who is here, who holds what, who waits for whom, who hears of what (protocol 8). It reads, and no more."""
+"""The rule of `inspect`: a view of sessions, locks, pending commands and subscriptions (protocol 8). Reads only."""
 
 from __future__ import annotations
 
@@ -44,32 +44,33 @@ def statistics(transaction: Transaction) -> m.Statistics:
 
 
 def inspect(transaction: Transaction) -> m.Inspection:
-    """At most `limits.page` of each, and a quarter of what a reply may take; `cut` says where there is more."""
+    """Return at most `limits.page` items of each kind, in a quarter of a page; `cut` names the kinds that have more."""
     state = transaction.state
     cut: list[str] = []
 
-    def some(name: str, things: Iterable[T], show: Callable[[Transaction, T], S]) -> list[S]:
+    def show_some(kind: str, items: Iterable[T], show: Callable[[Transaction, T], S]) -> list[S]:
         shown: list[S] = []
-        left = state.limits.page_bytes // 4
-        for thing in things:
+        bytes_left = state.limits.page_bytes // 4
+        for item in items:
             if len(shown) == state.limits.page:
-                cut.append(name)
+                cut.append(kind)
                 break
-            one = show(transaction, thing)
-            left -= len(_encode(one))
-            if left < 0:
-                cut.append(name)
+            seen = show(transaction, item)
+            bytes_left -= len(_encode(seen))
+            if bytes_left < 0:
+                cut.append(kind)
                 break
-            shown.append(one)
+            shown.append(seen)
         return shown
 
+    pending_commands = (command for session in state.sessions for command in session.pending.values())
     return m.Inspection(
         rev=transaction.rev,
         at=transaction.at,
-        sessions=some("sessions", state.sessions, _session),
-        locks=some("locks", state.lock_table.held.values(), locks.show_held),
-        waits=some("waits", (one for session in state.sessions for one in session.pending.values()), _wait),
-        subscriptions=some("subscriptions", state.interests, _subscription),
+        sessions=show_some("sessions", state.sessions, _session),
+        locks=show_some("locks", state.lock_table.held.values(), locks.show_held),
+        waits=show_some("waits", pending_commands, _pending_command),
+        subscriptions=show_some("subscriptions", state.interests, _subscription),
         cut=cut,
     )
 
@@ -83,37 +84,37 @@ def _session(transaction: Transaction, session: Session) -> m.SeenSession:
         since=session.since,
         expires_at=session.deadline,
         subscriptions=len(session.subscriptions),
-        locks=sum(claim.token is not None for claim in session.lock_requests),
+        locks=sum(request.token is not None for request in session.lock_requests),
         waits=len(session.pending),
         ephemeral=len(session.ephemeral),
     )
 
 
-def _wait(transaction: Transaction, one: PendingCommand) -> m.SeenWait:
+def _pending_command(transaction: Transaction, command: PendingCommand) -> m.SeenWait:
     seen = m.SeenWait(
         op="",
-        id=one.id,
-        agent=one.session.agent,
-        session=one.session.id,
-        ns=one.session.ns,
-        since=one.since,
-        until=one.deadline,
+        id=command.id,
+        agent=command.session.agent,
+        session=command.session.id,
+        ns=command.session.ns,
+        since=command.since,
+        until=command.deadline,
     )
-    match one:
+    match command:
         case LockRequest():
-            seen.op, seen.ns, seen.mode = "lock", one.ns, one.mode
-            seen.names, seen.patterns = one.shown_names, one.shown_patterns
-            seen.blocked_by = locks.blocking_holders(transaction, one)
+            seen.op, seen.ns, seen.mode = "lock", command.ns, command.mode
+            seen.names, seen.patterns = command.shown_names, command.shown_patterns
+            seen.blocked_by = locks.blocking_holders(transaction, command)
         case Wait():
             seen.op = "wait"
-            asked = [condition.shown for condition in one.conditions]
-            seen.all, seen.any = (asked, UNSET) if one.need_all else (UNSET, asked)
-            seen.met = one.met_conditions(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
+            shown = [condition.shown for condition in command.conditions]
+            seen.all, seen.any = (shown, UNSET) if command.need_all else (UNSET, shown)
+            seen.met = command.met_conditions(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
         case Taker():
-            seen.op, seen.ns = "take", one.queue.ns
-            seen.patterns = [pattern.text for pattern in one.queue.patterns]
+            seen.op, seen.ns = "take", command.queue.ns
+            seen.patterns = [pattern.text for pattern in command.queue.patterns]
         case _:
-            raise AssertionError(f"{one} waits for nothing")
+            raise AssertionError(f"{command} cannot be waiting")
     return seen
 
 

@@ -1,7 +1,8 @@
-"""The rules of sessions: hello, takeover, drop, end, status; and presence, which is keys (protocol 3).
+"""The rules of sessions: hello, takeover, disconnect, end, status; and presence (protocol 3).
 
-Each live agent name is an entry of ``$agents`` that its newest session speaks for; ``$seen`` keeps when a name that
-was chosen by its client was last here. Whatever a session's end frees goes in one commit.
+1. Presence is entries: each agent name with a session has one in ``$agents``, which shows the newest session of that
+   name. ``$seen`` keeps when a name that its client chose was last connected.
+2. Everything that the end of a session releases or deletes is one commit.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from waggle_hub.state.transaction import Transaction
 from . import cancel, subscribe
 
 AGENTS = "$agents"
+"""The namespace of the agents that have a session, by name."""
 SEEN = "$seen"
-NAMELESS = "$nameless"
-"""Who does what callers do that give no name. No agent can call itself so."""
+"""The namespace of when agents were last connected, by name."""
+ANONYMOUS = "$nameless"
+"""The agent name of anonymous calls. No client may choose it."""
 _encode = msgspec.json.Encoder().encode
 
 
 def hello(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> tuple[Session, bool]:
-    """Open a session, or take one over; the session, and whether it was taken over."""
+    """Open a session or take one over. Return it, and whether it was taken over."""
     if command.session is None and command.secret is None:
         if command.cursors is not None:
             raise BadRequest("`cursors` needs `session` and `secret`", field="cursors")
@@ -39,7 +42,7 @@ def hello(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> tupl
         raise BadRequest("a takeover needs both session and secret", field=field)
     session = transaction.state.sessions.get(command.session)
     if session is None or not hmac.compare_digest(session.secret.encode(), command.secret.encode(errors="replace")):
-        raise SessionLost("there is no such session, or it has ended: say hello again without session")
+        raise SessionLost("there is no such session, or it has ended: send hello without session")
     cursors = command.cursors or {}
     subscribe.check_cursors(transaction, cursors)
     transaction.attribute_to(session)
@@ -48,12 +51,12 @@ def hello(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> tupl
     if not session.connected:
         session.connected = True
         transaction.state.dirty.mark(session)
-        show(transaction, session.agent)
+        update_presence(transaction, session.agent)
         transaction.commit()
     transaction.effects_after_reply.extend(subscribe.take_over(transaction, session, cursors))
-    for unsaid in session.queued_notices:
-        transaction.effects_after_reply.append(unsaid.notice)
-        transaction.state.dirty.mark_removed(unsaid)
+    for queued in session.queued_notices:
+        transaction.effects_after_reply.append(queued.notice)
+        transaction.state.dirty.mark_removed(queued)
     session.queued_notices.clear()
     return session, True
 
@@ -65,7 +68,7 @@ def _open(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> Sess
     ns = "default" if command.ns is None else command.ns
     check_ns(ns)
     meta = transaction.encode_value(command.meta or {}, "meta", state.limits.status)
-    check_room(transaction)
+    check_capacity(transaction)
     session = Session(
         fresh,
         agent,
@@ -75,40 +78,41 @@ def _open(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> Sess
         at=transaction.at,
         serial=state.timers.next_serial(),
     )
-    begin(transaction, session)
+    add(transaction, session)
     transaction.effects_after_reply.append(BindSession(session.id))
     return session
 
 
-def check_room(transaction: Transaction) -> None:
-    """LimitReached if the hub has as many sessions as it may have."""
+def check_capacity(transaction: Transaction) -> None:
+    """Raise LimitReached if the hub has as many sessions as it may have."""
     limit = transaction.state.limits.sessions
     if len(transaction.state.sessions) >= limit:
         raise LimitReached(f"the hub has {limit} sessions: end some, or wait for their grace", limit=limit)
 
 
-def begin(transaction: Transaction, session: Session) -> None:
-    """It is there from now on."""
+def add(transaction: Transaction, session: Session) -> None:
+    """Add a new session, and show its agent as present."""
+    # A due entry must expire before this transaction changes anything; `_update_last_seen` writes it below.
     transaction.get_live(SEEN, session.agent)
     transaction.state.sessions.add(session)
     transaction.state.dirty.mark(session)
     transaction.attribute_to(session)
-    show(transaction, session.agent)
-    _remember(transaction, session)
+    update_presence(transaction, session.agent)
+    _update_last_seen(transaction, session)
 
 
-def drop(transaction: Transaction, session: Session) -> None:
-    """Its connection is gone: from now on it lives for its grace."""
+def disconnect(transaction: Transaction, session: Session) -> None:
+    """Start the grace of a session that has lost its connection."""
     session.connected = False
     session.last_seen_at = transaction.at
     transaction.state.dirty.mark(session)
     transaction.state.timers.set(session, deadline_after(transaction.now, transaction.state.limits.grace))
     transaction.attribute_to(session)
-    show(transaction, session.agent)
+    update_presence(transaction, session.agent)
 
 
 def end(transaction: Transaction, session: Session) -> None:
-    """It is over: all it held goes in one commit."""
+    """End a session, and release or delete everything that it holds, in one commit."""
     state = transaction.state
     transaction.get_live(SEEN, session.agent)
     transaction.attribute_to(session)
@@ -123,22 +127,23 @@ def end(transaction: Transaction, session: Session) -> None:
         subscribe.end(transaction, session, sub)
     state.timers.set(session, None)
     state.sessions.remove(session)
-    _forget(transaction, session)
-    show(transaction, session.agent)
-    _remember(transaction, session)
+    _mark_removed(transaction, session)
+    update_presence(transaction, session.agent)
+    _update_last_seen(transaction, session)
     transaction.effects_after_reply.append(SessionEnded(session.id))
 
 
 def set_status(transaction: Transaction, session: Session, command: m.Status) -> m.Revised:
+    """Set the status that ``$agents`` shows of this session."""
     session.status = transaction.encode_value(command.status, "status", transaction.state.limits.status)
     transaction.state.dirty.mark(session)
-    show(transaction, session.agent)
+    update_presence(transaction, session.agent)
     return m.Revised(transaction.rev)
 
 
-def show(transaction: Transaction, agent: str) -> None:
-    """Bring the entry of this name in ``$agents`` up to date; the nameless have none."""
-    if agent == NAMELESS:
+def update_presence(transaction: Transaction, agent: str) -> None:
+    """Write the entry of an agent in ``$agents``, or delete it after its last session. Anonymous calls have none."""
+    if agent == ANONYMOUS:
         return
     entry = transaction.state.keyspace.get(AGENTS, agent)
     sessions = transaction.state.sessions.of_agent(agent)
@@ -158,7 +163,10 @@ def show(transaction: Transaction, agent: str) -> None:
 
 
 def restore(transaction: Transaction, record: SessionRecord, connected: bool) -> Session:
-    """A session comes back as it was kept, with a fresh grace if its agent is not connected, or a fresh rest."""
+    """Add a stored session again.
+
+    A session whose agent is not connected gets its full grace from now on, a connectionless one its full idle time.
+    """
     session = Session(
         SessionIds(session=record.id, secret=record.secret, agent=record.agent),
         record.agent,
@@ -183,17 +191,18 @@ def restore(transaction: Transaction, record: SessionRecord, connected: bool) ->
     return session
 
 
-def _forget(transaction: Transaction, session: Session) -> None:
-    """Nothing of it has to survive any more."""
-    changed = transaction.state.dirty
-    changed.mark_removed(session)
-    for kept in session.outcomes.values():
-        changed.mark_removed(kept)
-    for unsaid in session.queued_notices:
-        changed.mark_removed(unsaid)
+def _mark_removed(transaction: Transaction, session: Session) -> None:
+    """Let the journal delete the session and what belongs to it."""
+    dirty = transaction.state.dirty
+    dirty.mark_removed(session)
+    for outcome in session.outcomes.values():
+        dirty.mark_removed(outcome)
+    for queued in session.queued_notices:
+        dirty.mark_removed(queued)
 
 
-def _remember(transaction: Transaction, session: Session) -> None:
+def _update_last_seen(transaction: Transaction, session: Session) -> None:
+    """Write when the agent was last connected into ``$seen``, unless the journal cannot persist it."""
     if session.named_by_client and transaction.state.refusing is None:
         prev = transaction.state.keyspace.get(SEEN, session.agent)
         expires_at = deadline_after(transaction.now, transaction.state.limits.seen)

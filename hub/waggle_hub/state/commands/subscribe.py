@@ -1,7 +1,9 @@
-"""The rules of subscriptions: subscribe, unsubscribe, publish, and where a cursor goes on (protocol 5).
+"""The rules of `subscribe`, `unsubscribe` and `publish`, and of where a cursor goes on (protocol 5).
 
-The machine knows of each subscription what was asked and where it began. How far its agent has read is delivery's
-to know while the agent is connected, and the agent's own (`cursors`) after that.
+1. The machine knows of each subscription what was asked for and where its cursor started. How far the agent has read is
+   known to delivery while it is connected, and afterwards only to the agent, which sends its `cursors` with a takeover.
+2. A cursor goes on where its agent says, if the log still has everything after that revision. If not, it restarts with
+   a snapshot, and the agent is told why.
 """
 
 from __future__ import annotations
@@ -18,15 +20,21 @@ from waggle_hub.state.sessions import Session, Subscription
 from waggle_hub.state.transaction import Transaction
 
 COMPACTED = "compacted"
+"""Why a cursor restarts: the log no longer reaches back to it."""
 RESTART = "restart"
-_FLEETING = m.ENTRY_TYPES | {"message"}
-"""The types of events that may not be kept."""
+"""Why a cursor restarts: the hub did, and the journal does not have everything that the cursor may have missed."""
+_VOLATILE_TYPES = m.ENTRY_TYPES | {"message"}
+"""The types of events that the journal does not always persist."""
 
 
 def subscribe(transaction: Transaction, session: Session, command: m.Subscribe) -> m.Subscribed:
-    scope, patterns = _scope(transaction, session, command)
-    reason = None if command.since is None else _cannot_resume(transaction, command.since, scope)
-    _check_number(transaction, session, scope)
+    """Start a subscription: at the current revision, after `since`, or with a snapshot.
+
+    If not everything after `since` can be told, it starts with a snapshot, and `reason` says why.
+    """
+    scope, patterns = _checked_scope(transaction, session, command)
+    reason = None if command.since is None else _why_no_resume(transaction, command.since, scope)
+    _check_subscription_count(transaction, session, scope)
     interest = transaction.state.interests.add_session(scope, patterns, session.id)
     resumed = command.since is not None and reason is None
     snapshot = (command.snapshot and not resumed) or reason is not None
@@ -34,7 +42,7 @@ def subscribe(transaction: Transaction, session: Session, command: m.Subscribe) 
     subscription = Subscription(session.id, interest, command.echo, start, snapshot)
     session.subscriptions[interest.sub] = subscription
     transaction.state.dirty.mark(subscription)
-    transaction.effects_after_reply.append(_attach(transaction, session, interest.sub, replay=resumed))
+    transaction.effects_after_reply.append(_open_cursor(transaction, session, interest.sub, replay=resumed))
     return m.Subscribed(
         interest.sub,
         transaction.state.epoch,
@@ -45,6 +53,7 @@ def subscribe(transaction: Transaction, session: Session, command: m.Subscribe) 
 
 
 def unsubscribe(transaction: Transaction, session: Session, command: m.Unsubscribe) -> m.Empty:
+    """End a subscription of this session."""
     if command.sub not in session.subscriptions:
         raise NotFound(f"this session has no subscription {command.sub}")
     end(transaction, session, command.sub)
@@ -53,6 +62,7 @@ def unsubscribe(transaction: Transaction, session: Session, command: m.Unsubscri
 
 
 def publish(transaction: Transaction, session: Session, command: m.Publish) -> m.Published:
+    """Publish a message. The reply has the number of sessions that are subscribed to it."""
     ns = written_ns(command.ns, session)
     check_key(command.channel, "channel")
     data = transaction.encode_value(command.data, "data")
@@ -64,7 +74,7 @@ def publish(transaction: Transaction, session: Session, command: m.Publish) -> m
 
 
 def end(transaction: Transaction, session: Session, sub: int) -> None:
-    """The session has this subscription no longer."""
+    """Remove a subscription from its session. The caller closes the cursor."""
     subscription = session.subscriptions.pop(sub)
     transaction.state.dirty.mark_removed(subscription)
     transaction.state.interests.remove_session(subscription.interest, session.id)
@@ -80,22 +90,26 @@ def check_cursors(transaction: Transaction, cursors: dict[int, int]) -> None:
 
 
 def take_over(transaction: Transaction, session: Session, cursors: dict[int, int]) -> list[Effect]:
-    """Let each cursor go on from where its agent says that it stands, or begin again where it cannot."""
-    attached: list[Effect] = []
+    """Return the effects that open each cursor where its agent says, or restart it where it cannot go on (rule 2)."""
+    effects: list[Effect] = []
     for sub, subscription in session.subscriptions.items():
-        rev, lost = _stands(transaction, subscription, cursors.get(sub))
+        rev, lost = _resume_point(transaction, subscription, cursors.get(sub))
         if rev is None:
-            attached.append(_attach(transaction, session, sub, restart=True, lost=lost))
+            effects.append(_open_cursor(transaction, session, sub, restart=True, lost=lost))
         else:
-            attached.append(OpenCursor(session.id, subscription.interest, subscription.echo, rev, replay=True))
-    return attached
+            effects.append(OpenCursor(session.id, subscription.interest, subscription.echo, rev, replay=True))
+    return effects
 
 
-def _stands(transaction: Transaction, subscription: Subscription, cursor: int | None) -> tuple[int | None, str | None]:
-    """The revision where a cursor stands; or None, and what its agent is to be told of why it begins again."""
+def _resume_point(
+    transaction: Transaction, subscription: Subscription, cursor: int | None
+) -> tuple[int | None, str | None]:
+    """Return the revision after which a cursor goes on; or None if it restarts, and the reason to tell its agent."""
     if subscription.snapshot and (cursor is None or not subscription.synced):
-        forgotten = RESTART if subscription.restored and cursor is not None else None
-        return None, subscription.lost or forgotten
+        # The snapshot was not sent to its end, as far as the hub knows. An agent that has a cursor may have received it
+        # all the same, before the restart of the hub: only then is there a reason to tell.
+        reason = RESTART if subscription.restored and cursor is not None else None
+        return None, subscription.lost or reason
     rev = subscription.start if cursor is None else cursor
     if subscription.lost is not None and rev < subscription.start:
         return None, subscription.lost
@@ -105,11 +119,11 @@ def _stands(transaction: Transaction, subscription: Subscription, cursor: int | 
 
 
 def restart(transaction: Transaction, session: Session, sub: int) -> None:
-    """The log no longer reaches back to where this cursor stands: it begins again with a snapshot."""
-    transaction.effects_after_reply.append(_attach(transaction, session, sub, restart=True, lost=COMPACTED))
+    """Restart a cursor with a snapshot, because the log no longer reaches back to it."""
+    transaction.effects_after_reply.append(_open_cursor(transaction, session, sub, restart=True, lost=COMPACTED))
 
 
-def _attach(
+def _open_cursor(
     transaction: Transaction,
     session: Session,
     sub: int,
@@ -128,33 +142,37 @@ def _attach(
     interest = subscription.interest
     snapshot = None
     if subscription.snapshot:
-        snapshot = transaction.state.snapshots.open(interest, transaction.state.log.rev, _held(transaction, interest))
+        snapshot = transaction.state.snapshots.open(
+            interest, transaction.state.log.rev, _held_locks(transaction, interest)
+        )
     return OpenCursor(session.id, interest, subscription.echo, subscription.start, replay, snapshot, lost)
 
 
-def _held(transaction: Transaction, interest: Interest) -> list[Event]:
-    """The locks that are held and that an interest asks for, as the events of their grants would tell them now."""
+def _held_locks(transaction: Transaction, interest: Interest) -> list[Event]:
+    """Return the held locks of an interest as `lock` events, for a snapshot."""
     if "lock" not in interest.scope.types:
         return []
     return [
         Event(
             type="lock",
-            rev=claim.token or 0,
-            ns=claim.ns,
+            rev=request.token or 0,
+            ns=request.ns,
             key=key,
-            at=claim.granted_at,
-            by=claim.agent,
-            origin=claim.session.id,
-            lock=claim.info(),
+            at=request.granted_at,
+            by=request.agent,
+            origin=request.session.id,
+            lock=request.info(),
         )
-        for claim in transaction.state.lock_table.held.values()
-        if interest.covers(claim.ns)
-        for key in claim.keys
+        for request in transaction.state.lock_table.held.values()
+        if interest.covers(request.ns)
+        for key in request.keys
         if interest.first_match(key) is not None
     ]
 
 
-def _scope(transaction: Transaction, session: Session, command: m.Subscribe) -> tuple[Scope, tuple[Pattern, ...]]:
+def _checked_scope(
+    transaction: Transaction, session: Session, command: m.Subscribe
+) -> tuple[Scope, tuple[Pattern, ...]]:
     ns = session.ns if command.ns is None else command.ns
     if ns != EVERYWHERE:
         check_ns(ns, hub=True)
@@ -162,12 +180,12 @@ def _scope(transaction: Transaction, session: Session, command: m.Subscribe) -> 
     if len(command.patterns) > limit:
         raise LimitReached(f"a subscription has at most {limit} patterns: make several", limit=limit)
     if not command.patterns:
-        raise BadRequest("patterns is empty: '*' asks for everything", field="patterns")
+        raise BadRequest("patterns is empty: '*' matches everything", field="patterns")
     if command.types is not None and not command.types:
-        raise BadRequest("types is empty: leave it out for the usual ones", field="types")
+        raise BadRequest("types is empty: leave it out for the default types", field="types")
     longest = transaction.state.limits.conflate
     if command.conflate is not None and not 0 < command.conflate <= longest:
-        raise BadRequest(f"conflate is a number of seconds above 0 and at most {longest:g}", field="conflate")
+        raise BadRequest(f"conflate must be above 0 and at most {longest:g} seconds", field="conflate")
     unique = dict.fromkeys(compile_pattern(text, "patterns") for text in sorted(set(command.patterns)))
     patterns = tuple(unique)
     types = m.DEFAULT_TYPES if command.types is None else frozenset(command.types)
@@ -175,15 +193,15 @@ def _scope(transaction: Transaction, session: Session, command: m.Subscribe) -> 
     return Scope(ns, texts, types, command.values, command.prev, command.conflate), patterns
 
 
-def _check_number(transaction: Transaction, session: Session, scope: Scope) -> None:
+def _check_subscription_count(transaction: Transaction, session: Session, scope: Scope) -> None:
     limit = transaction.state.limits.subscriptions
     known = transaction.state.interests.get(scope)
     if len(session.subscriptions) >= limit and (known is None or known.sub not in session.subscriptions):
-        raise LimitReached(f"this session has {limit} subscriptions: put patterns together in one", limit=limit)
+        raise LimitReached(f"this session has {limit} subscriptions: combine patterns in one", limit=limit)
 
 
 def restore(transaction: Transaction, session: Session, record: SubscriptionRecord, lost: str | None) -> None:
-    """A cursor comes back as it was kept; `lost` says why no cursor can go on, if that is so."""
+    """Add a stored subscription again. With `lost`, the reason why no cursor can go on, it restarts with a snapshot."""
     patterns = tuple(compile_pattern(text) for text in record.patterns)
     scope = Scope(
         record.ns, tuple(record.patterns), frozenset(record.types), record.values, record.prev, record.conflate
@@ -202,14 +220,14 @@ def restore(transaction: Transaction, session: Session, record: SubscriptionReco
 
 
 def _gap(transaction: Transaction, scope: Scope) -> int:
-    """The revision up to which something that this scope asks for may be missing in the log."""
-    if scope.types.isdisjoint(_FLEETING):
+    """Return the revision up to which the log may lack events of this scope, because they were not persisted."""
+    if scope.types.isdisjoint(_VOLATILE_TYPES):
         return 0
     return transaction.state.keyspace.version_floors.gap(None if scope.ns == EVERYWHERE else [scope.ns])
 
 
-def _cannot_resume(transaction: Transaction, since: m.Since, scope: Scope) -> str | None:
-    """Why everything after `since` cannot be told, None if it can."""
+def _why_no_resume(transaction: Transaction, since: m.Since, scope: Scope) -> str | None:
+    """Return the reason why a cursor cannot start after `since`; None if it can."""
     if since.epoch != transaction.state.epoch:
         return "epoch"
     if since.rev > transaction.rev or since.rev < 0:

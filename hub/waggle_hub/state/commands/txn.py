@@ -1,8 +1,8 @@
-"""The rule of txn: several changes, all or nothing, at one revision (protocol 4).
+"""The rule of `txn`: several changes at one revision, all or none (protocol 4).
 
-Everything is read and checked that can be before anything changes; then the steps of the chosen branch are taken by
-their own rules, one after another, each seeing what those before it did. If one refuses, all are taken back, and the
-refusal carries its `index`.
+1. All steps of both branches, and all conditions, are checked before anything changes.
+2. The steps of the chosen branch are then executed by the rules of their ops, in order; each sees the changes of those
+   before it. If one is refused, all changes are undone, and the error carries its `index`.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from waggle_hub.state.transaction import Transaction
 from . import entries, subscribe
 
 _decode = msgspec.json.Decoder().decode
-_OPS = sorted(str(command.__struct_config__.tag) for command in get_args(m.Step))
+_STEP_OPS = sorted(str(command.__struct_config__.tag) for command in get_args(m.Step))
 
 
 def txn(transaction: Transaction, session: Session, command: m.Txn) -> m.Done:
-    """Take `then` if every condition holds, `else` if not."""
+    """Execute the steps of `then` if every condition holds, else those of `else`."""
     limit = transaction.state.limits.steps
     for field, items in (("if", command.if_), ("then", command.then), ("else", command.else_)):
         if len(items) > limit:
             raise LimitReached(f"{field} has {len(items)} items, at most {limit} are taken", limit=limit, field=field)
-    then = [_step(step, "then", index) for index, step in enumerate(command.then)]
-    otherwise = [_step(step, "else", index) for index, step in enumerate(command.else_)]
+    then = [_checked_step(step, "then", index) for index, step in enumerate(command.then)]
+    otherwise = [_checked_step(step, "else", index) for index, step in enumerate(command.else_)]
     for index, condition in enumerate(command.if_):
         _check_condition(transaction, condition, index)
-    _expire_named(transaction, session, [*command.if_, *then, *otherwise])
+    _expire_due(transaction, session, [*command.if_, *then, *otherwise])
     holds = all(_holds(transaction, session, condition) for condition in command.if_)
-    results = _take(transaction, session, then if holds else otherwise)
+    results = _execute(transaction, session, then if holds else otherwise)
     return m.Done("then" if holds else "else", transaction.rev, results)
 
 
-def _take(transaction: Transaction, session: Session, steps: list[m.Step]) -> list[m.Ok]:
+def _execute(transaction: Transaction, session: Session, steps: list[m.Step]) -> list[m.Ok]:
     results: list[m.Ok] = []
     for index, step in enumerate(steps):
         try:
-            results.append(_decide(transaction, session, step))
+            results.append(_execute_step(transaction, session, step))
         except WaggleError as error:
             transaction.undo()
             error.details["index"] = index
@@ -54,7 +54,7 @@ def _take(transaction: Transaction, session: Session, steps: list[m.Step]) -> li
     return results
 
 
-def _decide(transaction: Transaction, session: Session, step: m.Step) -> m.Ok:
+def _execute_step(transaction: Transaction, session: Session, step: m.Step) -> m.Ok:
     match step:
         case m.Set():
             return entries.set_(transaction, session, step)
@@ -68,12 +68,14 @@ def _decide(transaction: Transaction, session: Session, step: m.Step) -> m.Ok:
             return subscribe.publish(transaction, session, step)
 
 
-def _step(fields: dict[str, Any], field: str, index: int) -> m.Step:
+def _checked_step(fields: dict[str, Any], field: str, index: int) -> m.Step:
     for name in ("id", "rid"):
         if name in fields:
-            raise BadRequest(f"a command within a txn has no {name}: the txn has", field=field, index=index)
-    if fields.get("op") not in _OPS:
-        raise BadRequest(f"{field}[{index}]: the op of a step is one of {', '.join(_OPS)}", field=field, index=index)
+            raise BadRequest(f"a step of a txn has no {name}: only the txn has", field=field, index=index)
+    if fields.get("op") not in _STEP_OPS:
+        raise BadRequest(
+            f"{field}[{index}]: the op of a step is one of {', '.join(_STEP_OPS)}", field=field, index=index
+        )
     try:
         step: m.Step = msgspec.convert({**fields, "id": 0}, m.Step)
     except msgspec.ValidationError as error:
@@ -88,7 +90,7 @@ def _check_condition(transaction: Transaction, condition: m.Condition, index: in
             check_ns(condition.ns, hub=True)
         given = sum(operand is not UNSET for operand in (condition.rev, condition.exists, condition.equals))
         if given != 1:
-            raise BadRequest("a condition has exactly one of rev, exists and equals")
+            raise BadRequest("a condition needs exactly one of rev, exists and equals")
         if condition.pointer and condition.equals is UNSET:
             raise BadRequest("pointer goes with equals")
         parse_pointer(condition.pointer)
@@ -98,9 +100,9 @@ def _check_condition(transaction: Transaction, condition: m.Condition, index: in
         raise BadRequest(f"if[{index}]: {error.message}", field="if", index=index) from None
 
 
-def _expire_named(transaction: Transaction, session: Session, named: list[m.Condition | m.Step]) -> None:
-    """A due entry that is named expires before anything else happens, in a revision of its own."""
-    for item in named:
+def _expire_due(transaction: Transaction, session: Session, items: list[m.Condition | m.Step]) -> None:
+    """Expire the due entries that conditions and steps name, each in a revision of its own, before any change."""
+    for item in items:
         if not isinstance(item, m.Publish):
             transaction.get_live(session.ns if item.ns is None else item.ns, item.key)
 
@@ -116,7 +118,7 @@ def _holds(transaction: Transaction, session: Session, condition: m.Condition) -
 
 def _equals(entry: Entry, condition: m.Condition) -> bool:
     try:
-        found = find(_decode(entry.value), parse_pointer(condition.pointer))
+        part = find(_decode(entry.value), parse_pointer(condition.pointer))
     except BadRequest:
         return False  # a pointer that leads nowhere equals nothing
-    return equal(found, condition.equals)
+    return equal(part, condition.equals)

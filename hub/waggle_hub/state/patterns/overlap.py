@@ -2,7 +2,7 @@
 
 Laws:
 
-1. The answer is exact. Any string counts, also one that no key can be: longer than MAX_KEY, or with a newline in it.
+1. The answer is exact. It counts every string, also one that no key can be: longer than a key, or with a newline in it.
 2. It is the same both ways round, and the same for patterns that are equal.
 3. It costs about one step for each character of the two patterns, whichever they are; nothing is tried again.
 

@@ -113,7 +113,7 @@ def load(state: State, kept: StoredState, now: float) -> list[Effect]:
     state.reset_volatile_state(max(serials, default=0), hub.sub)
     transaction = Transaction(state, now)
     _restore(transaction, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
-    http_sessions.hang_up_all(transaction)
+    http_sessions.drop_all_calls(transaction)
     return transaction.effects
 
 
@@ -139,7 +139,7 @@ def begin(transaction: Transaction) -> None:
         if not newest.connected or (
             newest.connectionless and state.keyspace.get(session_lifecycle.AGENTS, agent) is None
         ):
-            session_lifecycle.show(transaction, agent)
+            session_lifecycle.update_presence(transaction, agent)
     for claim in [claim for (ns, key), claim in state.lock_table.taken.items() if state.keyspace.get(ns, key) is None]:
         lifecycle.release(transaction, claim, "released", lost=True)
     transaction.commit()

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from waggle.cli.transfer.entry_file import (
-    BATCH,
     HEADER,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_ENTRIES,
     SHOWN,
-    STEPS,
     VALUE,
     Checked,
     ExportLine,
@@ -132,16 +132,16 @@ def test_a_key_that_comes_twice() -> None:
 
 def test_a_batch_has_no_more_than_a_txn_takes() -> None:
     parts = list(batches(entries(file(*[entry(f"{n}") for n in range(300)]))))
-    assert [len(part) for part in parts] == [STEPS, STEPS, 300 - 2 * STEPS]
+    assert [len(part) for part in parts] == [MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES, 300 - 2 * MAX_BATCH_ENTRIES]
     assert [line.key for part in parts for line in part] == [f"{n}" for n in range(300)]
     assert list(batches([])) == []
 
 
 def test_a_batch_is_no_larger_than_it_may_be_but_for_one_value() -> None:
-    sizes = [BATCH // 2, BATCH // 2 - 2, 10, BATCH * 2, 10, 10]
+    sizes = [MAX_BATCH_BYTES // 2, MAX_BATCH_BYTES // 2 - 2, 10, MAX_BATCH_BYTES * 2, 10, 10]
     opened = file(*[entry(f"{n}", "a" * (size - 2)) for n, size in enumerate(sizes)])
     assert [[len(bytes(line.value)) for line in part] for part in batches(entries(opened))] == [
-        sizes[:2], [10], [BATCH * 2], [10, 10],
+        sizes[:2], [10], [MAX_BATCH_BYTES * 2], [10, 10],
     ]  # fmt: skip
 
 

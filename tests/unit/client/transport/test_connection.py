@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from tests.frames import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, frame
-from tests.unit.client.socketless import MOST, Ear, Outcome, Socketless, unmasked
+from tests.unit.client.socketless import MOST, Outcome, RecordingListener, Socketless, unmasked
 from waggle.transport import connection
 from waggle.transport.connection import Connection, text_frame
 
@@ -151,17 +151,17 @@ async def test_what_is_no_answer_to_a_handshake_is_told_at_once() -> None:
 
 
 async def test_what_one_read_completes_is_told_at_once() -> None:
-    wire, ear = Socketless(), Ear()
+    wire, listener = Socketless(), RecordingListener()
     await wire.shaken()
     assert isinstance(wire.connection, Connection)
-    wire.connection.open(ear)
+    wire.connection.open(listener)
     data = b"".join([text(b"a"), text(b"b"), text(b"c")])
     wire.feed(data[:-1])
-    assert ear.reads == [[b"a", b"b"]]
+    assert listener.reads == [[b"a", b"b"]]
     wire.feed(data[-1:])
-    assert ear.reads == [[b"a", b"b"], [b"c"]]
+    assert listener.reads == [[b"a", b"b"], [b"c"]]
     wire.lose()
-    assert ear.gone == 1
+    assert listener.gone == 1
 
 
 async def test_a_hub_that_says_goodbye_and_stays_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,13 +196,13 @@ async def test_a_hub_that_answers_pings_lives_and_one_that_does_not_is_dead() ->
 
 
 async def test_who_listens_to_what_is_gone_is_told_so() -> None:
-    wire, ear = Socketless(), Ear()
+    wire, listener = Socketless(), RecordingListener()
     await wire.shaken()
     wire.feed(text(b"a"))
     wire.lose()
     assert isinstance(wire.connection, Connection)
-    wire.connection.open(ear)
-    assert (ear.reads, ear.gone) == ([[b"a"]], 1)
+    wire.connection.open(listener)
+    assert (listener.reads, listener.gone) == ([[b"a"]], 1)
 
 
 # --- what is sent ------------------------------------------------------------------------------------------------
@@ -239,12 +239,12 @@ async def test_nothing_is_sent_after_the_end() -> None:
 
 
 async def test_the_socket_says_when_it_is_full_and_when_not() -> None:
-    wire, ear = Socketless(), Ear()
+    wire, listener = Socketless(), RecordingListener()
     await wire.shaken()
     assert isinstance(wire.connection, Connection)
-    wire.connection.open(ear)
+    wire.connection.open(listener)
     wire.connection.pause_writing()
     assert wire.connection.full
     wire.connection.resume_writing()
-    assert (wire.connection.full, ear.rooms) == (False, 1)
+    assert (wire.connection.full, listener.rooms) == (False, 1)
     wire.lose()

@@ -6,42 +6,42 @@ from typing import Any
 
 import msgspec
 
-from tests.unit.state.patient import PatientTable
+from tests.unit.state.waiting_harness import WaitingHarness
 from waggle.wire import messages as m
 from waggle_hub.settings import Limits
 
 
-def inspect(table: PatientTable) -> m.Inspection:
-    seen = table.do("a", "inspect")
+def inspect(harness: WaitingHarness) -> m.Inspection:
+    seen = harness.do("a", "inspect")
     assert isinstance(seen, m.Inspection)
-    assert table.commits() == [], "it reads, and no more"
+    assert harness.commits() == [], "it reads, and no more"
     return seen
 
 
-def waits(table: PatientTable) -> list[dict[str, Any]]:
-    return [msgspec.to_builtins(one) for one in inspect(table).waits]
+def waits(harness: WaitingHarness) -> list[dict[str, Any]]:
+    return [msgspec.to_builtins(one) for one in inspect(harness).waits]
 
 
 def test_an_idle_hub_shows_its_sessions_and_nothing_else() -> None:
-    table = PatientTable()
-    table.tick(1.5)
-    seen = inspect(table)
-    assert (seen.rev, seen.at) == (table.machine.state.log.rev, 1_001.5)
+    harness = WaitingHarness()
+    harness.tick(1.5)
+    seen = inspect(harness)
+    assert (seen.rev, seen.at) == (harness.machine.state.log.rev, 1_001.5)
     assert [one.agent for one in seen.sessions] == ["agent-a", "agent-b", "agent-c", "agent-d"]
     assert (seen.locks, seen.waits, seen.subscriptions, seen.cut) == ([], [], [], [])
 
 
 def test_a_session_is_shown_with_what_it_holds_and_since_when() -> None:
-    table = PatientTable()
-    table.do("b", "set", key="k", value=1, ephemeral=True)
-    table.do("b", "lock", names=["x", "y"])
-    table.do("c", "lock", name="z")
-    table.ask("b", "lock", name="z", wait=5)
-    table.ask("b", "wait", all=[{"key": "w"}])
-    table.do("b", "subscribe", patterns=["*"])
-    table.tick(2)
-    table.drop("b")
-    seen = next(one for one in inspect(table).sessions if one.session == "b")
+    harness = WaitingHarness()
+    harness.do("b", "set", key="k", value=1, ephemeral=True)
+    harness.do("b", "lock", names=["x", "y"])
+    harness.do("c", "lock", name="z")
+    harness.ask("b", "lock", name="z", wait=5)
+    harness.ask("b", "wait", all=[{"key": "w"}])
+    harness.do("b", "subscribe", patterns=["*"])
+    harness.tick(2)
+    harness.drop("b")
+    seen = next(one for one in inspect(harness).sessions if one.session == "b")
     assert msgspec.to_builtins(seen) == {
         "session": "b", "agent": "agent-b", "ns": "default", "connected": False, "since": 1_000.0,
         "expires_at": 1_002.0 + Limits().grace, "subscriptions": 1, "locks": 1, "waits": 2, "ephemeral": 1,
@@ -49,25 +49,25 @@ def test_a_session_is_shown_with_what_it_holds_and_since_when() -> None:
 
 
 def test_locks_are_shown_with_those_who_wait_for_them_and_taken_work_is_a_lock() -> None:
-    table = PatientTable()
-    token = table.do("a", "lock", pattern="x*").token
-    table.tick(1)
-    table.ask("b", "lock", names=["y", "x1"], wait=5)
-    table.set("k")
-    table.do("c", "take", patterns=["k"])
-    first, second = inspect(table).locks
+    harness = WaitingHarness()
+    token = harness.do("a", "lock", pattern="x*").token
+    harness.tick(1)
+    harness.ask("b", "lock", names=["y", "x1"], wait=5)
+    harness.set("k")
+    harness.do("c", "take", patterns=["k"])
+    first, second = inspect(harness).locks
     assert (first.patterns, first.token, first.agent, first.since) == (["x*"], token, "agent-a", 1_000.0)
     assert [(one.agent, one.names, one.since) for one in first.queue] == [("agent-b", ["y", "x1"], 1_001.0)]
     assert (second.names, second.session, second.queue) == (["k"], "c", [])
 
 
 def test_a_lock_that_is_waited_for_is_shown_with_who_is_in_its_way() -> None:
-    table = PatientTable()
-    token = table.do("a", "lock", name="x", mode="shared", ttl=60).token
-    id = table.ask("b", "lock", names=["x", "y"], wait=5)
-    later = table.ask("c", "lock", pattern="[xy]", wait=None)
+    harness = WaitingHarness()
+    token = harness.do("a", "lock", name="x", mode="shared", ttl=60).token
+    id = harness.ask("b", "lock", names=["x", "y"], wait=5)
+    later = harness.ask("c", "lock", pattern="[xy]", wait=None)
     assert token
-    one, other = waits(table)
+    one, other = waits(harness)
     assert one == {
         "op": "lock", "id": id, "agent": "agent-b", "session": "b", "ns": "default", "since": 1_000.0,
         "until": 1_005.0, "names": ["x", "y"], "mode": "exclusive",
@@ -79,54 +79,54 @@ def test_a_lock_that_is_waited_for_is_shown_with_who_is_in_its_way() -> None:
 
 
 def test_a_wait_is_shown_as_it_was_asked_with_what_holds_by_now() -> None:
-    table = PatientTable()
+    harness = WaitingHarness()
     asked = [{"key": "x"}, {"pattern": "y*", "ns": "project", "count": 2, "where": {"pointer": "/a", "value": [1]}}]
-    every = table.ask("b", "wait", all=asked, timeout=9)
-    table.set("x")
-    (one,) = waits(table)
+    every = harness.ask("b", "wait", all=asked, timeout=9)
+    harness.set("x")
+    (one,) = waits(harness)
     assert one == {
         "op": "wait", "id": every, "agent": "agent-b", "session": "b", "ns": "default", "since": 1_000.0,
         "until": 1_009.0, "all": asked, "met": [0],
     }  # fmt: skip
-    some = table.ask("c", "wait", any=[{"key": "x", "absent": True}])
-    assert (waits(table)[1]["id"], waits(table)[1]["any"]) == (some, [{"key": "x", "absent": True}])
-    assert waits(table)[1]["met"] == []
+    some = harness.ask("c", "wait", any=[{"key": "x", "absent": True}])
+    assert (waits(harness)[1]["id"], waits(harness)[1]["any"]) == (some, [{"key": "x", "absent": True}])
+    assert waits(harness)[1]["met"] == []
 
 
 def test_one_who_waits_for_work_is_shown_with_its_patterns() -> None:
-    table = PatientTable()
-    id = table.ask("b", "take", patterns=["y*", "x*"], ns="project", timeout=None)
-    assert waits(table) == [
+    harness = WaitingHarness()
+    id = harness.ask("b", "take", patterns=["y*", "x*"], ns="project", timeout=None)
+    assert waits(harness) == [
         {"op": "take", "id": id, "agent": "agent-b", "session": "b", "ns": "project", "since": 1_000.0, "until": None,
          "patterns": ["x*", "y*"]},
     ]  # fmt: skip
 
 
 def test_an_id_may_be_text_and_is_the_newest_that_joined() -> None:
-    table = PatientTable()
-    table.ask("b", "take", patterns=["x"], timeout=None, rid="r")
+    harness = WaitingHarness()
+    harness.ask("b", "take", patterns=["x"], timeout=None, rid="r")
     command = m.Take(id="newest", patterns=["x"], timeout=None, rid="r")
-    table.machine.apply(command, "b", table.now)
-    assert [one["id"] for one in waits(table)] == ["newest"]
+    harness.machine.apply(command, "b", harness.now)
+    assert [one["id"] for one in waits(harness)] == ["newest"]
 
 
 def test_what_is_over_is_shown_no_more() -> None:
-    table = PatientTable()
-    table.ask("b", "wait", all=[{"key": "x"}], timeout=1)
-    table.ask("c", "take", patterns=["x"], timeout=1)
-    token = table.do("d", "lock", name="y", ttl=1).token
+    harness = WaitingHarness()
+    harness.ask("b", "wait", all=[{"key": "x"}], timeout=1)
+    harness.ask("c", "take", patterns=["x"], timeout=1)
+    token = harness.do("d", "lock", name="y", ttl=1).token
     assert token
-    table.tick(1)
-    seen = inspect(table)
+    harness.tick(1)
+    seen = inspect(harness)
     assert (seen.waits, seen.locks) == ([], [])
-    table.do("d", "bye")
-    assert len(inspect(table).sessions) == 3
+    harness.do("d", "bye")
+    assert len(inspect(harness).sessions) == 3
 
 
 def test_subscriptions_are_shown_by_interest_with_who_has_them() -> None:
-    table = PatientTable()
-    subs = [table.do(session, "subscribe", patterns=["b*", "a"], types=["set", "lock"]).sub for session in "cb"]
-    (one,) = inspect(table).subscriptions
+    harness = WaitingHarness()
+    subs = [harness.do(session, "subscribe", patterns=["b*", "a"], types=["set", "lock"]).sub for session in "cb"]
+    (one,) = inspect(harness).subscriptions
     assert msgspec.to_builtins(one) == {
         "sub": subs[0], "ns": "default", "patterns": ["a", "b*"], "types": ["lock", "set"],
         "agents": ["agent-b", "agent-c"],
@@ -134,33 +134,33 @@ def test_subscriptions_are_shown_by_interest_with_who_has_them() -> None:
 
 
 def test_what_is_more_than_a_page_is_cut_and_said_so() -> None:
-    table = PatientTable(Limits(page=4))
+    harness = WaitingHarness(Limits(page=4))
     for number in range(5):
-        table.do("a", "lock", name=f"x{number}")
-        table.ask("b", "wait", all=[{"key": f"y{number}"}])
-    seen = inspect(table)
+        harness.do("a", "lock", name=f"x{number}")
+        harness.ask("b", "wait", all=[{"key": f"y{number}"}])
+    seen = inspect(harness)
     assert (len(seen.sessions), len(seen.locks), len(seen.waits)) == (4, 4, 4)
     assert seen.cut == ["locks", "waits"]
 
 
 def test_a_reply_ends_early_where_it_would_grow_too_long() -> None:
     limits = Limits(page_bytes=12_000)
-    table = PatientTable(limits)
+    harness = WaitingHarness(limits)
     for number in range(5):
-        table.do("a", "lock", names=[f"{number}:{'x' * 200}:{at}" for at in range(5)])
-        table.ask("b", "wait", all=[{"key": "y" * 200}] * 5)
-    seen = inspect(table)
+        harness.do("a", "lock", names=[f"{number}:{'x' * 200}:{at}" for at in range(5)])
+        harness.ask("b", "wait", all=[{"key": "y" * 200}] * 5)
+    seen = inspect(harness)
     assert len(msgspec.json.encode(seen)) <= limits.page_bytes
     assert seen.cut == ["locks", "waits"]
     assert (len(seen.sessions), len(seen.locks), len(seen.waits)) == (4, 2, 2)
 
 
 def test_a_value_to_compare_with_is_not_shown_if_it_is_long() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[{"key": "y", "where": {"op": "in", "value": ["v" * 1_500]}}])
-    table.ask("b", "wait", all=[{"key": "y", "where": {"value": "v" * 900}}])
-    first, second = waits(table)
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[{"key": "y", "where": {"op": "in", "value": ["v" * 1_500]}}])
+    harness.ask("b", "wait", all=[{"key": "y", "where": {"value": "v" * 900}}])
+    first, second = waits(harness)
     assert first["all"] == [{"key": "y", "where": {"op": "in"}}]
     assert second["all"] == [{"key": "y", "where": {"value": "v" * 900}}]
-    table.set("y", value="v" * 1_500)
-    assert list(table.answers()) == [id]
+    harness.set("y", value="v" * 1_500)
+    assert list(harness.answers()) == [id]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.state.table import Table
+from tests.unit.state.machine_harness import MachineHarness
 from waggle.wire.errors import LimitReached
 from waggle_hub.settings import Limits, Quota
 
 
-def table(**limits: object) -> Table:
-    found = Table(Limits(**limits))  # type: ignore[arg-type]
-    found.sit("a", ns="work")
+def harness(**limits: object) -> MachineHarness:
+    found = MachineHarness(Limits(**limits))  # type: ignore[arg-type]
+    found.open_session("a", ns="work")
     return found
 
 
 def test_a_namespace_holds_no_more_keys_than_its_quota() -> None:
-    hub = table(quotas={"work": Quota(keys=2)})
+    hub = harness(quotas={"work": Quota(keys=2)})
     hub.do("a", "set", key="one", value=1)
     hub.do("a", "set", key="two", value=1)
     with pytest.raises(LimitReached) as refused:
@@ -30,7 +30,7 @@ def test_a_namespace_holds_no_more_keys_than_its_quota() -> None:
 
 
 def test_a_namespace_holds_no_more_bytes_than_its_quota() -> None:
-    hub = table(quotas={"work": Quota(bytes=20)})
+    hub = harness(quotas={"work": Quota(bytes=20)})
     hub.do("a", "set", key="k", value="x" * 17)
     with pytest.raises(LimitReached):
         hub.do("a", "set", key="k", value="x" * 18)
@@ -40,15 +40,15 @@ def test_a_namespace_holds_no_more_bytes_than_its_quota() -> None:
 
 
 def test_a_quota_for_every_namespace_is_for_those_that_are_not_named_nor_the_hubs_own() -> None:
-    hub = table(quotas={"*": Quota(keys=0), "work": Quota()})
+    hub = harness(quotas={"*": Quota(keys=0), "work": Quota()})
     hub.do("a", "set", key="k", value=1)
     with pytest.raises(LimitReached):
         hub.do("a", "set", key="k", value=1, ns="other")
-    hub.sit("b")
+    hub.open_session("b")
 
 
 def test_what_is_set_without_a_ttl_gets_that_of_its_namespace() -> None:
-    hub = table(default_ttls={"*": 60.0, "work": 10.0})
+    hub = harness(default_ttls={"*": 60.0, "work": 10.0})
     assert hub.do("a", "set", key="k", value=1).expires_at == hub.now + 10
     assert hub.do("a", "set", key="k", value=1, ns="other").expires_at == hub.now + 60
     assert hub.do("a", "set", key="k", value=1, ttl=5).expires_at == hub.now + 5

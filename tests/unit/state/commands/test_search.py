@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.state.table import Table
+from tests.unit.state.machine_harness import MachineHarness
 from waggle.wire.errors import BadRequest, LimitReached
 from waggle_hub.state.effects import StartSearch, Word
 
 
-def wanted(table: Table, **fields: object) -> StartSearch:
+def wanted(harness: MachineHarness, **fields: object) -> StartSearch:
     """What the index is to be asked."""
     with pytest.raises(ValueError, match="not enough values"):
-        table.do("a", "search", **fields)
-    (output,) = table.outputs
+        harness.do("a", "search", **fields)
+    (output,) = harness.outputs
     assert isinstance(output, StartSearch)
     return output
 
 
 @pytest.fixture
-def table() -> Table:
-    table = Table()
-    table.sit("a", ns="home")
-    return table
+def harness() -> MachineHarness:
+    harness = MachineHarness()
+    harness.open_session("a", ns="home")
+    return harness
 
 
-def test_a_search_is_for_whoever_has_the_index_and_changes_nothing(table: Table) -> None:
-    rev = table.machine.state.log.rev
-    found = wanted(table, text="jwt  Tokens*\n jwt")
+def test_a_search_is_for_whoever_has_the_index_and_changes_nothing(harness: MachineHarness) -> None:
+    rev = harness.machine.state.log.rev
+    found = wanted(harness, text="jwt  Tokens*\n jwt")
     assert (found.session, found.ns, found.pattern.text, found.limit) == ("a", "home", "*", 20)
     assert found.words == (Word("jwt", False), Word("Tokens", True))
-    assert table.machine.state.log.rev == rev
+    assert harness.machine.state.log.rev == rev
 
 
 @pytest.mark.parametrize(
@@ -42,32 +42,34 @@ def test_a_search_is_for_whoever_has_the_index_and_changes_nothing(table: Table)
         ("ab** \u00fc", [("ab", True), ("\u00fc", False)]),
     ],
 )
-def test_words_stand_with_white_space_between_them(table: Table, text: str, words: list[tuple[str, bool]]) -> None:
-    assert wanted(table, text=text).words == tuple(Word(*word) for word in words)
+def test_words_stand_with_white_space_between_them(
+    harness: MachineHarness, text: str, words: list[tuple[str, bool]]
+) -> None:
+    assert wanted(harness, text=text).words == tuple(Word(*word) for word in words)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "*", "!! ?", "a*", "x" * 1_001, "\ud800x"])
-def test_a_text_without_words_or_with_too_open_ones_is_refused(table: Table, text: str) -> None:
+def test_a_text_without_words_or_with_too_open_ones_is_refused(harness: MachineHarness, text: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        table.do("a", "search", text=text)
+        harness.do("a", "search", text=text)
     assert refused.value.details["field"] == "text"
 
 
-def test_so_many_words_and_no_more(table: Table) -> None:
-    assert len(wanted(table, text=" ".join(f"w{n}" for n in range(16))).words) == 16
+def test_so_many_words_and_no_more(harness: MachineHarness) -> None:
+    assert len(wanted(harness, text=" ".join(f"w{n}" for n in range(16))).words) == 16
     with pytest.raises(LimitReached):
-        table.do("a", "search", text=" ".join(f"w{n}" for n in range(17)))
+        harness.do("a", "search", text=" ".join(f"w{n}" for n in range(17)))
 
 
 @pytest.mark.parametrize(
     ("fields", "field"),
     [({"limit": 0}, "limit"), ({"limit": 1_001}, "limit"), ({"pattern": "[a"}, "pattern"), ({"ns": "no/ns"}, "ns")],
 )
-def test_what_is_wrong_is_named(table: Table, fields: dict[str, object], field: str) -> None:
+def test_what_is_wrong_is_named(harness: MachineHarness, fields: dict[str, object], field: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        table.do("a", "search", text="word", **fields)
+        harness.do("a", "search", text="word", **fields)
     assert refused.value.details.get("field", field) == field
 
 
-def test_the_hubs_own_namespaces_may_be_looked_through(table: Table) -> None:
-    assert wanted(table, text="word", ns="$agents").ns == "$agents"
+def test_the_hubs_own_namespaces_may_be_looked_through(harness: MachineHarness) -> None:
+    assert wanted(harness, text="word", ns="$agents").ns == "$agents"

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.state.patient import PatientTable
+from tests.unit.state.waiting_harness import WaitingHarness
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, Forbidden, LimitReached, Locked, NotHolder, TimedOut
 from waggle_hub.settings import Limits
@@ -18,26 +18,26 @@ SLICES = Limits(scan=4)
 """A machine that looks at four keys in one go."""
 
 
-def take(table: PatientTable, session: str, *patterns: str, **fields: Any) -> Any:
-    return table.do(session, "take", patterns=list(patterns), **fields)
+def take(harness: WaitingHarness, session: str, *patterns: str, **fields: Any) -> Any:
+    return harness.do(session, "take", patterns=list(patterns), **fields)
 
 
-def queue(table: PatientTable, session: str, *patterns: str, **fields: Any) -> int:
+def queue(harness: WaitingHarness, session: str, *patterns: str, **fields: Any) -> int:
     """Wait for work."""
-    return table.ask(session, "take", patterns=list(patterns), **{"timeout": 100, **fields})
+    return harness.ask(session, "take", patterns=list(patterns), **{"timeout": 100, **fields})
 
 
-def nothing(table: PatientTable, session: str, *patterns: str, **fields: Any) -> None:
+def nothing(harness: WaitingHarness, session: str, *patterns: str, **fields: Any) -> None:
     with pytest.raises(TimedOut):
-        take(table, session, *patterns, **fields)
+        take(harness, session, *patterns, **fields)
 
 
-def done(table: PatientTable, session: str, taken: Any) -> Any:
-    return table.do(session, "delete", key=taken.entry.key, ns=taken.entry.ns, guard={"token": taken.token})
+def done(harness: WaitingHarness, session: str, taken: Any) -> Any:
+    return harness.do(session, "delete", key=taken.entry.key, ns=taken.entry.ns, guard={"token": taken.token})
 
 
-def taken_key(table: PatientTable, id: int) -> str:
-    taken = table.answer(id)
+def taken_key(harness: WaitingHarness, id: int) -> str:
+    taken = harness.answer(id)
     assert isinstance(taken, m.Taken)
     return taken.entry.key
 
@@ -46,74 +46,74 @@ def taken_key(table: PatientTable, id: int) -> str:
 
 
 def test_what_is_taken_is_locked_for_the_length_of_the_lease() -> None:
-    table = PatientTable()
-    table.set("k", value={"n": 1})
-    taken = take(table, "b", "k", lease=7)
+    harness = WaitingHarness()
+    harness.set("k", value={"n": 1})
+    taken = take(harness, "b", "k", lease=7)
     assert (taken.entry.key, bytes(taken.entry.value), taken.delivery) == ("k", b'{"n":1}', 1)
     assert taken.expires_at == 1_007.0
-    assert taken.token == table.machine.state.log.rev, "the revision of the grant"
-    assert table.told() == [[("lock", "k")]]
-    (held,) = table.do("a", "locks").locks
+    assert taken.token == harness.machine.state.log.rev, "the revision of the grant"
+    assert harness.told() == [[("lock", "k")]]
+    (held,) = harness.do("a", "locks").locks
     assert (held.names, held.mode, held.session, held.token) == (["k"], "exclusive", "b", taken.token)
     with pytest.raises(Locked):
-        table.set("k")
-    table.do("b", "set", key="k", value=2)
-    assert table.do("b", "renew", token=taken.token, ttl=50).expires_at == 1_050.0
+        harness.set("k")
+    harness.do("b", "set", key="k", value=2)
+    assert harness.do("b", "renew", token=taken.token, ttl=50).expires_at == 1_050.0
 
 
 def test_the_lease_is_30_seconds_where_none_is_given() -> None:
-    table = PatientTable()
-    table.set("k")
-    assert take(table, "b", "*").expires_at == 1_030.0
+    harness = WaitingHarness()
+    harness.set("k")
+    assert take(harness, "b", "*").expires_at == 1_030.0
 
 
 def test_the_oldest_comes_first_by_its_creation_and_not_by_its_last_write() -> None:
-    table = PatientTable()
-    table.set("c", "a", "b")
-    table.set("c", "a")
-    assert [take(table, "b", "*").entry.key for _ in "123"] == ["c", "a", "b"]
-    nothing(table, "b", "*")
+    harness = WaitingHarness()
+    harness.set("c", "a", "b")
+    harness.set("c", "a")
+    assert [take(harness, "b", "*").entry.key for _ in "123"] == ["c", "a", "b"]
+    nothing(harness, "b", "*")
 
 
 def test_what_is_deleted_and_written_again_is_new() -> None:
-    table = PatientTable()
-    table.set("a", "b")
-    nothing(table, "b", "none*")
-    table.do("a", "delete", key="a")
-    table.set("a")
-    assert [take(table, "b", "*").entry.key for _ in "12"] == ["b", "a"]
+    harness = WaitingHarness()
+    harness.set("a", "b")
+    nothing(harness, "b", "none*")
+    harness.do("a", "delete", key="a")
+    harness.set("a")
+    assert [take(harness, "b", "*").entry.key for _ in "12"] == ["b", "a"]
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["line from a scan", "line from events"])
 def test_the_order_is_the_same_whether_the_line_was_there_before(first: bool) -> None:
-    table = PatientTable()
+    harness = WaitingHarness()
     if first:
-        nothing(table, "b", "a*", "*1")
-    table.set("b1", "a2", "a1", "c3")
-    table.do("a", "txn", **{"if": [], "then": [{"op": "set", "key": key, "value": 1} for key in ("a3", "a2", "a4")]})
-    table.set("b1")
-    assert [take(table, "b", "a*", "*1").entry.key for _ in "12345"] == ["b1", "a2", "a1", "a3", "a4"]
-    nothing(table, "b", "a*", "*1")
+        nothing(harness, "b", "a*", "*1")
+    harness.set("b1", "a2", "a1", "c3")
+    harness.do("a", "txn", **{"if": [], "then": [{"op": "set", "key": key, "value": 1} for key in ("a3", "a2", "a4")]})
+    harness.set("b1")
+    assert [take(harness, "b", "a*", "*1").entry.key for _ in "12345"] == ["b1", "a2", "a1", "a3", "a4"]
+    nothing(harness, "b", "a*", "*1")
 
 
 def test_namespaces_are_apart() -> None:
-    table = PatientTable()
-    table.set("k", ns="project")
-    nothing(table, "b", "*")
-    taken = take(table, "b", "*", ns="project")
+    harness = WaitingHarness()
+    harness.set("k", ns="project")
+    nothing(harness, "b", "*")
+    taken = take(harness, "b", "*", ns="project")
     assert taken.entry.ns == "project"
-    table.set("k")
-    assert take(table, "b", "*").entry.ns == "default"
+    harness.set("k")
+    assert take(harness, "b", "*").entry.ns == "default"
 
 
 def test_what_is_due_is_not_taken() -> None:
-    table = PatientTable()
-    table.set("a", ttl=5)
-    table.set("b")
-    nothing(table, "b", "none")
-    table.now += 5
-    assert take(table, "b", "*").entry.key == "b"
-    nothing(table, "b", "*")
+    harness = WaitingHarness()
+    harness.set("a", ttl=5)
+    harness.set("b")
+    nothing(harness, "b", "none")
+    harness.now += 5
+    assert take(harness, "b", "*").entry.key == "b"
+    nothing(harness, "b", "*")
 
 
 @pytest.mark.parametrize(
@@ -128,341 +128,341 @@ def test_what_is_due_is_not_taken() -> None:
 )
 @pytest.mark.parametrize("first", [False, True], ids=["locked before", "locked after the line"])
 def test_what_is_locked_is_passed_over(lock: dict[str, Any], first: bool) -> None:
-    table = PatientTable()
-    table.set("a", "bb")
+    harness = WaitingHarness()
+    harness.set("a", "bb")
     if first:
-        table.do("b", "unlock", token=take(table, "b", "*").token)
-    token = table.do("c", "lock", **lock).token
-    assert take(table, "b", "*").entry.key == "bb"
-    nothing(table, "b", "*")
-    nothing(table, "c", "*")
-    table.do("c", "unlock", token=token)
-    assert take(table, "b", "*").entry.key == "a"
+        harness.do("b", "unlock", token=take(harness, "b", "*").token)
+    token = harness.do("c", "lock", **lock).token
+    assert take(harness, "b", "*").entry.key == "bb"
+    nothing(harness, "b", "*")
+    nothing(harness, "c", "*")
+    harness.do("c", "unlock", token=token)
+    assert take(harness, "b", "*").entry.key == "a"
 
 
 def test_what_somebody_waits_to_lock_is_passed_over() -> None:
-    table = PatientTable()
-    table.set("a1", "a2", "b1")
-    token = table.do("c", "lock", names=["x", "y"]).token
-    table.ask("d", "lock", names=["a1", "x"], wait=50)
-    waiting = table.ask("d", "lock", patterns=["a2", "y"], wait=50)
-    assert take(table, "b", "*").entry.key == "b1"
-    nothing(table, "b", "*")
-    id = queue(table, "b", "*")
-    table.do("d", "cancel", target=waiting)
-    table.proceed()
-    assert taken_key(table, id) == "a2"
-    table.do("c", "unlock", token=token)
+    harness = WaitingHarness()
+    harness.set("a1", "a2", "b1")
+    token = harness.do("c", "lock", names=["x", "y"]).token
+    harness.ask("d", "lock", names=["a1", "x"], wait=50)
+    waiting = harness.ask("d", "lock", patterns=["a2", "y"], wait=50)
+    assert take(harness, "b", "*").entry.key == "b1"
+    nothing(harness, "b", "*")
+    id = queue(harness, "b", "*")
+    harness.do("d", "cancel", target=waiting)
+    harness.proceed()
+    assert taken_key(harness, id) == "a2"
+    harness.do("c", "unlock", token=token)
 
 
 def test_an_entry_that_is_written_under_a_lock_can_be_taken_when_that_ends() -> None:
-    table = PatientTable()
-    id = queue(table, "b", "*")
-    token = table.do("a", "lock", name="k").token
-    table.set("k")
-    assert table.answers() == {}
-    table.do("a", "unlock", token=token)
-    assert taken_key(table, id) == "k"
+    harness = WaitingHarness()
+    id = queue(harness, "b", "*")
+    token = harness.do("a", "lock", name="k").token
+    harness.set("k")
+    assert harness.answers() == {}
+    harness.do("a", "unlock", token=token)
+    assert taken_key(harness, id) == "k"
 
 
 def test_a_lock_that_was_waited_for_goes_before_a_take() -> None:
-    table = PatientTable()
-    table.set("k")
-    token = table.do("a", "lock", name="k").token
-    id = queue(table, "b", "k")
-    lock = table.ask("c", "lock", name="k", wait=50)
-    table.do("a", "unlock", token=token)
-    assert list(table.answers()) == [lock]
-    table.do("c", "unlock", token=table.answer(lock).token)
-    assert taken_key(table, id) == "k"
+    harness = WaitingHarness()
+    harness.set("k")
+    token = harness.do("a", "lock", name="k").token
+    id = queue(harness, "b", "k")
+    lock = harness.ask("c", "lock", name="k", wait=50)
+    harness.do("a", "unlock", token=token)
+    assert list(harness.answers()) == [lock]
+    harness.do("c", "unlock", token=harness.answer(lock).token)
+    assert taken_key(harness, id) == "k"
 
 
 # --- takers in their order ---
 
 
 def test_what_comes_in_goes_to_who_came_first() -> None:
-    table = PatientTable()
-    ids = [queue(table, session, "*") for session in "bcb"]
+    harness = WaitingHarness()
+    ids = [queue(harness, session, "*") for session in "bcb"]
     for id, key in zip(ids, ("z", "y", "x"), strict=True):
-        rev = table.set(key)
-        assert list(table.answers()) == [id]
-        assert taken_key(table, id) == key
-        assert table.answer(id).token == rev + 1, "a revision of its own, after that of the entry"
-    table.set("w")
-    assert table.answers() == {}
+        rev = harness.set(key)
+        assert list(harness.answers()) == [id]
+        assert taken_key(harness, id) == key
+        assert harness.answer(id).token == rev + 1, "a revision of its own, after that of the entry"
+    harness.set("w")
+    assert harness.answers() == {}
 
 
 def test_takers_of_overlapping_patterns_are_served_in_their_order() -> None:
-    table = PatientTable()
-    wide, a_one, one = queue(table, "b", "*"), queue(table, "c", "a*", "b*"), queue(table, "d", "?1")
-    table.set("b1")
-    assert list(table.answers()) == [wide]
-    table.set("c1")
-    assert list(table.answers()) == [one]
-    table.set("c2")
-    assert table.answers() == {}
-    table.set("a1")
-    assert list(table.answers()) == [a_one]
+    harness = WaitingHarness()
+    wide, a_one, one = queue(harness, "b", "*"), queue(harness, "c", "a*", "b*"), queue(harness, "d", "?1")
+    harness.set("b1")
+    assert list(harness.answers()) == [wide]
+    harness.set("c1")
+    assert list(harness.answers()) == [one]
+    harness.set("c2")
+    assert harness.answers() == {}
+    harness.set("a1")
+    assert list(harness.answers()) == [a_one]
 
 
 def test_several_that_come_at_once_go_to_several_in_the_order_of_both() -> None:
-    table = PatientTable()
-    ids = [queue(table, "b", "a*"), queue(table, "c", "*"), queue(table, "d", "*")]
+    harness = WaitingHarness()
+    ids = [queue(harness, "b", "a*"), queue(harness, "c", "*"), queue(harness, "d", "*")]
     steps = [{"op": "set", "key": key, "value": 1} for key in ("b1", "a1", "b2", "b3")]
-    table.do("a", "txn", **{"if": [], "then": steps})
-    assert {id: taken.entry.key for id, taken in table.answers().items()} == dict(
+    harness.do("a", "txn", **{"if": [], "then": steps})
+    assert {id: taken.entry.key for id, taken in harness.answers().items()} == dict(
         zip(ids, ("a1", "b1", "b2"), strict=True)
     )
-    assert take(table, "a", "*").entry.key == "b3"
+    assert take(harness, "a", "*").entry.key == "b3"
 
 
 def test_of_several_that_are_given_up_at_once_the_oldest_goes_first() -> None:
-    table = PatientTable()
-    table.set("old", "mid", "new")
+    harness = WaitingHarness()
+    harness.set("old", "mid", "new")
     for key in ("new", "old", "mid"):
-        take(table, "b", key)
-    ids = [queue(table, session, "*") for session in "cd"]
-    table.do("b", "bye")
-    assert [taken_key(table, id) for id in ids] == ["old", "mid"]
-    assert take(table, "a", "*").entry.key == "new"
+        take(harness, "b", key)
+    ids = [queue(harness, session, "*") for session in "cd"]
+    harness.do("b", "bye")
+    assert [taken_key(harness, id) for id in ids] == ["old", "mid"]
+    assert take(harness, "a", "*").entry.key == "new"
 
 
 def test_a_txn_that_takes_back_what_it_wrote_offers_nothing() -> None:
-    table = PatientTable()
-    id = queue(table, "b", "*")
+    harness = WaitingHarness()
+    id = queue(harness, "b", "*")
     steps = [{"op": "set", "key": "k", "value": 1}, {"op": "delete", "key": "k"}]
-    table.do("a", "txn", **{"if": [], "then": steps})
-    assert table.answers() == {}
+    harness.do("a", "txn", **{"if": [], "then": steps})
+    assert harness.answers() == {}
     with pytest.raises(Exception, match="expected rev 7"):
-        table.do("a", "txn", **{"if": [], "then": [steps[0], {"op": "set", "key": "x", "value": 1, "if_rev": 7}]})
-    assert table.answers() == {}
-    table.set("j")
-    assert taken_key(table, id) == "j"
+        harness.do("a", "txn", **{"if": [], "then": [steps[0], {"op": "set", "key": "x", "value": 1, "if_rev": 7}]})
+    assert harness.answers() == {}
+    harness.set("j")
+    assert taken_key(harness, id) == "j"
 
 
 # --- how it ends ---
 
 
 def test_done_is_a_delete_with_the_guard_and_the_lock_ends_in_the_same_revision() -> None:
-    table = PatientTable()
-    table.set("k")
-    taken = take(table, "b", "*")
-    rev = done(table, "b", taken).rev
-    assert table.told() == [[("delete", "k"), ("unlock", "k")]]
-    assert [event.reason for event in table.events() if event.type == "unlock"] == ["released"]
-    assert table.losses() == []
-    assert table.machine.state.log.rev == rev
+    harness = WaitingHarness()
+    harness.set("k")
+    taken = take(harness, "b", "*")
+    rev = done(harness, "b", taken).rev
+    assert harness.told() == [[("delete", "k"), ("unlock", "k")]]
+    assert [event.reason for event in harness.events() if event.type == "unlock"] == ["released"]
+    assert harness.losses() == []
+    assert harness.machine.state.log.rev == rev
     with pytest.raises(NotHolder):
-        table.do("b", "renew", token=taken.token)
+        harness.do("b", "renew", token=taken.token)
     with pytest.raises(NotHolder):
-        done(table, "b", taken)
+        done(harness, "b", taken)
 
 
 def test_the_holder_is_told_if_somebody_else_with_its_token_ends_the_entry() -> None:
-    table = PatientTable()
-    table.set("k")
-    taken = take(table, "b", "*")
+    harness = WaitingHarness()
+    harness.set("k")
+    taken = take(harness, "b", "*")
     with pytest.raises(Locked):
-        table.do("c", "delete", key="k")
-    done(table, "c", taken)
-    assert table.losses() == [("b", taken.token, "released")]
+        harness.do("c", "delete", key="k")
+    done(harness, "c", taken)
+    assert harness.losses() == [("b", taken.token, "released")]
 
 
 def test_the_holder_is_told_if_the_entry_expires() -> None:
-    table = PatientTable()
-    table.set("k", ttl=5)
-    taken = take(table, "b", "*")
-    table.tick(5)
-    assert table.told() == [[("expire", "k"), ("unlock", "k")]]
-    assert table.losses() == [("b", taken.token, "expired")]
+    harness = WaitingHarness()
+    harness.set("k", ttl=5)
+    taken = take(harness, "b", "*")
+    harness.tick(5)
+    assert harness.told() == [[("expire", "k"), ("unlock", "k")]]
+    assert harness.losses() == [("b", taken.token, "expired")]
 
 
 def test_the_holder_is_told_if_the_entry_is_evicted() -> None:
-    table = PatientTable()
-    table.set("k", kind="cached")
-    taken = take(table, "b", "*")
-    table.outputs = table.machine.evict([("default", "k")], table.now)
-    assert table.told() == [[("evict", "k"), ("unlock", "k")]]
-    assert table.losses() == [("b", taken.token, "released")]
+    harness = WaitingHarness()
+    harness.set("k", kind="cached")
+    taken = take(harness, "b", "*")
+    harness.outputs = harness.machine.evict([("default", "k")], harness.now)
+    assert harness.told() == [[("evict", "k"), ("unlock", "k")]]
+    assert harness.losses() == [("b", taken.token, "released")]
 
 
 def test_the_holder_is_told_if_the_entry_goes_with_the_session_that_it_was_tied_to() -> None:
-    table = PatientTable()
-    table.set("k", ephemeral=True)
-    taken = take(table, "b", "*")
-    table.do("a", "bye")
-    assert table.told() == [[("delete", "k"), ("unlock", "k")]]
-    assert table.losses() == [("b", taken.token, "released")]
+    harness = WaitingHarness()
+    harness.set("k", ephemeral=True)
+    taken = take(harness, "b", "*")
+    harness.do("a", "bye")
+    assert harness.told() == [[("delete", "k"), ("unlock", "k")]]
+    assert harness.losses() == [("b", taken.token, "released")]
 
 
 def test_the_holder_of_its_own_ephemeral_entry_ends_with_both() -> None:
-    table = PatientTable()
-    table.set("k", ephemeral=True, session="b")
-    take(table, "b", "*")
-    id = queue(table, "c", "*")
-    table.do("b", "bye")
-    assert table.told() == [[("unlock", "k"), ("delete", "k")]]
-    assert table.losses() == []
-    assert id not in table.answers()
+    harness = WaitingHarness()
+    harness.set("k", ephemeral=True, session="b")
+    take(harness, "b", "*")
+    id = queue(harness, "c", "*")
+    harness.do("b", "bye")
+    assert harness.told() == [[("unlock", "k"), ("delete", "k")]]
+    assert harness.losses() == []
+    assert id not in harness.answers()
 
 
 def test_a_clear_by_the_holder_ends_what_it_has_taken() -> None:
-    table = PatientTable()
-    table.set("k")
-    take(table, "b", "*")
+    harness = WaitingHarness()
+    harness.set("k")
+    take(harness, "b", "*")
     with pytest.raises(Locked):
-        table.do("a", "clear", pattern="*", confirm=True)
-    table.do("b", "clear", pattern="*", confirm=True)
-    assert table.told() == [[("delete", "k"), ("unlock", "k")]]
-    assert table.do("b", "locks").locks == []
+        harness.do("a", "clear", pattern="*", confirm=True)
+    harness.do("b", "clear", pattern="*", confirm=True)
+    assert harness.told() == [[("delete", "k"), ("unlock", "k")]]
+    assert harness.do("b", "locks").locks == []
 
 
 @pytest.mark.parametrize("end", ["unlock", "lease", "bye", "grace", "force"])
 def test_what_is_given_up_goes_to_the_next_with_one_delivery_more(end: str) -> None:
-    table = PatientTable()
-    table.set("k")
-    token = take(table, "b", "*", lease=9).token
-    id = queue(table, "c", "*")
+    harness = WaitingHarness()
+    harness.set("k")
+    token = take(harness, "b", "*", lease=9).token
+    id = queue(harness, "c", "*")
     if end == "unlock":
-        table.do("b", "unlock", token=token)
-        assert table.losses() == []
+        harness.do("b", "unlock", token=token)
+        assert harness.losses() == []
     elif end == "lease":
-        table.tick(8.999)
-        assert table.answers() == {}
-        table.tick(0.001)
-        assert table.losses() == [("b", token, "expired")]
+        harness.tick(8.999)
+        assert harness.answers() == {}
+        harness.tick(0.001)
+        assert harness.losses() == [("b", token, "expired")]
     elif end == "bye":
-        table.do("b", "bye")
+        harness.do("b", "bye")
     elif end == "grace":
-        table.do("b", "renew", token=token, ttl=1_000)
-        table.drop("b")
-        table.tick(Limits().grace)
+        harness.do("b", "renew", token=token, ttl=1_000)
+        harness.drop("b")
+        harness.tick(Limits().grace)
     else:
-        table.do("a", "unlock", name="k", force=True, reason="stuck")
-        assert table.losses() == [("b", token, "forced")]
-    taken = table.answer(id)
+        harness.do("a", "unlock", name="k", force=True, reason="stuck")
+        assert harness.losses() == [("b", token, "forced")]
+    taken = harness.answer(id)
     assert (taken.entry.key, taken.delivery) == ("k", 2)
     assert taken.token > token
 
 
 def test_deliveries_are_counted_as_long_as_there_is_that_entry() -> None:
-    table = PatientTable()
-    table.set("k")
+    harness = WaitingHarness()
+    harness.set("k")
     for delivery in (1, 2, 3):
-        taken = take(table, "b", "*")
+        taken = take(harness, "b", "*")
         assert taken.delivery == delivery
-        table.do("b", "set", key="k", value=delivery, guard={"token": taken.token})
-        table.do("b", "unlock", token=taken.token)
-    done(table, "b", take(table, "b", "*"))
-    table.set("k")
-    assert take(table, "b", "*").delivery == 1
+        harness.do("b", "set", key="k", value=delivery, guard={"token": taken.token})
+        harness.do("b", "unlock", token=taken.token)
+    done(harness, "b", take(harness, "b", "*"))
+    harness.set("k")
+    assert take(harness, "b", "*").delivery == 1
 
 
 def test_an_entry_that_is_replaced_within_a_txn_is_another() -> None:
-    table = PatientTable()
-    table.set("k", "j")
-    taken = take(table, "b", "*")
-    id = queue(table, "c", "k")
+    harness = WaitingHarness()
+    harness.set("k", "j")
+    taken = take(harness, "b", "*")
+    id = queue(harness, "c", "k")
     guard = {"token": taken.token}
     steps = [{"op": "delete", "key": "k", "guard": guard}, {"op": "set", "key": "k", "value": 2, "guard": guard}]
-    table.do("b", "txn", **{"if": [], "then": steps})
-    assert table.told()[0] == [("delete", "k"), ("set", "k"), ("unlock", "k")]
-    again = table.answer(id)
+    harness.do("b", "txn", **{"if": [], "then": steps})
+    assert harness.told()[0] == [("delete", "k"), ("set", "k"), ("unlock", "k")]
+    again = harness.answer(id)
     assert (again.entry.key, again.delivery) == ("k", 1)
 
 
 def test_a_txn_that_deletes_what_is_taken_and_is_refused_later_changes_nothing() -> None:
-    table = PatientTable()
-    table.set("k")
-    taken = take(table, "b", "*")
-    waiting = queue(table, "c", "*")
+    harness = WaitingHarness()
+    harness.set("k")
+    taken = take(harness, "b", "*")
+    waiting = queue(harness, "c", "*")
     steps = [
         {"op": "delete", "key": "k", "guard": {"token": taken.token}},
         {"op": "set", "key": "k", "value": 1, "if_rev": 7},
     ]
     with pytest.raises(Exception, match="expected rev 7"):
-        table.do("b", "txn", **{"if": [], "then": steps})
-    assert (table.answers(), table.losses(), table.told()) == ({}, [], [])
-    assert table.do("b", "renew", token=taken.token).expires_at
-    table.do("b", "unlock", token=taken.token)
-    assert table.answer(waiting).delivery == 2
+        harness.do("b", "txn", **{"if": [], "then": steps})
+    assert (harness.answers(), harness.losses(), harness.told()) == ({}, [], [])
+    assert harness.do("b", "renew", token=taken.token).expires_at
+    harness.do("b", "unlock", token=taken.token)
+    assert harness.answer(waiting).delivery == 2
 
 
 # --- the dead ---
 
 
-def dead(table: PatientTable) -> dict[str, Any]:
-    return {key: table.do("a", "get", ns="$dead", key=key).entry for key in table.keys("a", ns="$dead")}
+def dead(harness: WaitingHarness) -> dict[str, Any]:
+    return {key: harness.do("a", "get", ns="$dead", key=key).entry for key in harness.keys("a", ns="$dead")}
 
 
 def test_what_is_delivered_too_often_is_moved_to_the_dead_in_one_revision() -> None:
-    table = PatientTable()
-    rev = table.set("k", value={"n": 1}, meta={"from": "me"})
-    table.set("k", value={"n": 2}, meta={"from": "me"})
+    harness = WaitingHarness()
+    rev = harness.set("k", value={"n": 1}, meta={"from": "me"})
+    harness.set("k", value={"n": 2}, meta={"from": "me"})
     for delivery in (1, 2):
-        taken = take(table, "b", "*", max_deliveries=2)
+        taken = take(harness, "b", "*", max_deliveries=2)
         assert taken.delivery == delivery
-        table.do("b", "unlock", token=taken.token)
-    nothing(table, "b", "*", max_deliveries=2)
-    assert [[(event.ns, event.type, event.key, event.by) for event in commit.events] for commit in table.commits()] == [
-        [("default", "delete", "k", "$hub"), ("$dead", "set", f"default:{rev}", "$hub")]
-    ]
-    ((key, entry),) = dead(table).items()
+        harness.do("b", "unlock", token=taken.token)
+    nothing(harness, "b", "*", max_deliveries=2)
+    assert [
+        [(event.ns, event.type, event.key, event.by) for event in commit.events] for commit in harness.commits()
+    ] == [[("default", "delete", "k", "$hub"), ("$dead", "set", f"default:{rev}", "$hub")]]
+    ((key, entry),) = dead(harness).items()
     assert key == f"default:{rev}"
     assert bytes(entry.value) == b'{"n":2}'
     meta = msgspec.json.decode(bytes(entry.meta))
     assert meta == {"ns": "default", "key": "k", "deliveries": 2, "by": "agent-a", "meta": {"from": "me"}}
-    assert table.keys("a") == []
+    assert harness.keys("a") == []
 
 
 def test_one_who_waits_is_not_given_what_is_dead_for_it_and_waits_on() -> None:
-    table = PatientTable()
-    table.set("k")
-    token = take(table, "b", "*").token
-    picky, patient = queue(table, "c", "*", max_deliveries=1), queue(table, "d", "*")
-    table.do("b", "unlock", token=token)
-    assert table.answers() == {}
-    assert len(dead(table)) == 1
-    table.set("j")
-    assert list(table.answers()) == [picky]
-    table.set("i")
-    assert list(table.answers()) == [patient]
+    harness = WaitingHarness()
+    harness.set("k")
+    token = take(harness, "b", "*").token
+    picky, patient = queue(harness, "c", "*", max_deliveries=1), queue(harness, "d", "*")
+    harness.do("b", "unlock", token=token)
+    assert harness.answers() == {}
+    assert len(dead(harness)) == 1
+    harness.set("j")
+    assert list(harness.answers()) == [picky]
+    harness.set("i")
+    assert list(harness.answers()) == [patient]
 
 
 def test_of_what_is_dead_the_rest_is_taken() -> None:
-    table = PatientTable()
-    table.set("a", "b")
-    table.do("b", "unlock", token=take(table, "b", "*").token)
-    assert take(table, "b", "*", max_deliveries=1).entry.key == "b"
-    assert [entry.key for entry in dead(table).values()] == [*dead(table)]
+    harness = WaitingHarness()
+    harness.set("a", "b")
+    harness.do("b", "unlock", token=take(harness, "b", "*").token)
+    assert take(harness, "b", "*", max_deliveries=1).entry.key == "b"
+    assert [entry.key for entry in dead(harness).values()] == [*dead(harness)]
 
 
 def test_two_of_one_txn_that_die_are_kept_both() -> None:
-    table = PatientTable()
-    table.do("a", "txn", **{"if": [], "then": [{"op": "set", "key": key, "value": key} for key in "xy"]})
+    harness = WaitingHarness()
+    harness.do("a", "txn", **{"if": [], "then": [{"op": "set", "key": key, "value": key} for key in "xy"]})
     for _ in "xy":
-        take(table, "b", "*")
-    table.do("b", "bye")
-    nothing(table, "c", "*", max_deliveries=1)
-    assert sorted(bytes(entry.value) for entry in dead(table).values()) == [b'"x"', b'"y"']
-    assert all(key.startswith("default:") for key in dead(table))
+        take(harness, "b", "*")
+    harness.do("b", "bye")
+    nothing(harness, "c", "*", max_deliveries=1)
+    assert sorted(bytes(entry.value) for entry in dead(harness).values()) == [b'"x"', b'"y"']
+    assert all(key.startswith("default:") for key in dead(harness))
 
 
 def test_the_dead_can_be_read_taken_deleted_and_cleared_but_not_written() -> None:
-    table = PatientTable()
-    table.set("a", "b", "c")
+    harness = WaitingHarness()
+    harness.set("a", "b", "c")
     for _ in "abc":
-        take(table, "b", "*")
-    table.do("b", "bye")
-    nothing(table, "c", "*", max_deliveries=1)
-    assert len(dead(table)) == 3
-    taken = take(table, "c", "default:*", ns="$dead")
+        take(harness, "b", "*")
+    harness.do("b", "bye")
+    nothing(harness, "c", "*", max_deliveries=1)
+    assert len(dead(harness)) == 3
+    taken = take(harness, "c", "default:*", ns="$dead")
     assert (taken.entry.ns, taken.delivery) == ("$dead", 1)
-    assert done(table, "c", taken).deleted
-    other = next(iter(dead(table)))
-    assert table.do("a", "delete", ns="$dead", key=other).deleted
-    assert table.do("a", "wait", all=[{"pattern": "*", "ns": "$dead"}]).met == [0]
-    assert table.do("a", "clear", ns="$dead", pattern="*", confirm=True).deleted == 1
+    assert done(harness, "c", taken).deleted
+    other = next(iter(dead(harness)))
+    assert harness.do("a", "delete", ns="$dead", key=other).deleted
+    assert harness.do("a", "wait", all=[{"pattern": "*", "ns": "$dead"}]).met == [0]
+    assert harness.do("a", "clear", ns="$dead", pattern="*", confirm=True).deleted == 1
     for op, fields in (
         ("set", {"key": "x", "value": 1}),
         ("update", {"key": "x", "merge": {}}),
@@ -470,100 +470,100 @@ def test_the_dead_can_be_read_taken_deleted_and_cleared_but_not_written() -> Non
         ("lock", {"name": "x"}),
     ):
         with pytest.raises(Forbidden):
-            table.do("a", op, ns="$dead", **fields)
+            harness.do("a", op, ns="$dead", **fields)
     with pytest.raises(BadRequest):
-        take(table, "a", "*", ns="$dead", max_deliveries=1)
+        take(harness, "a", "*", ns="$dead", max_deliveries=1)
 
 
 def test_one_who_waits_for_the_dead_gets_them_as_they_come() -> None:
-    table = PatientTable()
-    id = queue(table, "d", "*", ns="$dead")
-    table.set("k")
-    table.do("b", "unlock", token=take(table, "b", "*").token)
-    nothing(table, "b", "*", max_deliveries=1)
-    assert table.answer(id).entry.ns == "$dead"
+    harness = WaitingHarness()
+    id = queue(harness, "d", "*", ns="$dead")
+    harness.set("k")
+    harness.do("b", "unlock", token=take(harness, "b", "*").token)
+    nothing(harness, "b", "*", max_deliveries=1)
+    assert harness.answer(id).entry.ns == "$dead"
 
 
 # --- the end of its time, rids, cancel, sessions ---
 
 
 def test_nothing_in_time_is_a_timeout() -> None:
-    table = PatientTable()
-    nothing(table, "b", "*")
-    id = queue(table, "b", "*", timeout=2.5)
-    for_ever = queue(table, "c", "*", timeout=None)
-    table.tick(2.4)
-    assert table.answers() == {}
-    table.tick(0.1)
-    assert isinstance(table.answers()[id], TimedOut)
-    table.tick(10_000_000)
-    table.set("k")
-    assert list(table.answers()) == [for_ever]
+    harness = WaitingHarness()
+    nothing(harness, "b", "*")
+    id = queue(harness, "b", "*", timeout=2.5)
+    for_ever = queue(harness, "c", "*", timeout=None)
+    harness.tick(2.4)
+    assert harness.answers() == {}
+    harness.tick(0.1)
+    assert isinstance(harness.answers()[id], TimedOut)
+    harness.tick(10_000_000)
+    harness.set("k")
+    assert list(harness.answers()) == [for_ever]
 
 
 def test_the_same_rid_again_is_the_same_take() -> None:
-    table = PatientTable()
-    table.set("k", "j")
-    taken = take(table, "b", "*", rid="r")
-    again = table.do("b", "take", id=2, patterns=["*"], rid="r")
-    assert table.dup
+    harness = WaitingHarness()
+    harness.set("k", "j")
+    taken = take(harness, "b", "*", rid="r")
+    again = harness.do("b", "take", id=2, patterns=["*"], rid="r")
+    assert harness.dup
     assert again == taken
-    assert take(table, "b", "*", rid="other").entry.key == "j"
+    assert take(harness, "b", "*", rid="other").entry.key == "j"
 
 
 def test_the_same_rid_while_it_waits_joins_it_and_the_newest_id_is_answered() -> None:
-    table = PatientTable()
-    first = queue(table, "b", "*", rid="r")
-    newest = queue(table, "b", "*", rid="r")
+    harness = WaitingHarness()
+    first = queue(harness, "b", "*", rid="r")
+    newest = queue(harness, "b", "*", rid="r")
     assert newest != first
-    table.set("k", "j")
-    assert list(table.answers()) == []
-    table.do("b", "take", id=9, patterns=["*"], rid="r")
-    assert table.dup
-    assert [one.names for one in table.do("b", "locks").locks] == [["k"]]
+    harness.set("k", "j")
+    assert list(harness.answers()) == []
+    harness.do("b", "take", id=9, patterns=["*"], rid="r")
+    assert harness.dup
+    assert [one.names for one in harness.do("b", "locks").locks] == [["k"]]
 
 
 def test_nothing_in_time_is_not_kept_for_its_rid() -> None:
-    table = PatientTable()
-    nothing(table, "b", "*", rid="r")
-    table.set("k")
-    assert take(table, "b", "*", rid="r").entry.key == "k"
+    harness = WaitingHarness()
+    nothing(harness, "b", "*", rid="r")
+    harness.set("k")
+    assert take(harness, "b", "*", rid="r").entry.key == "k"
 
 
 def test_a_take_that_is_cancelled_takes_nothing() -> None:
-    table = PatientTable()
-    id = queue(table, "b", "*", rid="r")
-    other = queue(table, "c", "*")
-    assert table.do("b", "cancel", target=id).cancelled
-    assert isinstance(table.answers()[id], Cancelled)
-    table.set("k")
-    assert list(table.answers()) == [other]
-    assert table.do("c", "cancel", target=other).cancelled is False, "the grant was faster, and stays"
-    assert len(table.do("c", "locks").locks) == 1
+    harness = WaitingHarness()
+    id = queue(harness, "b", "*", rid="r")
+    other = queue(harness, "c", "*")
+    assert harness.do("b", "cancel", target=id).cancelled
+    assert isinstance(harness.answers()[id], Cancelled)
+    harness.set("k")
+    assert list(harness.answers()) == [other]
+    assert harness.do("c", "cancel", target=other).cancelled is False, "the grant was faster, and stays"
+    assert len(harness.do("c", "locks").locks) == 1
 
 
 def test_a_take_outlives_its_connection_and_is_answered_after_the_takeover() -> None:
-    table = PatientTable()
-    id = queue(table, "b", "*")
-    table.drop("b")
-    table.set("k")
-    assert table.answers() == {}
-    table.return_to("b")
-    assert taken_key(table, id) == "k"
-    assert table.do("b", "locks").locks[0].session == "b"
+    harness = WaitingHarness()
+    id = queue(harness, "b", "*")
+    harness.drop("b")
+    harness.set("k")
+    assert harness.answers() == {}
+    harness.return_to("b")
+    assert taken_key(harness, id) == "k"
+    assert harness.do("b", "locks").locks[0].session == "b"
 
 
 def test_a_session_that_has_ended_takes_nothing() -> None:
-    table = PatientTable()
-    queue(table, "b", "*", timeout=1_000)
-    left = queue(table, "c", "*", timeout=1_000)
-    other = queue(table, "d", "*", timeout=1_000)
-    table.do("b", "bye")
-    table.drop("c")
-    table.tick(Limits().grace)
-    table.set("k")
-    assert list(table.answers()) == [other]
-    assert left not in table.answers()
+    harness = WaitingHarness()
+    queue(harness, "b", "*", timeout=1_000)
+    left = queue(harness, "c", "*", timeout=1_000)
+    other = queue(harness, "d", "*", timeout=1_000)
+    harness.do("b", "bye")
+    harness.drop("c")
+    harness.tick(Limits().grace)
+    harness.set("k")
+    assert list(harness.answers()) == [other]
+    assert left not in harness.answers()
 
 
 @pytest.mark.parametrize(
@@ -582,268 +582,268 @@ def test_a_session_that_has_ended_takes_nothing() -> None:
     ],
 )
 def test_a_take_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
-    table = PatientTable()
-    table.set("k")
+    harness = WaitingHarness()
+    harness.set("k")
     with pytest.raises(BadRequest) as refused:
-        table.do("b", "take", **{"patterns": ["*"], **fields})
+        harness.do("b", "take", **{"patterns": ["*"], **fields})
     assert refused.value.details["field"] == field
-    assert table.commits() == []
+    assert harness.commits() == []
 
 
 def test_a_take_has_100_patterns_and_no_more_and_none_of_the_hubs_namespaces() -> None:
-    table = PatientTable()
-    table.set("k:100")
-    assert take(table, "b", *(f"k:{number}" for number in range(1, 101))).entry.key == "k:100"
+    harness = WaitingHarness()
+    harness.set("k:100")
+    assert take(harness, "b", *(f"k:{number}" for number in range(1, 101))).entry.key == "k:100"
     with pytest.raises(LimitReached):
-        take(table, "b", *(f"k:{number}" for number in range(101)))
+        take(harness, "b", *(f"k:{number}" for number in range(101)))
     with pytest.raises(Forbidden):
-        take(table, "b", "*", ns="$agents")
+        take(harness, "b", "*", ns="$agents")
 
 
 def test_a_session_holds_so_many_locks_and_takes_no_more() -> None:
-    table = PatientTable(Limits(claims=1))
-    waiting = [queue(table, "b", "*"), queue(table, "b", "*")]
-    other = queue(table, "c", "*")
-    table.set("k")
-    assert list(table.answers()) == waiting[:1]
+    harness = WaitingHarness(Limits(claims=1))
+    waiting = [queue(harness, "b", "*"), queue(harness, "b", "*")]
+    other = queue(harness, "c", "*")
+    harness.set("k")
+    assert list(harness.answers()) == waiting[:1]
     with pytest.raises(LimitReached):
-        take(table, "b", "*")
-    table.set("j")
-    assert sorted(table.answers()) == [waiting[1], other]
-    assert isinstance(table.answers()[waiting[1]], LimitReached)
-    assert taken_key(table, other) == "j"
+        take(harness, "b", "*")
+    harness.set("j")
+    assert sorted(harness.answers()) == [waiting[1], other]
+    assert isinstance(harness.answers()[waiting[1]], LimitReached)
+    assert taken_key(harness, other) == "j"
 
 
 def test_a_session_that_has_come_to_its_limit_while_it_was_looking_takes_no_more() -> None:
-    table = PatientTable(Limits(claims=1, scan=4))
-    table.set(*(f"k:{number}" for number in range(9)))
-    waiting = queue(table, "b", "*")
-    table.do("b", "lock", name="other")
-    table.proceed()
-    assert isinstance(table.answers()[waiting], LimitReached)
-    assert take(table, "c", "*").entry.key == "k:0"
+    harness = WaitingHarness(Limits(claims=1, scan=4))
+    harness.set(*(f"k:{number}" for number in range(9)))
+    waiting = queue(harness, "b", "*")
+    harness.do("b", "lock", name="other")
+    harness.proceed()
+    assert isinstance(harness.answers()[waiting], LimitReached)
+    assert take(harness, "c", "*").entry.key == "k:0"
 
 
 # --- in slices ---
 
 
-def many(table: PatientTable, count: int = 18, prefix: str = "k") -> None:
-    table.set(*(f"{prefix}:{number:02}" for number in reversed(range(count))))
+def many(harness: WaitingHarness, count: int = 18, prefix: str = "k") -> None:
+    harness.set(*(f"{prefix}:{number:02}" for number in reversed(range(count))))
 
 
 def test_the_first_take_on_many_keys_looks_in_slices_and_takes_the_oldest() -> None:
-    table = PatientTable(SLICES)
-    many(table)
-    id = queue(table, "b", "*", timeout=0)
-    assert table.proceed() > 4
-    assert taken_key(table, id) == "k:17"
-    assert take(table, "b", "*").entry.key == "k:16", "the line is there now"
+    harness = WaitingHarness(SLICES)
+    many(harness)
+    id = queue(harness, "b", "*", timeout=0)
+    assert harness.proceed() > 4
+    assert taken_key(harness, id) == "k:17"
+    assert take(harness, "b", "*").entry.key == "k:16", "the line is there now"
 
 
 def test_timeout_0_is_not_refused_before_all_was_looked_at() -> None:
-    table = PatientTable(SLICES)
-    many(table)
-    id = queue(table, "b", "*9", timeout=0)
-    none = queue(table, "c", "*a", timeout=0)
-    table.tick(10)
-    assert table.answers() == {}
-    table.proceed()
-    assert taken_key(table, id) == "k:09"
-    assert isinstance(table.answers()[none], TimedOut)
+    harness = WaitingHarness(SLICES)
+    many(harness)
+    id = queue(harness, "b", "*9", timeout=0)
+    none = queue(harness, "c", "*a", timeout=0)
+    harness.tick(10)
+    assert harness.answers() == {}
+    harness.proceed()
+    assert taken_key(harness, id) == "k:09"
+    assert isinstance(harness.answers()[none], TimedOut)
 
 
 def test_one_who_waits_looks_in_slices_and_then_waits() -> None:
-    table = PatientTable(SLICES)
-    many(table)
-    id = queue(table, "b", "j*", "*a")
-    table.set("j", "k:0a")
-    table.proceed()
-    assert taken_key(table, id) == "j"
+    harness = WaitingHarness(SLICES)
+    many(harness)
+    id = queue(harness, "b", "j*", "*a")
+    harness.set("j", "k:0a")
+    harness.proceed()
+    assert taken_key(harness, id) == "j"
 
 
 def test_changes_during_the_look_are_seen() -> None:
-    table = PatientTable(SLICES)
-    many(table)
-    id = queue(table, "b", "*")
-    table.do("a", "delete", key="k:17")
-    table.do("c", "lock", name="k:16")
-    table.do("c", "lock", name="k:00")
-    table.do("a", "delete", key="k:00", guard={"token": table.machine.state.log.rev})
-    table.set("k:99", "a")
-    table.proceed()
-    assert taken_key(table, id) == "k:15"
+    harness = WaitingHarness(SLICES)
+    many(harness)
+    id = queue(harness, "b", "*")
+    harness.do("a", "delete", key="k:17")
+    harness.do("c", "lock", name="k:16")
+    harness.do("c", "lock", name="k:00")
+    harness.do("a", "delete", key="k:00", guard={"token": harness.machine.state.log.rev})
+    harness.set("k:99", "a")
+    harness.proceed()
+    assert taken_key(harness, id) == "k:15"
 
 
 def test_one_who_looks_is_not_passed_over() -> None:
-    table = PatientTable(SLICES)
-    many(table)
-    first = queue(table, "b", "*a", "j")
-    second = queue(table, "c", "j")
-    table.set("j")
-    assert table.answers() == {}, "it may be for the first, who knows when the look is done"
-    table.proceed()
-    assert list(table.answers()) == [first]
-    table.set("k:0a")
-    assert table.answers() == {}
-    table.do("b", "bye")
-    assert list(table.answers()) == [second]
+    harness = WaitingHarness(SLICES)
+    many(harness)
+    first = queue(harness, "b", "*a", "j")
+    second = queue(harness, "c", "j")
+    harness.set("j")
+    assert harness.answers() == {}, "it may be for the first, who knows when the look is done"
+    harness.proceed()
+    assert list(harness.answers()) == [first]
+    harness.set("k:0a")
+    assert harness.answers() == {}
+    harness.do("b", "bye")
+    assert list(harness.answers()) == [second]
 
 
 def test_one_who_came_later_is_not_refused_while_it_is_open_what_is_left_for_it() -> None:
     """The first is looking, and will take something else: what it leaves is for the second, who asks only once."""
-    table = PatientTable(SLICES)
-    table.set("x", "j")
-    many(table)
-    first = queue(table, "b", "j", "k*", "x")
-    second = queue(table, "c", "j", timeout=0)
-    table.proceed()
-    assert (taken_key(table, first), taken_key(table, second)) == ("x", "j")
+    harness = WaitingHarness(SLICES)
+    harness.set("x", "j")
+    many(harness)
+    first = queue(harness, "b", "j", "k*", "x")
+    second = queue(harness, "c", "j", timeout=0)
+    harness.proceed()
+    assert (taken_key(harness, first), taken_key(harness, second)) == ("x", "j")
 
 
 def test_one_who_came_later_takes_nothing_newer_while_the_oldest_is_open() -> None:
-    table = PatientTable(SLICES)
-    table.set("x", "j1", "j2")
-    many(table)
-    first = queue(table, "b", "j1", "k*", "x")
-    second = queue(table, "c", "j*", timeout=0)
-    table.proceed()
-    assert (taken_key(table, first), taken_key(table, second)) == ("x", "j1")
+    harness = WaitingHarness(SLICES)
+    harness.set("x", "j1", "j2")
+    many(harness)
+    first = queue(harness, "b", "j1", "k*", "x")
+    second = queue(harness, "c", "j*", timeout=0)
+    harness.proceed()
+    assert (taken_key(harness, first), taken_key(harness, second)) == ("x", "j1")
 
 
 def test_what_comes_for_one_who_waits_stays_in_order_while_somebody_else_is_looking() -> None:
-    table = PatientTable(SLICES)
-    table.set("x")
-    many(table)
-    first = queue(table, "b", "j1", "k*", "x")
-    second = queue(table, "c", "j*")
-    table.set("j1", "j2")
-    assert table.answers() == {}
-    table.proceed()
-    assert (taken_key(table, first), taken_key(table, second)) == ("x", "j1")
+    harness = WaitingHarness(SLICES)
+    harness.set("x")
+    many(harness)
+    first = queue(harness, "b", "j1", "k*", "x")
+    second = queue(harness, "c", "j*")
+    harness.set("j1", "j2")
+    assert harness.answers() == {}
+    harness.proceed()
+    assert (taken_key(harness, first), taken_key(harness, second)) == ("x", "j1")
 
 
 def test_one_whose_time_is_over_while_it_is_open_what_is_left_for_it_is_not_refused() -> None:
-    table = PatientTable(SLICES)
-    table.set("x")
-    many(table)
-    first = queue(table, "b", "j", "k*", "x")
-    second = queue(table, "c", "j*", timeout=5)
-    third = queue(table, "d", "j*", timeout=5)
-    table.set("j")
-    table.tick(5)
-    assert table.answers() == {}
-    table.proceed()
-    assert (taken_key(table, first), taken_key(table, second)) == ("x", "j")
-    assert isinstance(table.answers()[third], TimedOut)
+    harness = WaitingHarness(SLICES)
+    harness.set("x")
+    many(harness)
+    first = queue(harness, "b", "j", "k*", "x")
+    second = queue(harness, "c", "j*", timeout=5)
+    third = queue(harness, "d", "j*", timeout=5)
+    harness.set("j")
+    harness.tick(5)
+    assert harness.answers() == {}
+    harness.proceed()
+    assert (taken_key(harness, first), taken_key(harness, second)) == ("x", "j")
+    assert isinstance(harness.answers()[third], TimedOut)
 
 
 def test_what_was_held_back_for_one_who_leaves_goes_to_the_next() -> None:
-    table = PatientTable(SLICES)
-    many(table)
-    first = queue(table, "b", "*a", "j")
-    second = queue(table, "c", "j")
-    table.set("j")
-    table.do("b", "cancel", target=first)
-    assert taken_key(table, second) == "j"
+    harness = WaitingHarness(SLICES)
+    many(harness)
+    first = queue(harness, "b", "*a", "j")
+    second = queue(harness, "c", "j")
+    harness.set("j")
+    harness.do("b", "cancel", target=first)
+    assert taken_key(harness, second) == "j"
 
 
 def test_one_who_looks_is_not_set_back_by_what_comes_in() -> None:
     """Entries under a lock are passed over slowly: new ones come behind them, and do not make it begin again."""
-    table = PatientTable(SLICES)
-    many(table, 12)
-    table.do("c", "lock", pattern="k:*")
-    id = queue(table, "b", "*")
-    while not table.machine.state.work_queues.scanning[0].next_position:
-        table.proceed(1)
+    harness = WaitingHarness(SLICES)
+    many(harness, 12)
+    harness.do("c", "lock", pattern="k:*")
+    id = queue(harness, "b", "*")
+    while not harness.machine.state.work_queues.scanning[0].next_position:
+        harness.proceed(1)
     for number in range(6):
-        table.proceed(1)
-        if table.answers():
+        harness.proceed(1)
+        if harness.answers():
             break
-        table.set(f"z:{number}")
-    assert taken_key(table, id) == "z:0"
+        harness.set(f"z:{number}")
+    assert taken_key(harness, id) == "z:0"
 
 
 def test_what_is_given_up_behind_one_who_looks_goes_before_what_is_newer() -> None:
-    table = PatientTable(SLICES)
-    many(table, 12)
-    table.set("zz")
-    first = queue(table, "d", "*")
-    table.proceed()
-    token = table.answer(first).token
+    harness = WaitingHarness(SLICES)
+    many(harness, 12)
+    harness.set("zz")
+    first = queue(harness, "d", "*")
+    harness.proceed()
+    token = harness.answer(first).token
     for pattern in ("k:0*", "?:10"):
-        table.do("c", "lock", pattern=pattern)
-    id = queue(table, "b", "*")
-    table.proceed(1)
-    assert table.machine.has_pending_scan
-    table.do("d", "unlock", token=token)
-    table.proceed()
-    assert taken_key(table, id) == "k:11"
+        harness.do("c", "lock", pattern=pattern)
+    id = queue(harness, "b", "*")
+    harness.proceed(1)
+    assert harness.machine.has_pending_scan
+    harness.do("d", "unlock", token=token)
+    harness.proceed()
+    assert taken_key(harness, id) == "k:11"
 
 
 def test_a_pattern_lock_on_all_of_it_needs_no_look_and_its_end_wakes_those_who_wait() -> None:
-    table = PatientTable()
-    many(table, 12)
-    token = table.do("d", "lock", pattern="k:*").token
-    ids = [queue(table, session, "k:*") for session in "bc"]
-    other = queue(table, "b", "k:0[0-5]")
-    nothing(table, "a", "k:*")
-    table.do("d", "unlock", token=token)
-    table.proceed()
-    assert [taken_key(table, id) for id in (*ids, other)] == ["k:11", "k:10", "k:05"]
+    harness = WaitingHarness()
+    many(harness, 12)
+    token = harness.do("d", "lock", pattern="k:*").token
+    ids = [queue(harness, session, "k:*") for session in "bc"]
+    other = queue(harness, "b", "k:0[0-5]")
+    nothing(harness, "a", "k:*")
+    harness.do("d", "unlock", token=token)
+    harness.proceed()
+    assert [taken_key(harness, id) for id in (*ids, other)] == ["k:11", "k:10", "k:05"]
 
 
 def test_a_pattern_lock_on_a_part_of_it_leaves_the_rest() -> None:
-    table = PatientTable()
-    table.set("a", "b")
-    table.do("d", "lock", pattern="a*")
-    assert take(table, "b", "a*", "b*").entry.key == "b"
-    nothing(table, "b", "a*", "b*")
-    table.do("b", "bye")
-    table.do("d", "lock", pattern="b*")
-    nothing(table, "c", "a*", "b*")
+    harness = WaitingHarness()
+    harness.set("a", "b")
+    harness.do("d", "lock", pattern="a*")
+    assert take(harness, "b", "a*", "b*").entry.key == "b"
+    nothing(harness, "b", "a*", "b*")
+    harness.do("b", "bye")
+    harness.do("d", "lock", pattern="b*")
+    nothing(harness, "c", "a*", "b*")
 
 
 # --- lines ---
 
 
 def test_lines_that_are_used_least_are_forgotten_and_built_again() -> None:
-    table = PatientTable(Limits(lines=2))
-    table.set("a1", "b1", "c1", "a2", "b2", "c2")
-    assert [take(table, "b", pattern).entry.key for pattern in ("a*", "b*", "c*")] == ["a1", "b1", "c1"]
-    table.set("a0")
-    assert [take(table, "b", pattern).entry.key for pattern in ("a*", "b*", "c*")] == ["a2", "b2", "c2"]
-    assert take(table, "b", "a*").entry.key == "a0"
-    table.do("b", "bye")
-    assert [take(table, "c", pattern).delivery for pattern in ("b*", "c*", "a*")] == [2, 2, 2]
+    harness = WaitingHarness(Limits(lines=2))
+    harness.set("a1", "b1", "c1", "a2", "b2", "c2")
+    assert [take(harness, "b", pattern).entry.key for pattern in ("a*", "b*", "c*")] == ["a1", "b1", "c1"]
+    harness.set("a0")
+    assert [take(harness, "b", pattern).entry.key for pattern in ("a*", "b*", "c*")] == ["a2", "b2", "c2"]
+    assert take(harness, "b", "a*").entry.key == "a0"
+    harness.do("b", "bye")
+    assert [take(harness, "c", pattern).delivery for pattern in ("b*", "c*", "a*")] == [2, 2, 2]
 
 
 def test_a_line_that_somebody_waits_for_is_never_forgotten() -> None:
-    table = PatientTable(Limits(lines=1))
-    ids = {pattern: queue(table, "b", pattern) for pattern in ("a*", "b*", "c*")}
-    nothing(table, "c", "d*")
-    nothing(table, "c", "e*")
+    harness = WaitingHarness(Limits(lines=1))
+    ids = {pattern: queue(harness, "b", pattern) for pattern in ("a*", "b*", "c*")}
+    nothing(harness, "c", "d*")
+    nothing(harness, "c", "e*")
     for pattern, id in ids.items():
-        table.set(pattern[0])
-        assert taken_key(table, id) == pattern[0]
+        harness.set(pattern[0])
+        assert taken_key(harness, id) == pattern[0]
 
 
 def test_patterns_that_mean_the_same_are_one() -> None:
-    table = PatientTable()
-    first, second = queue(table, "b", "a*", "b?", "a*"), queue(table, "c", "b?", "a*")
-    table.set("b1")
-    assert taken_key(table, first) == "b1"
-    table.set("a1")
-    assert taken_key(table, second) == "a1"
-    assert len(table.machine.state.work_queues._queues) == 1
+    harness = WaitingHarness()
+    first, second = queue(harness, "b", "a*", "b?", "a*"), queue(harness, "c", "b?", "a*")
+    harness.set("b1")
+    assert taken_key(harness, first) == "b1"
+    harness.set("a1")
+    assert taken_key(harness, second) == "a1"
+    assert len(harness.machine.state.work_queues._queues) == 1
 
 
 # --- what it costs ---
 
 
 def test_takes_on_a_line_of_many_entries_do_not_scan_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = PatientTable()
-    table.machine.check = lambda: None  # type: ignore[method-assign]
-    many(table, 1_900)
+    harness = WaitingHarness()
+    harness.machine.check = lambda: None  # type: ignore[method-assign]
+    many(harness, 1_900)
     scanned = 0
     scan = Keyspace.scan
 
@@ -854,22 +854,22 @@ def test_takes_on_a_line_of_many_entries_do_not_scan_again(monkeypatch: pytest.M
             yield entry
 
     monkeypatch.setattr(Keyspace, "scan", counted)
-    taken = take(table, "b", "k*")
+    taken = take(harness, "b", "k*")
     assert scanned == 1_900
     for _ in range(500):
-        done(table, "b", taken)
-        taken = take(table, "b", "k*")
-    table.set("k:x")
+        done(harness, "b", taken)
+        taken = take(harness, "b", "k*")
+    harness.set("k:x")
     assert scanned == 1_900
 
 
 def test_a_take_looks_no_further_than_it_has_to() -> None:
     """The first of a long line is free: the others are not even listed."""
-    table = PatientTable()
-    table.machine.check = lambda: None  # type: ignore[method-assign]
-    many(table, 1_000)
-    taken = take(table, "b", "k*")
-    line = next(iter(table.machine.state.work_queues._queues.values()))
+    harness = WaitingHarness()
+    harness.machine.check = lambda: None  # type: ignore[method-assign]
+    many(harness, 1_000)
+    taken = take(harness, "b", "k*")
+    line = next(iter(harness.machine.state.work_queues._queues.values()))
     listed = 0
     irange = line.keys.irange
 
@@ -881,31 +881,31 @@ def test_a_take_looks_no_further_than_it_has_to() -> None:
 
     line.keys.irange = counted
     for _ in range(10):
-        done(table, "b", taken)
-        taken = take(table, "b", "k*")
+        done(harness, "b", taken)
+        taken = take(harness, "b", "k*")
     assert 10 <= listed <= 10 * 20
 
 
 def test_a_slice_is_shorter_where_what_is_looked_at_is_put_into_the_line() -> None:
-    table = PatientTable(Limits(scan=40))
-    many(table, 100)
-    table.set(*(f"other:{number}" for number in range(100)))
-    slow, quick = queue(table, "b", "k*"), queue(table, "b", "*:x")
-    assert table.proceed(7) == 7
-    assert list(table.answers()) == []
-    table.proceed()
-    assert slow in table.answers()
-    assert quick not in table.answers()
+    harness = WaitingHarness(Limits(scan=40))
+    many(harness, 100)
+    harness.set(*(f"other:{number}" for number in range(100)))
+    slow, quick = queue(harness, "b", "k*"), queue(harness, "b", "*:x")
+    assert harness.proceed(7) == 7
+    assert list(harness.answers()) == []
+    harness.proceed()
+    assert slow in harness.answers()
+    assert quick not in harness.answers()
 
 
 def test_a_set_that_many_wait_for_asks_one_of_them() -> None:
     """A thousand idle workers on one queue: what comes in is handed to the first, and the others are not looked at."""
-    table = PatientTable()
-    table.machine.check = lambda: None  # type: ignore[method-assign]
+    harness = WaitingHarness()
+    harness.machine.check = lambda: None  # type: ignore[method-assign]
     for number in range(1_000):
-        table.machine.apply(m.Take(id=number, patterns=["k*"], timeout=100.0), "abcd"[number % 4], table.now)
+        harness.machine.apply(m.Take(id=number, patterns=["k*"], timeout=100.0), "abcd"[number % 4], harness.now)
     asked = 0
-    line = next(iter(table.machine.state.work_queues._queues.values()))
+    line = next(iter(harness.machine.state.work_queues._queues.values()))
     assert len(line.takers) == 1_000
 
     class Counted(dict[Any, None]):
@@ -916,15 +916,15 @@ def test_a_set_that_many_wait_for_asks_one_of_them() -> None:
                 yield one
 
     line.takers = Counted(line.takers)
-    table.set("k:1", "k:2", "k:3")
+    harness.set("k:1", "k:2", "k:3")
     assert len(line.takers) == 997
     assert asked == 3
 
 
 def test_where_nobody_takes_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = PatientTable()
+    harness = WaitingHarness()
     monkeypatch.setattr(WorkQueue, "add", None)
-    table.set("a", "b")
-    token = table.do("b", "lock", name="a").token
-    table.do("b", "unlock", token=token)
-    assert not table.machine.state.work_queues.deliveries
+    harness.set("a", "b")
+    token = harness.do("b", "lock", name="a").token
+    harness.do("b", "unlock", token=token)
+    assert not harness.machine.state.work_queues.deliveries

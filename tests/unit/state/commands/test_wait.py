@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.state.patient import PatientTable
+from tests.unit.state.waiting_harness import WaitingHarness
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, LimitReached, SessionLost, TimedOut, TooLarge
 from waggle_hub.settings import Limits
@@ -40,258 +40,258 @@ def numbers(first: int, last: int) -> list[str]:
 
 
 def test_what_holds_now_is_answered_at_once() -> None:
-    table = PatientTable()
-    rev = table.set("k")
-    waited = table.do("b", "wait", all=[key("k")])
+    harness = WaitingHarness()
+    rev = harness.set("k")
+    waited = harness.do("b", "wait", all=[key("k")])
     assert (matched(waited), waited.met, waited.rev) == (["k"], [0], rev)
 
 
 def test_what_comes_true_is_answered_in_the_turn_of_the_change_at_its_revision() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key("k")])
-    rev = table.set("k", value={"n": 1})
-    waited = table.answer(id)
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key("k")])
+    rev = harness.set("k", value={"n": 1})
+    waited = harness.answer(id)
     assert (matched(waited), waited.met, waited.rev) == (["k"], [0], rev)
     assert bytes(waited.matched[0].value) == b'{"n":1}'
-    table.set("k")
-    assert table.answers() == {}, "each wait is answered once"
+    harness.set("k")
+    assert harness.answers() == {}, "each wait is answered once"
 
 
 def test_an_answer_stands_after_the_commit_that_met_it() -> None:
-    table = PatientTable()
-    table.ask("b", "wait", all=[key("k")])
-    table.set("k")
-    kinds = [type(output).__name__ for output in table.outputs]
+    harness = WaitingHarness()
+    harness.ask("b", "wait", all=[key("k")])
+    harness.set("k")
+    kinds = [type(output).__name__ for output in harness.outputs]
     assert kinds == ["Commit", "DeferredReply", "Reply"]
 
 
 def test_a_change_elsewhere_answers_nothing() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", any=[key("k"), keys("n:*")])
-    table.set("other", "kk")
-    table.set("k", ns="elsewhere")
-    table.do("a", "publish", channel="k", data=1)
-    table.do("a", "lock", name="k")
-    assert table.answers() == {}
-    table.set("n:1")
-    assert matched(table.answer(id)) == ["n:1"]
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", any=[key("k"), keys("n:*")])
+    harness.set("other", "kk")
+    harness.set("k", ns="elsewhere")
+    harness.do("a", "publish", channel="k", data=1)
+    harness.do("a", "lock", name="k")
+    assert harness.answers() == {}
+    harness.set("n:1")
+    assert matched(harness.answer(id)) == ["n:1"]
 
 
 def test_a_condition_names_its_namespace_and_has_the_sessions_by_default() -> None:
-    table = PatientTable()
-    table.sit("e", ns="project")
-    id = table.ask("e", "wait", all=[key("k"), key("k", ns="default")])
-    table.set("k")
-    assert table.answers() == {}
-    table.set("k", ns="project")
-    assert [entry.ns for entry in table.answer(id).matched] == ["project", "default"]
+    harness = WaitingHarness()
+    harness.open_session("e", ns="project")
+    id = harness.ask("e", "wait", all=[key("k"), key("k", ns="default")])
+    harness.set("k")
+    assert harness.answers() == {}
+    harness.set("k", ns="project")
+    assert [entry.ns for entry in harness.answer(id).matched] == ["project", "default"]
 
 
 def test_what_the_hub_writes_can_be_waited_for() -> None:
-    table = PatientTable()
-    gone = table.ask("a", "wait", all=[key("agent-b", ns="$agents", absent=True)], timeout=100)
-    table.do("b", "bye")
-    assert table.answer(gone).met == [0]
+    harness = WaitingHarness()
+    gone = harness.ask("a", "wait", all=[key("agent-b", ns="$agents", absent=True)], timeout=100)
+    harness.do("b", "bye")
+    assert harness.answer(gone).met == [0]
 
 
 def test_all_holds_at_one_revision() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key("x"), key("y")])
-    table.set("x")
-    table.do("a", "delete", key="x")
-    table.set("y")
-    assert table.answers() == {}, "each was there once, but never both"
-    table.set("x")
-    assert matched(table.answer(id)) == ["x", "y"]
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key("x"), key("y")])
+    harness.set("x")
+    harness.do("a", "delete", key="x")
+    harness.set("y")
+    assert harness.answers() == {}, "each was there once, but never both"
+    harness.set("x")
+    assert matched(harness.answer(id)) == ["x", "y"]
 
 
 def test_any_is_met_by_one_and_says_which() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", any=[key("x"), key("y")])
-    table.set("y")
-    waited = table.answer(id)
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", any=[key("x"), key("y")])
+    harness.set("y")
+    waited = harness.answer(id)
     assert (matched(waited), waited.met) == (["y"], [1])
 
 
 def test_any_says_all_that_hold() -> None:
-    table = PatientTable()
-    table.set("x", "n:1")
-    waited = table.do("b", "wait", any=[key("no"), keys("n:*"), key("x"), key("y", absent=True), key("x")])
+    harness = WaitingHarness()
+    harness.set("x", "n:1")
+    waited = harness.do("b", "wait", any=[key("no"), keys("n:*"), key("x"), key("y", absent=True), key("x")])
     assert waited.met == [1, 2, 3, 4]
     assert matched(waited) == ["n:1", "x", "x"]
 
 
 def test_a_wait_is_decided_after_the_whole_of_a_txn() -> None:
-    table = PatientTable()
-    both = table.ask("b", "wait", all=[key("x"), key("y")])
-    one = table.ask("b", "wait", all=[key("z")])
+    harness = WaitingHarness()
+    both = harness.ask("b", "wait", all=[key("x"), key("y")])
+    one = harness.ask("b", "wait", all=[key("z")])
     steps = [
         {"op": "set", "key": "z", "value": 1},
         {"op": "set", "key": "x", "value": 1},
         {"op": "delete", "key": "z"},
         {"op": "set", "key": "y", "value": 1},
     ]
-    done = table.do("a", "txn", **{"if": [], "then": steps})
-    assert list(table.answers()) == [both]
-    assert table.answer(both).rev == done.rev
-    table.set("z")
-    assert list(table.answers()) == [one]
+    done = harness.do("a", "txn", **{"if": [], "then": steps})
+    assert list(harness.answers()) == [both]
+    assert harness.answer(both).rev == done.rev
+    harness.set("z")
+    assert list(harness.answers()) == [one]
 
 
 def test_a_txn_that_is_refused_wakes_nobody() -> None:
-    table = PatientTable()
-    table.ask("b", "wait", all=[key("x")])
+    harness = WaitingHarness()
+    harness.ask("b", "wait", all=[key("x")])
     steps = [{"op": "set", "key": "x", "value": 1}, {"op": "set", "key": "y", "value": 1, "if_rev": 5}]
     with pytest.raises(Exception, match="expected rev 5"):
-        table.do("a", "txn", **{"if": [], "then": steps})
-    assert table.answers() == {}
+        harness.do("a", "txn", **{"if": [], "then": steps})
+    assert harness.answers() == {}
 
 
 def test_a_wake_up_whose_reason_is_gone_in_the_next_revision_is_not_missed() -> None:
     """A due entry expires and is set again by one command: in between it was absent."""
-    table = PatientTable()
-    table.set("k", ttl=1)
-    gone = table.ask("b", "wait", all=[key("k", absent=True)])
-    never = table.ask("b", "wait", all=[key("k", absent=True), key("other")])
-    table.now += 1
-    rev = table.set("k")
-    assert table.answer(gone).rev == rev - 1
-    assert never not in table.answers()
+    harness = WaitingHarness()
+    harness.set("k", ttl=1)
+    gone = harness.ask("b", "wait", all=[key("k", absent=True)])
+    never = harness.ask("b", "wait", all=[key("k", absent=True), key("other")])
+    harness.now += 1
+    rev = harness.set("k")
+    assert harness.answer(gone).rev == rev - 1
+    assert never not in harness.answers()
 
 
 def test_a_lock_that_goes_to_the_next_at_once_was_free_in_between() -> None:
-    table = PatientTable()
-    token = table.do("a", "lock", name="k").token
-    next_one = table.ask("b", "lock", name="k", wait=10)
-    free = table.ask("c", "wait", all=[key("k", unlocked=True)])
-    rev = table.do("a", "unlock", token=token).rev
-    assert table.answer(free).rev == rev
-    assert table.answer(next_one).token == rev + 1
+    harness = WaitingHarness()
+    token = harness.do("a", "lock", name="k").token
+    next_one = harness.ask("b", "lock", name="k", wait=10)
+    free = harness.ask("c", "wait", all=[key("k", unlocked=True)])
+    rev = harness.do("a", "unlock", token=token).rev
+    assert harness.answer(free).rev == rev
+    assert harness.answer(next_one).token == rev + 1
 
 
 def test_every_wait_that_a_change_meets_is_answered() -> None:
-    table = PatientTable()
-    waiting = [table.ask(session, "wait", all=[asked]) for session in "bcd" for asked in (key("k"), keys("?"))]
-    table.set("k")
-    assert sorted(table.answers()) == sorted(waiting)
+    harness = WaitingHarness()
+    waiting = [harness.ask(session, "wait", all=[asked]) for session in "bcd" for asked in (key("k"), keys("?"))]
+    harness.set("k")
+    assert sorted(harness.answers()) == sorted(waiting)
 
 
 # --- absent ---
 
 
 def test_absent_holds_while_there_is_no_such_entry() -> None:
-    table = PatientTable()
-    assert matched(table.do("b", "wait", all=[key("k", absent=True), keys("n:*", absent=True)])) == []
-    table.set("k", "n:1", "n:2")
-    id = table.ask("b", "wait", all=[key("k", absent=True), keys("n:*", absent=True)])
+    harness = WaitingHarness()
+    assert matched(harness.do("b", "wait", all=[key("k", absent=True), keys("n:*", absent=True)])) == []
+    harness.set("k", "n:1", "n:2")
+    id = harness.ask("b", "wait", all=[key("k", absent=True), keys("n:*", absent=True)])
     for gone in ("k", "n:2"):
-        table.do("a", "delete", key=gone)
-        assert table.answers() == {}
-    rev = table.do("a", "delete", key="n:1").rev
-    assert table.answer(id) == m.Waited([], [0, 1], rev)
+        harness.do("a", "delete", key=gone)
+        assert harness.answers() == {}
+    rev = harness.do("a", "delete", key="n:1").rev
+    assert harness.answer(id) == m.Waited([], [0, 1], rev)
 
 
 def test_due_entries_are_absent_whoever_asks() -> None:
-    table = PatientTable()
-    table.set("k", "n:1", ttl=1)
-    table.now += 1
-    rev = table.machine.state.log.rev
-    waited = table.do("b", "wait", all=[keys("n:*", absent=True)])
+    harness = WaitingHarness()
+    harness.set("k", "n:1", ttl=1)
+    harness.now += 1
+    rev = harness.machine.state.log.rev
+    waited = harness.do("b", "wait", all=[keys("n:*", absent=True)])
     assert waited.rev == rev, "what only matches a pattern expires in its own time"
-    assert table.do("b", "wait", all=[key("k", absent=True)]).rev == rev + 1, "what is named expires first"
-    table.ask("b", "wait", all=[keys("n:*")])
+    assert harness.do("b", "wait", all=[key("k", absent=True)]).rev == rev + 1, "what is named expires first"
+    harness.ask("b", "wait", all=[keys("n:*")])
 
 
 def test_the_end_of_an_entry_wakes_who_waits_for_it_however_it_ends() -> None:
-    table = PatientTable()
+    harness = WaitingHarness()
     ends: dict[str, Callable[[], Any]] = {
-        "deleted": lambda: table.do("a", "delete", key="k"),
-        "expired": lambda: table.tick(1),
-        "cleared": lambda: table.do("a", "clear", pattern="*", confirm=True),
+        "deleted": lambda: harness.do("a", "delete", key="k"),
+        "expired": lambda: harness.tick(1),
+        "cleared": lambda: harness.do("a", "clear", pattern="*", confirm=True),
     }
     for name, end in ends.items():
-        table.set("k", ttl=1)
-        id = table.ask("b", "wait", all=[key("k", absent=True)])
+        harness.set("k", ttl=1)
+        id = harness.ask("b", "wait", all=[key("k", absent=True)])
         end()
-        assert table.answer(id).met == [0], name
-    table.set("k", kind="cached")
-    id = table.ask("b", "wait", all=[keys("k", absent=True)])
-    table.outputs = table.machine.evict([("default", "k")], table.now)
-    assert table.answer(id).met == [0]
-    table.set("k", ephemeral=True)
-    id = table.ask("b", "wait", all=[keys("k", absent=True)])
-    table.do("a", "bye")
-    assert table.answer(id).met == [0]
+        assert harness.answer(id).met == [0], name
+    harness.set("k", kind="cached")
+    id = harness.ask("b", "wait", all=[keys("k", absent=True)])
+    harness.outputs = harness.machine.evict([("default", "k")], harness.now)
+    assert harness.answer(id).met == [0]
+    harness.set("k", ephemeral=True)
+    id = harness.ask("b", "wait", all=[keys("k", absent=True)])
+    harness.do("a", "bye")
+    assert harness.answer(id).met == [0]
 
 
 def test_absent_with_where_asks_that_no_entry_meets_it() -> None:
-    table = PatientTable()
-    table.set("n:1", "n:2", value="open")
-    id = table.ask("b", "wait", all=[keys("n:*", absent=True, where={"value": "open"})])
-    table.set("n:1", value="done")
-    assert table.answers() == {}
-    table.set("n:2", value="done")
-    assert table.answer(id).met == [0]
+    harness = WaitingHarness()
+    harness.set("n:1", "n:2", value="open")
+    id = harness.ask("b", "wait", all=[keys("n:*", absent=True, where={"value": "open"})])
+    harness.set("n:1", value="done")
+    assert harness.answers() == {}
+    harness.set("n:2", value="done")
+    assert harness.answer(id).met == [0]
 
 
 # --- count ---
 
 
 def test_count_asks_for_so_many_entries_and_no_more_are_shown() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[keys("n:*", count=3)])
-    table.set("n:3", "n:1")
-    assert table.answers() == {}
-    table.set("n:2")
-    assert matched(table.answer(id)) == ["n:1", "n:2", "n:3"]
-    table.set("n:0", "n:4")
-    assert matched(table.do("b", "wait", all=[keys("n:*", count=3)])) == ["n:0", "n:1", "n:2"]
-    assert matched(table.do("b", "wait", any=[keys("n:*"), keys("n:*", count=2)])) == ["n:0", "n:0", "n:1"]
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[keys("n:*", count=3)])
+    harness.set("n:3", "n:1")
+    assert harness.answers() == {}
+    harness.set("n:2")
+    assert matched(harness.answer(id)) == ["n:1", "n:2", "n:3"]
+    harness.set("n:0", "n:4")
+    assert matched(harness.do("b", "wait", all=[keys("n:*", count=3)])) == ["n:0", "n:1", "n:2"]
+    assert matched(harness.do("b", "wait", any=[keys("n:*"), keys("n:*", count=2)])) == ["n:0", "n:0", "n:1"]
 
 
 def test_what_is_gone_before_the_last_has_come_does_not_count() -> None:
-    table = PatientTable()
-    table.set("n:0", ttl=5)
-    id = table.ask("b", "wait", all=[keys("n:*", count=2, where={"value": 1, "op": "ge"})])
-    table.set("n:1", value=1)
-    table.set("n:1", value=0)
-    table.set("n:2", value=1)
-    assert table.answers() == {}
-    table.set("n:3", value=1)
-    assert matched(table.answer(id)) == ["n:2", "n:3"]
+    harness = WaitingHarness()
+    harness.set("n:0", ttl=5)
+    id = harness.ask("b", "wait", all=[keys("n:*", count=2, where={"value": 1, "op": "ge"})])
+    harness.set("n:1", value=1)
+    harness.set("n:1", value=0)
+    harness.set("n:2", value=1)
+    assert harness.answers() == {}
+    harness.set("n:3", value=1)
+    assert matched(harness.answer(id)) == ["n:2", "n:3"]
 
 
 def test_what_is_due_does_not_count() -> None:
-    table = PatientTable()
-    table.set("n:1", ttl=5)
-    id = table.ask("b", "wait", all=[keys("n:*", count=2)])
-    table.now += 5
-    table.set("n:2")
-    assert table.answers() == {}
-    table.set("n:3")
-    assert matched(table.answer(id)) == ["n:2", "n:3"]
+    harness = WaitingHarness()
+    harness.set("n:1", ttl=5)
+    id = harness.ask("b", "wait", all=[keys("n:*", count=2)])
+    harness.now += 5
+    harness.set("n:2")
+    assert harness.answers() == {}
+    harness.set("n:3")
+    assert matched(harness.answer(id)) == ["n:2", "n:3"]
 
 
 # --- since ---
 
 
 def test_since_asks_for_what_was_written_after_a_revision() -> None:
-    table = PatientTable()
-    rev = table.set("k")
-    assert matched(table.do("b", "wait", all=[key("k", since=rev - 1)])) == ["k"]
-    one = table.ask("b", "wait", all=[key("k", since=rev)])
-    several = table.ask("b", "wait", all=[keys("*", since=rev)])
-    table.do("a", "touch", key="k", ttl=100)
-    assert table.answers() == {}, "a touch writes nothing"
-    table.set("k")
-    assert sorted(table.answers()) == [one, several]
+    harness = WaitingHarness()
+    rev = harness.set("k")
+    assert matched(harness.do("b", "wait", all=[key("k", since=rev - 1)])) == ["k"]
+    one = harness.ask("b", "wait", all=[key("k", since=rev)])
+    several = harness.ask("b", "wait", all=[keys("*", since=rev)])
+    harness.do("a", "touch", key="k", ttl=100)
+    assert harness.answers() == {}, "a touch writes nothing"
+    harness.set("k")
+    assert sorted(harness.answers()) == [one, several]
 
 
 def test_since_the_beginning_is_every_entry_and_absent_since_then_is_none_written() -> None:
-    table = PatientTable()
-    rev = table.set("k")
-    assert matched(table.do("b", "wait", all=[key("k", since=0)])) == ["k"]
-    waited = table.do("b", "wait", all=[key("k", since=rev, absent=True)])
+    harness = WaitingHarness()
+    rev = harness.set("k")
+    assert matched(harness.do("b", "wait", all=[key("k", since=0)])) == ["k"]
+    waited = harness.do("b", "wait", all=[key("k", since=rev, absent=True)])
     assert waited.matched == []
 
 
@@ -299,41 +299,41 @@ def test_since_the_beginning_is_every_entry_and_absent_since_then_is_none_writte
 
 
 def test_where_is_asked_of_each_new_value() -> None:
-    table = PatientTable()
-    table.set("k", value={"state": "open", "votes": 1})
+    harness = WaitingHarness()
+    harness.set("k", value={"state": "open", "votes": 1})
     where = {"pointer": "/state", "op": "in", "value": ["done", "failed"]}
-    state = table.ask("b", "wait", all=[key("k", where=where)])
-    votes = table.ask("b", "wait", all=[keys("?", where={"pointer": "/votes", "op": "ge", "value": 3})])
-    table.do("a", "update", key="k", incr=1, pointer="/votes")
-    assert table.answers() == {}
-    table.do("a", "update", key="k", incr=1, pointer="/votes")
-    assert list(table.answers()) == [votes]
-    table.do("a", "update", key="k", merge={"state": "done"})
-    assert list(table.answers()) == [state]
+    state = harness.ask("b", "wait", all=[key("k", where=where)])
+    votes = harness.ask("b", "wait", all=[keys("?", where={"pointer": "/votes", "op": "ge", "value": 3})])
+    harness.do("a", "update", key="k", incr=1, pointer="/votes")
+    assert harness.answers() == {}
+    harness.do("a", "update", key="k", incr=1, pointer="/votes")
+    assert list(harness.answers()) == [votes]
+    harness.do("a", "update", key="k", merge={"state": "done"})
+    assert list(harness.answers()) == [state]
 
 
 def test_a_value_of_null_is_a_value() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", any=[keys("n:*", where={"value": None}), key("k", where={"value": None})])
-    table.set("n:1", value=0)
-    assert table.answers() == {}
-    table.set("n:2", value=None)
-    assert matched(table.answer(id)) == ["n:2"]
-    assert matched(table.do("b", "wait", all=[key("n:2", where={"value": None})])) == ["n:2"]
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", any=[keys("n:*", where={"value": None}), key("k", where={"value": None})])
+    harness.set("n:1", value=0)
+    assert harness.answers() == {}
+    harness.set("n:2", value=None)
+    assert matched(harness.answer(id)) == ["n:2"]
+    assert matched(harness.do("b", "wait", all=[key("n:2", where={"value": None})])) == ["n:2"]
 
 
 # --- unlocked ---
 
 
 def test_unlocked_waits_until_nobody_holds_the_name() -> None:
-    table = PatientTable()
-    assert table.do("b", "wait", all=[key("k", unlocked=True)]).met == [0], "it asks for no entry"
-    token = table.do("a", "lock", name="k", ttl=10).token
-    id = table.ask("b", "wait", all=[key("k", unlocked=True)])
-    table.set("k")
-    assert table.answers() == {}
-    table.do("a", "unlock", token=token)
-    assert table.answer(id).matched == []
+    harness = WaitingHarness()
+    assert harness.do("b", "wait", all=[key("k", unlocked=True)]).met == [0], "it asks for no entry"
+    token = harness.do("a", "lock", name="k", ttl=10).token
+    id = harness.ask("b", "wait", all=[key("k", unlocked=True)])
+    harness.set("k")
+    assert harness.answers() == {}
+    harness.do("a", "unlock", token=token)
+    assert harness.answer(id).matched == []
 
 
 @pytest.mark.parametrize(
@@ -349,120 +349,120 @@ def test_unlocked_waits_until_nobody_holds_the_name() -> None:
     ],
 )
 def test_locks_on_names_and_on_patterns_are_in_the_way(lock: dict[str, Any], on: dict[str, Any]) -> None:
-    table = PatientTable()
-    table.do("a", "lock", name="other")
-    table.do("a", "lock", pattern="m:*:9")
-    token = table.do("a", "lock", **lock).token
-    id = table.ask("b", "wait", all=[{**on, "unlocked": True}])
-    table.do("a", "unlock", token=token)
-    assert table.answer(id).met == [0]
+    harness = WaitingHarness()
+    harness.do("a", "lock", name="other")
+    harness.do("a", "lock", pattern="m:*:9")
+    token = harness.do("a", "lock", **lock).token
+    id = harness.ask("b", "wait", all=[{**on, "unlocked": True}])
+    harness.do("a", "unlock", token=token)
+    assert harness.answer(id).met == [0]
 
 
 def test_unlocked_is_told_of_every_end_of_a_lock() -> None:
-    table = PatientTable()
+    harness = WaitingHarness()
     ends: dict[str, Callable[[int], Any]] = {
-        "unlock": lambda token: table.do("b", "unlock", token=token),
-        "force": lambda token: table.do("a", "unlock", token=token, force=True, reason="stuck"),
-        "expiry": lambda _: table.tick(10),
-        "bye": lambda _: table.do("b", "bye"),
+        "unlock": lambda token: harness.do("b", "unlock", token=token),
+        "force": lambda token: harness.do("a", "unlock", token=token, force=True, reason="stuck"),
+        "expiry": lambda _: harness.tick(10),
+        "bye": lambda _: harness.do("b", "bye"),
     }
     for name, end in ends.items():
-        token = table.do("b", "lock", name="k", ttl=10).token
-        id = table.ask("c", "wait", all=[key("k", unlocked=True)])
+        token = harness.do("b", "lock", name="k", ttl=10).token
+        id = harness.ask("c", "wait", all=[key("k", unlocked=True)])
         end(token)
-        assert table.answer(id).met == [0], name
+        assert harness.answer(id).met == [0], name
 
 
 def test_unlocked_waits_for_the_last_of_those_who_share() -> None:
-    table = PatientTable()
-    tokens = [table.do(session, "lock", name="k", mode="shared").token for session in "ab"]
-    id = table.ask("c", "wait", all=[key("k", unlocked=True)])
-    table.do("a", "unlock", token=tokens[0])
-    assert table.answers() == {}
-    table.do("b", "unlock", token=tokens[1])
-    assert table.answer(id).met == [0]
+    harness = WaitingHarness()
+    tokens = [harness.do(session, "lock", name="k", mode="shared").token for session in "ab"]
+    id = harness.ask("c", "wait", all=[key("k", unlocked=True)])
+    harness.do("a", "unlock", token=tokens[0])
+    assert harness.answers() == {}
+    harness.do("b", "unlock", token=tokens[1])
+    assert harness.answer(id).met == [0]
 
 
 def test_a_lock_elsewhere_is_in_nobodys_way() -> None:
-    table = PatientTable()
-    table.do("a", "lock", name="k", ns="elsewhere")
-    table.do("a", "lock", pattern="m:*")
-    assert table.do("b", "wait", all=[key("k", unlocked=True), keys("n:*", unlocked=True)]).met == [0, 1]
+    harness = WaitingHarness()
+    harness.do("a", "lock", name="k", ns="elsewhere")
+    harness.do("a", "lock", pattern="m:*")
+    assert harness.do("b", "wait", all=[key("k", unlocked=True), keys("n:*", unlocked=True)]).met == [0, 1]
 
 
 def test_unlocked_and_absent_hold_at_one_revision() -> None:
-    table = PatientTable()
-    table.set("k")
-    token = table.do("a", "lock", name="k").token
+    harness = WaitingHarness()
+    harness.set("k")
+    token = harness.do("a", "lock", name="k").token
     for on in (key("k"), keys("k*")):
-        table.ask("b", "wait", all=[{**on, "unlocked": True, "absent": True}])
-    table.do("a", "unlock", token=token)
-    assert table.answers() == {}
-    token = table.do("a", "lock", name="k").token
-    table.do("a", "delete", key="k")
-    assert table.answers() == {}
-    table.do("a", "unlock", token=token)
-    assert len(table.answers()) == 2
+        harness.ask("b", "wait", all=[{**on, "unlocked": True, "absent": True}])
+    harness.do("a", "unlock", token=token)
+    assert harness.answers() == {}
+    token = harness.do("a", "lock", name="k").token
+    harness.do("a", "delete", key="k")
+    assert harness.answers() == {}
+    harness.do("a", "unlock", token=token)
+    assert len(harness.answers()) == 2
 
 
 def test_a_taken_entry_that_is_done_is_unlocked_and_absent_in_one_revision() -> None:
-    table = PatientTable()
-    table.set("k")
-    token = table.do("a", "take", patterns=["k"]).token
-    id = table.ask("b", "wait", all=[key("k", unlocked=True, absent=True)])
-    rev = table.do("a", "delete", key="k", guard={"token": token}).rev
-    assert table.answer(id).rev == rev
+    harness = WaitingHarness()
+    harness.set("k")
+    token = harness.do("a", "take", patterns=["k"]).token
+    id = harness.ask("b", "wait", all=[key("k", unlocked=True, absent=True)])
+    rev = harness.do("a", "delete", key="k", guard={"token": token}).rev
+    assert harness.answer(id).rev == rev
 
 
 # --- the end of its time ---
 
 
 def test_a_wait_whose_time_is_over_says_what_holds() -> None:
-    table = PatientTable()
-    table.set("x")
-    id = table.ask("b", "wait", all=[key("x"), key("y"), keys("n:*", absent=True)], timeout=2.5)
-    assert table.machine.next_deadline() == 1_002.5
-    table.tick(2.4)
-    assert table.answers() == {}
-    rev = table.set("z")
-    table.tick(0.1)
+    harness = WaitingHarness()
+    harness.set("x")
+    id = harness.ask("b", "wait", all=[key("x"), key("y"), keys("n:*", absent=True)], timeout=2.5)
+    assert harness.machine.next_deadline() == 1_002.5
+    harness.tick(2.4)
+    assert harness.answers() == {}
+    rev = harness.set("z")
+    harness.tick(0.1)
     with pytest.raises(TimedOut) as timeout:
-        table.answer(id)
+        harness.answer(id)
     assert timeout.value.details == {"met": [0, 2], "rev": rev}
-    table.set("y")
-    assert table.answers() == {}
+    harness.set("y")
+    assert harness.answers() == {}
 
 
 def test_at_the_instant_of_its_end_what_falls_due_then_is_absent() -> None:
-    table = PatientTable()
-    table.set("k", ttl=2)
-    ids = [table.ask("b", "wait", all=[on], timeout=2) for on in (key("k", absent=True), keys("*", absent=True))]
-    table.tick(2)
-    assert [table.answer(id).met for id in ids] == [[0], [0]]
+    harness = WaitingHarness()
+    harness.set("k", ttl=2)
+    ids = [harness.ask("b", "wait", all=[on], timeout=2) for on in (key("k", absent=True), keys("*", absent=True))]
+    harness.tick(2)
+    assert [harness.answer(id).met for id in ids] == [[0], [0]]
 
 
 def test_timeout_0_asks_once() -> None:
-    table = PatientTable()
+    harness = WaitingHarness()
     with pytest.raises(TimedOut) as timeout:
-        table.do("b", "wait", any=[key("k")], timeout=0)
-    assert timeout.value.details == {"met": [], "rev": table.machine.state.log.rev}
-    table.set("k")
-    assert matched(table.do("b", "wait", any=[key("k")], timeout=0)) == ["k"]
+        harness.do("b", "wait", any=[key("k")], timeout=0)
+    assert timeout.value.details == {"met": [], "rev": harness.machine.state.log.rev}
+    harness.set("k")
+    assert matched(harness.do("b", "wait", any=[key("k")], timeout=0)) == ["k"]
 
 
 def test_a_wait_may_last_an_hour() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key("k")], timeout=3_600)
-    table.tick(3_599.999)
-    assert table.answers() == {}
-    table.set("k")
-    assert matched(table.answer(id)) == ["k"]
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key("k")], timeout=3_600)
+    harness.tick(3_599.999)
+    assert harness.answers() == {}
+    harness.set("k")
+    assert matched(harness.answer(id)) == ["k"]
 
 
 def test_without_a_timeout_it_is_30_seconds() -> None:
-    table = PatientTable()
-    table.ask("b", "wait", all=[key("k")])
-    assert table.machine.next_deadline() == 1_030.0
+    harness = WaitingHarness()
+    harness.ask("b", "wait", all=[key("k")])
+    assert harness.machine.next_deadline() == 1_030.0
 
 
 # --- what is refused ---
@@ -499,63 +499,63 @@ def test_without_a_timeout_it_is_30_seconds() -> None:
     ],
 )
 def test_a_wait_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
-    table = PatientTable()
+    harness = WaitingHarness()
     with pytest.raises(BadRequest) as refused:
-        table.do("b", "wait", **fields)
+        harness.do("b", "wait", **fields)
     assert refused.value.details["field"] == field
 
 
 def test_a_value_to_compare_with_is_bounded_like_any_other() -> None:
-    table = PatientTable(Limits(value=10))
+    harness = WaitingHarness(Limits(value=10))
     with pytest.raises(TooLarge):
-        table.do("b", "wait", all=[key("k", where={"value": "x" * 20})])
+        harness.do("b", "wait", all=[key("k", where={"value": "x" * 20})])
 
 
 def test_a_wait_has_100_conditions_and_no_more() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key(one) for one in numbers(1, 100)])
-    table.set(*numbers(1, 99))
-    assert table.answers() == {}
-    table.set("n:100")
-    assert matched(table.answer(id)) == numbers(1, 100)
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key(one) for one in numbers(1, 100)])
+    harness.set(*numbers(1, 99))
+    assert harness.answers() == {}
+    harness.set("n:100")
+    assert matched(harness.answer(id)) == numbers(1, 100)
     with pytest.raises(LimitReached) as refused:
-        table.do("b", "wait", all=[key(one) for one in numbers(1, 101)])
+        harness.do("b", "wait", all=[key(one) for one in numbers(1, 101)])
     assert refused.value.details == {"limit": 100, "field": "all"}
 
 
 def test_a_session_has_so_many_waiting_commands_and_no_more() -> None:
-    table = PatientTable(Limits(waiting=2))
-    table.ask("b", "wait", all=[key("x")])
-    table.ask("b", "take", patterns=["x"], timeout=5)
+    harness = WaitingHarness(Limits(waiting=2))
+    harness.ask("b", "wait", all=[key("x")])
+    harness.ask("b", "take", patterns=["x"], timeout=5)
     for op, fields in (("wait", {"all": [key("x")]}), ("take", {"patterns": ["y"], "timeout": 1})):
         with pytest.raises(LimitReached):
-            table.do("b", op, **fields)
-    table.ask("c", "wait", all=[key("x")])
+            harness.do("b", op, **fields)
+    harness.ask("c", "wait", all=[key("x")])
 
 
 def test_an_id_that_still_waits_is_taken() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key("x")])
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key("x")])
     with pytest.raises(BadRequest) as refused:
-        table.do("b", "ping", id=id)
+        harness.do("b", "ping", id=id)
     assert refused.value.details["field"] == "id"
-    table.set("x")
-    table.do("b", "ping", id=id)
+    harness.set("x")
+    harness.do("b", "ping", id=id)
 
 
 def test_what_is_shown_ends_early_where_a_reply_would_grow_too_long() -> None:
     """The envelope of an entry counts too: a hundred conditions may show a hundred thousand entries."""
-    table = PatientTable(Limits(page_bytes=10_000))
-    table.set(*numbers(1, 100), value=0)
-    waited = table.do("b", "wait", any=[keys("n:*", count=100)] * 50)
+    harness = WaitingHarness(Limits(page_bytes=10_000))
+    harness.set(*numbers(1, 100), value=0)
+    waited = harness.do("b", "wait", any=[keys("n:*", count=100)] * 50)
     assert waited.met == list(range(50))
     assert 20 < len(waited.matched) < 60
 
 
 def test_of_entries_too_long_for_a_reply_the_first_is_shown() -> None:
-    table = PatientTable(Limits(page_bytes=100))
-    table.set("x", "y", value="v" * 200)
-    waited = table.do("b", "wait", all=[key("x"), key("y")])
+    harness = WaitingHarness(Limits(page_bytes=100))
+    harness.set("x", "y", value="v" * 200)
+    waited = harness.do("b", "wait", all=[key("x"), key("y")])
     assert (matched(waited), waited.met) == (["x"], [0, 1])
 
 
@@ -563,161 +563,161 @@ def test_of_entries_too_long_for_a_reply_the_first_is_shown() -> None:
 
 
 def test_a_wait_outlives_its_connection_and_is_answered_after_the_takeover_under_its_old_id() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key("k")])
-    table.drop("b")
-    rev = table.set("k")
-    assert table.answers() == {}, "nobody is there to hear it"
-    table.do("a", "delete", key="k")
-    table.return_to("b")
-    assert table.answer(id).rev == rev
-    kinds = [output for output in table.outputs if isinstance(output, Reply | DeferredReply)]
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key("k")])
+    harness.drop("b")
+    rev = harness.set("k")
+    assert harness.answers() == {}, "nobody is there to hear it"
+    harness.do("a", "delete", key="k")
+    harness.return_to("b")
+    assert harness.answer(id).rev == rev
+    kinds = [output for output in harness.outputs if isinstance(output, Reply | DeferredReply)]
     assert isinstance(kinds[0], Reply), "it follows the reply to the takeover"
 
 
 def test_a_wait_that_is_not_met_while_its_agent_is_away_goes_on() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key("k")])
-    table.drop("b")
-    table.tick(5)
-    table.return_to("b")
-    assert table.answers() == {}
-    table.set("k")
-    assert matched(table.answer(id)) == ["k"]
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key("k")])
+    harness.drop("b")
+    harness.tick(5)
+    harness.return_to("b")
+    assert harness.answers() == {}
+    harness.set("k")
+    assert matched(harness.answer(id)) == ["k"]
 
 
 def test_a_timeout_while_its_agent_is_away_is_told_after_the_takeover() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key("k")], timeout=5)
-    table.drop("b")
-    table.tick(5)
-    assert table.answers() == {}
-    table.return_to("b")
-    assert isinstance(table.answers()[id], TimedOut)
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key("k")], timeout=5)
+    harness.drop("b")
+    harness.tick(5)
+    assert harness.answers() == {}
+    harness.return_to("b")
+    assert isinstance(harness.answers()[id], TimedOut)
 
 
 def test_a_wait_that_is_cancelled_is_answered_so_and_is_gone() -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key("k"), keys("n:*", unlocked=True, absent=True)])
-    assert table.do("c", "cancel", target=id).cancelled is False, "it is another session's"
-    assert table.do("b", "cancel", target=id).cancelled is True
-    assert isinstance(table.answers()[id], Cancelled)
-    assert not table.machine.state.condition_index.waits
-    table.set("k")
-    assert table.answers() == {}
-    assert table.do("b", "cancel", target=id).cancelled is False
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key("k"), keys("n:*", unlocked=True, absent=True)])
+    assert harness.do("c", "cancel", target=id).cancelled is False, "it is another session's"
+    assert harness.do("b", "cancel", target=id).cancelled is True
+    assert isinstance(harness.answers()[id], Cancelled)
+    assert not harness.machine.state.condition_index.waits
+    harness.set("k")
+    assert harness.answers() == {}
+    assert harness.do("b", "cancel", target=id).cancelled is False
 
 
 @pytest.mark.parametrize("way", ["bye", "grace"])
 def test_the_end_of_a_session_ends_its_waits(way: str) -> None:
-    table = PatientTable()
-    id = table.ask("b", "wait", all=[key("k")], timeout=1_000)
+    harness = WaitingHarness()
+    id = harness.ask("b", "wait", all=[key("k")], timeout=1_000)
     if way == "bye":
-        table.do("b", "bye")
-        assert isinstance(table.answers()[id], Cancelled)
+        harness.do("b", "bye")
+        assert isinstance(harness.answers()[id], Cancelled)
     else:
-        table.drop("b")
-        table.tick(Limits().grace)
+        harness.drop("b")
+        harness.tick(Limits().grace)
         with pytest.raises(SessionLost):
-            table.return_to("b")
-    assert not table.machine.state.condition_index.waits
-    table.set("k")
-    assert table.answers() == {}
+            harness.return_to("b")
+    assert not harness.machine.state.condition_index.waits
+    harness.set("k")
+    assert harness.answers() == {}
 
 
 # --- in slices ---
 
 
 def test_a_pattern_over_many_keys_is_looked_at_in_slices() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 18))
-    id = table.ask("b", "wait", all=[keys("n:*", where={"value": "n:015"})])
-    assert table.proceed() == 3
-    assert matched(table.answer(id)) == ["n:015"]
-    assert not table.machine.has_pending_scan
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 18))
+    id = harness.ask("b", "wait", all=[keys("n:*", where={"value": "n:015"})])
+    assert harness.proceed() == 3
+    assert matched(harness.answer(id)) == ["n:015"]
+    assert not harness.machine.has_pending_scan
 
 
 def test_what_is_found_in_the_first_slice_is_answered_at_once() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 18))
-    assert matched(table.do("b", "wait", all=[keys("n:*")])) == ["n:001"]
-    assert not table.machine.has_pending_scan
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 18))
+    assert matched(harness.do("b", "wait", all=[keys("n:*")])) == ["n:001"]
+    assert not harness.machine.has_pending_scan
 
 
 def test_timeout_0_is_not_refused_before_the_look_is_complete() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 18))
-    none = table.ask("b", "wait", all=[keys("n:*", where={"value": "none"})], timeout=0)
-    last = table.ask("c", "wait", all=[keys("n:*", where={"value": "n:018"})], timeout=0)
-    table.tick(10)
-    assert table.answers() == {}
-    table.proceed()
-    assert matched(table.answer(last)) == ["n:018"]
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 18))
+    none = harness.ask("b", "wait", all=[keys("n:*", where={"value": "none"})], timeout=0)
+    last = harness.ask("c", "wait", all=[keys("n:*", where={"value": "n:018"})], timeout=0)
+    harness.tick(10)
+    assert harness.answers() == {}
+    harness.proceed()
+    assert matched(harness.answer(last)) == ["n:018"]
     with pytest.raises(TimedOut) as timeout:
-        table.answer(none)
+        harness.answer(none)
     assert timeout.value.details["met"] == []
 
 
 def test_changes_ahead_of_the_scan_and_behind_it_are_seen() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 18), value=0)
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 18), value=0)
     where = {"value": 1}
     ids = {
-        name: table.ask("b", "wait", all=[keys("n:*", where=where, count=count)])
+        name: harness.ask("b", "wait", all=[keys("n:*", where=where, count=count)])
         for name, count in {"one": 1, "two": 2, "three": 3}.items()
     }
-    table.set("n:002", value=1)
-    assert list(table.answers()) == [ids["one"]], "behind it"
-    table.set("n:017", value=1)
-    assert table.answers() == {}, "ahead of it: the scan will come by"
-    table.proceed()
-    assert list(table.answers()) == [ids["two"]]
-    table.set("n:000", value=1)
-    assert list(table.answers()) == [ids["three"]]
+    harness.set("n:002", value=1)
+    assert list(harness.answers()) == [ids["one"]], "behind it"
+    harness.set("n:017", value=1)
+    assert harness.answers() == {}, "ahead of it: the scan will come by"
+    harness.proceed()
+    assert list(harness.answers()) == [ids["two"]]
+    harness.set("n:000", value=1)
+    assert list(harness.answers()) == [ids["three"]]
 
 
 def test_what_is_gone_when_the_scan_comes_by_is_not_found() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 18), value=0)
-    table.set("n:002", "n:017", value=1)
-    id = table.ask("b", "wait", all=[keys("n:*", where={"value": 1}, count=2)])
-    table.set("n:002", "n:017", value=0)
-    table.proceed()
-    assert table.answers() == {}
-    table.set("n:018", "n:001", value=1)
-    assert matched(table.answer(id)) == ["n:001", "n:018"]
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 18), value=0)
+    harness.set("n:002", "n:017", value=1)
+    id = harness.ask("b", "wait", all=[keys("n:*", where={"value": 1}, count=2)])
+    harness.set("n:002", "n:017", value=0)
+    harness.proceed()
+    assert harness.answers() == {}
+    harness.set("n:018", "n:001", value=1)
+    assert matched(harness.answer(id)) == ["n:001", "n:018"]
 
 
 def test_absence_over_many_keys_is_known_when_the_scan_is_done() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 18), value=0)
-    id = table.ask("b", "wait", all=[keys("n:*", absent=True, where={"value": 1})])
-    table.set("n:018", value=1)
-    table.proceed()
-    assert table.answers() == {}
-    table.do("a", "delete", key="n:018")
-    assert table.answer(id).met == [0]
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 18), value=0)
+    id = harness.ask("b", "wait", all=[keys("n:*", absent=True, where={"value": 1})])
+    harness.set("n:018", value=1)
+    harness.proceed()
+    assert harness.answers() == {}
+    harness.do("a", "delete", key="n:018")
+    assert harness.answer(id).met == [0]
 
 
 def test_waits_of_which_many_are_looked_at_are_looked_at_one_after_another() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 18))
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 18))
     conditions = [keys("n:*", where={"value": "none"}), keys("*:*", where={"value": "n:018"})]
-    ids = [table.ask("b", "wait", all=[one]) for one in conditions] + [table.ask("c", "wait", any=conditions)]
-    table.proceed()
-    assert sorted(table.answers()) == ids[1:]
+    ids = [harness.ask("b", "wait", all=[one]) for one in conditions] + [harness.ask("c", "wait", any=conditions)]
+    harness.proceed()
+    assert sorted(harness.answers()) == ids[1:]
 
 
 def test_what_is_looked_at_goes_on_while_its_agent_is_away_and_stops_when_it_is_cancelled() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 18))
-    id = table.ask("b", "wait", all=[keys("n:*", where={"value": "n:018"})])
-    other = table.ask("c", "wait", all=[keys("n:*", where={"value": "n:018"})])
-    table.drop("b")
-    table.do("c", "cancel", target=other)
-    table.proceed()
-    table.return_to("b")
-    assert matched(table.answer(id)) == ["n:018"]
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 18))
+    id = harness.ask("b", "wait", all=[keys("n:*", where={"value": "n:018"})])
+    other = harness.ask("c", "wait", all=[keys("n:*", where={"value": "n:018"})])
+    harness.drop("b")
+    harness.do("c", "cancel", target=other)
+    harness.proceed()
+    harness.return_to("b")
+    assert matched(harness.answer(id)) == ["n:018"]
 
 
 @pytest.fixture
@@ -728,69 +728,69 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("little_room")
 def test_where_there_are_more_keys_than_there_is_room_for_the_scan_goes_on_when_they_run_out() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 18))
-    id = table.ask("b", "wait", all=[keys("n:*"), key("go")])
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 18))
+    id = harness.ask("b", "wait", all=[keys("n:*"), key("go")])
     for one in numbers(1, 5):
-        table.do("a", "delete", key=one)
-    table.set("go")
-    assert table.answers() == {}
-    table.proceed()
-    assert matched(table.answer(id)) == ["n:006", "go"]
+        harness.do("a", "delete", key=one)
+    harness.set("go")
+    assert harness.answers() == {}
+    harness.proceed()
+    assert matched(harness.answer(id)) == ["n:006", "go"]
 
 
 @pytest.mark.usefixtures("little_room")
 def test_what_comes_in_before_the_end_of_the_room_is_shown_first() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(10, 18))
-    id = table.ask("b", "wait", all=[keys("n:*"), key("go")])
-    table.set("n:005", "n:004", "n:019", "n:006", "n:003", "go")
-    assert matched(table.answer(id)) == ["n:003", "go"]
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(10, 18))
+    id = harness.ask("b", "wait", all=[keys("n:*"), key("go")])
+    harness.set("n:005", "n:004", "n:019", "n:006", "n:003", "go")
+    assert matched(harness.answer(id)) == ["n:003", "go"]
 
 
 @pytest.mark.usefixtures("little_room")
 def test_absence_is_known_even_if_there_were_more_keys_than_room() -> None:
-    table = PatientTable(SLICES)
-    table.set(*numbers(1, 9))
-    id = table.ask("b", "wait", all=[keys("n:*", absent=True)])
+    harness = WaitingHarness(SLICES)
+    harness.set(*numbers(1, 9))
+    id = harness.ask("b", "wait", all=[keys("n:*", absent=True)])
     for one in reversed(numbers(2, 9)):
-        table.do("a", "delete", key=one)
-    table.proceed()
-    assert table.answers() == {}
-    table.do("a", "delete", key="n:001")
-    table.proceed()
-    assert table.answer(id).met == [0]
+        harness.do("a", "delete", key=one)
+    harness.proceed()
+    assert harness.answers() == {}
+    harness.do("a", "delete", key="n:001")
+    harness.proceed()
+    assert harness.answer(id).met == [0]
 
 
 @pytest.mark.usefixtures("little_room")
 def test_a_key_that_is_known_already_takes_no_more_room() -> None:
-    table = PatientTable()
-    table.set(*numbers(1, 3))
-    id = table.ask("b", "wait", all=[keys("n:*", count=2), key("go")])
-    table.set(*numbers(1, 3), *numbers(1, 3), *numbers(4, 6))
-    table.set("n:006", "n:003")
-    table.do("a", "clear", pattern="n:00[1-5]", confirm=True)
-    table.set("go")
-    table.proceed()
-    assert table.answers() == {}
-    table.set("n:001")
-    assert matched(table.answer(id)) == ["n:001", "n:006", "go"]
+    harness = WaitingHarness()
+    harness.set(*numbers(1, 3))
+    id = harness.ask("b", "wait", all=[keys("n:*", count=2), key("go")])
+    harness.set(*numbers(1, 3), *numbers(1, 3), *numbers(4, 6))
+    harness.set("n:006", "n:003")
+    harness.do("a", "clear", pattern="n:00[1-5]", confirm=True)
+    harness.set("go")
+    harness.proceed()
+    assert harness.answers() == {}
+    harness.set("n:001")
+    assert matched(harness.answer(id)) == ["n:001", "n:006", "go"]
 
 
 @pytest.mark.usefixtures("little_room")
 def test_entries_that_fall_due_make_the_scan_go_on_before_the_wait_is_refused() -> None:
     """All that was found falls due at the end of its time: what is there besides is looked for first."""
-    table = PatientTable()
-    table.set(*numbers(1, 5), ttl=10)
-    table.set(*numbers(6, 9))
-    table.set("go", ttl=10)
-    id = table.ask("b", "wait", all=[keys("n:*"), key("go", absent=True)], timeout=10)
-    table.now += 10
-    table.outputs = table.machine.expire(table.now, 0)
-    assert not isinstance(table.answers().get(id), TimedOut)
-    heard = table.answers()
-    table.proceed()
-    heard |= table.answers()
+    harness = WaitingHarness()
+    harness.set(*numbers(1, 5), ttl=10)
+    harness.set(*numbers(6, 9))
+    harness.set("go", ttl=10)
+    id = harness.ask("b", "wait", all=[keys("n:*"), key("go", absent=True)], timeout=10)
+    harness.now += 10
+    harness.outputs = harness.machine.expire(harness.now, 0)
+    assert not isinstance(harness.answers().get(id), TimedOut)
+    heard = harness.answers()
+    harness.proceed()
+    heard |= harness.answers()
     assert matched(heard[id]) == ["n:006"]
 
 
@@ -813,18 +813,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Condition]:
 
 
 def test_ten_thousand_waits_elsewhere_cost_a_set_nothing(asked: list[Condition]) -> None:
-    table = PatientTable()
-    machine = table.machine
+    harness = WaitingHarness()
+    machine = harness.machine
     for number in range(5_000):
         for at, on in ((number, key(f"k:{number}")), (-1 - number, keys(f"job:{number}:*"))):
             command = m.Wait(id=at, all=[m.Awaited(**on)])
-            machine.apply(command, "abcd"[number % 4], table.now)
+            machine.apply(command, "abcd"[number % 4], harness.now)
     assert len(machine.state.condition_index.waits) == 10_000
     asked.clear()
-    machine.apply(m.Set(id="s", key="elsewhere", value=1), "a", table.now)
-    machine.apply(m.Lock(id="s", name="elsewhere"), "a", table.now)
+    machine.apply(m.Set(id="s", key="elsewhere", value=1), "a", harness.now)
+    machine.apply(m.Lock(id="s", name="elsewhere"), "a", harness.now)
     assert asked == []
-    answers = machine.apply(m.Set(id="s", key="job:17:x", value=1), "a", table.now)
+    answers = machine.apply(m.Set(id="s", key="job:17:x", value=1), "a", harness.now)
     assert len([output for output in answers if isinstance(output, DeferredReply)]) == 1
     assert len(set(asked)) == 1
 
@@ -832,14 +832,14 @@ def test_ten_thousand_waits_elsewhere_cost_a_set_nothing(asked: list[Condition])
 def test_an_event_asks_only_the_wait_it_touches_and_never_scans_again(
     asked: list[Condition], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = PatientTable()
-    table.set(*numbers(1, 150), value=0)
-    id = table.ask("b", "wait", all=[keys("n:*", where={"value": 1}, count=100)])
-    table.ask("b", "wait", all=[key("x")])
+    harness = WaitingHarness()
+    harness.set(*numbers(1, 150), value=0)
+    id = harness.ask("b", "wait", all=[keys("n:*", where={"value": 1}, count=100)])
+    harness.ask("b", "wait", all=[key("x")])
     asked.clear()
-    monkeypatch.setattr(table.machine.state.keyspace, "scan", None)
+    monkeypatch.setattr(harness.machine.state.keyspace, "scan", None)
     for one in numbers(1, 99):
-        table.machine.apply(m.Set(id="s", key=one, value=1), "a", table.now)
+        harness.machine.apply(m.Set(id="s", key=one, value=1), "a", harness.now)
     assert len(asked) == 198
-    table.outputs = table.machine.apply(m.Set(id="s", key="n:100", value=1), "a", table.now)
-    assert matched(table.answer(id)) == numbers(1, 100)
+    harness.outputs = harness.machine.apply(m.Set(id="s", key="n:100", value=1), "a", harness.now)
+    assert matched(harness.answer(id)) == numbers(1, 100)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.state.table import INFO
+from tests.unit.state.machine_harness import INFO
 from waggle.wire import messages as m
 from waggle_hub.settings import Limits
 from waggle_hub.state.effects import DeferredReply, Effect, Reply

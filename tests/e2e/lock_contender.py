@@ -1,7 +1,7 @@
-"""An agent that does not look whether it still holds its lock, in a process of its own. `stubborn.py URL NS NAME`.
+"""An agent that does not look whether it still holds its lock, in a process of its own.
 
-It writes with the token alone, which the client does not check: so it is the hub that has to refuse. It tells the test
-what became of each write.
+Run as `lock_contender.py URL NS NAME`. It writes with the token alone, which the client does not check: so it is the
+hub that has to refuse. It tells the test what became of each write.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A table at which commands wait: what they come to is heard when it is said."""
+"""A harness for commands that wait, and for the replies that come later."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Any
 
 import msgspec
 
-from tests.unit.state.table import Table
+from tests.unit.state.machine_harness import MachineHarness
 from waggle.wire import messages as m
 from waggle.wire.errors import WaggleError
 from waggle_hub.settings import Limits
 from waggle_hub.state.effects import DeferredReply, LockLost, Reply
 
 
-class PatientTable(Table):
-    """Four sessions, `a` to `d`, at a machine whose commands may wait."""
+class WaitingHarness(MachineHarness):
+    """A machine with four sessions, `a` to `d`, whose commands may wait."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits)
         self._id = 100
         for session in "abcd":
-            self.sit(session, agent=f"agent-{session}")
+            self.open_session(session, agent=f"agent-{session}")
 
     def ask(self, session: str, op: str, **fields: Any) -> int:
         """Send a command that waits; its id. AssertionError if it was answered at once."""

@@ -6,7 +6,7 @@ import json
 from itertools import count
 from typing import Any
 
-from tests.unit.state.table import Table
+from tests.unit.state.machine_harness import MachineHarness
 from waggle.wire import messages as m
 from waggle.wire.errors import WaggleError
 from waggle_hub.delivery.connection import TaskConnection
@@ -16,11 +16,11 @@ from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, StartBackup, StartSearch
 
 
-class Post:
+class FanoutHarness:
     """Sessions, each with a connection that nobody writes out unless the test takes its lines."""
 
     def __init__(self, bounds: Bounds | None = None, limits: Limits | None = None, loop: Loop | None = None) -> None:
-        self.table = Table(limits)
+        self.machine_harness = MachineHarness(limits)
         self.bounds = bounds or Bounds()
         self.fanout = self.make_fanout(loop)
         self.connections: dict[str, TaskConnection] = {}
@@ -28,14 +28,14 @@ class Post:
 
     def make_fanout(self, loop: Loop | None) -> Fanout:
         """A fan-out of what the machine gives off; on a loop, if there is one."""
-        log = self.table.machine.state.log
-        return Fanout(self.bounds, log, lambda: self.table.now, self, timer=count().__next__, loop=loop)
+        log = self.machine_harness.machine.state.log
+        return Fanout(self.bounds, log, lambda: self.machine_harness.now, self, timer=count().__next__, loop=loop)
 
-    def sit(self, *sessions: str) -> None:
+    def open_session(self, *sessions: str) -> None:
         """Open sessions, and forget what they were answered."""
         for session in sessions:
             self.connect(session)
-            self.table.sit(session)
+            self.machine_harness.open_session(session)
             self._collect(session)
         self.release()
         for session in self.connections:
@@ -49,7 +49,7 @@ class Post:
     def decide(self, session: str, op: str, **fields: Any) -> Any:
         """Decide a command, and keep what it gave off for the next release."""
         try:
-            return self.table.do(session, op, **fields)
+            return self.machine_harness.do(session, op, **fields)
         except WaggleError as error:
             return error
         finally:
@@ -73,15 +73,17 @@ class Post:
         self.fanout.release(waiting)
 
     def on_synced(self, session: str, sub: int, rev: int) -> None:
-        self.table.machine.mark_synced(session, sub, rev)
+        self.machine_harness.machine.mark_synced(session, sub, rev)
 
     def on_log_truncated(self, session: str, sub: int) -> None:
-        self.table.outputs = self.table.machine.restart_cursor(session, sub, self.table.now)
+        self.machine_harness.outputs = self.machine_harness.machine.restart_cursor(
+            session, sub, self.machine_harness.now
+        )
         self._collect(session)
 
     def _collect(self, session: str) -> None:
-        self.waiting += [self._released(session, output) for output in self.table.outputs]
-        self.table.outputs = []
+        self.waiting += [self._released(session, output) for output in self.machine_harness.outputs]
+        self.machine_harness.outputs = []
 
     def _released(self, session: str, output: Effect) -> Released:
         if isinstance(output, Reply):

@@ -1,4 +1,4 @@
-"""A machine with a clock that is set by hand, and sessions at it."""
+"""A state machine with a clock that is set by hand, and sessions that are opened by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INFO = m.Welcome(
 )  # fmt: skip
 
 
-class Table:
+class MachineHarness:
     """A machine, and what its last command gave off. Sessions are named by the one who opens them."""
 
     def __init__(self, limits: Limits | None = None, rev: int = 0) -> None:
@@ -27,7 +27,7 @@ class Table:
         self.now = 1_000.0
         self.outputs: list[Effect] = []
 
-    def sit(self, name: str, /, **fields: Any) -> Any:
+    def open_session(self, name: str, /, **fields: Any) -> Any:
         """Open a session of this name, whose secret is the name backwards."""
         command = m.Hello(id=0, **fields)
         self.outputs = self.machine.hello(command, SessionIds(name, name[::-1], f"made-{name}"), self.now, INFO)

@@ -1,8 +1,8 @@
-"""A house: a hub over several lives, agents that come back to it, and a disk that outlives it.
+"""A harness for a hub over several lives, agents that come back to it, and a disk that outlives it.
 
 Engine, machine and fan-out are the real ones, without sockets, loop or clock; the journal (`tests.journals`) says that
-a batch is kept when the walk says so, fails and recovers. What is shown is told to a `Truth`, and what must survive is
-compared at each batch with `everything`, collected afresh.
+a batch is kept when the walk says so, fails and recovers. What is shown is told to an `Oracle`, and what must survive
+is compared at each batch with what `expected_store` collects afresh.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import msgspec
 from msgspec import structs
 
 from tests.journals import LateJournal, MemoryDisk
-from tests.walk.everything import Everything, everything, plain
-from tests.walk.rig import INFO
-from tests.walk.things import Fields, Scope
-from tests.walk.truth import EVERYWHERE, Reader, Truth, begin_reader
+from tests.walk.expected_store import ExpectedStore, expected_store, plain
+from tests.walk.hub_harness import INFO
+from tests.walk.model_types import Fields, Scope
+from tests.walk.observed import EVERYWHERE, Oracle, Reader, begin_reader
 from waggle_hub.app import make_machine
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import PendingReply, Released
@@ -57,7 +57,7 @@ class Agent:
         self.connection: Connection | None = None
         self.session: str | None = None
         self.secret = ""
-        self.seated = False
+        self.has_session = False
         """Whether its connection has a session, as far as is decided."""
         self.readers: dict[int, Reader] = {}
         self.left: list[Reader] = []
@@ -79,8 +79,8 @@ class Agent:
         self.written = 0.0
 
     @property
-    def sits(self) -> bool:
-        return self.connection is not None and self.seated
+    def is_connected(self) -> bool:
+        return self.connection is not None and self.has_session
 
 
 class CheckedJournal(LateJournal):
@@ -91,14 +91,14 @@ class CheckedJournal(LateJournal):
         self.machine = machine
         self.born = machine.state.log.rev
         """The revision at which this life began, or went on after a failure."""
-        self.wanted: deque[Everything] = deque()
-        self.latest: Everything | None = None
+        self.wanted: deque[ExpectedStore] = deque()
+        self.latest: ExpectedStore | None = None
         """All that must survive, as of the newest batch."""
-        self.kept_all: Everything | None = None
+        self.kept_all: ExpectedStore | None = None
         """All that has survived."""
 
     def write(self, changes: WriteBatch, done: Done) -> None:
-        self.latest = everything(self.machine.state)
+        self.latest = expected_store(self.machine.state)
         if self.owed is None:
             self.wanted.append(self.latest)
         super().write(changes, done)
@@ -130,7 +130,7 @@ class CheckedJournal(LateJournal):
         self.kept_all.check_disk(self.disk, self.born)
 
 
-class House:
+class RestartHarness:
     """The hub that lives now, its agents, and what is true."""
 
     def __init__(self, limits: Limits, bounds: Bounds, agents: int = 4) -> None:
@@ -139,7 +139,7 @@ class House:
         self.now = 1_000_000.0
         self.disk = MemoryDisk()
         self.agents = [Agent(f"agent-{number}") for number in range(agents)]
-        self.truth = Truth("")
+        self.oracle = Oracle("")
         self.flown: set[str] = set()
         """Namespaces in which something happened in this life that was not kept."""
         self.numbers: dict[int, Any] = {}
@@ -155,7 +155,7 @@ class House:
 
     # --- lives ---
 
-    def _live(self, kept_all: Everything | None) -> None:
+    def _live(self, kept_all: ExpectedStore | None) -> None:
         """A hub starts with what is on the disk, which is all of this."""
         kept = None if kept_all is None else self.disk.load()
         self.machine = make_machine(self.settings, "full", kept, self.now)
@@ -163,8 +163,8 @@ class House:
         if kept_all is not None:
             self._check_loaded(kept_all)
             held = list(state.lock_table.held.values())
-            self.truth.restart(state.log.rev, everything(state).shown, held, self.flown)
-        self.truth.epoch = state.epoch
+            self.oracle.restart(state.log.rev, expected_store(state).shown, held, self.flown)
+        self.oracle.epoch = state.epoch
         self.flown = {"$agents"}
         self.failing = False
         self.engine = Engine(
@@ -194,14 +194,14 @@ class House:
             for item in items:
                 if isinstance(item, Commit):
                     assert not self.failing or all(event.type != "lock" for event in item.events)
-                    self.truth.tell(item)
+                    self.oracle.tell(item)
                 elif isinstance(item, PendingReply):
                     self._check_read(item)
             release(items)
 
         def rewound(commits: list[Commit], *rest: Any) -> None:
             rewind(commits, *rest)
-            self.truth.denied.update(commit.rev for commit in commits)
+            self.oracle.denied.update(commit.rev for commit in commits)
             self.journal.born = self.machine.state.log.rev
             self._check_rewound()
 
@@ -217,11 +217,11 @@ class House:
             self.unheard += 1
         commits = {commit.rev: commit for commit in self.disk.load().commits}
         for rev, commit in sorted(commits.items()):
-            if rev > self.truth.rev and not self.failing:
-                self.truth.tell(commit)
+            if rev > self.oracle.rev and not self.failing:
+                self.oracle.tell(commit)
         if self.failing:
             self.flown = EVERYWHERE
-            self.truth.lose(commits)
+            self.oracle.lose(commits)
             for agent in self.agents:
                 agent.rids.clear()
                 for reader in (*agent.readers.values(), *agent.left):
@@ -272,7 +272,7 @@ class House:
         assert not self.engine._unreleased
         for agent in self.agents:
             agent.decided = {id: reply for id, reply in agent.decided.items() if id not in undone}
-            agent.seated = agent.connection is not None and agent.connection.session is not None
+            agent.has_session = agent.connection is not None and agent.connection.session is not None
             agent.open |= {id: agent.asked[id] for id in self._waits_of(agent)}
 
     def recover(self) -> None:
@@ -283,25 +283,25 @@ class House:
 
     # --- what comes back ---
 
-    def _check_loaded(self, wanted: Everything) -> None:
+    def _check_loaded(self, wanted: ExpectedStore) -> None:
         state = self.machine.state
-        found = everything(state)
+        found = expected_store(state)
         self._check_same(found, wanted, fresh=True)
         assert _whole_all(found.shown) == _whole_all(wanted.entries), "what was kept comes back, and nothing else"
         assert all(one.deadline == deadline_after(self.now, self.limits.grace) for one in state.sessions)
         if not self.failing and not self.unheard:
-            kept = {place: one for place, one in self.truth.entries.items() if one.kind in ("persistent", "versioned")}
+            kept = {place: one for place, one in self.oracle.entries.items() if one.kind in ("persistent", "versioned")}
             assert _views(found.shown) == {place: item.shown() for place, item in kept.items()}
-            assert self._held() == self.truth.locks.keys(), "who saw that a lock is held still does"
+            assert self._held() == self.oracle.locks.keys(), "who saw that a lock is held still does"
 
     def _check_rewound(self) -> None:
         assert self.journal.kept_all is not None
-        found = everything(self.machine.state)
+        found = expected_store(self.machine.state)
         self._check_same(found, self.journal.kept_all, fresh=False)
-        assert _views(found.shown) == {place: item.shown() for place, item in self.truth.entries.items()}
-        assert self._held() == self.truth.locks.keys()
+        assert _views(found.shown) == {place: item.shown() for place, item in self.oracle.entries.items()}
+        assert self._held() == self.oracle.locks.keys()
 
-    def _check_same(self, found: Everything, wanted: Everything, fresh: bool) -> None:
+    def _check_same(self, found: ExpectedStore, wanted: ExpectedStore, fresh: bool) -> None:
         mine = {name: record for name, record in found.records.items() if record.kind not in ("hub", "space")}
         kept = self._as_restored(wanted, fresh)
         assert mine.keys() == kept.keys(), mine.keys() ^ kept.keys()
@@ -323,7 +323,7 @@ class House:
         told = {rev: commit for rev, commit in found.commits.items() if rev > floor}
         assert told == {rev: commit for rev, commit in wanted.commits.items() if rev > floor}
 
-    def _as_restored(self, wanted: Everything, fresh: bool) -> dict[Key, Record]:
+    def _as_restored(self, wanted: ExpectedStore, fresh: bool) -> dict[Key, Record]:
         """The records as they come back: of what is not kept there are no deliveries, and locks have a fresh grace."""
         restored = {}
         until = deadline_after(self.now, self.limits.grace)
@@ -402,7 +402,7 @@ class House:
         for event in (event for item in given_off if isinstance(item, Commit) for event in item.events):
             if event.type == "touch" and event.entry is not None:
                 place = event.ns, event.key, event.entry.rev
-                self.truth.touched.setdefault(place, []).append(event.entry.expires_at)
+                self.oracle.touched.setdefault(place, []).append(event.entry.expires_at)
         agent.open[id] = agent.asked[id] = {"op": op, **asked}
         lines = [item for item in given_off if isinstance(item, PendingReply) and item.id == id]
         if self.failing:
@@ -445,9 +445,9 @@ class House:
         agent.connection = Connection(self.bounds)
         reply = self.ask(agent, "hello", **asked)
         assert reply is not None
-        agent.seated = "ok" in reply
-        if agent.seated:
-            self.truth.sit(reply["ok"]["session"], reply["ok"]["agent"], asked.get("ns") or "default")
+        agent.has_session = "ok" in reply
+        if agent.has_session:
+            self.oracle.open_session(reply["ok"]["session"], reply["ok"]["agent"], asked.get("ns") or "default")
 
     def take_over(self, agent: Agent, forget: bool, leave_first: bool) -> None:
         """Another connection for its session; if it is to `forget`, it sends no cursors."""
@@ -462,7 +462,7 @@ class House:
         agent.connection = Connection(self.bounds)
         reply = self.ask(agent, "hello", session=agent.session, secret=agent.secret, cursors=reached)
         assert reply is not None
-        agent.seated = "ok" in reply
+        agent.has_session = "ok" in reply
         if older is not None:
             self.orphans.append(older)
 
@@ -476,11 +476,11 @@ class House:
     def come_back(self, agent: Agent, /, **asked: Any) -> None:
         """A new session, that goes on with the subscriptions of the one before."""
         self.hello(agent, **asked)
-        if not agent.seated:
+        if not agent.has_session:
             return
         for reader in agent.left:
             if reader.shown is None and not reader.group:
-                since = {"epoch": self.truth.epoch, "rev": reader.cursor}
+                since = {"epoch": self.oracle.epoch, "rev": reader.cursor}
                 self.ask(agent, "subscribe", **{**_fields(reader), "since": since})
 
     def leave(self, agent: Agent) -> None:
@@ -505,7 +505,7 @@ class House:
         agent.next.clear()
         agent.decided.clear()
         agent.connection = None
-        agent.seated = False
+        agent.has_session = False
 
     def _keep_what_waits(self, agent: Agent) -> None:
         """Of what was asked, that is answered yet which waits, or was answered while nobody was there."""
@@ -558,7 +558,7 @@ class House:
         if "id" in line:
             self._hear_reply(agent, line)
         elif "lost" in line:
-            assert not [hold for hold in self.truth.locks if hold[2] == line["lost"]["token"]]
+            assert not [hold for hold in self.oracle.locks if hold[2] == line["lost"]["token"]]
         elif "sub" in line:
             reader = agent.readers.get(line["sub"])
             assert reader is not None or line["sub"] in agent.muddled, f"nobody asked for {line}"
@@ -613,7 +613,7 @@ class House:
 
     def _begin_reader(self, agent: Agent, asked: Fields, ok: Fields) -> None:
         assert agent.session is not None
-        reader = begin_reader(self.truth, agent.session, asked, ok)
+        reader = begin_reader(self.oracle, agent.session, asked, ok)
         interest = reader.scope
         if ok.get("resumed") is False:
             self._check_reason(asked, ok, interest)
@@ -627,9 +627,9 @@ class House:
     def _check_reason(self, asked: Fields, ok: Fields, scope: Scope) -> None:
         since = asked["since"]
         if ok["reason"] == "epoch":
-            assert since["epoch"] != self.truth.epoch
+            assert since["epoch"] != self.oracle.epoch
         elif ok["reason"] == "restart":
-            assert self.truth.may_have_missed(scope, since["rev"])
+            assert self.oracle.may_have_missed(scope, since["rev"])
         else:
             assert ok["reason"] == "compacted"
 
@@ -641,7 +641,7 @@ class House:
                 continue
             ok = json.loads(line.text.data).get("ok")
             if ok is not None:
-                item = self.truth.entries.get((asked["ns"], asked["key"]))
+                item = self.oracle.entries.get((asked["ns"], asked["key"]))
                 assert ok["entry"] is None or (item is not None and ok["entry"] == item.shown())
 
     # --- what always holds ---
@@ -650,15 +650,15 @@ class House:
         self.machine.check()
         waits = self.machine.unanswered_commands()
         for agent in self.agents:
-            if agent.connection is not None and agent.seated:
+            if agent.connection is not None and agent.has_session:
                 silent = [id for id in agent.open if id not in agent.next]
                 lost = [id for id in silent if (agent.connection.session, id) not in waits]
                 assert all(id in agent.joined or self._on_its_way(agent, id) for id in lost), "left unanswered"
         if not self.engine._batch and not self.engine._unreleased:
-            assert _views(everything(self.machine.state).shown) == {
-                place: item.shown() for place, item in self.truth.entries.items()
+            assert _views(expected_store(self.machine.state).shown) == {
+                place: item.shown() for place, item in self.oracle.entries.items()
             }
-            assert self._held() == self.truth.locks.keys()
+            assert self._held() == self.oracle.locks.keys()
 
     def _on_its_way(self, agent: Agent, id: int) -> bool:
         """Whether the answer to a command that has waited was decided and is not read yet."""
@@ -676,7 +676,7 @@ class House:
         """When all is read: nobody has missed anything, everybody was answered, and nothing is owed."""
         waits = self.machine.unanswered_commands()
         for agent in self.agents:
-            if agent.connection is None or not agent.seated:
+            if agent.connection is None or not agent.has_session:
                 continue
             for reader in agent.readers.values():
                 assert reader.shown is None, "its snapshot never ended"
@@ -698,9 +698,9 @@ class House:
         self.settle()
         self.check()
         for agent in self.agents:
-            if agent.session is not None and not agent.sits:
+            if agent.session is not None and not agent.is_connected:
                 self.take_over(agent, forget=False, leave_first=True)
-            elif not agent.sits:
+            elif not agent.is_connected:
                 self.come_back(agent, agent=agent.name)
         self.settle()
         self.check()
@@ -710,7 +710,7 @@ class House:
         self.settle()
         self.check_rest()
         for agent in self.agents:
-            if agent.sits:
+            if agent.is_connected:
                 self.ask(agent, "bye")
         self.settle()
         self.now += 1_000.0

@@ -1,6 +1,6 @@
 """What is true over several lives of a hub: what was shown, by revision, and what was left after each restart.
 
-`Truth` is a model that decides nothing: it is told each commit when it is shown, and holds against it what was shown
+`Oracle` is a model that decides nothing: it is told each commit when it is shown, and holds against it what was shown
 before. `Follow`s of it are those of `reader`, which believe nothing.
 """
 
@@ -10,8 +10,8 @@ import json
 from bisect import bisect_right
 
 from tests.walk.model import Model
+from tests.walk.model_types import USUAL, Fields, ModelEntry, ModelEvent, ModelSession, Place, Scope
 from tests.walk.reader import ENTRY_TYPES, ConflatedFollow, Follow
-from tests.walk.things import USUAL, Fields, Happening, Item, Place, Scope, Stay
 from waggle_hub.delivery.encoding import event_body
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.log import Commit, Event
@@ -21,7 +21,7 @@ Hold = tuple[str, str, int]
 """Namespace, name or text of a pattern, and token of a lock that is held."""
 
 
-class Truth(Model):
+class Oracle(Model):
     """What was shown, and what it came to."""
 
     def __init__(self, epoch: str) -> None:
@@ -41,9 +41,9 @@ class Truth(Model):
         self.holds: dict[int, dict[Hold, Fields]] = {0: {}}
         self._revs = [0]
 
-    def sit(self, session: str, agent: str, ns: str) -> None:
+    def open_session(self, session: str, agent: str, ns: str) -> None:
         """Somebody is here."""
-        self.stays[session] = Stay(session, "", agent, True, ns, {}, 0.0, 0, 0.0)
+        self.stays[session] = ModelSession(session, "", agent, True, ns, {}, 0.0, 0, 0.0)
 
     # --- what happens ---
 
@@ -108,7 +108,7 @@ class Truth(Model):
             assert isinstance(event.lock.token, int)
             del self.locks[event.ns, event.key, event.lock.token]
 
-    def _stand(self, rev: int, happened: list[Happening]) -> None:
+    def _stand(self, rev: int, happened: list[ModelEvent]) -> None:
         self.rev = rev
         self._revs.append(rev)
         self.commits[rev] = happened
@@ -117,12 +117,12 @@ class Truth(Model):
 
     # --- what was so ---
 
-    def between(self, after: int, upto: int) -> list[Happening]:
+    def between(self, after: int, upto: int) -> list[ModelEvent]:
         """All that happened above one revision, up to and with another."""
         revs = self._revs[bisect_right(self._revs, after) : bisect_right(self._revs, upto)]
         return [event for rev in revs for event in self.commits.get(rev, ())]
 
-    def state_at(self, rev: int) -> dict[Place, Item]:
+    def state_at(self, rev: int) -> dict[Place, ModelEntry]:
         return self.states[self._revs[bisect_right(self._revs, rev) - 1]]
 
     def holds_at(self, rev: int) -> dict[Hold, Fields]:
@@ -141,21 +141,23 @@ def _meet(ns: str, spaces: set[str]) -> bool:
     return spaces is EVERYWHERE or any(one == ns or (ns == "*" and not one.startswith("$")) for one in spaces)
 
 
-def item_of(entry: Entry) -> Item:
-    return Item(
+def item_of(entry: Entry) -> ModelEntry:
+    return ModelEntry(
         entry.key, entry.ns, entry.rev, entry.version, entry.kind, entry.created_at, entry.updated_at,
         entry.expires_at, entry.by, None if entry.meta is None else json.loads(entry.meta), json.loads(entry.value),
         entry.owner, tuple(item_of(one) for one in entry.earlier),
     )  # fmt: skip
 
 
-def _happening(event: Event) -> Happening:
+def _happening(event: Event) -> ModelEvent:
     more = _body(event)
     for name in ("type", "key", "ns", "at", "by"):
         more.pop(name)
     prev = None if event.prev is None else item_of(event.prev)
     fleeting = not event.persisted or (event.entry is not None and not event.entry.persisted)
-    return Happening(event.type, event.rev, event.ns, event.key, event.at, event.by, event.origin, more, prev, fleeting)
+    return ModelEvent(
+        event.type, event.rev, event.ns, event.key, event.at, event.by, event.origin, more, prev, fleeting
+    )
 
 
 def _body(event: Event) -> Fields:
@@ -175,15 +177,15 @@ def _held(claim: LockRequest, key: str) -> Fields:
 class Reader(Follow):
     """A subscription over several lives of the hub."""
 
-    truth: Truth
+    oracle: Oracle
 
-    def __init__(self, truth: Truth, session: str, asked: Fields, reply: Fields) -> None:
-        super().__init__(truth, session, asked, reply)
-        self.truth = truth
+    def __init__(self, oracle: Oracle, session: str, asked: Fields, reply: Fields) -> None:
+        super().__init__(oracle, session, asked, reply)
+        self.oracle = oracle
         self.asked = asked
 
     def hear(self, line: Fields, written: float) -> None:
-        assert line.get("rev") not in self.truth.denied or line["type"] in ("mark", "synced")
+        assert line.get("rev") not in self.oracle.denied or line["type"] in ("mark", "synced")
         if line["type"] == "lost":
             assert line.keys() == {"sub", "type", "reason"}
             self._check_reason(line["reason"])
@@ -193,8 +195,8 @@ class Reader(Follow):
     def _check_reason(self, reason: str) -> None:
         if reason == "restart":
             again = self.shown is not None  # it has no cursor, and is told once more why it had to begin again
-            unsure = self.promised and self.truth.fleeting  # whether its snapshot was complete may have been forgotten
-            assert again or unsure or self.truth.may_have_missed(self.scope, self.cursor), "it has missed nothing"
+            unsure = self.promised and self.oracle.fleeting  # whether its snapshot was complete may have been forgotten
+            assert again or unsure or self.oracle.may_have_missed(self.scope, self.cursor), "it has missed nothing"
         else:
             assert reason == "compacted"
 
@@ -210,7 +212,7 @@ class Reader(Follow):
     def _hear_synced(self, line: Fields, now: float) -> None:
         assert self.shown is not None
         locks = {place: self.shown.pop(place) for place in list(self.shown) if place[0].startswith("lock ")}
-        held = self.truth.holds_at(line["rev"])
+        held = self.oracle.holds_at(line["rev"])
         wanted = {
             (f"lock {ns}", f"{key} {token}"): hold
             for (ns, key, token), hold in held.items()
@@ -222,31 +224,31 @@ class Reader(Follow):
             assert {**locks[place], "expires_at": 0} == {**told, "expires_at": 0}
         super()._hear_synced(line, now)
 
-    def _said(self, event: Happening) -> Fields:
+    def _said(self, event: ModelEvent) -> Fields:
         said = super()._said(event)
         if event.type not in {*ENTRY_TYPES, "touch"}:
             said.pop("prev", None)
         return said
 
-    def _between(self, after: int, upto: int) -> list[Happening]:
-        return [event for event in self.truth.between(after, upto) if self.scope.wants(event)]
+    def _between(self, after: int, upto: int) -> list[ModelEvent]:
+        return [event for event in self.oracle.between(after, upto) if self.scope.wants(event)]
 
-    def _wanted_at(self, rev: int) -> dict[Place, Item]:
-        return {place: item for place, item in self.truth.state_at(rev).items() if self.scope.covers(*place)}
+    def _wanted_at(self, rev: int) -> dict[Place, ModelEntry]:
+        return {place: item for place, item in self.oracle.state_at(rev).items() if self.scope.covers(*place)}
 
-    def _deadlines(self, item: Item) -> list[float | None]:
-        return [item.expires_at, *self.truth.touched.get((item.ns, item.key, item.rev), ())]
+    def _deadlines(self, item: ModelEntry) -> list[float | None]:
+        return [item.expires_at, *self.oracle.touched.get((item.ns, item.key, item.rev), ())]
 
 
 class ConflatedReader(Reader, ConflatedFollow):
     """One with `conflate`."""
 
 
-def begin_reader(truth: Truth, session: str, asked: Fields, reply: Fields) -> Reader:
+def begin_reader(oracle: Oracle, session: str, asked: Fields, reply: Fields) -> Reader:
     """What an agent makes of the subscription that it asked for."""
-    ns = asked.get("ns") or truth.stays[session].ns
+    ns = asked.get("ns") or oracle.stays[session].ns
     scope = Scope(ns, frozenset(asked["patterns"]), frozenset(asked.get("types") or USUAL), asked.get("values", True),
                   asked.get("prev", False), asked.get("conflate"))  # fmt: skip
-    truth.stays[session].subs[reply["sub"]] = scope
+    oracle.stays[session].subs[reply["sub"]] = scope
     kind = Reader if scope.conflate is None else ConflatedReader
-    return kind(truth, session, asked, reply)
+    return kind(oracle, session, asked, reply)

@@ -1,9 +1,9 @@
 """A well-behaved agent in a process of its own, and how long its round trips took while others misbehaved.
 
-As a program, `python bystander.py ws://... PID`, it sets a key again and again, waits each time for its own event and
-the reply, and prints its figures when its input ends. PID is the process of the hub. A round trip is measured twice: by
-the clock, and by the processor time that the hub used meanwhile. The second says how long the hub let this agent wait
-for the work of others, also on a machine that has other things to do.
+As a program, `python latency_probe.py ws://... PID`, it sets a key again and again, waits each time for its own event
+and the reply, and prints its figures when its input ends. PID is the process of the hub. A round trip is measured
+twice: by the clock, and by the processor time that the hub used meanwhile. The second says how long the hub let this
+agent wait for the work of others, also on a machine that has other things to do.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Figures:
         )
 
 
-class Bystander:
+class LatencyProbe:
     """Starts one against the hub at `url`, whose process is `pid`."""
 
     def __init__(self, url: str, pid: int) -> None:
@@ -51,12 +51,12 @@ class Bystander:
             [sys.executable, __file__, url, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n", "the bystander cannot work"
+        assert self._process.stdout.readline() == "ready\n", "the probe cannot work"
 
     def stop(self) -> Figures:
         """End it; its figures. An AssertionError if anything was missing, wrong or refused."""
         said, _ = self._process.communicate("", timeout=60)
-        assert self._process.returncode == 0, "the bystander came to harm"
+        assert self._process.returncode == 0, "the probe came to harm"
         return Figures(**json.loads(said))
 
     def kill(self) -> None:

@@ -1,5 +1,6 @@
-"""Everything that must survive, collected afresh from all nouns of a state: what the journal would hold if nobody had
-to say what has changed. A noun that was changed and not marked shows as a difference at once.
+"""All that must survive, collected afresh from a state: what the journal would hold if nothing had to be marked dirty.
+
+State that was changed and not marked dirty shows as a difference at once.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _decode_commit = decoder(KeptCommit).decode
 
 
 @dataclass
-class Everything:
+class ExpectedStore:
     """All that is kept of a state."""
 
     entries: dict[EntryId, Entry]
@@ -70,7 +71,7 @@ class Everything:
         _check_records(others, self.records, born)
 
 
-def everything(state: State) -> Everything:
+def expected_store(state: State) -> ExpectedStore:
     """All of it, by looking at all."""
     shown = {
         (ns, entry.key): entry
@@ -81,7 +82,7 @@ def everything(state: State) -> Everything:
     earlier = {(ns, key, one.version): one for (ns, key), entry in kept.items() for one in entry.earlier}
     commits = [kept_commit(commit) for commit in state.log.commits_after(state.log.floor)]
     told = [_told(commit) for commit in commits if commit is not None]
-    return Everything(
+    return ExpectedStore(
         entries=kept,
         earlier=earlier,
         commits={commit.rev: plain(commit) for commit in told if commit.events},

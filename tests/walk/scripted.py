@@ -1,7 +1,7 @@
 """A recorded script of commands and their times, and what a fresh hub makes of it, to the byte.
 
 As a program it plays the script of the seed it is given and writes what came out, so that another process, with
-another seed for its hashes, can be compared: ``python -m tests.walk.recorded 7``.
+another seed for its hashes, can be compared: ``python -m tests.walk.scripted 7``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from tests.journals import LateJournal
-from tests.walk.rig import INFO
+from tests.walk.hub_harness import INFO
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.engine import Engine
@@ -25,18 +25,18 @@ from waggle_hub.state.sessions import SessionIds
 
 LIMITS = Limits(sessions=8, graves=5, log_events=60, ephemeral=4, outcomes=5, keys=60, clear=3, scan=20, grace=4.0)
 BOUNDS = Bounds(unsent=2_000, frame=700, refill_keys=10, refill_events=5)
-SEATS = 5
+AGENTS = 5
 KEYS = [f"{kind}:{number}" for kind in ("task", "file", "note") for number in range(4)]
 PATTERNS = ["*", "task:*", "*:1", "[fn]*", "?ile:*", "note:3"]
 
 Step = tuple[str, int, str]
-"""What happens, to which seat, and a number or the text of a command."""
+"""What happens, to which agent, and a number or the text of a command."""
 
 
 def script(seed: int, length: int = 2_000) -> list[Step]:
     """Steps that are drawn before any of them is taken."""
     random = Random(seed)
-    steps: list[Step] = [("hello", seat, "") for seat in range(SEATS)]
+    steps: list[Step] = [("hello", agent, "") for agent in range(AGENTS)]
     kinds = (
         ["say"] * 60 + ["read"] * 12 + ["turn"] * 10 + ["commit"] * 8 + ["pass"] * 6 + ["expire"] * 3 + ["deliver"] * 3
     )
@@ -44,7 +44,7 @@ def script(seed: int, length: int = 2_000) -> list[Step]:
     for number in range(length):
         kind = random.choice(kinds)
         text = json.dumps({"id": number, **_command(random)}) if kind == "say" else str(random.randint(0, 9))
-        steps.append((kind, random.randrange(SEATS), text))
+        steps.append((kind, random.randrange(AGENTS), text))
     return steps
 
 
@@ -84,8 +84,8 @@ class Player:
             loop=None, random_ids=self._fresh, timer=count().__next__,
         )  # fmt: skip
         self.fanout = self.engine.fanout
-        self.seats = [Connection(BOUNDS) for _ in range(SEATS)]
-        self.sessions = [SessionIds("", "", "")] * SEATS
+        self.connections = [Connection(BOUNDS) for _ in range(AGENTS)]
+        self.sessions = [SessionIds("", "", "")] * AGENTS
         self.heard: list[str] = []
         self._drawn = 0
 
@@ -99,22 +99,22 @@ class Player:
         return self.fresh
 
     def play(self, steps: list[Step]) -> bytes:
-        """Everything that every agent heard, and every event, in order."""
-        for kind, seat, text in steps:
-            self._step(kind, seat, text)
-        for seat in range(SEATS):
+        """ExpectedStore that every agent heard, and every event, in order."""
+        for kind, agent, text in steps:
+            self._step(kind, agent, text)
+        for agent in range(AGENTS):
             self._step("turn", 0, "")
             self._step("commit", 0, "9")
-            self._read(seat, 10_000)
+            self._read(agent, 10_000)
         events = [_whole(event) for commit in self.journal.kept for event in commit.events]
         return "\n".join([*self.heard, *events]).encode()
 
-    def _step(self, kind: str, seat: int, text: str) -> None:
+    def _step(self, kind: str, agent: int, text: str) -> None:
         match kind:
             case "say":
-                self.engine.submit(self.seats[seat], decode(text))
+                self.engine.submit(self.connections[agent], decode(text))
             case "read":
-                self._read(seat, int(text))
+                self._read(agent, int(text))
             case "turn":
                 self.engine.flush()
             case "commit":
@@ -127,29 +127,29 @@ class Player:
             case "deliver":
                 self.fanout.conflate(self.now)
             case "leave":
-                self._leave(seat)
+                self._leave(agent)
             case "take over":
-                known = self.sessions[seat]
-                self._hello(seat, session=known.session, secret=known.secret)
+                known = self.sessions[agent]
+                self._hello(agent, session=known.session, secret=known.secret)
             case _:
-                self._hello(seat, agent=f"seat-{seat % 3}")
-                self.sessions[seat] = self.fresh
+                self._hello(agent, agent=f"agent-{agent % 3}")
+                self.sessions[agent] = self.fresh
 
-    def _hello(self, seat: int, **asked: str) -> None:
-        self._leave(seat)
-        self.engine.submit(self.seats[seat], decode(json.dumps({"id": "hello", "op": "hello", **asked})))
+    def _hello(self, agent: int, /, **asked: str) -> None:
+        self._leave(agent)
+        self.engine.submit(self.connections[agent], decode(json.dumps({"id": "hello", "op": "hello", **asked})))
 
-    def _leave(self, seat: int) -> None:
-        self.engine.leave(self.seats[seat])
-        self.seats[seat].close(1000)
-        self.seats[seat] = Connection(BOUNDS)
+    def _leave(self, agent: int) -> None:
+        self.engine.leave(self.connections[agent])
+        self.connections[agent].close(1000)
+        self.connections[agent] = Connection(BOUNDS)
 
-    def _read(self, seat: int, most: int) -> None:
-        connection = self.seats[seat]
+    def _read(self, agent: int, most: int) -> None:
+        connection = self.connections[agent]
         for _ in range(most):
             text = connection.take()
             if text is not None:
-                self.heard.append(f"{seat} {text}")
+                self.heard.append(f"{agent} {text}")
             elif connection.ready:
                 self.fanout.ready(connection)
                 self.fanout.catch_up()

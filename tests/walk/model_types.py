@@ -20,7 +20,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Item:
+class ModelEntry:
     """An entry."""
 
     key: str
@@ -35,7 +35,7 @@ class Item:
     meta: Any
     value: Any
     owner: str | None
-    earlier: tuple[Item, ...] = ()
+    earlier: tuple[ModelEntry, ...] = ()
 
     def due(self, now: float) -> bool:
         return self.expires_at is not None and self.expires_at <= now
@@ -52,7 +52,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Happening:
+class ModelEvent:
     """An event, with the session that did it."""
 
     type: str
@@ -63,7 +63,7 @@ class Happening:
     by: str
     origin: str | None
     more: Fields
-    prev: Item | None
+    prev: ModelEntry | None
     fleeting: bool = False
     """Whether a journal leaves it out."""
 
@@ -83,12 +83,12 @@ class Scope:
         here = not ns.startswith("$") if self.ns == "*" else self.ns == ns
         return here and any(fnmatchcase(key, pattern) for pattern in self.patterns)
 
-    def wants(self, event: Happening) -> bool:
+    def wants(self, event: ModelEvent) -> bool:
         return event.type in self.types and self.covers(event.ns, event.key)
 
 
 @dataclass
-class Stay:
+class ModelSession:
     """A session."""
 
     id: str

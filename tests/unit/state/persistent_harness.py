@@ -1,16 +1,16 @@
-"""A table whose machine is kept on a disk, and comes back from it."""
+"""A harness whose machine is stored, crashes and is loaded again."""
 
 from __future__ import annotations
 
 from tests.journals import MemoryDisk
-from tests.unit.state.patient import PatientTable
+from tests.unit.state.waiting_harness import WaitingHarness
 from waggle_hub.settings import Limits
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.persistence.records import WriteBatch
 
 
-class KeptTable(PatientTable):
-    """Four sessions, `a` to `d`, all of it kept."""
+class PersistentHarness(WaitingHarness):
+    """A machine with four sessions, `a` to `d`; its state is written to a disk in memory."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()

@@ -1,7 +1,7 @@
 """A whole hub without sockets, loop or clock: the real engine, machine and fan-out, and agents that take lines out.
 
 A turn of the loop happens when the walk says so (`turn`), and so do a commit of the journal (`commit`) and a write to
-an agent (`read`). Everything is decided twice, by the hub and by the model, and compared at once.
+an agent (`read`). ExpectedStore is decided twice, by the hub and by the model, and compared at once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 
 from tests.journals import LateJournal
 from tests.walk.model import Model
+from tests.walk.model_types import Fields
 from tests.walk.reader import Follow, begin_follow
-from tests.walk.things import Fields
 from waggle.wire import messages as m
 from waggle.wire.names import compile_pattern
 from waggle_hub.delivery.connection import Connection
@@ -33,12 +33,12 @@ INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0
                  hub=m.HubInfo("waggle", "0"), features=[], durability="memory", limits={}, subs={})  # fmt: skip
 
 
-class Watched(Connection):
+class ObservedConnection(Connection):
     """A connection that remembers which subscriptions fell behind and have not caught up: G11 leaves those out."""
 
     def __init__(self, bounds: Bounds, fanout: Fanout | None) -> None:
         """With a fan-out that flushes it, it writes to a pipe; else its lines are taken."""
-        self.pipe = None if fanout is None else Pipe(self)
+        self.pipe = None if fanout is None else FakeTransport(self)
         if fanout is None:
             super().__init__(bounds)
         else:
@@ -50,7 +50,7 @@ class Watched(Connection):
         self.refilled.add(cursor.feed.sub)
 
 
-class Pipe:
+class FakeTransport:
     """A socket that takes frames at once, and has room for one: beyond that it waits for its agent to read."""
 
     def __init__(self, connection: Connection) -> None:
@@ -74,12 +74,12 @@ class Pipe:
         return frame[{126: 4, 127: 10}.get(frame[1], 2) :].decode()
 
 
-class Seat:
+class Agent:
     """An agent at the table: one connection at a time, one session at a time."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.connection: Watched | None = None
+        self.connection: ObservedConnection | None = None
         self.session: str | None = None
         self.secret = ""
         self.follows: dict[int, Follow] = {}
@@ -98,10 +98,10 @@ class Seat:
         self.muddled = set()
 
 
-class Rig:
-    """The hub, the model, and the seats."""
+class HubHarness:
+    """The hub, the model, and the agents."""
 
-    def __init__(self, limits: Limits, bounds: Bounds, rev: int = 0, seats: int = 4, lane: bool = False) -> None:
+    def __init__(self, limits: Limits, bounds: Bounds, rev: int = 0, agents: int = 4, lane: bool = False) -> None:
         self.now = 1_000_000.0
         self.machine = Machine(limits, "epoch", rev)
         self.model = Model(limits, "epoch", rev)
@@ -115,7 +115,7 @@ class Rig:
         self.bounds = bounds
         self.lane = lane
         """Whether connections write to sockets that take frames at once."""
-        self.seats = [Seat(f"agent-{number}") for number in range(seats)]
+        self.agents = [Agent(f"agent-{number}") for number in range(agents)]
         self.orphans: list[Connection] = []
         """Connections whose sessions were taken over, and that nobody reads."""
         self.closed: list[tuple[int, str]] = []
@@ -147,11 +147,11 @@ class Rig:
     def refill(self) -> None:
         """The loop has time for one slice of a refill."""
         behind = []
-        for seat in self.seats:
-            if seat.connection is not None:
-                behind += [(seat.connection, cursor) for cursor in seat.connection.behind]
-                if seat.connection.ready:
-                    seat.written = self.now
+        for agent in self.agents:
+            if agent.connection is not None:
+                behind += [(agent.connection, cursor) for cursor in agent.connection.behind]
+                if agent.connection.ready:
+                    agent.written = self.now
         decided = len(self.engine._batch)
         self.fanout.catch_up()
         for connection, cursor in behind:
@@ -171,7 +171,7 @@ class Rig:
             self.turn()
             self.commit()
             self.deliver(early=True)
-            busy = [self.read(seat, 50) for seat in self.seats]
+            busy = [self.read(agent, 50) for agent in self.agents]
             if not any(busy):
                 return
         raise AssertionError("it never comes to rest")
@@ -185,11 +185,11 @@ class Rig:
 
     # --- commands ---
 
-    def ask(self, seat: Seat, op: str, **asked: Any) -> Fields:
-        """One command of a seat's session, decided by both; the reply."""
-        assert seat.connection is not None
-        session = seat.session
-        reply, line = self._decide(seat, seat.connection, op, asked)
+    def ask(self, agent: Agent, /, op: str, **asked: Any) -> Fields:
+        """One command of a agent's session, decided by both; the reply."""
+        assert agent.connection is not None
+        session = agent.session
+        reply, line = self._decide(agent, agent.connection, op, asked)
         if op == "hello" and session is None:
             wanted = self.model.hello(self._last_fresh(self._drawn), asked, self.now)
         else:
@@ -200,19 +200,19 @@ class Rig:
         if op == "subscribe" and "ok" in reply and "ok" in wanted:
             assert session is not None
             begun = begin_follow(self.model, session, asked, reply["ok"])
-        seat.owed.append((str(line.text), {"op": op, **asked}, begun))
+        agent.owed.append((str(line.text), {"op": op, **asked}, begun))
         self._compare(op, asked, reply, wanted)
         return reply
 
-    def _decide(self, seat: Seat, connection: Connection, op: str, asked: Fields) -> tuple[Fields, PendingReply]:
-        seat.next_id += 1
+    def _decide(self, agent: Agent, connection: Connection, op: str, asked: Fields) -> tuple[Fields, PendingReply]:
+        agent.next_id += 1
         decided = len(self.engine._batch)
-        command = decode(json.dumps({"id": seat.next_id, "op": op, **asked}))
+        command = decode(json.dumps({"id": agent.next_id, "op": op, **asked}))
         self.engine.submit(connection, command)
         (line,) = [item for item in self.engine._batch[decided:] if isinstance(item, PendingReply)]
         assert line.connection is connection
         reply: Fields = json.loads(str(line.text))
-        assert reply.pop("id") == seat.next_id
+        assert reply.pop("id") == agent.next_id
         return reply, line
 
     def _allow_forgetting(self) -> None:
@@ -246,18 +246,18 @@ class Rig:
         else:
             assert reply == wanted, (op, asked, reply, wanted)
 
-    def list_all(self, seat: Seat, ns: str, pattern: str, limit: int, values: bool) -> None:
+    def list_all(self, agent: Agent, ns: str, pattern: str, limit: int, values: bool) -> None:
         """Page through a list: all pages together are what is there, each no longer than asked."""
-        assert seat.connection is not None
-        assert seat.session is not None
+        assert agent.connection is not None
+        assert agent.session is not None
         found: list[Fields] = []
         after = None
         for _ in range(200):
             asked = {"ns": ns, "pattern": pattern, "limit": limit, "values": values, "after": after}
-            reply, line = self._decide(seat, seat.connection, "list", asked)
-            seat.owed.append((str(line.text), {"op": "list"}, None))
+            reply, line = self._decide(agent, agent.connection, "list", asked)
+            agent.owed.append((str(line.text), {"op": "list"}, None))
             self.model.begin(self.now)
-            if seat.session not in self.model.stays:
+            if agent.session not in self.model.stays:
                 assert reply["error"]["code"] == "session_lost"
                 return
             page = reply["ok"]["entries"]
@@ -274,48 +274,48 @@ class Rig:
 
     # --- connections ---
 
-    def hello(self, seat: Seat, **asked: Any) -> Fields:
-        """A new connection and a new session; what the seat had before is left to its grace."""
-        if seat.connection is not None:
-            self.leave(seat)
-        seat.connection = self._connect()
-        seat.forget()
-        reply = self.ask(seat, "hello", **asked)
+    def hello(self, agent: Agent, /, **asked: Any) -> Fields:
+        """A new connection and a new session; what the agent had before is left to its grace."""
+        if agent.connection is not None:
+            self.leave(agent)
+        agent.connection = self._connect()
+        agent.forget()
+        reply = self.ask(agent, "hello", **asked)
         if "ok" in reply:
-            seat.session, seat.secret = reply["ok"]["session"], reply["ok"]["secret"]
+            agent.session, agent.secret = reply["ok"]["session"], reply["ok"]["secret"]
         return reply
 
-    def take_over(self, seat: Seat, forget: set[int], leave_first: bool) -> Fields:
-        """Another connection for the seat's session; `forget` are subscriptions it sends no cursor for."""
-        older = seat.connection
+    def take_over(self, agent: Agent, forget: set[int], leave_first: bool) -> Fields:
+        """Another connection for the agent's session; `forget` are subscriptions it sends no cursor for."""
+        older = agent.connection
         if older is not None and leave_first:
-            self.leave(seat)
+            self.leave(agent)
             older = None
-        self._lose_replies(seat)
-        cursors = {sub: follow.take_over(sub not in forget) for sub, follow in seat.follows.items()}
+        self._lose_replies(agent)
+        cursors = {sub: follow.take_over(sub not in forget) for sub, follow in agent.follows.items()}
         reached = {str(sub): rev for sub, rev in cursors.items() if rev is not None}
-        session, secret = seat.session, seat.secret
-        seat.connection = self._connect()
-        follows, muddled, seat.session = seat.follows, seat.muddled, None
+        session, secret = agent.session, agent.secret
+        agent.connection = self._connect()
+        follows, muddled, agent.session = agent.follows, agent.muddled, None
         reply, line = self._decide(
-            seat, seat.connection, "hello", {"session": session, "secret": secret, "cursors": reached}
+            agent, agent.connection, "hello", {"session": session, "secret": secret, "cursors": reached}
         )
         asked = {"session": session, "secret": secret, "cursors": {int(sub): rev for sub, rev in reached.items()}}
         wanted = self.model.hello(None, asked, self.now)
         self._compare("hello", asked, reply, wanted)
-        seat.owed.append((str(line.text), {"op": "hello"}, None))
+        agent.owed.append((str(line.text), {"op": "hello"}, None))
         if "ok" in reply:
-            seat.session, seat.follows, seat.muddled = session, follows, muddled
+            agent.session, agent.follows, agent.muddled = session, follows, muddled
         else:
-            seat.forget()
+            agent.forget()
         if older is not None:
             self.orphans.append(older)
         return reply
 
-    def refused_hello(self, seat: Seat, **asked: Any) -> Fields:
+    def refused_hello(self, agent: Agent, /, **asked: Any) -> Fields:
         """A hello on a connection of its own that must not get in."""
         connection = Connection(self.bounds)
-        reply, _ = self._decide(seat, connection, "hello", asked)
+        reply, _ = self._decide(agent, connection, "hello", asked)
         wanted = self.model.hello(
             None, {**asked, "cursors": {int(k): v for k, v in asked.get("cursors", {}).items()}}, self.now
         )
@@ -324,12 +324,12 @@ class Rig:
         self.engine.leave(connection)
         return reply
 
-    def leave(self, seat: Seat) -> None:
-        """The seat's connection breaks; what was on its way is lost."""
-        assert seat.connection is not None
-        connection, seat.connection = seat.connection, None
-        self._lose_replies(seat)
-        self.hang_up(connection, seat.session)
+    def leave(self, agent: Agent) -> None:
+        """The agent's connection breaks; what was on its way is lost."""
+        assert agent.connection is not None
+        connection, agent.connection = agent.connection, None
+        self._lose_replies(agent)
+        self.hang_up(connection, agent.session)
 
     def hang_up(self, connection: Connection, session: str | None) -> None:
         """A door tells the engine that a socket is gone."""
@@ -349,45 +349,45 @@ class Rig:
                 self.model.begin(self.now)  # its session has ended: only the machine can tell
             assert json.loads(str(item.text))["error"]["code"] == "session_lost"
 
-    def _lose_replies(self, seat: Seat) -> None:
-        for _, asked, follow in seat.owed:
+    def _lose_replies(self, agent: Agent) -> None:
+        for _, asked, follow in agent.owed:
             if follow is not None:
-                seat.muddled.add(follow.sub)
-                seat.follows.pop(follow.sub, None)
+                agent.muddled.add(follow.sub)
+                agent.follows.pop(follow.sub, None)
             elif asked["op"] == "unsubscribe":
-                seat.follows.pop(asked["sub"], None)
-                seat.muddled.add(asked["sub"])
-        seat.owed.clear()
+                agent.follows.pop(asked["sub"], None)
+                agent.muddled.add(asked["sub"])
+        agent.owed.clear()
 
-    def _connect(self) -> Watched:
-        return Watched(self.bounds, self.fanout if self.lane else None)
+    def _connect(self) -> ObservedConnection:
+        return ObservedConnection(self.bounds, self.fanout if self.lane else None)
 
     # --- what an agent reads ---
 
-    def read(self, seat: Seat, most: int = 1) -> bool:
+    def read(self, agent: Agent, most: int = 1) -> bool:
         """Take out and check as many writes as that; whether there was anything to do."""
         busy = False
-        while most and seat.connection is not None and self._write(seat, seat.connection):
+        while most and agent.connection is not None and self._write(agent, agent.connection):
             busy = True
             most -= 1
         return busy
 
-    def _write(self, seat: Seat, connection: Watched) -> bool:
+    def _write(self, agent: Agent, connection: ObservedConnection) -> bool:
         """One step of `Connection.write`, without a loop; or what arrives through a pipe, which makes room in it."""
         pipe = connection.pipe
         if pipe is not None:
             if pipe.frame is not None:
-                self._hear_all(seat, pipe.read())
+                self._hear_all(agent, pipe.read())
                 connection.resume()
                 self.fanout.write()
                 return True
         elif (text := connection.take()) is not None:
             connection.sends += 1
-            self._hear_all(seat, str(text))
+            self._hear_all(agent, str(text))
             return True
         if connection.closing is not None:
             assert pipe is None or pipe.closed
-            self._closed(seat, connection)
+            self._closed(agent, connection)
             return True
         if connection.ready:
             if not self.lane:
@@ -396,62 +396,62 @@ class Rig:
             return True
         return False
 
-    def _hear_all(self, seat: Seat, text: str) -> None:
+    def _hear_all(self, agent: Agent, text: str) -> None:
         lines = text.split("\n")
         assert len(lines) == 1 or len(text) <= self.bounds.frame + len(lines)
         for line in lines:
-            self._hear(seat, line)
+            self._hear(agent, line)
 
-    def _closed(self, seat: Seat, connection: Connection) -> None:
+    def _closed(self, agent: Agent, connection: Connection) -> None:
         assert connection.closing is not None
         self.closed.append(connection.closing)
-        seat.connection = None
-        self._lose_replies(seat)
-        self.hang_up(connection, seat.session)
+        agent.connection = None
+        self._lose_replies(agent)
+        self.hang_up(connection, agent.session)
         if connection.closing[0] == 1000:
-            seat.forget()
+            agent.forget()
 
-    def _hear(self, seat: Seat, text: str) -> None:
+    def _hear(self, agent: Agent, text: str) -> None:
         line = json.loads(text)
         told = line.get("ok", line).get("rev", 0)
         assert told <= self.fanout.rev, "nobody hears of what has not been released"
         if "id" in line:
-            self._hear_reply(seat, text, line)
+            self._hear_reply(agent, text, line)
         elif "sub" in line:
-            follow = seat.follows.get(line["sub"])
-            assert follow is not None or line["sub"] in seat.muddled, f"nobody asked for {text}"
+            follow = agent.follows.get(line["sub"])
+            assert follow is not None or line["sub"] in agent.muddled, f"nobody asked for {text}"
             if follow is not None:
-                follow.hear(line, seat.written)
+                follow.hear(line, agent.written)
         else:
             assert line == {"type": "mark", "rev": line["rev"]}
-            for follow in seat.follows.values():
+            for follow in agent.follows.values():
                 follow.hear_mark(line["rev"])
 
-    def _hear_reply(self, seat: Seat, text: str, line: Fields) -> None:
-        wanted, asked, follow = seat.owed.popleft()
+    def _hear_reply(self, agent: Agent, text: str, line: Fields) -> None:
+        wanted, asked, follow = agent.owed.popleft()
         assert text == wanted, "replies come in the order of the commands"
         ok = line.get("ok", {})
         if not line.get("dup") and "rev" in ok:
-            self._check_reply_after_events(seat, ok["rev"])
+            self._check_reply_after_events(agent, ok["rev"])
         if follow is not None:
-            seat.follows[follow.sub] = follow
-            seat.muddled.discard(follow.sub)
-            self._begin_live(seat, follow.sub)
+            agent.follows[follow.sub] = follow
+            agent.muddled.discard(follow.sub)
+            self._begin_live(agent, follow.sub)
         elif asked["op"] == "unsubscribe" and "ok" in line:
-            seat.follows.pop(asked["sub"], None)
-            seat.muddled.discard(asked["sub"])
+            agent.follows.pop(asked["sub"], None)
+            agent.muddled.discard(asked["sub"])
 
-    def _begin_live(self, seat: Seat, sub: int) -> None:
-        cursor = self.fanout._cursors.get(seat.session or "", {}).get(sub)
+    def _begin_live(self, agent: Agent, sub: int) -> None:
+        cursor = self.fanout._cursors.get(agent.session or "", {}).get(sub)
         if cursor is not None and cursor in cursor.feed.live:
-            assert seat.connection is not None
-            seat.connection.refilled.discard(sub)
+            assert agent.connection is not None
+            agent.connection.refilled.discard(sub)
 
-    def _check_reply_after_events(self, seat: Seat, rev: int) -> None:
+    def _check_reply_after_events(self, agent: Agent, rev: int) -> None:
         """G11: but for conflated subscriptions, and those before their `synced`, or being refilled."""
-        assert seat.connection is not None
-        for sub, follow in seat.follows.items():
-            if follow.shown is None and follow.scope.conflate is None and sub not in seat.connection.refilled:
+        assert agent.connection is not None
+        for sub, follow in agent.follows.items():
+            if follow.shown is None and follow.scope.conflate is None and sub not in agent.connection.refilled:
                 assert not follow.missed(rev), f"the reply at {rev} came before its events"
 
     # --- what always holds ---
@@ -488,10 +488,10 @@ class Rig:
 
     def check_rest(self) -> None:
         """When all is read: nobody has missed anything, and everybody who keeps a copy has the state."""
-        for seat in self.seats:
-            if seat.connection is None:
+        for agent in self.agents:
+            if agent.connection is None:
                 continue
-            for follow in seat.follows.values():
+            for follow in agent.follows.values():
                 assert follow.shown is None
                 assert not follow.group
                 assert not follow.missed(self.model.rev)
