@@ -20,7 +20,7 @@ from waggle_hub.app import Hub, build
 from waggle_hub.delivery import encoding, frame
 from waggle_hub.edge import command_reader
 from waggle_hub.edge.server import uvicorn_websocket
-from waggle_hub.edge.server.uvicorn_fast_path import LaneProtocol
+from waggle_hub.edge.server.uvicorn_fast_path import FastPathProtocol
 from waggle_hub.settings import Bounds, Settings
 
 FOLLOWERS = 20
@@ -54,7 +54,7 @@ class Agent:
     """An agent on the fast lane, whose bytes are fed by hand."""
 
     def __init__(self, hub: Hub) -> None:
-        self.wire = Socketless(LaneProtocol, hub.app, most=hub.settings.bounds.message)
+        self.wire = Socketless(FastPathProtocol, hub.app, most=hub.settings.bounds.message)
         self._read = 0
 
     def say(self, *commands: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from waggle.compat.shared_memory.memories import Memories, told
 from waggle.compat.shared_memory.memory_index import Index
 from waggle.wire.errors import Conflict, Unavailable
 from waggle.wire.messages import Since
+from waggle_hub.edge.identity import Identity
 from waggle_hub.settings import Limits, Quota, Settings
 
 
@@ -135,7 +136,7 @@ async def test_an_add_that_is_acknowledged_is_there_also_where_the_rest_fails(
 async def test_what_is_locked_is_not_dropped_and_the_reply_says_so(here: Room) -> None:
     await here.allow(1)
     await here.put(memory(1))
-    await here.hub.callers.named("other", "memory").call("lock", {"name": id_of(1), "ttl": 60})
+    await here.hub.callers.caller(Identity("other", "memory")).call("lock", {"name": id_of(1), "ttl": 60})
     reply = await here.use("add_memory", agent_name="a", content="new")
     assert "other" in reply["warning"]
     assert "rotated" not in reply
@@ -192,7 +193,7 @@ async def test_what_is_no_memory_is_not_found_nor_changed(here: Room) -> None:
 
 async def test_what_the_hub_refuses_is_told_in_its_words(here: Room) -> None:
     await here.put(memory(1))
-    other = here.hub.callers.named("other", "memory")
+    other = here.hub.callers.caller(Identity("other", "memory"))
     await other.call("lock", {"name": id_of(1), "ttl": 60})
     told = await here.refused("update_memory", entry_id=id_of(1), priority="low")
     assert told.startswith("Failed to update memory: ")
@@ -422,7 +423,7 @@ async def test_what_is_written_while_it_is_cleared_stays(here: Room, monkeypatch
         if op == "txn" and fields["then"][0]["op"] == "set":  # all is copied
             await here.put(memory(3, content="changed"), memory(20, content="new"))
             await here.call("delete", key=id_of(4))
-            await here.hub.callers.named("other", "memory").call("lock", {"name": id_of(5), "ttl": 60})
+            await here.hub.callers.caller(Identity("other", "memory")).call("lock", {"name": id_of(5), "ttl": 60})
         return done
 
     monkeypatch.setattr(window, "call", meanwhile)
@@ -482,7 +483,9 @@ async def test_the_newest_ten_backups_are_kept_however_fast_they_are_made(here: 
 
 async def test_the_backup_that_a_reply_names_is_there_whatever_others_have_made(here: Room) -> None:
     for number in range(11):
-        await here.hub.callers.nameless(f"memory.backup.9999{number:02}").call("set", {"key": "a", "value": 1})
+        await here.hub.callers.caller(Identity(None, f"memory.backup.9999{number:02}")).call(
+            "set", {"key": "a", "value": 1}
+        )
     await here.put(memory(1))
     backup = (await here.use("clear_memory", confirm=True))["backup"]
     spaces = {one["ns"] for one in (await here.call("namespaces"))["namespaces"]}
@@ -517,7 +520,7 @@ async def test_health_tells_what_is_true_of_this_hub(here: Room) -> None:
     await here.put(memory(1), memory(2))
     await here.call("set", key="junk", value=1)
     await here.call("set", key="settings", value={"max_entries": "many"})
-    await here.hub.callers.named("other", "memory").call("lock", {"name": "x", "ttl": 60})
+    await here.hub.callers.caller(Identity("other", "memory")).call("lock", {"name": "x", "ttl": 60})
     reply = await here.use("health_check")
     checks = reply["checks"]
     assert checks["json_parsing"] == {"status": "warning", "entry_count": 2, "others": 1}

@@ -12,7 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from tests.frames import CLOSE, PONG
-from waggle_hub.edge.server.fast_path import Lane, lane_of
+from waggle_hub.edge.server.fast_path import FastPath, fast_path_of
 
 MOST = 1000
 """Bytes that a message may hold here, unless it is said otherwise."""
@@ -92,14 +92,14 @@ class Application:
         self.heard: list[str] = []
         self.gone = 0
         self.pauses: list[bool] = []
-        self.lane: Lane | None = None
+        self.lane: FastPath | None = None
         self._busy = busy
         """Whether it takes a turn for each message."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        self.lane = lane_of(scope)
+        self.lane = fast_path_of(scope)
         if self.lane is not None:
             self.lane.open(self)
             return

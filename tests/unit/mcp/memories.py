@@ -20,6 +20,7 @@ from waggle.mcp.time_limits import TimeLimit
 from waggle.wire.changefeed import Change
 from waggle.wire.file_locks import NOWHERE
 from waggle_hub.app import Hub, build
+from waggle_hub.edge.identity import Identity
 from waggle_hub.edge.mcp import McpCaller
 from waggle_hub.settings import Settings
 
@@ -59,7 +60,8 @@ class Room:
         self.profile = SharedMemory()
 
     def window(self, agent: str = "impl") -> McpCaller:
-        return McpCaller(self.hub.callers.named(agent, "shop"), agent, "shop")
+        identity = Identity(agent, "shop")
+        return McpCaller(self.hub.callers.caller(identity), identity)
 
     async def text(self, tool: str, said: Ok, profile: SharedMemory | None = None) -> str:
         """What a tool replies."""
@@ -83,7 +85,7 @@ class Room:
 
     async def call(self, op: str, **fields: Any) -> Any:
         """A command by another door, in the namespace of the memories."""
-        return await self.hub.callers.nameless(MEMORY).call(op, fields)
+        return await self.hub.callers.caller(Identity(None, MEMORY)).call(op, fields)
 
     async def put(self, *memories: Memory) -> None:
         """Memories that another door writes."""

@@ -25,7 +25,7 @@ _errors_only.setLevel(logging.ERROR)
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One HTTP connection."""
 
     bounds = Bounds()
 
@@ -99,7 +99,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._due, self._since = what, self.loop.time()
 
     def _watch(self) -> None:
-        """Let the timer run while something is due."""
+        """Start the timer while something has a deadline."""
         if self._due is None and self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -117,7 +117,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._cut_off()
 
     def _cut_off(self) -> None:
-        """Say why, where that cannot be taken for the answer to something else."""
+        """Answer with the reason, unless it could be taken for the response to another request, and close."""
         half = self.cycle if self._due == "body" else None
         answered = half is not None and half.response_started
         if self._due == "request" or answered or any(cycle is not half for cycle in self._unanswered()):

@@ -14,6 +14,7 @@ from tests.journals import LateJournal
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, Conflict, Locked, SessionLost, TimedOut, Unavailable
 from waggle_hub.edge.http.calls import CallRegistry, HttpCaller
+from waggle_hub.edge.identity import ANONYMOUS, Identity
 from waggle_hub.engine.background import BackUp, Settled, refuse_backup
 from waggle_hub.engine.engine import Engine
 from waggle_hub.journal.interface import JournalListener
@@ -48,11 +49,11 @@ class Room:
         return await self.back_up(settled)
 
     def named(self, agent: str = "x") -> HttpCaller:
-        return self.callers.named(agent)
+        return self.callers.caller(Identity(agent, None))
 
     async def call(self, agent: str | None, op: str, /, **fields: Any) -> Any:
         """A call, kept at once."""
-        caller = self.callers.nameless() if agent is None else self.named(agent)
+        caller = self.callers.caller(ANONYMOUS) if agent is None else self.named(agent)
         task = asyncio.create_task(caller.call(op, fields))
         await self.keep()
         return await task
@@ -194,7 +195,7 @@ async def test_an_answer_that_could_not_be_passed_on_is_given_back(room: Room) -
     call = room.named().begin("lock", b'{"name": "n"}')
     await room.keep()
     assert call.reply.done()
-    call.drop()
+    call.cancel_or_release()
     await room.keep()
     assert await room.locks() == []
 
@@ -203,14 +204,14 @@ async def test_what_repeats_an_older_grant_takes_nothing_with_it(room: Room) -> 
     await room.call("x", "lock", name="n", rid="r")
     call = room.named().begin("lock", b'{"name": "n", "rid": "r"}')
     await room.keep()
-    call.drop()
+    call.cancel_or_release()
     await room.keep()
     assert await room.locks() == ["x"]
 
 
 async def test_a_grant_whose_rid_is_asked_again_stays(room: Room) -> None:
     dropped = room.named().begin("lock", b'{"name": "n", "rid": "r"}')
-    dropped.drop()
+    dropped.cancel_or_release()
     again = room.named().begin("lock", b'{"name": "n", "rid": "r"}')
     await room.keep()
     assert json.loads(await again.reply)["dup"]

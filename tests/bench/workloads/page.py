@@ -18,7 +18,7 @@ from typing import Any
 
 from playwright.async_api import CDPSession, Page, async_playwright
 
-from tests.bench.field import Field
+from tests.bench.measurement import Measurement
 from tests.bench.processes import Server
 from tests.bench.results import Column, Result, Table
 from tests.bench.systems.fastclient import FastClient
@@ -77,12 +77,12 @@ class Phase:
         return [[max(self.tasks, default=SHORT)], busiest, [len(self.tasks)], [self.frames], [self.nodes], [self.heap]]
 
 
-async def run(field: Field) -> Result:
+async def run(measurement: Measurement) -> Result:
     place = chromium()
     if place is None:
         return Result(missing=["the dashboard: no Chromium here (apt-get install chromium)"])
-    keys, seconds = field.scale(100_000, 20_000), field.scale(6, 2)
-    with field.start(WAGGLE) as server:
+    keys, seconds = measurement.scale(100_000, 20_000), measurement.scale(6, 2)
+    with measurement.start(WAGGLE) as server:
         await _load(server, keys)
         phases, events = await _measure(server, keys, seconds, place)
     columns = [
