@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.bench.crowd import PAYLOAD, payload
+from tests.bench.subscribers import PAYLOAD, payload
 from tests.bench.systems import SYSTEMS, System
 from tests.bench.systems.nats import NATS
 from tests.bench.systems.port import EVENT

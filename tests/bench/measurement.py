@@ -14,7 +14,7 @@ from .systems import System
 
 
 @dataclass(frozen=True)
-class Field:
+class Measurement:
     """Where the contestants meet."""
 
     systems: Sequence[System]
