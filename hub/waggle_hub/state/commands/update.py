@@ -154,7 +154,8 @@ class Patch:
         elif isinstance(parent, list) and path[-1] in ("-", str(len(parent))):
             parent.append(value)
         else:
-            parent.insert(array_index(parent, path[-1]), value)
+            index = array_index(parent, path[-1])  # refuses a parent that is no array
+            parent.insert(index, value)
 
     def _remove(self, path: list[str]) -> None:
         if not path:
