@@ -86,7 +86,7 @@ def test_a_deleted_key_goes_on_with_its_versions(harness: PersistentHarness) -> 
 
 
 def test_a_version_does_not_start_again_where_a_grave_was_forgotten() -> None:
-    harness = PersistentHarness(Limits(graves=1))
+    harness = PersistentHarness(Limits(tombstones=1))
     harness.set("k", "k", "k")
     harness.do("a", "delete", key="k")
     harness.set("l")
