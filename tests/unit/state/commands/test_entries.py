@@ -1,4 +1,4 @@
-"""The commands on entries: what they do, what they answer, what they refuse (protocol 4)."""
+"""The commands on entries: what they do, reply and refuse (protocol 4)."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_what_is_due_expires_in_order_in_slices_each_a_revision() -> None:
 
 
 def test_a_ttl_that_ends_within_the_millisecond_ends_no_command_half_way() -> None:
-    """What a step of a txn has written is not due for the next step."""
+    """An entry that one step of a txn has written is not due for the next step."""
     harness = with_sessions()
     steps = [{"op": "set", "key": "k", "value": 1, "ttl": 1e-12}, {"op": "touch", "key": "k", "ttl": 1e-12}]
     assert harness.do("s", "txn", **{"if": [], "then": steps}).done == "then"

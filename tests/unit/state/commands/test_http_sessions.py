@@ -1,4 +1,4 @@
-"""Callers: one session for each name, that lives by what it holds and by its last use."""
+"""Connectionless sessions: one for each agent name, which lives by what it holds and by its last use (protocol 10)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from waggle_hub.state.sessions import SessionIds
 
 
 class CallTable(PersistentHarness):
-    """Four sessions, and those who call."""
+    """A machine with four connected sessions, and with calls."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits)
         self._drawn = count(1)
 
     def visit(self, agent: str | None, ns: str | None = None) -> str:
-        """The session of those who call under this name; raises its error."""
+        """Return the session of this agent name; raise its error."""
         name = f"c-{next(self._drawn)}"
         session, self.outputs = self.machine.open_http_session(
             agent, ns, SessionIds(name, "secret", "unused"), self.now
@@ -40,22 +40,22 @@ class CallTable(PersistentHarness):
         return session
 
     def call(self, agent: str | None, op: str, /, ns: str | None = None, **fields: Any) -> Any:
-        """The `ok` of a call; raises its error."""
+        """Return the `ok` of a call; raise its error."""
         return self.do(self.visit(agent, ns), op, **fields)
 
     def begin(self, agent: str | None, op: str, **fields: Any) -> int:
-        """A call that waits; its id."""
+        """Send a call that waits, and return its id."""
         return self.ask(self.visit(agent), op, **fields)
 
     def hang_up(self, agent: str, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
-        """Who asked this is gone."""
+        """Disconnect the client of a call."""
         session = self.machine.state.sessions.connectionless_of(agent)
         assert session is not None
         self.outputs = self.machine.drop_call(session.id, id, rid, token, self.now)
         self.machine.check()
 
     def here(self, agent: str) -> bool:
-        """Whether those who call under this name have a session."""
+        """Return whether there is a session of calls under this agent name."""
         return self.machine.state.sessions.connectionless_of(agent) is not None
 
 
@@ -347,7 +347,7 @@ COMMANDS = st.sampled_from([
 
 
 class Walk(RuleBasedStateMachine):
-    """Calls, their ends, time, and restarts: who holds something is here, who does not is gone after a minute."""
+    """A random walk of calls, disconnects, time and restarts that checks how long each session lives."""
 
     @initialize()
     def open_session(self) -> None:
@@ -400,7 +400,7 @@ class Walk(RuleBasedStateMachine):
         self.hear()
 
     def hear(self) -> None:
-        """What was answered is open no longer, and its session was used."""
+        """Note that a pending call was answered, and its session used."""
         heard, self.harness.outputs = self.harness.outputs, []
         self.harness.proceed()
         for answer in (output for output in heard + self.harness.outputs if isinstance(output, DeferredReply)):

@@ -1,4 +1,4 @@
-"""Sessions and presence: who is there, for how long, and what goes with them (protocol 3, G7)."""
+"""Sessions and presence: how sessions start and end, and what ends with them (protocol 3, G7)."""
 
 from __future__ import annotations
 
@@ -186,7 +186,9 @@ def test_a_sub_missing_from_got_goes_on_from_its_subscribe_reply() -> None:
 @pytest.mark.parametrize("synced", [False, True])
 @pytest.mark.parametrize("told", [False, True])
 def test_a_snapshot_that_did_not_arrive_starts_again(synced: bool, told: bool) -> None:
-    """The hub knows what it has sent, its agent what arrived: only with its end at both does the tail go on."""
+    """The hub knows what it has sent, the agent what has arrived. Only if both have the end of the snapshot does the
+    cursor go on.
+    """
     harness = MachineHarness()
     harness.open_session("s")
     reply = harness.do("s", "subscribe", patterns=["*"], snapshot=True)
@@ -312,7 +314,7 @@ def test_a_name_is_there_until_its_last_session_ends_and_the_newest_speaks_for_i
 
 
 def test_a_session_ends_without_what_others_have_taken_from_it() -> None:
-    """An ephemeral entry is tied to whoever wrote it last."""
+    """An ephemeral entry belongs to the session that wrote it last."""
     harness = MachineHarness()
     harness.open_session("s")
     harness.open_session("w")
@@ -350,7 +352,7 @@ def test_a_name_that_was_not_here_for_long_is_forgotten() -> None:
 
 @pytest.mark.parametrize("step", ["hello", "bye"])
 def test_what_was_remembered_too_long_ago_expires_before_it_is_remembered_anew(step: str) -> None:
-    """Nobody sees an entry past its deadline, not even as the one before (G6)."""
+    """An entry past its deadline is not even visible as the previous one of an event (G6)."""
     harness = MachineHarness(Limits(seen=100.0))
     harness.open_session("s", agent="a")
     harness.open_session("w")
@@ -401,7 +403,7 @@ def test_a_conflict_is_an_outcome_too_and_stays_what_it_was() -> None:
     ],
 )
 def test_what_is_kept_of_a_conflict_does_not_hold_on_to_the_command(command: m.AnyCommand) -> None:
-    """A traceback would: to its frames, and to the value in them."""
+    """The traceback of an error would keep its frames, and the value in them."""
     harness = MachineHarness()
     harness.open_session("s")
     harness.machine.apply(command, "s", harness.now)
@@ -422,7 +424,7 @@ def test_other_refusals_are_not_kept() -> None:
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_rid_belongs_to_one_op(waits: bool) -> None:
-    """Else a set could be told of a lock that was granted, and nothing would be written."""
+    """Otherwise a set could get the reply of a lock, and nothing would be written."""
     harness = MachineHarness()
     harness.open_session("s")
     harness.open_session("w")

@@ -1,4 +1,4 @@
-"""Subscriptions as the machine knows them: who asks for what, under which number, from where (protocol 5)."""
+"""Subscriptions in the machine: their scope, their number, and where their cursors start (protocol 5)."""
 
 from __future__ import annotations
 

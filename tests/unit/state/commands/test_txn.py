@@ -1,4 +1,4 @@
-"""Updates and txns as commands: all or nothing, one revision, and what a refusal leaves behind (nothing)."""
+"""Updates and txns as commands: all or nothing, at one revision, and a refusal leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INFO = m.Welcome(
 
 
 class Desk:
-    """A machine with one session, and a clock that is set by hand."""
+    """A machine with one session, and a clock that the test sets."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.machine = Machine(limits or Limits(), "epoch")
@@ -33,7 +33,7 @@ class Desk:
         self.machine.hello(m.Hello(id=0, agent="a"), SessionIds("s", "secret", "made"), self.now, INFO)
 
     def do(self, op: str, **fields: Any) -> Any:
-        """The `ok` of a command; raises its error."""
+        """Return the `ok` of a command; raise its error."""
         command = msgspec.convert({"op": op, "id": 1, **fields}, m.AnyCommand)
         self.outputs = self.machine.apply(command, "s", self.now)
         self.machine.check()
@@ -43,7 +43,7 @@ class Desk:
         return reply.outcome.ok
 
     def commits(self) -> list[Commit]:
-        """What the last command changed."""
+        """Return the commits of the last command."""
         return [output for output in self.outputs if isinstance(output, Commit)]
 
     def value(self, key: str) -> Any:
@@ -51,7 +51,7 @@ class Desk:
         return None if entry is None else msgspec.json.decode(entry.value)
 
     def picture(self) -> list[tuple[Any, ...]]:
-        """Everything a txn could have changed."""
+        """Return everything that a txn could have changed."""
         entries = self.do("list", pattern="*", limit=1000).entries
         return [(e.key, bytes(e.value), e.rev, e.version, e.kind, e.expires_at, e.by) for e in entries]
 

@@ -1,4 +1,4 @@
-"""Updates of a JSON value, as the RFCs say and as hostile input tries."""
+"""Updates of a JSON value: the examples of the RFCs, and hostile input."""
 
 from __future__ import annotations
 
