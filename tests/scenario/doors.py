@@ -254,7 +254,7 @@ async def http(hub: HubProcess, name: str, ns: str) -> AsyncIterator[Agent]:
 class McpAgent:
     """By the tools of MCP, over either transport."""
 
-    def __init__(self, name: str, window: mcp_clients.Window) -> None:
+    def __init__(self, name: str, window: mcp_clients.McpClient) -> None:
         self.name, self._window = name, window
 
     async def _do(self, tool: str, **said: Any) -> dict[str, Any]:
