@@ -13,8 +13,8 @@ from tests.e2e.mcp.transports import Come, Tools, enter
 
 
 @pytest.fixture
-def way() -> str:
-    """The way of a test that does not depend on it: a request to the hub, without a process to start."""
+def transport() -> str:
+    """The transport of a test that does not depend on it: a request to the hub, without a process to start."""
     return "http-auto"
 
 
