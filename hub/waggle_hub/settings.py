@@ -58,7 +58,7 @@ class Limits:
     """Locks on patterns, held or waited for, in a namespace."""
     claims: int = 1_000
     """Locks that a session holds or waits for."""
-    lines: int = 64
+    work_queues: int = 64
     """Sets of patterns for which the order of what may be taken is kept, about 150 bytes for each entry in it."""
     waiting: int = 10_000
     """Waiting commands of a session."""
@@ -104,7 +104,7 @@ class Limits:
     """Earlier versions that a versioned entry keeps."""
     steps: int = 128
     """Commands in one branch of a txn, and its conditions."""
-    graves: int = 100_000
+    tombstones: int = 100_000
     """Versions of deleted keys that are remembered, about 20 MB."""
     log_events: int = 100_000
     """Events in the window of the log: at 1,000 changes a second, the last 100 seconds."""
@@ -114,7 +114,7 @@ class Limits:
     """Seconds after which an event leaves the window even if there is room."""
     grace: float = 15.0
     """How long a session outlives its connection: a reconnect with backoff, or a restart of the hub."""
-    rest: float = 60.0
+    http_idle: float = 60.0
     """How long the session of callers outlives its last use while it holds nothing (protocol 10)."""
     seen: float = 30 * 86400.0
     """How long ``$seen`` remembers a name."""
@@ -141,9 +141,9 @@ class Bounds:
     slice: float = 0.004
     """How long one message, all refills together, or all conflated deliveries may keep the loop before others get
     their turn."""
-    refill_keys: int = 2_000
+    catchup_keys: int = 2_000
     """Keys that one slice of a snapshot looks at: about 2 ms."""
-    refill_events: int = 2_000
+    catchup_events: int = 2_000
     """Events of the log that one slice of a refill looks at, fewer where it has many patterns: about 2 ms."""
     conflated: int = 1 * MIB
     """What a conflated interest collects before it is delivered early: one delivery has room in `unsent`."""
@@ -199,7 +199,7 @@ class Settings:
     """Seconds from one backup to the next; None makes none but when it is asked."""
     idle: float | None = None
     """Seconds without a connection or a session after which the hub stops by itself; None: it never does."""
-    lane: bool = True
+    fast_path: bool = True
     """Offer the fast lane (`edge.lane`). Without it all is the same, and slower: for those who look for a fault."""
     limits: Limits = field(default_factory=Limits)
     bounds: Bounds = field(default_factory=Bounds)

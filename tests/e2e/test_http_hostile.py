@@ -246,7 +246,7 @@ async def test_streams_that_nobody_reads_cost_a_bound_and_end_with_their_connect
 
 
 async def test_names_without_end_are_refused_beyond_a_limit(start_hub: StartHub) -> None:
-    hub = start_hub(limits={"sessions": 20, "rest": 5.0})
+    hub = start_hub(limits={"sessions": 20, "http_idle": 5.0})
     webs = [Web(hub, f"a{number}") for number in range(30)]
     answers = await asyncio.gather(*(web.post("ping") for web in webs))  # all of them before the first has rested
     statuses = [answer.status_code for answer in answers]

@@ -369,14 +369,14 @@ class Fanout:
     def _send_slice(self, connection: Connection, cursor: Cursor) -> None:
         feed, bounds = cursor.feed, self.bounds
         if cursor.snapshot is not None and not cursor.snapshot.overrun:
-            lines = snapshot_slice(cursor, self._clock(), max_keys=bounds.refill_keys, max_bytes=bounds.frame)
+            lines = snapshot_slice(cursor, self._clock(), max_keys=bounds.catchup_keys, max_bytes=bounds.frame)
             if cursor.snapshot is None:  # that was its end
                 self._listener.on_synced(cursor.session, feed.sub, cursor.rev)
         elif cursor.snapshot is not None or cursor.rev < self._log.floor:
             self._restart_cursor(connection, cursor)
             return
         else:
-            lines = log_slice(cursor, self._log, self.rev, max_events=bounds.refill_events, max_bytes=bounds.frame)
+            lines = log_slice(cursor, self._log, self.rev, max_events=bounds.catchup_events, max_bytes=bounds.frame)
             if cursor.rev == self.rev:
                 del connection.behind[cursor]
                 cursor.losses = 0

@@ -141,7 +141,7 @@ class Crowd:
     """Agents that read as fast as they can, beside a fan-out whose slices are counted."""
 
     def __init__(self, agents: int, keys: int) -> None:
-        self.post = FanoutHarness(Bounds(slice=4, refill_keys=10))
+        self.post = FanoutHarness(Bounds(slice=4, catchup_keys=10))
         self.post.open_session("writer", *(f"r{number}" for number in range(agents)))
         for key in range(keys):
             self.post.do("writer", "set", key=str(key), value=key)

@@ -345,7 +345,7 @@ def test_a_snapshot_comes_first_and_then_what_came_after_it(harness: ConflationH
 
 
 def test_since_is_told_in_slices_of_the_latest_each_with_a_mark() -> None:
-    harness = ConflationHarness(Bounds(refill_events=4))
+    harness = ConflationHarness(Bounds(catchup_events=4))
     harness.write("x", "y", "x", "y", "x", "x")
     harness.do("a", "subscribe", patterns=["*"], conflate=SECONDS, since=HERE)
     assert brief(harness.take("a"))[1:] == [
@@ -357,7 +357,7 @@ def test_since_is_told_in_slices_of_the_latest_each_with_a_mark() -> None:
 
 
 def test_a_slice_of_the_log_in_which_nothing_matched_has_no_mark() -> None:
-    harness = ConflationHarness(Bounds(refill_events=2))
+    harness = ConflationHarness(Bounds(catchup_events=2))
     harness.write("x", "x", "x", "x", "y")
     harness.do("a", "subscribe", patterns=["y"], conflate=SECONDS, since=HERE)
     assert brief(harness.take("a"))[1:] == [("set", 8, 3), ("mark", 8, None)]

@@ -320,7 +320,7 @@ def test_a_refill_leaves_out_ones_own_and_marks_it() -> None:
 
 
 def test_a_refill_goes_on_in_slices() -> None:
-    harness = FanoutHarness(Bounds(refill_events=3))
+    harness = FanoutHarness(Bounds(catchup_events=3))
     harness.open_session("a", "w")
     for number in range(10):
         harness.do("w", "publish", channel="c", data=number)
@@ -332,7 +332,7 @@ def test_a_refill_goes_on_in_slices() -> None:
 
 
 def test_a_slice_looks_at_fewer_events_where_each_is_tried_against_many_patterns() -> None:
-    harness = FanoutHarness(Bounds(refill_events=20))
+    harness = FanoutHarness(Bounds(catchup_events=20))
     harness.open_session("a", "w")
     for number in range(10):
         harness.do("w", "publish", channel="c", data=number)
@@ -371,7 +371,7 @@ def test_a_snapshot_is_let_go_when_another_takes_its_place(harness: FanoutHarnes
 
 
 def test_a_slice_ends_when_it_has_enough_bytes() -> None:
-    harness = FanoutHarness(Bounds(frame=300, refill_events=1_000))
+    harness = FanoutHarness(Bounds(frame=300, catchup_events=1_000))
     harness.open_session("a", "w")
     for _ in range(10):
         harness.do("w", "publish", channel="c", data="x" * 100)
@@ -447,7 +447,7 @@ def test_who_catches_up_in_between_may_be_lost_any_number_of_times() -> None:
 
 
 def test_a_snapshot_that_held_back_too_much_begins_again() -> None:
-    harness = FanoutHarness(Bounds(refill_keys=5), Limits(snapshot_bytes=2_000))
+    harness = FanoutHarness(Bounds(catchup_keys=5), Limits(snapshot_bytes=2_000))
     harness.open_session("a", "w")
     for number in range(20):
         harness.do("w", "set", key=f"{number:02}", value="x" * 200)

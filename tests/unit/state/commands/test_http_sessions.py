@@ -351,7 +351,7 @@ class Walk(RuleBasedStateMachine):
 
     @initialize()
     def open_session(self) -> None:
-        self.harness = CallTable(Limits(rest=60.0))
+        self.harness = CallTable(Limits(http_idle=60.0))
         self.used: dict[str, float] = {}
         self.ids = count(1_000)
         self.open: dict[m.Id, tuple[str, str | None]] = {}

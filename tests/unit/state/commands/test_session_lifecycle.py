@@ -433,7 +433,7 @@ def test_a_rid_belongs_to_one_op(waits: bool) -> None:
         harness.machine.apply(m.Lock(id=99, name="n", wait=None, rid="r"), "s", harness.now)
     else:
         harness.do("s", "lock", name="n", rid="r")
-    with pytest.raises(BadRequest, match="that of a lock"):
+    with pytest.raises(BadRequest, match="belongs to a lock"):
         harness.do("s", "set", key="k", value=1, rid="r")
     assert harness.do("s", "get", key="k").entry is None
     assert harness.do("s", "set", key="k", value=1, rid="another").version == 1

@@ -807,7 +807,7 @@ def test_entries_outside_of_a_pattern_lock_can_be_taken() -> None:
 
 
 def test_the_least_recently_used_work_queue_is_dropped_and_built_again() -> None:
-    harness = WaitingHarness(Limits(lines=2))
+    harness = WaitingHarness(Limits(work_queues=2))
     harness.set("a1", "b1", "c1", "a2", "b2", "c2")
     assert [take(harness, "b", pattern).entry.key for pattern in ("a*", "b*", "c*")] == ["a1", "b1", "c1"]
     harness.set("a0")
@@ -818,7 +818,7 @@ def test_the_least_recently_used_work_queue_is_dropped_and_built_again() -> None
 
 
 def test_a_work_queue_with_a_waiting_taker_is_never_dropped() -> None:
-    harness = WaitingHarness(Limits(lines=1))
+    harness = WaitingHarness(Limits(work_queues=1))
     ids = {pattern: queue(harness, "b", pattern) for pattern in ("a*", "b*", "c*")}
     nothing(harness, "c", "d*")
     nothing(harness, "c", "e*")

@@ -88,6 +88,7 @@ def test_a_patch_follows_the_examples_of_its_rfc(value: Any, operations: list[An
         {"op": "add", "value": 1},
         {"op": "add", "path": "b", "value": 1},
         {"op": "add", "path": "/x/y", "value": 1},
+        {"op": "add", "path": "/a/b", "value": 1},
         {"op": "add", "path": "/list/5", "value": 1},
         {"op": "add", "path": "/list/01", "value": 1},
         {"op": "add", "path": "/list/-1", "value": 1},
