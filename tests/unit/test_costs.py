@@ -95,7 +95,7 @@ class Floor:
 @pytest.fixture
 async def floor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Floor]:
     """Nobody gives way to others after some time here, so what is counted is the same however busy the machine is."""
-    monkeypatch.setattr(uvicorn_websocket, "_SLICE", 60.0)
+    monkeypatch.setattr(uvicorn_websocket, "_PARSE_SLICE_S", 60.0)
     hub = build(Settings(bounds=Bounds(slice=60.0)))
     await hub.engine.start()
     floor = Floor(hub)

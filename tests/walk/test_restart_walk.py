@@ -93,8 +93,8 @@ class Walk(CheckedMachine):
     def begin(self, eager: bool, ahead: tuple[int, int, int]) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(logging.getLogger("waggle_hub"), "disabled", True)
-        self.patch.setattr(recovery, "_REVS_AHEAD", ahead[0])
-        self.patch.setattr(recovery, "_SUBS_AHEAD", ahead[1])
+        self.patch.setattr(recovery, "_RESERVED_REVS", ahead[0])
+        self.patch.setattr(recovery, "_RESERVED_SUBS", ahead[1])
         self.patch.setattr(tombstones, "_CEILING_STEP", ahead[2])
         self.harness = RestartHarness(LIMITS, BOUNDS)
         self.eager = eager

@@ -17,8 +17,8 @@ from mcp.shared.exceptions import MCPError
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.windows import MODES, Window, give_up_waiting
-from tests.e2e.mcp.windows import http as mcp_http
+from tests.e2e.mcp.mcp_clients import MODES, McpClient, give_up_waiting
+from tests.e2e.mcp.mcp_clients import http as mcp_http
 from tests.e2e.web import until_waiting
 
 pytestmark = pytest.mark.e2e
@@ -137,7 +137,7 @@ async def test_a_connection_that_is_dropped_leaves_nothing_waiting(hub: HubProce
 
 async def test_who_is_not_named_can_read_and_write_but_not_hold(hub: HubProcess, ns: str) -> None:
     async with Client(f"{hub.url}/mcp?ns={ns}", mode="legacy") as client:
-        window = Window(client)
+        window = McpClient(client)
         await window("set", key="a", value=1)
         assert (await window("who"))["you"]["agent"] is None
         for tool, said in (("lock", {"names": ["a"]}), ("take", {"pattern": "*"}), ("inbox", {})):

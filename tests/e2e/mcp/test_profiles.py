@@ -14,9 +14,9 @@ import pytest
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import Come, Reply, by_both_transports, by_every_way
-from tests.e2e.mcp.windows import MODES
-from tests.e2e.mcp.windows import http as mcp_http
+from tests.e2e.mcp.mcp_clients import MODES
+from tests.e2e.mcp.mcp_clients import http as mcp_http
+from tests.e2e.mcp.transports import Come, Reply, over_both_transports, over_every_transport
 
 pytestmark = pytest.mark.e2e
 
@@ -48,7 +48,7 @@ def test_a_profile_that_there_is_not_is_refused_with_those_that_there_are(hub: H
 # --- at the same time --------------------------------------------------------------------------------------------
 
 
-@by_every_way
+@over_every_transport
 async def test_each_reads_what_the_others_write_where_their_names_meet(come: Come, ns: str) -> None:
     octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
 
@@ -94,7 +94,7 @@ async def test_a_deadline_is_that_of_who_wrote_last(come: Come, hub: HubProcess,
         assert await ttl() == 120
 
 
-@by_both_transports
+@over_both_transports
 async def test_many_write_at_the_same_time_and_all_of_it_is_there(come: Come, ns: str) -> None:
     octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
     here: dict[str, Callable[[str], Awaitable[Reply]]] = {

@@ -17,7 +17,7 @@ import pytest
 import waggle
 from tests.e2e.cli.shell import SOON, WAGGLE, Restarting, environment
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.windows import MODES, give_up_waiting, stdio
+from tests.e2e.mcp.mcp_clients import MODES, give_up_waiting, stdio
 from tests.e2e.web import until_waiting
 from waggle.cli.process.background_hub import answers
 
