@@ -148,7 +148,7 @@ class Engine:
         self.flush()
         self._closed = True
         if self._journal.keeps and self._failure is None:
-            # The record of an orderly stop: the next start keeps the epoch (also in `relaxed`) and the count of revisions.
+            # The record of an orderly stop: the next start keeps the epoch, also in `relaxed`, and the last revision.
             self.machine.set_durability(None)
             await self._write(self.machine.collect_changes([]))
         self._journal.stop()
