@@ -103,7 +103,7 @@ def test_keep_ttl_keeps_the_deadline_there_is() -> None:
 # --- if_rev ---
 
 
-def test_if_rev_lets_through_who_knows_what_is_there() -> None:
+def test_if_rev_accepts_a_write_that_names_the_current_revision() -> None:
     harness = with_sessions()
     rev = harness.do("s", "set", key="k", value=1, if_rev=0).rev
     rev = harness.do("s", "set", key="k", value=2, if_rev=rev).rev
@@ -351,7 +351,7 @@ WRITES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("op", "fields"), WRITES)
 @pytest.mark.parametrize("ns", ["$agents", "$seen", "$anything"])
-def test_the_hubs_own_namespaces_are_written_by_nobody(op: str, fields: dict[str, Any], ns: str) -> None:
+def test_the_hubs_own_namespaces_refuse_every_write(op: str, fields: dict[str, Any], ns: str) -> None:
     with pytest.raises(Forbidden) as refused:
         with_sessions().do("s", op, ns=ns, **fields)
     assert refused.value.details["need"] == "hub"
@@ -423,7 +423,7 @@ def test_a_full_hub_takes_what_makes_it_no_fuller() -> None:
     harness.do("s", "set", key="l", value=1)
 
 
-def test_a_full_hub_goes_on_showing_who_is_there() -> None:
+def test_a_full_hub_still_lists_its_agents() -> None:
     harness = with_sessions(Limits(keys=2, bytes=10))
     harness.open_session("w", agent="b")
     assert harness.keys("s", ns="$agents") == ["a", "b"]

@@ -67,7 +67,7 @@ def harness() -> CallTable:
 # --- how long a session lives ---
 
 
-def test_all_who_call_under_a_name_share_a_session(harness: CallTable) -> None:
+def test_all_callers_under_a_name_share_a_session(harness: CallTable) -> None:
     assert harness.visit("x") == harness.visit("x") != harness.visit("y")
 
 
@@ -105,7 +105,7 @@ def test_an_ephemeral_entry_goes_with_it_no_sooner(harness: CallTable) -> None:
     assert harness.value("a", "k") == 1
 
 
-def test_when_somebody_else_frees_what_it_held_it_ends(harness: CallTable) -> None:
+def test_a_session_ends_when_another_agent_frees_its_last_lock(harness: CallTable) -> None:
     token = harness.call("x", "lock", name="n", ttl=1_000).token
     harness.tick(100.0)
     harness.do("a", "unlock", token=token, force=True, reason="stuck")
@@ -215,7 +215,7 @@ def test_who_has_no_name_can_have_nothing_of_their_own(harness: CallTable, op: s
         harness.call(None, op, **fields)
 
 
-def test_the_nameless_read_write_and_wait_and_nobody_sees_them(harness: CallTable) -> None:
+def test_anonymous_callers_read_write_and_wait_without_being_listed(harness: CallTable) -> None:
     before = harness.machine.state.log.rev
     assert harness.call(None, "get", key="k").rev == before
     id = harness.begin(None, "wait", all=[{"key": "k"}])
@@ -241,7 +241,7 @@ def test_a_dropped_call_is_cancelled(harness: CallTable) -> None:
     assert harness.do("b", "lock", name="n")
 
 
-def test_a_grant_that_nobody_heard_of_is_given_back(harness: CallTable) -> None:
+def test_a_grant_whose_reply_was_not_delivered_is_released(harness: CallTable) -> None:
     token = harness.call("x", "lock", name="n", rid="r").token
     harness.hang_up("x", 1, "r", token)
     assert harness.told() == [[("unlock", "n")]]
@@ -258,7 +258,7 @@ def test_nobody_gives_back_what_is_not_theirs(harness: CallTable) -> None:
         harness.do("b", "lock", name="n")
 
 
-def test_a_taken_entry_that_nobody_heard_of_is_there_for_the_next(harness: CallTable) -> None:
+def test_a_job_whose_reply_was_not_delivered_goes_to_the_next_worker(harness: CallTable) -> None:
     harness.set("job")
     taken = harness.call("x", "take", patterns=["*"])
     harness.hang_up("x", 1, None, taken.token)

@@ -75,7 +75,7 @@ def test_a_number_is_never_given_again() -> None:
     assert len(harness.machine.state.interests) == 1
 
 
-def test_an_interest_lives_as_long_as_somebody_has_it() -> None:
+def test_an_interest_lives_until_its_last_subscription_ends() -> None:
     harness = with_sessions()
     sub = number(harness, "s", ns="*")
     assert number(harness, "w", ns="*") == sub
