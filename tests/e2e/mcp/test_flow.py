@@ -264,7 +264,9 @@ def filled(hub: HubProcess) -> str:
     return "filled"
 
 
-async def test_of_very_many_the_newest_are_told_and_nobody_is_held_up(come: Come, hub: HubProcess, filled: str) -> None:
+async def test_a_list_of_very_many_entries_has_the_newest_and_delays_no_other_client(
+    come: Come, hub: HubProcess, filled: str
+) -> None:
     tools = await come("flow", "coder")
     served = 0
     async with waggle.connect(hub.url, ns=filled) as python:
