@@ -64,7 +64,7 @@ class Snapshots:
                 self._index.remove(interest)
 
     def before_change(self, ns: str, key: str, prev: Entry | None) -> None:
-        """Hand over an entry that is about to change (None: the key is new) to the open snapshots that it belongs to."""
+        """Hand over an entry that is about to change (None: a new key) to the open snapshots that it belongs to."""
         if self._open:
             for interest in self._index.find(ns, key, "set"):
                 pattern = interest.first_match(key)
