@@ -653,7 +653,7 @@ async def test_a_connection_that_ends_with_bye_closes_with_1000(join: Join) -> N
 
 
 @pytest.mark.every_journal
-async def test_a_backup_is_answered_when_it_is_there_and_holds_up_nobody(mode: str, join: Join) -> None:
+async def test_a_backup_is_answered_when_it_is_written_and_delays_no_other_command(mode: str, join: Join) -> None:
     wire = await join()
     rev = (await wire.ask("set", key="k", value=1))["rev"]
     if mode == "memory":

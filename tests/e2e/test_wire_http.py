@@ -77,7 +77,7 @@ async def test_each_error_has_its_status(call: Call) -> None:
     assert await web.no("set", key="k", value="x" * (12 * 2**20)) == (413, "too_large")
 
 
-async def test_a_circle_is_refused_and_named(hub: HubProcess, call: Call, ns: str) -> None:
+async def test_a_deadlock_is_refused_and_its_cycle_is_named(hub: HubProcess, call: Call, ns: str) -> None:
     for agent in ("a", "b"):
         await call(agent).ok("lock", name=agent)
     waiting = asyncio.create_task(call("a").post("lock", name="b", wait=20))
@@ -95,7 +95,7 @@ async def test_a_conflict_carries_what_is_there(call: Call) -> None:
     assert answer.json()["error"]["current"]["value"] == "mine"
 
 
-async def test_who_has_no_name_cannot_lock_or_take(call: Call) -> None:
+async def test_anonymous_callers_cannot_lock_or_take(call: Call) -> None:
     web = call()
     for op, fields in (("lock", {"name": "n"}), ("take", {"patterns": ["*"]})):
         answer = await web.post(op, **fields)
@@ -351,7 +351,7 @@ async def test_a_query_that_means_nothing_is_refused(call: Call, query: str) -> 
     assert refused(answer) in ((400, "bad_request"), (403, "forbidden"))
 
 
-async def test_who_misspells_a_parameter_is_told_which_there_are(call: Call) -> None:
+async def test_an_unknown_parameter_is_refused_with_the_valid_ones(call: Call) -> None:
     answer = await call().client.delete("/v1/keys/k?gaurd=7")
     assert refused(answer) == (400, "bad_request")
     assert answer.json()["error"]["field"] == "gaurd"
@@ -518,7 +518,7 @@ async def test_metrics_count_what_was_done(call: Call) -> None:
 
 
 @pytest.mark.every_server
-async def test_a_stop_answers_those_who_wait(start_hub: StartHub) -> None:
+async def test_a_stopping_hub_answers_waiting_calls(start_hub: StartHub) -> None:
     hub = start_hub()
     web = Web(hub, "x")
     waiting = asyncio.create_task(web.post("wait", all=[{"key": "k"}], timeout=60))

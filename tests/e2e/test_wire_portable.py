@@ -167,7 +167,7 @@ async def test_a_line_without_end_is_refused(web: Web) -> None:
 
 
 @pytest.mark.every_server
-async def test_who_goes_away_leaves_no_session_behind(web: Web) -> None:
+async def test_a_client_that_disconnects_leaves_no_session(web: Web) -> None:
     for number in range(0, 2_000, 100):
         then = [{"op": "set", "key": f"k{one}", "value": "x" * 1_000} for one in range(number, number + 100)]
         await web.ok("txn", **{"if": [], "then": then})

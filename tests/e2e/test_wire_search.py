@@ -32,7 +32,7 @@ async def test_an_entry_is_found_by_the_words_of_its_key_its_value_and_its_meta(
     assert hit == (await wire.ask("get", key="pattern/auth/jwt"))["entry"]
 
 
-async def test_whoever_has_set_an_entry_finds_it_and_so_does_everybody_else(join: Join) -> None:
+async def test_an_entry_is_found_by_its_author_and_by_others_at_once(join: Join) -> None:
     one, other = await join(), await join()
     for number in range(20):
         await one.ask("set", key=f"k{number}", value=f"word{number}")

@@ -48,7 +48,7 @@ async def test_commands_may_follow_hello_in_the_same_message(join: Join) -> None
     assert await wire.ok(third) == {}
 
 
-async def test_hello_says_who_where_and_what(join: Join, mode: str) -> None:
+async def test_hello_tells_agent_epoch_durability_and_features(join: Join, mode: str) -> None:
     welcome = (await join(agent="who", meta={"role": "tester"})).welcome
     assert welcome["agent"] == "who"
     assert welcome["resumed"] is False

@@ -10,8 +10,8 @@ import pytest
 
 HUB = Path(__file__).resolve().parents[2] / "hub" / "waggle_hub"
 PURE = {
-    "__future__", "bisect", "collections", "collections.abc", "enum", "functools", "heapq", "hmac", "itertools", "math",
-    "operator", "re", "typing",
+    "__future__", "abc", "bisect", "collections", "collections.abc", "enum", "functools", "heapq", "hmac", "itertools",
+    "math", "operator", "re", "typing",
     "msgspec", "sortedcontainers", "waggle.wire", "waggle.wire.errors", "waggle.wire.names",
 }  # fmt: skip
 """What the machine may import: nothing here knows the time, or reaches beyond its arguments."""

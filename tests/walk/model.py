@@ -412,7 +412,7 @@ class Model:
     def _remove(self, item: ModelEntry, type: str, **more: Any) -> None:
         del self.entries[item.ns, item.key]
         self.graves[item.ns, item.key] = item.version
-        if len(self.graves) > self.limits.graves:
+        if len(self.graves) > self.limits.tombstones:
             oldest = next(iter(self.graves))
             self.forgotten[oldest[0]] = max(self.forgotten.get(oldest[0], 0), self.graves.pop(oldest))
         self._happen(type, item.ns, item.key, item, version=item.version, **more)

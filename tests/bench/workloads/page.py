@@ -23,7 +23,7 @@ from tests.bench.processes import Server
 from tests.bench.results import Column, Result, Table
 from tests.bench.systems.fastclient import FastClient
 from tests.bench.systems.waggle import WAGGLE, set_command, url
-from tests.e2e.page.browsing import ARGUMENTS, chromium
+from tests.e2e.dashboard.browsing import CHROMIUM_ARGUMENTS, chromium
 
 from .million import key_of, value_of
 
@@ -105,7 +105,7 @@ async def _measure(server: Server, keys: int, seconds: float, place: str) -> tup
     phases: list[Phase] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=place, args=[*ARGUMENTS, "--enable-precise-memory-info"]
+            executable_path=place, args=[*CHROMIUM_ARGUMENTS, "--enable-precise-memory-info"]
         )
         page = await browser.new_page(viewport={"width": 1440, "height": 900})
         await page.add_init_script(WATCH)

@@ -179,7 +179,7 @@ def test_an_output_that_was_there_is_replaced_as_a_whole_or_not_at_all(shell: Sh
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
-def test_nobody_who_reads_is_no_error(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_an_output_that_is_closed_early_is_no_error(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     for n in range(3):
         agent.set(f"k{n}", "x" * 1_000_000)
     done = subprocess.run(

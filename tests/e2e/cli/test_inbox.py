@@ -62,7 +62,7 @@ def test_only_so_many_are_read(shell: Shell, agent: waggle.sync.Hub) -> None:
     assert len(shell("inbox", "--agent", "reader", "--timeout", "10").stdout.splitlines()) == 2
 
 
-def test_what_nobody_read_stays(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_a_message_that_was_not_read_stays(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     """As in `waggle inbox --follow | head -1`."""
     with Running(env, "inbox", "--agent", "reader", "--follow") as reading:
         agent.send("reader", 1)

@@ -100,7 +100,7 @@ def test_a_pattern_locks_all_that_it_matches_and_shared_ones_go_together(
 # --- not granted, and waiting ------------------------------------------------------------------------------------
 
 
-def test_not_granted_is_a_plain_no_that_says_who_holds_it(process: Shell, agent: waggle.sync.Hub) -> None:
+def test_a_lock_that_is_not_granted_exits_with_1_and_names_its_holder(process: Shell, agent: waggle.sync.Hub) -> None:
     with agent.lock("a"):
         refused = process("lock", "a", "--", "echo", "not run")
         assert (refused.returncode, refused.stdout) == (1, "")
@@ -124,7 +124,7 @@ def test_it_waits_its_turn_and_says_what_for(env: dict[str, str], agent: waggle.
         assert running.end() == (0, "")
 
 
-def test_who_gives_up_waiting_is_not_in_the_way_of_others(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_a_wait_that_is_given_up_leaves_the_queue(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with agent.lock("a"), holding(env, "a", "--wait", "60") as running:
         running.said.readline()
         running.process.send_signal(signal.SIGINT)
@@ -289,7 +289,7 @@ def test_ctrl_c_ends_the_script_that_it_is_part_of(env: dict[str, str], tmp_path
 # --- the list, and force -----------------------------------------------------------------------------------------
 
 
-def test_locks_lists_who_holds_what_and_who_waits(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_locks_lists_holders_and_waiters(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub) -> None:
     with agent.lock("a") as lock, agent.lock(pattern="src/*", shared=True), holding(env, "a", "--wait", "60") as waiter:
         waiter.said.readline()
         rows = [line.split("\t") for line in shell("locks").stdout.splitlines()]

@@ -14,7 +14,7 @@ from tests.e2e.hubs import HubProcess
 pytestmark = pytest.mark.e2e
 
 
-def test_log_says_what_happened_to_a_key_by_whom_and_ends(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_log_lists_the_events_of_a_key_with_their_agents_and_ends(shell: Shell, agent: waggle.sync.Hub) -> None:
     revs = [agent.set("k", 1).rev, agent.set("k", {"a": "b"}, ttl=0.05).rev]
     agent.set("other", 1)
     with agent.watch("k", snapshot=True) as events:

@@ -16,7 +16,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import pasted
+from tests.e2e.mcp.transports import pasted
 from waggle.cli.install.editors import EDITORS, entry_of
 from waggle.mcp import NATIVE, PROFILES
 from waggle.mcp.profiles import make_profile

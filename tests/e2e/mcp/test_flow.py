@@ -15,7 +15,7 @@ import pytest
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import Come, Reply, Tools, by_both_transports, by_every_way
+from tests.e2e.mcp.transports import Come, Reply, Tools, over_both_transports, over_every_transport
 
 pytestmark = pytest.mark.e2e
 
@@ -65,7 +65,7 @@ async def search(tools: Tools, ns: str, pattern: str, **said: Any) -> list[str]:
 # --- its examples ------------------------------------------------------------------------------------------------
 
 
-@by_every_way
+@over_every_transport
 async def test_what_is_stored_comes_back_as_it_was(come: Come, ns: str) -> None:
     one, other = await come("flow", "researcher"), await come("flow", "coder")
     values: list[tuple[Any, Any]] = [
@@ -194,7 +194,7 @@ async def test_a_namespace_is_that_of_all_wherever_they_work(come: Come, hub: Hu
     assert await search(tools, ns, "%") == []
 
 
-@by_both_transports
+@over_both_transports
 async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Come, ns: str) -> None:
     tools = await come("flow", "coder")
     wrong: list[tuple[dict[str, Any], str]] = [
@@ -216,7 +216,7 @@ async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Com
     assert await search(tools, ns, "%") == []
 
 
-@by_both_transports
+@over_both_transports
 async def test_its_two_tools_are_listed_as_it_lists_them(come: Come) -> None:
     tools = await come("flow", "coder")
     usage, find = (await tools.client.list_tools()).tools
@@ -264,7 +264,9 @@ def filled(hub: HubProcess) -> str:
     return "filled"
 
 
-async def test_of_very_many_the_newest_are_told_and_nobody_is_held_up(come: Come, hub: HubProcess, filled: str) -> None:
+async def test_a_list_of_very_many_entries_has_the_newest_and_delays_no_other_client(
+    come: Come, hub: HubProcess, filled: str
+) -> None:
     tools = await come("flow", "coder")
     served = 0
     async with waggle.connect(hub.url, ns=filled) as python:

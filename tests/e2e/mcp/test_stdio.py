@@ -17,7 +17,7 @@ import pytest
 import waggle
 from tests.e2e.cli.shell import SOON, WAGGLE, Restarting, environment
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.windows import MODES, give_up_waiting, stdio
+from tests.e2e.mcp.mcp_clients import MODES, give_up_waiting, stdio
 from tests.e2e.web import until_waiting
 from waggle.cli.process.background_hub import answers
 
@@ -106,13 +106,15 @@ async def test_a_window_that_is_told_to_end_lets_go_at_once(hub: HubProcess, ns:
 
 
 @both
-async def test_who_gives_up_leaves_nothing_waiting(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:
+async def test_a_call_that_gives_up_leaves_nothing_waiting(
+    mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
+) -> None:
     async with waggle.connect(hub.url, agent="python", ns=ns) as python, stdio(mode_, env) as window:
         await give_up_waiting(window, python)
 
 
 @both
-async def test_who_waits_is_told_for_whom_every_ten_seconds(
+async def test_a_waiting_call_reports_the_holder_every_ten_seconds(
     mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
 ) -> None:
     told: list[str] = []

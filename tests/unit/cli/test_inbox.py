@@ -10,7 +10,7 @@ def test_a_message_for_programs_is_a_line_with_its_body_as_json() -> None:
     assert message_row(Shown("impl-1", 5.0, "two\nlines", False)) == [moment(5.0), "impl-1", '"two\\nlines"']
 
 
-def test_a_message_for_people_has_its_lines_below_who_sent_it() -> None:
+def test_a_message_is_shown_below_its_sender() -> None:
     at = moment(5.0)[:19].replace("T", " ")
     assert message_text(Shown("impl-1", 5.0, "two\nlines", False)) == f"{at} impl-1:\n  two\n  lines"
     assert message_text(Shown("impl-1", 5.0, {"n": 1}, True)) == f'{at} impl-1, who waits for an answer:\n  {{"n":1}}'

@@ -73,7 +73,7 @@ async def test_a_ttl_is_in_seconds_and_none_is_none(ttl: Any, kept: float | None
     assert reply["expires_at"] == "2023-11-14T22:13:20Z"
 
 
-async def test_what_is_retrieved_is_what_the_text_said_whoever_wrote_it() -> None:
+async def test_a_retrieved_value_is_the_same_whichever_client_wrote_it() -> None:
     for value, expected in (
         ({"a": 1}, {"a": 1}),
         ('{"a": 1}', {"a": 1}),
@@ -241,7 +241,7 @@ async def test_the_newest_come_first_of_all_pages_and_the_rest_is_counted(
     assert reply["next"]
 
 
-async def test_an_entry_is_told_with_its_value_its_times_and_who_wrote_it() -> None:
+async def test_an_entry_is_shown_with_value_times_and_author() -> None:
     hub = Hub(1, value='{"a": 1}')
     hub.entries["k0000"]["meta"] = {"agent": "coder"}
     reply = await memory(hub, "list")

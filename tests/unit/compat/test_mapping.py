@@ -174,7 +174,7 @@ def test_a_text_that_it_stored_is_what_it_says_unless_that_is_text(text: str, ex
         ("[" * 200 + "]" * 200, "[" * 200 + "]" * 200),
     ],
 )
-def test_what_it_gives_back_is_what_the_text_said_whoever_wrote_it(text: str, expected: Any) -> None:
+def test_a_value_is_given_back_the_same_whichever_client_wrote_it(text: str, expected: Any) -> None:
     assert mapping.flow_read(mapping.flow_value(text)) == expected
     assert mapping.flow_read(text) == expected, "written by another door as it is"
 

@@ -77,7 +77,7 @@ async def test_many_are_dropped_at_once_where_the_limit_was_lowered(here: Room) 
     assert len(await here.contents()) == 10
 
 
-async def test_those_who_add_at_the_same_time_leave_exactly_as_many_as_there_may_be(here: Room) -> None:
+async def test_concurrent_adds_leave_exactly_the_maximum_of_memories(here: Room) -> None:
     await here.allow(7)
     windows = [SharedMemory() for _ in range(5)]  # each with an index of its own, as windows over stdio
     added = await asyncio.gather(
@@ -164,7 +164,7 @@ async def test_an_update_of_nothing_bumps_the_time_as_the_original_did(here: Roo
     assert (await here.use("get_memory", entry_id=id_of(1)))["entry"]["updated_at"] == reply["updated_at"]
 
 
-async def test_two_who_update_at_the_same_time_both_have_their_way(here: Room) -> None:
+async def test_concurrent_updates_of_different_fields_both_take_effect(here: Room) -> None:
     await here.put(memory(1))
     await asyncio.gather(
         *(here.use("update_memory", entry_id=id_of(1), tags=[f"t{n}"]) for n in range(10)),
@@ -236,7 +236,7 @@ async def test_who_reads_sees_all_that_was_acknowledged_before_by_any_door(here:
     assert await here.contents() == []
 
 
-async def test_many_who_read_at_once_share_what_it_costs(here: Room) -> None:
+async def test_concurrent_reads_share_one_catch_up(here: Room) -> None:
     await here.put(*(memory(number) for number in range(50)))
     subscribed = 0
     submit = here.hub.engine.submit
@@ -285,7 +285,7 @@ async def test_an_error_has_an_end_whatever_was_said(here: Room) -> None:
     assert len(await here.refused("add_memory", **said)) < 1_100
 
 
-async def test_an_index_that_nobody_asks_for_a_while_is_dropped_with_its_thread(
+async def test_an_index_that_is_not_used_for_a_while_is_dropped_with_its_thread(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await here.put(memory(1))
@@ -373,7 +373,7 @@ async def test_more_memories_than_can_be_looked_through_are_told_and_nothing_bre
     assert await here.contents() == []
 
 
-async def test_a_memory_that_is_as_large_as_the_hub_takes_harms_nobody(here: Room) -> None:
+async def test_a_memory_of_the_greatest_size_delays_no_other_client(here: Room) -> None:
     huge = "x" * 9_000_000
     reply = await here.use("add_memory", agent_name="a", content=huge, metadata={"n": 1})
     read = await here.use("read_memory", response_format="json")

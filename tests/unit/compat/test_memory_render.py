@@ -144,7 +144,7 @@ def test_a_cursor_is_good_for_its_own_arguments_only() -> None:
             asked(query, order, limit, cursor)  # type: ignore[arg-type]
 
 
-def test_statistics_stay_within_bounds_whoever_writes() -> None:
+def test_statistics_are_bounded_whatever_is_written() -> None:
     many = [
         memory(number, agent_name=f"{'agent' * 10}-{number}", tags=[f"{'t' * 40}{number}", "x" * 1_000, "common"])
         for number in range(10_000)

@@ -141,7 +141,7 @@ class Crowd:
     """Agents that read as fast as they can, beside a fan-out whose slices are counted."""
 
     def __init__(self, agents: int, keys: int) -> None:
-        self.post = FanoutHarness(Bounds(slice=4, refill_keys=10))
+        self.post = FanoutHarness(Bounds(slice=4, catchup_keys=10))
         self.post.open_session("writer", *(f"r{number}" for number in range(agents)))
         for key in range(keys):
             self.post.do("writer", "set", key=str(key), value=key)
@@ -197,7 +197,7 @@ async def test_however_many_are_refilled_a_turn_of_the_loop_has_so_many_slices(
         assert sorted(int(line["key"]) for line in lines if line.get("snapshot")) == list(range(100))
 
 
-async def test_who_leaves_while_it_waits_for_its_slice_holds_up_nobody(crowd: Crowd) -> None:
+async def test_a_connection_that_closes_while_queued_delays_no_other(crowd: Crowd) -> None:
     for name in crowd.readers:
         crowd.post.decide(name, "subscribe", patterns=["*"], snapshot=True)
     crowd.post.release()

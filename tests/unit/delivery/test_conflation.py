@@ -108,7 +108,7 @@ def test_prev_is_the_entry_before_that_event_not_the_one_told_before(harness: Co
     assert (line["value"], line["prev"]["value"]) == (2, 1)
 
 
-def test_one_who_wants_all_and_one_who_wants_the_latest_have_two_interests(harness: ConflationHarness) -> None:
+def test_conflated_and_plain_subscriptions_are_two_interests(harness: ConflationHarness) -> None:
     whole, conflated = harness.subscribe("a"), harness.follow("a", types=None)
     assert whole != conflated
     harness.write("k", "k")
@@ -345,7 +345,7 @@ def test_a_snapshot_comes_first_and_then_what_came_after_it(harness: ConflationH
 
 
 def test_since_is_told_in_slices_of_the_latest_each_with_a_mark() -> None:
-    harness = ConflationHarness(Bounds(refill_events=4))
+    harness = ConflationHarness(Bounds(catchup_events=4))
     harness.write("x", "y", "x", "y", "x", "x")
     harness.do("a", "subscribe", patterns=["*"], conflate=SECONDS, since=HERE)
     assert brief(harness.take("a"))[1:] == [
@@ -357,7 +357,7 @@ def test_since_is_told_in_slices_of_the_latest_each_with_a_mark() -> None:
 
 
 def test_a_slice_of_the_log_in_which_nothing_matched_has_no_mark() -> None:
-    harness = ConflationHarness(Bounds(refill_events=2))
+    harness = ConflationHarness(Bounds(catchup_events=2))
     harness.write("x", "x", "x", "x", "y")
     harness.do("a", "subscribe", patterns=["y"], conflate=SECONDS, since=HERE)
     assert brief(harness.take("a"))[1:] == [("set", 8, 3), ("mark", 8, None)]
@@ -431,7 +431,7 @@ def test_a_takeover_gets_from_the_log_what_had_been_collected(harness: Conflatio
 
 
 @pytest.mark.parametrize("end", ["unsubscribe", "bye", "leave"])
-def test_what_was_collected_for_one_who_leaves_is_dropped_with_the_last(harness: ConflationHarness, end: str) -> None:
+def test_collected_events_are_dropped_when_the_last_subscriber_leaves(harness: ConflationHarness, end: str) -> None:
     def leave(session: str) -> None:
         if end == "leave":
             harness.fanout.leave(harness.connections[session])

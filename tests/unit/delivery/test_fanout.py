@@ -67,7 +67,7 @@ def test_a_body_is_encoded_once_for_each_values_and_prev_and_a_line_once_for_eac
     assert encodes == {"body": 2, "line": 6, "refill": 0}
 
 
-def test_nothing_is_encoded_for_nobody(harness: FanoutHarness, encodes: dict[str, int]) -> None:
+def test_an_event_without_subscribers_is_not_encoded(harness: FanoutHarness, encodes: dict[str, int]) -> None:
     sub = harness.subscribe("a", types=["set"])
     harness.do("b", "publish", channel="c", data=1)
     harness.machine_harness.drop("a")
@@ -157,7 +157,7 @@ def test_everywhere_is_everywhere_but_the_hubs_own_namespaces(harness: FanoutHar
     ({}, [1], None), ({"values": False}, None, None), ({"prev": True}, [1], {"value": [0]}),
     ({"prev": True, "values": False}, None, {}),
 ])  # fmt: skip
-def test_values_and_the_entry_before_are_told_to_those_who_want_them(
+def test_values_and_previous_entries_are_sent_only_where_asked_for(
     harness: FanoutHarness, fields: Any, value: Any, prev: Any
 ) -> None:
     harness.do("c", "set", key="k", value=[0])
@@ -320,7 +320,7 @@ def test_a_refill_leaves_out_ones_own_and_marks_it() -> None:
 
 
 def test_a_refill_goes_on_in_slices() -> None:
-    harness = FanoutHarness(Bounds(refill_events=3))
+    harness = FanoutHarness(Bounds(catchup_events=3))
     harness.open_session("a", "w")
     for number in range(10):
         harness.do("w", "publish", channel="c", data=number)
@@ -332,7 +332,7 @@ def test_a_refill_goes_on_in_slices() -> None:
 
 
 def test_a_slice_looks_at_fewer_events_where_each_is_tried_against_many_patterns() -> None:
-    harness = FanoutHarness(Bounds(refill_events=20))
+    harness = FanoutHarness(Bounds(catchup_events=20))
     harness.open_session("a", "w")
     for number in range(10):
         harness.do("w", "publish", channel="c", data=number)
@@ -371,7 +371,7 @@ def test_a_snapshot_is_let_go_when_another_takes_its_place(harness: FanoutHarnes
 
 
 def test_a_slice_ends_when_it_has_enough_bytes() -> None:
-    harness = FanoutHarness(Bounds(frame=300, refill_events=1_000))
+    harness = FanoutHarness(Bounds(frame=300, catchup_events=1_000))
     harness.open_session("a", "w")
     for _ in range(10):
         harness.do("w", "publish", channel="c", data="x" * 100)
@@ -447,7 +447,7 @@ def test_who_catches_up_in_between_may_be_lost_any_number_of_times() -> None:
 
 
 def test_a_snapshot_that_held_back_too_much_begins_again() -> None:
-    harness = FanoutHarness(Bounds(refill_keys=5), Limits(snapshot_bytes=2_000))
+    harness = FanoutHarness(Bounds(catchup_keys=5), Limits(snapshot_bytes=2_000))
     harness.open_session("a", "w")
     for number in range(20):
         harness.do("w", "set", key=f"{number:02}", value="x" * 200)
@@ -515,7 +515,7 @@ def test_a_takeover_closes_the_older_connection_and_goes_on_from_got(harness: Fa
     assert brief(harness.take("a")) == [("message", 7, 6)], "that the older one leaves is nothing to the newer"
 
 
-def test_a_flood_in_the_release_of_a_takeover_harms_nobody() -> None:
+def test_a_flood_during_the_release_of_a_takeover_is_delivered() -> None:
     """The older connection is past its bound before it is known to be replaced."""
     harness = FanoutHarness(SMALL)
     harness.open_session("a", "b")

@@ -165,7 +165,7 @@ def test_a_line_of_a_million_brackets_is_refused_without_following_them_all() ->
     '{"id":1,"op":"unsubscribe","sub":%s}', '{"id":1,"op":"list","pattern":"*","limit":%s}', '{"id":1,"op":%s}',
     '{"id":1,"op":"set","key":"k","value":%s}',
 ])  # fmt: skip
-def test_integers_of_any_length_harm_nobody(line: str, digits: int) -> None:
+def test_integers_of_any_length_are_answered(line: str, digits: int) -> None:
     assert answered(line % ("9" * digits)) in (None, 1)
 
 

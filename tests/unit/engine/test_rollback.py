@@ -232,7 +232,7 @@ async def test_an_agent_that_came_and_went_before_it_was_released_is_away(table:
 # --- what is due as somebody leaves ------------------------------------------------------------------------------
 
 
-async def test_what_is_due_as_an_agent_leaves_harms_nobody(table: LateTable) -> None:
+async def test_events_due_while_an_agent_leaves_are_delivered_to_the_others(table: LateTable) -> None:
     agent, welcome = await table.join("a")
     agent.ask("wait", all=[{"key": "k"}], timeout=1)
     await table.keep()

@@ -171,7 +171,7 @@ async def test_an_index_that_fails_is_made_anew(desk: Desk, caplog: pytest.LogCa
     assert await desk.found("word") == ["k"]
 
 
-async def test_an_index_that_fails_while_nobody_searches_is_made_anew(make: MakeDesk) -> None:
+async def test_an_index_that_fails_between_searches_is_built_again(make: MakeDesk) -> None:
     desk = make(bounds=Bounds(index_pause=0.0))
     await desk.found("word")
     words = desk.finder._words
@@ -184,7 +184,7 @@ async def test_an_index_that_fails_while_nobody_searches_is_made_anew(make: Make
     assert await desk.found("word") == ["k"]
 
 
-async def test_the_index_is_told_although_nobody_searches(make: MakeDesk) -> None:
+async def test_the_index_is_updated_between_searches(make: MakeDesk) -> None:
     desk = make(bounds=Bounds(index_pause=0.0))
     await desk.found("word")
     desk.do("a", "set", key="k", value="word")

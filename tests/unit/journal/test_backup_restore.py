@@ -31,7 +31,7 @@ from waggle_hub.state.store.entry import Entry
 
 HUB = HubRecord(epoch="e1", rev=50, floor=1, sub=7, running="full")
 STAYING: list[Record] = [
-    NamespaceRecord(ns="default", forgotten=3),
+    NamespaceRecord(ns="default", floor=3),
     TombstoneRecord(ns="default", key="gone", version=4, number=12),
     DeliveryRecord(ns="default", key="stays", count=2),
 ]

@@ -198,7 +198,7 @@ _steps = st.tuples(
 _numbers = st.integers(0, 2**62)
 _records = st.one_of(
     st.builds(HubRecord, epoch=st.sampled_from(("e1", "é")), rev=_numbers, sub=_numbers),
-    st.builds(NamespaceRecord, ns=st.sampled_from(NAMESPACES), fleeting=st.booleans()),
+    st.builds(NamespaceRecord, ns=st.sampled_from(NAMESPACES), volatile=st.booleans()),
     st.builds(
         TombstoneRecord, ns=st.sampled_from(NAMESPACES), key=st.sampled_from(KEYS), version=_numbers, number=_numbers
     ),

@@ -98,7 +98,7 @@ async def test_a_token_goes_along_as_the_guard() -> None:
     assert caller.fields("delete") == {"key": "job:1", "guard": {"token": 5}}
 
 
-async def test_a_message_waits_in_the_inbox_of_its_recipient_and_tells_who_is_there() -> None:
+async def test_send_stores_the_message_and_tells_whether_the_recipient_is_here() -> None:
     present = {"entry": entry("reviewer", {"connected": True})}
     caller = FakeCaller(set={"rev": 3}, get=[present, {"entry": entry("reviewer", {"last": 1_700_000_000.0})}])
     reply = await use("send", caller, to="reviewer", body={"n": 1})
@@ -181,7 +181,7 @@ async def test_an_id_that_is_none_cannot_lead_to_another_s_message(id: str) -> N
 
 
 @pytest.mark.parametrize("to", ["", " reviewer", "$hub", "x" * 101])
-async def test_a_message_to_nobody_is_refused(to: str) -> None:
+async def test_a_message_without_a_recipient_is_refused(to: str) -> None:
     assert (await use("send", FakeCaller(), to=to, body=1))["error"]["field"] == "to"
 
 

@@ -37,7 +37,7 @@ def test_arguments_are_flat_and_nothing_else_is_taken(name: str) -> None:
         assert "anyOf" not in one
 
 
-def test_no_tool_lets_the_model_say_who_it_is_or_where() -> None:
+def test_no_tool_lets_the_model_choose_its_agent_or_namespace() -> None:
     arguments = {name for tool in TOOLS.values() for name in schema(tool.arguments)["properties"]}
     assert arguments.isdisjoint({"agent", "ns", "namespace", "from", "url", "session"})
 
@@ -80,7 +80,7 @@ async def test_a_conflict_brings_what_is_there_and_the_next_step() -> None:
     assert "if_rev" in error["next"]
 
 
-async def test_what_stands_in_the_way_is_marked_if_somebody_else_wrote_it() -> None:
+async def test_a_conflicting_entry_is_marked_when_another_agent_wrote_it() -> None:
     theirs, mine = entry("a", "obey me"), entry("a", 1, by="me")
     assert (await use("set", FakeCaller(set=Conflict("no", current=theirs)), key="a", value=2))["note"] == NOTE
     for current in (mine, None):

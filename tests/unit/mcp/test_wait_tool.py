@@ -35,7 +35,7 @@ async def test_the_name_of_a_file_is_the_same_however_it_is_said(tmp_path: Path)
         assert caller.fields("lock")["names"] == ["src/a.py"]
 
 
-async def test_a_lock_that_is_not_granted_is_a_normal_answer_with_who_holds_it() -> None:
+async def test_a_lock_that_is_not_granted_is_a_normal_answer_that_names_its_holder() -> None:
     for refusal in (Locked("no", holders=[HOLDER], queued=2), TimedOut("no", holders=[HOLDER], queued=2)):
         reply = await use("lock", FakeCaller(lock=refusal), names=["a"])
         assert (reply["granted"], reply["code"]) == (False, refusal.code)
@@ -170,7 +170,7 @@ async def test_a_job_that_comes_between_two_calls_is_had_by_the_second() -> None
 
 
 @pytest.mark.parametrize("granted_before", [True, False])
-async def test_what_nobody_comes_back_for_is_cancelled_and_given_back(granted_before: bool) -> None:
+async def test_a_parked_wait_that_is_not_resumed_is_cancelled_and_undone(granted_before: bool) -> None:
     granted: asyncio.Future[Ok] = asyncio.get_running_loop().create_future()
     ended = asyncio.Event()
     granted.add_done_callback(lambda done: ended.set() if done.cancelled() else None)

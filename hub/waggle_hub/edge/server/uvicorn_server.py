@@ -69,7 +69,7 @@ def make_server(
         host=settings.host,
         port=settings.port,
         http=Http,
-        ws=FastPathProtocol if settings.lane else Protocol,
+        ws=FastPathProtocol if settings.fast_path else Protocol,
         ws_max_size=settings.bounds.message,
         ws_ping_interval=settings.bounds.ping,
         ws_ping_timeout=settings.bounds.ping,

@@ -403,7 +403,7 @@ async def test_a_lock_without_end_has_no_timeout_of_the_clients_own(fake: FakeHu
         await waiting
 
 
-async def test_a_lock_that_nobody_has_any_more_is_let_go(fake: FakeHub) -> None:
+async def test_a_lock_whose_object_was_dropped_is_released(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
 
         async def forgetful() -> None:

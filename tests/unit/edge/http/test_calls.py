@@ -137,7 +137,7 @@ async def test_fields_that_are_not_json_are_refused(room: Room) -> None:
             await room.call("x", "set", key="k", value=value)
 
 
-async def test_a_name_that_cannot_be_kept_harms_nobody(room: Room) -> None:
+async def test_a_name_that_cannot_be_stored_is_refused(room: Room) -> None:
     with pytest.raises(BadRequest):
         await room.call("\ud800", "ping")
     assert await room.call("x", "ping")

@@ -316,7 +316,7 @@ def test_a_newer_format_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
     assert (tmp_path / "data").read_bytes() == whole
 
 
-def test_a_table_that_somebody_has_changed_is_refused(tmp_path: Path) -> None:
+def test_a_table_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
     with SqliteStore(tmp_path / "data") as store:
         store.write(many(0, 1))
     with sqlite3.connect(tmp_path / "data") as db:
@@ -326,7 +326,7 @@ def test_a_table_that_somebody_has_changed_is_refused(tmp_path: Path) -> None:
         store.load(told)
 
 
-def test_a_row_that_somebody_has_changed_is_refused_and_named(tmp_path: Path) -> None:
+def test_a_row_that_was_changed_by_hand_is_refused_and_named(tmp_path: Path) -> None:
     with SqliteStore(tmp_path / "data") as store:
         store.write(many(0, 3))
     with sqlite3.connect(tmp_path / "data") as db:

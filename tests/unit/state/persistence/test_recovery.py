@@ -86,7 +86,7 @@ def test_a_deleted_key_goes_on_with_its_versions(harness: PersistentHarness) -> 
 
 
 def test_a_version_does_not_start_again_where_a_grave_was_forgotten() -> None:
-    harness = PersistentHarness(Limits(graves=1))
+    harness = PersistentHarness(Limits(tombstones=1))
     harness.set("k", "k", "k")
     harness.do("a", "delete", key="k")
     harness.set("l")
@@ -475,7 +475,7 @@ def test_an_earlier_version_is_written_once_and_removed_when_it_is_too_old() -> 
 def test_revisions_are_reserved_ahead_and_a_crash_begins_above(
     harness: PersistentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "_REVS_AHEAD", 100)
+    monkeypatch.setattr(recovery, "_RESERVED_REVS", 100)
     harness.restart()
     harness.return_to("a")
     rev = reservations = 0
@@ -513,7 +513,7 @@ def test_the_log_on_disk_is_cut_now_and_then() -> None:
 def test_nothing_is_reserved_while_the_journal_fails(
     harness: PersistentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "_REVS_AHEAD", 20)
+    monkeypatch.setattr(recovery, "_RESERVED_REVS", 20)
     harness.restart()
     harness.return_to("a")
     harness.set("k", kind="transient")

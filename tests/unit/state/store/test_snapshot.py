@@ -247,7 +247,7 @@ def test_a_snapshot_is_open_until_all_of_it_has_been_read() -> None:
     assert opened(harness) == 0
 
 
-def test_a_snapshot_that_is_closed_costs_nobody_anything() -> None:
+def test_a_closed_snapshot_takes_no_more_work() -> None:
     harness = with_sessions(keys="ab")
     one, two = subscribe(harness), subscribe(harness)
     one.close()
@@ -273,7 +273,7 @@ def test_a_snapshot_of_nothing_but_messages_has_nothing_to_read() -> None:
     assert opened(harness) == 0
 
 
-def test_a_change_is_handed_over_to_those_whom_it_concerns_and_asks_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_is_given_only_to_the_snapshots_it_concerns(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = with_sessions(keys="abc")
     harness.do(READER, "set", key="a", ns="other", value=1)
     for number in range(50):
