@@ -11,7 +11,7 @@ from mcp.shared.exceptions import MCPError
 
 from tests.unit.mcp.fake import FakeCaller, entry, silent
 from waggle.compat.claude_flow import Flow
-from waggle.compat.recent import ROOM
+from waggle.compat.recent import REPLY_ROOM_CHARS
 from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
@@ -118,7 +118,7 @@ async def test_a_namespace_is_the_hubs_of_that_name_and_not_the_callers(said: st
         ({"action": "retrieve", "key": 7}, "key"),
         ({"action": "store", "key": "k"}, "store needs a value"),
         ({"action": "store", "key": "k", "value": None}, "store needs a value"),
-        ({"action": "store", "key": "k", "value": [float("nan")]}, "not finite"),
+        ({"action": "store", "key": "k", "value": [float("nan")]}, "must be finite"),
         ({"action": "store", "key": "k", "value": 2**64}, "64 bits"),
         ({"action": "store", "key": "k", "value": "1", "ttl": "nan"}, "ttl"),
         ({"action": "store", "key": "k", "value": "1", "ttl": float("inf")}, "ttl"),
@@ -256,7 +256,7 @@ async def test_an_entry_is_shown_with_value_times_and_author() -> None:
 
 async def test_a_reply_is_bounded_whatever_is_there_and_says_that_there_is_more() -> None:
     reply = await memory(Hub(300, value="x" * 1_000), "list")
-    assert len(json.dumps(reply)) < ROOM + 1_000
+    assert len(json.dumps(reply)) < REPLY_ROOM_CHARS + 1_000
     assert 15 < reply["count"] < 30
     assert (reply["total"], reply["more"]) == (300, True)
     assert (await use("memory_search", Hub(5), pattern="%", limit=10**9))["count"] == 5

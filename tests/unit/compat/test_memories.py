@@ -292,7 +292,7 @@ async def test_an_index_that_is_not_used_for_a_while_is_dropped_with_its_thread(
     await here.contents()
     opened = here.profile._memories._open
     assert opened is not None
-    monkeypatch.setattr("waggle.compat.shared_memory.memories.UNUSED", 0.0)
+    monkeypatch.setattr("waggle.compat.shared_memory.memories.DROP_UNUSED_AFTER_S", 0.0)
     assert len(await here.contents()) == 1
     for _ in range(3):
         await asyncio.sleep(0)
@@ -363,7 +363,7 @@ async def test_so_many_questions_of_one_agent_are_enough_and_others_are_answered
 async def test_more_memories_than_can_be_looked_through_are_told_and_nothing_breaks(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("waggle.compat.shared_memory.memory_index.PAGES", 100)
+    monkeypatch.setattr("waggle.compat.shared_memory.memory_index.MAX_DATABASE_PAGES", 100)
     await here.put(*(memory(number, content="some words " * 50) for number in range(900)))
     assert "more memories than can be looked through" in await here.refused("read_memory")
     reply = await here.use("add_memory", agent_name="a", content="kept all the same")

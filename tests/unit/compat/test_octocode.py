@@ -9,7 +9,7 @@ import pytest
 
 from tests.octocode import FORMAT, KEY, LONG, NO_TEXT, NO_VALUE, TOO_LONG, TTL
 from tests.unit.mcp.fake import FakeCaller, entry, silent
-from waggle.compat.octocode import LISTED, Octocode
+from waggle.compat.octocode import MAX_LIST_CHARS, Octocode
 from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
@@ -102,7 +102,7 @@ async def test_a_key_with_a_star_lists_as_much_as_a_reply_has_room_for() -> None
     assert [one["key"] for one in got["matches"]] == [one["key"] for one in some[: len(got["matches"])]]
     assert 20 < len(got["matches"]) < 25
     assert (got["exists"], got["more"]) == (True, True)
-    assert len(json.dumps(got["matches"])) < LISTED + 1_000
+    assert len(json.dumps(got["matches"])) < MAX_LIST_CHARS + 1_000
     none = await use("getStorage", FakeCaller(list={"entries": [], "next": None, "rev": 1}), {"key": "status:*"})
     assert (none["success"], none["exists"], none["matches"], "more" in none) == (True, False, [], False)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.mcp.fake import FakeCaller, entry, use
-from waggle.mcp.render import NOTE, REPLY
+from waggle.mcp.render import MAX_REPLY_CHARS, NOTE
 from waggle.wire.errors import TimedOut
 
 
@@ -33,7 +33,7 @@ async def test_a_long_value_is_read_in_parts_that_join_to_the_whole(value: Any) 
     caller, text, offset = FakeCaller(get={"entry": entry("big", value), "rev": 9}), "", 0
     while True:
         reply = await use("get", caller, key="big", offset=offset)
-        assert len(json.dumps(reply, ensure_ascii=False)) <= REPLY
+        assert len(json.dumps(reply, ensure_ascii=False)) <= MAX_REPLY_CHARS
         text += reply["json_text"]
         offset = len(text)
         if "next" not in reply:
@@ -46,7 +46,7 @@ async def test_a_list_is_as_long_as_fits_and_its_cursor_goes_on() -> None:
     first = [entry(f"task:{number:03}", "v" * 900) for number in range(100)]
     caller = FakeCaller(list={"entries": first, "next": "task:099", "rev": 9})
     reply = await use("list", caller, pattern="task:*")
-    assert len(json.dumps(reply)) <= REPLY
+    assert len(json.dumps(reply)) <= MAX_REPLY_CHARS
     assert 5 < len(reply["entries"]) < 100
     assert reply["cursor"] == reply["entries"][-1]["key"]
     await use("list", caller, pattern="task:*", after=reply["cursor"])
@@ -86,7 +86,7 @@ async def test_a_search_shows_what_fits_best_and_says_whether_there_is_more() ->
 async def test_a_search_that_found_more_than_fits_says_so(length: int, more: bool) -> None:
     hits = [{**entry(f"k:{number:03}", "v" * length), "score": 1.0} for number in range(100)]
     reply = await use("search", FakeCaller(search={"entries": hits, "more": more, "rev": 9}), text="v")
-    assert len(json.dumps(reply)) <= REPLY
+    assert len(json.dumps(reply)) <= MAX_REPLY_CHARS
     assert 5 < len(reply["entries"]) < 100
     assert reply["more"] is True
     assert "narrower" in reply["next"]

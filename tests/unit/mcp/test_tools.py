@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.mcp.fake import FakeCaller, Ok, entry, use
 from waggle.mcp.profiles.native import INSTRUCTIONS, Native
-from waggle.mcp.render import LOST, NOTE, REPLY, to_json
+from waggle.mcp.render import MAX_LOSSES_CHARS, MAX_REPLY_CHARS, NOTE, to_json
 from waggle.mcp.schemas import schema
 from waggle.mcp.tools import TOOLS
 from waggle.wire.errors import Conflict, Deadlock, Locked
@@ -125,11 +125,11 @@ async def test_a_reply_is_bounded_whatever_there_is_and_says_something(what: str
     tool, answers, said = WORST[what]
     caller = FakeCaller(**answers)
     reply = await use(tool, caller, **said)
-    assert len(to_json(reply)) <= REPLY
+    assert len(to_json(reply)) <= MAX_REPLY_CHARS
     assert all(reply.get(name) != [] for name in ("entries", "messages", "agents", "locks", "held_by", "names"))
     caller.lost = [f"the lock on {LONG} is not held any more"] * 50
     reply = await use(tool, caller, **said)
-    assert len(to_json(reply["lost"])) <= LOST
+    assert len(to_json(reply["lost"])) <= MAX_LOSSES_CHARS
     assert reply["lost"][-1].startswith("and ")
 
 

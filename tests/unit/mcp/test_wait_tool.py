@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.mcp.fake import FakeCaller, Ok, entry, use
 from waggle.mcp.call import Call
-from waggle.mcp.parked_waits import MOST, Parking
-from waggle.mcp.time_limits import UNKNOWN, TimeLimit, limit_of
+from waggle.mcp.parked_waits import MAX_PARKED_OF_OWNER, Parking
+from waggle.mcp.time_limits import DEFAULT_LIMIT_S, TimeLimit, limit_of
 from waggle.mcp.tools import run
 from waggle.wire.errors import Locked, TimedOut
 from waggle.wire.file_locks import NOWHERE, Place
@@ -67,7 +67,7 @@ async def test_no_call_waits_for_longer_than_its_client_does() -> None:
 def test_a_configured_limit_overrides_the_known_limit_of_a_client() -> None:
     assert limit_of(None, "claude-code") == 240.0
     assert limit_of(30.0, "claude-code") == 30.0
-    assert limit_of(None, "whatever") == limit_of(None, None) == UNKNOWN < 60
+    assert limit_of(None, "whatever") == limit_of(None, None) == DEFAULT_LIMIT_S < 60
 
 
 async def test_a_wait_that_is_over_gives_a_fresh_cursor_that_changes_nothing_of_what_counts() -> None:
@@ -206,12 +206,12 @@ async def test_a_cursor_is_good_for_its_owner_alone_and_once() -> None:
 async def test_of_one_owner_the_oldest_wait_gives_way() -> None:
     parking = Parking()
     futures: list[asyncio.Future[Ok]] = []
-    for _ in range(MOST + 1):
+    for _ in range(MAX_PARKED_OF_OWNER + 1):
         futures.append(asyncio.get_running_loop().create_future())
         caller = FakeCaller(lock=futures[-1], locks={"locks": []})
         await use("lock", caller, parking=parking, limit=0.001, names=[f"{len(futures)}"], timeout=50)
     await asyncio.wait([futures[0]])
-    assert [future.cancelled() for future in futures] == [True] + [False] * MOST
+    assert [future.cancelled() for future in futures] == [True] + [False] * MAX_PARKED_OF_OWNER
 
 
 # --- while it lasts ----------------------------------------------------------------------------------------------
