@@ -204,7 +204,7 @@ async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Com
         ({"action": "store", "key": "a"}, "store needs a value"),
         ({"action": "store", "key": "a\n", "value": "1"}, "control character"),
         ({"action": "store", "key": "a" * 256, "value": "1"}, "at most 255"),
-        ({"action": "store", "key": "a", "value": "1", "ttl": -1}, "ttl is above 0"),
+        ({"action": "store", "key": "a", "value": "1", "ttl": -1}, "ttl must be above 0"),
         ({"action": "store", "key": "a", "value": "1", "namespace": "a/b"}, "use 1 to 64 of the letters"),
         ({"action": "list", "namespace": "$agents"}, "starts with $"),
     ]
