@@ -127,7 +127,7 @@ async def test_in_memory_a_change_is_seen_in_the_turn_that_decides_it(harness: E
     assert [line.get("id") or line["type"] for line in agent.take()] == ["hello", "subscribe", "set", "set"]
 
 
-async def test_decisions_of_one_turn_leave_in_one_write(harness: EngineHarness) -> None:
+async def test_decisions_of_one_loop_turn_leave_in_one_write(harness: EngineHarness) -> None:
     writer, reader = harness.sit(), harness.sit()
     for agent in (writer, reader):
         agent.ask("hello")
@@ -256,7 +256,7 @@ async def test_no_event_of_a_batch_that_failed_is_ever_seen(harness: EngineHarne
     assert [line["key"] for line in reader.take()] == ["kept"]
 
 
-async def test_due_entries_expire_in_slices_when_the_timer_fires(harness: EngineHarness) -> None:
+async def test_due_entries_expire_by_the_timer_in_slices(harness: EngineHarness) -> None:
     agent = harness.sit()
     agent.ask("hello")
     agent.ask("subscribe", patterns=["*"])
@@ -746,7 +746,7 @@ async def test_a_search_finds_earlier_writes_and_delays_no_other_command(harness
 
 
 @late
-async def test_the_reply_to_a_search_waits_for_the_journal(harness: EngineHarness) -> None:
+async def test_a_search_is_answered_after_the_journal_has_what_it_found(harness: EngineHarness) -> None:
     journal, agent = journal_of(harness), harness.sit()
     agent.ask("hello")
     await turns()

@@ -169,7 +169,7 @@ async def test_a_rollback_answers_unreleased_background_tasks_on_their_own_conne
 
 
 @pytest.mark.parametrize("begun", [True, False])
-async def test_commands_in_progress_are_answered_once_when_the_engine_stops_for_good(
+async def test_commands_in_flight_when_the_hub_fails_are_answered_once(
     harness: LateEngineHarness, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     """Whether or not it was released that it began; some of it has its answer by then, which was not."""
