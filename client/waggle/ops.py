@@ -1,7 +1,7 @@
-"""A session as one function: the name of an op and its fields in, what stands under ``ok`` out.
+"""A session as one function: the name of an op and its fields in, the ``ok`` of its reply out.
 
-For doors that pass commands on, and have neither methods nor types of their own. What `waggle.api.hub` has objects for
-is remembered here: what this session holds, so that a loss is noticed, and told once.
+For transports that pass commands on, and need no methods or types of their own. The leases of this session are
+remembered here, so that a lost lock is noticed, and reported once.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ Ok = dict[str, Any]
 
 
 class Caller(Protocol):
-    """Someone with a name, on whose behalf commands are given."""
+    """An agent in whose name commands are given."""
 
     @property
     def agent(self) -> str:
-        """The name."""
+        """The agent's name."""
 
     @property
     def ns(self) -> str:
-        """The namespace of what is named without one."""
+        """The default namespace."""
 
     async def call(self, op: str, fields: dict[str, Any]) -> Ok:
-        """Give a command; gives its ``ok``. Raises WaggleError. If the task is cancelled so is the command, and nothing
-        stays granted."""
+        """Give a command and return its ``ok``. Raises WaggleError. If the task is cancelled, the command is
+        cancelled too, and nothing stays granted."""
 
     async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
-        """Hand over what has changed in a namespace since then (None: all that is there), up to what was acknowledged
-        to anybody before this was called; gives the cursor behind it. Raises WaggleError: then some of it may have been
-        handed over."""
+        """Hand over the changes of a namespace since a cursor (None: all entries), up to every change that was
+        acknowledged before this call, and return the cursor behind them. Raises WaggleError; some changes may
+        have been handed over then."""
 
     def losses(self) -> list[str]:
-        """What this caller held and does not any more, in sentences, each told once."""
+        """Return the locks and jobs that this caller lost, in sentences, each returned once."""
 
 
 class Calls:
@@ -72,7 +72,7 @@ class Calls:
         connect_timeout: float,
         on_state: Callable[[State], None] | None = None,
     ) -> Calls:
-        """Open a session, which is kept up over lost connections until it is closed. Raises as `waggle.connect`."""
+        """Open a session that is kept up over lost connections until it is closed. Raises as `waggle.connect`."""
         session = Session(agent=agent, ns=ns, token=token, meta=meta)
         link = SessionDriver(
             session,
@@ -98,7 +98,7 @@ class Calls:
 
     @property
     def agent(self) -> str:
-        """The name, which the hub may have made."""
+        """The name, made by the hub if none was given."""
         return self._link.session.agent or ""
 
     @property
@@ -107,7 +107,7 @@ class Calls:
         return self._link.session.ns or "default"
 
     async def call(self, op: str, fields: dict[str, Any]) -> Ok:
-        """As `Caller.call`."""
+        """Give a command, as `Caller.call`."""
         command = _command(op, fields)
         hold = self._held.get(command.token or 0) if isinstance(command, Renew | Unlock) else None
         match command:
@@ -127,7 +127,7 @@ class Calls:
                 return _plain(await self._link.ask(command, REPLIES[type(command)]))
 
     async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
-        """As `Caller.catch_up`: by a subscription that ends where it has caught up."""
+        """Hand over changes, as `Caller.catch_up`, by a subscription that ends where it has caught up."""
         buffer = Buffer(since)
         subscription = Subscription(["*"], buffer, ns=ns, types=TYPES, snapshot=True, since=since)
         until = (await self._link.begin(subscription)).rev
@@ -157,7 +157,7 @@ class Calls:
             raise TimedOut(f"The hub told nothing for {TIMEOUT:g} s: check that it runs, and try again.") from None
 
     def losses(self) -> list[str]:
-        """As `Caller.losses`."""
+        """Return the losses, as `Caller.losses`."""
         told, self._losses = self._losses, []
         return told
 
@@ -170,7 +170,7 @@ class Calls:
         return granted
 
     def _finished(self, command: Delete) -> None:
-        """A job that was deleted under its own lock is done."""
+        """Forget the lease of a job that was deleted under its own lock: the job is done."""
         hold = None if command.guard is None else self._held.get(command.guard.token)
         if hold is not None and self._jobs.get(hold.token) == command.key:
             self._forget(hold)
@@ -189,7 +189,7 @@ class Calls:
 
 
 def _slice(events: list[Event], anew: bool) -> Slice:
-    """These as they are handed over; what comes before a fresh snapshot does not count."""
+    """Return events as a slice; events before a fresh snapshot do not count."""
     changes: list[Change] = []
     for event in events:
         if event.type == "lost":

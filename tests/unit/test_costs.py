@@ -166,14 +166,14 @@ async def test_what_several_interests_of_one_connection_get_in_a_turn_leaves_in_
     assert floor.writes() == [1] * (1 + 2 * FOLLOWERS)
 
 
-async def test_what_concerns_nobody_is_written_to_nobody(floor: Floor, counts: Counts) -> None:
+async def test_an_event_without_subscribers_is_not_written(floor: Floor, counts: Counts) -> None:
     floor.writer.say({"op": "hello"}, {"op": "set", "key": "x", "value": 1, "ns": "elsewhere"})
     await turns()
     assert counts.take() == {"decode": 2, "event_body": 0, "event_line": 0, "_head": 1}
     assert floor.writes() == [1] + [0] * (2 * FOLLOWERS)
 
 
-async def test_no_message_pauses_its_socket_and_nobody_has_a_task(floor: Floor) -> None:
+async def test_no_message_pauses_its_socket_and_no_connection_has_a_task(floor: Floor) -> None:
     for number in range(100):
         floor.writer.say({"op": "set", "key": f"k{number}", "value": number})
     assert floor.writer.wire.transport.pauses == 0

@@ -1,6 +1,6 @@
-"""What earlier systems have kept, as `import --from` reads it; what becomes of it is `waggle.compat.mapping`'.
+"""Files of earlier systems, as `import --from` reads them. What becomes of an entry is in `waggle.compat.mapping`.
 
-Files are only read, a database too: it is looked at as it is when it is opened, whoever writes to it meanwhile.
+Files are only read. A database is read as it is when it is opened, whatever is written to it meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ROWS = f"SELECT {', '.join(_COLUMNS)} FROM memory_entries ORDER BY id"
 
 
 class ImportSource(StrEnum):
-    """Whose file it is."""
+    """An earlier system whose files can be imported."""
 
     export = "export"
     shared_memory = "shared-memory"
@@ -33,7 +33,7 @@ class ImportSource(StrEnum):
 
 
 def from_json(seed: ImportSource, file: BinaryIO) -> ReadEntries:
-    """The entries of a file that is one JSON document. Raises BadRequest if it is not what such a file is."""
+    """Return the entries of a file that is one JSON document. Raises BadRequest."""
     try:
         document = json.load(file)
     except (ValueError, RecursionError) as fault:
@@ -44,7 +44,7 @@ def from_json(seed: ImportSource, file: BinaryIO) -> ReadEntries:
 
 @contextmanager
 def from_database(path: str) -> Iterator[ReadEntries]:
-    """The rows of a store in SQLite. Raises BadRequest if there is none."""
+    """Return the rows of a store in SQLite. Raises BadRequest."""
     try:
         with closing(sqlite3.connect(_uri(Path(path)), uri=True, isolation_level=None)) as db:
             db.text_factory = bytes  # what is no UTF-8 is told as that of its row
@@ -58,8 +58,8 @@ def from_database(path: str) -> Iterator[ReadEntries]:
 
 
 def _uri(path: Path) -> str:
-    """How SQLite is to open it. One in WAL mode that nobody has open is read as what it is, a file: else SQLite would
-    need to write beside it, and leave two files there that may be somebody else's to make."""
+    """Return the URI by which SQLite opens the file. A closed database in WAL mode is opened as immutable: else
+    SQLite would have to write beside it, and leave two files there."""
     with path.open("rb") as file:
         in_wal_mode = file.read(20)[18:] == b"\2\2"
     alone = in_wal_mode and not path.with_name(f"{path.name}-wal").exists()
@@ -67,7 +67,7 @@ def _uri(path: Path) -> str:
 
 
 def _memories(document: Any) -> list[LocatedEntry]:
-    """Version 1 is a list of entries, version 2 an object that has one."""
+    """Return the list of entries: version 1 is a list, version 2 an object that has one."""
     entries = document.get("entries") if isinstance(document, dict) else document
     if not isinstance(entries, list):
         raise BadRequest("it has no list of entries")

@@ -60,7 +60,7 @@ async def test_a_take_and_a_lock_that_wait_are_shown(page: Page, join: Join) -> 
     await expect(waits.locator('[data-op="lock"]').nth(1)).to_contain_text("holder holds tool")
 
 
-async def test_who_waits_for_whom_is_a_drawing_and_a_table(page: Page, join: Join) -> None:
+async def test_the_wait_graph_is_shown_as_a_drawing_and_a_table(page: Page, join: Join) -> None:
     first, second, third = [await join(agent=name) for name in ("first", "second", "third")]
     await first.ask("lock", name="a", ttl=60)
     await second.ask("lock", name="b", ttl=60)

@@ -75,7 +75,9 @@ async def test_each_reads_what_the_others_write_where_their_names_meet(come: Com
     assert await read("a") == (None, None, None), "the namespace default is another one"
 
 
-async def test_a_deadline_is_that_of_who_wrote_last(come: Come, hub: HubProcess, ns: str) -> None:
+async def test_the_last_write_decides_the_deadline_whichever_profile_made_it(
+    come: Come, hub: HubProcess, ns: str
+) -> None:
     octocode, flow = await come("octocode", "o"), await come("flow", "f")
     async with waggle.connect(hub.url, ns=ns) as python:
 
@@ -133,7 +135,7 @@ async def test_a_note_is_an_entry_that_the_others_see_and_what_they_write_there_
     assert (await notes("get_memory", entry_id=id))["error"] == f"Entry not found with ID: {id}"
 
 
-async def test_what_somebody_has_locked_the_others_do_not_write(come: Come, ns: str) -> None:
+async def test_a_key_that_an_agent_has_locked_is_not_written_by_others(come: Come, ns: str) -> None:
     octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
     await native("set", key="src/a.py", value="mine")
     token = (await native("lock", names=["src/a.py"]))["token"]
@@ -179,7 +181,7 @@ async def test_writing_again_takes_no_room_and_versions_go_on_after_a_delete(
         assert (before.version, after.version) == (61, 62)
 
 
-async def test_a_subscriber_to_everything_silences_nobody(come: Come, hub: HubProcess, ns: str) -> None:
+async def test_a_subscriber_to_everything_takes_no_events_from_others(come: Come, hub: HubProcess, ns: str) -> None:
     octocode, flow = await come("octocode", "o"), await come("flow", "f")
     async with waggle.connect(hub.url, ns=ns) as first, waggle.connect(hub.url, ns=ns) as later:
         watching = [first.watch("*"), first.watch("task-results-*"), later.watch("*"), later.watch("task-results-*")]

@@ -31,7 +31,9 @@ def env(hub: HubProcess, ns: str) -> dict[str, str]:
 
 
 @both
-async def test_what_a_window_writes_all_others_read(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:
+async def test_an_entry_written_by_a_client_is_read_by_all_others(
+    mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
+) -> None:
     async with stdio(mode_, env) as window, waggle.connect(hub.url, agent="python", ns=ns) as python:
         assert len((await window.client.list_tools()).tools) == 12
         written = await window("set", key="task:1", value={"n": 1}, ttl=60)
@@ -106,13 +108,15 @@ async def test_a_window_that_is_told_to_end_lets_go_at_once(hub: HubProcess, ns:
 
 
 @both
-async def test_who_gives_up_leaves_nothing_waiting(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:
+async def test_a_call_that_gives_up_leaves_nothing_waiting(
+    mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
+) -> None:
     async with waggle.connect(hub.url, agent="python", ns=ns) as python, stdio(mode_, env) as window:
         await give_up_waiting(window, python)
 
 
 @both
-async def test_who_waits_is_told_for_whom_every_ten_seconds(
+async def test_a_waiting_call_reports_the_holder_every_ten_seconds(
     mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
 ) -> None:
     told: list[str] = []

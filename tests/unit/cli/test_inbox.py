@@ -10,7 +10,7 @@ def test_a_message_for_programs_is_a_line_with_its_body_as_json() -> None:
     assert message_row(ShownMessage("impl-1", 5.0, "two\nlines", False)) == [iso_time(5.0), "impl-1", '"two\\nlines"']
 
 
-def test_a_message_for_people_has_its_lines_below_who_sent_it() -> None:
+def test_a_message_is_shown_below_its_sender() -> None:
     at = iso_time(5.0)[:19].replace("T", " ")
     assert message_text(ShownMessage("impl-1", 5.0, "two\nlines", False)) == f"{at} impl-1:\n  two\n  lines"
     assert (
@@ -19,5 +19,5 @@ def test_a_message_for_people_has_its_lines_below_who_sent_it() -> None:
     )
 
 
-def test_what_agents_wrote_cannot_act_on_the_terminal() -> None:
+def test_values_of_agents_cannot_control_the_terminal() -> None:
     assert "\x1b" not in message_text(ShownMessage("\x1b[1J", 5.0, "\x1b[2J", False))

@@ -197,7 +197,7 @@ async def test_however_many_are_refilled_a_turn_of_the_loop_has_so_many_slices(
         assert sorted(int(line["key"]) for line in lines if line.get("snapshot")) == list(range(100))
 
 
-async def test_who_leaves_while_it_waits_for_its_slice_holds_up_nobody(crowd: Crowd) -> None:
+async def test_a_connection_that_closes_while_queued_delays_no_other(crowd: Crowd) -> None:
     for name in crowd.readers:
         crowd.post.decide(name, "subscribe", patterns=["*"], snapshot=True)
     crowd.post.release()

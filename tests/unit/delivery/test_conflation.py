@@ -108,7 +108,7 @@ def test_prev_is_the_entry_before_that_event_not_the_one_told_before(harness: Co
     assert (line["value"], line["prev"]["value"]) == (2, 1)
 
 
-def test_one_who_wants_all_and_one_who_wants_the_latest_have_two_interests(harness: ConflationHarness) -> None:
+def test_conflated_and_plain_subscriptions_are_two_interests(harness: ConflationHarness) -> None:
     whole, conflated = harness.subscribe("a"), harness.follow("a", types=None)
     assert whole != conflated
     harness.write("k", "k")
@@ -431,7 +431,7 @@ def test_a_takeover_gets_from_the_log_what_had_been_collected(harness: Conflatio
 
 
 @pytest.mark.parametrize("end", ["unsubscribe", "bye", "leave"])
-def test_what_was_collected_for_one_who_leaves_is_dropped_with_the_last(harness: ConflationHarness, end: str) -> None:
+def test_collected_events_are_dropped_when_the_last_subscriber_leaves(harness: ConflationHarness, end: str) -> None:
     def leave(session: str) -> None:
         if end == "leave":
             harness.fanout.leave(harness.connections[session])

@@ -67,7 +67,7 @@ def test_a_body_is_encoded_once_for_each_values_and_prev_and_a_line_once_for_eac
     assert encodes == {"body": 2, "line": 6, "refill": 0}
 
 
-def test_nothing_is_encoded_for_nobody(harness: FanoutHarness, encodes: dict[str, int]) -> None:
+def test_an_event_without_subscribers_is_not_encoded(harness: FanoutHarness, encodes: dict[str, int]) -> None:
     sub = harness.subscribe("a", types=["set"])
     harness.do("b", "publish", channel="c", data=1)
     harness.machine_harness.drop("a")
@@ -157,7 +157,7 @@ def test_everywhere_is_everywhere_but_the_hubs_own_namespaces(harness: FanoutHar
     ({}, [1], None), ({"values": False}, None, None), ({"prev": True}, [1], {"value": [0]}),
     ({"prev": True, "values": False}, None, {}),
 ])  # fmt: skip
-def test_values_and_the_entry_before_are_told_to_those_who_want_them(
+def test_values_and_previous_entries_are_sent_only_where_asked_for(
     harness: FanoutHarness, fields: Any, value: Any, prev: Any
 ) -> None:
     harness.do("c", "set", key="k", value=[0])
@@ -515,7 +515,7 @@ def test_a_takeover_closes_the_older_connection_and_goes_on_from_got(harness: Fa
     assert brief(harness.take("a")) == [("message", 7, 6)], "that the older one leaves is nothing to the newer"
 
 
-def test_a_flood_in_the_release_of_a_takeover_harms_nobody() -> None:
+def test_a_flood_during_the_release_of_a_takeover_is_delivered() -> None:
     """The older connection is past its bound before it is known to be replaced."""
     harness = FanoutHarness(SMALL)
     harness.open_session("a", "b")

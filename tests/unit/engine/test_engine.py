@@ -127,7 +127,7 @@ async def test_without_a_journal_everything_is_seen_in_the_same_turn(table: Tabl
     assert [line.get("id") or line["type"] for line in agent.take()] == ["hello", "subscribe", "set", "set"]
 
 
-async def test_what_is_decided_in_one_turn_leaves_in_one_write(table: Table) -> None:
+async def test_decisions_of_one_loop_turn_leave_in_one_write(table: Table) -> None:
     writer, reader = table.sit(), table.sit()
     for agent in (writer, reader):
         agent.ask("hello")
@@ -256,7 +256,7 @@ async def test_nothing_of_a_batch_that_failed_is_ever_seen(table: Table) -> None
     assert [line["key"] for line in reader.take()] == ["kept"]
 
 
-async def test_what_is_due_expires_by_the_timer_in_slices(table: Table) -> None:
+async def test_due_entries_expire_by_the_timer_in_slices(table: Table) -> None:
     agent = table.sit()
     agent.ask("hello")
     agent.ask("subscribe", patterns=["*"])
@@ -273,7 +273,7 @@ async def test_what_is_due_expires_by_the_timer_in_slices(table: Table) -> None:
     assert expired == [f"k{number}" for number in range(600)]
 
 
-async def test_a_fault_in_a_rule_is_answered_and_harms_nobody(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_in_a_rule_fails_only_its_own_command(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = table.sit()
     agent.ask("hello")
     with monkeypatch.context() as broken:
@@ -288,7 +288,7 @@ async def test_a_fault_in_a_rule_is_answered_and_harms_nobody(table: Table, monk
 
 
 @late
-async def test_after_a_failure_nobody_is_held_for_replies_that_never_come(table: Table) -> None:
+async def test_after_a_failure_no_connection_is_held_for_missing_replies(table: Table) -> None:
     """What was owed was longer than the refusal in its place: the door must hear this agent again."""
     journal, agent = journal_of(table), table.sit()
     agent.ask("hello")
@@ -365,7 +365,7 @@ async def test_a_connection_that_was_replaced_is_heard_no_more(table: Table) -> 
     assert session.connected, "that the older one leaves is nothing to the newer"
 
 
-async def test_a_flood_in_the_turn_of_a_takeover_harms_nobody(table: Table) -> None:
+async def test_a_flood_in_the_batch_of_a_takeover_is_delivered(table: Table) -> None:
     older, newer, writer = table.sit(), table.sit(), table.sit()
     older.ask("hello", agent="a")
     older.ask("subscribe", patterns=["*"])
@@ -524,7 +524,7 @@ async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypa
     assert agent.take()[-1]["error"]["code"] == "unavailable"
 
 
-async def test_who_cannot_be_told_something_is_cut_off_and_nobody_else(
+async def test_only_a_connection_whose_event_cannot_be_encoded_is_closed(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlucky, lucky, writer = table.sit(), table.sit(), table.sit()
@@ -597,7 +597,7 @@ async def test_a_waiting_command_and_a_loss_are_told_when_the_journal_says_so(ta
 
 
 @late
-async def test_of_a_loss_that_was_not_kept_nobody_hears(table: Table) -> None:
+async def test_a_lock_loss_that_was_not_stored_is_not_announced(table: Table) -> None:
     journal, holder = journal_of(table), table.sit()
     holder.ask("hello")
     holder.ask("lock", name="a", ttl=1)
@@ -643,7 +643,7 @@ async def test_in_memory_there_is_nothing_to_back_up(table: Table) -> None:
 
 
 @in_memory
-async def test_a_backup_holds_what_was_decided_before_and_nobody_waits_for_it(table: Table) -> None:
+async def test_a_backup_holds_earlier_decisions_and_delays_no_other_command(table: Table) -> None:
     journal, may = table.engine._journal, asyncio.Event()
     assert isinstance(journal, LateJournal)
 
@@ -674,7 +674,7 @@ async def test_a_backup_holds_what_was_decided_before_and_nobody_waits_for_it(ta
     assert backup == {"id": "backup", "ok": {"path": "/b", "bytes": 1, "rev": journal.kept[-1].rev, "seconds": 0.0}}
 
 
-async def test_a_backup_is_told_to_whoever_speaks_for_the_session_by_then(table: Table) -> None:
+async def test_a_backup_is_answered_on_the_newest_connection_of_its_session(table: Table) -> None:
     may = asyncio.Event()
     fails = False
 
@@ -744,7 +744,7 @@ async def test_a_search_finds_what_was_set_before_it_and_other_commands_go_on(ta
 
 
 @late
-async def test_what_a_search_finds_is_not_told_before_the_journal_has_it(table: Table) -> None:
+async def test_a_search_is_answered_after_the_journal_has_what_it_found(table: Table) -> None:
     journal, agent = journal_of(table), table.sit()
     agent.ask("hello")
     await turns()
@@ -761,7 +761,7 @@ async def test_what_a_search_finds_is_not_told_before_the_journal_has_it(table: 
     assert [line["id"] for line in agent.take()] == ["set", "search"]
 
 
-async def test_a_search_is_told_to_whoever_speaks_for_the_session_by_then(table: Table) -> None:
+async def test_a_search_is_answered_on_the_newest_connection_of_its_session(table: Table) -> None:
     first, second = table.sit(), table.sit()
     first.ask("hello")
     await turns()

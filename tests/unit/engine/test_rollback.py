@@ -165,7 +165,7 @@ async def test_errands_that_were_not_released_are_answered_where_they_were_asked
 
 
 @pytest.mark.parametrize("begun", [True, False])
-async def test_what_is_under_way_as_the_hub_fails_for_good_is_answered_once(
+async def test_commands_in_flight_when_the_hub_fails_are_answered_once(
     table: LateTable, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     """Whether or not it was released that it began; some of it has its answer by then, which was not."""
@@ -232,7 +232,7 @@ async def test_an_agent_that_came_and_went_before_it_was_released_is_away(table:
 # --- what is due as somebody leaves ------------------------------------------------------------------------------
 
 
-async def test_what_is_due_as_an_agent_leaves_harms_nobody(table: LateTable) -> None:
+async def test_events_due_while_an_agent_leaves_are_delivered_to_the_others(table: LateTable) -> None:
     agent, welcome = await table.join("a")
     agent.ask("wait", all=[{"key": "k"}], timeout=1)
     await table.keep()

@@ -2,9 +2,10 @@
 
 They do no harm to a hub with data and agents:
 
-1. **A namespace of their own.** A load writes `BENCH_KEYS` keys, each with a ttl: nothing stays if this process is killed.
-2. **Bounded time and number.** A load ends at its time, or after its share of `MAX_EVENTS`. The hub's log holds a limited
-   number of events, and agents that reconnect still have to find there what they missed.
+1. **A namespace of their own.** A load writes `BENCH_KEYS` keys, each with a ttl: nothing stays if this process is
+   killed.
+2. **Bounded time and number.** A load ends at its time, or after its share of `MAX_EVENTS`. The hub's log holds a
+   limited number of events, and agents that reconnect still have to find there what they missed.
 3. **Bounded concurrency.** A load waits for its replies before it sends the next commands.
 """
 

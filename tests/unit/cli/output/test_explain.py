@@ -49,7 +49,7 @@ def told(wait: SeenWait, *others: SeenWait, locks: tuple[HeldLock, ...] = (), aw
 # --- locks -------------------------------------------------------------------------------------------------------
 
 
-def test_who_waits_for_a_lock_is_told_with_who_holds_it_and_until_when() -> None:
+def test_a_lock_wait_is_explained_with_its_holder_and_deadline() -> None:
     lock = held("impl-2", "src/a.py")
     assert told(waits("impl-1", "src/a.py", by=(lock,)), locks=(lock,)) == (
         f"impl-1 waits for src/a.py since 12s: impl-2 holds it until {UNTIL} (3.0s more)"
@@ -89,7 +89,7 @@ def test_what_is_held_is_named_where_it_is_not_what_is_asked_for() -> None:
     assert ", shared, until" in sentence
 
 
-def test_those_who_asked_before_are_counted() -> None:
+def test_earlier_waiters_are_counted() -> None:
     first = waits("impl-3", "a", since=980.0)
     second = waits("impl-1", "a", by=(held("impl-2", "a"),))
     lock = held("impl-2", "a", queue=(first, second))
@@ -160,7 +160,7 @@ def test_of_several_conditions_it_says_which_are_met() -> None:
         (Awaited(key="a"), held("impl-2", "a"), False),
     ],
 )
-def test_who_waits_until_nothing_is_locked_learns_who_has_it(condition: Awaited, lock: HeldLock, told_of: bool) -> None:
+def test_a_wait_for_unlocked_keys_names_the_holder(condition: Awaited, lock: HeldLock, told_of: bool) -> None:
     sentence = told(waits("impl-1", op="wait", all=[condition], met=[]), locks=(lock,))
     assert (": impl-2 holds" in sentence) == told_of
 
@@ -173,13 +173,13 @@ def test_who_is_ready_for_work_is_told_of_and_not_stuck() -> None:
     assert told(wait) == "w is ready for work on job:* and task:* since 12s"
 
 
-def test_a_sentence_is_about_who_waits_and_who_stands_in_the_way() -> None:
+def test_a_sentence_names_the_waiter_and_the_holder() -> None:
     lock = held("impl-2", "a")
     wait = waits("impl-1", "a", by=(lock,))
     assert Reasons(seen(wait, locks=(lock,))).agents(wait) == {"impl-1", "impl-2"}
 
 
-def test_what_agents_wrote_cannot_act_on_the_terminal() -> None:
+def test_values_of_agents_cannot_control_the_terminal() -> None:
     lock = held("\x1b[2J", "\x1b[3J")
     wait = waits("\x1b[1J", "\x1b[3J", by=(lock,))
     key = waits("a", op="wait", all=[Awaited(key="\x1b", where=Where(pointer="/\x1b", value="\x1b"))], met=[])

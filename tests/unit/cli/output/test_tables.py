@@ -69,7 +69,7 @@ def test_rows_that_come_later_go_on_below_in_the_same_columns(capsys: pytest.Cap
     ]  # fmt: skip
 
 
-def test_where_nobody_looks_rows_have_no_heading(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_rows_have_no_heading(capsys: pytest.CaptureFixture[str]) -> None:
     rows = Rows(("KEY", "REV"), wide=0)
     rows.print([["a", "1"]])
     rows.print([])

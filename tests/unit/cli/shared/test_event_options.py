@@ -55,7 +55,7 @@ async def test_it_ends_with_a_mark_where_the_last_event_does_not_match() -> None
     assert await revs(told, 9) == [3, 5]
 
 
-async def test_what_comes_after_the_end_is_left_for_who_goes_on() -> None:
+async def test_events_after_the_end_are_left_for_the_next_reader() -> None:
     told = Told()
     told.tell(mark=9)
     assert await revs(told, 9) == []

@@ -145,7 +145,7 @@ async def test_a_lost_lease_stops_the_work(fake: FakeHub) -> None:
             await soon(running)
 
 
-async def test_a_job_that_is_somebody_elses_by_now_is_not_done(fake: FakeHub) -> None:
+async def test_a_job_that_another_worker_has_by_now_is_not_done(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         job = await taken(hub, end)
         finishing = asyncio.create_task(job.done())
@@ -206,7 +206,7 @@ async def test_the_lease_of_a_job_in_a_loop_renews_until_the_next_step(fake: Fak
         assert job._keeper is None
 
 
-async def test_a_job_that_nobody_has_any_more_is_given_back(fake: FakeHub) -> None:
+async def test_a_job_whose_object_was_dropped_is_given_back(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         await taken(hub, end)
         gc.collect()

@@ -338,7 +338,7 @@ async def test_an_unlock_that_comes_too_late_says_so(fake: FakeHub) -> None:
             await releasing
 
 
-async def test_what_the_body_raises_because_of_the_loss_is_told_as_the_loss(fake: FakeHub) -> None:
+async def test_an_error_of_the_body_after_a_loss_is_raised_as_the_loss(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
 
         async def program() -> None:
@@ -403,7 +403,7 @@ async def test_a_lock_without_end_has_no_timeout_of_the_clients_own(fake: FakeHu
         await waiting
 
 
-async def test_a_lock_that_nobody_has_any_more_is_let_go(fake: FakeHub) -> None:
+async def test_a_lock_whose_object_was_dropped_is_released(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
 
         async def forgetful() -> None:

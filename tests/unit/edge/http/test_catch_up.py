@@ -76,7 +76,7 @@ async def test_nothing_is_left_of_it(hub: Hub) -> None:
     assert hub.engine.fanout.connections.keys() <= {s.id for s in hub.machine.state.sessions}
 
 
-async def test_who_comes_back_before_the_log_has_gone_on_is_seen_by_nobody(hub: Hub) -> None:
+async def test_a_quick_catch_up_adds_no_revision(hub: Hub) -> None:
     copy = Copy(hub.callers.caller(ANONYMOUS), "m")
     await copy.catch_up()
     rev = hub.machine.state.log.rev
@@ -87,7 +87,7 @@ async def test_who_comes_back_before_the_log_has_gone_on_is_seen_by_nobody(hub: 
     assert hub.machine.state.log.rev == rev + 6
 
 
-async def test_what_is_written_while_somebody_catches_up_is_for_the_next_time(hub: Hub) -> None:
+async def test_entries_written_during_a_catch_up_are_left_for_the_next_one(hub: Hub) -> None:
     copy = Copy(hub.callers.caller(ANONYMOUS), "m")
     await copy.catch_up()
     put = copy.put

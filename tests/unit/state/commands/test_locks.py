@@ -30,7 +30,7 @@ GRACE = Limits().grace
 
 
 def with_sessions(*names: str, limits: Limits | None = None) -> MachineHarness:
-    """A harness at which these open_session; nobody's events are left from that."""
+    """Return a harness with a session of each of these names, by default a to d."""
     harness = MachineHarness(limits)
     for name in names or ("a", "b", "c", "d"):
         harness.open_session(name, agent=f"agent-{name}")

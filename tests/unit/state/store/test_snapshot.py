@@ -87,7 +87,7 @@ def test_a_slice_ends_when_it_has_looked_at_enough_keys_even_if_none_matched() -
     assert not snapshot.done
 
 
-def test_what_was_handed_over_goes_out_in_slices_too() -> None:
+def test_entries_given_to_a_snapshot_leave_in_slices_too() -> None:
     harness = with_sessions(keys="abcdef")
     snapshot = subscribe(harness)
     harness.do(READER, "clear", pattern="*", confirm=True)
@@ -126,7 +126,7 @@ def test_what_changes_is_shown_as_it_was(change: str, read_before: int) -> None:
         assert seen == {"a": b'"a"', "b": b'"b"', "c": b'"c"'}
 
 
-def test_what_is_new_is_not_shown() -> None:
+def test_entries_newer_than_a_snapshot_are_not_shown() -> None:
     harness = with_sessions(keys="b")
     snapshot = subscribe(harness)
     for key in ("a", "c"):
@@ -247,7 +247,7 @@ def test_a_snapshot_is_open_until_all_of_it_has_been_read() -> None:
     assert opened(harness) == 0
 
 
-def test_a_snapshot_that_is_closed_costs_nobody_anything() -> None:
+def test_a_closed_snapshot_takes_no_more_work() -> None:
     harness = with_sessions(keys="ab")
     one, two = subscribe(harness), subscribe(harness)
     one.close()
@@ -273,7 +273,7 @@ def test_a_snapshot_of_nothing_but_messages_has_nothing_to_read() -> None:
     assert opened(harness) == 0
 
 
-def test_a_change_is_handed_over_to_those_whom_it_concerns_and_asks_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_is_given_only_to_the_snapshots_it_concerns(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = with_sessions(keys="abc")
     harness.do(READER, "set", key="a", ns="other", value=1)
     for number in range(50):
