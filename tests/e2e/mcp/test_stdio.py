@@ -31,7 +31,9 @@ def env(hub: HubProcess, ns: str) -> dict[str, str]:
 
 
 @both
-async def test_what_a_window_writes_all_others_read(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:
+async def test_an_entry_written_by_a_client_is_read_by_all_others(
+    mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
+) -> None:
     async with stdio(mode_, env) as window, waggle.connect(hub.url, agent="python", ns=ns) as python:
         assert len((await window.client.list_tools()).tools) == 12
         written = await window("set", key="task:1", value={"n": 1}, ttl=60)

@@ -192,7 +192,7 @@ def test_the_hint_shows_how_to_quote() -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--text",)])
-def test_what_is_not_utf8_is_refused(options: tuple[str, ...]) -> None:
+def test_invalid_utf8_is_refused(options: tuple[str, ...]) -> None:
     result = run("set", "k", "-", *options, input=b"\xff\xfe")
     assert result.exit_code == 2
     assert "Traceback" not in result.output
@@ -252,7 +252,7 @@ def test_no_and_error_have_their_codes(capsys: pytest.CaptureFixture[str]) -> No
     assert said.out == ""
 
 
-def test_what_others_wrote_cannot_act_on_the_terminal_through_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_in_errors_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
         no("written by \x1b[2J\u202e")
     assert capsys.readouterr().err == "waggle: written by \\u001b[2J\\u202e\n"

@@ -16,5 +16,5 @@ def test_a_message_is_shown_below_its_sender() -> None:
     assert message_text(Shown("impl-1", 5.0, {"n": 1}, True)) == f'{at} impl-1, who waits for an answer:\n  {{"n":1}}'
 
 
-def test_what_agents_wrote_cannot_act_on_the_terminal() -> None:
+def test_values_of_agents_cannot_control_the_terminal() -> None:
     assert "\x1b" not in message_text(Shown("\x1b[1J", 5.0, "\x1b[2J", False))

@@ -55,7 +55,7 @@ async def socket() -> AsyncIterator[Socket]:
     await asyncio.gather(socket.writer, return_exceptions=True)
 
 
-async def test_what_came_in_one_turn_leaves_in_one_write(socket: Socket) -> None:
+async def test_lines_of_one_loop_turn_leave_in_one_write(socket: Socket) -> None:
     connection = socket.connection
     connection.queue_events(Payload(b"one"))
     connection.queue_reply(Payload(b"two"))

@@ -127,7 +127,7 @@ async def test_without_a_journal_everything_is_seen_in_the_same_turn(table: Tabl
     assert [line.get("id") or line["type"] for line in agent.take()] == ["hello", "subscribe", "set", "set"]
 
 
-async def test_what_is_decided_in_one_turn_leaves_in_one_write(table: Table) -> None:
+async def test_decisions_of_one_loop_turn_leave_in_one_write(table: Table) -> None:
     writer, reader = table.sit(), table.sit()
     for agent in (writer, reader):
         agent.ask("hello")
@@ -256,7 +256,7 @@ async def test_nothing_of_a_batch_that_failed_is_ever_seen(table: Table) -> None
     assert [line["key"] for line in reader.take()] == ["kept"]
 
 
-async def test_what_is_due_expires_by_the_timer_in_slices(table: Table) -> None:
+async def test_due_entries_expire_by_the_timer_in_slices(table: Table) -> None:
     agent = table.sit()
     agent.ask("hello")
     agent.ask("subscribe", patterns=["*"])
@@ -744,7 +744,7 @@ async def test_a_search_finds_what_was_set_before_it_and_other_commands_go_on(ta
 
 
 @late
-async def test_what_a_search_finds_is_not_told_before_the_journal_has_it(table: Table) -> None:
+async def test_a_search_is_answered_after_the_journal_has_what_it_found(table: Table) -> None:
     journal, agent = journal_of(table), table.sit()
     agent.ask("hello")
     await turns()

@@ -165,7 +165,7 @@ async def test_errands_that_were_not_released_are_answered_where_they_were_asked
 
 
 @pytest.mark.parametrize("begun", [True, False])
-async def test_what_is_under_way_as_the_hub_fails_for_good_is_answered_once(
+async def test_commands_in_flight_when_the_hub_fails_are_answered_once(
     table: LateTable, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     """Whether or not it was released that it began; some of it has its answer by then, which was not."""

@@ -55,7 +55,7 @@ def test_where_the_snapshot_ends_and_where_it_begins_anew_is_said() -> None:
     assert "(unknown)" in line(Event(type="lost"))
 
 
-def test_what_agents_wrote_cannot_act_on_the_terminal() -> None:
+def test_values_of_agents_cannot_control_the_terminal() -> None:
     event = Event(type="set", key=NASTY, by=NASTY, ns=NASTY, value=NASTY, at=1000.0)
     assert event_line(event, with_ns=True, width=None, colour=False).isprintable()
     assert line(Event(type="lost", reason=NASTY)).isprintable()

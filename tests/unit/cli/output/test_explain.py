@@ -179,7 +179,7 @@ def test_a_sentence_names_the_waiter_and_the_holder() -> None:
     assert Reasons(seen(wait, locks=(lock,))).agents(wait) == {"impl-1", "impl-2"}
 
 
-def test_what_agents_wrote_cannot_act_on_the_terminal() -> None:
+def test_values_of_agents_cannot_control_the_terminal() -> None:
     lock = held("\x1b[2J", "\x1b[3J")
     wait = waits("\x1b[1J", "\x1b[3J", by=(lock,))
     key = waits("a", op="wait", all=[Awaited(key="\x1b", where=Where(pointer="/\x1b", value="\x1b"))], met=[])

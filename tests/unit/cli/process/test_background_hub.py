@@ -26,7 +26,7 @@ def test_a_hub_on_another_machine_or_behind_a_proxy_is_not_started(url: str) -> 
     assert not can_start(url)
 
 
-def test_what_listens_and_says_nothing_is_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_listener_is_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("waggle.cli.process.background_hub.LOOK", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not answers(f"http://127.0.0.1:{silent.getsockname()[1]}")

@@ -50,7 +50,7 @@ async def test_the_command_has_the_event_on_standard_input_and_in_variables(tmp_
     assert json.loads(out.read_text().splitlines()[0].rsplit(" ", 2)[0])["key"] == "a"
 
 
-async def test_what_agents_wrote_is_never_part_of_the_command(tmp_path: Path) -> None:
+async def test_values_of_agents_are_never_part_of_the_command(tmp_path: Path) -> None:
     hostile = Event(type="set", key=NASTY, ns="demo", by=NASTY, rev=7, at=time.time(), value=NASTY)
     await Handler(f'cd {tmp_path}; echo "$WAGGLE_EVENT_KEY$WAGGLE_EVENT_VALUE" > out; cat >> out', strict=True)(hostile)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -69,7 +69,7 @@ async def test_a_failure_is_told_and_goes_on_unless_it_must_not(capfd: pytest.Ca
     assert "code 137" in capfd.readouterr().err
 
 
-async def test_what_is_no_event_runs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_synced_and_lost_run_no_event_handler(capfd: pytest.CaptureFixture[str]) -> None:
     handler = Handler("echo ran", strict=True)
     await handler(Event(type="synced"))
     await handler(Event(type="lost", reason="epoch"))

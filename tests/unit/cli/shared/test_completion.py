@@ -53,7 +53,7 @@ def line(*words: str, place: int) -> dict[str, str]:
         (["waggle", "get", "task", ":", "1", "--json"], 4, ["waggle", "get", "1"], 2, "task:"),
     ],
 )  # fmt: skip
-def test_what_bash_takes_apart_is_one_word_again(
+def test_words_that_bash_splits_at_colons_are_joined_again(
     words: list[str], place: int, glued: list[str], at: int, before: str
 ) -> None:
     env = line(*words, place=place)

@@ -38,7 +38,7 @@ def test_a_condition_on_the_value_is_a_pointer_an_op_and_a_value(said: str, mean
 
 
 @pytest.mark.parametrize("said", ["", "done", "/state", "/state done", "/state==done", "/n >=", "/e exists 1", "~ 3"])
-def test_what_is_no_condition_is_refused_with_an_example(said: str) -> None:
+def test_an_invalid_condition_is_refused_with_an_example(said: str) -> None:
     with pytest.raises(typer.BadParameter, match="/state == done"):
         where_of(said)
 

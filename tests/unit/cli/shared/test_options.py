@@ -94,7 +94,7 @@ def test_a_time_is_in_seconds_or_has_a_unit(said: str, so_many: float) -> None:
 
 
 @pytest.mark.parametrize("said", ["", "soon", "-1", "nan", "inf", "1e", "1e999", "10 m", "10M", "m", "1.5.5", "\u0663"])
-def test_what_is_no_time_is_refused_with_those_that_are(said: str) -> None:
+def test_an_invalid_time_is_refused_with_the_valid_units(said: str) -> None:
     for parse in (time, lambda text: seconds(text, "--wait")):
         with pytest.raises(typer.BadParameter, match="30s, 10m, 12h or 7d"):
             parse(said)

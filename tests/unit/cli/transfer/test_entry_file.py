@@ -112,7 +112,7 @@ def test_a_value_may_be_written_with_any_white_space() -> None:
 @pytest.mark.parametrize(
     "head", [b"", entry(), {"waggle": "backup", "version": 1}, {"waggle": "export", "version": 2}, b"\xff", b"[" * 5000]
 )
-def test_what_is_no_export_is_told_at_once(head: Any) -> None:
+def test_an_invalid_export_is_reported_at_once(head: Any) -> None:
     checked = looked(file(*[b"nonsense"] * 10, head=head), None)
     assert checked.faults == 1
     assert checked.shown[0].startswith("line 1: this is not the beginning of an export")

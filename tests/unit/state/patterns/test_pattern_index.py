@@ -260,7 +260,7 @@ def test_a_random_walk_finds_what_a_linear_scan_finds(seed: int) -> None:
     assert index.find("a") == []
 
 
-def test_the_result_of_a_find_does_not_depend_on_the_order_of_adding() -> None:
+def test_matches_do_not_depend_on_the_order_of_adding() -> None:
     chance = random.Random(7)
     patterns = list(dict.fromkeys(some_patterns(chance, 500)))
     forwards, backwards = PatternIndex[Pattern](), PatternIndex[Pattern]()

@@ -87,7 +87,7 @@ def test_a_slice_ends_when_it_has_looked_at_enough_keys_even_if_none_matched() -
     assert not snapshot.done
 
 
-def test_entries_handed_over_are_read_in_slices_too() -> None:
+def test_entries_given_to_a_snapshot_leave_in_slices_too() -> None:
     harness = with_sessions(keys="abcdef")
     snapshot = subscribe(harness)
     harness.do(READER, "clear", pattern="*", confirm=True)
@@ -126,7 +126,7 @@ def test_a_changed_entry_is_shown_as_it_was_at_the_revision(change: str, read_be
         assert seen == {"a": b'"a"', "b": b'"b"', "c": b'"c"'}
 
 
-def test_an_entry_created_after_the_revision_is_not_shown() -> None:
+def test_entries_newer_than_a_snapshot_are_not_shown() -> None:
     harness = with_sessions(keys="b")
     snapshot = subscribe(harness)
     for key in ("a", "c"):

@@ -160,7 +160,7 @@ def test_after_a_rollback_only_stored_ceilings_count(disk: Disk) -> None:
     assert floors.floor("here") >= 5_000
 
 
-def test_a_start_without_the_clean_marker_raises_every_floor_and_leaves_gaps(disk: Disk) -> None:
+def test_after_an_unclean_crash_versions_start_higher_and_every_cursor_has_a_gap(disk: Disk) -> None:
     disk.floors.mark_volatile("here", 1)
     disk.store()
     floors = disk.restart(100, clean=False)
