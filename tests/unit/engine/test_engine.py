@@ -1,4 +1,4 @@
-"""The engine between machine, journal and fan-out: what is seen, when, and what is never seen."""
+"""The engine between machine, journal and fan-out: which changes are seen, when, and which never are."""
 
 from __future__ import annotations
 
@@ -88,8 +88,7 @@ class EngineHarness:
     async def _back_up(self, settled: Settled) -> m.BackedUp:
         return await self.back_up(settled)
 
-    def connect(self) -> Agent:
-        """Return a new agent with a connection."""
+    def sit(self) -> Agent:
         agent = Agent(self.engine)
         self.agents.append(agent)
         return agent
@@ -119,8 +118,8 @@ late = pytest.mark.parametrize("harness", [LateJournal, WriterJournal], indirect
 in_memory = pytest.mark.parametrize("harness", [LateJournal], indirect=True)
 
 
-async def test_without_a_journal_everything_is_seen_in_the_same_turn(harness: EngineHarness) -> None:
-    agent = harness.connect()
+async def test_in_memory_a_change_is_seen_in_the_turn_that_decides_it(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     agent.ask("subscribe", patterns=["*"])
     agent.ask("set", key="k", value=1)
@@ -129,7 +128,7 @@ async def test_without_a_journal_everything_is_seen_in_the_same_turn(harness: En
 
 
 async def test_decisions_of_one_loop_turn_leave_in_one_write(harness: EngineHarness) -> None:
-    writer, reader = harness.connect(), harness.connect()
+    writer, reader = harness.sit(), harness.sit()
     for agent in (writer, reader):
         agent.ask("hello")
         agent.ask("subscribe", patterns=["*"], ns="default")
@@ -143,8 +142,8 @@ async def test_decisions_of_one_loop_turn_leave_in_one_write(harness: EngineHarn
 
 
 @late
-async def test_nothing_is_seen_before_the_journal_says_so(harness: EngineHarness) -> None:
-    journal, writer, reader = journal_of(harness), harness.connect(), harness.connect()
+async def test_no_change_or_reply_is_seen_before_the_journal_has_written_it(harness: EngineHarness) -> None:
+    journal, writer, reader = journal_of(harness), harness.sit(), harness.sit()
     writer.ask("hello")
     reader.ask("hello")
     reader.ask("subscribe", patterns=["*"])
@@ -171,7 +170,7 @@ async def test_nothing_is_seen_before_the_journal_says_so(harness: EngineHarness
 
 @late
 async def test_a_subscription_begins_between_two_changes_that_wait_for_the_journal(harness: EngineHarness) -> None:
-    journal, agent = journal_of(harness), harness.connect()
+    journal, agent = journal_of(harness), harness.sit()
     agent.ask("hello")
     agent.ask("set", key="before", value=1)
     agent.ask("subscribe", patterns=["*"], snapshot=True)
@@ -187,8 +186,8 @@ async def test_a_subscription_begins_between_two_changes_that_wait_for_the_journ
 
 
 @late
-async def test_one_that_leaves_in_the_same_batch_is_told_what_came_before(harness: EngineHarness) -> None:
-    journal, agent = journal_of(harness), harness.connect()
+async def test_a_cursor_that_closes_in_the_same_batch_gets_the_events_before_it(harness: EngineHarness) -> None:
+    journal, agent = journal_of(harness), harness.sit()
     agent.ask("hello")
     agent.ask("subscribe", patterns=["*"])
     await turns()
@@ -205,8 +204,8 @@ async def test_one_that_leaves_in_the_same_batch_is_told_what_came_before(harnes
 
 
 @late
-async def test_a_takeover_waits_its_turn(harness: EngineHarness) -> None:
-    journal, first, second, other = journal_of(harness), harness.connect(), harness.connect(), harness.connect()
+async def test_a_takeover_takes_effect_when_its_batch_is_released(harness: EngineHarness) -> None:
+    journal, first, second, other = journal_of(harness), harness.sit(), harness.sit(), harness.sit()
     first.ask("hello", agent="a")
     first.ask("subscribe", patterns=["*"])
     other.ask("hello")
@@ -230,8 +229,8 @@ async def test_a_takeover_waits_its_turn(harness: EngineHarness) -> None:
 
 
 @late
-async def test_nothing_of_a_batch_that_failed_is_ever_seen(harness: EngineHarness) -> None:
-    journal, writer, reader = journal_of(harness), harness.connect(), harness.connect()
+async def test_no_event_of_a_batch_that_failed_is_ever_seen(harness: EngineHarness) -> None:
+    journal, writer, reader = journal_of(harness), harness.sit(), harness.sit()
     writer.ask("hello")
     reader.ask("hello")
     reader.ask("subscribe", patterns=["*"])
@@ -258,7 +257,7 @@ async def test_nothing_of_a_batch_that_failed_is_ever_seen(harness: EngineHarnes
 
 
 async def test_due_entries_expire_by_the_timer_in_slices(harness: EngineHarness) -> None:
-    agent = harness.connect()
+    agent = harness.sit()
     agent.ask("hello")
     agent.ask("subscribe", patterns=["*"])
     for number in range(600):
@@ -277,7 +276,7 @@ async def test_due_entries_expire_by_the_timer_in_slices(harness: EngineHarness)
 async def test_a_fault_in_a_rule_fails_only_its_own_command(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = harness.connect()
+    agent = harness.sit()
     agent.ask("hello")
     with monkeypatch.context() as broken:
         broken.setattr(Machine, "apply", lambda *_: 1 / 0)
@@ -292,8 +291,8 @@ async def test_a_fault_in_a_rule_fails_only_its_own_command(
 
 @late
 async def test_after_a_failure_no_connection_is_held_for_missing_replies(harness: EngineHarness) -> None:
-    """What was owed was longer than the refusal in its place: the door must hear this agent again."""
-    journal, agent = journal_of(harness), harness.connect()
+    """The reserved reply was longer than the error in its place: the next command must be read."""
+    journal, agent = journal_of(harness), harness.sit()
     agent.ask("hello")
     agent.ask("set", key="k", value="x" * 3_000_000)
     agent.ask("get", key="k")
@@ -308,7 +307,7 @@ async def test_after_a_failure_no_connection_is_held_for_missing_replies(harness
 
 @late
 async def test_after_a_failure_nothing_unkept_is_read_from_log_or_snapshot(harness: EngineHarness) -> None:
-    journal, writer, behind, showing = journal_of(harness), harness.connect(), harness.connect(), harness.connect()
+    journal, writer, behind, showing = journal_of(harness), harness.sit(), harness.sit(), harness.sit()
     for agent in (writer, behind, showing):
         agent.ask("hello")
     writer.ask("set", key="k", value="kept")
@@ -330,7 +329,7 @@ async def test_after_a_failure_nothing_unkept_is_read_from_log_or_snapshot(harne
 
 @late
 async def test_while_the_journal_is_late_a_snapshot_shows_what_was_kept(harness: EngineHarness) -> None:
-    journal, writer, reader = journal_of(harness), harness.connect(), harness.connect()
+    journal, writer, reader = journal_of(harness), harness.sit(), harness.sit()
     writer.ask("hello")
     reader.ask("hello")
     writer.ask("set", key="k", value="old")
@@ -348,8 +347,8 @@ async def test_while_the_journal_is_late_a_snapshot_shows_what_was_kept(harness:
     assert [line["value"] for line in reader.take()] == ["new"] * 3
 
 
-async def test_a_connection_that_was_replaced_is_heard_no_more(harness: EngineHarness) -> None:
-    older, newer = harness.connect(), harness.connect()
+async def test_commands_of_a_connection_that_was_replaced_are_refused(harness: EngineHarness) -> None:
+    older, newer = harness.sit(), harness.sit()
     older.ask("hello", agent="a")
     await turns()
     (welcome,) = older.take()
@@ -369,7 +368,7 @@ async def test_a_connection_that_was_replaced_is_heard_no_more(harness: EngineHa
 
 
 async def test_a_flood_in_the_batch_of_a_takeover_is_delivered(harness: EngineHarness) -> None:
-    older, newer, writer = harness.connect(), harness.connect(), harness.connect()
+    older, newer, writer = harness.sit(), harness.sit(), harness.sit()
     older.ask("hello", agent="a")
     older.ask("subscribe", patterns=["*"])
     writer.ask("hello")
@@ -390,7 +389,7 @@ async def test_a_flood_in_the_batch_of_a_takeover_is_delivered(harness: EngineHa
 
 
 async def test_a_full_hub_evicts_the_cached_entry_that_was_used_least_recently(harness: EngineHarness) -> None:
-    agent = harness.connect()
+    agent = harness.sit()
     harness.machine.state.limits = Limits(keys=5)  # two of them say that the agent is here
     agent.ask("hello", agent="a")
     agent.ask("subscribe", patterns=["*"], types=["evict"])
@@ -412,7 +411,7 @@ async def test_a_full_hub_evicts_the_cached_entry_that_was_used_least_recently(h
 
 
 async def test_a_rid_of_a_write_that_needed_room_is_kept_once(harness: EngineHarness) -> None:
-    agent = harness.connect()
+    agent = harness.sit()
     harness.machine.state.limits = Limits(keys=3)
     agent.ask("hello", agent="a")
     agent.ask("set", key="old", value=1, kind="cached")
@@ -423,9 +422,9 @@ async def test_a_rid_of_a_write_that_needed_room_is_kept_once(harness: EngineHar
     assert second == {**first, "ok": {**first["ok"], "dup": True}, "dup": True}
 
 
-async def test_a_write_that_would_cost_too_many_others_their_place_is_asked_to_come_again() -> None:
+async def test_a_write_that_needs_more_evictions_than_allowed_gets_unavailable() -> None:
     harness = EngineHarness(bounds=Bounds(evict=2))
-    agent = harness.connect()
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     for number in range(10):
         agent.ask("set", key=str(number), value="x" * 10, kind="cached")
@@ -440,8 +439,8 @@ async def test_a_write_that_would_cost_too_many_others_their_place_is_asked_to_c
     await harness.stop()
 
 
-async def test_stats_tell_what_the_hub_holds_and_has_done(harness: EngineHarness) -> None:
-    agent = harness.connect()
+async def test_stats_count_the_contents_and_the_work_of_the_hub(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     agent.ask("set", key="k", value="text", ttl=1.0)
     agent.ask("get", key="k")
@@ -471,7 +470,7 @@ async def test_stats_tell_what_the_hub_holds_and_has_done(harness: EngineHarness
 
 
 async def test_rates_are_those_of_the_last_ten_seconds(harness: EngineHarness) -> None:
-    agent = harness.connect()
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     for second in range(1, 31):
         for number in range(4):
@@ -484,10 +483,10 @@ async def test_rates_are_those_of_the_last_ten_seconds(harness: EngineHarness) -
     assert (rates["commands"], rates["revisions"], rates["events"]) == (4.1, 4.0, 4.0)
 
 
-async def test_a_fault_that_changed_nothing_is_told_and_nothing_else_happens(
+async def test_a_fault_before_any_change_is_the_error_of_its_command_alone(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = harness.connect()
+    agent = harness.sit()
     agent.ask("hello")
     monkeypatch.setattr(entries, "get", _fail)
     agent.ask("get", key="k")
@@ -502,7 +501,7 @@ async def test_a_fault_that_changed_nothing_is_told_and_nothing_else_happens(
 async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = harness.connect()
+    agent = harness.sit()
     agent.ask("hello")
     monkeypatch.setattr(Transaction, "record_event", _fail)
     agent.ask("set", key="k", value=1)
@@ -513,10 +512,8 @@ async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
     assert harness.machine.inconsistent
 
 
-async def test_a_fault_in_what_time_does_stops_the_engine(
-    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    agent = harness.connect()
+async def test_a_fault_during_expiry_stops_the_engine(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = harness.sit()
     agent.ask("hello")
     agent.ask("set", key="k", value=1, ttl=1)
     await turns()
@@ -532,7 +529,7 @@ async def test_a_fault_in_what_time_does_stops_the_engine(
 async def test_only_a_connection_whose_event_cannot_be_encoded_is_closed(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unlucky, lucky, writer = harness.connect(), harness.connect(), harness.connect()
+    unlucky, lucky, writer = harness.sit(), harness.sit(), harness.sit()
     unlucky.ask("hello")
     unlucky.ask("subscribe", patterns=["a*"], prev=True)
     lucky.ask("hello")
@@ -553,10 +550,10 @@ async def test_only_a_connection_whose_event_cannot_be_encoded_is_closed(
     assert (lucky.connection.closing, writer.connection.closing) == (None, None)
 
 
-async def test_a_fault_in_the_middle_of_a_release_ends_all_connections(
+async def test_a_fault_in_the_middle_of_a_release_closes_all_connections(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader, writer = harness.connect(), harness.connect()
+    reader, writer = harness.sit(), harness.sit()
     for agent in (reader, writer):
         agent.ask("hello")
         agent.ask("subscribe", patterns=["*"])
@@ -567,7 +564,7 @@ async def test_a_fault_in_the_middle_of_a_release_ends_all_connections(
     monkeypatch.undo()
     assert reader.connection.closing is not None
     assert writer.connection.closing is not None
-    late = harness.connect()
+    late = harness.sit()
     late.ask("hello")
     await turns()
     assert late.take()[-1]["error"]["code"] == "unavailable"
@@ -578,8 +575,8 @@ def _fail(*_: object) -> None:
 
 
 @late
-async def test_a_waiting_command_and_a_loss_are_told_when_the_journal_says_so(harness: EngineHarness) -> None:
-    journal, holder, waiter = journal_of(harness), harness.connect(), harness.connect()
+async def test_a_grant_and_a_lock_loss_are_sent_when_the_journal_has_written_them(harness: EngineHarness) -> None:
+    journal, holder, waiter = journal_of(harness), harness.sit(), harness.sit()
     holder.ask("hello")
     holder.ask("lock", name="a", ttl=1)
     waiter.ask("hello")
@@ -603,7 +600,7 @@ async def test_a_waiting_command_and_a_loss_are_told_when_the_journal_says_so(ha
 
 @late
 async def test_a_lock_loss_that_was_not_stored_is_not_announced(harness: EngineHarness) -> None:
-    journal, holder = journal_of(harness), harness.connect()
+    journal, holder = journal_of(harness), harness.sit()
     holder.ask("hello")
     holder.ask("lock", name="a", ttl=1)
     await turns()
@@ -618,9 +615,9 @@ async def test_a_lock_loss_that_was_not_stored_is_not_announced(harness: EngineH
     assert holder.take() == []
 
 
-async def test_what_is_looked_at_in_slices_goes_on_by_itself(harness: EngineHarness) -> None:
+async def test_a_scan_of_many_keys_continues_in_later_turns(harness: EngineHarness) -> None:
     harness.machine.state.limits = Limits(scan=10)
-    agent = harness.connect()
+    agent = harness.sit()
     agent.ask("hello")
     for number in range(50):
         agent.ask("set", key=f"k{number:02}", value=number)
@@ -636,8 +633,8 @@ async def test_what_is_looked_at_in_slices_goes_on_by_itself(harness: EngineHarn
 # --- backups -----------------------------------------------------------------------------------------------------
 
 
-async def test_in_memory_there_is_nothing_to_back_up(harness: EngineHarness) -> None:
-    agent = harness.connect()
+async def test_a_backup_of_a_hub_in_memory_is_refused(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("backup")
     agent.ask("hello")
     agent.ask("backup")
@@ -658,7 +655,7 @@ async def test_a_backup_holds_earlier_decisions_and_delays_no_other_command(harn
         return m.BackedUp("/b", 1, rev, 0.0)
 
     harness.back_up = back_up
-    agent = harness.connect()
+    agent = harness.sit()
     agent.ask("hello")
     agent.ask("set", key="k", value=1)
     agent.ask("backup")
@@ -686,11 +683,11 @@ async def test_a_backup_is_answered_on_the_newest_connection_of_its_session(harn
     async def back_up(settled: Settled) -> m.BackedUp:
         await may.wait()
         if fails:
-            raise OSError("what nobody has thought of")
+            raise OSError("an unexpected error")
         return m.BackedUp("/b", 1, 2, 0.0)
 
     harness.back_up = back_up
-    first, second = harness.connect(), harness.connect()
+    first, second = harness.sit(), harness.sit()
     first.ask("hello")
     await turns()
     (welcome,) = first.take()
@@ -711,7 +708,7 @@ async def test_a_backup_is_answered_on_the_newest_connection_of_its_session(harn
     await turns()
     assert second.take() == []
     fails = True
-    third = harness.connect()
+    third = harness.sit()
     third.ask("hello")
     third.ask("backup")
     await turns()
@@ -728,8 +725,8 @@ async def errands(harness: EngineHarness) -> None:
     await turns()
 
 
-async def test_a_search_finds_what_was_set_before_it_and_other_commands_go_on(harness: EngineHarness) -> None:
-    agent = harness.connect()
+async def test_a_search_finds_earlier_writes_and_delays_no_other_command(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello")
     agent.ask("search", text="word")
     agent.ask("set", key="k", value="word")
@@ -750,7 +747,7 @@ async def test_a_search_finds_what_was_set_before_it_and_other_commands_go_on(ha
 
 @late
 async def test_a_search_is_answered_after_the_journal_has_what_it_found(harness: EngineHarness) -> None:
-    journal, agent = journal_of(harness), harness.connect()
+    journal, agent = journal_of(harness), harness.sit()
     agent.ask("hello")
     await turns()
     journal.commit()
@@ -767,7 +764,7 @@ async def test_a_search_is_answered_after_the_journal_has_what_it_found(harness:
 
 
 async def test_a_search_is_answered_on_the_newest_connection_of_its_session(harness: EngineHarness) -> None:
-    first, second = harness.connect(), harness.connect()
+    first, second = harness.sit(), harness.sit()
     first.ask("hello")
     await turns()
     (welcome,) = first.take()

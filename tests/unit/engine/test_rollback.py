@@ -24,7 +24,7 @@ from waggle_hub.state.persistence.records import HubRecord, WriteBatch
 from waggle_hub.state.transaction import Transaction
 
 
-class RollbackHarness(EngineHarness):
+class LateEngineHarness(EngineHarness):
     """An engine whose journal says that something is kept when it is told to."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class RollbackHarness(EngineHarness):
 
     async def join(self, name: str) -> tuple[Agent, dict[str, Any]]:
         """An agent, and what it was told when it came."""
-        agent = self.connect()
+        agent = self.sit()
         agent.ask("hello", agent=name)
         await self.keep()
         (welcome,) = agent.take()
@@ -61,20 +61,20 @@ class RollbackHarness(EngineHarness):
 
     async def return_to(self, welcome: dict[str, Any]) -> Agent:
         """Another connection that takes a session over; not kept yet."""
-        agent = self.connect()
+        agent = self.sit()
         agent.ask("hello", session=welcome["session"], secret=welcome["secret"])
         await turns()
         return agent
 
 
 @pytest_asyncio.fixture
-async def harness() -> AsyncIterator[RollbackHarness]:
-    harness = RollbackHarness()
+async def harness() -> AsyncIterator[LateEngineHarness]:
+    harness = LateEngineHarness()
     yield harness
     await harness.stop()
 
 
-def held_up(harness: RollbackHarness) -> asyncio.Event:
+def held_up(harness: LateEngineHarness) -> asyncio.Event:
     """Let backups be under way until this is set."""
     may = asyncio.Event()
 
@@ -97,11 +97,11 @@ def codes(agent: Agent) -> dict[str, str]:
     return {line["id"]: line.get("error", {}).get("code", "ok") for line in lines}
 
 
-# --- who is answered ---------------------------------------------------------------------------------------------
+# --- replies ---------------------------------------------------------------------------------------------
 
 
-async def test_commands_that_began_to_wait_are_answered_and_those_that_waited_before_wait_on(
-    harness: RollbackHarness,
+async def test_a_rollback_answers_commands_that_began_to_wait_and_keeps_earlier_ones_waiting(
+    harness: LateEngineHarness,
 ) -> None:
     holder, _ = await harness.join("holder")
     waiter, _ = await harness.join("waiter")
@@ -124,8 +124,8 @@ async def test_commands_that_began_to_wait_are_answered_and_those_that_waited_be
     assert waiter.connection.reserved_bytes == holder.connection.reserved_bytes == 0
 
 
-async def test_a_command_that_began_to_wait_is_answered_where_it_was_asked(harness: RollbackHarness) -> None:
-    """It came by a connection that was about to take the session over, and has not."""
+async def test_a_rollback_answers_a_waiting_command_on_the_connection_that_sent_it(harness: LateEngineHarness) -> None:
+    """The connection was about to take the session over, and the takeover was rolled back."""
     older, welcome = await harness.join("a")
     newer = await harness.return_to(welcome)
     harness.ask(newer, "wait", "wait", all=[{"key": "k"}], timeout=60)
@@ -137,8 +137,8 @@ async def test_a_command_that_began_to_wait_is_answered_where_it_was_asked(harne
     assert codes(older) == {"ping": "ok"}, "it speaks for the session again"
 
 
-async def test_a_command_of_a_session_that_never_was_is_answered(harness: RollbackHarness) -> None:
-    agent = harness.connect()
+async def test_a_rollback_answers_commands_of_a_session_that_it_takes_back(harness: LateEngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     agent.ask("wait", all=[{"key": "k"}], timeout=60)
     await harness.fail()
@@ -149,12 +149,12 @@ async def test_a_command_of_a_session_that_never_was_is_answered(harness: Rollba
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_errands_that_were_not_released_are_answered_where_they_were_asked(
-    harness: RollbackHarness, known: bool
+async def test_a_rollback_answers_unreleased_background_tasks_on_their_own_connection(
+    harness: LateEngineHarness, known: bool
 ) -> None:
     """By a connection that was about to take a session over, or of a session that never was."""
     older, welcome = await harness.join("a")
-    newer = await harness.return_to(welcome) if known else harness.connect()
+    newer = await harness.return_to(welcome) if known else harness.sit()
     if not known:
         newer.ask("hello", agent="b")
     may = held_up(harness)
@@ -170,7 +170,7 @@ async def test_errands_that_were_not_released_are_answered_where_they_were_asked
 
 @pytest.mark.parametrize("begun", [True, False])
 async def test_commands_in_flight_when_the_hub_fails_are_answered_once(
-    harness: RollbackHarness, monkeypatch: pytest.MonkeyPatch, begun: bool
+    harness: LateEngineHarness, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     """Whether or not it was released that it began; some of it has its answer by then, which was not."""
     agent, _ = await harness.join("a")
@@ -197,7 +197,9 @@ async def test_commands_in_flight_when_the_hub_fails_are_answered_once(
     assert codes(agent) == {"set": "unavailable"}, "an id may be used again"
 
 
-async def test_an_answer_that_was_kept_for_an_agent_is_told_when_it_is_back_for_good(harness: RollbackHarness) -> None:
+async def test_a_reply_kept_for_an_absent_agent_is_sent_after_a_return_that_is_stored(
+    harness: LateEngineHarness,
+) -> None:
     holder, _ = await harness.join("holder")
     waiter, welcome = await harness.join("waiter")
     holder.ask("lock", name="n")
@@ -217,7 +219,7 @@ async def test_an_answer_that_was_kept_for_an_agent_is_told_when_it_is_back_for_
     assert codes(again) == {"hello": "ok", "lock": "ok"}
 
 
-async def test_an_agent_that_came_and_went_before_it_was_released_is_away(harness: RollbackHarness) -> None:
+async def test_a_session_whose_takeover_left_before_its_release_is_disconnected(harness: LateEngineHarness) -> None:
     agent, welcome = await harness.join("a")
     harness.engine.leave(agent.connection)
     await harness.keep()
@@ -233,10 +235,10 @@ async def test_an_agent_that_came_and_went_before_it_was_released_is_away(harnes
     assert not session.connected, "its grace runs"
 
 
-# --- what is due as somebody leaves ------------------------------------------------------------------------------
+# --- what is due as an agent leaves ------------------------------------------------------------------------------
 
 
-async def test_events_due_while_an_agent_leaves_are_delivered_to_the_others(harness: RollbackHarness) -> None:
+async def test_events_due_while_an_agent_leaves_are_delivered_to_the_others(harness: LateEngineHarness) -> None:
     agent, welcome = await harness.join("a")
     agent.ask("wait", all=[{"key": "k"}], timeout=1)
     await harness.keep()
@@ -269,7 +271,7 @@ class DeadJournal(LateJournal):
         self.stopped = True
 
 
-async def test_a_hub_that_cannot_write_that_it_runs_does_not_start() -> None:
+async def test_an_engine_does_not_start_if_the_journal_cannot_be_written() -> None:
     """Whatever it gave away would be given once more by the next."""
     machine = Machine(Limits(), "epoch")
     machine.set_durability("full")
@@ -282,7 +284,7 @@ async def test_a_hub_that_cannot_write_that_it_runs_does_not_start() -> None:
     assert journal.stopped
 
 
-async def test_after_an_orderly_end_nothing_more_is_written(harness: RollbackHarness) -> None:
+async def test_after_close_nothing_more_is_written(harness: LateEngineHarness) -> None:
     """There are keys to be looked at for a wait, and something falls due; none of that is decided any more."""
     harness.machine.state.limits = Limits(scan=5)
     agent, _ = await harness.join("a")
@@ -302,7 +304,7 @@ async def test_after_an_orderly_end_nothing_more_is_written(harness: RollbackHar
     assert last.rev == max(commit.rev for changes, _ in harness.journal.waiting for commit in changes.commits)
 
 
-async def test_a_search_finds_nothing_that_was_taken_back(harness: RollbackHarness) -> None:
+async def test_a_search_finds_nothing_that_was_rolled_back(harness: LateEngineHarness) -> None:
     agent, _ = await harness.join("a")
     harness.ask(agent, "kept", "set", key="kept", value="word")
     harness.ask(agent, "first", "search", text="word")
@@ -328,7 +330,7 @@ async def test_a_search_finds_nothing_that_was_taken_back(harness: RollbackHarne
     assert agent.connection.reserved_bytes == 0
 
 
-async def settled(harness: RollbackHarness) -> None:
+async def settled(harness: LateEngineHarness) -> None:
     """Let all errands come to their end."""
     while harness.engine._background.tasks:
         await asyncio.gather(*harness.engine._background.tasks, return_exceptions=True)

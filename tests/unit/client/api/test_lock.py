@@ -100,7 +100,7 @@ async def test_names_and_patterns_are_not_mixed_up(fake: FakeHub) -> None:
             hub.lock("a", pattern="b")
 
 
-async def test_each_task_is_a_strand_of_its_own(fake: FakeHub) -> None:
+async def test_each_task_is_a_lock_owner_of_its_own(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
 
         async def twice() -> None:
@@ -165,7 +165,7 @@ async def test_leaving_while_the_hub_is_away_unlocks_when_it_is_back(fake: FakeH
 # --- renewing ----------------------------------------------------------------------------------------------------
 
 
-async def test_it_renews_itself_again_and_again(fake: FakeHub) -> None:
+async def test_a_lock_is_renewed_again_and_again(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         inside = asyncio.Event()
         running = asyncio.create_task(hold(hub, inside, ttl=0.3))
