@@ -1,4 +1,4 @@
-"""What end-to-end tests share: hubs in processes of their own, and agents that speak the wire raw."""
+"""Fixtures of end-to-end tests: hubs in processes of their own, and agents that speak the wire raw."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOURNALS: dict[str, list[str]] = {
     "relaxed": ["--durability", "relaxed"],
     "full": ["--durability", "full"],
 }
-"""What a hub may promise of its data, and the options for that."""
+"""Durabilities of a hub, with their options."""
 SERVERS = ("plain", "hypercorn")
 """The servers other than the hub's own one: see `tests.e2e.variant`."""
 
@@ -51,7 +51,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def mode(variant: str) -> str:
-    """What the hubs of a test promise of their data: a name in `JOURNALS`."""
+    """The durability of the hubs of a test: a name in `JOURNALS`."""
     return variant if variant in JOURNALS else "memory"
 
 

@@ -66,7 +66,7 @@ async def search(tools: Tools, ns: str, pattern: str, **said: Any) -> list[str]:
 
 
 @over_every_transport
-async def test_what_is_stored_comes_back_as_it_was(come: Come, ns: str) -> None:
+async def test_a_stored_value_comes_back_unchanged(come: Come, ns: str) -> None:
     one, other = await come("flow", "researcher"), await come("flow", "coder")
     values: list[tuple[Any, Any]] = [
         ("hello", "hello"), ("123", 123), ('{"a": 1}', {"a": 1}), ('"x"', "x"), ('"{}"', "{}"), ("", ""),
@@ -118,7 +118,7 @@ async def test_what_of_a_glob_stands_in_a_key_is_itself_in_a_pattern(come: Come,
     assert await search(tools, ns, "100%") == ["100%"]
 
 
-async def test_what_was_learned_is_found_in_a_later_session(come: Come) -> None:
+async def test_a_stored_pattern_is_found_in_a_later_session(come: Come) -> None:
     pattern = {
         "pattern_type": "authentication", "approach": "JWT with refresh tokens", "success_rate": 100,
         "lessons_learned": ["Use httpOnly cookies for tokens", "Implement token rotation"],
@@ -204,7 +204,7 @@ async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Com
         ({"action": "store", "key": "a"}, "store needs a value"),
         ({"action": "store", "key": "a\n", "value": "1"}, "control character"),
         ({"action": "store", "key": "a" * 256, "value": "1"}, "at most 255"),
-        ({"action": "store", "key": "a", "value": "1", "ttl": -1}, "ttl is above 0"),
+        ({"action": "store", "key": "a", "value": "1", "ttl": -1}, "ttl must be above 0"),
         ({"action": "store", "key": "a", "value": "1", "namespace": "a/b"}, "use 1 to 64 of the letters"),
         ({"action": "list", "namespace": "$agents"}, "starts with $"),
     ]

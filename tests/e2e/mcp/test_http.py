@@ -26,7 +26,7 @@ both = pytest.mark.parametrize("mode_", MODES)
 
 
 @both
-async def test_what_a_model_writes_all_others_read(mode_: str, hub: HubProcess, ns: str) -> None:
+async def test_an_entry_written_by_a_model_is_read_by_all_others(mode_: str, hub: HubProcess, ns: str) -> None:
     async with mcp_http(mode_, hub.url, "impl", ns) as window, waggle.connect(hub.url, ns=ns) as python:
         assert len((await window.client.list_tools()).tools) == 12
         await window("set", key="task:1", value={"n": 1})

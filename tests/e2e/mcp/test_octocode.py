@@ -73,7 +73,7 @@ async def test_tasks_are_assigned_reported_and_monitored(come: Come) -> None:
     assert (await manager("deleteStorage", key="task:1"))["deleted"] is False
 
 
-async def test_what_its_own_data_flow_asks_for_lists_here(come: Come) -> None:
+async def test_a_key_with_a_star_lists_entries(come: Come) -> None:
     manager = await come("octocode", "agent-manager")
     worker = await come("octocode", "agent-impl-1")
     assert (await manager("getStorage", key="status:*"))["exists"] is False

@@ -167,7 +167,7 @@ def test_a_cursor_behind_the_log_is_lost_and_a_fourth_loss_closes_the_connection
     assert connection.closing[0] == 4001
 
 
-def test_texts_are_cut_between_lines() -> None:
+def test_long_payloads_are_cut_between_lines() -> None:
     def cut_up(*lines: bytes) -> list[str]:
         return [str(text) for text in pack_lines(list(lines), 100)]
 
@@ -176,7 +176,7 @@ def test_texts_are_cut_between_lines() -> None:
     assert cut_up() == []
 
 
-def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
+def test_reserved_replies_congest_a_connection_until_they_are_read() -> None:
     connection = Connection(Bounds(unsent=100))
     connection.reserve_reply(150)
     assert connection.congested
@@ -185,7 +185,7 @@ def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
     assert not connection.congested
 
 
-async def test_a_connection_sends_all_that_waits_in_one_write_and_ends_when_closed() -> None:
+async def test_a_connection_sends_all_queued_lines_in_one_write_and_ends_when_closed() -> None:
     connection = TaskConnection(Bounds())
     sent: list[str] = []
 

@@ -142,7 +142,7 @@ def test_a_turn_is_done_when_it_is_on_disk(loop: Loop) -> None:
     assert loop.store.written == [["a"]]
 
 
-def test_what_came_during_a_write_goes_into_the_next_as_one(loop: Loop) -> None:
+def test_batches_that_come_during_a_write_are_written_together_next(loop: Loop) -> None:
     loop.write("a")
     loop.arrived()
     for name in "bcde":

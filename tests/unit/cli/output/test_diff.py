@@ -47,7 +47,7 @@ def test_of_long_values_what_differs_is_shown() -> None:
     assert len(line) <= 80
 
 
-def test_what_agents_wrote_cannot_act_on_the_terminal() -> None:
+def test_values_of_agents_cannot_control_the_terminal() -> None:
     nasty = "\x1b[2J\u202e"
     for line in said({nasty: nasty, "a": 1}, {nasty + "x": nasty, "a": nasty}):
         assert line.isprintable()

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from waggle import Event
-from waggle.cli.shared.event_options import event_types, up_to
+from waggle.cli.shared.event_options import events_up_to, parse_event_types
 
 
 class Told:
@@ -39,7 +39,7 @@ class Told:
 
 async def revs(events: Any, rev: int) -> list[int]:
     async with asyncio.timeout(20):
-        return [event.rev async for event in up_to(events, rev)]
+        return [event.rev async for event in events_up_to(events, rev)]
 
 
 async def test_it_ends_with_the_last_event() -> None:
@@ -70,7 +70,7 @@ async def test_it_ends_when_the_watcher_is_closed() -> None:
 
 
 def test_types_are_those_that_there_are() -> None:
-    assert event_types(None) is None
-    assert event_types("set, touch") == ["set", "touch"]
+    assert parse_event_types(None) is None
+    assert parse_event_types("set, touch") == ["set", "touch"]
     with pytest.raises(typer.BadParameter):
-        event_types("set,sat")
+        parse_event_types("set,sat")

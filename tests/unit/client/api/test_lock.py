@@ -338,7 +338,7 @@ async def test_an_unlock_that_comes_too_late_says_so(fake: FakeHub) -> None:
             await releasing
 
 
-async def test_what_the_body_raises_because_of_the_loss_is_told_as_the_loss(fake: FakeHub) -> None:
+async def test_an_error_of_the_body_after_a_loss_is_raised_as_the_loss(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
 
         async def program() -> None:

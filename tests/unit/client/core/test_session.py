@@ -212,7 +212,7 @@ def test_a_takeover_finds_subscriptions_under_their_new_numbers() -> None:
     assert wire.sent() == []
 
 
-def test_what_a_takeover_does_not_know_is_subscribed_again_from_its_cursor() -> None:
+def test_a_subscription_unknown_to_a_takeover_is_subscribed_again_from_its_cursor() -> None:
     wire = Wire()
     wire.connect()
     subscription = watching("a")

@@ -122,7 +122,7 @@ async def test_an_error_comes_with_all_it_carries(room: Room) -> None:
     ("get", b'{"key": "k"', None), ("get", b'{"key": "k", "id": "$7"}', "id"), ("hello", b"{}", "op"),
     ("set", b'{"key": "k", "value": ' + b"[" * 100_000, None), ("subscribe", b'{"patterns": ["*"]}', "op"),
 ])  # fmt: skip
-async def test_what_is_no_command_is_refused(room: Room, op: str, fields: bytes, field: str | None) -> None:
+async def test_a_body_that_is_no_command_is_refused(room: Room, op: str, fields: bytes, field: str | None) -> None:
     task = asyncio.create_task(room.named().ask(op, fields))
     await room.keep()
     with pytest.raises(BadRequest) as bad:

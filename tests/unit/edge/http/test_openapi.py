@@ -28,7 +28,7 @@ async def all_endpoints() -> dict[str, Endpoint]:
     return endpoints(Handlers(hub.engine, hub.callers, hub.streams, hub.settings))
 
 
-def test_it_is_openapi() -> None:
+def test_the_description_is_valid_openapi() -> None:
     validate(describe(), cls=OpenAPIV31SpecValidator)
 
 

@@ -51,7 +51,7 @@ def test_when_the_power_fails_during_a_write_all_of_it_is_there_or_nothing(seed:
 
 
 @pytest.mark.parametrize("call", ["create", "write", "sync", "rename", "sync_directory"])
-def test_what_failed_on_the_disk_is_not_there_after_a_crash_either(call: str) -> None:
+def test_a_write_that_failed_on_disk_is_absent_after_a_crash(call: str) -> None:
     chance = random.Random(1)
     world, disk = World(), Disk()
     store = DocumentStore(PATH, disk)
@@ -75,7 +75,7 @@ def test_what_failed_on_the_disk_is_not_there_after_a_crash_either(call: str) ->
         assert world.state().matches(DocumentStore(PATH, disk).load(told))
 
 
-def test_what_was_being_prepared_when_the_power_failed_is_removed(tmp_path: Path) -> None:
+def test_files_left_half_written_by_a_power_failure_are_removed(tmp_path: Path) -> None:
     left = tmp_path / "waggle.json.partial"
     left.write_bytes(b"{")
     assert DocumentStore(tmp_path / "waggle.json").load(told) is None

@@ -154,7 +154,7 @@ def test_a_second_find_of_a_key_tries_no_pattern() -> None:
 
 
 def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pattern_index, "CACHE_ROOM", 10)
+    monkeypatch.setattr(pattern_index, "MAX_CACHED_ITEMS", 10)
     index = index_of("a*", "ab*", "abc*")
     for n in range(100):
         assert index.find(f"abc{n}") == ["a*", "ab*", "abc*"]
@@ -209,7 +209,7 @@ def test_runs_of_very_many_lengths_cost_no_more_than_trying_each() -> None:
     texts = [f"*{'a' * n}*b" for n in range(1, 200)]
     key = Sliced("a" * 255)
     assert tried(texts, key, found=0) <= len(texts)
-    assert key.slices <= pattern_index.TRY * len(texts)
+    assert key.slices <= pattern_index.TRY_COST * len(texts)
 
 
 # --- random walks ------------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def test_a_random_walk_finds_what_a_linear_scan_finds(seed: int) -> None:
     assert index.find("a") == []
 
 
-def test_what_is_found_does_not_depend_on_the_order_of_adding() -> None:
+def test_matches_do_not_depend_on_the_order_of_adding() -> None:
     chance = random.Random(7)
     patterns = list(dict.fromkeys(some_patterns(chance, 500)))
     forwards, backwards = PatternIndex[Pattern](), PatternIndex[Pattern]()

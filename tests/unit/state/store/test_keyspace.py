@@ -137,7 +137,7 @@ def test_keys_are_in_order_of_their_code_points() -> None:
     assert scan(space, "*") == sorted(keys, key=lambda key: [ord(character) for character in key])
 
 
-def test_what_was_taken_back_was_never_there() -> None:
+def test_changes_that_were_rolled_back_leave_no_trace() -> None:
     space = Keyspace(10, DirtySet())
     put(space, "a", expires_at=9.0)
     before = space.get("default", "a")

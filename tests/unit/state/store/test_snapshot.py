@@ -87,7 +87,7 @@ def test_a_slice_ends_when_it_has_looked_at_enough_keys_even_if_none_matched() -
     assert not snapshot.done
 
 
-def test_what_was_handed_over_goes_out_in_slices_too() -> None:
+def test_entries_given_to_a_snapshot_leave_in_slices_too() -> None:
     harness = with_sessions(keys="abcdef")
     snapshot = subscribe(harness)
     harness.do(READER, "clear", pattern="*", confirm=True)
@@ -126,7 +126,7 @@ def test_what_changes_is_shown_as_it_was(change: str, read_before: int) -> None:
         assert seen == {"a": b'"a"', "b": b'"b"', "c": b'"c"'}
 
 
-def test_what_is_new_is_not_shown() -> None:
+def test_entries_newer_than_a_snapshot_are_not_shown() -> None:
     harness = with_sessions(keys="b")
     snapshot = subscribe(harness)
     for key in ("a", "c"):

@@ -160,7 +160,7 @@ def test_after_a_failure_only_what_is_on_disk_is_taken_for_written_down(disk: Di
     assert pasts.floor("here") >= 5_000
 
 
-def test_who_has_lost_sight_begins_far_above_everywhere_and_knows_of_a_gap(disk: Disk) -> None:
+def test_after_an_unclean_crash_versions_start_higher_and_every_cursor_has_a_gap(disk: Disk) -> None:
     disk.pasts.mark_volatile("here", 1)
     disk.keep()
     pasts = disk.restart(100, steady=False)
