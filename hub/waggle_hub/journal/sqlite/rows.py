@@ -187,8 +187,8 @@ def _entries(db: sqlite3.Connection, table: str, order: str, earlier: Earlier) -
             add(
                 Entry(
                     key, share(ns, ns), text if text[:4] != _ZSTD_MAGIC else _text(text), rev, version,
-                    share(kind, kind), created, updated, expires, share(by, by), None if meta is None else meta.encode(),
-                    born, before((ns, key), ()), owner,
+                    share(kind, kind), created, updated, expires, share(by, by),
+                    None if meta is None else meta.encode(), born, before((ns, key), ()), owner,
                 )
             )  # fmt: skip
         if not entries:
