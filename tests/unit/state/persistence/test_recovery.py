@@ -1,4 +1,4 @@
-"""What survives a restart, how it comes back, what is written down for it, and what is taken back."""
+"""Recovery: what survives a restart, how it is stored and restored, and what a rollback undoes."""
 
 from __future__ import annotations
 
@@ -266,8 +266,8 @@ def test_a_cursor_of_an_earlier_life_is_told_even_if_it_missed_being_told_before
     assert attached.snapshot is not None
 
 
-def test_who_has_a_cursor_is_told_if_its_snapshot_begins_again(harness: PersistentHarness) -> None:
-    """That it was complete was not written down."""
+def test_a_client_with_a_cursor_is_told_when_its_snapshot_starts_again(harness: PersistentHarness) -> None:
+    """Covers a snapshot whose end was sent but not yet stored when the hub crashed."""
     sub = harness.do("a", "subscribe", patterns=["*"], snapshot=True).sub
     rev = harness.machine.state.log.rev
     harness.keep()
