@@ -122,7 +122,7 @@ def test_the_chain_goes_from_event_to_event_of_the_same_interest() -> None:
     assert [(line["rev"], line["after"]) for line in lines(connection)] == [(1, 0), (3, 1)]
 
 
-def test_ones_own_events_are_replaced_by_marks_where_echo_is_off() -> None:
+def test_own_events_are_replaced_by_marks_without_echo() -> None:
     harness = FeedHarness()
     connection = harness.join("s", harness.interest("*"), echo=False)
     harness.fanout.release(
