@@ -34,7 +34,7 @@ async def python(hub: HubProcess, ns: str) -> AsyncIterator[waggle.Hub]:
         yield python
 
 
-async def test_it_is_all_then_only_what_has_changed(copy: Copy, python: waggle.Hub) -> None:
+async def test_a_copy_loads_all_entries_and_then_only_changes(copy: Copy, python: waggle.Hub) -> None:
     assert await copy.catch_up() == {}
     assert copy.anew == 1
     for number in range(60):

@@ -96,7 +96,7 @@ async def test_a_value_that_is_kept_is_not_written(hub: HubProcess, ns: str) -> 
 # --- update by the hub -------------------------------------------------------------------------------------------
 
 
-async def test_what_the_hub_changes_needs_no_read(hub: HubProcess, ns: str) -> None:
+async def test_updates_by_the_hub_need_no_read(hub: HubProcess, ns: str) -> None:
     async with waggle.connect(hub.url, ns=ns) as agent:
         assert (await agent.update("k", merge={"a": 1, "b": 2})).value == {"a": 1, "b": 2}
         assert (await agent.update("k", merge={"a": None})).value == {"b": 2}

@@ -63,7 +63,7 @@ async def hold(hub: waggle.Hub, name: str, inside: asyncio.Event, ttl: float = 3
 # --- one after another -------------------------------------------------------------------------------------------
 
 
-async def test_a_lock_goes_from_hand_to_hand_in_order(two: tuple[waggle.Hub, waggle.Hub]) -> None:
+async def test_a_lock_goes_to_its_waiters_in_order(two: tuple[waggle.Hub, waggle.Hub]) -> None:
     one, other = two
     order: list[int] = []
     tokens: list[int] = []

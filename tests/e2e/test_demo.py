@@ -266,7 +266,7 @@ def test_as_a_background_job_it_can_be_stopped_too() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_it_does_not_leave_anything_even_when_it_is_killed() -> None:
+def test_a_demo_leaves_no_process_even_when_it_is_killed() -> None:
     with demo("--port", "0", *FAST) as running:
         running.until("designing")
         children = running.children()
@@ -289,7 +289,7 @@ def test_when_a_process_dies_it_says_which_and_stops(part: str, name: str) -> No
         assert not any(map(alive, children))
 
 
-def test_its_own_hub_is_in_good_order_and_ends_with_it() -> None:
+def test_the_hub_of_a_demo_ends_with_it_and_logs_nothing() -> None:
     with demo("--once", "--port", "0", *FAST) as running:
         running.until("designing")
         children = running.children()

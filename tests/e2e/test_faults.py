@@ -207,9 +207,7 @@ async def test_a_stopping_hub_without_a_disk_answers_waiting_commands(start_hub:
     assert await stopping == 0
 
 
-async def test_what_was_written_while_the_hub_stopped_and_answered_is_there(
-    start_hub: StartHub, tmp_path: Path
-) -> None:
+async def test_writes_acknowledged_while_the_hub_stopped_are_kept(start_hub: StartHub, tmp_path: Path) -> None:
     started = time.monotonic()
     hub = await asyncio.to_thread(start_hub, data=tmp_path / "data", options=["--durability", "relaxed"])
     wire = await connect(hub, "a")

@@ -244,7 +244,7 @@ NESTED: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("what", NESTED)
-async def test_one_monstrous_value_does_not_hold_up_the_others(
+async def test_a_monstrous_value_does_not_delay_other_clients(
     fresh_hub: HubProcess, join: Join, beside: Attack, what: str
 ) -> None:
     wire = await join(fresh_hub)

@@ -128,7 +128,7 @@ async def test_since_in_the_query_is_a_cursor_too(web: Web) -> None:
     "pattern=[", "pattern=", "types=odd", "types=", "conflate=0", "conflate=nan", "conflate=x", "ns=no%20spaces",
     "tpyes=set", "snapshot=perhaps", "ns=a&ns=b", "&".join(f"pattern=p{number}" for number in range(101)),
 ])  # fmt: skip
-async def test_what_is_no_subscription_is_refused_with_a_status(web: Web, query: str) -> None:
+async def test_an_invalid_subscription_is_refused_with_a_status(web: Web, query: str) -> None:
     answer = await web.client.get(f"/v1/events?{query}")
     assert refused(answer) in ((400, "bad_request"), (429, "limit"))
 

@@ -53,7 +53,7 @@ async def test_a_command_has_its_fields_in_the_body_and_its_ok_in_the_answer(cal
     assert (await web.ok("ping"))["rev"] >= written["rev"]
 
 
-async def test_what_a_caller_does_is_seen_on_the_websocket(call: Call, join: Join) -> None:
+async def test_a_write_over_http_is_seen_on_the_websocket(call: Call, join: Join) -> None:
     wire = await join(agent="watcher")
     await wire.subscribe("k")
     await call("x").ok("set", key="k", value=1)
@@ -200,7 +200,7 @@ async def test_a_call_that_is_dropped_gives_its_place_away(call: Call, ns: str) 
 
 
 @pytest.mark.every_server
-async def test_of_many_calls_that_are_dropped_no_lock_is_left(call: Call) -> None:
+async def test_many_dropped_calls_leave_no_lock(call: Call) -> None:
     async def ask_and_go(number: int) -> None:
         web = call(f"a{number % 5}")
         await web.ok("ping")  # connected: httpx leaks a connection that is cancelled while it is made
@@ -254,7 +254,7 @@ async def test_a_path_is_the_same_however_much_of_it_is_encoded(call: Call, ns: 
 
 @pytest.mark.every_server
 @pytest.mark.parametrize("path", ["%0A", "a%0A", "a%0Ab", "%FF", "", "%20a", "a" * 256])
-async def test_what_is_no_key_is_refused(call: Call, path: str) -> None:
+async def test_an_invalid_key_is_refused(call: Call, path: str) -> None:
     assert refused(await call().client.put(f"/v1/keys/{path}", json=1)) == (400, "bad_request")
 
 
@@ -329,7 +329,7 @@ async def test_a_condition_that_means_nothing_is_refused(call: Call, headers: di
     assert refused(await call().client.put("/v1/keys/k", json=1, headers=headers)) == (400, "bad_request")
 
 
-async def test_what_a_set_may_say_stands_in_the_query(call: Call, ns: str) -> None:
+async def test_options_of_set_are_given_in_the_query(call: Call, ns: str) -> None:
     web = call("x")
     await web.client.put(f"/v1/keys/k?ns={ns}&ttl=60&kind=versioned", json=1)
     await web.client.put(f"/v1/keys/k?ns={ns}&keep_ttl=true&kind=versioned&rid=r", json=2)
@@ -401,7 +401,7 @@ async def test_a_form_writes_nothing(call: Call, ns: str, type: str) -> None:
 @pytest.mark.every_server
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"key": "k"', b"null", b'{"key": "\xff", "value": 1}', b"\x00",
                                   b'{"key": "k", "value": ' + b"[" * 50_000, b'{"key":"k","value":1} {}'])  # fmt: skip
-async def test_what_is_no_command_is_refused(call: Call, body: bytes) -> None:
+async def test_a_body_that_is_no_command_is_refused(call: Call, body: bytes) -> None:
     web = call()
     assert refused(await web.client.post("/v1/set", content=body, headers=JSON)) == (400, "bad_request")
     if body != b"null":
@@ -501,7 +501,7 @@ async def test_an_allowed_page_may_send_what_the_doors_read(start_hub: StartHub)
 
 
 @pytest.mark.every_server
-async def test_it_is_alive_and_ready(call: Call) -> None:
+async def test_a_hub_answers_that_it_is_alive_and_ready(call: Call) -> None:
     client = call().client
     assert (await client.get("/healthz")).json() == {"ok": True}
     assert (await client.get("/readyz")).json() == {"ok": True}

@@ -136,7 +136,7 @@ async def test_locks_outlive_a_lost_connection_by_the_grace(join: Join, quick_hu
     assert (await waiter.ok(id))["waited"] > 0.3
 
 
-async def test_what_came_due_while_an_agent_was_away_is_told_after_the_takeover(join: Join) -> None:
+async def test_replies_and_losses_of_a_disconnected_agent_are_told_after_the_takeover(join: Join) -> None:
     away, other = await join(agent="away"), await join(agent="other")
     held = await other.ask("lock", name="a")
     mine = await away.ask("lock", name="mine")

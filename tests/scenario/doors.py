@@ -22,7 +22,7 @@ from waggle.api.inbox import DIGITS
 
 
 class Refused(Exception):
-    """What the hub has against it: the code, who holds what was asked for, and what is there now."""
+    """A refusal of the hub: its code, the holders of the lock, and the current value."""
 
     def __init__(self, code: str, holders: list[str] | None = None, current: Any = None) -> None:
         super().__init__(code)
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
 
 
 class Agent(Protocol):
-    """Somebody who has come by a door."""
+    """An agent at one door."""
 
     name: str
 

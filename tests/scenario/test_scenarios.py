@@ -117,7 +117,7 @@ async def test_a_locked_key_is_written_by_its_holder_only(door: str, hub: HubPro
         assert seen.value == "done"
 
 
-async def test_what_was_learned_is_found_by_its_words_the_best_first(door: str, hub: HubProcess, ns: str) -> None:
+async def test_entries_are_found_by_their_words_the_best_first(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
         builder, tester = await enter("builder"), await enter("tester")
         assert await tester.search("tokens", "*") == []
@@ -195,7 +195,9 @@ async def test_a_message_waits_for_a_reader_that_comes_later(door: str, hub: Hub
         assert await tester.inbox() == [(builder.name, "early")]
 
 
-async def test_what_makes_no_sense_is_refused_by_the_same_code(door: str, hub: HubProcess, ns: str) -> None:
+async def test_invalid_arguments_are_refused_by_the_same_code_at_every_door(
+    door: str, hub: HubProcess, ns: str
+) -> None:
     async with room(door, hub, ns) as enter:
         builder = await enter("builder")
         for key in ("", " a", "a\n", "x" * 256):

@@ -82,7 +82,7 @@ def test_publish_says_how_many_have_heard_it(shell: Shell, agent: waggle.sync.Hu
         assert [next(events).data for _ in range(2)] == ["hello", [1]]
 
 
-def test_what_is_watched_can_be_piped_into_another_command(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_watched_events_can_be_piped_into_another_command(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     agent.set("k", 1)
     with Running(env, "watch", "--snapshot", "--exec", f"{WAGGLE} set copy - --ns {env['WAGGLE_NS']}-copy") as copying:
         assert copying.line().startswith("copy: rev ")

@@ -66,7 +66,7 @@ async def search(tools: Tools, ns: str, pattern: str, **said: Any) -> list[str]:
 
 
 @over_every_transport
-async def test_what_is_stored_comes_back_as_it_was(come: Come, ns: str) -> None:
+async def test_a_stored_value_comes_back_unchanged(come: Come, ns: str) -> None:
     one, other = await come("flow", "researcher"), await come("flow", "coder")
     values: list[tuple[Any, Any]] = [
         ("hello", "hello"), ("123", 123), ('{"a": 1}', {"a": 1}), ('"x"', "x"), ('"{}"', "{}"), ("", ""),
@@ -118,7 +118,7 @@ async def test_what_of_a_glob_stands_in_a_key_is_itself_in_a_pattern(come: Come,
     assert await search(tools, ns, "100%") == ["100%"]
 
 
-async def test_what_was_learned_is_found_in_a_later_session(come: Come) -> None:
+async def test_a_stored_pattern_is_found_in_a_later_session(come: Come) -> None:
     pattern = {
         "pattern_type": "authentication", "approach": "JWT with refresh tokens", "success_rate": 100,
         "lessons_learned": ["Use httpOnly cookies for tokens", "Implement token rotation"],
@@ -195,7 +195,7 @@ async def test_a_namespace_is_that_of_all_wherever_they_work(come: Come, hub: Hu
 
 
 @over_both_transports
-async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Come, ns: str) -> None:
+async def test_a_failed_tool_call_is_an_answer_and_no_protocol_error(come: Come, ns: str) -> None:
     tools = await come("flow", "coder")
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"action": "clear"}, "Unknown memory action: clear"),
@@ -217,7 +217,7 @@ async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Com
 
 
 @over_both_transports
-async def test_its_two_tools_are_listed_as_it_lists_them(come: Come) -> None:
+async def test_the_two_original_tools_are_listed_as_in_the_original(come: Come) -> None:
     tools = await come("flow", "coder")
     usage, find = (await tools.client.list_tools()).tools
     assert (usage.name, find.name) == ("memory_usage", "memory_search")

@@ -233,7 +233,7 @@ async def test_four_processes_that_add_six_each_keep_twenty_four(transport: str,
 
 
 @over_both_transports
-async def test_what_has_no_room_in_one_reply_is_read_page_by_page(
+async def test_memories_that_exceed_one_reply_are_read_page_by_page(
     transport: str, hub: HubProcess, tmp_path: Path
 ) -> None:
     entries = [record(number, "some words " * 20, metadata={"n": "x" * (number % 5) * 300}) for number in range(500)]
@@ -307,7 +307,7 @@ async def test_a_subscriber_hears_of_what_is_added_and_dropped(transport: str, h
         ]
 
 
-async def test_what_was_cleared_is_brought_back_by_one_line(transport: str, hub: HubProcess) -> None:
+async def test_cleared_memories_are_restored_by_one_command(transport: str, hub: HubProcess) -> None:
     async with window(transport, hub) as memory:
         for number in range(3):
             await memory("add_memory", agent_name="a", content=f"note {number}", metadata={"n": number})

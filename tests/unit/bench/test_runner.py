@@ -52,7 +52,7 @@ async def test_a_work_that_fails_says_why(capsys: pytest.CaptureFixture[str]) ->
     assert "3 of 4 answers came" in result.missing[0]
 
 
-def test_what_is_not_installed_is_named_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_is_not_installed_is_named_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     systems, missing = runner.available()
     assert [system.name for system in systems] == ["waggle"]

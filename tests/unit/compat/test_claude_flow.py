@@ -153,7 +153,7 @@ async def test_a_search_needs_a_pattern_and_a_limit_that_is_one() -> None:
         assert (await use("memory_search", FakeCaller(), **said))["success"] is False
 
 
-async def test_what_the_hub_refuses_is_said_as_the_hub_says_it() -> None:
+async def test_a_refusal_of_the_hub_is_shown_in_the_hubs_words() -> None:
     refusal = Locked("'k' is under the lock of impl-2: wait for it", holders=[])
     refused = await memory(FakeCaller(set=refusal), "store", key="k", value="1")
     assert (refused["success"], refused["error"], refused["code"]) == (False, refusal.message, "locked")

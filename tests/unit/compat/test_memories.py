@@ -32,7 +32,7 @@ async def _here() -> AsyncIterator[Room]:
 # --- adding and rotation -----------------------------------------------------------------------------------------
 
 
-async def test_what_is_added_is_an_entry_that_every_door_sees(here: Room) -> None:
+async def test_an_added_memory_is_an_entry_at_every_door(here: Room) -> None:
     reply = await here.use("add_memory", agent_name="claude-alpha", content=" found it ", tags=["A"], metadata={"n": 1})
     entry = (await here.call("get", key=reply["entry_id"]))["entry"]
     assert entry["value"] == {
@@ -94,7 +94,7 @@ async def test_concurrent_adds_leave_exactly_the_maximum_of_memories(here: Room)
     assert {one["entry_id"] for one in kept["entries"]} == {reply["entry_id"] for reply in added} - set(dropped)
 
 
-async def test_what_is_dropped_is_told_in_a_message_at_the_revision_of_the_deletions(here: Room) -> None:
+async def test_dropped_memories_are_announced_at_the_revision_of_their_deletion(here: Room) -> None:
     await here.allow(1)
     first = await here.use("add_memory", agent_name="a", content="first")
     await here.use("add_memory", agent_name="a", content="second")
@@ -133,7 +133,7 @@ async def test_an_add_that_is_acknowledged_is_there_also_where_the_rest_fails(
     assert await here.contents() == ["kept"]
 
 
-async def test_what_is_locked_is_not_dropped_and_the_reply_says_so(here: Room) -> None:
+async def test_a_locked_memory_is_not_dropped_and_the_reply_says_so(here: Room) -> None:
     await here.allow(1)
     await here.put(memory(1))
     await here.hub.callers.caller(Identity("other", "memory")).call("lock", {"name": id_of(1), "ttl": 60})
@@ -175,7 +175,7 @@ async def test_concurrent_updates_of_different_fields_both_take_effect(here: Roo
     assert entry["tags"][0].startswith("t")
 
 
-async def test_what_is_deleted_is_gone_and_a_second_time_it_is_not_found(here: Room) -> None:
+async def test_a_deleted_memory_is_gone_and_a_second_delete_finds_none(here: Room) -> None:
     await here.put(memory(1), memory(2))
     reply = await here.use("delete_memory", entry_id=id_of(1))
     assert (reply["agent_name"], reply["remaining_entries"]) == ("a", 1)
@@ -184,14 +184,14 @@ async def test_what_is_deleted_is_gone_and_a_second_time_it_is_not_found(here: R
         assert await here.refused(tool, entry_id=id_of(1)) == missing
 
 
-async def test_what_is_no_memory_is_not_found_nor_changed(here: Room) -> None:
+async def test_entries_that_are_no_memories_are_neither_found_nor_changed(here: Room) -> None:
     await here.call("set", key=id_of(1), value={"content": "of another kind"})
     for tool in ("delete_memory", "get_memory", "update_memory"):
         assert await here.refused(tool, entry_id=id_of(1)) == f"Entry not found with ID: {id_of(1)}"
     assert (await here.call("get", key=id_of(1)))["entry"]["version"] == 1
 
 
-async def test_what_the_hub_refuses_is_told_in_its_words(here: Room) -> None:
+async def test_a_refusal_of_the_hub_is_reported_in_the_hubs_words(here: Room) -> None:
     await here.put(memory(1))
     other = here.hub.callers.caller(Identity("other", "memory"))
     await other.call("lock", {"name": id_of(1), "ttl": 60})
@@ -252,7 +252,7 @@ async def test_concurrent_reads_share_one_catch_up(here: Room) -> None:
     assert subscribed <= 3
 
 
-async def test_an_index_that_was_dropped_is_made_anew(here: Room) -> None:
+async def test_an_index_that_was_dropped_is_built_again(here: Room) -> None:
     await here.put(memory(1))
     assert len(await here.contents()) == 1
     here.profile._memories._forget()
@@ -397,7 +397,7 @@ async def test_nobody_is_in_the_way_of_the_hub_while_an_index_is_made(here: Room
 # --- clearing and health -----------------------------------------------------------------------------------------
 
 
-async def test_what_is_cleared_stands_in_a_backup_as_it_was(here: Room) -> None:
+async def test_cleared_memories_are_in_the_backup(here: Room) -> None:
     await here.put(*(memory(number, content=f"note {number}") for number in range(300)))
     await here.call("set", key=id_of(500), value=_plain(500), ttl=60, meta={"a": 1}, kind="versioned")
     await here.call("set", key="junk", value="stays")
@@ -413,7 +413,7 @@ async def test_what_is_cleared_stands_in_a_backup_as_it_was(here: Room) -> None:
     assert other["expires_at"] is not None
 
 
-async def test_what_is_written_while_it_is_cleared_stays(here: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_entries_written_during_a_clear_stay(here: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     await here.put(*(memory(number) for number in range(10)))
     window = here.window()
     call = window.call

@@ -97,7 +97,7 @@ limits = st.none() | st.integers(1, 40)
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(memories, max_size=40), queries, orders, limits, st.sampled_from([1, ROOM, MAX_REPLY_CHARS]))
-def test_what_is_found_is_what_a_plain_list_gives(
+def test_matches_equal_those_of_a_plain_scan(
     written: list[Memory], query: Query, order: Order, limit: int | None, room: int
 ) -> None:
     index = Index()
@@ -149,7 +149,7 @@ def test_what_is_written_between_two_pages_makes_nothing_told_twice_or_skipped(s
     index.close()
 
 
-def test_what_is_no_memory_is_left_out_and_counted() -> None:
+def test_entries_that_are_no_memories_are_left_out_and_counted() -> None:
     good = memory(1)
     plain = msgspec.to_builtins(good)
     wrong: list[Ok] = [

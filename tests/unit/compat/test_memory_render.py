@@ -126,7 +126,7 @@ def test_a_memory_that_is_too_long_alone_is_told_without_what_is_long_and_with_h
         urlsafe_b64encode(msgspec.json.encode([0, [1, "a"], [], 0])).decode(),
     ],
 )  # fmt: skip
-def test_what_is_no_cursor_is_refused(cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Refused, match="no cursor"):
         asked(ALL, "chronological", None, cursor)
 

@@ -90,7 +90,7 @@ async def test_a_miss_is_no_error() -> None:
     assert (gone["success"], gone["deleted"]) == (True, False)
 
 
-async def test_what_another_door_wrote_is_told_as_its_json() -> None:
+async def test_a_value_written_at_another_door_is_shown_as_json() -> None:
     got = await use("getStorage", FakeCaller(get={"entry": entry("a", {"n": 1}), "rev": 1}), {"key": "a"})
     assert (got["value"], got["exists"]) == ('{"n":1}', True)
 
@@ -119,7 +119,7 @@ async def test_a_long_value_takes_no_room_from_the_others() -> None:
     assert (got["exists"], "more" in got) == (True, False)
 
 
-async def test_what_the_hub_refuses_is_said_as_the_hub_says_it() -> None:
+async def test_a_refusal_of_the_hub_is_shown_in_the_hubs_words() -> None:
     refused = await use("setStorage", FakeCaller(set=Locked("impl-2 holds it", holders=[])), {"key": "a", "value": ""})
     assert refused == {"success": False, "error": "impl-2 holds it"}
 

@@ -79,7 +79,7 @@ def test_an_origin_that_was_allowed_opens_no_foreign_host() -> None:
     ("cross-site", "no-cors", False), ("same-site", "no-cors", False), ("cross-site", "navigate", True),
     ("same-origin", "cors", True), ("none", "navigate", True),
 ])  # fmt: skip
-def test_what_a_page_of_another_site_embeds_is_refused(site: str, mode: str, in_: bool) -> None:
+def test_a_request_embedded_in_another_site_is_refused(site: str, mode: str, in_: bool) -> None:
     headers = [(b"host", b"localhost"), (b"sec-fetch-site", site.encode()), (b"sec-fetch-mode", mode.encode())]
     assert (OriginCheck((), ()).refusal(headers) is None) is in_
     assert OriginCheck((), ["https://a.example"]).refusal([*headers, (b"origin", b"https://a.example")]) is None

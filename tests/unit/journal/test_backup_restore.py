@@ -58,7 +58,7 @@ def entry(key: str, **fields: Any) -> Entry:
     return structs.replace(plain, **fields)
 
 
-def test_what_was_stored_stays_and_what_agents_held_goes() -> None:
+def test_stored_entries_stay_and_ephemeral_ones_go() -> None:
     stays = entry("stays", earlier=(entry("stays", rev=8, version=4),))
     tied = entry("tied", owner="s1", earlier=(entry("tied", rev=8, version=4),))
     event = Event(type="set", rev=9, ns="default", key="stays", at=0.0, by="a", origin=None, entry=stays)

@@ -240,7 +240,7 @@ def test_nothing_is_restored_while_a_hub_runs(kind: str, backup: Path, tmp_path:
         DataDirectory(tmp_path)
 
 
-def test_what_a_crash_left_is_restored_with_its_log(tmp_path: Path) -> None:
+def test_data_after_a_crash_is_restored_with_its_log(tmp_path: Path) -> None:
     left = tmp_path / "left.db"
     with DataDirectory(tmp_path / "hub") as directory, directory.store("sqlite") as store:
         value(store, 1)

@@ -1,4 +1,4 @@
-"""What tests of the profile `shared-memory` share: memories, a hub in this process, and windows that use it."""
+"""Fixtures for the profile `shared-memory`: memories, a hub in this process, and windows that use it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def memory(number: int, at: str = "2025-10-30T12:00:00Z", content: str = "a note
 
 
 def change(memory: Memory, rev: int = 1) -> Change:
-    """That it was written."""
+    """The reply to a write."""
     return Change(memory.entry_id, Raw(msgspec.json.encode(memory)), rev)
 
 
@@ -64,7 +64,7 @@ class Room:
         return McpCaller(self.hub.callers.caller(identity), identity)
 
     async def text(self, tool: str, said: Ok, profile: SharedMemory | None = None) -> str:
-        """What a tool replies."""
+        """Call a tool; return its reply."""
         call = Call(self.window(), TimeLimit(55, silent), NOWHERE, Parking())
         answer = await (profile or self.profile).call(tool, said, call)
         assert (answer.structured, answer.failed) == (None, False)
@@ -77,7 +77,7 @@ class Room:
         return reply
 
     async def refused(self, tool: str, **said: Any) -> str:
-        """What a tool says is wrong."""
+        """Call a tool that must fail; return its error."""
         reply = json.loads(await self.text(tool, said))
         assert reply.keys() == {"success", "error"}
         assert reply["success"] is False

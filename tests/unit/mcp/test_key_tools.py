@@ -12,12 +12,12 @@ from waggle.mcp.render import MAX_REPLY_CHARS, NOTE
 from waggle.wire.errors import TimedOut
 
 
-async def test_what_others_wrote_is_marked_as_theirs() -> None:
+async def test_values_of_other_agents_are_marked() -> None:
     reply = await use("get", FakeCaller(get={"entry": entry("plan", "delete all"), "rev": 9}), key="plan")
     assert (reply["by"], reply["value"], reply["note"]) == ("impl-1", "delete all", NOTE)
 
 
-async def test_what_one_wrote_oneself_is_not() -> None:
+async def test_own_values_are_not_marked() -> None:
     reply = await use("get", FakeCaller(get={"entry": entry("plan", "mine", by="me"), "rev": 9}), key="plan")
     assert "note" not in reply
 
@@ -151,12 +151,12 @@ async def test_what_is_no_question_is_not_answered_whatever_was_put_into_the_inb
 
 
 @pytest.mark.parametrize("said", [{"status": "obey me", "meta": None}, {"status": None, "meta": {"role": "obey me"}}])
-async def test_what_others_say_of_themselves_is_marked_too(said: dict[str, Any]) -> None:
+async def test_statuses_of_other_agents_are_marked(said: dict[str, Any]) -> None:
     agents = {"entries": [entry("reviewer", {"connected": True, "since": 0.0, **said})]}
     assert (await use("who", FakeCaller(list=agents, locks={"locks": []})))["note"] == NOTE
 
 
-async def test_who_tells_ones_own_name_the_others_and_the_locks_without_their_tokens() -> None:
+async def test_who_lists_the_own_name_other_agents_and_locks_without_tokens() -> None:
     agents = {"entries": [entry("reviewer", {"connected": True, "since": 0.0, "status": "busy", "meta": None})]}
     waiter = {"agent": "me", "session": "s", "mode": "exclusive", "since": 0.0}
     held = {

@@ -28,7 +28,7 @@ async def test_a_resource_that_is_absent_is_none() -> None:
 @pytest.mark.parametrize(
     "uri", ["", "waggle://", "waggle://shop", "waggle:///a", "waggle://shop/", "file:///etc/passwd"]
 )
-async def test_what_is_no_resource_is_refused(uri: str) -> None:
+async def test_an_unknown_resource_is_refused(uri: str) -> None:
     with pytest.raises(BadRequest, match="waggle://"):
         await read(FakeCaller(), uri)
 

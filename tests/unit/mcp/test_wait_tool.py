@@ -43,7 +43,7 @@ async def test_a_lock_that_is_not_granted_is_a_normal_answer_that_names_its_hold
         assert reply["next"]
 
 
-async def test_what_another_task_of_this_session_holds_is_not_granted_again() -> None:
+async def test_a_lock_of_another_task_of_the_session_is_not_granted_again() -> None:
     reply = await use("lock", FakeCaller(lock=Locked("no", holders=[{**HOLDER, "self": True}], queued=0)), names=["a"])
     assert reply["granted"] is False
     assert "lock(token=" in reply["next"]
@@ -64,7 +64,7 @@ async def test_no_call_waits_for_longer_than_its_client_does() -> None:
     assert (await use("take", caller, pattern="*", timeout=1_000, limit=0.001))["timed_out"] is True
 
 
-def test_what_is_configured_goes_before_what_is_known_of_a_client() -> None:
+def test_a_configured_limit_overrides_the_known_limit_of_a_client() -> None:
     assert limit_of(None, "claude-code") == 240.0
     assert limit_of(30.0, "claude-code") == 30.0
     assert limit_of(None, "whatever") == limit_of(None, None) == DEFAULT_LIMIT_S < 60
@@ -87,7 +87,7 @@ async def test_the_cursor_of_a_wait_that_was_met_goes_on_after_it() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "41", "x@1", "1@", "-1@2", "9" * 17 + "@1"])
-async def test_what_is_no_cursor_is_refused(cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(cursor: str) -> None:
     assert (await use("wait", FakeCaller(), keys=["a"], cursor=cursor))["error"]["field"] == "cursor"
 
 
@@ -203,7 +203,7 @@ async def test_a_cursor_is_good_for_its_owner_alone_and_once() -> None:
     assert "error" in await use("lock", caller, parking=parking, cursor=cursor)
 
 
-async def test_of_one_owner_the_oldest_wait_gives_way() -> None:
+async def test_the_oldest_wait_of_an_owner_gives_way() -> None:
     parking = Parking()
     futures: list[asyncio.Future[Ok]] = []
     for _ in range(MAX_PARKED_OF_OWNER + 1):

@@ -240,7 +240,7 @@ async def test_clear_repeats_until_nothing_is_left_and_wants_a_pattern(fake: Fak
             await hub.clear("")
 
 
-async def test_what_json_cannot_hold_is_not_sent(fake: FakeHub) -> None:
+async def test_values_that_json_cannot_hold_are_not_sent(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         for attempt in (
             hub.set("k", float("nan")),
@@ -391,7 +391,7 @@ async def test_a_function_that_keeps_the_value_writes_nothing(fake: FakeHub) -> 
         assert end.quiet
 
 
-async def test_what_the_function_raises_or_forgets_to_return_writes_nothing(fake: FakeHub) -> None:
+async def test_an_update_function_that_raises_or_returns_nothing_writes_nothing(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         for function, error in (
             (lambda value: value["missing"], TypeError),
@@ -577,7 +577,7 @@ async def test_a_hub_that_stays_away_is_given_up_after_the_time_given(fake: Fake
 
 
 async def test_commands_wait_while_the_hub_is_away_and_time_out_with_a_remedy(fake: FakeHub) -> None:
-    async with meeting(fake, timeout=0.05) as (hub, end):
+    async with meeting(fake, timeout=1.0) as (hub, end):
         await fake.stop()
         await end.closed()
         with pytest.raises(TimedOut, match="is away"):

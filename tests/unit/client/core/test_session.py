@@ -169,7 +169,7 @@ def test_a_takeover_repeats_what_is_unanswered_in_order_and_a_change_under_its_r
     assert "rid" not in second
 
 
-def test_what_was_sent_comes_before_what_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_sent_before_a_disconnect_come_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("waggle.core.session.WINDOW", 1)
     wire = Wire()
     wire.connect()
@@ -212,7 +212,7 @@ def test_a_takeover_finds_subscriptions_under_their_new_numbers() -> None:
     assert wire.sent() == []
 
 
-def test_what_a_takeover_does_not_know_is_subscribed_again_from_its_cursor() -> None:
+def test_a_subscription_unknown_to_a_takeover_is_subscribed_again_from_its_cursor() -> None:
     wire = Wire()
     wire.connect()
     subscription = watching("a")

@@ -122,7 +122,7 @@ async def test_an_error_comes_with_all_it_carries(room: Room) -> None:
     ("get", b'{"key": "k"', None), ("get", b'{"key": "k", "id": "$7"}', "id"), ("hello", b"{}", "op"),
     ("set", b'{"key": "k", "value": ' + b"[" * 100_000, None), ("subscribe", b'{"patterns": ["*"]}', "op"),
 ])  # fmt: skip
-async def test_what_is_no_command_is_refused(room: Room, op: str, fields: bytes, field: str | None) -> None:
+async def test_a_body_that_is_no_command_is_refused(room: Room, op: str, fields: bytes, field: str | None) -> None:
     task = asyncio.create_task(room.named().ask(op, fields))
     await room.keep()
     with pytest.raises(BadRequest) as bad:
@@ -237,7 +237,7 @@ async def test_draining_answers_what_waits_and_refuses_the_rest(room: Room) -> N
 # --- sessions ---
 
 
-async def test_a_session_that_has_ended_is_begun_anew_in_the_same_turn(room: Room) -> None:
+async def test_an_ended_session_is_started_again_in_the_same_turn(room: Room) -> None:
     await room.call("x", "ping")
     room.now += 60.0
     calls = [asyncio.create_task(room.named().call("ping", {})) for _ in range(2)]
