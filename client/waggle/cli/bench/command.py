@@ -62,16 +62,16 @@ def bench(
         _check_room(now)
         _describe_target(options.url, hub, now)
         place = Workspace(f"bench-{secrets.token_hex(4)}", lambda: _connect_again(options))
-        found: list[tuple[Figures, list[float]]] = []
+        results: list[tuple[Figures, list[float]]] = []
         try:
             for load in loads:
-                found.append(await _measure(load, place, sizes, seconds, len(loads)))
+                results.append(await _measure(load, place, sizes, seconds, len(loads)))
                 if options.json:
-                    print(to_json({"durability": hub.welcome.durability} | asdict(found[-1][0])), flush=True)
+                    print(to_json({"durability": hub.welcome.durability} | asdict(results[-1][0])), flush=True)
         finally:
             await _clear(hub, place.ns)
         if not options.json:
-            _show(found, sizes)
+            _show(results, sizes)
 
     run_with_hub(options, work)
 
@@ -120,10 +120,10 @@ async def _clear(hub: Hub, ns: str) -> None:
         notify(f"namespace {ns} could not be cleared; its keys expire by themselves")
 
 
-def _show(found: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
+def _show(results: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
     """A row for each load; on a terminal with a picture of the times, all on one scale."""
     terminal = sys.stdout.isatty()
-    scale = Scale.over([times for _, times in found])
+    scale = Scale.over([times for _, times in results])
     picture = ("HOW LONG EACH TOOK",) if terminal else ()
     rows = Rows(("LOAD", "A SECOND", "P50", "P99", "MAX", "CPU HERE", *picture), wide=0, numbers=(1, 2, 3, 4, 5))
     shown = [
@@ -136,6 +136,6 @@ def _show(found: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
             f"{each.cpu:.0%}",
             *([scale.picture(times)] if terminal else []),
         ]
-        for each, times in found
+        for each, times in results
     ]
     rows.print([*shown, ["", "", "", "", "", "", scale.axis()]] if terminal else shown)

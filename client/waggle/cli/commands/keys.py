@@ -76,7 +76,7 @@ def set_(
     meta: Annotated[
         str | None, typer.Option("--meta", metavar="JSON", help="An object that goes with it, such as a label.")
     ] = None,
-    held: Annotated[
+    hold: Annotated[
         bool, typer.Option("--hold", help="Make it ephemeral: it is there while this command runs, until Ctrl-C.")
     ] = False,
     guard: Guard = None,
@@ -100,7 +100,7 @@ def set_(
                 keep_ttl=keep_ttl,
                 if_rev=if_rev,
                 kind=kind.value,
-                ephemeral=held,
+                ephemeral=hold,
                 meta=label,
                 guard=guard,
             )
@@ -108,13 +108,13 @@ def set_(
     async def work(hub: Hub) -> None:
         written = await write(hub)
         print(to_json(written) if options.json else f"{visible(key)}: rev {written.rev}, version {written.version}")
-        if held:
+        if hold:
             sys.stdout.flush()
             notify("it is there until this ends: Ctrl-C")
-            await stay(hub, told, write)
+            await stay(hub, hub_status, write)
 
-    told = HubStatus()
-    run_with_hub(options, work, on_state=told)
+    hub_status = HubStatus()
+    run_with_hub(options, work, on_state=hub_status)
 
 
 @shared
@@ -167,7 +167,7 @@ def _explain_conflict(key: str, if_rev: int | None) -> Iterator[None]:
         yield
     except Conflict as conflict:
         current = conflict.current
-        found = "it is absent" if current is None else f"it is at rev {current.rev}, written by {current.by}"
+        actual = "it is absent" if current is None else f"it is at rev {current.rev}, written by {current.by}"
         expected = "absent" if if_rev == 0 else f"at rev {if_rev}"
-        conflict.message = f"{key!r} is not {expected}: {found}. Read it, and decide anew."
+        conflict.message = f"{key!r} is not {expected}: {actual}. Read it, and decide anew."
         raise

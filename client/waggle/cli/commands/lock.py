@@ -38,7 +38,7 @@ class LockRequest(NamedTuple):
     shared: bool
     ttl: float
 
-    def of(self, hub: Hub, wait: float | None) -> Lock:
+    def open(self, hub: Hub, wait: float | None) -> Lock:
         """As the client has it."""
         names, patterns = ([], self.names) if self.pattern else (self.names, None)
         return hub.lock(*names, pattern=patterns, ns=self.ns, shared=self.shared, ttl=self.ttl, wait=wait)
@@ -79,27 +79,27 @@ def lock(
     set, update, touch, delete and txn write only while the lock is held. Signals go to CMD.
     """
     command = get_program(ctx, "waggle lock src/a.py -- make test")
-    patience = parse_timeout(wait, "--wait")
-    wanted = LockRequest(in_repository(names, pattern), pattern, options.ns, together, ttl)
+    wait_s = parse_timeout(wait, "--wait")
+    request = LockRequest(in_repository(names, pattern), pattern, options.ns, together, ttl)
     check_runnable(command)
     code = 0
 
     async def work(hub: Hub) -> None:
         nonlocal code
-        telling = asyncio.ensure_future(_explain_wait(hub))
+        explaining = asyncio.ensure_future(_explain_wait(hub))
 
         async def run(held: Lock, stop: asyncio.Event) -> int:
-            telling.cancel()
+            explaining.cancel()
             return await run_program(command, lock_environment(options, hub, held.token), stop)
 
         try:
-            code = await run_while_held(wanted.of(hub, patience), run, on_loss)
+            code = await run_while_held(request.open(hub, wait_s), run, on_loss)
         except (Locked, TimedOut) as refusal:
             if refusal.details.get("unanswered"):
                 raise
-            exit_refused(options, refusal, await _describe_refusal(hub, wanted, refusal))
+            exit_refused(options, refusal, await _describe_refusal(hub, request, refusal))
         finally:
-            telling.cancel()
+            explaining.cancel()
 
     run_with_hub(options, work, on_state=HubStatus())
     raise typer.Exit(code)
@@ -118,17 +118,17 @@ async def _explain_wait(hub: Hub) -> None:
     """Tell the person what this session waits for, and for whom, if it still does after a while."""
     await asyncio.sleep(EXPLAIN_AFTER_S)
     with suppress(WaggleError):
-        seen = await hub.inspect()
-        for wait in seen.waits:
+        inspection = await hub.inspect()
+        for wait in inspection.waits:
             if wait.session == hub.session:
-                notify(Reasons(seen).sentence(wait))
+                notify(Reasons(inspection).sentence(wait))
 
 
-async def _describe_refusal(hub: Hub, wanted: LockRequest, refusal: WaggleError) -> str:
+async def _describe_refusal(hub: Hub, request: LockRequest, refusal: WaggleError) -> str:
     holders = msgspec.convert(refusal.details["holders"], list[Holder])
     now = (await hub.ping()).at
-    why = explain_refusal(f"{wanted}", holders, refusal.details["queued"], now)
-    return f"{wanted} is locked: {why}" if why else f"{wanted} is locked"
+    why = explain_refusal(f"{request}", holders, refusal.details["queued"], now)
+    return f"{request} is locked: {why}" if why else f"{request} is locked"
 
 
 # --- those that there are ----------------------------------------------------------------------------------------
@@ -153,12 +153,12 @@ def locks(
     async def work(hub: Hub) -> None:
         held = await hub.locks(pattern, ns=options.ns)
         if options.json:
-            sys.stdout.writelines(f"{to_json(one)}\n" for one in held)
+            sys.stdout.writelines(f"{to_json(held_lock)}\n" for held_lock in held)
             return
         now = (await hub.ping()).at
         heading = ("LOCK", "MODE", "HELD BY", "FOR", "LEFT", "WAITING")
         rows = Rows(("NS", *heading) if everywhere else heading, wide=6 if everywhere else 5)
-        rows.print([lock_row(one, now, with_ns=everywhere) for one in held])
+        rows.print([lock_row(held_lock, now, with_ns=everywhere) for held_lock in held])
 
     run_with_hub(options, work)
 
@@ -172,7 +172,7 @@ def lock_row(lock: HeldLock, now: float, *, with_ns: bool = False) -> list[str]:
         visible(lock.agent),
         duration(max(0.0, now - lock.since)),
         time_left(lock.expires_at, now),
-        ", ".join(visible(one.agent) for one in lock.queue),
+        ", ".join(visible(waiter.agent) for waiter in lock.queue),
     ]
 
 

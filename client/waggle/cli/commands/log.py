@@ -50,12 +50,12 @@ def log(
 
     async def work(hub: Hub) -> None:
         notify(await _describe_reach(hub))
-        seen = 0
+        events_seen = 0
         async with _whole_log(hub, *(patterns or ()), ns=options.ns, types=chosen) as events:
             close_when_output_closes(events)
             tail: deque[Event] = deque(maxlen=last)
             async for event in events_up_to(events, (await hub.ping()).rev):
-                seen += 1
+                events_seen += 1
                 if last is None:
                     show(event)
                 else:
@@ -65,7 +65,7 @@ def log(
             if follow:
                 async for event in events:
                     show(event)
-        if not (seen or follow):
+        if not (events_seen or follow):
             exit_no("nothing happened to it since then" if patterns else "nothing happened since then")
 
     run_with_hub(options, work, on_state=HubStatus())

@@ -40,13 +40,13 @@ def namespaces(options: Options) -> None:
     """List the namespaces that have keys: how many, and their bytes."""
 
     async def work(hub: Hub) -> None:
-        everything = await hub.namespaces()
+        found = await hub.namespaces()
         if options.json:
-            sys.stdout.writelines(f"{to_json(one)}\n" for one in everything)
+            sys.stdout.writelines(f"{to_json(namespace)}\n" for namespace in found)
             return
         shown = byte_size if sys.stdout.isatty() else str
         rows = Rows(("NAMESPACE", "KEYS", "BYTES"), wide=0, numbers=(1, 2))
-        rows.print([[visible(one.ns), f"{one.keys}", shown(one.bytes)] for one in everything])
+        rows.print([[visible(namespace.ns), f"{namespace.keys}", shown(namespace.bytes)] for namespace in found])
 
     run_with_hub(options, work)
 
@@ -109,4 +109,4 @@ def figure_rows(now: Statistics) -> list[list[str]]:
 def op_rows(now: Statistics) -> list[list[str]]:
     """The commands that the hub was asked, the most frequent first."""
     by_count = sorted(now.ops.items(), key=lambda item: (-item[1].count, item[0]))
-    return [[visible(op), amount(one.count), amount(one.errors), milliseconds(one.mean)] for op, one in by_count]
+    return [[visible(op), amount(stat.count), amount(stat.errors), milliseconds(stat.mean)] for op, stat in by_count]

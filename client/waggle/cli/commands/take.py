@@ -50,7 +50,7 @@ def take(
         str | None,
         typer.Option("--timeout", metavar="TIME", help="Wait for a job, so long or forever; else not at all."),
     ] = None,
-    most: Annotated[
+    max_deliveries: Annotated[
         int | None,
         typer.Option("--max-deliveries", metavar="N", min=1, help="A job that was taken so often goes to $dead."),
     ] = None,
@@ -70,7 +70,7 @@ def take(
     command = get_program(
         ctx, "waggle take 'job:*' -- sh -c 'do-it \"$WAGGLE_KEY\"'. A job ends with who has taken it."
     )
-    patience = parse_timeout(timeout or (FOREVER if loop else "0"), "--timeout")
+    wait_s = parse_timeout(timeout or (FOREVER if loop else "0"), "--timeout")
     check_runnable(command)
     code = 0
 
@@ -78,18 +78,18 @@ def take(
         nonlocal code
         worker = Worker(hub, options, command, on_loss)
 
-        async def next_one() -> int:
-            return await worker.do(
-                hub.take(*patterns, ns=options.ns, lease=lease, timeout=patience, max_deliveries=most)
+        async def run_next() -> int:
+            return await worker.run_job(
+                hub.take(*patterns, ns=options.ns, lease=lease, timeout=wait_s, max_deliveries=max_deliveries)
             )
 
         try:
-            code = await (_work_in_a_loop(worker, next_one) if loop else next_one())
-        except TimedOut as late:
-            if late.details.get("unanswered"):
+            code = await (_work_in_a_loop(worker, run_next) if loop else run_next())
+        except TimedOut as error:
+            if error.details.get("unanswered"):
                 raise
             if not worker.taken:
-                exit_no(f"nothing to take: no entry{options.within} matches that nobody has" + _within(patience))
+                exit_no(f"nothing to take: no entry{options.within} matches that nobody has" + _within(wait_s))
 
     run_with_hub(options, work, on_state=HubStatus())
     raise typer.Exit(code)
@@ -101,12 +101,12 @@ class Worker:
     def __init__(self, hub: Hub, options: Options, command: list[str], on_loss: OnLoss) -> None:
         self._hub, self._options, self._command, self._on_loss = hub, options, command, on_loss
         self.taken = 0
-        self.told_to_end: list[signal.Signals] = []
+        self.signals: list[signal.Signals] = []
         """The signals that came while a program ran; it was told, too."""
 
-    async def do(self, job: Job) -> int:
+    async def run_job(self, job: Job) -> int:
         """Take a job, run the program for it, and give its exit code. Raises TimedOut if there is none."""
-        return await run_while_held(job, self._run, self._on_loss, harmless="released")
+        return await run_while_held(job, self._run, self._on_loss, ignored_loss="released")
 
     async def _run(self, job: Job, stop: asyncio.Event) -> int:
         self.taken += 1
@@ -115,7 +115,7 @@ class Worker:
             {**lock_environment(self._options, self._hub, job.token), **job_variables(job)},
             stop,
             stdin=msgspec.json.encode(job.entry),
-            heard=self._heard,
+            on_signal=self._on_signal,
         )
         if code and job.lost is None:
             with suppress(LockLost):
@@ -123,18 +123,18 @@ class Worker:
             notify(f"{job.key}: given back, since the command has ended with code {code}")
         return code
 
-    def _heard(self, number: signal.Signals) -> None:
+    def _on_signal(self, number: signal.Signals) -> None:
         if 128 + number in SIGNAL_EXIT_CODES:
-            self.told_to_end.append(number)
+            self.signals.append(number)
 
 
-async def _work_in_a_loop(worker: Worker, next_one: Callable[[], Awaitable[int]]) -> int:
+async def _work_in_a_loop(worker: Worker, run_next: Callable[[], Awaitable[int]]) -> int:
     """Until a signal says that it is over: that is the exit code. Raises TimedOut if no job comes in time."""
     pause = MIN_PAUSE_S
     while True:
-        code = await next_one()
-        if worker.told_to_end:
-            return 128 + worker.told_to_end[0]
+        code = await run_next()
+        if worker.signals:
+            return 128 + worker.signals[0]
         if code in SIGNAL_EXIT_CODES:
             return code  # by Ctrl-C, which only the program has heard
         if code:
@@ -149,5 +149,5 @@ def job_variables(job: Job) -> dict[str, str]:
     return known if len(value) > MAX_VARIABLE_BYTES else {**known, "WAGGLE_VALUE": value.decode()}
 
 
-def _within(patience: float | None) -> str:
-    return f", not within {patience:g} s" if patience else ""
+def _within(wait_s: float | None) -> str:
+    return f", not within {wait_s:g} s" if wait_s else ""

@@ -56,11 +56,11 @@ def txn(
     run_with_hub(options, work)
 
 
-def _branches(said: Any, ns: str | None) -> dict[str, list[Any]]:
+def _branches(document: Any, ns: str | None) -> dict[str, list[Any]]:
     """The three lists, in which each item names its namespace. Raises typer.BadParameter for what is none."""
-    if not isinstance(said, dict) or "then" not in said or set(said) - set(BRANCHES):
+    if not isinstance(document, dict) or "then" not in document or set(document) - set(BRANCHES):
         raise typer.BadParameter('JSON is an object with the lists "then", and if wanted "if" and "else".')
-    branches = {name: said.get(name, []) for name in BRANCHES}
+    branches = {name: document.get(name, []) for name in BRANCHES}
     if not all(isinstance(branch, list) for branch in branches.values()):
         raise typer.BadParameter('"if", "then" and "else" are lists.')
     return {name: [_in_namespace(ns, item) for item in branch] for name, branch in branches.items()}
@@ -81,7 +81,7 @@ def _with_guard(token: int | None, steps: list[Any]) -> list[Any]:
 def _outcome(step: dict[str, Any], result: dict[str, Any]) -> str:
     """What became of a step: what it did to what, and what the hub says of it."""
     where = step.get("key", step.get("channel"))
-    told = ", ".join(
+    details = ", ".join(
         f"{name} {to_json(value)}" for name, value in result.items() if name != "rev" and value is not None
     )
-    return f"{step['op']} {visible(str(where))}" + (f": {told}" if told else "")
+    return f"{step['op']} {visible(str(where))}" + (f": {details}" if details else "")

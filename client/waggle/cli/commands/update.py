@@ -46,8 +46,8 @@ def update(
     Nobody comes in between: of two who add 1 at once, both count. An absent KEY counts as {}, 0 or []. JSON that is -
     is read from standard input. Exit code 1 if --if-rev or a test of the patch does not hold.
     """
-    said = {"merge": merge, "patch": patch, "incr": incr, "append": append}
-    changes: dict[str, Any] = {name: read_json(text, f"--{name}") for name, text in said.items() if text is not None}
+    given = {"merge": merge, "patch": patch, "incr": incr, "append": append}
+    changes: dict[str, Any] = {name: read_json(text, f"--{name}") for name, text in given.items() if text is not None}
     if len(changes) != 1:
         raise typer.BadParameter("say one of --merge, --patch, --incr and --append.")
 

@@ -50,20 +50,20 @@ def watch(
     chosen = parse_event_types(types)
 
     async def work(hub: Hub) -> None:
-        act = await _action(hub, options, command, strict)
+        handle = await _action(hub, options, command, strict)
         events = hub.watch(*(patterns or ()), ns=options.ns, types=chosen, snapshot=snapshot)
-        seen = 0
+        events_seen = 0
         try:
             async with asyncio.timeout(timeout), events:
                 close_when_output_closes(events)
                 async for event in events:
-                    await act(event)
-                    seen += event.type not in ("synced", "lost")
-                    if seen == count:
+                    await handle(event)
+                    events_seen += event.type not in ("synced", "lost")
+                    if events_seen == count:
                         return
         except TimeoutError:
-            if seen < (count or 1):
-                exit_no(f"{seen} of {count or 1} events came within {timeout:g} s")
+            if events_seen < (count or 1):
+                exit_no(f"{events_seen} of {count or 1} events came within {timeout:g} s")
 
     run_with_hub(options, work, on_state=HubStatus())
 
@@ -76,7 +76,7 @@ async def _action(hub: Hub, options: Options, command: str | None, strict: bool)
         return handler
     show = event_printer(json=options.json, with_ns=options.ns == "*")
 
-    async def print_it(event: Event) -> None:
+    async def print_event(event: Event) -> None:
         show(event)
 
-    return print_it
+    return print_event

@@ -40,14 +40,14 @@ def why(
     """
 
     async def work(hub: Hub) -> None:
-        seen = await hub.inspect()
-        reasons = Reasons(seen)
-        unknown = set(agents or ()) - {session.agent for session in seen.sessions}
-        if unknown and "sessions" not in seen.cut:
+        inspection = await hub.inspect()
+        reasons = Reasons(inspection)
+        unknown = set(agents or ()) - {session.agent for session in inspection.sessions}
+        if unknown and "sessions" not in inspection.cut:
             exit_no(f"there is no agent {min(unknown)!r} here: `waggle agents` lists those that are")
-        waits = [wait for wait in seen.waits if not agents or reasons.agents(wait) & set(agents)]
-        _print(options, seen, waits)
-        if {"waits", "locks"} & set(seen.cut):
+        waits = [wait for wait in inspection.waits if not agents or reasons.agents(wait) & set(agents)]
+        _print(options, inspection, waits)
+        if {"waits", "locks"} & set(inspection.cut):
             notify("there is more than the hub tells at a time: this is the beginning")
         if any(map(is_stuck, waits)):
             raise typer.Exit(NO)
@@ -55,9 +55,9 @@ def why(
     run_with_hub(options, work)
 
 
-def _print(options: Options, seen: Inspection, waits: list[SeenWait]) -> None:
+def _print(options: Options, inspection: Inspection, waits: list[SeenWait]) -> None:
     """A paragraph for each, those who are stuck first; or that all is well."""
-    reasons = Reasons(seen)
+    reasons = Reasons(inspection)
     waits = sorted(waits, key=lambda wait: (not is_stuck(wait), wait.since))
     for wait in waits:
         sentence = reasons.sentence(wait)
@@ -69,5 +69,5 @@ def _print(options: Options, seen: Inspection, waits: list[SeenWait]) -> None:
         else:
             print(sentence)
     if not options.json and not any(map(is_stuck, waits)):
-        held, others = count_of(len(seen.locks), "lock"), count_of(len(seen.sessions) - 1, "session")
+        held, others = count_of(len(inspection.locks), "lock"), count_of(len(inspection.sessions) - 1, "session")
         print(f"Nothing is stuck: {others}, {held}, and nobody waits for anybody.")

@@ -35,7 +35,7 @@ class AgentProcess(NamedTuple):
 
     name: str
     command: list[str]
-    ends: frozenset[int] = frozenset()
+    exit_codes: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Demo:
     """The agent that tells the story."""
     intro: str
     code: ModuleType
-    story: Callable[[], Narrator]
+    make_narrator: Callable[[], Narrator]
     types: tuple[EventType, ...]
-    gather: Callable[[Hub], Awaitable[list[AgentProcess]]]
+    prepare: Callable[[Hub], Awaitable[list[AgentProcess]]]
     """Makes ready, and says who is to be started."""
     person: Person | None = None
 
@@ -77,26 +77,26 @@ def _crew(once: bool, speed: float) -> Demo:
         "A crew of five agents builds software together, each in a process of its own. They meet only in the hub:\n"
         "each starts when the hub tells it that what it needs is there, and nobody ever asks twice."
     )
-    gather = partial(_prepare_crew, once=once, speed=speed)
-    return Demo(CREW, "demo", "narrator", intro, crew, CrewNarrator, ("set", "message"), gather)
+    prepare = partial(_prepare_crew, once=once, speed=speed)
+    return Demo(CREW, "demo", "narrator", intro, crew, CrewNarrator, ("set", "message"), prepare)
 
 
 async def _prepare_crew(hub: Hub, once: bool, speed: float) -> list[AgentProcess]:
     """The crew, to begin after the last build that an earlier one has left."""
-    left = await hub.list("build/*", values=False)
-    first = 1 + max((number(entry.key) for entry in left), default=0)
-    job = ["--first", str(first), "--speed", str(speed), *(["--builds", "1"] if once else [])]
-    ends = frozenset({EXIT_DONE}) if once else frozenset[int]()
-    return [AgentProcess(name, [*_program(crew), *role, *job], ends) for name, role in ROLES]
+    leftovers = await hub.list("build/*", values=False)
+    first = 1 + max((number(entry.key) for entry in leftovers), default=0)
+    arguments = ["--first", str(first), "--speed", str(speed), *(["--builds", "1"] if once else [])]
+    exit_codes = frozenset({EXIT_DONE}) if once else frozenset[int]()
+    return [AgentProcess(name, [*_program(crew), *role, *arguments], exit_codes) for name, role in ROLES]
 
 
 def _example(name: str, speed: float) -> Demo:
     module = import_module(f"waggle.examples.{name}")
     cast: Cast = module.CAST
     types: tuple[EventType, ...] = ("set", "delete", "expire", "lock", "unlock", "message")
-    gather = partial(_prepare_example, module=module, cast=cast, speed=speed)
+    prepare = partial(_prepare_example, module=module, cast=cast, speed=speed)
     intro = f"{_title(module)}\nEach agent is a process of its own; nobody polls."
-    return Demo(name, f"demo-{name}", f"narrator-{name}", intro, module, ExampleNarrator, types, gather, cast.person)
+    return Demo(name, f"demo-{name}", f"narrator-{name}", intro, module, ExampleNarrator, types, prepare, cast.person)
 
 
 async def _prepare_example(hub: Hub, module: ModuleType, cast: Cast, speed: float) -> list[AgentProcess]:
@@ -104,8 +104,8 @@ async def _prepare_example(hub: Hub, module: ModuleType, cast: Cast, speed: floa
     await hub.clear("*")
     groups = (cast.agents, {EXIT_DONE}), (cast.services, set[int]()), (cast.doomed, {EXIT_KILLED})
     return [
-        AgentProcess(name, [*_program(module), name, "--speed", str(speed)], frozenset(ends))
-        for agents, ends in groups
+        AgentProcess(name, [*_program(module), name, "--speed", str(speed)], frozenset(exit_codes))
+        for agents, exit_codes in groups
         for name in agents
     ]
 

@@ -34,11 +34,11 @@ def demo(
             print("\t".join(title))
         return
     try:
-        show = find_demo(name, once=once, speed=speed)
+        chosen = find_demo(name, once=once, speed=speed)
     except KeyError:
         exit_error(f"there is no demo {name!r}: it is one of {', '.join(name for name, _ in demo_titles())}.")
     try:
-        if run_until_signal(run_demo(show, port, yes)):
+        if run_until_signal(run_demo(chosen, port, yes)):
             print("\nStopped; everybody has gone home.", flush=True)
     except BrokenPipeError:
         exit_output_closed()

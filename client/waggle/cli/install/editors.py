@@ -78,12 +78,12 @@ def _tool_timeout(editor: Editor) -> Data:
     return {"tool_timeout_sec": 300} if editor.toml else {}
 
 
-def _home_path(variable: str, otherwise: str, *rest: str) -> Callable[[], Path]:
+def _home_path(variable: str, default: str, *rest: str) -> Callable[[], Path]:
     """A path below a directory that a variable of the environment names, or one in the home directory."""
 
     def path() -> Path:
-        said = os.environ.get(variable)
-        return (Path(said) if said else Path.home() / otherwise).joinpath(*rest)
+        directory = os.environ.get(variable)
+        return (Path(directory) if directory else Path.home() / default).joinpath(*rest)
 
     return path
 

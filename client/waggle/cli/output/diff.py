@@ -43,10 +43,10 @@ def changes(before: Any, after: Any, place: str = "") -> Iterator[Change]:
 
 def _list_changes(before: list[Any], after: list[Any], place: str) -> Iterator[Change]:
     """What differs between the equal beginnings and the equal ends."""
-    most = min(len(before), len(after))
-    start = next((i for i in range(most) if not _same(before[i], after[i])), most)
-    most -= start
-    end = next((i for i in range(most) if not _same(before[-1 - i], after[-1 - i])), most)
+    shorter = min(len(before), len(after))
+    start = next((i for i in range(shorter) if not _same(before[i], after[i])), shorter)
+    shorter -= start
+    end = next((i for i in range(shorter) if not _same(before[-1 - i], after[-1 - i])), shorter)
     old, new = before[start : len(before) - end], after[start : len(after) - end]
     for i in range(max(len(old), len(new))):
         was, now = old[i] if i < len(old) else UNSET, new[i] if i < len(new) else UNSET

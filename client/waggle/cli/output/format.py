@@ -40,7 +40,7 @@ _control_characters = re.compile(
 
 def visible(text: str) -> str:
     r"""Control characters, and those that turn the direction of writing, as ``\u....``; in JSON that is the same."""
-    return _control_characters.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _control_characters.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def to_json(value: Any, *, indented: bool = False) -> str:
@@ -68,12 +68,12 @@ def truncate(text: str, width: int | None) -> str:
     if width is None or (len(text) <= width and text.isascii()):
         return text
     room, fitting = width, 0
-    for place, char in enumerate(text):
+    for index, char in enumerate(text):
         room -= _cell_width(char)
         if room < 0:
             return text[:fitting] + "…"
         if room >= 1:
-            fitting = place + 1
+            fitting = index + 1
     return text
 
 

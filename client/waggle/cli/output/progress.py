@@ -23,9 +23,9 @@ class Progress:
     def __init__(self, what: str, *, of: int | None = None) -> None:
         self.done = 0
         self._what, self._of = what, of
-        self._next = time.monotonic() + SHOW_AFTER_S
+        self._next_draw = time.monotonic() + SHOW_AFTER_S
         self._shown = False
-        self._seen = sys.stderr.isatty()
+        self._visible = sys.stderr.isatty()
 
     def __enter__(self) -> Self:
         return self
@@ -34,8 +34,8 @@ class Progress:
         """So many more are done."""
         self.done += number
         now = time.monotonic()
-        if self._seen and now >= self._next:
-            self._next, self._shown = now + REDRAW_EVERY_S, True
+        if self._visible and now >= self._next_draw:
+            self._next_draw, self._shown = now + REDRAW_EVERY_S, True
             of = f" of {amount(self._of)}" if self._of is not None else ""
             sys.stderr.write(f"\r\x1b[K{self._what}: {amount(self.done)}{of}")
             sys.stderr.flush()

@@ -58,12 +58,12 @@ def aligned_line(row: Row, widths: Sequence[int], numbers: Collection[int]) -> s
     from rich.cells import cell_len, set_cell_size
 
     cells = []
-    for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
+    for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
         room = width - cell_len(cell)
         if room < 0:
             cells.append(set_cell_size(set_cell_size(cell, width - 1) + "…", width) if width else "")
         else:
-            cells.append(" " * room + cell if place in numbers else cell + " " * room)
+            cells.append(" " * room + cell if index in numbers else cell + " " * room)
     return GAP.join(cells)
 
 

@@ -67,9 +67,9 @@ def ensure_hub(url: str, idle: str = DEFAULT_IDLE) -> None:
                 _start(url, port, idle, directory / f"hub-{port}.out")
     except Disconnected:
         raise
-    except OSError as fault:
+    except OSError as error:
         raise Disconnected(
-            f"No hub answers at {url}, and none can be started, since {directory} cannot be used: {fault}. Start one"
+            f"No hub answers at {url}, and none can be started, since {directory} cannot be used: {error}. Start one"
             " with `waggle serve`, or set XDG_STATE_HOME to a directory that can be written."
         ) from None
 
@@ -86,20 +86,22 @@ def _split_url(url: str) -> SplitResult:
 
 
 def _start(url: str, port: int, idle: str, output: Path) -> None:
-    if absent := missing_packages(HUB_PACKAGES):
+    if packages := missing_packages(HUB_PACKAGES):
         raise Disconnected(
-            f"No hub answers at {url}, and none can be started: {', '.join(absent)} missing. pip install"
+            f"No hub answers at {url}, and none can be started: {', '.join(packages)} missing. pip install"
             " 'wagglehub[hub]', or set WAGGLE_URL to a hub elsewhere."
         )
     host = _split_url(url).hostname or "127.0.0.1"
     command = [*HUB_COMMAND, "--host", host, "--port", str(port), "--idle", idle]
-    with output.open("w") as said:
+    with output.open("w") as log_file:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True, cwd="/"
+            command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True, cwd="/"
         )
-    until = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     while not hub_answers(url):
-        if process.poll() is not None or time.monotonic() > until:
-            words = output.read_text(errors="replace").strip()[-500:]
-            raise Disconnected(f"No hub answers at {url}, and one that was started did not, either: {words or output}")
+        if process.poll() is not None or time.monotonic() > deadline:
+            log_text = output.read_text(errors="replace").strip()[-500:]
+            raise Disconnected(
+                f"No hub answers at {url}, and one that was started did not, either: {log_text or output}"
+            )
         time.sleep(0.05)

@@ -48,7 +48,7 @@ async def run_program(
     stop: asyncio.Event,
     *,
     stdin: bytes | None = None,
-    heard: Callable[[signal.Signals], object] = lambda _: None,
+    on_signal: Callable[[signal.Signals], object] = lambda _: None,
 ) -> int:
     """Run it to its end, and give its exit code, as shells count; when ``stop`` is set, it is told to end.
 
@@ -56,37 +56,37 @@ async def run_program(
     passed on. Cancelled, this ends it, too. Raises typer.Exit if it cannot be run.
     """
 
-    early: list[signal.Signals] = []
+    early_signals: list[signal.Signals] = []
     process: asyncio.subprocess.Process | None = None
 
     def pass_on(number: signal.Signals) -> None:
-        heard(number)
+        on_signal(number)
         if process is None:
-            early.append(number)
+            early_signals.append(number)
         else:
             _signal_group(process.pid, number)
 
     with Terminal() as terminal, route_signals(pass_on, FORWARDED_SIGNALS):
         process = await _start(command, {**os.environ, **variables}, stdin is not None, terminal)
-        for number in early:
+        for number in early_signals:
             _signal_group(process.pid, number)
-        with terminal.serve(process.pid):
+        with terminal.lend_on_demand(process.pid):
             code = await _wait_for_end(process, stdin, stop)
-        terminal.interrupted(code)
+        terminal.pass_on_interrupt(code)
     return code if code >= 0 else 128 - code
 
 
 async def _wait_for_end(process: asyncio.subprocess.Process, stdin: bytes | None, stop: asyncio.Event) -> int:
     """Wait until a process has ended, or see to it when that is wanted; gives what it has ended with."""
-    talking = asyncio.ensure_future(process.communicate(stdin))
+    communicating = asyncio.ensure_future(process.communicate(stdin))
     stopping = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait([talking, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([communicating, stopping], return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
-        if not talking.done():
+        if not communicating.done():
             await _end_group(process.pid)
-        await talking
+        await communicating
     code = process.returncode
     assert code is not None
     return code
@@ -97,7 +97,7 @@ async def _start(
 ) -> asyncio.subprocess.Process:
     def prepare() -> None:
         die_with_parent()
-        terminal.give()
+        terminal.take_foreground()
 
     pipe = asyncio.subprocess.PIPE if piped else None
     starting = asyncio.create_subprocess_exec(*command, env=env, stdin=pipe, process_group=0, preexec_fn=prepare)

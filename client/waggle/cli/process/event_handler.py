@@ -34,12 +34,12 @@ class EventHandler:
 
     def __init__(self, command: str, *, strict: bool) -> None:
         self._command, self._strict = command, strict
-        self._ahead = 0.0
+        self._clock_offset_s = 0.0
         self._behind = False
 
     async def prepare(self, hub: Hub) -> None:
         """Find out what time it is at the hub."""
-        self._ahead = (await hub.ping()).at - time.time()
+        self._clock_offset_s = (await hub.ping()).at - time.time()
 
     async def __call__(self, event: Event) -> None:
         """Run the command, to its end. Raises typer.Exit if it fails and must not."""
@@ -47,20 +47,20 @@ class EventHandler:
             notify("missed too much: all there is follows")
         if event.type in ("synced", "lost"):
             return
-        self._look_how_late(event)
+        self._notify_if_behind(event)
         env = {**os.environ, **event_variables(event)}
         code = await run_to_end(["/bin/sh", "-c", self._command], env=env, stdin=msgspec.json.encode(event))
         if code:
-            what = f"the command has ended with code {code}, at {event.type} {event.key!r}, rev {event.rev}"
+            message = f"the command has ended with code {code}, at {event.type} {event.key!r}, rev {event.rev}"
             if self._strict:
-                exit_error(f"{what}: this ends here, because of --fail.")
-            notify(what)
+                exit_error(f"{message}: this ends here, because of --fail.")
+            notify(message)
 
-    def _look_how_late(self, event: Event) -> None:
-        late = 0.0 if event.snapshot else time.time() + self._ahead - event.at
-        if late > BEHIND_AFTER_S and not self._behind:
-            notify(f"the command is slower than the events, and {duration(late)} behind: they wait, none is skipped")
-        self._behind = late > BEHIND_AFTER_S
+    def _notify_if_behind(self, event: Event) -> None:
+        lag_s = 0.0 if event.snapshot else time.time() + self._clock_offset_s - event.at
+        if lag_s > BEHIND_AFTER_S and not self._behind:
+            notify(f"the command is slower than the events, and {duration(lag_s)} behind: they wait, none is skipped")
+        self._behind = lag_s > BEHIND_AFTER_S
 
 
 def event_variables(event: Event) -> dict[str, str]:

@@ -76,34 +76,34 @@ async def run_to_end(
     It has our output. Our terminal is its own, unless it is given its input: then it has a process group, so that
     whatever it starts ends with it. Cancelled, this asks the program to end. Raises OSError if there is none.
     """
-    apart = stdin is not None
-    pipe = asyncio.subprocess.PIPE if apart else None
+    own_group = stdin is not None
+    pipe = asyncio.subprocess.PIPE if own_group else None
     starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(*command, env=env, stdin=pipe, process_group=0 if apart else None)
+        asyncio.create_subprocess_exec(*command, env=env, stdin=pipe, process_group=0 if own_group else None)
     )
     try:
         await (await asyncio.shield(starting)).communicate(stdin)
     finally:
         process = await starting  # also when we were cancelled meanwhile: it must not be left behind
-        await _end(process, apart)
+        await _end(process, own_group)
     code = process.returncode
     assert code is not None
     return code if code >= 0 else 128 - code
 
 
-async def _end(process: asyncio.subprocess.Process, apart: bool) -> None:
+async def _end(process: asyncio.subprocess.Process, own_group: bool) -> None:
     """See to it that a process, or all of its group, ends: politely first."""
     if process.returncode is None:
-        _signal(process, apart, signal.SIGTERM)
+        _signal(process, own_group, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), TERM_TIMEOUT_S)
         except TimeoutError:
-            _signal(process, apart, signal.SIGKILL)
+            _signal(process, own_group, signal.SIGKILL)
             await process.wait()
 
 
-def _signal(process: asyncio.subprocess.Process, apart: bool, number: signal.Signals) -> None:
-    if apart:
+def _signal(process: asyncio.subprocess.Process, own_group: bool, number: signal.Signals) -> None:
+    if own_group:
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)

@@ -38,46 +38,46 @@ Run = Callable[[H, asyncio.Event], Awaitable[int]]
 
 def lock_environment(options: Options, hub: Hub, token: int) -> dict[str, str]:
     """The variables with which `waggle` within the program means the same hub, and writes only while this is held."""
-    said = {"NS": options.ns, "AGENT": options.agent, "TOKEN": options.token}
-    known = {"URL": options.url, "LOCK_TOKEN": f"{token}", **{name: text for name, text in said.items() if text}}
-    return {f"WAGGLE_{name}": text for name, text in known.items()}
+    identity = {"NS": options.ns, "AGENT": options.agent, "TOKEN": options.token}
+    values = {"URL": options.url, "LOCK_TOKEN": f"{token}", **{name: text for name, text in identity.items() if text}}
+    return {f"WAGGLE_{name}": text for name, text in values.items()}
 
 
 async def run_while_held(
-    block: AbstractAsyncContextManager[H], run: Run[H], on_loss: OnLoss, *, harmless: str | None = None
+    block: AbstractAsyncContextManager[H], run: Run[H], on_loss: OnLoss, *, ignored_loss: str | None = None
 ) -> int:
     """Enter the block, run the program in it, and give its exit code. Raises what entering raises.
 
     ``harmless`` is a reason for which it may be lost that is nothing to tell, nor to end a program for.
     """
     stop = asyncio.Event()
-    running: asyncio.Future[int] | None = None
+    program: asyncio.Future[int] | None = None
     try:
         async with block as held:
-            running = asyncio.ensure_future(run(held, stop))
+            program = asyncio.ensure_future(run(held, stop))
             try:
-                return await asyncio.shield(running)
+                return await asyncio.shield(program)
             finally:
                 if held.lost is None:
-                    await _cancel_and_wait(running)
+                    await _cancel_and_wait(program)
     except LockLost as lost:
-        if running is None:
+        if program is None:
             raise
-        if lost.reason == harmless:
-            return await running
+        if lost.reason == ignored_loss:
+            return await program
         if on_loss is OnLoss.warn:
             notify(f"{lost.message} The command goes on without it.")
-            return await running
+            return await program
         stop.set()
-        code = await running
+        code = await program
         notify(f"{lost.message} So the command was told to end.")
         return code or ERROR
     finally:
-        if running is not None:
-            await _cancel_and_wait(running)
+        if program is not None:
+            await _cancel_and_wait(program)
 
 
-async def _cancel_and_wait(running: asyncio.Future[int]) -> None:
-    if not running.done():
-        running.cancel()
-        await asyncio.wait([running])
+async def _cancel_and_wait(program: asyncio.Future[int]) -> None:
+    if not program.done():
+        program.cancel()
+        await asyncio.wait([program])

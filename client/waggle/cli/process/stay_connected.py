@@ -36,21 +36,21 @@ class HubStatus:
             self.back.set()
 
 
-async def stay(hub: Hub, told: HubStatus, again: Restore) -> None:
+async def stay(hub: Hub, status: HubStatus, restore: Restore) -> None:
     """Stay for ever, and do ``again`` what has to be done anew in each new session."""
     session = hub.session
     while True:
-        await told.back.wait()
-        told.back.clear()
+        await status.back.wait()
+        status.back.clear()
         if hub.session != session:
             session = hub.session
-            await again(hub)
+            await restore(hub)
 
 
-async def stay_while(hub: Hub, told: HubStatus, again: Restore, command: Sequence[str]) -> int:
+async def stay_while(hub: Hub, status: HubStatus, restore: Restore, command: Sequence[str]) -> int:
     """As `stay`, while a program runs: gives its exit code."""
     program = asyncio.ensure_future(run_to_end(command))
-    keeping = asyncio.ensure_future(stay(hub, told, again))
+    keeping = asyncio.ensure_future(stay(hub, status, restore))
     try:
         await asyncio.wait([program, keeping], return_when=asyncio.FIRST_COMPLETED)
         if not program.done():

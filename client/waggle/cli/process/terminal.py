@@ -29,32 +29,32 @@ class Terminal:
     """``with Terminal() as terminal``: `give` in the new process, `serve` while it runs. There may be none."""
 
     def __init__(self) -> None:
-        self._file = -1
+        self._tty = -1
         self._lent = False
 
     def __enter__(self) -> Self:
         with suppress(OSError):
-            self._file = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
-        self._lent = os.isatty(0) and self._has(os.getpgrp())
+            self._tty = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+        self._lent = os.isatty(0) and self._is_foreground(os.getpgrp())
         return self
 
-    def give(self) -> None:
+    def take_foreground(self) -> None:
         """Runs in the new process, in its group: have the terminal, if it is to be lent at once."""
         if self._lent:
-            self._hand_to(os.getpgrp())
+            self._set_foreground(os.getpgrp())
 
     @contextmanager
-    def serve(self, program: int) -> Iterator[None]:
+    def lend_on_demand(self, program: int) -> Iterator[None]:
         """Within the block it is lent to this process and its group when they want it."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self._look_after, program)
+        loop.add_signal_handler(signal.SIGCHLD, self._on_child_stopped, program)
         try:
-            self._look_after(program)
+            self._on_child_stopped(program)
             yield
         finally:
             loop.remove_signal_handler(signal.SIGCHLD)
 
-    def interrupted(self, code: int) -> None:
+    def pass_on_interrupt(self, code: int) -> None:
         """The program has ended with this code: if that was by Ctrl-C, all that we are part of hears of it."""
         if self._lent and code == -signal.SIGINT:
             self._take_back()
@@ -65,49 +65,49 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._take_back()
-        if self._file >= 0:
-            os.close(self._file)
+        if self._tty >= 0:
+            os.close(self._tty)
 
-    def _look_after(self, program: int) -> None:
+    def _on_child_stopped(self, program: int) -> None:
         """The program may have stopped: see to it that it goes on."""
         try:
             stopped = os.waitid(os.P_PID, program, os.WSTOPPED | os.WNOHANG)
         except ChildProcessError:
             return  # it has ended
-        if stopped is None or self._file < 0:
+        if stopped is None or self._tty < 0:
             return
-        wants_it = stopped.si_status in TERMINAL_SIGNALS and self._has(os.getpgrp())
+        wants_it = stopped.si_status in TERMINAL_SIGNALS and self._is_foreground(os.getpgrp())
         if not wants_it and self._lent:
             self._take_back()
             os.killpg(os.getpgrp(), signal.SIGTSTP)  # and here we stop, until somebody continues us
-            wants_it = self._has(os.getpgrp())
+            wants_it = self._is_foreground(os.getpgrp())
         elif not wants_it:
             return  # nobody typed that: whoever has stopped it may want it so
         self._lent = wants_it
         if wants_it:
-            self._hand_to(program)
+            self._set_foreground(program)
         with suppress(ProcessLookupError):
             os.killpg(program, signal.SIGCONT)
 
     def _take_back(self) -> None:
         if self._lent:
             self._lent = False
-            self._hand_to(os.getpgrp())
+            self._set_foreground(os.getpgrp())
 
-    def _has(self, group: int) -> bool:
+    def _is_foreground(self, group: int) -> bool:
         with suppress(OSError):
-            return self._file >= 0 and os.tcgetpgrp(self._file) == group
+            return self._tty >= 0 and os.tcgetpgrp(self._tty) == group
         return False
 
-    def _hand_to(self, group: int) -> None:
+    def _set_foreground(self, group: int) -> None:
         with _ignored(signal.SIGTTOU), suppress(OSError):
-            os.tcsetpgrp(self._file, group)
+            os.tcsetpgrp(self._tty, group)
 
 
 @contextmanager
 def _ignored(number: signal.Signals) -> Iterator[None]:
-    before = signal.signal(number, signal.SIG_IGN)
+    previous = signal.signal(number, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(number, before)
+        signal.signal(number, previous)

@@ -34,13 +34,13 @@ _special = re.compile(r"([*?\[\\])")
 
 def keys(ctx: typer.Context, incomplete: str) -> list[str]:
     """The keys that begin with what was typed."""
-    before = os.environ.get(COLON_PREFIX, "")
+    prefix = os.environ.get(COLON_PREFIX, "")
 
     async def ask(hub: Hub) -> list[str]:
         entries = await hub.list(
-            _prefix_pattern(before + incomplete), ns=ctx.params.get("ns"), limit=MAX_NAMES, values=False
+            _prefix_pattern(prefix + incomplete), ns=ctx.params.get("ns"), limit=MAX_NAMES, values=False
         )
-        return [entry.key.removeprefix(before) for entry in entries]
+        return [entry.key.removeprefix(prefix) for entry in entries]
 
     return _ask_hub(ctx, ask)
 
@@ -49,7 +49,7 @@ def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:
     """The namespaces that have keys."""
 
     async def ask(hub: Hub) -> list[str]:
-        return [one.ns for one in await hub.namespaces() if one.ns.startswith(incomplete)][:MAX_NAMES]
+        return [namespace.ns for namespace in await hub.namespaces() if namespace.ns.startswith(incomplete)][:MAX_NAMES]
 
     return _ask_hub(ctx, ask)
 
@@ -59,7 +59,8 @@ def agents(ctx: typer.Context, incomplete: str) -> list[str]:
 
     async def ask(hub: Hub) -> list[str]:
         return [
-            one.key for one in await hub.list(_prefix_pattern(incomplete), ns="$agents", limit=MAX_NAMES, values=False)
+            entry.key
+            for entry in await hub.list(_prefix_pattern(incomplete), ns="$agents", limit=MAX_NAMES, values=False)
         ]
 
     return _ask_hub(ctx, ask)
@@ -67,12 +68,12 @@ def agents(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def locks(ctx: typer.Context, incomplete: str) -> list[str]:
     """The names that are locked."""
-    before = os.environ.get(COLON_PREFIX, "")
+    prefix = os.environ.get(COLON_PREFIX, "")
 
     async def ask(hub: Hub) -> list[str]:
-        held = await hub.locks(_prefix_pattern(before + incomplete), ns=ctx.params.get("ns"))
+        held = await hub.locks(_prefix_pattern(prefix + incomplete), ns=ctx.params.get("ns"))
         keys = [key for lock in held for key in lock.names or lock.patterns or ()]
-        return [key.removeprefix(before) for key in keys if key.startswith(before + incomplete)][:MAX_NAMES]
+        return [key.removeprefix(prefix) for key in keys if key.startswith(prefix + incomplete)][:MAX_NAMES]
 
     return _ask_hub(ctx, ask)
 
@@ -87,14 +88,14 @@ def _ask_hub(ctx: typer.Context, ask: Callable[[Hub], Awaitable[list[str]]]) -> 
 
     from waggle import WaggleError, connect
 
-    async def visit() -> list[str]:
+    async def ask_in_time() -> list[str]:
         async with asyncio.timeout(TIMEOUT_S):
             url, token = ctx.params.get("url"), ctx.params.get("token")
             async with connect(url, ns="default", token=token, meta={"role": "cli"}, connect_timeout=TIMEOUT_S) as hub:
                 return await ask(hub)
 
     try:
-        return [name for name in asyncio.run(visit()) if _plain(name)]
+        return [name for name in asyncio.run(ask_in_time()) if _plain(name)]
     except (WaggleError, OSError, TimeoutError):
         return []
 
@@ -112,8 +113,8 @@ def join_colon_words(env: MutableMapping[str, str]) -> None:
     except (KeyError, ValueError):
         return
     words, last = _split_last_word(env.get("COMP_WORDS", "").split("\n")[: place + 1])
-    before, colon, rest = last.rpartition(":")
-    env.update({"COMP_WORDS": "\n".join([*words, rest]), "COMP_CWORD": str(len(words)), COLON_PREFIX: before + colon})
+    prefix, colon, rest = last.rpartition(":")
+    env.update({"COMP_WORDS": "\n".join([*words, rest]), "COMP_CWORD": str(len(words)), COLON_PREFIX: prefix + colon})
 
 
 def _split_last_word(parts: list[str]) -> tuple[list[str], str]:

@@ -28,15 +28,15 @@ OPS: dict[str, Comparison] = {
 }  # fmt: skip
 
 
-def parse_where(said: str) -> Where:
+def parse_where(text: str) -> Where:
     """What ``--where`` says. Raises typer.BadParameter if it says nothing."""
-    pointer, rest = "", said.strip()
+    pointer, rest = "", text.strip()
     if rest.startswith("/"):
         pointer, _, rest = rest.partition(" ")
     sign, _, value = rest.strip().partition(" ")
     op = OPS.get(sign)
     if op is None or (value.strip() == "") != (op == "exists"):
-        raise typer.BadParameter(f"--where is like '/state == done' or '/error exists', with spaces: not {said!r}.")
+        raise typer.BadParameter(f"--where is like '/state == done' or '/error exists', with spaces: not {text!r}.")
     if op == "exists":
         return {"pointer": pointer, "op": op}
     return {"pointer": pointer, "op": op, "value": json_or_string(value.strip())}
@@ -59,18 +59,18 @@ def build_conditions(
         )
     if count != 1 and not patterns:
         raise typer.BadParameter("--count goes with --pattern.")
-    both: WaitFor = {"absent": absent, "unlocked": unlocked, "since": since}
-    found: list[WaitFor] = []
-    each: list[Where | None] = [*wheres] or [None]
-    for where in each:
-        found += [{**both, "key": key, "where": where} for key in keys]
-        found += [{**both, "pattern": pattern, "count": count, "where": where} for pattern in patterns]
-    return found
+    common: WaitFor = {"absent": absent, "unlocked": unlocked, "since": since}
+    conditions: list[WaitFor] = []
+    alternatives: list[Where | None] = [*wheres] or [None]
+    for where in alternatives:
+        conditions += [{**common, "key": key, "where": where} for key in keys]
+        conditions += [{**common, "pattern": pattern, "count": count, "where": where} for pattern in patterns]
+    return conditions
 
 
-def parse_conditions(said: str) -> list[WaitFor]:
+def parse_conditions(text: str) -> list[WaitFor]:
     """The conditions as JSON, in the words of the wire. Raises typer.BadParameter if they are none."""
-    conditions: Any = read_json(said, "--conditions")
-    if not isinstance(conditions, list) or not all(isinstance(one, str | dict) for one in conditions):
+    conditions: Any = read_json(text, "--conditions")
+    if not isinstance(conditions, list) or not all(isinstance(condition, str | dict) for condition in conditions):
         raise typer.BadParameter('--conditions is a list, such as [{"pattern": "result:*", "count": 3}].')
-    return [{"key": one} if isinstance(one, str) else one for one in conditions]
+    return [{"key": condition} if isinstance(condition, str) else condition for condition in conditions]

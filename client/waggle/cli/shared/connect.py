@@ -102,21 +102,21 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
 def route_signals(receiver: Receiver, numbers: Iterable[signal.Signals]) -> Iterator[None]:
     """Within the block ``receiver`` is told of these signals, instead of whoever is else; not of those ignored."""
     loop = asyncio.get_running_loop()
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: _signal_receivers.get(number) for number in heard}
-    for number in heard:
+    watched = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    previous_receivers = {number: _signal_receivers.get(number) for number in watched}
+    for number in watched:
         _signal_receivers[number] = receiver
         loop.add_signal_handler(number, receiver, number)
     try:
         yield
     finally:
-        for number, earlier in before.items():
-            if earlier is None:
+        for number, previous in previous_receivers.items():
+            if previous is None:
                 del _signal_receivers[number]
                 loop.remove_signal_handler(number)
             else:
-                _signal_receivers[number] = earlier
-                loop.add_signal_handler(number, earlier, number)
+                _signal_receivers[number] = previous
+                loop.add_signal_handler(number, previous, number)
 
 
 async def _connect_and_run(options: Options, work: Work, on_state: Callable[[State], None] | None) -> None:

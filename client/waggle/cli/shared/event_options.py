@@ -38,16 +38,16 @@ Types = Annotated[
 ]
 
 
-def parse_event_types(said: str | None) -> list[EventType] | None:
+def parse_event_types(text: str | None) -> list[EventType] | None:
     """The types that were asked for. Raises typer.BadParameter for one that there is not."""
-    if said is None:
+    if text is None:
         return None
-    known: dict[str, EventType] = {name: name for name in ALL_TYPES}
-    names = [name.strip() for name in said.split(",")]
-    unknown = [name for name in names if name not in known]
+    by_name: dict[str, EventType] = {name: name for name in ALL_TYPES}
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in by_name]
     if unknown:
-        raise typer.BadParameter(f"there is no event type {unknown[0]!r}: use {', '.join(known)}.")
-    return [known[name] for name in names]
+        raise typer.BadParameter(f"there is no event type {unknown[0]!r}: use {', '.join(by_name)}.")
+    return [by_name[name] for name in names]
 
 
 async def events_up_to(events: Watcher, rev: int) -> AsyncIterator[Event]:
@@ -61,10 +61,10 @@ async def events_up_to(events: Watcher, rev: int) -> AsyncIterator[Event]:
             batch = batch or asyncio.ensure_future(events.batch(BATCH_EVENTS))
             if not (await asyncio.wait([batch], timeout=CURSOR_POLL_S))[0]:
                 continue
-            taken, batch = batch.result(), None
-            if not taken:
+            received, batch = batch.result(), None
+            if not received:
                 return
-            for event, _ in taken:
+            for event, _ in received:
                 yield event
     finally:
         if batch is not None:
@@ -84,8 +84,8 @@ def close_when_output_closes(events: Watcher) -> None:
         loop = asyncio.get_running_loop()
         closing: list[asyncio.Task[None]] = []
 
-        def gone() -> None:
+        def on_output_closed() -> None:
             loop.remove_reader(output)
             closing.append(loop.create_task(events.close()))
 
-        loop.add_reader(output, gone)
+        loop.add_reader(output, on_output_closed)

@@ -106,9 +106,9 @@ def _with_options(body: Body[P], ns: bool) -> Command:
     names = [name for name in Options._fields if ns or name != "ns"]
 
     @functools.wraps(body)
-    def command(**said: object) -> None:
-        options = Options(**{name: said.pop(name) for name in names})  # type: ignore[arg-type]
-        body(options, **said)  # type: ignore[call-arg, arg-type]
+    def command(**values: object) -> None:
+        options = Options(**{name: values.pop(name) for name in names})  # type: ignore[arg-type]
+        body(options, **values)  # type: ignore[call-arg, arg-type]
 
     own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
     hints = get_type_hints(Options, include_extras=True)
@@ -118,9 +118,9 @@ def _with_options(body: Body[P], ns: bool) -> Command:
         )
         for name in names
     ]
-    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *added]
+    parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *added]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
 
 
@@ -170,18 +170,18 @@ _TIME = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,2})?)(ms|s|m|h|d|)", re.A
 _UNITS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def parse_time(said: str | float) -> float:
+def parse_time(text: str | float) -> float:
     """The parser of an option: seconds, or a number with a unit. Raises typer.BadParameter for what is neither."""
-    found = _TIME(f"{said}")
-    if found is None:
-        raise typer.BadParameter(f"it takes seconds, or a time such as 500ms, 30s, 10m, 12h or 7d: not {said!r}.")
-    return float(found[1]) * _UNITS[found[2]]
+    match = _TIME(f"{text}")
+    if match is None:
+        raise typer.BadParameter(f"it takes seconds, or a time such as 500ms, 30s, 10m, 12h or 7d: not {text!r}.")
+    return float(match[1]) * _UNITS[match[2]]
 
 
-def parse_timeout(said: str, option: str) -> float | None:
+def parse_timeout(text: str, option: str) -> float | None:
     """So many seconds, or None for ever. Raises typer.BadParameter for what is neither."""
     try:
-        return None if said == FOREVER else parse_time(said)
+        return None if text == FOREVER else parse_time(text)
     except typer.BadParameter:
-        said_else = f"{option} takes seconds, a time such as 30s, 10m, 12h or 7d, or {FOREVER}: not {said!r}."
-        raise typer.BadParameter(said_else) from None
+        message = f"{option} takes seconds, a time such as 30s, 10m, 12h or 7d, or {FOREVER}: not {text!r}."
+        raise typer.BadParameter(message) from None

@@ -58,8 +58,8 @@ def top(
 
     async def work(hub: Hub) -> None:
         if once:
-            look = await _Poller(hub).look()
-            _print(look) if options.json else _print_once(options.url, look)
+            sample = await _Poller(hub).sample()
+            _print(sample) if options.json else _print_once(options.url, sample)
         elif options.json:
             await _poll(hub, _print)
         else:
@@ -68,20 +68,20 @@ def top(
     run_with_hub(options, work, on_state=HubStatus() if options.json else None)
 
 
-def _print(look: Sample | None) -> None:
-    if look is not None:
-        print(to_json(look._asdict()), flush=True)
+def _print(sample: Sample | None) -> None:
+    if sample is not None:
+        print(to_json(sample._asdict()), flush=True)
 
 
-def _print_once(url: str, look: Sample) -> None:
+def _print_once(url: str, sample: Sample) -> None:
     from rich.console import Console
 
     from waggle.cli.top.screen import TopScreen
 
     console = Console(highlight=False)
-    board = TopScreen(url)
-    board.take(look)
-    console.print(board.drawn(console.width, console.height))
+    top_screen = TopScreen(url)
+    top_screen.update(sample)
+    console.print(top_screen.render(console.width, console.height))
 
 
 async def _live(hub: Hub, url: str) -> None:
@@ -92,31 +92,31 @@ async def _live(hub: Hub, url: str) -> None:
     from waggle.cli.top.screen import TopScreen
 
     console = Console(highlight=False)
-    board = TopScreen(url)
-    with _quit_on_q() as enough, Live(console=console, screen=True, auto_refresh=False) as screen:
+    top_screen = TopScreen(url)
+    with _quit_on_q() as quit_pressed, Live(console=console, screen=True, auto_refresh=False) as screen:
 
-        def show(look: Sample | None) -> None:
-            board.take(look)
-            screen.update(board.drawn(console.width, console.height), refresh=True)
+        def show(sample: Sample | None) -> None:
+            top_screen.update(sample)
+            screen.update(top_screen.render(console.width, console.height), refresh=True)
 
-        looking = asyncio.ensure_future(_poll(hub, show))
-        await asyncio.wait([looking, enough], return_when=asyncio.FIRST_COMPLETED)
-        if looking.done():
-            looking.result()
-        looking.cancel()
+        polling = asyncio.ensure_future(_poll(hub, show))
+        await asyncio.wait([polling, quit_pressed], return_when=asyncio.FIRST_COMPLETED)
+        if polling.done():
+            polling.result()
+        polling.cancel()
 
 
 async def _poll(hub: Hub, show: Show) -> None:
     """Show each look, and None where the hub does not answer in time."""
-    eyes = _Poller(hub)
+    poller = _Poller(hub)
     while True:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                look = await eyes.look()
+                sample = await poller.sample()
         except TimeoutError:
             show(None)
         else:
-            show(look)
+            show(sample)
             await asyncio.sleep(REFRESH_EVERY_S)
 
 
@@ -125,19 +125,19 @@ class _Poller:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._seen = ("", 0)
+        self._last_seen = ("", 0)
 
-    async def look(self) -> Sample:
+    async def sample(self) -> Sample:
         """Look once."""
         stats = await self._hub.stats()
         agents = await self._hub.list(ns="$agents", limit=MAX_SAMPLE_ITEMS)
-        return Sample(stats, without_self(self._hub, agents), await self._news(stats))
+        return Sample(stats, without_self(self._hub, agents), await self._new_events(stats))
 
-    async def _news(self, stats: Statistics) -> list[Event]:
+    async def _new_events(self, stats: Statistics) -> list[Event]:
         """The last events since the look before; none if they have left the log already."""
-        epoch, (seen_epoch, seen) = self._hub.epoch, self._seen
+        epoch, (seen_epoch, seen) = self._hub.epoch, self._last_seen
         begin = max(stats.log.floor, stats.rev - MAX_SAMPLE_ITEMS, seen if epoch == seen_epoch else 0)
-        self._seen = epoch, stats.rev
+        self._last_seen = epoch, stats.rev
         if begin >= stats.rev:
             return []
         try:
@@ -151,25 +151,25 @@ class _Poller:
 def _quit_on_q() -> Iterator[asyncio.Future[None]]:
     """A future that is done once the person has pressed q; what is typed meanwhile does not show."""
     loop = asyncio.get_running_loop()
-    enough: asyncio.Future[None] = loop.create_future()
+    quit_pressed: asyncio.Future[None] = loop.create_future()
     if not sys.stdin.isatty():
-        yield enough
+        yield quit_pressed
         return
     import termios
     import tty
 
     keyboard = sys.stdin.fileno()
-    before = termios.tcgetattr(keyboard)
+    saved = termios.tcgetattr(keyboard)
 
     def read() -> None:
         typed = os.read(keyboard, 64)
-        if (b"q" in typed or not typed) and not enough.done():
-            enough.set_result(None)
+        if (b"q" in typed or not typed) and not quit_pressed.done():
+            quit_pressed.set_result(None)
 
     tty.setcbreak(keyboard)
     loop.add_reader(keyboard, read)
     try:
-        yield enough
+        yield quit_pressed
     finally:
         loop.remove_reader(keyboard)
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, saved)

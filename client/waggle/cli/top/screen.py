@@ -62,23 +62,23 @@ class TopScreen:
         self._before: Statistics | None = None
         self._agents: list[list[str]] = []
         self._events: deque[list[str]] = deque(maxlen=200)
-        self._commands: deque[float] = deque(maxlen=SPARKLINE_SAMPLES)
-        self._told: deque[float] = deque(maxlen=SPARKLINE_SAMPLES)
+        self._command_rates: deque[float] = deque(maxlen=SPARKLINE_SAMPLES)
+        self._event_rates: deque[float] = deque(maxlen=SPARKLINE_SAMPLES)
         self._answered = True
 
-    def take(self, look: Sample | None) -> None:
+    def update(self, sample: Sample | None) -> None:
         """What there is to see now; None if the hub did not answer."""
-        self._answered = look is not None
-        if look is None:
+        self._answered = sample is not None
+        if sample is None:
             return
-        same = self._now is not None and self._now.started_at == look.stats.started_at
-        self._before, self._now = self._now if same else None, look.stats
-        self._agents = [agent_row(entry, look.stats.at) for entry in look.agents]
-        self._events.extend(map(_event_row, look.events))
-        self._commands.append(look.stats.rates.commands)
-        self._told.append(look.stats.rates.events)
+        same = self._now is not None and self._now.started_at == sample.stats.started_at
+        self._before, self._now = self._now if same else None, sample.stats
+        self._agents = [agent_row(entry, sample.stats.at) for entry in sample.agents]
+        self._events.extend(map(_event_row, sample.events))
+        self._command_rates.append(sample.stats.rates.commands)
+        self._event_rates.append(sample.stats.rates.events)
 
-    def drawn(self, width: int, height: int) -> Text:
+    def render(self, width: int, height: int) -> Text:
         """The board, no larger than that."""
         if self._now is None:
             return Text("waiting for the hub ...")
@@ -98,16 +98,16 @@ class TopScreen:
         return Text("\n", no_wrap=True).join(lines[: max(1, height - 1)])
 
     def _head(self, now: Statistics, width: int) -> Text:
-        said = f"waggle top  {visible(self._url)}  up {duration(now.at - now.started_at)}  {visible(now.durability)}"
+        title = f"waggle top  {visible(self._url)}  up {duration(now.at - now.started_at)}  {visible(now.durability)}"
         state = f"{time_of_day(now.at)[:-4]}  q ends" if self._answered else "THE HUB DOES NOT ANSWER"
-        line = Text(set_cell_size(said, max(0, width - len(state) - 2)) + GAP, style="bold")
+        line = Text(set_cell_size(title, max(0, width - len(state) - 2)) + GAP, style="bold")
         return line.append(state, style="dim" if self._answered else "red")
 
     def _numbers(self, now: Statistics) -> list[tuple[str, str]]:
         rates, log = now.rates, now.log
         return [
-            ("commands/s", f"{amount(rates.commands):>7}  {sparkline(self._commands)}"),
-            ("events/s", f"{amount(rates.events):>7}  {sparkline(self._told)}"),
+            ("commands/s", f"{amount(rates.commands):>7}  {sparkline(self._command_rates)}"),
+            ("events/s", f"{amount(rates.events):>7}  {sparkline(self._event_rates)}"),
             ("changes/s", f"{amount(rates.revisions):>7}"),
             ("sends/s", f"{amount(rates.sends):>7}"),
             ("connections", f"{amount(now.connections)}, {amount(now.slow)} slow"),
@@ -140,9 +140,9 @@ def _busiest(now: Statistics, before: Statistics | None) -> list[list[str]]:
         return (now.ops[op].count - (known.count if known else 0)) / seconds if seconds > 0 else 0.0
 
     def row(op: str) -> list[str]:
-        one = now.ops[op]
+        count = now.ops[op]
         rated = amount(rate(op)) if seconds > 0 else ""
-        return [visible(op), rated, amount(one.count), amount(one.errors), milliseconds(one.mean)]
+        return [visible(op), rated, amount(count.count), amount(count.errors), milliseconds(count.mean)]
 
     return [row(op) for op in sorted(now.ops, key=lambda op: (-rate(op), -now.ops[op].count, op))]
 
@@ -180,8 +180,8 @@ def _figures(figures: Sequence[tuple[str, str]], columns: int, width: int) -> li
 
 def _side_by_side(left: Sequence[Text], right: Sequence[Text]) -> list[Text]:
     lines = []
-    for one, other in zip_longest(left, right, fillvalue=Text()):
-        lines.append(Text().append(one).append(" " * (COMMANDS_WIDTH - one.cell_len)).append(other))
+    for first, second in zip_longest(left, right, fillvalue=Text()):
+        lines.append(Text().append(first).append(" " * (COMMANDS_WIDTH - first.cell_len)).append(second))
     return lines
 
 

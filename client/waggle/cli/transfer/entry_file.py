@@ -105,15 +105,15 @@ def read_export(file: BinaryIO) -> Iterator[LocatedEntry]:
         except FILE_ERRORS as fault:
             yield f"line {number}", fault
     if header.entries is not None and header.entries != count:
-        said = f"the file ends after {count:,} entries and should have {header.entries:,}: it was cut off or changed"
-        yield f"line {number}", BadRequest(said)
+        message = f"the file ends after {count:,} entries and should have {header.entries:,}: it was cut off or changed"
+        yield f"line {number}", BadRequest(message)
 
 
-def valid_entries(found: Iterable[LocatedEntry], ns: str | None, checked: CheckedFile) -> Iterator[ExportLine]:
+def valid_entries(entries: Iterable[LocatedEntry], ns: str | None, checked: CheckedFile) -> Iterator[ExportLine]:
     """The entries that a hub would take; ``checked`` is told of them, and of what is wrong with the others. ``ns`` is
     the namespace that all are to go to, if not to their own."""
     latest = time.time() + MAX_TTL_S
-    for where, line in found:
+    for where, line in entries:
         try:
             if isinstance(line, Exception):
                 raise line
@@ -127,10 +127,10 @@ def valid_entries(found: Iterable[LocatedEntry], ns: str | None, checked: Checke
             yield line
 
 
-def check_file(found: Iterable[LocatedEntry], ns: str | None) -> CheckedFile:
+def check_file(entries: Iterable[LocatedEntry], ns: str | None) -> CheckedFile:
     """Look at all that is in a file."""
     checked = CheckedFile()
-    for _ in valid_entries(found, ns, checked):
+    for _ in valid_entries(entries, ns, checked):
         pass
     return checked
 

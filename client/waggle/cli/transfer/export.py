@@ -57,8 +57,8 @@ def export(
 
         run_with_hub(options, work)
     if output != STDOUT:
-        said = f"{visible(output)}: {amount(header.entries or 0)} exported, at rev {header.rev}"
-        print(to_json(header) if options.json else said)
+        summary = f"{visible(output)}: {amount(header.entries or 0)} exported, at rev {header.rev}"
+        print(to_json(header) if options.json else summary)
 
 
 async def _export(hub: Hub, pattern: str, ns: str | None, file: IO[bytes], header: Header, progress: Progress) -> None:
@@ -115,7 +115,7 @@ def _output_file(output: str) -> Iterator[IO[bytes]]:
     if path.exists() and not path.is_file():
         exit_error(f"{output} is no file: name one, or let it go to standard output.")
     try:
-        descriptor, prepared = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         exit_error(f"{output} cannot be written: {error.strerror}.")
     try:
@@ -123,7 +123,7 @@ def _output_file(output: str) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(descriptor)
-        os.replace(prepared, path)
+        os.replace(temporary, path)
     except BaseException:
-        os.unlink(prepared)
+        os.unlink(temporary)
         raise

@@ -63,7 +63,7 @@ def import_(
     file: Annotated[
         str, typer.Argument(metavar="FILE", show_default=False, help="What waggle export wrote; - is standard input.")
     ],
-    seed: Annotated[
+    source: Annotated[
         ImportSource,
         typer.Option("--from", metavar="SYSTEM", help="Whose it is: shared-memory, hive-mind, claude-flow."),
     ] = ImportSource.export,
@@ -87,31 +87,31 @@ def import_(
     """
     if overwrite and skip:
         raise typer.BadParameter("say --overwrite or --skip-existing, not both.")
-    if seed is ImportSource.claude_flow and file == "-":
+    if source is ImportSource.claude_flow and file == "-":
         raise typer.BadParameter("a database is not read from standard input: name its file.")
-    with _open_source(file, seed) as read:
+    with _open_source(file, source) as read:
         checked = _check(read, ns, skip_wrong)
 
         async def work(hub: Hub) -> None:
-            there = {} if overwrite else await _existing_keys(hub, checked)
-            taken = sum(map(len, there.values()))
-            if taken and not skip:
-                _refuse_existing(there, taken)
+            existing = {} if overwrite else await _existing_keys(hub, checked)
+            existing_count = sum(map(len, existing.values()))
+            if existing_count and not skip:
+                _refuse_existing(existing, existing_count)
             entries = (
                 line
                 for line in valid_entries(read(), ns, CheckedFile())
-                if line.place[1] not in there.get(line.place[0], ())
+                if line.place[1] not in existing.get(line.place[0], ())
             )
             writing = _Writer(hub, (await hub.ping()).at, overwrite=overwrite, skip=skip)
-            writing.result.skipped, writing.result.wrong = taken, checked.faults
-            if not dry_run and checked.count > taken:
+            writing.result.skipped, writing.result.wrong = existing_count, checked.faults
+            if not dry_run and checked.count > existing_count:
                 await backup_first(hub, no_backup)
-            with Progress("written", of=checked.count - taken) as progress:
+            with Progress("written", of=checked.count - existing_count) as progress:
                 for batch in batches(entries):
                     await writing.write(batch, dry_run)
                     progress.add(len(batch))
             print(to_json(writing.result) if options.json else _summary(writing.result, dry_run))
-            if seed is ImportSource.shared_memory and MEMORY in checked.keys:
+            if source is ImportSource.shared_memory and MEMORY in checked.keys:
                 await _warn_of_rotation(hub)
 
         run_with_hub(options, work)
@@ -123,29 +123,29 @@ class _Writer:
     def __init__(self, hub: Hub, at: float, *, overwrite: bool, skip: bool) -> None:
         self.result = ImportResult()
         self._hub, self._overwrite, self._skip = hub, overwrite, skip
-        self._ahead = at - time.monotonic()
+        self._clock_offset_s = at - time.monotonic()
 
     async def write(self, batch: list[ExportLine], dry_run: bool = False) -> None:
         """Write what is not over, all or nothing. Raises what the hub has against it, and says how far it came."""
         while batch:
-            now = time.monotonic() + self._ahead
-            rest = [line for line in batch if line.expires_at is None or line.expires_at > now]
-            self.result.expired += len(batch) - len(rest)
+            now = time.monotonic() + self._clock_offset_s
+            unexpired = [line for line in batch if line.expires_at is None or line.expires_at > now]
+            self.result.expired += len(batch) - len(unexpired)
             try:
-                if rest and not dry_run:
+                if unexpired and not dry_run:
                     await self._hub._link.ask(
-                        Txn(id=0, if_=[], then=[line.step(now, overwrite=self._overwrite) for line in rest]), Done
+                        Txn(id=0, if_=[], then=[line.step(now, overwrite=self._overwrite) for line in unexpired]), Done
                     )
             except Conflict as conflict:
                 if not self._skip:
-                    raise self._stopped(rest, conflict) from None
+                    raise self._stopped(unexpired, conflict) from None
                 index = conflict.details["index"]  # somebody was faster
                 self.result.skipped += 1
-                batch = rest[:index] + rest[index + 1 :]
+                batch = unexpired[:index] + unexpired[index + 1 :]
             except WaggleError as error:
-                raise self._stopped(rest, error) from None
+                raise self._stopped(unexpired, error) from None
             else:
-                self.result.written += len(rest)
+                self.result.written += len(unexpired)
                 return
 
     def _stopped(self, batch: list[ExportLine], error: WaggleError) -> WaggleError:
@@ -155,25 +155,25 @@ class _Writer:
             ns, key = batch[error.details["index"]].place
             where = f"{key!r} in namespace {ns!r}: "
         done = "nothing was written" if not self.result.written else f"{amount(self.result.written)} were written"
-        again = "--overwrite" if self._overwrite else "--skip-existing"
-        error.message = f"{where}{error.message.rstrip('.')}. Up to there {done}; {again} goes on from here."
+        option = "--overwrite" if self._overwrite else "--skip-existing"
+        error.message = f"{where}{error.message.rstrip('.')}. Up to there {done}; {option} goes on from here."
         return error
 
 
 @contextmanager
-def _open_source(file: str, seed: ImportSource) -> Iterator[ReadEntries]:
+def _open_source(file: str, source: ImportSource) -> Iterator[ReadEntries]:
     """What is in the file. Ends the command if it is not what was said."""
     try:
-        if seed is ImportSource.claude_flow:
+        if source is ImportSource.claude_flow:
             with _open_binary(file):  # whether it is there, and may be read
                 pass
             with from_database(file) as read:
                 yield read
             return
         with _open_binary(file) as opened:
-            yield (lambda: read_export(opened)) if seed is ImportSource.export else from_json(seed, opened)
-    except BadRequest as wrong:
-        exit_error(f"{file} is not what {seed} keeps: {wrong.message}.")
+            yield (lambda: read_export(opened)) if source is ImportSource.export else from_json(source, opened)
+    except BadRequest as error:
+        exit_error(f"{file} is not what {source} keeps: {error.message}.")
 
 
 @contextmanager
@@ -207,36 +207,40 @@ def _check(read: ReadEntries, ns: str | None, skip_wrong: bool) -> CheckedFile:
 
 async def _existing_keys(hub: Hub, checked: CheckedFile) -> dict[str, set[str]]:
     """The keys of the file that the hub has already, by namespace."""
-    there: dict[str, set[str]] = {}
+    existing: dict[str, set[str]] = {}
     with Progress("compared") as progress:
-        for one in await hub.namespaces():
-            wanted = checked.keys.get(one.ns)
+        for namespace in await hub.namespaces():
+            wanted = checked.keys.get(namespace.ns)
             if wanted:
-                found = there[one.ns] = set()
-                async for page in entry_pages(hub, "*", ns=one.ns, values=False):
-                    found |= wanted.intersection(entry.key for entry in page)
+                matching = existing[namespace.ns] = set()
+                async for page in entry_pages(hub, "*", ns=namespace.ns, values=False):
+                    matching |= wanted.intersection(entry.key for entry in page)
                     progress.add(len(page))
-    return there
+    return existing
 
 
-def _refuse_existing(there: dict[str, set[str]], taken: int) -> None:
-    names = [f"{key} in {ns}" for ns, keys in sorted(there.items()) for key in sorted(keys)[:MAX_NAMED_KEYS]][
+def _refuse_existing(existing: dict[str, set[str]], existing_count: int) -> None:
+    names = [f"{key} in {ns}" for ns, keys in sorted(existing.items()) for key in sorted(keys)[:MAX_NAMED_KEYS]][
         :MAX_NAMED_KEYS
     ]
-    shown = ", ".join(map(visible, names)) + (", ..." if taken > MAX_NAMED_KEYS else "")
-    exit_no(f"nothing was written: {amount(taken)} there already ({shown}). Say --overwrite or --skip-existing.")
+    shown = ", ".join(map(visible, names)) + (", ..." if existing_count > MAX_NAMED_KEYS else "")
+    exit_no(
+        f"nothing was written: {amount(existing_count)} there already ({shown}). Say --overwrite or --skip-existing."
+    )
 
 
 async def _warn_of_rotation(hub: Hub) -> None:
     """Say so if there are more memories than there may be: the next that is added drops the oldest."""
     entry = await hub.get(SETTINGS, ns=MEMORY)
     most, _ = most_memories(None if entry is None else msgspec.json.encode(entry.value))
-    there = sum(one.keys for one in await hub.namespaces() if one.ns == MEMORY) - (entry is not None)
-    if there > most:
-        setting = to_json({"max_entries": max(2 * there, most)})
+    existing = sum(namespace.keys for namespace in await hub.namespaces() if namespace.ns == MEMORY) - (
+        entry is not None
+    )
+    if existing > most:
+        setting = to_json({"max_entries": max(2 * existing, most)})
         notify(
-            f"the profile shared-memory keeps {amount(most)} memories, and {amount(there)} are there: the next that is"
-            f" added drops the oldest. To keep more: waggle set {SETTINGS} '{setting}' --ns {MEMORY}"
+            f"the profile shared-memory keeps {amount(most)} memories, and {amount(existing)} are there: the next"
+            f" that is added drops the oldest. To keep more: waggle set {SETTINGS} '{setting}' --ns {MEMORY}"
         )
 
 
