@@ -1,4 +1,4 @@
-"""The commands about agents: who is here, and being here oneself."""
+"""The commands about agents: list the agents, and be one of them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ __all__ = ["agents", "status", "without_self"]
 
 @shared(ns=False)
 def agents(options: Options) -> None:
-    """List the agents that are here: name, role, whether connected, for how long, and status.
+    """List the connected agents: name, role, state, for how long, and status.
 
-    "away" is an agent that lost its connection, and has a few seconds to come back. This command itself is left out.
+    The state "away" means that the agent lost its connection, and has a few seconds to come back. This command
+    itself is not listed.
     """
 
     async def work(hub: Hub) -> None:
@@ -39,7 +40,7 @@ def agents(options: Options) -> None:
 
 
 def without_self(hub: Hub, entries: list[Entry]) -> list[Entry]:
-    """The agents but the one that this command is itself, unless that name is also somebody else's."""
+    """Return the agents without this command itself, unless another session has the same name."""
     return [entry for entry in entries if entry.value["session"] != hub.session or entry.value["sessions"] > 1]
 
 
@@ -51,9 +52,9 @@ def status(
         list[str] | None, typer.Argument(metavar="-- CMD", help="A program to run; else until Ctrl-C.")
     ] = None,
 ) -> None:
-    """Be among the agents, with STATUS for others to see, while CMD runs. The exit code is that of CMD.
+    """Appear among the agents, with STATUS for others to see, while CMD runs. The exit code is that of CMD.
 
-    A status belongs to a session, and goes when that ends: so this one stays. Say with --agent who you are.
+    A status belongs to a session, and ends with it: so this command stays. Name yourself with --agent.
     """
     content = json_or_string(text)
     hub_status = HubStatus()

@@ -1,4 +1,4 @@
-"""The commands about messages for one agent: send and inbox. How they wait and are read is `waggle.api.inbox`'."""
+"""The commands `send` and `inbox`: messages for one agent. `waggle.api.inbox` says how they are kept and read."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def send(
     ] = f"{KEPT:g}",
     text: Text = False,
 ) -> None:
-    """Leave MESSAGE for an agent, which finds it in its inbox; and say whether that agent is here.
+    """Leave MESSAGE in the inbox of an agent, and print whether that agent is connected.
 
-    What is no JSON is text: no quotes are needed. Say with --agent who you are.
+    A MESSAGE that is no JSON is text: it needs no quotes. Name yourself with --agent.
     """
     body = _body(message, text)
     kept = parse_timeout(ttl, "--ttl")
@@ -55,13 +55,13 @@ def send(
 
 
 def _body(words: list[str], text: bool) -> Any:
-    """What the words of the command line mean, or standard input: JSON where it can be, and else text."""
+    """Return the message of the words, or of standard input: parsed if it is JSON, else text."""
     joined = read_value("-", True, "MESSAGE") if words == ["-"] else " ".join(words)
     return joined if text else json_or_string(joined)
 
 
 def _whereabouts(sent: Sent, now: float) -> str:
-    """Whether the recipient is here, and what becomes of the message if not."""
+    """Return whether the recipient is connected, and what happens to the message if not."""
     if sent.here:
         return "is here, and has it in its inbox"
     presence = (
@@ -75,7 +75,7 @@ def _whereabouts(sent: Sent, now: float) -> str:
 
 
 class ShownMessage(NamedTuple):
-    """A message, as it is shown."""
+    """A message, with the fields that are printed."""
 
     sender: str
     sent_at: float
@@ -97,10 +97,11 @@ def inbox(
         typer.Option("--timeout", metavar="TIME", help="Wait for the next, so long or forever; else not at all."),
     ] = None,
 ) -> None:
-    """Print the messages for the agent that --agent or WAGGLE_AGENT names, oldest first. Exit code 1 if there are none.
+    """Print the messages for the agent that --agent or WAGGLE_AGENT names, oldest first. Exit code 1 if there are
+    none.
 
-    What was printed is acknowledged, and does not come again. One that could not be printed does. To have a message
-    stay until a program is done with it: waggle take 'inbox:NAME/*' -- CMD.
+    A printed message is acknowledged, and does not come again. A message that could not be printed does. To keep a
+    message until a program is done with it: waggle take 'inbox:NAME/*' -- CMD.
     """
     if options.agent is None:
         raise typer.BadParameter("say whose inbox it is: --agent NAME, or WAGGLE_AGENT.")
@@ -121,7 +122,7 @@ def inbox(
 
 
 async def _peek(hub: Hub, ns: str | None, count: int | None, show: Show) -> int:
-    """Show the messages that wait, which go on waiting; gives how many."""
+    """Print the waiting messages without taking them. Returns their number."""
     entries = await hub.list(quoted(f"inbox:{hub.agent}/") + "?" * DIGITS, ns=ns)
     shown = sorted(entries, key=lambda entry: entry.rev)[:count]
     for message in shown:
@@ -132,7 +133,7 @@ async def _peek(hub: Hub, ns: str | None, count: int | None, show: Show) -> int:
 
 
 async def _read(hub: Hub, ns: str | None, wait_s: float | None, follow: bool, count: int | None, show: Show) -> int:
-    """Show each message that waits, or comes in time, and acknowledge it; gives how many."""
+    """Print and acknowledge each message that waits or comes in time. Returns their number."""
     inbox, shown = hub.inbox(ns=ns), 0
     while shown != count:
         try:
@@ -149,7 +150,7 @@ async def _read(hub: Hub, ns: str | None, wait_s: float | None, follow: bool, co
 
 
 def _message_printer(options: Options) -> Show:
-    """What shows a message as suits whoever reads it, before it is acknowledged."""
+    """Return a function that prints a message: as JSON, for a terminal, or for a program."""
     if options.json:
         return lambda message: print(
             to_json(
@@ -163,12 +164,12 @@ def _message_printer(options: Options) -> Show:
 
 
 def message_row(message: ShownMessage) -> list[str]:
-    """A message as columns: when it was sent, by whom, and what it says, as JSON."""
+    """Return a message as columns: when it was sent, its sender, and its body as JSON."""
     return [iso_time(message.sent_at), visible(message.sender), to_json(message.body)]
 
 
 def message_text(message: ShownMessage) -> str:
-    """A message for people: a line that says who sent it and when, and what it says below."""
+    """Return a message for people: a line with its time and sender, and the body below."""
     body = message.body.splitlines() if isinstance(message.body, str) else [to_json(message.body)]
     asks = ", who waits for an answer" if message.question else ""
     at = iso_time(message.sent_at)[:19].replace("T", " ")

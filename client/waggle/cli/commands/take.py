@@ -1,4 +1,4 @@
-"""The command `take`: work with one winner, done by a program."""
+"""The command `take`: run a program for a job that no other worker has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from waggle.cli.shared.options import FOREVER, OnLoss, Options, get_program, par
 __all__ = ["job_variables", "take"]
 
 MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
-"""Seconds from a job that failed to the next: the first time, and at most. The same one comes again at once."""
+"""The pause after a failed job, doubled after each failure: without it, the same job would come again at once."""
 SIGNAL_EXIT_CODES = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
 
@@ -61,11 +61,13 @@ def take(
         OnLoss, typer.Option("--on-loss", help="End CMD if the job is lost, or only tell you.")
     ] = OnLoss.kill,
 ) -> None:
-    """Take the oldest entry that matches and that nobody has, and run CMD for it. Exit code 1 if there is none.
+    """Take the oldest entry that matches and that no other worker has, and run CMD for it. Exit code 1 if there is
+    none.
 
-    CMD gets the entry as JSON on standard input, and WAGGLE_KEY, WAGGLE_VALUE and WAGGLE_DELIVERY: how often it was
-    taken. Exit code 0 of CMD says that the job is done, and the entry is deleted; any other, that somebody else shall
-    take it. That is the exit code of this, too. WAGGLE_LOCK_TOKEN is as with waggle lock. Signals go to CMD.
+    CMD gets the entry as JSON on standard input, and the variables WAGGLE_KEY, WAGGLE_VALUE and WAGGLE_DELIVERY (how
+    often it was taken). Exit code 0 of CMD means that the job is done, and the entry is deleted; after any other
+    code the job is given back for another worker. The exit code of this command is that of CMD. WAGGLE_LOCK_TOKEN is
+    as with waggle lock. Signals go to CMD.
     """
     command = get_program(
         ctx, "waggle take 'job:*' -- sh -c 'do-it \"$WAGGLE_KEY\"'. A job ends with who has taken it."
@@ -102,10 +104,10 @@ class Worker:
         self._hub, self._options, self._command, self._on_loss = hub, options, command, on_loss
         self.taken = 0
         self.signals: list[signal.Signals] = []
-        """The signals that came while a program ran; it was told, too."""
+        """The signals passed on to a running program: they end the loop, too."""
 
     async def run_job(self, job: Job) -> int:
-        """Take a job, run the program for it, and give its exit code. Raises TimedOut if there is none."""
+        """Take a job, run the program for it, and return its exit code. Raises TimedOut if there is no job."""
         return await run_while_held(job, self._run, self._on_loss, ignored_loss="released")
 
     async def _run(self, job: Job, stop: asyncio.Event) -> int:
@@ -129,21 +131,21 @@ class Worker:
 
 
 async def _work_in_a_loop(worker: Worker, run_next: Callable[[], Awaitable[int]]) -> int:
-    """Until a signal says that it is over: that is the exit code. Raises TimedOut if no job comes in time."""
+    """Take jobs until a signal comes, and return its exit code. Raises TimedOut if no job comes in time."""
     pause = MIN_PAUSE_S
     while True:
         code = await run_next()
         if worker.signals:
             return 128 + worker.signals[0]
         if code in SIGNAL_EXIT_CODES:
-            return code  # by Ctrl-C, which only the program has heard
+            return code  # Ctrl-C at a terminal reaches only the program
         if code:
             await asyncio.sleep(pause)
         pause = min(2 * pause, MAX_PAUSE_S) if code else MIN_PAUSE_S
 
 
 def job_variables(job: Job) -> dict[str, str]:
-    """What the program finds in its environment of a job: its value as JSON, unless it is too long for that."""
+    """Return the environment variables for a job: key, delivery, and value as JSON unless it is too long."""
     value = msgspec.json.encode(job.value)
     known = {"WAGGLE_KEY": job.key, "WAGGLE_DELIVERY": f"{job.delivery}"}
     return known if len(value) > MAX_VARIABLE_BYTES else {**known, "WAGGLE_VALUE": value.decode()}

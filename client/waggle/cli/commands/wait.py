@@ -1,4 +1,4 @@
-"""The command `wait`: until an entry is there, or whatever else it is that is waited for."""
+"""The command `wait`: wait until an entry exists, or until other conditions hold."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def wait(
     timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="Wait at most so long, or forever.")] = "30",
     text: Annotated[bool, typer.Option("--text", help="Print a value that is text without its quotes.")] = False,
 ) -> None:
-    """Wait until all KEYs are there, and print their values. Exit code 1 if they do not come in time.
+    """Wait until all KEYs exist, and print their values. Exit code 1 if they do not in time.
 
-    In --where: a pointer to part of the value, or nothing; one of == != < <= > >= in contains exists; and JSON or text.
-    One value is printed as waggle get does it, several entries as waggle list does; with --json, an entry a line.
+    A --where has a pointer to a part of the value, or none; one of == != < <= > >= in contains exists; and JSON or
+    text. One value is printed as waggle get does, several entries as waggle list does; with --json, an entry a line.
     """
     wait_s = parse_timeout(timeout, "--timeout")
     if not (keys or patterns or conditions):

@@ -1,4 +1,4 @@
-"""The command `watch`: what happens, as it happens, until it is told to stop."""
+"""The command `watch`: events as they happen, until the command is stopped."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def watch(
 ) -> None:
     """Print each event on keys and channels that match, as it happens; or run CMD for it.
 
-    A line has the time, the type, the key, who did it, and the value. Without --types: all but touch, renew and
-    queue. With --timeout, exit code 1 means that fewer than N events came, or none at all where there is no --count.
-    The command outlives a restart of the hub. --ns "*" watches every namespace.
+    A line has the time, the type, the key, the author, and the value. Without --types, all types but touch, renew
+    and queue are printed. With --timeout, exit code 1 means that fewer than N events came, or none without --count.
+    The command goes on after a restart of the hub. --ns "*" watches every namespace.
 
-    CMD is run for one event after the other, and gets it as JSON on standard input and in the variables
-    WAGGLE_EVENT_TYPE, _KEY, _NS, _REV, _BY, _AT, and, if it has one of less than 64 KiB, _VALUE.
+    CMD runs for one event after the other. It gets the event as JSON on standard input, and in the variables
+    WAGGLE_EVENT_TYPE, _KEY, _NS, _REV, _BY, _AT and, for a value of less than 64 KiB, _VALUE.
     """
     if strict and command is None:
         raise typer.BadParameter("--fail goes with --exec.")
@@ -69,7 +69,7 @@ def watch(
 
 
 async def _action(hub: Hub, options: Options, command: str | None, strict: bool) -> Callable[[Event], Awaitable[None]]:
-    """What is done with each event."""
+    """Return the function for each event: print it, or run the person's command."""
     if command is not None:
         handler = EventHandler(command, strict=strict)
         await handler.prepare(hub)

@@ -1,4 +1,6 @@
-"""The command `why`: what is stuck, and because of whom. The sentences are in `sentences`."""
+"""The command `why`: which agents are stuck, and because of which others. `waggle.cli.output.explain` has the
+sentences.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,11 @@ def why(
         ),
     ] = None,
 ) -> None:
-    """Say who waits for what and for whom, in sentences, in every namespace. Exit code 1 if anybody does, else 0.
+    """Explain in sentences which agents wait, for what, and for which agents, in every namespace. Exit code 1 if
+    any does.
 
-    Who has a lock that others wait for, until when, and what it waits for itself; which conditions of a wait hold, and
-    which do not. Agents that are ready for work are told of, too, but they are not stuck: they have nothing to do.
+    A sentence names the holder of a lock, until when, and what the holder waits for itself; and which conditions of
+    a wait hold, and which do not. Agents that are ready for work are listed too, but they are not stuck.
     """
 
     async def work(hub: Hub) -> None:
@@ -56,7 +59,7 @@ def why(
 
 
 def _print(options: Options, inspection: Inspection, waits: list[SeenWait]) -> None:
-    """A paragraph for each, those who are stuck first; or that all is well."""
+    """Print a paragraph for each wait, stuck agents first; or that nothing is stuck."""
     reasons = Reasons(inspection)
     waits = sorted(waits, key=lambda wait: (not is_stuck(wait), wait.since))
     for wait in waits:

@@ -1,4 +1,4 @@
-"""The command `demo`: see it work. What it can play is in `find_demo`, how that is started in `stage`."""
+"""The command `demo`. The demos are in `catalog`; `launcher` starts them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def demo(
     speed: Annotated[float, typer.Option("--speed", min=0.1, metavar="X", help="So many times as fast.")] = 1.0,
     yes: Annotated[bool, typer.Option("--yes", help="Where a person is asked: yes.")] = False,
 ) -> None:
-    """Start a hub and a crew of sample agents that work through one build after another, or play an example.
+    """Start a hub and a crew of sample agents that work through one build after another, or run an example.
 
-    Each agent is a process of its own; they meet only in the hub, in a namespace of their own ("demo", "demo-NAME");
-    none of them polls. A hub that runs on the port already is used. An example ends by itself; Ctrl-C stops all that
-    was started here.
+    Each agent is a process of its own. The agents meet only in the hub, in a namespace of their own ("demo",
+    "demo-NAME"), and none of them polls. A hub that already runs on the port is used. An example ends by itself;
+    Ctrl-C stops all that was started here.
     """
-    from waggle.cli.demo.catalog import demo_titles, find_demo  # what no other command needs to import
+    from waggle.cli.demo.catalog import demo_titles, find_demo  # here: no other command needs to import it
     from waggle.cli.demo.launcher import DemoError, run_demo
 
     if list_:

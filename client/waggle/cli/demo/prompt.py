@@ -1,4 +1,4 @@
-"""The person in front of a demo: how a question reaches them, and their answer the demo."""
+"""The questions of a demo to the person in front of it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ __all__ = ["make_ask"]
 
 
 def make_ask(yes: bool, set_command: str) -> Ask:
-    """What asks: says yes to all; or asks at the terminal; or, where there is none, says how to answer from another.
+    """Return a function that asks the person: always yes; at the terminal; or by telling how to answer from
+    another.
 
-    ``set_`` is the command that writes an entry, up to its key.
+    ``set_command`` is the command that writes an entry, up to its key.
     """
 
     async def say_yes(key: str, question: str) -> str:
@@ -34,7 +35,7 @@ def make_ask(yes: bool, set_command: str) -> Ask:
 
 
 async def _at_terminal(key: str, question: str) -> str:
-    """Ask until something is said; who ends the input says nothing any more."""
+    """Ask until there is an answer. After the end of the input there is none: wait for ever."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str] = asyncio.Queue()
     loop.add_reader(sys.stdin, lambda: lines.put_nowait(sys.stdin.readline()))
@@ -49,6 +50,6 @@ async def _at_terminal(key: str, question: str) -> str:
 
 
 async def _never() -> str:
-    """Nothing is said here."""
+    """Wait for ever: there is no answer from here."""
     never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     return await never

@@ -1,7 +1,8 @@
-"""What `waggle doctor` does at each door: it is used, for what it is for, as those use it who come by it.
+"""The checks of `waggle doctor`: each uses one door of the hub as its clients do.
 
-Something is written and read again, so what lets a page through and holds back events is found, and so is a program
-that an editor could not start. Each check raises Ill, or whatever fails, with what was seen.
+A door is a transport: WebSocket, HTTP, events, MCP, the dashboard. A check writes something and reads it again. So
+it finds a proxy that lets a page through and holds back events, and a program that an editor could not start. A
+check raises CheckFailed, or another error, which says what was seen.
 """
 
 from __future__ import annotations
@@ -21,40 +22,40 @@ from waggle.cli.install.editors import own_command
 __all__ = ["CHECKS", "CHECK_TIMEOUT_S", "NS", "Check", "CheckFailed", "Target"]
 
 CHECK_TIMEOUT_S = 5.0
-"""Seconds for each door."""
+"""Limit for the answer of a door."""
 START_TIMEOUT_S = 20.0
-"""Seconds for a program that has to start first."""
+"""Limit for a program that has to start first."""
 TTL_S = 60
-"""Seconds after which what was written goes by itself, if nobody deletes it before."""
+"""Lifetime of the written entry, if it cannot be deleted."""
 NS = "waggle-doctor"
 JSON = "application/json"
 
 
 class CheckFailed(Exception):
-    """A door does not do what it is for; the message says what was seen."""
+    """A failed check; the message says what was seen."""
 
 
 class Target(NamedTuple):
-    """The hub to look at, and a key there that is nobody else's."""
+    """The hub to check, and a key of our own in it."""
 
     url: str
     token: str | None
     key: str
 
     def connection(self) -> http.client.HTTPConnection:
-        """A connection to the hub."""
+        """Return a new HTTP connection to the hub."""
         parts = urlsplit(self.url if "://" in self.url else f"http://{self.url}")
         secure = parts.scheme in ("https", "wss")
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         return kind(parts.hostname or "", parts.port, timeout=CHECK_TIMEOUT_S)
 
     def headers(self, **more: str) -> dict[str, str]:
-        """What a request says."""
+        """Return the headers of a request."""
         token = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
         return {"X-Waggle-Agent": NS, **token, **more}
 
     def request(self, method: str, path: str, body: Any = None, accept: str = JSON) -> tuple[int, bytes]:
-        """The answer to a request, its body JSON."""
+        """Send a request with a JSON body. Returns the status and the body of the answer."""
         connection = self.connection()
         try:
             text = None if body is None else json.dumps(body).encode()
@@ -66,12 +67,12 @@ class Target(NamedTuple):
 
     @property
     def entry(self) -> str:
-        """The path of the key."""
+        """The path of the key's entry."""
         return f"/v1/keys/{quote(self.key)}?ns={NS}"
 
 
 class Check(NamedTuple):
-    """One door: its name, what is done there, and what to look at if that fails."""
+    """A check of one door: its name, its function, and what to look at if it fails."""
 
     name: str
     use: Callable[[Target], Awaitable[None]]
@@ -107,7 +108,7 @@ async def _events(target: Target) -> None:
 
 
 def _expect_event(target: Target) -> None:
-    """Hear of an entry that is written meanwhile."""
+    """Subscribe, write an entry, and wait for its event."""
     stream = target.connection()
     try:
         path = f"/v1/events?ns={NS}&pattern={quote(target.key)}"
@@ -185,4 +186,4 @@ CHECKS = [
     Check("MCP over stdio", _mcp_stdio, "run `waggle mcp --no-start` by hand, and see what it says"),
     Check("page", _dashboard, _PROXY.format("all paths")),
 ]
-"""In the order in which they are made: what all need comes first."""
+"""In the order of the checks: the connection that all need comes first."""

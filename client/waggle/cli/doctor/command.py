@@ -1,4 +1,4 @@
-"""The command `doctor`: proves each door of a hub by using it, and says what is wrong. What is done is in `checks`."""
+"""The command `doctor`: use each door of a hub once, and say what is wrong. The checks are in `checks`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["doctor"]
 
 @shared(ns=False)
 def doctor(options: Options) -> None:
-    """Use each door of the hub once: WebSocket, HTTP, events, MCP, the page. Exit code 1 if one of them fails.
+    """Use each door of the hub once: WebSocket, HTTP, events, MCP, the dashboard. Exit code 1 if one of them fails.
 
-    What is written for that is in the namespace waggle-doctor, and deleted.
+    The entries for that are in the namespace waggle-doctor, and are deleted.
     """
     target = Target(options.url, options.token, f"doctor:{secrets.token_hex(4)}")
     failed = 0
@@ -31,7 +31,7 @@ def doctor(options: Options) -> None:
         await _require_hub(target)
         for check in CHECKS:
             failed += await _run_check(check, target, options.json)
-        with suppress(WaggleError):  # it goes by itself, too
+        with suppress(WaggleError):  # it expires by itself, too
             async with connect(target.url, ns=NS, token=target.token, connect_timeout=CHECK_TIMEOUT_S) as hub:
                 await hub.delete(target.key)
 
@@ -42,7 +42,7 @@ def doctor(options: Options) -> None:
 
 
 async def _require_hub(target: Target) -> None:
-    """Exit with an error if there is no hub at all: then nothing else needs to be said."""
+    """Exit with an error if no hub answers at all: then the checks would only repeat that."""
     try:
         async with connect(target.url, ns=NS, token=target.token, connect_timeout=CHECK_TIMEOUT_S / 2) as hub:
             await hub.ping()
@@ -51,7 +51,7 @@ async def _require_hub(target: Target) -> None:
 
 
 async def _run_check(check: Check, target: Target, json: bool) -> bool:
-    """Make a check and tell of it; whether it failed."""
+    """Run a check and print its result. Returns whether it failed."""
     began = time.perf_counter()
     failure = None
     try:

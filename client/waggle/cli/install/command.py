@@ -1,4 +1,4 @@
-"""The command `install`: tell an editor of `waggle mcp`, or take that back."""
+"""The command `install`: add `waggle mcp` to the settings of an editor, or remove it."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def install(
     undo: Annotated[bool, typer.Option("--undo", help="Take out what was written.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Write into an editor's settings that it starts waggle mcp; shows first what that is, and asks.
+    """Add waggle mcp to an editor's settings; print first what that is, and ask.
 
-    Nothing else in the file changes. An entry of that name that is another one stays, and the exit code is 1.
+    Nothing else in the file changes. Another entry of the same name stays, and the exit code is 1.
     """
     editor = EDITORS.get(program)
     if editor is None:
@@ -85,7 +85,7 @@ def _undo(editor: Editor, path: Path, text: str, existing: Any, yes: bool) -> No
 
 
 def _confirm(question: str, yes: bool) -> None:
-    """Raise typer.Exit unless the answer is yes."""
+    """Ask the person. Raises typer.Exit unless the answer is yes."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -95,7 +95,7 @@ def _confirm(question: str, yes: bool) -> None:
 
 
 def _settings_file(editor: Editor, project: bool) -> Path:
-    """The file to change; behind a link, what that leads to."""
+    """Return the settings file of the editor; behind a symbolic link, the target."""
     if not project:
         return editor.home().resolve()
     if editor.project is None:
@@ -114,7 +114,7 @@ def _name(editor: Editor) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write all of it or nothing; who may read the file stays as it is."""
+    """Replace the file as a whole, with the same permissions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

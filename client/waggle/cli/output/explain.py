@@ -1,9 +1,10 @@
-"""Who holds what, who waits for what, and for whom: in sentences, for people and for models.
+"""Explanations in sentences: which agent holds a lock, which waits, for what, and because of which other agent.
 
-Pure: what the hub has told is the argument, its time included. Whatever agents wrote is made visible.
+Pure functions: the hub's answer is the argument, its time included. Text from agents is made visible.
 
-A sentence has the form ``impl-1 waits for src/a.py since 12s: impl-2 holds it until 10:42:03 (3.0s more)``. Whoever
-stands in the way and waits as well is followed, as far as that leads: ``... and waits for b since 5s: impl-3 ...``.
+A sentence has the form ``impl-1 waits for src/a.py since 12s: impl-2 holds it until 10:42:03 (3.0s more)``. If the
+holder waits as well, the sentence goes on with that wait, as far as the chain leads: ``... and waits for b since 5s:
+impl-3 ...``.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ __all__ = [
 ]
 
 MAX_NAMED = 3
-"""Names, or reasons, that are told one by one; of more, the number."""
+"""Names, or reasons, in a sentence; of the rest, only the number."""
 SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-"""Comparisons as they are written; the others are words."""
+"""Comparisons that have a sign; the others are words."""
 
 Locking = HeldLock | Holder | Waiter | SeenWait
-"""What has names or patterns that are locked, or asked for."""
+"""Anything with names or patterns that are locked, or asked for."""
 
 
 def join_words(parts: Sequence[str], last: str = "and") -> str:
-    """``a``, ``a and b``, ``a, b and c``, ``a, b, c and 4 more``."""
+    """Return ``a``, ``a and b``, ``a, b and c``, ``a, b, c and 4 more``."""
     if len(parts) > MAX_NAMED + 1:
         parts = [*parts[:MAX_NAMED], f"{len(parts) - MAX_NAMED} more"]
     return f" {last} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
@@ -45,16 +46,17 @@ def join_words(parts: Sequence[str], last: str = "and") -> str:
 
 
 def lock_subject(lock: Locking) -> str:
-    """What a lock is on, held or asked for."""
+    """Return the names or patterns of a lock, held or asked for."""
     if lock.names:
         return join_words([visible(name) for name in lock.names])
     return f"all of {join_words([visible(text) for text in lock.patterns or ()])}"
 
 
 def explain_refusal(asked: str, holders: Sequence[Holder], queued: int, now: float) -> str:
-    """Why what was asked for is not granted: who holds it, since when and until when, and how many wait."""
+    """Return why a lock was refused: the holders, since when and until when, and the number of waiters."""
     reasons = [
-        f"{_describe_hold(holder, asked)} since {time_of_day(holder.since)[:8]}, {_until(holder, now)} if it is not renewed"
+        f"{_describe_hold(holder, asked)} since {time_of_day(holder.since)[:8]}, {_until(holder, now)}"
+        " if it is not renewed"
         for holder in holders[:MAX_NAMED]
     ]
     return "; ".join([*reasons, *_count_others(len(holders) - MAX_NAMED, queued)])
@@ -74,7 +76,7 @@ def _shared(mode: object) -> str:
 
 
 def _count_others(holders: int, queued: int) -> Iterator[str]:
-    """Those who are only counted."""
+    """Yield a clause for the holders beyond those named, and one for the waiters in the queue."""
     if holders > 0:
         yield f"{holders} more {'holds' if holders == 1 else 'hold'} some of it"
     if queued:
@@ -85,14 +87,14 @@ def _count_others(holders: int, queued: int) -> Iterator[str]:
 
 
 def describe_progress(conditions: Sequence[Awaited], met: Collection[int]) -> str:
-    """Which of the conditions hold, and which do not."""
+    """Return which of the conditions hold, and which do not."""
     holding = [describe_condition(condition) for index, condition in enumerate(conditions) if index in met]
     missing = [describe_condition(condition) for index, condition in enumerate(conditions) if index not in met]
     return "; ".join(f"{name}: {join_words(some)}" for name, some in (("met", holding), ("not yet", missing)) if some)
 
 
 def describe_condition(condition: Awaited) -> str:
-    """What a condition says: ``spec is there``, ``3 of result:* have /state == "done"``."""
+    """Return a condition in words: ``spec is there``, ``3 of result:* have /state == "done"``."""
     says = _of_key(condition) if condition.key is not None else _of_pattern(condition)
     after = "" if condition.since is None else f", written after rev {condition.since}"
     return says + after + _within(condition.ns)
@@ -133,9 +135,9 @@ def _within(ns: str | None) -> str:
 
 
 class Reasons:
-    """What an inspection tells of those who wait.
+    """The explanations of the waits of one inspection.
 
-    An agent is followed by its name: on the command line each command is a session of its own.
+    An agent is followed by its name, not by its session: on the command line each command is a session of its own.
     """
 
     def __init__(self, inspection: Inspection) -> None:
@@ -147,15 +149,15 @@ class Reasons:
                 self._waits[wait.agent].append(wait)
 
     def sentence(self, wait: SeenWait) -> str:
-        """Who waits, for what, and why that is so."""
+        """Return a sentence about a wait: the agent, what it waits for, and why."""
         return f"{visible(wait.agent)} {self._describe_wait(wait, frozenset([wait.agent]))}"
 
     def agents(self, wait: SeenWait) -> set[str]:
-        """Whom it is about: who waits, and who stands in the way."""
+        """Return the agents of a wait: the waiter and the holders that block it."""
         return {wait.agent, *(holder.agent for holder in self._blockers(wait))}
 
     def _describe_wait(self, wait: SeenWait, followed: frozenset[str]) -> str:
-        """What one waits for, and why; ``known`` are the agents that the sentence has come by."""
+        """Return what an agent waits for, and why. ``followed`` are the agents already named in the sentence."""
         since = f"since {duration(self._inspection.at - wait.since)}"
         if wait.op == "take":
             return f"is ready for work on {lock_subject(wait).removeprefix('all of ')}{_within(wait.ns)} {since}"
@@ -177,7 +179,7 @@ class Reasons:
         return f"{'all' if wait.all else 'any'} of {len(conditions)} hold ({progress})"
 
     def _describe_lock_holders(self, wait: SeenWait, followed: frozenset[str]) -> str:
-        """Who holds what is to be unlocked."""
+        """Return the holders of the names that a condition needs unlocked."""
         holders = self._blockers(wait)
         return f": {self._describe_holders(holders, '', 0, followed)}" if holders else ""
 
@@ -192,7 +194,7 @@ class Reasons:
         return "; ".join([*reasons, *_count_others(len(holders) - MAX_NAMED, queued)])
 
     def _describe_holder(self, lock: HeldLock | Holder, what: str, followed: frozenset[str]) -> str:
-        """Who stands in the way, until when; whether it is away, and what it waits for itself."""
+        """Return how a holder blocks the wait: until when, whether it is away, and what it waits for itself."""
         text = f"{_describe_hold(lock, what)} {_until(lock, self._inspection.at)}"
         session = self._sessions.get(lock.session)
         if session is not None and not session.connected:
@@ -214,7 +216,7 @@ class Reasons:
         ]
 
     def _queue_position(self, wait: SeenWait) -> int:
-        """How many asked for the same before, and wait."""
+        """Return the number of waiters before this one in the queue."""
         places = [0]
         for lock in self._inspection.locks:
             queue = [(waiter.session, waiter.since) for waiter in lock.queue]
@@ -224,12 +226,12 @@ class Reasons:
 
 
 def is_stuck(wait: SeenWait) -> bool:
-    """Whether it cannot go on without others: one who is ready for work can, and has nothing to do."""
+    """Return whether a wait needs another agent to go on. A worker that waits for jobs does not: it is idle."""
     return wait.op != "take"
 
 
 def _is_on(lock: HeldLock, condition: Awaited, ns: str) -> bool:
-    """Whether a lock is on the key of a condition, or on a name that its pattern matches."""
+    """Return whether a lock is on the key of a condition, or on a name that the condition's pattern matches."""
     if lock.ns != ns:
         return False
     if condition.key is not None:

@@ -1,11 +1,11 @@
-"""Conditions of `waggle wait`, as they are typed.
+"""Conditions of `waggle wait`, parsed from arguments.
 
-A condition on the value is a line of two or three words, with spaces between them::
+A condition on a value is a line of two or three words, with spaces between them::
 
     [POINTER] OP [VALUE]        /state == "done"        /n >= 3        == 5        /error exists
 
-POINTER leads to a part of the value (RFC 6901); without it, it is all of it. OP is a sign or a word of the wire. VALUE
-is JSON where it can be, and else text: ``/state == done`` is what it looks like.
+POINTER names a part of the value (RFC 6901); without it, the condition is on the whole value. OP is a sign, or a
+word of the wire. VALUE is JSON if it parses as JSON, else text: ``/state == done`` compares with the text ``done``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OPS: dict[str, Comparison] = {
 
 
 def parse_where(text: str) -> Where:
-    """What ``--where`` says. Raises typer.BadParameter if it says nothing."""
+    """Return the condition of a ``--where``. Raises typer.BadParameter if the text is not one."""
     pointer, rest = "", text.strip()
     if rest.startswith("/"):
         pointer, _, rest = rest.partition(" ")
@@ -52,7 +52,10 @@ def build_conditions(
     since: int | None,
     wheres: list[Where],
 ) -> list[WaitFor]:
-    """A condition for each key and pattern; several where there are several to be met by the value of a key."""
+    """Return a condition for each key and pattern, once for each ``--where`` if there are several.
+
+    Raises typer.BadParameter for options that do not go together.
+    """
     if patterns and len(wheres) > 1:
         raise typer.BadParameter(
             "a pattern takes one --where: several might be met by several entries. With KEYs it takes any number."
@@ -69,7 +72,7 @@ def build_conditions(
 
 
 def parse_conditions(text: str) -> list[WaitFor]:
-    """The conditions as JSON, in the words of the wire. Raises typer.BadParameter if they are none."""
+    """Return the conditions of a JSON list, in the words of the wire. Raises typer.BadParameter for anything else."""
     conditions: Any = read_json(text, "--conditions")
     if not isinstance(conditions, list) or not all(isinstance(condition, str | dict) for condition in conditions):
         raise typer.BadParameter('--conditions is a list, such as [{"pattern": "result:*", "count": 3}].')

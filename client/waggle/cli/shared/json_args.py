@@ -1,4 +1,4 @@
-"""JSON that a person types or pipes in: what it means, and a hint where it is not what it should be."""
+"""JSON arguments: from the command line or standard input, with a hint in the error where text was meant."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["json_or_string", "read_json", "read_value"]
 
 
 def read_value(argument: str, text: bool, name: str = "VALUE") -> Any:
-    """What an argument means that is JSON, or text with --text; ``-`` reads it from standard input.
+    """Return the value of a JSON argument, or of a text argument with --text; ``-`` reads standard input.
 
-    Raises typer.BadParameter if it is neither.
+    Raises typer.BadParameter, with a hint, if the argument is not valid.
     """
     if text:
         return _text(argument, name)
@@ -30,7 +30,7 @@ def read_value(argument: str, text: bool, name: str = "VALUE") -> Any:
 
 
 def read_json(argument: str, name: str) -> Any:
-    """What an argument or option means that is JSON; ``-`` reads it from standard input. Raises BadParameter."""
+    """Return the value of a JSON argument; ``-`` reads standard input. Raises typer.BadParameter if it is no JSON."""
     try:
         return msgspec.json.decode(_content(argument))
     except UnicodeError:
@@ -40,7 +40,7 @@ def read_json(argument: str, name: str) -> Any:
 
 
 def json_or_string(argument: str) -> Any:
-    """What an argument means that is JSON where it can be, and else text."""
+    """Return the value of an argument: parsed if it is JSON, else the text itself."""
     try:
         return msgspec.json.decode(argument)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

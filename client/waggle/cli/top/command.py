@@ -1,7 +1,7 @@
-"""The command `top`: the hub, live. What it asks for is here; what that looks like is in `board`.
+"""The command `top`: the hub, live. This module polls the hub; `screen` draws the samples.
 
-What it asks for is bounded, however much happens at the hub: the figures, the first agents, and of the log the last
-few events since the look before, without their values.
+Each poll is bounded, however much happens at the hub: the figures, the first agents, and the last few events of the
+log since the poll before, without their values.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from waggle.cli.shared.options import Options, shared
 __all__ = ["Sample", "top"]
 
 REFRESH_EVERY_S = 1.0
-"""Seconds from one look to the next."""
+"""Time between two polls."""
 ANSWER_TIMEOUT_S = 2.0
-"""Seconds for the hub to answer, before the person is told that it does not."""
+"""Limit for the hub's answer, before the screen says that there is none."""
 MAX_SAMPLE_ITEMS = 100
-"""Agents, and events, of one look."""
+"""Agents, and events, of one poll at most."""
 
 
 class Sample(NamedTuple):
-    """What there was to see: the figures, the first agents in the order of their names, the events since before."""
+    """The result of one poll: the figures, the first agents by name, the events since the poll before."""
 
     stats: Statistics
     agents: list[Entry]
@@ -51,7 +51,7 @@ def top(
 ) -> None:
     """Show the hub live: rates, keys, connections, commands, agents, and the latest events. It ends on q or Ctrl-C.
 
-    With --json: a line each second. Where the output is no terminal, it needs --once or --json.
+    With --json: one line each second. Where the output is no terminal, it needs --once or --json.
     """
     if not (once or options.json or sys.stdout.isatty()):
         exit_error("the output is no terminal, where this could be live: say --once, or --json for a line each second.")
@@ -85,7 +85,7 @@ def _print_once(url: str, sample: Sample) -> None:
 
 
 async def _live(hub: Hub, url: str) -> None:
-    """Keep a board on the screen until the person has seen enough."""
+    """Draw samples on the screen until the person presses q."""
     from rich.console import Console
     from rich.live import Live
 
@@ -107,7 +107,7 @@ async def _live(hub: Hub, url: str) -> None:
 
 
 async def _poll(hub: Hub, show: Show) -> None:
-    """Show each look, and None where the hub does not answer in time."""
+    """Call ``show`` with each sample, and with None where the hub does not answer in time."""
     poller = _Poller(hub)
     while True:
         try:
@@ -121,20 +121,20 @@ async def _poll(hub: Hub, show: Show) -> None:
 
 
 class _Poller:
-    """Looks at the hub, and remembers how far it has seen."""
+    """Takes samples of the hub, and remembers the last revision of each."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._last_seen = ("", 0)
 
     async def sample(self) -> Sample:
-        """Look once."""
+        """Return a new sample."""
         stats = await self._hub.stats()
         agents = await self._hub.list(ns="$agents", limit=MAX_SAMPLE_ITEMS)
         return Sample(stats, without_self(self._hub, agents), await self._new_events(stats))
 
     async def _new_events(self, stats: Statistics) -> list[Event]:
-        """The last events since the look before; none if they have left the log already."""
+        """Return the last events since the poll before; none if the log no longer has them."""
         epoch, (seen_epoch, seen) = self._hub.epoch, self._last_seen
         begin = max(stats.log.floor, stats.rev - MAX_SAMPLE_ITEMS, seen if epoch == seen_epoch else 0)
         self._last_seen = epoch, stats.rev
@@ -149,7 +149,7 @@ class _Poller:
 
 @contextmanager
 def _quit_on_q() -> Iterator[asyncio.Future[None]]:
-    """A future that is done once the person has pressed q; what is typed meanwhile does not show."""
+    """Yield a future that is done when the person presses q. Typed keys are not shown."""
     loop = asyncio.get_running_loop()
     quit_pressed: asyncio.Future[None] = loop.create_future()
     if not sys.stdin.isatty():

@@ -1,8 +1,8 @@
-"""What `waggle top` shows: a board that is given one look after another, and draws itself into any size.
+"""The screen of `waggle top`: takes one sample after another, and draws itself in any size.
 
-From top to bottom: the hub, its figures, the commands it is asked most and the agents, the latest events in what room
-is left. Where there is room, things stand side by side. Everything is drawn as lines, each cut to the width, so that
-the height is their number. Nothing is asked for here.
+From top to bottom: the hub, its figures, the most frequent commands and the agents, and the latest events in the
+room that is left. On a wide screen parts stand side by side. Everything is drawn as lines, each cut to the width, so
+that the height is the number of lines. This module does not ask the hub.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ __all__ = ["TopScreen", "sparkline"]
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE_SAMPLES = 16
-"""Looks that a sparkline goes back."""
+"""Samples in a sparkline."""
 WIDE_COLUMNS = 110
-"""Columns from which on there is room for things side by side."""
+"""Columns from which parts stand side by side."""
 TALL_LINES = 32
-"""Lines from which on there is room for longer lists."""
+"""Lines from which the lists are longer."""
 MAX_DETAIL_CHARS = 300
-"""Characters that are kept of what an event is about."""
+"""Characters kept of the detail of an event."""
 
 
 class Column(NamedTuple):
-    """A column: what it is called, how wide it is (0: what room is left), and whether it holds numbers."""
+    """A column: its name, its width (0: the room that is left), and whether it holds numbers."""
 
     name: str
     width: int = 0
@@ -54,7 +54,7 @@ COMMANDS_WIDTH = sum(column.width for column in COMMANDS) + len(GAP) * len(COMMA
 
 
 class TopScreen:
-    """What has been seen of the hub so far."""
+    """The samples so far, drawn as a screen."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -67,7 +67,7 @@ class TopScreen:
         self._answered = True
 
     def update(self, sample: Sample | None) -> None:
-        """What there is to see now; None if the hub did not answer."""
+        """Take a new sample; None if the hub did not answer."""
         self._answered = sample is not None
         if sample is None:
             return
@@ -79,7 +79,7 @@ class TopScreen:
         self._event_rates.append(sample.stats.rates.events)
 
     def render(self, width: int, height: int) -> Text:
-        """The board, no larger than that."""
+        """Return the screen, at most that large."""
         if self._now is None:
             return Text("waiting for the hub ...")
         wide = width >= WIDE_COLUMNS
@@ -122,7 +122,7 @@ class TopScreen:
 
 
 def sparkline(series: Iterable[float]) -> str:
-    """Numbers as bars, the greatest of them full."""
+    """Return numbers as bars; the greatest is full."""
     numbers = list(series)
     top = max(numbers, default=0.0) or 1.0
     return "".join(BARS[min(len(BARS) - 1, int(number / top * len(BARS)))] for number in numbers)
@@ -132,7 +132,7 @@ def sparkline(series: Iterable[float]) -> str:
 
 
 def _busiest(now: Statistics, before: Statistics | None) -> list[list[str]]:
-    """The commands that the hub was asked most since the look before, or since it started."""
+    """Return rows of the commands most asked since the sample before, or since the hub started."""
     seconds = now.at - before.at if before is not None else 0.0
 
     def rate(op: str) -> float:
@@ -157,7 +157,7 @@ def _event_row(event: Event) -> list[str]:
 
 
 def _table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int) -> list[Text]:
-    """A heading and a line for each row."""
+    """Return a heading and a line for each row."""
     rest = max(8, width - sum(column.width for column in columns) - len(GAP) * (len(columns) - 1))
     widths = [column.width or rest for column in columns]
     numbers = [place for place, column in enumerate(columns) if column.number]
@@ -166,7 +166,7 @@ def _table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int)
 
 
 def _figures(figures: Sequence[tuple[str, str]], columns: int, width: int) -> list[Text]:
-    """Figures below each other, in several columns."""
+    """Return figures below each other, in several columns."""
     each = (width + len(GAP)) // columns - len(GAP)
     rows = -(-len(figures) // columns)
     lines = []
@@ -186,7 +186,7 @@ def _side_by_side(left: Sequence[Text], right: Sequence[Text]) -> list[Text]:
 
 
 def _colour_types(lines: list[Text], types: Sequence[str]) -> list[Text]:
-    """The lines of events, with the type in its colour; the first line is the heading."""
+    """Return the lines of events with the type in its colour; the first line is the heading."""
     begin = EVENTS[0].width + len(GAP)
     for line, kind in zip(lines[1:], types, strict=True):
         line.stylize(TYPE_COLOURS.get(kind, ""), begin, begin + EVENTS[1].width)

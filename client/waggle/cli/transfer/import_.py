@@ -1,9 +1,9 @@
-"""The command `import`: the entries of an export, or of an earlier system, written to a hub that is at work.
+"""The command `import`: write the entries of an export, or of an earlier system, to a running hub.
 
-1. Nothing is written unless all of it is good, and unless no key is there already, or it was said what to do then.
-2. Each batch is one txn: whole, and seen at one revision. Others may write in between; what they wrote meanwhile is
-   never overwritten unless that was said.
-3. A deadline is an instant: an entry has what is left of its time, and is left out if nothing is.
+1. Nothing is written unless all entries are valid, and no key exists already, or an option says what to do then.
+2. Each batch is one txn: all of it or nothing, at one revision. Other agents may write between batches; their writes
+   are never overwritten without ``--overwrite``.
+3. A deadline is a point in time: an entry gets the rest of its time, and is left out if it has expired.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ from waggle.wire.messages import Done, Txn
 __all__ = ["import_"]
 
 MAX_NAMED_KEYS = 5
-"""Keys that are named of those that are there already."""
+"""Keys named in the message about existing keys."""
 
 
 class ImportResult(msgspec.Struct):
-    """What became of the entries of a file."""
+    """The numbers of entries written and left out."""
 
     written: int = 0
     skipped: int = 0
-    """There already."""
+    """Left out: the key exists."""
     expired: int = 0
-    """Their time was over."""
+    """Left out: the deadline has passed."""
     wrong: int = 0
-    """Nothing that a hub could hold."""
+    """Left out: a hub would refuse it."""
 
 
 @shared(ns=False)
@@ -76,14 +76,14 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
     no_backup: NoBackup = False,
 ) -> None:
-    """Write the entries of FILE to the hub, while it goes on.
+    """Write the entries of FILE to the hub, while it runs.
 
-    All of FILE is looked at first: if something in it is wrong, nothing is written, and the exit code is 2, unless
-    --skip-wrong says to leave it out. If a key is there already, nothing is written either, and the exit code is 1,
-    unless --overwrite or --skip-existing says what to do. A hub that keeps its data on disk makes a backup first.
+    All of FILE is checked first: if something in it is wrong, nothing is written, and the exit code is 2, unless
+    --skip-wrong leaves it out. If a key exists already, nothing is written either, and the exit code is 1, unless
+    --overwrite or --skip-existing says what to do. A hub that keeps its data on disk makes a backup first.
 
-    --from reads what an earlier system has kept: shared-memory its memory.json, hive-mind its shared-memory.json,
-    claude-flow its memory.db. If there are more memories then than its profile keeps, that is said.
+    --from reads the data of an earlier system: shared-memory its memory.json, hive-mind its shared-memory.json,
+    claude-flow its memory.db. If that has more memories than the profile keeps, a message says so.
     """
     if overwrite and skip:
         raise typer.BadParameter("say --overwrite or --skip-existing, not both.")
@@ -118,7 +118,7 @@ def import_(
 
 
 class _Writer:
-    """Writes batches. ``at`` is the hub's time now."""
+    """Writes batches to the hub. ``at`` is the hub's time now."""
 
     def __init__(self, hub: Hub, at: float, *, overwrite: bool, skip: bool) -> None:
         self.result = ImportResult()
@@ -126,7 +126,8 @@ class _Writer:
         self._clock_offset_s = at - time.monotonic()
 
     async def write(self, batch: list[ExportLine], dry_run: bool = False) -> None:
-        """Write what is not over, all or nothing. Raises what the hub has against it, and says how far it came."""
+        """Write the unexpired entries of a batch, all or nothing. A refusal is raised again, with how far the
+        import came."""
         while batch:
             now = time.monotonic() + self._clock_offset_s
             unexpired = [line for line in batch if line.expires_at is None or line.expires_at > now]
@@ -139,7 +140,7 @@ class _Writer:
             except Conflict as conflict:
                 if not self._skip:
                     raise self._stopped(unexpired, conflict) from None
-                index = conflict.details["index"]  # somebody was faster
+                index = conflict.details["index"]  # another agent wrote this key meanwhile
                 self.result.skipped += 1
                 batch = unexpired[:index] + unexpired[index + 1 :]
             except WaggleError as error:
@@ -149,7 +150,7 @@ class _Writer:
                 return
 
     def _stopped(self, batch: list[ExportLine], error: WaggleError) -> WaggleError:
-        """The error, which says where it stopped, and how to go on."""
+        """Return the error with the key it stopped at, and how to go on."""
         where = ""
         if "index" in error.details:
             ns, key = batch[error.details["index"]].place
@@ -162,10 +163,10 @@ class _Writer:
 
 @contextmanager
 def _open_source(file: str, source: ImportSource) -> Iterator[ReadEntries]:
-    """What is in the file. Ends the command if it is not what was said."""
+    """Yield a reader of the file's entries. Exits with an error if the file is not of the named system."""
     try:
         if source is ImportSource.claude_flow:
-            with _open_binary(file):  # whether it is there, and may be read
+            with _open_binary(file):  # SQLite's error would not say that it is missing or not readable
                 pass
             with from_database(file) as read:
                 yield read
@@ -178,7 +179,7 @@ def _open_source(file: str, source: ImportSource) -> Iterator[ReadEntries]:
 
 @contextmanager
 def _open_binary(file: str) -> Iterator[BinaryIO]:
-    """The file, to be read more than once."""
+    """Yield the file, or a copy of standard input, so that it can be read more than once."""
     if file == "-":
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)
@@ -194,7 +195,7 @@ def _open_binary(file: str) -> Iterator[BinaryIO]:
 
 
 def _check(read: ReadEntries, ns: str | None, skip_wrong: bool) -> CheckedFile:
-    """What is in the file, and what is wrong with it. Ends the command if that is not to be left out."""
+    """Return the checked file. Exits with an error if it has faults that are not to be skipped."""
     checked = check_file(read(), ns)
     for fault in checked.shown:
         notify(fault)
@@ -206,7 +207,7 @@ def _check(read: ReadEntries, ns: str | None, skip_wrong: bool) -> CheckedFile:
 
 
 async def _existing_keys(hub: Hub, checked: CheckedFile) -> dict[str, set[str]]:
-    """The keys of the file that the hub has already, by namespace."""
+    """Return the keys of the file that the hub has already, by namespace."""
     existing: dict[str, set[str]] = {}
     with Progress("compared") as progress:
         for namespace in await hub.namespaces():
@@ -230,7 +231,7 @@ def _refuse_existing(existing: dict[str, set[str]], existing_count: int) -> None
 
 
 async def _warn_of_rotation(hub: Hub) -> None:
-    """Say so if there are more memories than there may be: the next that is added drops the oldest."""
+    """Tell the person if there are more memories than the profile keeps: the next one drops the oldest."""
     entry = await hub.get(SETTINGS, ns=MEMORY)
     most, _ = most_memories(None if entry is None else msgspec.json.encode(entry.value))
     existing = sum(namespace.keys for namespace in await hub.namespaces() if namespace.ns == MEMORY) - (
