@@ -15,7 +15,7 @@ SOURCES = sorted(path for root in ("hub", "client") for path in (ROOT / root).rg
 PRONOUN_FIRST = re.compile(r"^(It|Its|What|Who|Whoever|Nobody|Somebody|That|This)\b")
 SOFTWARE_AS_PERSON = re.compile(r"\b(whoever|nobody|somebody)\b", re.IGNORECASE)
 MIN_WORDS = 3
-MAX_VIOLATIONS = 294
+MAX_VIOLATIONS = 170
 """To be lowered with each docstring that is rewritten, down to zero."""
 
 

@@ -1,9 +1,9 @@
-"""Which browsers may knock: the same answer at every door (protocol 10).
+"""The check of browsers: which of them may call, the same at every door (protocol 10).
 
-A page of another site can make a browser connect here. Its `Origin` says so, and is refused unless it is this hub's own
-or allowed. A name that somebody points at this machine (DNS rebinding) shows in `Host`: only loopback names, plain
-addresses and allowed names pass. What a page of another site embeds, a picture or a script, comes without `Origin`, and
-browsers say so in `Sec-Fetch-Site`. A link that somebody follows is let in.
+A page of another site can make a browser connect here. Its `Origin` header says so, and is refused unless it is this
+hub's own or allowed. A name that points at this machine (DNS rebinding) shows in `Host`: only loopback names, plain
+addresses and allowed names pass. A picture or a script that a page of another site embeds comes without `Origin`,
+and browsers say so in `Sec-Fetch-Site`. A link that a person follows is let in.
 """
 
 from __future__ import annotations

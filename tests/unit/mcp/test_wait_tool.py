@@ -203,7 +203,7 @@ async def test_a_cursor_is_good_for_its_owner_alone_and_once() -> None:
     assert "error" in await use("lock", caller, parking=parking, cursor=cursor)
 
 
-async def test_of_one_owner_the_oldest_wait_gives_way() -> None:
+async def test_the_oldest_wait_of_an_owner_gives_way() -> None:
     parking = Parking()
     futures: list[asyncio.Future[Ok]] = []
     for _ in range(MAX_PARKED_OF_OWNER + 1):

@@ -36,7 +36,7 @@ class Gone(Exception):
 
 
 class Exchange:
-    """One request."""
+    """One request, with the checks that all routes share."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope

@@ -49,7 +49,7 @@ def test_an_event_shows_its_namespace_where_there_are_many_and_is_cut_to_the_ter
     assert re.sub(r"\x1b\[\d+m", "", coloured) == line(event, width=60)
 
 
-def test_where_the_snapshot_ends_and_where_it_begins_anew_is_said() -> None:
+def test_the_end_and_the_restart_of_a_snapshot_are_shown() -> None:
     assert "what happens" in line(Event(type="synced"))
     assert "(epoch)" in line(Event(type="lost", reason="epoch"))
     assert "(unknown)" in line(Event(type="lost"))

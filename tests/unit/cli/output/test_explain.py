@@ -72,7 +72,7 @@ def test_a_holder_that_waits_is_followed_as_far_as_it_leads() -> None:
     )
 
 
-def test_a_circle_is_named_and_ends_the_sentence() -> None:
+def test_a_deadlock_cycle_is_named_and_ends_the_sentence() -> None:
     first, second = held("one", "a"), held("two", "b")
     circle = waits("one", "b", by=(second,))
     assert told(waits("two", "a", by=(first,)), circle, locks=(first, second)).endswith("which closes a circle")

@@ -42,7 +42,7 @@ async def revs(events: Any, rev: int) -> list[int]:
         return [event.rev async for event in events_up_to(events, rev)]
 
 
-async def test_it_ends_with_the_last_event() -> None:
+async def test_a_stream_ends_with_the_last_event() -> None:
     told = Told()
     told.tell(3, 5, 9)
     assert await revs(told, 9) == [3, 5, 9]
@@ -63,7 +63,7 @@ async def test_events_after_the_end_are_left_for_the_next_reader() -> None:
     assert [event.rev for event, _ in await told.batch(10)] == [10]
 
 
-async def test_it_ends_when_the_watcher_is_closed() -> None:
+async def test_a_stream_ends_when_its_watcher_is_closed() -> None:
     told = Told()
     told.ended = True
     assert await revs(told, 9) == []

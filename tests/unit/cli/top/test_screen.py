@@ -41,7 +41,7 @@ def render(board: TopScreen, width: int = 120, height: int = 40) -> list[str]:
     return board.render(width, height).plain.split("\n")
 
 
-def test_it_shows_the_hub_its_figures_commands_agents_and_latest_events() -> None:
+def test_top_shows_figures_commands_agents_and_latest_events() -> None:
     board = TopScreen("http://hub")
     board.update(Sample(stats(), [agent("tester", "at work")], [event("task:1"), event("task:2")]))
     lines = render(board)
@@ -63,14 +63,14 @@ def test_commands_are_in_the_order_of_what_was_asked_since_the_look_before() -> 
     assert rows == [["set", "2.5"], ["get", "0"]]
 
 
-def test_another_hub_at_the_same_place_begins_anew() -> None:
+def test_another_hub_at_the_same_address_is_loaded_from_the_start() -> None:
     board = TopScreen("http://hub")
     board.update(Sample(stats(), [], []))
     board.update(Sample(stats(at=1001.0, started_at=1000.5, ops={"get": OpCount(count=2)}), [], []))
     assert [line.split()[1] for line in render(board) if line.startswith("get")] == ["2"]
 
 
-def test_it_says_when_the_hub_does_not_answer_and_keeps_what_it_knew() -> None:
+def test_top_says_when_the_hub_does_not_answer_and_keeps_the_last_figures() -> None:
     board = TopScreen("http://hub")
     board.update(None)
     assert render(board) == ["waiting for the hub ..."]

@@ -577,7 +577,7 @@ async def test_a_hub_that_stays_away_is_given_up_after_the_time_given(fake: Fake
 
 
 async def test_commands_wait_while_the_hub_is_away_and_time_out_with_a_remedy(fake: FakeHub) -> None:
-    async with meeting(fake, timeout=0.05) as (hub, end):
+    async with meeting(fake, timeout=1.0) as (hub, end):
         await fake.stop()
         await end.closed()
         with pytest.raises(TimedOut, match="is away"):

@@ -100,7 +100,7 @@ async def test_names_and_patterns_are_not_mixed_up(fake: FakeHub) -> None:
             hub.lock("a", pattern="b")
 
 
-async def test_each_task_is_a_strand_of_its_own(fake: FakeHub) -> None:
+async def test_each_task_is_a_lock_owner_of_its_own(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
 
         async def twice() -> None:
@@ -165,14 +165,14 @@ async def test_leaving_while_the_hub_is_away_unlocks_when_it_is_back(fake: FakeH
 # --- renewing ----------------------------------------------------------------------------------------------------
 
 
-async def test_it_renews_itself_again_and_again(fake: FakeHub) -> None:
+async def test_a_lock_is_renewed_again_and_again(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         inside = asyncio.Event()
-        running = asyncio.create_task(hold(hub, inside, ttl=0.3))
+        running = asyncio.create_task(hold(hub, inside, ttl=0.9))
         await grant(end)
         for _ in range(5):
             renew = await end.next("renew")
-            assert (renew["token"], renew["ttl"]) == (110, 0.3)
+            assert (renew["token"], renew["ttl"]) == (110, 0.9)
             await end.reply(renew, expires_at=60.0, rev=120)
         running.cancel()
         await unlocked(end)
@@ -182,7 +182,7 @@ async def test_it_renews_itself_again_and_again(fake: FakeHub) -> None:
 
 async def test_a_renewal_that_fails_is_tried_again(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
-        running = asyncio.create_task(hold(hub, asyncio.Event(), ttl=0.6))
+        running = asyncio.create_task(hold(hub, asyncio.Event(), ttl=1.5))
         await grant(end)
         await end.refuse(await end.next("renew"), "unavailable", retry_after=1)
         await end.reply(await end.next("renew"), expires_at=60.0, rev=120)
@@ -193,10 +193,10 @@ async def test_a_renewal_that_fails_is_tried_again(fake: FakeHub) -> None:
 async def test_renewed_by_hand_it_has_another_ttl_from_then_on(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         lock, _ = await asyncio.gather(hub.lock("a").acquire(), grant(end))
-        renewing = asyncio.create_task(lock.renew(0.3))
+        renewing = asyncio.create_task(lock.renew(0.9))
         await end.reply(await end.next("renew"), expires_at=60.0, rev=120)
         assert await renewing == lock.expires_at == 60.0
-        assert (await end.next("renew"))["ttl"] == 0.3
+        assert (await end.next("renew"))["ttl"] == 0.9
 
 
 async def test_a_grant_that_was_told_before_is_renewed_before_it_is_believed(fake: FakeHub) -> None:

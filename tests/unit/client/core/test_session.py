@@ -169,7 +169,7 @@ def test_a_takeover_repeats_what_is_unanswered_in_order_and_a_change_under_its_r
     assert "rid" not in second
 
 
-def test_what_was_sent_comes_before_what_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_sent_before_a_disconnect_come_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("waggle.core.session.WINDOW", 1)
     wire = Wire()
     wire.connect()
