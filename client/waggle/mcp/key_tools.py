@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from waggle.api.inbox import ANSWER_KEPT, DIGITS, KEPT, answer_key, body_of
+from waggle.api.inbox import ANSWER_TTL_S, ID_CHARS, MESSAGE_TTL_S, answer_key, body_of
 from waggle.mcp import schemas as a
 from waggle.mcp.call import Call
 from waggle.mcp.render import PART, REPLY, SHORT, at, entry_shown, fitting, holders_shown, marked, to_json
@@ -131,8 +131,8 @@ async def send(call: Call, said: a.Send) -> Reply:
     if not isinstance(said.answers, UnsetType):
         return await _answer(call.caller, said.answers, said.body)
     check_agent(said.to, "to")
-    key = f"inbox:{said.to}/{uuid.uuid4().hex[:DIGITS]}"
-    await call.caller.call("set", {"key": key, "value": {"body": said.body}, "ttl": KEPT, "if_rev": 0})
+    key = f"inbox:{said.to}/{uuid.uuid4().hex[:ID_CHARS]}"
+    await call.caller.call("set", {"key": key, "value": {"body": said.body}, "ttl": MESSAGE_TTL_S, "if_rev": 0})
     present = (await call.caller.call("get", {"key": said.to, "ns": "$agents"}))["entry"]
     seen = (await call.caller.call("get", {"key": said.to, "ns": "$seen"}))["entry"]
     here = present is not None and bool(present["value"]["connected"])
@@ -150,14 +150,14 @@ async def _answer(caller: Caller, id: str, body: Any) -> Reply:
     key = answer_key(entry["value"])
     if key is None:
         raise BadRequest("Nobody waits for an answer to this: leave out answers.", field="answers")
-    await caller.call("set", {"key": key, "value": body, "ttl": ANSWER_KEPT})
+    await caller.call("set", {"key": key, "value": body, "ttl": ANSWER_TTL_S})
     await caller.call("delete", {"key": question})
     return {"sent": True, "to": entry["by"], "acknowledged": [id]}
 
 
 def _message_key(caller: Caller, id: str) -> str:
     """The key of a message for the caller. Raises BadRequest if that is no id: one with a slash would be another's."""
-    if len(id) != DIGITS or "/" in id:
+    if len(id) != ID_CHARS or "/" in id:
         raise BadRequest(f"{id!r} is no id of a message: inbox tells them.", field="id")
     return _key(caller, id)
 
@@ -177,7 +177,7 @@ async def inbox(call: Call, said: a.Inbox) -> Reply:
     """The oldest messages; those that were dealt with go first."""
     for id in said.ack:
         await call.caller.call("delete", {"key": _message_key(call.caller, id)})
-    pattern = quoted(_key(call.caller, "")) + "?" * DIGITS
+    pattern = quoted(_key(call.caller, "")) + "?" * ID_CHARS
     waiting = await _messages(call.caller, pattern)
     seconds = call.patience.of(said.timeout)
     if not waiting and seconds > 0:

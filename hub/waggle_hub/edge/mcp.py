@@ -27,7 +27,7 @@ from starlette.requests import Request
 from waggle.mcp import NATIVE, PROFILES
 from waggle.wire.changefeed import Put
 from waggle.wire.errors import BadRequest, Unavailable
-from waggle.wire.file_locks import NOWHERE
+from waggle.wire.file_locks import UNKNOWN_ROOT
 from waggle.wire.messages import Since
 from waggle.wire.names import check_agent, check_ns
 from waggle_hub.settings import Bounds
@@ -134,7 +134,7 @@ class McpEndpoint:
         assert isinstance(request, Request)
         said = request.scope[_SAID]
         caller = self._callers.named(said.agent, said.ns) if said.agent else self._callers.nameless(said.ns)
-        return Calling(McpCaller(caller, said.agent, said.ns), NOWHERE, said.limit)
+        return Calling(McpCaller(caller, said.agent, said.ns), UNKNOWN_ROOT, said.limit)
 
 
 class McpCaller:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from waggle.wire import messages as m
-from waggle.wire.errors import SessionLost, Unavailable, WaggleError, again
+from waggle.wire.errors import SessionLost, Unavailable, WaggleError, copy_error
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import error_line, lock_lost_line, reply_line
 from waggle_hub.delivery.fanout import CommandPending, Fanout, Notice, PendingReply, Released, SessionBound
@@ -180,7 +180,7 @@ class Engine:
     def refusal(self) -> WaggleError | None:
         """The error of commands that change what has to survive; None while they are accepted."""
         if self._failure is None and self._stopping is not None:
-            return again(self._stopping)
+            return copy_error(self._stopping)
         return self._failure_error()
 
     def _failure_error(self) -> Unavailable | None:
@@ -192,7 +192,7 @@ class Engine:
     def _rejection(self) -> WaggleError | None:
         """Return the error that every command gets while the hub is stopping or has failed; None otherwise."""
         if self._failure is None and self._stopping is not None:
-            return again(self._stopping)
+            return copy_error(self._stopping)
         if self._failure is None and self.machine.out_of_revisions:
             self._fail("the journal has failed for so long that no revision is left")
         return None if self._failure is None else self._stopped_error()

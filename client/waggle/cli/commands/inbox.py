@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from waggle import Hub, Sent, TimedOut
-from waggle.api.inbox import DIGITS, KEPT, answer_key, body_of
+from waggle.api.inbox import ID_CHARS, MESSAGE_TTL_S, answer_key, body_of
 from waggle.cli.output.format import duration, moment, to_json, visible
 from waggle.cli.output.tables import in_tabs
 from waggle.cli.process.stay_connected import Told
@@ -34,7 +34,7 @@ def send(
     ],
     ttl: Annotated[
         str, typer.Option("--ttl", metavar="TIME", help="It waits so long to be read, or forever; else 30 days.")
-    ] = f"{KEPT:g}",
+    ] = f"{MESSAGE_TTL_S:g}",
     text: Text = False,
 ) -> None:
     """Leave MESSAGE for an agent, which finds it in its inbox; and say whether that agent is here.
@@ -122,7 +122,7 @@ def inbox(
 
 async def _look(hub: Hub, ns: str | None, count: int | None, show: Show) -> int:
     """Show the messages that wait, which go on waiting; gives how many."""
-    entries = await hub.list(quoted(f"inbox:{hub.agent}/") + "?" * DIGITS, ns=ns)
+    entries = await hub.list(quoted(f"inbox:{hub.agent}/") + "?" * ID_CHARS, ns=ns)
     shown = sorted(entries, key=lambda entry: entry.rev)[:count]
     for one in shown:
         show(Shown(one.by, one.created_at, body_of(one.value), answer_key(one.value) is not None))

@@ -123,7 +123,7 @@ class _Writing:
             self.result.expired += len(batch) - len(rest)
             try:
                 if rest and not dry_run:
-                    await self._hub._link.ask(
+                    await self._hub._driver.request(
                         Txn(id=0, if_=[], then=[line.step(now, overwrite=self._overwrite) for line in rest]), Done
                     )
             except Conflict as conflict:

@@ -15,14 +15,14 @@ from tests.unit.client.fakehub import PATIENCE, FakeConnection, FakeHub, Line
 from waggle.transport import driver
 from waggle.wire.errors import BadRequest, Locked, LockLost, NotHolder, TimedOut
 
-LOST = {"lost": {"token": 110, "reason": "forced", "names": ["a"], "message": "b freed it: stuck"}}
+FAIL = {"lost": {"token": 110, "reason": "forced", "names": ["a"], "message": "b freed it: stuck"}}
 
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(driver, "chance", lambda: 0.0)
+    monkeypatch.setattr(driver, "random", lambda: 0.0)
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ async def test_a_loss_cancels_the_body_and_the_block_says_why(fake: FakeHub) -> 
 
         running = asyncio.create_task(program())
         await grant(end)
-        await end.say(LOST)
+        await end.say(FAIL)
         assert await soon(running) == 0
         assert cleaned
         assert end.quiet, "there is nothing to unlock"
@@ -256,7 +256,7 @@ async def test_a_body_that_is_done_before_it_hears_of_the_loss_raises_too(fake: 
 
         running = asyncio.create_task(program())
         await grant(end)
-        await end.say(LOST)
+        await end.say(FAIL)
         with pytest.raises(LockLost, match="stuck"):
             await soon(running)
 
@@ -267,10 +267,10 @@ async def test_who_wants_the_task_cancelled_is_not_put_off_by_a_loss(fake: FakeH
         running = asyncio.create_task(hold(hub, inside))
         await grant(end)
         await inside.wait()
-        lost = hub._link.session._holds[110]
-        hub._link._alarms[lost]()  # the loss and the wish come in the same turn
+        lost = hub._driver.session._leases[110]
+        hub._driver._loss_callbacks[lost]()  # the loss and the wish come in the same turn
         running.cancel()
-        lost.lose("forced")
+        lost.mark_lost("forced")
         with pytest.raises(asyncio.CancelledError):
             await soon(running)
 
@@ -284,7 +284,7 @@ async def test_a_timeout_around_a_lock_that_is_lost_is_not_mistaken_for_one(fake
 
         running = asyncio.create_task(program())
         await grant(end)
-        await end.say(LOST)
+        await end.say(FAIL)
         with pytest.raises(LockLost):
             await running
 
@@ -306,7 +306,7 @@ async def test_a_hub_that_is_silent_is_lost_at_the_deadline(fake: FakeHub) -> No
 async def test_the_clock_counts_even_if_nothing_came_to_say_so(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         lock, _ = await asyncio.gather(hub.lock("a", ttl=30).acquire(), grant(end))
-        hub._link.session._holds[110].deadline = hub._link.now
+        hub._driver.session._leases[110].deadline = hub._driver.now
         with pytest.raises(LockLost):
             lock.check()
         with pytest.raises(LockLost):
@@ -349,7 +349,7 @@ async def test_what_the_body_raises_because_of_the_loss_is_told_as_the_loss(fake
         await grant(end)
         write = await end.next("set")
         assert write["guard"] == {"token": 110}
-        await end.say({"id": write["id"], "error": {"code": "not_holder", "message": "no"}}, LOST)
+        await end.say({"id": write["id"], "error": {"code": "not_holder", "message": "no"}}, FAIL)
         with pytest.raises(LockLost, match="stuck"):
             await soon(running)
 
@@ -374,10 +374,10 @@ async def test_a_grant_in_the_same_turn_as_the_cancel_goes_back(fake: FakeHub) -
     async with meeting(fake) as (hub, end):
         waiting = asyncio.create_task(hub.lock("a", wait=None).acquire())
         await end.next("lock")
-        (ask,) = hub._link.session._waiting.values()
+        (ask,) = hub._driver.session._waiting.values()
         ok = b'{"token":110,"mode":"exclusive","expires_at":50.0,"waited":1.0}'
-        hub._link.session.receive(b'{"id":%d,"ok":%s}' % (ask.ids[-1], ok))
-        hub._link._act()
+        hub._driver.session.receive(b'{"id":%d,"ok":%s}' % (ask.ids[-1], ok))
+        hub._driver._apply_updates()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
