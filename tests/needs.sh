@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need that pip cannot bring: Chromium for the page, node for its model, axe-core for its accessibility, a C
+# What the tests need that pip cannot bring: Chromium for the dashboard, node for its model, axe-core for its accessibility, a C
 # compiler for the load of the benchmark, curl for the examples of docs/http.md, the inspector of MCP for the doors of
 # models.
 # Gets them from Debian's packages and from npm where it can, and says plainly what is missing where it cannot.

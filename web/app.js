@@ -1,18 +1,18 @@
 /**
- * The page, put together. What the hub says goes into the model; the views show it, at most once a frame;
- * what the person does comes back as an intent, which changes the model or asks the hub.
+ * The dashboard, put together. Lines from the hub change the model, and the views show the model, at most once a frame.
+ * The user's input comes back as an intent, which changes the model or sends a command.
  *
  *     hub -> line -> model -> (one frame) -> views -> intent -> model, hub
  *
- * A view is a section of index.html and a module of views/ that mounts on it and gives `update(model, now)`. A new one is
- * these two, its line in `views` below, and a button in the list of views.
+ * A view is a section of index.html and a module of views/ that mounts on the section and returns `update(model,
+ * now)`. To add a view, write these two, add the module to `views` below, and add a button to the list of views in
+ * index.html.
  */
 
-import { connectHub } from "./hub-session.js";
 import { byId } from "./browser/elements.js";
+import { connectHub } from "./hub-session.js";
 import * as model from "./model/model.js";
 import { mountAgents } from "./views/agents.js";
-import { mountWaitGraph } from "./views/wait-graph-view.js";
 import { mountEntry } from "./views/entry/entry.js";
 import { mountEvents } from "./views/events.js";
 import { mountHeader } from "./views/header.js";
@@ -23,41 +23,42 @@ import { mountRates } from "./views/rates.js";
 import { mountReleaseDialog } from "./views/release-dialog.js";
 import { mountTabs } from "./views/tabs.js";
 import { mountTheme } from "./views/theme.js";
+import { mountWaitGraph } from "./views/wait-graph-view.js";
 import { mountWaits } from "./views/waits.js";
 
 /**
- * Milliseconds between two looks at the countdowns, which show tenths of a second near the end; and from what the hub
- * says until it is seen, at most. What comes alone is shown at once.
+ * The time between two updates of the countdowns, which show tenths of a second near their end. It is also the longest
+ * time from a line of the hub until it is shown, when many lines come. A single line is shown at once.
  */
-const TICK = 100;
+const UPDATE_PERIOD_MS = 100;
 
 const state = model.initial();
-const { hub, now, ask, write, remove, release, read } = connectHub(state, learn);
+const { hub, now, ask, readValue, saveEntry, deleteEntry, releaseLock } = connectHub(state, applyHubUpdate);
 
-// --- what the person does -----------------------------------------------------------------------------------------
+// --- the user's intents -------------------------------------------------------------------------------------------
 
-const verb = (change_) => (...args) => change(change_, ...args);
+const changes = (change) => (...args) => applyIntent(change, ...args);
 const intents = {
-  look: soon,
+  scheduleRender,
   retry: () => hub.retry(),
-  filterKeys: verb(model.filterKeys),
-  chooseView: verb(model.chooseView),
-  chooseNamespace: verb(model.chooseNamespace),
-  showKeysOf: verb(model.showKeysOf),
-  toggleFolder: verb(model.toggleFolder),
-  readValue: read,
-  ofEvents: verb(model.wantOfEvents),
-  showDashboards: verb(model.showDashboards),
-  select: verb(model.select),
-  ofSelected: verb(model.wantOfSelected),
-  save: write,
-  remove,
-  goTo: verb(model.goTo),
-  filterLocks: verb(model.filterLocks),
-  concern: verb(model.concern),
-  askToRelease: verb(model.askToRelease),
-  giveReason: verb(model.giveReason),
-  release,
+  filterKeys: changes(model.filterKeys),
+  chooseKeyView: changes(model.chooseKeyView),
+  chooseNamespace: changes(model.chooseNamespace),
+  showKeysOf: changes(model.showKeysOf),
+  toggleFolder: changes(model.toggleFolder),
+  readValue,
+  changeFeed: changes(model.changeFeed),
+  showDashboards: changes(model.showDashboards),
+  select: changes(model.select),
+  changeSelected: changes(model.changeSelected),
+  saveEntry,
+  deleteEntry,
+  showSection: changes(model.showSection),
+  filterLocks: changes(model.filterLocks),
+  focusAgent: changes(model.focusAgent),
+  askToRelease: changes(model.askToRelease),
+  setReleaseReason: changes(model.setReleaseReason),
+  releaseLock,
 };
 
 mountTheme();
@@ -79,41 +80,42 @@ const views = [
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
   event.preventDefault();
-  byId(state.want.place === "locks" ? "filter-locks" : "filter-keys").focus();
+  byId(state.ui.section === "locks" ? "filter-locks" : "filter-keys").focus();
 });
 addEventListener("online", () => hub.retry());
 addEventListener("pagehide", () => hub.close());
+// A page from the browser's back-forward cache has no connection any more, and its session has ended.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 // --- one frame ----------------------------------------------------------------------------------------------------
 
-setInterval(soon, TICK);
+setInterval(scheduleRender, UPDATE_PERIOD_MS);
 
 let scheduled = false;
-let shownAt = 0;
+let renderedAt = 0;
 
-/** The person wants something: it is shown in the next frame. */
-function change(change_, ...args) {
-  change_(state, ...args);
-  soon();
+/** Change the model for the user, and show the change in the next frame. */
+function applyIntent(change, ...args) {
+  change(state, ...args);
+  scheduleRender();
 }
 
-/** The hub says something: much of it may come, and nobody reads faster than that. */
-function learn(change_, ...args) {
-  change_(state, ...args);
-  if (performance.now() - shownAt >= TICK) soon();
+/** Change the model for the hub. The interval above shows what comes too soon after the last frame. */
+function applyHubUpdate(change, ...args) {
+  change(state, ...args);
+  if (performance.now() - renderedAt >= UPDATE_PERIOD_MS) scheduleRender();
 }
 
-/** Show what is known in the next frame. */
-function soon() {
+/** Show the model in the next frame. */
+function scheduleRender() {
   if (scheduled) return;
   scheduled = true;
-  requestAnimationFrame(show);
+  requestAnimationFrame(render);
 }
 
-function show() {
+function render() {
   scheduled = false;
-  shownAt = performance.now();
+  renderedAt = performance.now();
   const time = now();
   ask();
   for (const update of views) update(state, time);

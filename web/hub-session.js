@@ -1,138 +1,140 @@
 /**
- * The page's session with the hub: the three streams it hears, and the questions it asks.
+ * The dashboard's session with the hub: three subscriptions, and the commands it sends.
  *
- * Laws:
+ * Rules:
  *
- * 1. What comes is handed to the model with the hub's time; what the model wants to know is asked, and answered to it.
- * 2. `keys` is conflated and without values: four deliveries a second, however much happens. `events` is every event with
- *    its value: what the page shows as a list of all events is all of them.
- * 3. Where the hub cannot tell what was missed it would send all entries it has. The page does not want that: it
- *    subscribes anew, and reads the keys again, a page at a time.
+ * 1. Every line goes to the model, with the hub's time. The model decides which commands to send and takes their
+ *    replies.
+ * 2. `keys` is conflated and without values: four deliveries a second, however many events happen. `events` has every
+ *    event with its value, because the list of events must be complete.
+ * 3. If the hub no longer has what was missed, a resumed subscription would get a snapshot of all entries. That may be
+ *    far more than the dashboard shows. So it subscribes again without a snapshot, and reads the keys page by page.
  */
 
 import { readPreference, savePreference } from "./browser/preferences.js";
+import { LOCK_TYPES } from "./model/inspection.js";
 import * as model from "./model/model.js";
 import { connect } from "./waggle.js";
 
-/** Seconds between two deliveries of what became of the keys. */
+/** Time between two deliveries of the stream `keys`. */
 const CONFLATE_S = 0.25;
-/** Milliseconds between two looks at the figures of the hub, and between two measurements of its clock. */
+/** Time between two `stats` commands, and between two measurements of the hub's clock. */
 const STATS_PERIOD_MS = 1_000;
 const CLOCK_PERIOD_MS = 3_000;
-/** Values of rows in view that are asked for at one time. */
+/** Values for rows that are read at the same time. */
 const MAX_READS = 8;
-const LOCK_TYPES = ["lock", "renew", "unlock", "queue"];
 const ENTRY_TYPES = ["set", "delete", "expire", "evict", "touch"];
 
 /**
+ * Connect to the hub that serves the dashboard.
  * @param {object} state the model
- * @param {(change: Function, ...args: any[]) => void} change changes the model, and shows it soon
+ * @param {(change: Function, ...args: any[]) => void} applyUpdate changes the model and shows the change soon
  */
-export function connectHub(state, change) {
+export function connectHub(state, applyUpdate) {
   const hub = connect({
-    agent: ownName(),
+    agent: dashboardName(),
     meta: { role: "dashboard" },
-    onstate: (connection) => change(model.connectionChanged, connection, hub.now()),
+    onstate: (connection) => applyUpdate(model.onConnectionState, connection, hub.now()),
     onhello: (welcome, how) => {
-      change(model.welcomed, welcome, how, hub.now());
-      measure();
+      applyUpdate(model.onWelcome, welcome, how, hub.now());
+      measureClock();
       readStats();
     },
   });
 
-  listen("keys", { patterns: ["*"], ns: "*", types: ENTRY_TYPES, values: false, conflate: CONFLATE_S });
-  listen("events", { patterns: ["*"], ns: "*", types: [...ENTRY_TYPES, ...LOCK_TYPES, "message"] });
-  hub.subscribe({ patterns: ["*"], ns: model.AGENTS, types: ["set", "delete", "expire", "evict"], snapshot: true }, (line) => {
-    change(model.heard, "agents", line, hub.now());
+  subscribe("keys", { patterns: ["*"], ns: "*", types: ENTRY_TYPES, values: false, conflate: CONFLATE_S });
+  subscribe("events", { patterns: ["*"], ns: "*", types: [...ENTRY_TYPES, ...LOCK_TYPES, "message"] });
+  const agents = { patterns: ["*"], ns: model.AGENTS, types: ["set", "delete", "expire", "evict"], snapshot: true };
+  hub.subscribe(agents, (line) => {
+    applyUpdate(model.onEvent, "agents", line, hub.now());
   });
-  setInterval(measure, CLOCK_PERIOD_MS);
+  setInterval(measureClock, CLOCK_PERIOD_MS);
   setInterval(readStats, STATS_PERIOD_MS);
 
-  function listen(from, interest) {
+  function subscribe(stream, interest) {
     hub.subscribe(interest, (line, subscription) => {
       if (line.type === "reset") {
         subscription.close();
-        listen(from, interest);
+        subscribe(stream, interest); // rule 3
       }
-      change(model.heard, from, line, hub.now());
+      applyUpdate(model.onEvent, stream, line, hub.now());
     });
   }
 
-  function measure() {
+  // Both are repeated, so an error of one is ignored: the next one may succeed.
+  function measureClock() {
     if (hub.state.name !== "open") return;
-    hub.syncClock().then((trip) => change(model.measured, trip), () => {});
+    hub.syncClock().then((seconds) => applyUpdate(model.onRoundTrip, seconds), () => {});
   }
 
   let readingStats = false;
   function readStats() {
     if (readingStats || hub.state.name !== "open") return;
     readingStats = true;
-    hub.stats().then((stats) => change(model.counted, stats), () => {}).finally(() => (readingStats = false));
+    hub.stats().then((stats) => applyUpdate(model.onStats, stats), () => {}).finally(() => (readingStats = false));
   }
 
-  /** Ask what the model wants to know, if anything. */
+  /** Send the commands that the model asks for. */
   function ask() {
-    for (const { op, fields, answered, failed } of model.questions(state, hub.now())) {
-      hub
-        .command(op, fields)
-        .then((ok) => change(() => answered(ok)), (error) => change(() => failed(error)))
-        .finally(ask);
+    for (const { op, fields, onReply, onError } of model.questions(state, hub.now())) {
+      send({ op, fields }, onReply, onError).finally(ask);
     }
   }
 
   const reading = new Set();
 
-  /** The value of a row in view. */
-  function read(record) {
+  /** Read the value of a visible row. */
+  function readValue(record) {
     if (reading.has(record.id) || reading.size >= MAX_READS || hub.state.name !== "open") return;
     reading.add(record.id);
     hub
       .get(record.key, { ns: record.ns })
-      .then((entry) => change(model.valueRead, record, entry), () => {})
+      .then((entry) => applyUpdate(model.onValue, record, entry), () => {})
       .finally(() => reading.delete(record.id));
   }
 
   /** Write the draft of the selected entry. */
-  function write() {
-    const { selected } = state.want;
-    const command = selected?.save() ?? null;
-    if (command === null) return;
-    const refused = ({ code, message, details }) => selected.refused(code, message, details?.current ?? null);
-    hub
-      .command(command.op, command.fields)
-      .then(() => change(() => selected.saved()), (error) => change(() => refused(error)));
+  function saveEntry() {
+    const { selected } = state.ui;
+    send(selected?.saveCommand(), () => selected.onSaved(), ({ code, message, details }) => {
+      selected.onSaveRefused(code, message, details?.current ?? null);
+    });
   }
 
   /** Delete the selected entry. */
-  function remove() {
-    const { selected } = state.want;
-    const command = selected?.delete() ?? null;
-    if (command === null) return;
-    const refused = ({ code, message, details }) => selected.notDeleted(code, message, details?.current ?? null);
-    hub
-      .command(command.op, command.fields)
-      .then(() => change(() => selected.keep()), (error) => change(() => refused(error)));
+  function deleteEntry() {
+    const { selected } = state.ui;
+    send(selected?.deleteCommand(), () => selected.cancelDelete(), ({ code, message, details }) => {
+      selected.onDeleteRefused(code, message, details?.current ?? null);
+    });
   }
 
-  /** Take the lock that the person chose from its holder. */
-  function release() {
-    const { release } = state.want;
+  /** Release by force the lock that the user chose. */
+  function releaseLock() {
+    const { release } = state.ui;
     const command = release?.command() ?? null;
-    if (command === null) {
-      change(() => {}); // it says why
-      return;
-    }
-    hub.command(command.op, command.fields).then(
-      ({ rev }) => change(model.released, release, rev, hub.now()),
-      ({ code, message }) => change(() => release.refused(code, message)),
+    if (command === null) applyUpdate(() => {}); // show why there is no command
+    send(
+      command,
+      ({ rev }) => model.onReleased(state, release, rev, hub.now()),
+      ({ code, message }) => release.onRefused(code, message),
     );
   }
 
-  return { hub, now: () => hub.now(), ask, read, write, remove, release };
+  /** Send a command, if there is one, and change the model by its reply or error. */
+  async function send(command, onReply, onError) {
+    if (!command) return;
+    await hub.command(command.op, command.fields).then(
+      (ok) => applyUpdate(() => onReply(ok)),
+      (error) => applyUpdate(() => onError(error)),
+    );
+  }
+
+  return { hub, now: () => hub.now(), ask, readValue, saveEntry, deleteEntry, releaseLock };
 }
 
-/** One name for this browser, so that the hub remembers one dashboard of it and not one for each visit. */
-function ownName() {
+/** Return one name for this browser, so that the hub knows one dashboard for it and not a new one for each visit. */
+function dashboardName() {
   const known = readPreference("dashboard");
   if (known !== null) return known;
   const [random] = crypto.getRandomValues(new Uint32Array(1));

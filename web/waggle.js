@@ -1,5 +1,5 @@
 /**
- * Waggle in the browser: the client as one ES module, of its own, without dependencies and without a build.
+ * The Waggle client for browsers: one ES module, without dependencies and without a build.
  *
  *     import { connect } from "./waggle.js";
  *
@@ -7,56 +7,65 @@
  *     hub.subscribe({ patterns: ["task:*"], snapshot: true }, (line) => console.log(line.type, line.key));
  *     await hub.set("task:auth", { owner: "page-1" }, { ttl: 60 });
  *
- * What it does by itself: it connects again after a loss, with backoff and jitter; takes its session over with the
- * cursors it reached; and where the session is gone, opens a new one and asks for what came since. A subscription is
- * told the truth about it: `resumed` when nothing was missed, `reset` before a snapshot that replaces what it had.
+ * After a lost connection the client connects again, with backoff and jitter. It takes its session over, with the
+ * cursors of its subscriptions. If the session has ended, it opens a new one and asks for the events since then. The
+ * handler of a subscription gets a line about it: `resumed` if nothing was missed, `reset` before a snapshot that
+ * replaces what the handler had.
  *
- * Laws of a subscription:
+ * Rules of a subscription:
  *
- * 1. Its handler gets each event once, in the order of revisions, those of one revision together.
- * 2. The cursor moves by whole revisions only, so what a cut left half delivered comes again, and whole.
- * 3. An event whose `after` is beyond the cursor shows a gap. It is not handed on: the gap is asked for instead.
- * 4. Nothing of a snapshot counts before its `synced`: such a subscription is left out of `cursors`.
+ * 1. The handler gets each event once, in the order of revisions, and all events of one revision together.
+ * 2. The cursor moves by whole revisions only. If a connection is lost in the middle of a revision, all of it comes
+ *    again.
+ * 3. An event whose `after` is beyond the cursor shows a gap. The handler does not get it: the client asks for the gap
+ *    instead.
+ * 4. A snapshot is complete only at its `synced`. Before that the subscription has no cursor, and is left out of
+ *    `cursors`.
  *
- * Laws of a command:
+ * Rules of a command:
  *
- * 5. It is answered once: by the hub's reply, or by an error. While there is no connection it waits.
- * 6. One that changes something carries a `rid`, so that asking again has its effect once. If its session is gone, a
- *    change whose reply was lost is refused with `session_lost`: only its author can tell whether to repeat it.
+ * 5. A command gets one result: the hub's reply, or an error. Without a connection it waits.
+ * 6. A command that changes something carries a `rid`, so that sending it again has no second effect. If its session
+ *    has ended before the reply came, the command is refused with `session_lost`: only the caller can decide whether to
+ *    repeat it.
  *
- * Values are what `JSON.parse` makes of them, but for integers that a number cannot hold: they come as a BigInt (in
- * browsers that let a reviver see the source), and a BigInt may be sent.
+ * Values are what `JSON.parse` returns, except integers that a number cannot represent: they come as a BigInt (in
+ * browsers whose `JSON.parse` gives the source text to a reviver), and a BigInt may be sent.
  *
  * @module
  */
 
-/** Seconds: the first wait before connecting again, doubled each time, up to the longest; then cut by jitter. */
-const FIRST_WAIT = 0.25;
-const LONGEST_WAIT = 10;
-/** Seconds for a connection to come about, and for `hello` to be answered. */
-const PATIENCE = 10;
-/** Seconds of silence after which we ask whether the hub is there (it marks an idle connection every 10 s) ... */
-const SILENCE = 12;
-/** ... and after which the connection counts as lost. */
-const DEAD = 22;
-/** Commands that may be unanswered at one time: the hub itself allows 10,000 that wait. */
-const MOST_PENDING = 10_000;
-/** Samples of the hub's clock that are kept: the one with the shortest way there and back counts. */
+/**
+ * The backoff before connecting again: the first, doubled after each failure up to the longest. Jitter takes up to half
+ * of it.
+ */
+const FIRST_BACKOFF_S = 0.25;
+const MAX_BACKOFF_S = 10;
+/** The longest time from opening a connection to the reply to `hello`. */
+const CONNECT_TIMEOUT_S = 10;
+/** The client sends `ping` after this time without a line. (The hub sends one every 10 s on an idle connection.) */
+const PING_AFTER_S = 12;
+/** The connection counts as lost after this time without a line. */
+const LOST_AFTER_S = 22;
+const WATCH_PERIOD_MS = 2_000;
+/** Commands without a reply at one time: the hub, too, allows 10,000. */
+const MAX_PENDING = 10_000;
+/** Measurements of the hub's clock that are kept. The one with the shortest round trip counts. */
 const CLOCK_SAMPLES = 8;
 
-/** Close codes after which connecting again is no use (protocol 9). */
+/** Close codes after which connecting again would fail again (section 9 of the protocol). */
 const FINAL_CODES = new Set([1000, 1002, 1007, 1009, 4002, 4400, 4401, 4403]);
 const DRAINING = 4000;
-/** Ops that carry a `rid`: each takes effect once. */
+/** Ops that carry a `rid` (rule 6). */
 const CHANGES = new Set([
   "set", "delete", "touch", "update", "txn", "clear", "publish", "status", "lock", "unlock", "renew", "take",
 ]);
 
 /**
- * @typedef {object} Line An event, as the hub sent it, or one of those that speak of the subscription itself:
- *   `reset` (a snapshot follows, and replaces what was known; `reason` says why, null for the first),
- *   `synced` (the snapshot is complete), `resumed` (connected again, nothing was missed; what came up to `rev`
- *   follows), `refused` (the hub refuses the subscription: `error`).
+ * @typedef {object} Line An event, as the hub sent it, or a line about the subscription itself:
+ *   `reset` (a snapshot follows and replaces all earlier data; `reason` says why, null for the first snapshot),
+ *   `synced` (the snapshot is complete), `resumed` (connected again, no event is lost; the events up to `rev`
+ *   follow), `refused` (the hub refused the subscription with `error`).
  * @property {string} type
  * @property {number} [rev]
  * @property {string} [key]
@@ -67,13 +76,13 @@ const CHANGES = new Set([
  *
  * @typedef {object} Interest
  * @property {string[]} patterns
- * @property {string} [ns] `"*"` is every namespace but the hub's own
+ * @property {string} [ns] `"*"` is every namespace except the hub's own
  * @property {string[]} [types]
  * @property {boolean} [values]
  * @property {boolean} [prev]
  * @property {boolean} [snapshot]
  * @property {boolean} [echo]
- * @property {number} [conflate] seconds: one delivery in each such time, with the latest event of each key
+ * @property {number} [conflate] seconds between two deliveries, each with only the latest event of each key
  *
  * @typedef {object} ConnectionState
  * @property {"connecting"|"open"|"waiting"|"closed"} name `waiting` is between two attempts
@@ -83,11 +92,11 @@ const CHANGES = new Set([
  * @property {string} [reason]
  *
  * @typedef {object} Options
- * @property {string} [url] the hub's address, http(s) or ws(s); by default where this page came from
- * @property {string} [agent] the name; by default one made by the hub
+ * @property {string} [url] the hub's address, http(s) or ws(s); by default the origin of the page
+ * @property {string} [agent] the agent's name; by default the hub makes one
  * @property {string} [ns] the default namespace
  * @property {string} [token]
- * @property {object} [meta] what others can see: role, model, ...
+ * @property {object} [meta] facts that other agents can read: role, model, ...
  * @property {(state: ConnectionState) => void} [onstate]
  * @property {(welcome: object, how: {first: boolean, takenOver: boolean}) => void} [onhello]
  * @property {typeof WebSocket} [WebSocket] for tests
@@ -95,7 +104,7 @@ const CHANGES = new Set([
  * @property {() => number} [chance] from 0 to 1, for tests
  */
 
-/** An error reply of the hub, or of this client (`session_lost`, `disconnected`, `limit`). */
+/** An error: a reply of the hub, or made by this client (`session_lost`, `disconnected`, `limit`). */
 export class WaggleError extends Error {
   /** @param {{code: string, message?: string}} wire */
   constructor({ code, message, ...details }) {
@@ -107,7 +116,7 @@ export class WaggleError extends Error {
 }
 
 /**
- * A connection to a hub that restores itself. It begins to connect by itself.
+ * Return a hub that connects at once, and connects again after a lost connection.
  * @param {Options} [options]
  * @returns {Hub}
  */
@@ -115,82 +124,83 @@ export function connect(options = {}) {
   return new Hub(options);
 }
 
-/** One session's interest in some events. Made by `Hub.subscribe`. */
+/** A subscription of the session. `Hub.subscribe` creates it. */
 export class Subscription {
-  /** The hub's number for it, null while it has none. @type {number|null} */
+  /** The hub's number of the subscription, null while it has none. @type {number|null} */
   sub = null;
   epoch = "";
-  /** The last revision that was handed on whole. */
+  /** The last revision that the handler got. */
   cursor = 0;
-  /** Whether the cursor counts: not before the reply, nor during a snapshot. */
+  /** Whether the cursor is valid. It is not before the first reply, nor during a snapshot. */
   synced = false;
   closed = false;
-  #rev = [];
+  /** The events of a revision that is not complete yet. */
+  #partialRev = [];
   #handler;
-  #leave;
+  #onClose;
 
-  constructor(interest, handler, leave) {
+  constructor(interest, handler, onClose) {
     this.interest = interest;
     this.#handler = handler;
-    this.#leave = leave;
-    /** Settled by the hub's first reply. @type {Promise<Subscription>} */
+    this.#onClose = onClose;
+    /** Resolves with the hub's first reply, or rejects with its error. @type {Promise<Subscription>} */
     this.ready = new Promise((resolve, reject) => {
-      this.opened = resolve;
-      this.refused = reject;
+      this.resolveReady = resolve;
+      this.rejectReady = reject;
     });
-    this.ready.catch(() => {}); // the handler is told as well
+    this.ready.catch(() => {}); // the handler gets the error, too: an unused promise is no unhandled rejection
   }
 
-  /** End it. */
+  /** End the subscription. */
   close() {
     this.closed = true;
-    this.#leave(this);
+    this.#onClose(this);
   }
 
-  /** A snapshot follows, which replaces what was known. */
-  begin(reason) {
+  /** Begin a snapshot, which replaces all earlier data. */
+  beginSnapshot(reason) {
     this.synced = false;
-    this.cut();
-    this.tell({ type: "reset", reason: reason ?? null });
+    this.dropPartialRev();
+    this.deliver({ type: "reset", reason: reason ?? null });
   }
 
-  /** From here on the cursor counts. */
-  goOn(epoch, cursor) {
+  /** Set the cursor: it is valid from here on. */
+  setCursor(epoch, cursor) {
     this.epoch = epoch;
     this.cursor = cursor;
     this.synced = true;
-    this.cut();
+    this.dropPartialRev();
   }
 
-  /** The connection ended: forget the part of a revision that came. */
-  cut() {
-    this.#rev = [];
+  /** Drop the events of a revision that is not complete (rule 2). */
+  dropPartialRev() {
+    this.#partialRev = [];
   }
 
   /** Take a line of the hub. @returns {boolean} false if it shows a gap */
-  take(line) {
+  onLine(line) {
     if (line.type === "synced") {
-      this.goOn(this.epoch, line.rev);
-      this.tell(line);
+      this.setCursor(this.epoch, line.rev);
+      this.deliver(line);
     } else if (line.type === "lost") {
-      this.begin(line.reason);
+      this.beginSnapshot(line.reason);
     } else if (line.snapshot) {
-      this.tell(line);
+      this.deliver(line);
     } else if (line.type === "mark") {
-      this.reach(line.rev);
+      this.advance(line.rev);
     } else if (this.synced) {
       return this.#event(line);
     }
     return true;
   }
 
-  /** The hub says that there is nothing more up to this revision. */
-  reach(rev) {
+  /** Move the cursor to a revision: the hub has sent all events up to it. */
+  advance(rev) {
     if (this.synced && rev > this.cursor) this.cursor = rev;
   }
 
-  /** Hand a line to the handler; what it throws is reported, and harms nothing else. */
-  tell(line) {
+  /** Call the handler. An error that it throws is reported and stops nothing else. */
+  deliver(line) {
     try {
       this.#handler(line, this);
     } catch (error) {
@@ -200,19 +210,19 @@ export class Subscription {
 
   #event(line) {
     if (line.rev <= this.cursor) return true;
-    const known = this.#rev.length > 0 ? this.#rev[0].rev : this.cursor;
+    const known = this.#partialRev.length > 0 ? this.#partialRev[0].rev : this.cursor;
     if (line.after > known) return false;
-    this.#rev.push(line);
+    this.#partialRev.push(line);
     if (line.more) return true;
-    const whole = this.#rev;
-    this.#rev = [];
+    const events = this.#partialRev;
+    this.#partialRev = [];
     this.cursor = line.rev;
-    for (const event of whole) this.tell(event);
+    for (const event of events) this.deliver(event);
     return true;
   }
 }
 
-/** A command that has no answer yet. */
+/** A command that has no reply yet. */
 class Pending {
   ids = [];
   constructor(op, fields, settle) {
@@ -238,13 +248,15 @@ export class Hub {
   #ready = false;
   #failures = 0;
   #timer = null;
-  #patience = null;
-  #watch;
-  #heard = 0;
-  #asked = false;
+  #connectTimer = null;
+  #watchTimer;
+  /** When the last line came, by the client's clock. */
+  #lastLineAt = 0;
+  #pinged = false;
   #lastId = 0;
-  #rids;
-  /** Unanswered commands in the order they were made, and by each id they were sent under. */
+  /** The beginning of every `rid`, so that two pages never use the same one. */
+  #ridPrefix;
+  /** Commands without a reply, in the order they were made, and by each id under which they were sent. */
   #pending = new Set();
   #byId = new Map();
   #subscriptions = new Set();
@@ -253,30 +265,32 @@ export class Hub {
 
   /** @param {Options} options */
   constructor(options) {
-    this.#options = { WebSocket: globalThis.WebSocket, clock: () => performance.now() / 1000, chance: Math.random, ...options };
+    const clock = () => performance.now() / 1000;
+    this.#options = { WebSocket: globalThis.WebSocket, clock, chance: Math.random, ...options };
     this.#url = socketUrl(options.url ?? new URL(".", globalThis.document.baseURI).href);
-    this.#rids = Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
-    this.#watch = setInterval(() => this.#watchSilence(), 2000);
-    queueMicrotask(() => this.#open()); // so that the caller has the hub before it is told of it
+    this.#ridPrefix = Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
+    this.#watchTimer = setInterval(() => this.#checkSilence(), WATCH_PERIOD_MS);
+    queueMicrotask(() => this.#open()); // later, so that the caller has the hub before the first call of `onstate`
   }
 
   // --- commands ---------------------------------------------------------------------------------------------------
 
   /**
-   * Ask for anything the hub knows.
+   * Send a command.
    * @param {string} op
    * @param {object} [fields]
-   * @returns {Promise<object>} what stands under `ok`; rejects with a WaggleError
+   * @returns {Promise<object>} the reply's `ok`; rejects with a WaggleError
    */
   command(op, fields = {}) {
     return new Promise((resolve, reject) => {
       if (this.state.name === "closed") {
         reject(new WaggleError({ code: "disconnected", message: "this hub was closed: connect again" }));
-      } else if (this.#pending.size >= MOST_PENDING) {
-        reject(new WaggleError({ code: "limit", message: `${MOST_PENDING} commands wait for an answer`, limit: MOST_PENDING }));
+      } else if (this.#pending.size >= MAX_PENDING) {
+        const message = `${MAX_PENDING} commands wait for a reply`;
+        reject(new WaggleError({ code: "limit", message, limit: MAX_PENDING }));
       } else {
-        const rid = CHANGES.has(op) && fields.rid === undefined ? { rid: `${this.#rids}-${++this.#lastId}` } : {};
-        this.#ask(new Pending(op, { ...fields, ...rid }, (error, ok) => (error ? reject(error) : resolve(ok))));
+        const rid = CHANGES.has(op) && fields.rid === undefined ? { rid: `${this.#ridPrefix}-${++this.#lastId}` } : {};
+        this.#send(new Pending(op, { ...fields, ...rid }, (error, ok) => (error ? reject(error) : resolve(ok))));
       }
     });
   }
@@ -286,52 +300,52 @@ export class Hub {
     return this.command("set", { key, value, ...options });
   }
 
-  /** The entry, or null. */
+  /** Return the entry, or null. */
   async get(key, options = {}) {
     return (await this.command("get", { key, ...options })).entry;
   }
 
-  /** Delete an entry; gives whether there was one. */
+  /** Delete an entry. Return whether there was one. */
   async delete(key, options = {}) {
     return (await this.command("delete", { key, ...options })).deleted;
   }
 
-  /** Give an entry a new deadline, `ttl` seconds from now; null takes it away. */
+  /** Set the deadline of an entry, `ttl` seconds from now; null removes it. */
   touch(key, ttl, options = {}) {
     return this.command("touch", { key, ttl, ...options });
   }
 
-  /** A page of entries in key order; options: ns, limit, after, values. Gives entries, next, rev. */
+  /** Return a page of entries in key order; options: ns, limit, after, values. Gives entries, next, rev. */
   list(pattern, options = {}) {
     return this.command("list", { pattern, ...options });
   }
 
-  /** Send a message to those subscribed to the channel; it is not stored. */
+  /** Send a message to the subscribers of a channel. The hub does not store it. */
   publish(channel, data, options = {}) {
     return this.command("publish", { channel, data, ...options });
   }
 
-  /** Change a value where it is; `how` is one of merge, patch, incr, append; options: pointer, if_rev, ttl, ns. */
-  update(key, how, options = {}) {
-    return this.command("update", { key, ...how, ...options });
+  /** Change a part of a value: `change` has one of merge, patch, incr, append; options: pointer, if_rev, ttl, ns. */
+  update(key, change, options = {}) {
+    return this.command("update", { key, ...change, ...options });
   }
 
-  /** An entry and its earlier versions, newest first: those of kind `versioned` keep some. */
+  /** Return an entry and its earlier versions, newest first. Only entries of kind `versioned` keep earlier ones. */
   async history(key, options = {}) {
     return (await this.command("history", { key, ...options })).entries;
   }
 
-  /** How many keys and bytes each namespace has. */
+  /** Return the number of keys and bytes of each namespace. */
   async namespaces() {
     return (await this.command("namespaces")).namespaces;
   }
 
-  /** What the hub holds, and what it has done since it started. */
+  /** Return what the hub contains, and what it has done since it started. */
   stats() {
     return this.command("stats");
   }
 
-  /** Set one's own status in `$agents`. */
+  /** Set this agent's status in `$agents`. */
   status(status) {
     return this.command("status", { status });
   }
@@ -339,70 +353,70 @@ export class Hub {
   // --- subscriptions ----------------------------------------------------------------------------------------------
 
   /**
-   * Be told of events. The handler is called for each line, also for those that say `reset`, `synced`, `resumed`.
+   * Subscribe to events. The handler is called for each line, including `reset`, `synced` and `resumed`.
    * @param {Interest} interest
    * @param {(line: Line, subscription: Subscription) => void} handler
    * @returns {Subscription}
    */
   subscribe(interest, handler) {
-    const name = nameOf(interest);
+    const id = interestId(interest);
     for (const other of this.#subscriptions) {
-      // The hub gives both one number, and the second would restart the first.
-      if (nameOf(other.interest) === name) throw new Error(`subscribed to this already: ${name}`);
+      // The hub would give both the same number, and the second would restart the first.
+      if (interestId(other.interest) === id) throw new Error(`subscribed to this already: ${id}`);
     }
-    const subscription = new Subscription(interest, handler, (it) => this.#leave(it));
+    const subscription = new Subscription(interest, handler, (closed) => this.#unsubscribe(closed));
     this.#subscriptions.add(subscription);
-    if (this.#ready) this.#join(subscription);
+    if (this.#ready) this.#sendSubscribe(subscription);
     return subscription;
   }
 
-  #join(subscription) {
+  #sendSubscribe(subscription) {
     const { interest } = subscription;
     const resume = subscription.synced;
     const fields = { ...interest };
     if (resume) fields.since = { epoch: subscription.epoch, rev: subscription.cursor };
     this.#bySub.delete(subscription.sub);
     subscription.sub = null;
-    subscription.cut();
+    subscription.dropPartialRev();
     const settle = (error, ok) => {
       if (subscription.closed) return;
-      if (error) this.#notJoined(subscription, error, resume);
-      else this.#joined(subscription, ok, resume);
+      if (error) this.#onSubscribeError(subscription, error, resume);
+      else this.#onSubscribed(subscription, ok, resume);
     };
     const pending = new Pending("subscribe", fields, settle);
     pending.subscription = subscription;
-    this.#ask(pending);
+    this.#send(pending);
   }
 
-  #joined(subscription, ok, resume) {
+  #onSubscribed(subscription, ok, resume) {
     subscription.sub = ok.sub;
     this.#bySub.set(ok.sub, subscription);
     if (resume && ok.resumed) {
-      subscription.goOn(ok.epoch, subscription.cursor);
-      subscription.tell({ type: "resumed", rev: ok.rev });
+      subscription.setCursor(ok.epoch, subscription.cursor);
+      subscription.deliver({ type: "resumed", rev: ok.rev });
     } else {
-      subscription.goOn(ok.epoch, ok.rev);
-      if (resume || subscription.interest.snapshot) subscription.begin(ok.reason);
+      subscription.setCursor(ok.epoch, ok.rev);
+      if (resume || subscription.interest.snapshot) subscription.beginSnapshot(ok.reason);
     }
-    subscription.opened(subscription);
+    subscription.resolveReady(subscription);
   }
 
-  #notJoined(subscription, error, resume) {
+  #onSubscribeError(subscription, error, resume) {
     if (resume && error.details.field === "since") {
-      // The hub is behind what we have seen, in the same epoch: what we know is not its past.
+      // In the same epoch the hub is behind our cursor: it lost events that we have, so our data is not its past.
       subscription.synced = false;
-      subscription.begin("restart");
-      if (!subscription.closed) this.#join(subscription);
+      subscription.beginSnapshot("restart");
+      if (!subscription.closed) this.#sendSubscribe(subscription);
       return;
     }
     if (error.code === "disconnected") return;
     this.#subscriptions.delete(subscription);
     subscription.closed = true;
-    subscription.refused(error);
-    subscription.tell({ type: "refused", error });
+    subscription.rejectReady(error);
+    subscription.deliver({ type: "refused", error });
   }
 
-  #leave(subscription) {
+  #unsubscribe(subscription) {
     if (!this.#subscriptions.delete(subscription)) return;
     if (subscription.sub === null) return;
     this.#bySub.delete(subscription.sub);
@@ -412,8 +426,8 @@ export class Hub {
   // --- time -------------------------------------------------------------------------------------------------------
 
   /**
-   * Measure how far the hub's clock is from ours; keeps the best of the last few.
-   * @returns {Promise<number>} seconds there and back, this time
+   * Measure the difference between the hub's clock and ours. The best of the last few measurements counts.
+   * @returns {Promise<number>} the round trip of this measurement, in seconds
    */
   async syncClock() {
     const before = this.#options.clock();
@@ -424,7 +438,7 @@ export class Hub {
     return after - before;
   }
 
-  /** What the hub's clock says now, in Unix seconds. Our own clock's word until it was measured. */
+  /** Return the hub's time now, in Unix seconds. Before the first measurement it is our own time. */
   now() {
     if (this.#samples.length === 0) return Date.now() / 1000;
     const best = this.#samples.reduce((a, b) => (b.trip < a.trip ? b : a));
@@ -433,12 +447,12 @@ export class Hub {
 
   // --- the connection ---------------------------------------------------------------------------------------------
 
-  /** Try again now instead of at the end of the wait. */
+  /** Connect now instead of after the backoff. */
   retry() {
     if (this.state.name === "waiting") this.#open();
   }
 
-  /** End the session and the connection, for good. */
+  /** End the session and the connection. The hub object cannot be used again. */
   close() {
     if (this.state.name === "closed") return;
     if (this.#ready) this.#write({ id: ++this.#lastId, op: "bye" });
@@ -450,15 +464,15 @@ export class Hub {
   #open() {
     if (this.state.name === "closed") return;
     clearTimeout(this.#timer);
-    this.#become({ name: "connecting", attempt: this.#failures });
+    this.#setState({ name: "connecting", attempt: this.#failures });
     const socket = (this.#socket = new this.#options.WebSocket(this.#url, "waggle.v1"));
-    socket.onopen = () => this.#hello();
-    socket.onmessage = (message) => this.#message(message.data);
-    socket.onclose = (close) => this.#lost(close.code, close.reason);
-    this.#patience = setTimeout(() => this.#lost(0, "no answer"), PATIENCE * 1000);
+    socket.onopen = () => this.#sendHello();
+    socket.onmessage = (message) => this.#onMessage(message.data);
+    socket.onclose = (close) => this.#onLost(close.code, close.reason);
+    this.#connectTimer = setTimeout(() => this.#onLost(0, "no answer"), CONNECT_TIMEOUT_S * 1000);
   }
 
-  #hello() {
+  #sendHello() {
     const { agent, ns, token, meta } = this.#options;
     const fields = {};
     for (const [name, value] of Object.entries({ agent, ns, token, meta })) {
@@ -467,32 +481,32 @@ export class Hub {
     const old = this.welcome;
     if (old !== null && !old.ended) {
       const cursors = {};
-      for (const it of this.#subscriptions) if (it.sub !== null && it.synced) cursors[it.sub] = it.cursor;
+      for (const { sub, synced, cursor } of this.#subscriptions) if (sub !== null && synced) cursors[sub] = cursor;
       Object.assign(fields, { session: old.session, secret: old.secret, cursors });
     }
     const pending = new Pending("hello", fields, (error, ok) => {
-      if (error) this.#notWelcome(error, fields.session !== undefined);
-      else this.#welcomed(ok);
+      if (error) this.#onHelloError(error, fields.session !== undefined);
+      else this.#onWelcome(ok);
     });
     this.#transmit(pending);
   }
 
-  #notWelcome(error, takeover) {
+  #onHelloError(error, takeover) {
     if (error.code === "disconnected") return;
     if (takeover && (error.code === "session_lost" || error.code === "bad_request")) {
       this.welcome.ended = true;
-      this.#hello();
+      this.#sendHello();
     } else if (error.code === "unauthorized" || error.code === "forbidden" || error.code === "bad_request") {
       const socket = this.#detach();
       socket?.close();
       this.#end({ code: 0, reason: error.message });
     } else {
-      this.#lost(0, error.message);
+      this.#onLost(0, error.message);
     }
   }
 
-  #welcomed(welcome) {
-    clearTimeout(this.#patience);
+  #onWelcome(welcome) {
+    clearTimeout(this.#connectTimer);
     const unanswered = [...this.#pending];
     const first = this.welcome === null;
     const takenOver = welcome.resumed === true;
@@ -500,60 +514,60 @@ export class Hub {
     this.welcome = welcome;
     this.#ready = true;
     this.#failures = 0;
-    this.#become({ name: "open", attempt: 0 });
+    this.#setState({ name: "open", attempt: 0 });
     this.#options.onhello?.(welcome, { first, takenOver });
-    if (!takenOver) this.#giveUpChanges();
+    if (!takenOver) this.#refuseChanges();
     this.#bySub.clear();
-    for (const subscription of [...this.#subscriptions]) this.#rejoin(subscription, takenOver ? welcome.subs : {});
+    for (const subscription of [...this.#subscriptions]) this.#resume(subscription, takenOver ? welcome.subs : {});
     for (const pending of unanswered) if (this.#pending.has(pending)) this.#transmit(pending);
   }
 
-  /** Go on with a subscription in the session we have now. */
-  #rejoin(subscription, subs) {
+  /** Continue a subscription in the session that the client has now. */
+  #resume(subscription, subs) {
     const sub = subs[subscription.sub];
     if (subscription.sub === null || sub === undefined) {
-      this.#join(subscription);
+      this.#sendSubscribe(subscription);
       return;
     }
     subscription.sub = sub;
     this.#bySub.set(sub, subscription);
-    if (subscription.synced) subscription.tell({ type: "resumed", rev: this.welcome.rev });
-    else subscription.begin(null);
+    if (subscription.synced) subscription.deliver({ type: "resumed", rev: this.welcome.rev });
+    else subscription.beginSnapshot(null);
   }
 
-  /** The session is gone, and with it the memory of what it did: see law 6. */
-  #giveUpChanges() {
+  /** Refuse changes whose reply was lost: the new session does not know their `rid` (rule 6). */
+  #refuseChanges() {
     for (const pending of [...this.#pending]) {
       if (pending.sent && CHANGES.has(pending.op)) {
         const message = `the session ended before the reply to ${pending.op}: look whether it took effect`;
-        this.#answer(pending, new WaggleError({ code: "session_lost", message }), null);
+        this.#settle(pending, new WaggleError({ code: "session_lost", message }), null);
       }
     }
   }
 
-  #lost(code, reason) {
+  #onLost(code, reason) {
     this.#detach()?.close();
     if (FINAL_CODES.has(code)) {
       this.#end({ code, reason });
       return;
     }
-    const asked = code === DRAINING ? Number.parseFloat(reason) || 0 : 0;
-    const backoff = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures);
-    const retryIn = asked + backoff * (0.5 + 0.5 * this.#options.chance());
+    const pause = code === DRAINING ? Number.parseFloat(reason) || 0 : 0; // a hub that stops says when to come back
+    const backoff = Math.min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** this.#failures);
+    const retryIn = pause + backoff * (0.5 + 0.5 * this.#options.chance());
     this.#failures += 1;
-    this.#become({ name: "waiting", attempt: this.#failures, retryIn, code, reason });
+    this.#setState({ name: "waiting", attempt: this.#failures, retryIn, code, reason });
     this.#timer = setTimeout(() => this.#open(), retryIn * 1000);
   }
 
-  /** Have nothing more to do with the socket, however long its closing takes. */
+  /** Give up the socket at once: closing it can take long. Return it, null if there is none. */
   #detach() {
-    clearTimeout(this.#patience);
+    clearTimeout(this.#connectTimer);
     const socket = this.#socket;
     this.#socket = null;
     this.#ready = false;
-    this.#asked = false;
+    this.#pinged = false;
     if (socket !== null) socket.onopen = socket.onmessage = socket.onclose = null;
-    for (const subscription of this.#subscriptions) subscription.cut();
+    for (const subscription of this.#subscriptions) subscription.dropPartialRev();
     for (const pending of [...this.#pending]) {
       if (pending.subscription !== undefined || pending.op === "hello") this.#forget(pending);
     }
@@ -562,36 +576,37 @@ export class Hub {
 
   #end({ code, reason }) {
     clearTimeout(this.#timer);
-    clearInterval(this.#watch);
-    this.#become({ name: "closed", attempt: this.#failures, code, reason });
+    clearInterval(this.#watchTimer);
+    this.#setState({ name: "closed", attempt: this.#failures, code, reason });
     const error = new WaggleError({ code: "disconnected", message: reason || "the connection was closed" });
-    for (const pending of [...this.#pending]) this.#answer(pending, error, null);
+    for (const pending of [...this.#pending]) this.#settle(pending, error, null);
   }
 
-  #become(state) {
+  #setState(state) {
     this.state = state;
     this.#options.onstate?.(state);
   }
 
-  /** A socket may be dead without saying so: an idle hub is heard from every 10 s. */
-  #watchSilence() {
+  /** Find a dead connection: a socket may not report it, but even an idle hub sends a line every 10 s. */
+  #checkSilence() {
     if (!this.#ready) return;
-    const silent = this.#options.clock() - this.#heard;
-    if (silent > DEAD) this.#lost(0, "the hub is silent");
-    else if (silent > SILENCE && !this.#asked) {
-      this.#asked = true;
+    const silence = this.#options.clock() - this.#lastLineAt;
+    if (silence > LOST_AFTER_S) this.#onLost(0, "the hub is silent");
+    else if (silence > PING_AFTER_S && !this.#pinged) {
+      this.#pinged = true;
       this.command("ping").catch(() => {});
     }
   }
 
   // --- lines ------------------------------------------------------------------------------------------------------
 
-  #ask(pending) {
+  /** Send a command now, or as soon as there is a session. */
+  #send(pending) {
     this.#pending.add(pending);
     if (this.#ready) this.#transmit(pending);
   }
 
-  /** Each sending has an id of its own; whichever is answered first counts. */
+  /** Each sending has an id of its own. The first reply to any of them counts. */
   #transmit(pending) {
     const id = ++this.#lastId;
     pending.ids.push(id);
@@ -604,32 +619,32 @@ export class Hub {
     this.#socket.send(JSON.stringify(line, plainBigInt));
   }
 
-  #message(text) {
-    this.#heard = this.#options.clock();
-    this.#asked = false;
+  #onMessage(text) {
+    this.#lastLineAt = this.#options.clock();
+    this.#pinged = false;
     const socket = this.#socket;
     for (const piece of text.split("\n")) {
       if (piece === "" || socket !== this.#socket) continue;
       const line = parse(piece);
-      if (line.ok !== undefined || line.error !== undefined) this.#reply(line);
-      else if (line.sub !== undefined) this.#event(line);
-      else if (line.type === "mark") for (const it of this.#bySub.values()) it.reach(line.rev);
+      if (line.ok !== undefined || line.error !== undefined) this.#onReply(line);
+      else if (line.sub !== undefined) this.#onEvent(line);
+      else if (line.type === "mark") for (const subscription of this.#bySub.values()) subscription.advance(line.rev);
     }
   }
 
-  #reply(line) {
+  #onReply(line) {
     const pending = this.#byId.get(line.id);
     if (pending === undefined) return;
     const error = line.error === undefined ? null : new WaggleError(line.error);
-    this.#answer(pending, error, line.ok);
+    this.#settle(pending, error, line.ok);
   }
 
-  #event(line) {
+  #onEvent(line) {
     const subscription = this.#bySub.get(line.sub);
-    if (subscription !== undefined && !subscription.take(line)) this.#join(subscription);
+    if (subscription !== undefined && !subscription.onLine(line)) this.#sendSubscribe(subscription);
   }
 
-  #answer(pending, error, ok) {
+  #settle(pending, error, ok) {
     this.#forget(pending);
     pending.settle(error, ok);
   }
@@ -640,23 +655,23 @@ export class Hub {
   }
 }
 
-/** Digits enough for an integer above 2^53, and not of a fraction: few lines have them. */
-const LARGE = /(?<![\d.])(?:\d{17}|9\d{15})/;
+/** Enough digits for an integer above 2^53, outside of a fraction. Few lines match, so few need the slow parsing. */
+const LARGE_INTEGER = /(?<![\d.])(?:\d{17}|9\d{15})/;
 
 function parse(text) {
-  return LARGE.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text);
+  return LARGE_INTEGER.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text);
 }
 
 /**
- * The value that a text of JSON stands for, integers of any size included.
+ * Parse JSON. Integers of any size keep all their digits.
  * @param {string} text
- * @param {(value: *) => void} [look] is shown every part of it, and may throw
+ * @param {(value: *) => void} [check] called with every part of the value; it may throw
  * @throws {SyntaxError}
  */
-export function parseValue(text, look = () => {}) {
+export function parseValue(text, check = () => {}) {
   return JSON.parse(text, (key, source, context) => {
     const value = exactInteger(key, source, context);
-    look(value);
+    check(value);
     return value;
   });
 }
@@ -670,7 +685,7 @@ function plainBigInt(_key, value) {
   return typeof value === "bigint" ? (JSON.rawJSON?.(String(value)) ?? Number(value)) : value;
 }
 
-/** The address of the socket below an http(s) or ws(s) address. */
+/** Return the WebSocket address of a hub's http(s) or ws(s) address. */
 function socketUrl(address) {
   const url = new URL(address);
   url.protocol = url.protocol.replace(/^http/, "ws");
@@ -679,8 +694,8 @@ function socketUrl(address) {
   return url.href;
 }
 
-/** What the hub goes by to tell whether two interests are the same. */
-function nameOf({ patterns, ns, types, values = true, prev = false, conflate }) {
+/** Return the same text for two interests if the hub treats them as the same. */
+function interestId({ patterns, ns, types, values = true, prev = false, conflate }) {
   const set = (list) => (list === undefined ? null : [...new Set(list)].sort());
   return JSON.stringify([ns ?? null, set(patterns), set(types), values, prev, conflate ?? null]);
 }

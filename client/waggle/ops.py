@@ -164,8 +164,8 @@ class Calls:
 
     def losses(self) -> list[str]:
         """Return the losses since the last call, as `Caller.losses`."""
-        told, self._losses = self._losses, []
-        return told
+        losses, self._losses = self._losses, []
+        return losses
 
     async def _granted(self, command: Lock | Take) -> msgspec.Struct:
         granted, lease = await self._driver.acquire(command)

@@ -29,7 +29,7 @@ from .edge.http.exchange import refused
 from .edge.http.routes import Handlers, routes
 from .edge.http.stream import Streams
 from .edge.mcp import McpEndpoint
-from .edge.origin_check import Guard
+from .edge.origin_check import OriginCheck
 from .edge.websocket import WebSocketEndpoint
 from .engine.background import refuse_backup
 from .engine.engine import Engine
@@ -73,7 +73,7 @@ class Hub:
             back_up=refuse_backup if self.backups is None else self.backups.make,
             data=settings.data,
         )
-        guard = Guard((settings.host, *settings.allowed_hosts), settings.allowed_origins)
+        guard = OriginCheck((settings.host, *settings.allowed_hosts), settings.allowed_origins)
         self.door = WebSocketEndpoint(self.engine, guard)
         self.callers = CallRegistry(self.engine)
         self.mcp = McpEndpoint(self.callers, settings.bounds)

@@ -1,4 +1,4 @@
-"""Loading: how far a hub that starts has read its data, when that is much: a bar on a terminal, and one line."""
+"""Loading bar: the progress of a hub that reads much data at its start, as a bar on a terminal and a last line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-_MANY = 100_000
-"""Entries: fewer are read in less than a second."""
+_MIN_ENTRIES = 100_000
+"""Entries from which on progress is shown: fewer are read in less than a second."""
 
 
 class Loading:
-    """Tells, when called with how many of how many entries were read."""
+    """The progress of one start. Call it with the number of entries read, and of all there are."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -33,12 +33,12 @@ class Loading:
         seconds = time.monotonic() - self._started
         if self._progress is not None:
             self._progress.stop()
-        if error is None and self._read >= _MANY:
+        if error is None and self._read >= _MIN_ENTRIES:
             print(f"waggle: {self._read:,} entries read from {self._data} in {seconds:.1f} s", file=sys.stderr)
 
     def __call__(self, read: int, total: int) -> None:
         self._read = read
-        if self._progress is None and total >= _MANY and sys.stderr.isatty():
+        if self._progress is None and total >= _MIN_ENTRIES and sys.stderr.isatty():
             columns = TextColumn("reading entries"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
             self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
             self._task = self._progress.add_task("", total=total)

@@ -1,4 +1,4 @@
-"""`python -m waggle_hub.restore`: what `waggle restore` runs. Lets a backup be the data of a hub that does not run."""
+"""`python -m waggle_hub.restore`, which `waggle restore` runs: make a backup the data of a hub that does not run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Restore a backup and say what that means; 0 when done, 2 if it cannot be, and then nothing has changed."""
+    """Restore a backup and print the consequences. Return 0, or 2 if nothing was changed because it cannot be done."""
     parser = argparse.ArgumentParser(prog="waggle restore")
     parser.add_argument("backup", type=Path)
     where = parser.add_mutually_exclusive_group()
@@ -30,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def restore(backup: Path, data: Path) -> None:
-    """Let the backup be the data in this directory. StoreError if a hub has it, or the backup is none."""
+    """Make the backup the data in this directory.
+
+    Raises StoreError if a hub uses the directory, or if the file is no backup.
+    """
     if not backup.exists() and (data / "backups" / backup).exists():
         backup = data / "backups" / backup
     if not backup.is_file():

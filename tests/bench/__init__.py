@@ -2,11 +2,13 @@
 
 How to read the folder, from what it does to what it shows:
 
-* `__main__` takes the options, `runner` runs works one after another, each in its time, `field` is what they are given.
-* `works/` says what is measured: a file for each work, with one `run`, which gives a `Result` of tables and charts.
+* `__main__` takes the options, `runner` runs workloads one after another, each in its time, `measurement` is what they
+  are given.
+* `workloads/` says what is measured: a file for each workload, with one `run`, which gives a `Result` of tables and
+  charts.
 * `systems/` are those that are compared: adapters with twin names (`waggle`, `redis`, `nats`) of one `port`.
-* `generator/` is the load in C, `crowd` a load of subscribers, `pinger` somebody else who waits; `processes` starts
-  servers and ends them.
+* `generator/` is the load in C, `subscribers` a load of subscribers, `pinger` another client that waits; `processes`
+  starts servers and ends them.
 * `results` is what was found, as plain data; `rounds`, `goals`, `tables`, `plots`, `markers` are pure functions of
   it, and `publishing` writes docs/performance.md and docs/measurements.md with them. `machine` says on what, and who
   else was there.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import goals, publishing, runner, tables
 from .results import Report
-from .works import WORKS
+from .workloads import WORKLOADS
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
         return 2
     if args.again:
         return _again()
-    names = args.only or list(WORKS)
+    names = args.only or list(WORKLOADS)
     try:
         report = _run(names, args.quick)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -68,7 +68,7 @@ def _again() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the hub beside its rivals.")
     parser.add_argument("--quick", action="store_true", help="less of everything: about 3 minutes, and rougher")
-    parser.add_argument("--only", action="append", choices=list(WORKS), metavar="NAME", help=", ".join(WORKS))
+    parser.add_argument("--only", action="append", choices=list(WORKLOADS), metavar="NAME", help=", ".join(WORKLOADS))
     parser.add_argument("--write", action="store_true", help="write the page also after --quick or --only")
     parser.add_argument("--again", action="store_true", help="write the page from the figures kept, measure nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")

@@ -1,7 +1,7 @@
-"""Runs works, one after another, each within its time and all within theirs, and says what was found.
+"""Runs workloads, one after another, each within its time and all within theirs, and says what was found.
 
-A work that fails, or takes too long, costs its own part of the report and nothing else. Whatever ends the run, Ctrl-C
-and SIGTERM included, the processes and directories that it made are gone afterwards.
+A workload that fails, or takes too long, costs its own part of the report and nothing else. Whatever ends the run,
+Ctrl-C and SIGTERM included, the processes and directories that it made are gone afterwards.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import goals, machine, tables
-from .field import Field
 from .generator import Load, compiler
+from .measurement import Measurement
 from .processes import many_files
 from .results import Report, Result
 from .systems import SYSTEMS, System
-from .works import WORKS, Work
+from .workloads import WORKLOADS, Workload
 
 TOTAL = 15 * 60.0
 """Seconds for all of it; what is not begun by then is left out."""
 
 
 async def run(names: Sequence[str], quick: bool) -> Report:
-    """Do these works. Raises RuntimeError if there is no C compiler."""
+    """Run these workloads. Raises RuntimeError if there is no C compiler."""
     if compiler() is None:
         raise RuntimeError("the load generator needs a C compiler: apt-get install gcc libc6-dev")
     _stop_at_sigterm()
@@ -39,9 +39,9 @@ async def run(names: Sequence[str], quick: bool) -> Report:
     watch = machine.Watch()
     report = Report(machine.describe(systems, missing), datetime.date.today().isoformat(), quick)
     with tempfile.TemporaryDirectory(prefix="waggle-bench-") as directory:
-        field = Field(systems, Load(Path(directory)), Path(directory), quick)
+        measurement = Measurement(systems, Load(Path(directory)), Path(directory), quick)
         for name in names:
-            report.results[name] = await measured(name, WORKS[name], field, TOTAL - watch.elapsed)
+            report.results[name] = await measured(name, WORKLOADS[name], measurement, TOTAL - watch.elapsed)
             _tell(name, report.results[name])
     report.seconds, report.others, report.steal = watch.elapsed, watch.others(), watch.steal()
     report.goals = goals.verdicts(report)
@@ -55,16 +55,16 @@ def available() -> tuple[list[System], list[str]]:
     return [system for system in SYSTEMS if not absent[system.name]], missing
 
 
-async def measured(name: str, work: Work, field: Field, left: float) -> Result:
-    """What the work gave; or, if it failed or took more than its limit or what is left, why there is nothing."""
+async def measured(name: str, workload: Workload, measurement: Measurement, left: float) -> Result:
+    """Run the workload; if it fails or takes longer than its limit or the time left, return why."""
     watch = machine.Watch()
-    limit = asyncio.timeout(max(0.0, min(work.limit, left)))
+    limit = asyncio.timeout(max(0.0, min(workload.limit, left)))
     try:
         async with limit:
-            result = await work.run(field)
+            result = await workload.run(measurement)
     except Exception as failure:
         traceback.print_exc()
-        why = f"it took longer than {min(work.limit, left):.0f} s" if limit.expired() else f"{failure!r}"
+        why = f"it took longer than {min(workload.limit, left):.0f} s" if limit.expired() else f"{failure!r}"
         result = Result(missing=[f"{name}: {why}"])
     result.seconds, result.others = watch.elapsed, watch.others()
     return result

@@ -265,7 +265,7 @@ async def test_a_change_across_a_lost_session_is_in_doubt(start_hub: StartHub) -
             await setting
 
 
-async def test_nobody_there_is_told_in_time() -> None:
+async def test_connecting_to_no_hub_fails_within_the_timeout() -> None:
     with pytest.raises(Disconnected, match="waggle serve"):
         await waggle.connect("http://127.0.0.1:9", connect_timeout=0.3)
 

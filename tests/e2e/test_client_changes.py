@@ -34,7 +34,7 @@ async def python(hub: HubProcess, ns: str) -> AsyncIterator[waggle.Hub]:
         yield python
 
 
-async def test_it_is_all_then_only_what_has_changed(copy: Copy, python: waggle.Hub) -> None:
+async def test_a_copy_loads_all_entries_and_then_only_changes(copy: Copy, python: waggle.Hub) -> None:
     assert await copy.catch_up() == {}
     assert copy.anew == 1
     for number in range(60):
@@ -55,7 +55,7 @@ async def test_many_come_in_slices_and_none_is_missing(copy: Copy, python: waggl
     assert len(await copy.catch_up()) == 3_000
 
 
-async def test_who_was_away_for_longer_than_the_log_begins_anew(copy: Copy, python: waggle.Hub) -> None:
+async def test_a_copy_older_than_the_log_is_loaded_again(copy: Copy, python: waggle.Hub) -> None:
     await python.set("old", 1)
     await copy.catch_up()
     await python.delete("old")

@@ -75,7 +75,7 @@ async def test_only_the_value_changes(hub: HubProcess, ns: str) -> None:
         assert shorter.expires_at < before.expires_at
 
 
-async def test_an_ephemeral_entry_stays_with_its_session_whoever_updates_it(hub: HubProcess, ns: str) -> None:
+async def test_an_ephemeral_entry_keeps_its_session_when_another_updates_it(hub: HubProcess, ns: str) -> None:
     async with waggle.connect(hub.url, ns=ns) as stays, stays.mirror("k") as mirror:
         async with waggle.connect(hub.url, ns=ns) as leaves:
             await leaves.set("k", 1, ephemeral=True)
@@ -96,7 +96,7 @@ async def test_a_value_that_is_kept_is_not_written(hub: HubProcess, ns: str) -> 
 # --- update by the hub -------------------------------------------------------------------------------------------
 
 
-async def test_what_the_hub_changes_needs_no_read(hub: HubProcess, ns: str) -> None:
+async def test_updates_by_the_hub_need_no_read(hub: HubProcess, ns: str) -> None:
     async with waggle.connect(hub.url, ns=ns) as agent:
         assert (await agent.update("k", merge={"a": 1, "b": 2})).value == {"a": 1, "b": 2}
         assert (await agent.update("k", merge={"a": None})).value == {"b": 2}

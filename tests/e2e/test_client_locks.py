@@ -63,7 +63,7 @@ async def hold(hub: waggle.Hub, name: str, inside: asyncio.Event, ttl: float = 3
 # --- one after another -------------------------------------------------------------------------------------------
 
 
-async def test_a_lock_goes_from_hand_to_hand_in_order(two: tuple[waggle.Hub, waggle.Hub]) -> None:
+async def test_a_lock_goes_to_its_waiters_in_order(two: tuple[waggle.Hub, waggle.Hub]) -> None:
     one, other = two
     order: list[int] = []
     tokens: list[int] = []
@@ -302,7 +302,7 @@ def lose_it(one: Hub, two: Hub) -> None:
             one.txn([{"op": "set", "key": "a", "value": 1, "guard": lock}])
 
 
-def test_threads_wait_for_each_other_and_a_circle_is_told(hub: HubProcess, ns: str) -> None:
+def test_threads_wait_for_each_other_and_a_deadlock_is_raised(hub: HubProcess, ns: str) -> None:
     with connect(hub.url, ns=ns) as agent:
         with agent.lock("a", ttl=2.0) as lock:
             with pytest.raises(Deadlock):

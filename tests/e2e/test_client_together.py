@@ -63,7 +63,7 @@ async def started(hub: HubProcess, code: str) -> asyncio.subprocess.Process:
 # --- barrier -----------------------------------------------------------------------------------------------------
 
 
-async def test_nobody_goes_on_before_all_are_there_round_after_round(hub: HubProcess, ns: str) -> None:
+async def test_a_barrier_holds_each_agent_until_all_have_come_round_after_round(hub: HubProcess, ns: str) -> None:
     rounds = [0] * 4
 
     async def party(agent: waggle.Hub, number: int) -> None:
@@ -78,7 +78,7 @@ async def test_nobody_goes_on_before_all_are_there_round_after_round(hub: HubPro
         assert [entry.key for entry in await agents[0].list("barrier:*")] == ["barrier:step [*]"]
 
 
-async def test_who_gives_up_or_dies_does_not_count(start_hub: StartHub) -> None:
+async def test_agents_that_give_up_or_die_do_not_count_at_a_barrier(start_hub: StartHub) -> None:
     hub = start_hub(limits={"grace": 0.1})
     async with waggle.connect(hub.url) as agent, waggle.connect(hub.url) as other:
         with pytest.raises(TimedOut, match="not all came"):
@@ -95,7 +95,7 @@ async def test_who_gives_up_or_dies_does_not_count(start_hub: StartHub) -> None:
             await agent.barrier("start", 0)
 
 
-async def test_who_loses_its_session_while_it_waits_comes_anew(start_hub: StartHub) -> None:
+async def test_an_agent_that_loses_its_session_joins_the_barrier_again(start_hub: StartHub) -> None:
     hub = start_hub(limits={"grace": 0.05})
     async with (
         Relay(hub.port) as relay,
@@ -117,7 +117,7 @@ async def test_who_loses_its_session_while_it_waits_comes_anew(start_hub: StartH
 # --- election ----------------------------------------------------------------------------------------------------
 
 
-async def test_when_the_leader_dies_the_next_one_leads_and_all_who_look_see_it(start_hub: StartHub) -> None:
+async def test_when_the_leader_dies_the_next_one_leads_and_observers_see_it(start_hub: StartHub) -> None:
     hub = start_hub(limits={"grace": 2.0})  # a holder is certain of its lock for no longer than this
     async with waggle.connect(hub.url, agent="second") as agent, waggle.connect(hub.url) as observer:
         process = await started(hub, LEADER)
@@ -160,7 +160,9 @@ async def test_a_leader_that_is_deposed_stops(hub: HubProcess, ns: str) -> None:
 # --- inbox -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_message_waits_for_its_reader_and_its_sender_knows_who_is_there(hub: HubProcess, ns: str) -> None:
+async def test_a_message_waits_for_its_reader_and_its_sender_is_told_whether_the_reader_is_here(
+    hub: HubProcess, ns: str
+) -> None:
     async with waggle.connect(hub.url, agent=f"sender-{ns}", ns=ns) as sender:
         reader_name = f"reader/{ns}"
         sent = await sender.send(reader_name, {"n": 1})
@@ -202,7 +204,7 @@ async def test_read_is_not_acknowledged(hub: HubProcess, ns: str) -> None:
         assert await sender.list("inbox:*") == []
 
 
-async def test_an_inbox_is_nobody_elses(hub: HubProcess, ns: str) -> None:
+async def test_an_inbox_holds_only_messages_to_its_own_agent(hub: HubProcess, ns: str) -> None:
     async with (
         waggle.connect(hub.url, agent=f"a{ns}", ns=ns) as short,
         waggle.connect(hub.url, agent=f"a{ns}/b", ns=ns) as long,
@@ -257,7 +259,7 @@ async def test_a_message_of_any_form_is_read_and_its_answer_goes_nowhere_else(
         await message.ack()
 
 
-async def test_nobody_answers_a_question_that_nobody_asks_any_more(hub: HubProcess, ns: str) -> None:
+async def test_a_question_that_timed_out_is_removed_and_cannot_be_answered(hub: HubProcess, ns: str) -> None:
     async with waggle.connect(hub.url, agent=f"q{ns}", ns=ns) as asks:
         with pytest.raises(TimedOut, match="was not here"):
             await asks.ask("nobody", "anybody here?", timeout=0.1)

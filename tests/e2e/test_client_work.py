@@ -76,7 +76,7 @@ async def test_a_wait_ends_when_it_comes_true(hub: HubProcess, ns: str) -> None:
         assert await free is None
 
 
-async def test_what_came_and_went_while_the_connection_was_cut_is_not_missed(hub: HubProcess, ns: str) -> None:
+async def test_a_wait_sees_an_entry_that_came_and_went_while_disconnected(hub: HubProcess, ns: str) -> None:
     async with (
         Relay(hub.port) as relay,
         waggle.connect(hub.url, ns=ns) as writer,

@@ -190,7 +190,7 @@ def late(log: list[Event], key: str) -> list[Event]:
 # --- the order ---------------------------------------------------------------------------------------------------
 
 
-async def test_nobody_begins_before_what_they_need_is_there(start_hub: StartHub) -> None:
+async def test_no_agent_begins_before_its_prerequisites_are_written(start_hub: StartHub) -> None:
     hub = start_hub()
     async with log_of(hub) as log:
         code, story, said = await run_to_end("--once", "--port", str(hub.port), *FAST)
@@ -266,7 +266,7 @@ def test_as_a_background_job_it_can_be_stopped_too() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_it_does_not_leave_anything_even_when_it_is_killed() -> None:
+def test_a_demo_leaves_no_process_even_when_it_is_killed() -> None:
     with demo("--port", "0", *FAST) as running:
         running.until("designing")
         children = running.children()
@@ -289,7 +289,7 @@ def test_when_a_process_dies_it_says_which_and_stops(part: str, name: str) -> No
         assert not any(map(alive, children))
 
 
-def test_its_own_hub_is_in_good_order_and_ends_with_it() -> None:
+def test_the_hub_of_a_demo_ends_with_it_and_logs_nothing() -> None:
     with demo("--once", "--port", "0", *FAST) as running:
         running.until("designing")
         children = running.children()
@@ -298,7 +298,7 @@ def test_its_own_hub_is_in_good_order_and_ends_with_it() -> None:
         assert not any(map(alive, children))
 
 
-def test_a_story_that_nobody_reads_any_more_ends_quietly() -> None:
+def test_a_demo_ends_quietly_when_its_output_is_closed() -> None:
     with demo("--port", "0", *FAST) as running:
         running.until("designing")
         children = running.children()
@@ -387,7 +387,7 @@ async def test_at_a_terminal_the_person_in_front_of_it_decides(start_hub: StartH
         assert work.value["mended"] == ["not on a Friday"]
 
 
-async def test_while_a_person_is_asked_at_a_terminal_somebody_else_may_decide(start_hub: StartHub) -> None:
+async def test_a_question_at_a_terminal_may_be_decided_by_another_agent(start_hub: StartHub) -> None:
     hub = start_hub()
     ours, theirs = os.openpty()
     try:

@@ -194,7 +194,7 @@ async def test_a_hub_that_stops_refuses_new_work_and_says_when_to_come_back(
     assert await stopping == 0
 
 
-async def test_in_memory_a_hub_that_stops_tells_those_who_wait(start_hub: StartHub) -> None:
+async def test_a_stopping_hub_without_a_disk_answers_waiting_commands(start_hub: StartHub) -> None:
     hub = await asyncio.to_thread(start_hub)
     wire = await connect(hub, "a")
     (waits,) = await wire.send({"op": "wait", "all": [{"key": "never"}], "timeout": 600})
@@ -207,9 +207,7 @@ async def test_in_memory_a_hub_that_stops_tells_those_who_wait(start_hub: StartH
     assert await stopping == 0
 
 
-async def test_what_was_written_while_the_hub_stopped_and_answered_is_there(
-    start_hub: StartHub, tmp_path: Path
-) -> None:
+async def test_writes_acknowledged_while_the_hub_stopped_are_kept(start_hub: StartHub, tmp_path: Path) -> None:
     started = time.monotonic()
     hub = await asyncio.to_thread(start_hub, data=tmp_path / "data", options=["--durability", "relaxed"])
     wire = await connect(hub, "a")
@@ -232,7 +230,7 @@ async def test_what_was_written_while_the_hub_stopped_and_answered_is_there(
     await wire.close()
 
 
-async def test_after_a_crash_on_a_full_disk_nobody_goes_on_from_what_is_not_known(tmp_path: Path) -> None:
+async def test_after_a_crash_on_a_full_disk_cursors_do_not_resume(tmp_path: Path) -> None:
     hub = HubProcess(data=tmp_path / "data")
     try:
         wire = await connect(hub, "a")

@@ -15,7 +15,7 @@ from tests.e2e.rawsocket import RawSocket
 from tests.frames import CLOSE, PING
 from tests.unit.edge.corpus import CORPUS
 from tests.unit.edge.socketless import MOST, Application
-from waggle_hub.edge.server.uvicorn_fast_path import LaneProtocol
+from waggle_hub.edge.server.uvicorn_fast_path import FastPathProtocol
 from waggle_hub.edge.server.uvicorn_websocket import Protocol
 
 pytestmark = pytest.mark.e2e
@@ -70,4 +70,4 @@ async def play(kind: type[WebSocketsSansIOProtocol], frames: list[bytes]) -> Tol
 async def test_the_outcome_is_that_of_uvicorns_own(what: str) -> None:
     wanted = await play(WebSocketsSansIOProtocol, CORPUS[what])
     assert await play(Protocol, CORPUS[what]) == wanted
-    assert await play(LaneProtocol, CORPUS[what]) == wanted
+    assert await play(FastPathProtocol, CORPUS[what]) == wanted

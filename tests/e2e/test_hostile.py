@@ -210,7 +210,7 @@ async def test_a_message_of_tiny_fragments_costs_what_it_holds(fresh_hub: HubPro
 
 @pytest.mark.every_server
 @pytest.mark.own_server
-async def test_pings_whose_pongs_nobody_reads_cost_nothing(fresh_hub: HubProcess, beside: Attack) -> None:
+async def test_pings_whose_pongs_are_not_read_take_no_memory(fresh_hub: HubProcess, beside: Attack) -> None:
     before = fresh_hub.rss()
     async with beside(fresh_hub, "500,000 pings, pongs unread"), RawSocket(fresh_hub.port) as raw:
         await raw.upgrade()
@@ -241,7 +241,7 @@ NESTED: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("what", NESTED)
-async def test_one_monstrous_value_does_not_hold_up_the_others(
+async def test_a_monstrous_value_does_not_delay_other_clients(
     fresh_hub: HubProcess, join: Join, beside: Attack, what: str
 ) -> None:
     wire = await join(fresh_hub)
@@ -403,7 +403,7 @@ async def catch_up(wire: Wire, last: int) -> list[int]:
 
 @pytest.mark.every_server
 @pytest.mark.own_server
-async def test_many_small_events_that_nobody_reads(start_hub: StartHub, beside: Attack) -> None:
+async def test_many_small_events_that_are_not_read(start_hub: StartHub, beside: Attack) -> None:
     """Within the window of the log: refilled, complete."""
     hub = start_hub(limits={"log_events": 60_000, "log_bytes": 40 * MIB})
     readers = [await no_reader(hub, "*", "never") for _ in range(20)]
@@ -423,7 +423,7 @@ async def test_many_small_events_that_nobody_reads(start_hub: StartHub, beside: 
 
 @pytest.mark.every_server
 @pytest.mark.own_server
-async def test_huge_events_that_nobody_reads(start_hub: StartHub, beside: Attack) -> None:
+async def test_huge_events_that_are_not_read(start_hub: StartHub, beside: Attack) -> None:
     """Beyond the window of the log: `lost`, and a fresh snapshot."""
     hub = start_hub(limits={"log_bytes": 20 * MIB})
     readers = [await no_reader(hub, "*") for _ in range(5)]
@@ -443,7 +443,7 @@ async def test_huge_events_that_nobody_reads(start_hub: StartHub, beside: Attack
 
 @pytest.mark.every_server
 @pytest.mark.own_server
-async def test_one_that_never_catches_up_is_closed_with_4001(start_hub: StartHub, beside: Attack) -> None:
+async def test_a_connection_that_never_catches_up_is_closed_with_4001(start_hub: StartHub, beside: Attack) -> None:
     hub = start_hub(limits={"log_events": 20})
     reader = await no_reader(hub, "*")
     writing = asyncio.create_task(write_many(hub, 4000, 100_000, keys=40))
@@ -464,7 +464,9 @@ async def test_one_that_never_catches_up_is_closed_with_4001(start_hub: StartHub
 
 @pytest.mark.every_server
 @pytest.mark.own_server
-async def test_one_that_stops_for_good_is_cut_and_forgotten(start_hub: StartHub, beside: Attack) -> None:
+async def test_connections_that_answer_no_pings_are_cut_and_their_sessions_end(
+    start_hub: StartHub, beside: Attack
+) -> None:
     """Keepalive: its pings are not answered, since they are not read."""
     hub = start_hub(limits={"grace": 0.5}, bounds={"ping": 1.0})
     readers = [await no_reader(hub, "*") for _ in range(10)]
@@ -483,7 +485,7 @@ async def test_one_that_stops_for_good_is_cut_and_forgotten(start_hub: StartHub,
 
 @pytest.mark.every_server
 @pytest.mark.own_server
-async def test_pipelined_gets_of_a_large_value_whose_replies_nobody_reads(
+async def test_pipelined_gets_of_a_large_value_whose_replies_are_not_read(
     fresh_hub: HubProcess, beside: Attack
 ) -> None:
     wire = await Wire.connect(fresh_hub.ws, max_queue=1)
@@ -519,7 +521,7 @@ async def test_a_batch_of_gets_of_a_large_value_in_one_message(fresh_hub: HubPro
 
 @pytest.mark.every_server
 @pytest.mark.own_server
-async def test_one_that_leaves_while_its_commands_wait_for_it_to_read_is_forgotten(start_hub: StartHub) -> None:
+async def test_a_connection_that_closes_with_unread_replies_leaves_no_session(start_hub: StartHub) -> None:
     hub = start_hub(limits={"grace": 0.2})
     watcher = await Wire.connect(hub.ws)
     await watcher.hello()

@@ -68,7 +68,7 @@ async def test_noise_is_answered_or_closed(hub: HubProcess) -> None:
         writer.close()
 
 
-async def test_bodies_that_never_end_hold_up_nobody(hub: HubProcess) -> None:
+async def test_bodies_that_never_end_delay_no_other_client(hub: HubProcess) -> None:
     before = hub.rss()
     head = f'POST /v1/set HTTP/1.1\r\n{HEAD}Content-Length: 1000000\r\n\r\n{{"key": "k", '
     writers = [(await connect(hub, head))[1] for _ in range(200)]
@@ -113,7 +113,7 @@ STOPPED = {
 
 
 @pytest.mark.parametrize("what", STOPPED)
-async def test_who_stops_half_way_is_cut_off(start_hub: StartHub, what: str) -> None:
+async def test_a_request_that_stops_half_way_is_cut_off(start_hub: StartHub, what: str) -> None:
     hub = start_hub(bounds={"silence": 0.5})
     reader, writer = await connect(hub, STOPPED[what])
     async with asyncio.timeout(20):
@@ -158,7 +158,7 @@ async def test_half_a_request_behind_one_that_waits_is_no_answer_to_that(start_h
     await until_nobody(hub)
 
 
-async def test_who_is_slow_and_goes_on_is_served_and_who_waits_may_be_silent(start_hub: StartHub) -> None:
+async def test_a_slow_request_that_goes_on_is_served_and_a_waiting_call_may_be_silent(start_hub: StartHub) -> None:
     hub = start_hub(bounds={"silence": 3.0})
     web = Web(hub)
     waiting = asyncio.create_task(web.ok("wait", all=[{"key": "k"}], timeout=30))
@@ -213,7 +213,7 @@ async def test_a_call_is_dropped_with_its_connection_whatever_was_sent_behind_it
     await until_nobody(hub)
 
 
-async def test_large_answers_that_nobody_reads_are_not_made(hub: HubProcess) -> None:
+async def test_large_answers_that_are_not_read_are_not_built(hub: HubProcess) -> None:
     web = Web(hub)
     await web.ok("set", key="large", value="x" * (8 * MIB))
     before = hub.rss()
@@ -226,7 +226,7 @@ async def test_large_answers_that_nobody_reads_are_not_made(hub: HubProcess) -> 
     await web.close()
 
 
-async def test_streams_that_nobody_reads_cost_a_bound_and_end_with_their_connection(hub: HubProcess) -> None:
+async def test_streams_that_are_not_read_take_bounded_memory_and_end_with_their_connection(hub: HubProcess) -> None:
     web = Web(hub)
     text = "GET /v1/events?pattern=*&snapshot=true HTTP/1.1\r\nHost: localhost\r\n\r\n"
     writers = [(await connect(hub, text))[1] for _ in range(40)]
@@ -246,7 +246,7 @@ async def test_streams_that_nobody_reads_cost_a_bound_and_end_with_their_connect
 
 
 async def test_names_without_end_are_refused_beyond_a_limit(start_hub: StartHub) -> None:
-    hub = start_hub(limits={"sessions": 20, "rest": 5.0})
+    hub = start_hub(limits={"sessions": 20, "http_idle": 5.0})
     webs = [Web(hub, f"a{number}") for number in range(30)]
     answers = await asyncio.gather(*(web.post("ping") for web in webs))  # all of them before the first has rested
     statuses = [answer.status_code for answer in answers]

@@ -49,7 +49,7 @@ schema = schemathesis.openapi.from_dict(describe()).exclude(path=["/v1/events", 
     max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate], derandomize=True,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
-def test_what_is_asked_at_random_is_answered_as_described(hub: HubProcess, case: Any) -> None:
+def test_random_requests_are_answered_as_described(hub: HubProcess, case: Any) -> None:
     if isinstance(case.body, dict):
         for name in ("wait", "timeout"):
             if name in case.body or (name == "timeout" and case.operation.path == "/v1/wait"):

@@ -194,7 +194,7 @@ SHARED = {
 
 
 @pytest.mark.parametrize(("name", "prerequisites"), [("chain", CHAIN), ("fan", FAN), ("shared", SHARED)])
-async def test_nobody_begins_before_what_they_need_is_there(
+async def test_no_agent_begins_before_its_prerequisites_are_written(
     play: Callable[..., Any], name: str, prerequisites: dict[str, list[str]]
 ) -> None:
     played = await play(name)
@@ -222,7 +222,7 @@ async def reject_then_approve(wire: Wire) -> None:
         await wire.ask("set", key=RELEASE, value=verdict)
 
 
-async def test_nothing_goes_through_a_gate_that_nobody_has_opened(play: Callable[..., Any]) -> None:
+async def test_no_work_goes_through_a_gate_before_it_is_approved(play: Callable[..., Any]) -> None:
     played = await play("gates", answer=reject_then_approve)
     approved = {phase: rev_of(played, phase, "approved") for phase in ("plan", "code", "release")}
     assert played.begun("developer") > approved["plan"]
@@ -231,7 +231,7 @@ async def test_nothing_goes_through_a_gate_that_nobody_has_opened(play: Callable
     assert released["rev"] > approved["release"]
 
 
-async def test_a_gate_tells_who_decided_and_what_was_rejected_comes_again_with_the_reason(
+async def test_a_gate_names_the_deciding_agent_and_rejected_work_returns_with_the_reason(
     play: Callable[..., Any],
 ) -> None:
     played = await play("gates", answer=reject_then_approve)
@@ -271,7 +271,7 @@ def _is(event: Json, status: str) -> bool:
 # --- shared state ------------------------------------------------------------------------------------------------
 
 
-async def test_of_many_writers_to_one_entry_none_loses_anything(play: Callable[..., Any]) -> None:
+async def test_many_writers_to_one_entry_lose_no_update(play: Callable[..., Any]) -> None:
     played = await play("shared")
     states = played.sets(STATE)
     assert [event["version"] for event in states] == list(range(states[0]["version"], states[0]["version"] + 20))
@@ -317,7 +317,7 @@ async def test_every_write_to_a_file_is_made_under_its_lock(play: Callable[..., 
         assert [each.by for each in under] == [write["by"]]
 
 
-async def test_files_stand_still_for_who_reads_them_under_a_shared_lock(play: Callable[..., Any]) -> None:
+async def test_files_do_not_change_under_a_shared_lock(play: Callable[..., Any]) -> None:
     played = await play("files")
     assert [event["value"]["still"] for event in played.of("set", key="tests/*")] == [True] * 3
 
@@ -346,7 +346,7 @@ async def test_each_job_is_done_once_though_a_worker_is_killed_with_one_in_its_h
 # --- questions ---------------------------------------------------------------------------------------------------
 
 
-async def test_who_asks_goes_on_with_the_answer_and_not_before(play: Callable[..., Any]) -> None:
+async def test_an_agent_that_asks_goes_on_only_with_the_answer(play: Callable[..., Any]) -> None:
     played = await play("questions")
     answers = played.of("set", key="answer:*")
     assert [event["by"] for event in answers].count("architect") == 2

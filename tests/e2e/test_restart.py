@@ -159,7 +159,7 @@ async def test_a_cursor_goes_on_and_misses_nothing(life: Life) -> None:
     assert [(await c.event("set"))["value"], (await c.event("set"))["value"]] == [2, 3]
 
 
-async def test_who_may_have_missed_what_is_not_kept_is_told_so(life: Life) -> None:
+async def test_a_cursor_that_may_have_missed_transient_events_is_not_resumed(life: Life) -> None:
     a = await life.join(agent="a")
     rev = (await a.ask("set", key="kept", value=1))["rev"]
     await a.ask("set", key="t", value=1, kind="transient")
@@ -190,7 +190,7 @@ async def test_deadlines_that_passed_meanwhile_are_events_in_order(life: Life) -
     assert (await a.ask("list", pattern="*"))["entries"] == []
 
 
-async def test_a_session_that_nobody_comes_back_for_ends_after_its_grace(life: Life) -> None:
+async def test_a_session_that_is_not_taken_over_ends_after_its_grace(life: Life) -> None:
     a, b = await life.join(agent="a"), await life.join(agent="b")
     await a.ask("lock", name="l", ttl=600)
     await life.again(grace=5.0)

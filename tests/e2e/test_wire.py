@@ -192,7 +192,7 @@ async def test_numbers_are_finite_doubles_or_signed_64_bit_integers(join: Join, 
 
 @pytest.mark.every_server
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "01", "+1", ".5", "1.", "0x1", "'a'", "tru", "[1,]"])
-async def test_what_is_no_json_is_refused_and_the_connection_lives_on(join: Join, text: str) -> None:
+async def test_invalid_json_is_refused_and_the_connection_lives_on(join: Join, text: str) -> None:
     wire = await join()
     reply = await wire.raw(f'{{"id": 5, "op": "set", "key": "n", "value": {text}}}')
     assert reply["error"]["code"] == "bad_request"
@@ -438,7 +438,7 @@ BAD_FIELDS = [
 
 
 @pytest.mark.parametrize(("command", "field"), BAD_FIELDS, ids=lambda part: json.dumps(part)[:60])
-async def test_what_is_unknown_missing_or_ill_typed_is_a_bad_request_that_names_it(
+async def test_an_unknown_missing_or_wrong_field_is_a_bad_request_that_names_it(
     join: Join, command: Json, field: str
 ) -> None:
     wire = await join()
@@ -653,7 +653,7 @@ async def test_a_connection_that_ends_with_bye_closes_with_1000(join: Join) -> N
 
 
 @pytest.mark.every_journal
-async def test_a_backup_is_answered_when_it_is_there_and_holds_up_nobody(mode: str, join: Join) -> None:
+async def test_a_backup_is_answered_when_it_is_written_and_delays_no_other_command(mode: str, join: Join) -> None:
     wire = await join()
     rev = (await wire.ask("set", key="k", value=1))["rev"]
     if mode == "memory":

@@ -76,7 +76,7 @@ async def test_a_snapshot_comes_first_and_only_its_end_moves_the_cursor(web: Web
         assert "snapshot" not in (await events.key("k5"))[0]
 
 
-async def test_who_comes_back_with_the_last_id_misses_nothing_and_hears_nothing_twice(web: Web) -> None:
+async def test_a_stream_resumed_by_last_event_id_has_each_event_once(web: Web) -> None:
     id, heard = "", []
     for number in range(10):
         await web.ok("set", key=f"k{number}", value=number)
@@ -128,7 +128,7 @@ async def test_since_in_the_query_is_a_cursor_too(web: Web) -> None:
     "pattern=[", "pattern=", "types=odd", "types=", "conflate=0", "conflate=nan", "conflate=x", "ns=no%20spaces",
     "tpyes=set", "snapshot=perhaps", "ns=a&ns=b", "&".join(f"pattern=p{number}" for number in range(101)),
 ])  # fmt: skip
-async def test_what_is_no_subscription_is_refused_with_a_status(web: Web, query: str) -> None:
+async def test_an_invalid_subscription_is_refused_with_a_status(web: Web, query: str) -> None:
     answer = await web.client.get(f"/v1/events?{query}")
     assert refused(answer) in ((400, "bad_request"), (429, "limit"))
 
@@ -179,7 +179,7 @@ async def test_an_idle_stream_hears_a_mark_now_and_then(quick_hub: HubProcess) -
     await ns.close()
 
 
-async def test_a_slow_reader_holds_up_nobody_and_catches_up(start_hub: StartHub, ns: str) -> None:
+async def test_a_slow_reader_delays_no_other_client_and_catches_up(start_hub: StartHub, ns: str) -> None:
     hub = start_hub()
     web = Web(hub, ns=ns)
     slow = socket.create_connection(("127.0.0.1", hub.port))
@@ -215,7 +215,7 @@ async def test_a_slow_reader_holds_up_nobody_and_catches_up(start_hub: StartHub,
 
 
 @pytest.mark.own_server
-async def test_a_stop_waits_little_for_those_who_do_not_read(start_hub: StartHub, ns: str) -> None:
+async def test_a_stopping_hub_waits_only_briefly_for_a_stream_that_is_not_read(start_hub: StartHub, ns: str) -> None:
     hub = start_hub()
     web = Web(hub, ns=ns)
     stuck = socket.create_connection(("127.0.0.1", hub.port))
@@ -228,7 +228,9 @@ async def test_a_stop_waits_little_for_those_who_do_not_read(start_hub: StartHub
     stuck.close()
 
 
-async def test_a_stop_ends_streams_and_who_comes_back_misses_nothing(start_hub: StartHub, tmp_path: Path) -> None:
+async def test_a_stop_ends_streams_and_a_client_that_reconnects_misses_nothing(
+    start_hub: StartHub, tmp_path: Path
+) -> None:
     hub = start_hub(data=tmp_path / "d")
     web = Web(hub, ns="n")
     async with web.events(pattern="*") as events:

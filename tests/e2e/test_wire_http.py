@@ -53,7 +53,7 @@ async def test_a_command_has_its_fields_in_the_body_and_its_ok_in_the_answer(cal
     assert (await web.ok("ping"))["rev"] >= written["rev"]
 
 
-async def test_what_a_caller_does_is_seen_on_the_websocket(call: Call, join: Join) -> None:
+async def test_a_write_over_http_is_seen_on_the_websocket(call: Call, join: Join) -> None:
     wire = await join(agent="watcher")
     await wire.subscribe("k")
     await call("x").ok("set", key="k", value=1)
@@ -77,7 +77,7 @@ async def test_each_error_has_its_status(call: Call) -> None:
     assert await web.no("set", key="k", value="x" * (12 * 2**20)) == (413, "too_large")
 
 
-async def test_a_circle_is_refused_and_named(hub: HubProcess, call: Call, ns: str) -> None:
+async def test_a_deadlock_is_refused_and_its_cycle_is_named(hub: HubProcess, call: Call, ns: str) -> None:
     for agent in ("a", "b"):
         await call(agent).ok("lock", name=agent)
     waiting = asyncio.create_task(call("a").post("lock", name="b", wait=20))
@@ -95,7 +95,7 @@ async def test_a_conflict_carries_what_is_there(call: Call) -> None:
     assert answer.json()["error"]["current"]["value"] == "mine"
 
 
-async def test_who_has_no_name_cannot_lock_or_take(call: Call) -> None:
+async def test_anonymous_callers_cannot_lock_or_take(call: Call) -> None:
     web = call()
     for op, fields in (("lock", {"name": "n"}), ("take", {"patterns": ["*"]})):
         answer = await web.post(op, **fields)
@@ -200,7 +200,7 @@ async def test_a_call_that_is_dropped_gives_its_place_away(call: Call, ns: str) 
 
 
 @pytest.mark.every_server
-async def test_of_many_calls_that_are_dropped_no_lock_is_left(call: Call) -> None:
+async def test_many_dropped_calls_leave_no_lock(call: Call) -> None:
     async def ask_and_go(number: int) -> None:
         web = call(f"a{number % 5}")
         await web.ok("ping")  # connected: httpx leaks a connection that is cancelled while it is made
@@ -254,7 +254,7 @@ async def test_a_path_is_the_same_however_much_of_it_is_encoded(call: Call, ns: 
 
 @pytest.mark.every_server
 @pytest.mark.parametrize("path", ["%0A", "a%0A", "a%0Ab", "%FF", "", "%20a", "a" * 256])
-async def test_what_is_no_key_is_refused(call: Call, path: str) -> None:
+async def test_an_invalid_key_is_refused(call: Call, path: str) -> None:
     assert refused(await call().client.put(f"/v1/keys/{path}", json=1)) == (400, "bad_request")
 
 
@@ -329,7 +329,7 @@ async def test_a_condition_that_means_nothing_is_refused(call: Call, headers: di
     assert refused(await call().client.put("/v1/keys/k", json=1, headers=headers)) == (400, "bad_request")
 
 
-async def test_what_a_set_may_say_stands_in_the_query(call: Call, ns: str) -> None:
+async def test_options_of_set_are_given_in_the_query(call: Call, ns: str) -> None:
     web = call("x")
     await web.client.put(f"/v1/keys/k?ns={ns}&ttl=60&kind=versioned", json=1)
     await web.client.put(f"/v1/keys/k?ns={ns}&keep_ttl=true&kind=versioned&rid=r", json=2)
@@ -351,7 +351,7 @@ async def test_a_query_that_means_nothing_is_refused(call: Call, query: str) -> 
     assert refused(answer) in ((400, "bad_request"), (403, "forbidden"))
 
 
-async def test_who_misspells_a_parameter_is_told_which_there_are(call: Call) -> None:
+async def test_an_unknown_parameter_is_refused_with_the_valid_ones(call: Call) -> None:
     answer = await call().client.delete("/v1/keys/k?gaurd=7")
     assert refused(answer) == (400, "bad_request")
     assert answer.json()["error"]["field"] == "gaurd"
@@ -401,7 +401,7 @@ async def test_a_form_writes_nothing(call: Call, ns: str, type: str) -> None:
 @pytest.mark.every_server
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"key": "k"', b"null", b'{"key": "\xff", "value": 1}', b"\x00",
                                   b'{"key": "k", "value": ' + b"[" * 50_000, b'{"key":"k","value":1} {}'])  # fmt: skip
-async def test_what_is_no_command_is_refused(call: Call, body: bytes) -> None:
+async def test_a_body_that_is_no_command_is_refused(call: Call, body: bytes) -> None:
     web = call()
     assert refused(await web.client.post("/v1/set", content=body, headers=JSON)) == (400, "bad_request")
     if body != b"null":
@@ -501,7 +501,7 @@ async def test_an_allowed_page_may_send_what_the_doors_read(start_hub: StartHub)
 
 
 @pytest.mark.every_server
-async def test_it_is_alive_and_ready(call: Call) -> None:
+async def test_a_hub_answers_that_it_is_alive_and_ready(call: Call) -> None:
     client = call().client
     assert (await client.get("/healthz")).json() == {"ok": True}
     assert (await client.get("/readyz")).json() == {"ok": True}
@@ -518,7 +518,7 @@ async def test_metrics_count_what_was_done(call: Call) -> None:
 
 
 @pytest.mark.every_server
-async def test_a_stop_answers_those_who_wait(start_hub: StartHub) -> None:
+async def test_a_stopping_hub_answers_waiting_calls(start_hub: StartHub) -> None:
     hub = start_hub()
     web = Web(hub, "x")
     waiting = asyncio.create_task(web.post("wait", all=[{"key": "k"}], timeout=60))

@@ -97,7 +97,7 @@ async def test_renewing_keeps_a_lock(join: Join) -> None:
     assert (await other.refusal("lock", name="a")).code == "locked"
 
 
-async def test_who_takes_a_lock_by_force_says_why(join: Join) -> None:
+async def test_unlocking_by_force_needs_a_reason(join: Join) -> None:
     holder, boss = await join(agent="holder"), await join(agent="boss")
     lock = await holder.ask("lock", name="a")
     assert (await boss.refusal("unlock", name="a", force=True)).field == "reason"
@@ -109,7 +109,7 @@ async def test_who_takes_a_lock_by_force_says_why(join: Join) -> None:
     assert (await boss.refusal("unlock", name="a", force=True, reason="again")).code == "not_holder"
 
 
-async def test_a_circle_is_refused_at_once_and_named(join: Join) -> None:
+async def test_a_deadlock_is_refused_at_once_and_its_cycle_is_named(join: Join) -> None:
     one, two = await join(agent="one"), await join(agent="two")
     await one.ask("lock", name="a")
     await two.ask("lock", name="b")
@@ -136,7 +136,7 @@ async def test_locks_outlive_a_lost_connection_by_the_grace(join: Join, quick_hu
     assert (await waiter.ok(id))["waited"] > 0.3
 
 
-async def test_what_came_due_while_an_agent_was_away_is_told_after_the_takeover(join: Join) -> None:
+async def test_replies_and_losses_of_a_disconnected_agent_are_told_after_the_takeover(join: Join) -> None:
     away, other = await join(agent="away"), await join(agent="other")
     held = await other.ask("lock", name="a")
     mine = await away.ask("lock", name="mine")
@@ -214,7 +214,7 @@ async def test_a_wait_that_times_out_says_what_holds(join: Join) -> None:
     assert refused.error["rev"] > 0
 
 
-async def test_an_expiry_wakes_who_waits_for_absence(join: Join) -> None:
+async def test_an_expiry_ends_a_wait_for_absence(join: Join) -> None:
     waiter = await join()
     began = time.monotonic()
     await waiter.ask("set", key="lease", value=1, ttl=0.3)
@@ -280,7 +280,7 @@ async def test_a_taker_waits_for_work_and_is_served_in_turn(join: Join) -> None:
 # --- inspect -----------------------------------------------------------------------------------------------------
 
 
-async def test_inspect_shows_who_waits_for_whom(join: Join) -> None:
+async def test_inspect_shows_waiters_and_the_holders_they_wait_for(join: Join) -> None:
     holder, waiter = await join(agent="the holder"), await join(agent="the waiter")
     await holder.ask("lock", name="inspected")
     await waiter.send({"op": "lock", "name": "inspected", "wait": None})

@@ -40,7 +40,7 @@ async def bring(web: Web, body: Any, **params: Any) -> Any:
 
 
 @pytest.mark.every_server
-async def test_what_was_exported_is_imported_elsewhere(web: Web, start_hub: StartHub, tmp_path: Path) -> None:
+async def test_exported_entries_are_imported_elsewhere(web: Web, start_hub: StartHub, tmp_path: Path) -> None:
     await web.ok("set", key="plain", value={"n": [1, "ü"]})
     await web.ok("set", key="all", value=None, ttl=500, kind="versioned", meta={"m": 1})
     text = (await web.client.get("/v1/export", params={"ns": web.ns})).text
@@ -88,7 +88,7 @@ async def test_an_export_is_of_one_revision_while_others_write(web: Web) -> None
     assert [line["key"] for line in lines] == [f"k{one:05}" for one in range(3_000)]
 
 
-async def test_what_is_there_is_left_alone_unless_it_is_said(web: Web) -> None:
+async def test_an_import_overwrites_existing_entries_only_when_asked_to(web: Web) -> None:
     await web.ok("set", key="b", value="old")
     body = file(*({"key": key, "value": "new"} for key in "abc"))
     assert await bring(web, body) == (409, "conflict")
@@ -99,7 +99,7 @@ async def test_what_is_there_is_left_alone_unless_it_is_said(web: Web) -> None:
     assert await bring(web, body, overwrite="true", skip_existing="true") == (400, "bad_request")
 
 
-async def test_what_is_over_is_left_out(web: Web) -> None:
+async def test_expired_lines_of_an_import_are_left_out(web: Web) -> None:
     body = file({"key": "a", "value": 1, "expires_at": 1.0}, {"key": "b", "value": 1})
     assert await bring(web, body) == {"written": 1, "skipped": 0, "expired": 1}
 
@@ -118,7 +118,7 @@ async def test_if_a_line_is_wrong_nothing_is_written_and_it_is_named(web: Web, b
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b"{}\n", b'{"waggle": "export", "version": 99}\n', b"hello\n", b"\xff"])
-async def test_what_is_no_export_is_refused(web: Web, body: bytes) -> None:
+async def test_an_invalid_export_is_refused(web: Web, body: bytes) -> None:
     assert await bring(web, body) == (400, "bad_request")
 
 
@@ -167,7 +167,7 @@ async def test_a_line_without_end_is_refused(web: Web) -> None:
 
 
 @pytest.mark.every_server
-async def test_who_goes_away_leaves_no_session_behind(web: Web) -> None:
+async def test_a_client_that_disconnects_leaves_no_session(web: Web) -> None:
     for number in range(0, 2_000, 100):
         then = [{"op": "set", "key": f"k{one}", "value": "x" * 1_000} for one in range(number, number + 100)]
         await web.ok("txn", **{"if": [], "then": then})

@@ -32,7 +32,7 @@ async def test_an_entry_is_found_by_the_words_of_its_key_its_value_and_its_meta(
     assert hit == (await wire.ask("get", key="pattern/auth/jwt"))["entry"]
 
 
-async def test_whoever_has_set_an_entry_finds_it_and_so_does_everybody_else(join: Join) -> None:
+async def test_an_entry_is_found_by_its_author_and_by_others_at_once(join: Join) -> None:
     one, other = await join(), await join()
     for number in range(20):
         await one.ask("set", key=f"k{number}", value=f"word{number}")
@@ -42,7 +42,7 @@ async def test_whoever_has_set_an_entry_finds_it_and_so_does_everybody_else(join
         assert await found(other, f"other{number}") == [f"k{number}"]
 
 
-async def test_what_is_gone_is_not_found(join: Join) -> None:
+async def test_deleted_expired_and_ephemeral_entries_are_not_found(join: Join) -> None:
     wire, guest = await join(), await join()
     await wire.ask("set", key="deleted", value="word")
     await wire.ask("set", key="expired", value="word", ttl=60)
@@ -81,7 +81,7 @@ async def test_the_best_come_first_and_more_says_that_there_are_others(join: Joi
     assert not (await wire.ask("search", text="jwt", limit=3))["more"]
 
 
-async def test_what_is_not_a_search_is_refused_and_says_why(join: Join) -> None:
+async def test_an_invalid_search_is_refused_with_the_reason(join: Join) -> None:
     wire = await join()
     for fields, field in (
         ({"text": ""}, "text"),

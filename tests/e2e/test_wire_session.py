@@ -48,7 +48,7 @@ async def test_commands_may_follow_hello_in_the_same_message(join: Join) -> None
     assert await wire.ok(third) == {}
 
 
-async def test_hello_says_who_where_and_what(join: Join, mode: str) -> None:
+async def test_hello_tells_agent_epoch_durability_and_features(join: Join, mode: str) -> None:
     welcome = (await join(agent="who", meta={"role": "tester"})).welcome
     assert welcome["agent"] == "who"
     assert welcome["resumed"] is False
@@ -178,7 +178,7 @@ async def test_a_takeover_goes_on_from_what_was_got(join: Join) -> None:
     assert "id" in again.heard[0], "what came due in between follows the reply"
 
 
-async def test_what_was_not_got_is_told_again(join: Join) -> None:
+async def test_events_that_were_not_received_are_sent_again(join: Join) -> None:
     writer, reader = await join(), await join()
     plain = await reader.subscribe("*")
     snapped = await reader.subscribe("s*", snapshot=True)
@@ -264,7 +264,7 @@ async def test_the_newest_connection_wins(join: Join) -> None:
     assert told(await newer.settle()) == [("set", "k")]
 
 
-async def test_what_the_session_holds_is_kept_for_it(join: Join) -> None:
+async def test_a_session_keeps_its_entries_and_outcomes_until_the_takeover(join: Join) -> None:
     watcher, holder = await join(), await join(agent="holder")
     await watcher.subscribe("*")
     await holder.ask("set", key="e", value=1, ephemeral=True)

@@ -193,7 +193,7 @@ async def test_values_may_be_left_out(join: Join) -> None:
     assert lines[2]["data"] == "always"
 
 
-async def test_by_and_at_tell_who_and_when(join: Join) -> None:
+async def test_events_carry_the_agent_and_the_time(join: Join) -> None:
     wire = await join(agent="doer")
     await wire.subscribe("*")
     await wire.ask("set", key="k", value=1, ttl=0.02)
@@ -515,7 +515,7 @@ async def test_a_takeover_gets_the_latest_of_what_a_delivery_had_not_told(join: 
     assert (mark["sub"], mark["rev"] >= chain.cursor) == (chain.sub, True)
 
 
-async def test_ones_own_events_are_no_part_of_a_delivery_where_echo_is_off(join: Join) -> None:
+async def test_own_events_are_no_part_of_a_delivery_without_echo(join: Join) -> None:
     wire, other = await join(), await join()
     await wire.subscribe("*", conflate=2.0, echo=False)  # long enough for three commands on a busy machine
     await other.ask("set", key="theirs", value=1)
@@ -566,7 +566,7 @@ async def flood(writer: Wire, key: str, count: int, size: int) -> None:
         await writer.ask("set", key=key, value=[n, "x" * size])
 
 
-async def test_one_that_fell_behind_is_refilled_without_a_gap(join: Join) -> None:
+async def test_a_connection_that_fell_behind_catches_up_without_a_gap(join: Join) -> None:
     """A quiet subscription shares a connection with a busy one that goes over the bound: its chain must hold, too."""
     writer, reader = await join(), await join()
     reader.slow = True
@@ -585,7 +585,9 @@ async def test_one_that_fell_behind_is_refilled_without_a_gap(join: Join) -> Non
     assert numbers == list(range(100))
 
 
-async def test_one_that_falls_out_of_the_log_is_told_so_and_begins_again(small_hub: HubProcess, join: Join) -> None:
+async def test_a_subscription_that_falls_behind_the_log_is_lost_and_starts_over_from_a_snapshot(
+    small_hub: HubProcess, join: Join
+) -> None:
     writer, reader = await join(small_hub), await join(small_hub)
     reader.slow = True
     chain = await reader.subscribe("busy")

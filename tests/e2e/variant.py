@@ -23,7 +23,7 @@ Drain = Callable[[], Awaitable[None]]
 
 def make_plain(app: Any, settings: Settings, drain: Drain, occupied: Callable[[], bool]) -> Server:
     """Return the hub's own server without the fast path: uvicorn with its own WebSocket protocol."""
-    return make_server(app, dataclasses.replace(settings, lane=False), drain, occupied)
+    return make_server(app, dataclasses.replace(settings, fast_path=False), drain, occupied)
 
 
 class Hypercorn:

@@ -40,7 +40,7 @@ def test_of_two_swaps_from_the_same_value_one_wins() -> None:
     assert not linearizable([won, op("b", 0, 5, "swap", None, 2, heard=True)], register, None)
 
 
-def test_what_nobody_heard_of_may_have_happened_or_not() -> None:
+def test_an_operation_without_an_answer_may_have_happened_or_not() -> None:
     lost = op("a", 0, NEVER, "set", 1, heard=UNKNOWN)
     assert linearizable([lost, op("b", 1, 2, "get")], register, None)
     assert linearizable([lost, op("b", 1, 2, "get", heard=1)], register, None)

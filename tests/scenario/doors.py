@@ -16,13 +16,13 @@ import httpx
 import waggle
 import waggle.sync
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp import windows
+from tests.e2e.mcp import mcp_clients
 from waggle import WaggleError
 from waggle.api.inbox import ID_CHARS
 
 
 class Refused(Exception):
-    """What the hub has against it: the code, who holds what was asked for, and what is there now."""
+    """A refusal of the hub: its code, the holders of the lock, and the current value."""
 
     def __init__(self, code: str, holders: list[str] | None = None, current: Any = None) -> None:
         super().__init__(code)
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
 
 
 class Agent(Protocol):
-    """Somebody who has come by a door."""
+    """An agent at one door."""
 
     name: str
 
@@ -254,7 +254,7 @@ async def http(hub: HubProcess, name: str, ns: str) -> AsyncIterator[Agent]:
 class McpAgent:
     """By the tools of MCP, over either transport."""
 
-    def __init__(self, name: str, window: windows.Window) -> None:
+    def __init__(self, name: str, window: mcp_clients.McpClient) -> None:
         self.name, self._window = name, window
 
     async def _do(self, tool: str, **said: Any) -> dict[str, Any]:
@@ -313,7 +313,7 @@ def _agents(reply: dict[str, Any]) -> list[str]:
 def _mcp_http(mode: str) -> Door:
     @asynccontextmanager
     async def enter(hub: HubProcess, name: str, ns: str) -> AsyncIterator[Agent]:
-        async with windows.http(mode, hub.url, name, ns) as window:
+        async with mcp_clients.http(mode, hub.url, name, ns) as window:
             yield McpAgent(name, window)
 
     return enter
@@ -323,7 +323,7 @@ def _mcp_stdio(mode: str) -> Door:
     @asynccontextmanager
     async def enter(hub: HubProcess, name: str, ns: str) -> AsyncIterator[Agent]:
         env = {"WAGGLE_URL": hub.url, "WAGGLE_NS": ns, "WAGGLE_AGENT": name}
-        async with windows.stdio(mode, env) as window:
+        async with mcp_clients.stdio(mode, env) as window:
             yield McpAgent(name, window)
 
     return enter

@@ -51,7 +51,7 @@ VALUES: list[Any] = [
 ]
 
 
-async def test_what_is_written_is_read_as_it_was_and_by_whom(door: str, hub: HubProcess, ns: str) -> None:
+async def test_a_value_is_read_as_it_was_written_with_its_author(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
         builder, tester = await enter("builder"), await enter("tester")
         assert await tester.get("task:1") is None
@@ -68,7 +68,7 @@ async def test_what_is_written_is_read_as_it_was_and_by_whom(door: str, hub: Hub
         assert await tester.delete("task:1") is False
 
 
-async def test_who_was_slower_is_told_what_is_there_now(door: str, hub: HubProcess, ns: str) -> None:
+async def test_a_conflicting_write_is_told_the_current_entry(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
         builder, tester = await enter("builder"), await enter("tester")
         rev = await builder.set("leader", "builder", if_rev=0)
@@ -81,7 +81,7 @@ async def test_who_was_slower_is_told_what_is_there_now(door: str, hub: HubProce
         assert (refused.value.code, refused.value.current) == ("conflict", "tester")
 
 
-async def test_a_lock_has_one_holder_whom_others_see_and_waits_its_turn(door: str, hub: HubProcess, ns: str) -> None:
+async def test_a_lock_has_one_holder_that_others_see_and_then_the_next(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
         builder, tester = await enter("builder"), await enter("tester")
         token = await builder.lock("src/a.py")
@@ -100,7 +100,7 @@ async def test_a_lock_has_one_holder_whom_others_see_and_waits_its_turn(door: st
         await tester.unlock(later)
 
 
-async def test_what_is_locked_is_written_by_nobody_else(door: str, hub: HubProcess, ns: str) -> None:
+async def test_a_locked_key_is_written_by_its_holder_only(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
         builder, tester = await enter("builder"), await enter("tester")
         token = await builder.lock("report")
@@ -117,7 +117,7 @@ async def test_what_is_locked_is_written_by_nobody_else(door: str, hub: HubProce
         assert seen.value == "done"
 
 
-async def test_what_was_learned_is_found_by_its_words_the_best_first(door: str, hub: HubProcess, ns: str) -> None:
+async def test_entries_are_found_by_their_words_the_best_first(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
         builder, tester = await enter("builder"), await enter("tester")
         assert await tester.search("tokens", "*") == []
@@ -134,7 +134,7 @@ async def test_what_was_learned_is_found_by_its_words_the_best_first(door: str, 
             assert refused.value.code == "bad_request", nothing
 
 
-async def test_work_is_handed_over_to_who_waits_for_it(door: str, hub: HubProcess, ns: str) -> None:
+async def test_a_wait_ends_with_the_value_it_waited_for(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
         builder, tester = await enter("builder"), await enter("tester")
         with pytest.raises(Refused) as refused:
@@ -187,7 +187,7 @@ async def test_a_message_is_read_by_whatever_door_its_reader_comes(
         assert await builder.inbox() == [(tester.name, ["seen"])]
 
 
-async def test_a_message_waits_for_who_is_not_there_yet(door: str, hub: HubProcess, ns: str) -> None:
+async def test_a_message_waits_for_a_reader_that_comes_later(door: str, hub: HubProcess, ns: str) -> None:
     async with room(door, hub, ns) as enter:
         builder = await enter("builder")
         await builder.send(f"tester-{ns}", "early")
@@ -195,7 +195,9 @@ async def test_a_message_waits_for_who_is_not_there_yet(door: str, hub: HubProce
         assert await tester.inbox() == [(builder.name, "early")]
 
 
-async def test_what_makes_no_sense_is_refused_by_the_same_code(door: str, hub: HubProcess, ns: str) -> None:
+async def test_invalid_arguments_are_refused_by_the_same_code_at_every_door(
+    door: str, hub: HubProcess, ns: str
+) -> None:
     async with room(door, hub, ns) as enter:
         builder = await enter("builder")
         for key in ("", " a", "a\n", "x" * 256):

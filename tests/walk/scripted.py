@@ -23,14 +23,14 @@ from waggle_hub.state.log import Event
 from waggle_hub.state.machine import Machine
 from waggle_hub.state.sessions import SessionIds
 
-LIMITS = Limits(sessions=8, graves=5, log_events=60, ephemeral=4, outcomes=5, keys=60, clear=3, scan=20, grace=4.0)
-BOUNDS = Bounds(unsent=2_000, frame=700, refill_keys=10, refill_events=5)
+LIMITS = Limits(sessions=8, tombstones=5, log_events=60, ephemeral=4, outcomes=5, keys=60, clear=3, scan=20, grace=4.0)
+BOUNDS = Bounds(unsent=2_000, frame=700, catchup_keys=10, catchup_events=5)
 AGENTS = 5
 KEYS = [f"{kind}:{number}" for kind in ("task", "file", "note") for number in range(4)]
 PATTERNS = ["*", "task:*", "*:1", "[fn]*", "?ile:*", "note:3"]
 
 Step = tuple[str, int, str]
-"""What happens, to which agent, and a number or the text of a command."""
+"""One step: its kind, the agent, and a number or the text of a command."""
 
 
 def script(seed: int, length: int = 2_000) -> list[Step]:

@@ -19,10 +19,9 @@ from tests.walk.hub_harness import Agent, HubHarness
 from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle_hub.settings import Bounds, Limits
 
-LIMITS = Limits(sessions=6, graves=3, log_events=14, ephemeral=2, subscriptions=3, outcomes=3, keys=22, clear=2, scan=6,
-                history=2,
-                grace=4.0, seen=6.0, snapshot_bytes=900)  # fmt: skip
-BOUNDS = Bounds(unsent=700, frame=400, refill_keys=2, refill_events=3, conflated=3_000)
+LIMITS = Limits(sessions=6, tombstones=3, log_events=14, ephemeral=2, subscriptions=3, outcomes=3, keys=22, clear=2,
+                scan=6, history=2, grace=4.0, seen=6.0, snapshot_bytes=900)  # fmt: skip
+BOUNDS = Bounds(unsent=700, frame=400, catchup_keys=2, catchup_events=3, conflated=3_000)
 
 KEYS = st.sampled_from(["a", "a:1", "a:2", "b", "b:1", "ab:1"])
 SPACES = st.sampled_from([None, "default", "other"])

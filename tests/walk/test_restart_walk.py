@@ -21,9 +21,9 @@ from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.persistence import recovery
 from waggle_hub.state.store import tombstones
 
-LIMITS = Limits(sessions=9, graves=4, log_events=40, ephemeral=3, subscriptions=5, keys=34, clear=3, scan=3, history=2,
-                lines=3, grace=4.0, seen=30.0, snapshot_bytes=2_000)  # fmt: skip
-BOUNDS = Bounds(unsent=900, frame=500, refill_keys=3, refill_events=4, conflated=3_000)
+LIMITS = Limits(sessions=9, tombstones=4, log_events=40, ephemeral=3, subscriptions=5, keys=34, clear=3, scan=3,
+                history=2, work_queues=3, grace=4.0, seen=30.0, snapshot_bytes=2_000)  # fmt: skip
+BOUNDS = Bounds(unsent=900, frame=500, catchup_keys=3, catchup_events=4, conflated=3_000)
 
 KEYS = st.sampled_from(["a", "a:1", "a:2", "b", "b:1"])
 SPACES = st.sampled_from([None, None, "default", "other", "third"])
@@ -93,9 +93,9 @@ class Walk(CheckedMachine):
     def begin(self, eager: bool, ahead: tuple[int, int, int]) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(logging.getLogger("waggle_hub"), "disabled", True)
-        self.patch.setattr(recovery, "_REVS_AHEAD", ahead[0])
-        self.patch.setattr(recovery, "_SUBS_AHEAD", ahead[1])
-        self.patch.setattr(tombstones, "_AHEAD", ahead[2])
+        self.patch.setattr(recovery, "_RESERVED_REVS", ahead[0])
+        self.patch.setattr(recovery, "_RESERVED_SUBS", ahead[1])
+        self.patch.setattr(tombstones, "_CEILING_STEP", ahead[2])
         self.harness = RestartHarness(LIMITS, BOUNDS)
         self.eager = eager
         for agent in self.harness.agents[:2]:
@@ -435,5 +435,5 @@ def _session_of(agent: Agent) -> str | None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_what_was_shown_is_there_after_whatever_happens_to_hub_and_agents(part: int) -> None:
+def test_hub_and_oracle_agree_after_crashes_restarts_and_failures(part: int) -> None:
     take_walks(Walk, walks=150, steps=60)

@@ -143,7 +143,7 @@ class Walk(CheckedMachine):
     @initialize(scan=st.sampled_from([1, 1, 2, 4, 50]), spare=st.sampled_from([-1, 0, 100]), lines=st.integers(1, 4),
                 stock=st.lists(st.sampled_from(KEYS), unique=True))  # fmt: skip
     def begin(self, scan: int, spare: int, lines: int, stock: list[str]) -> None:
-        self.limits = Limits(scan=scan, lines=lines, grace=GRACE, claims=6)
+        self.limits = Limits(scan=scan, work_queues=lines, grace=GRACE, claims=6)
         self.machine = Machine(self.limits, "epoch")
         self.now = 1_000.0
         self.order = 0

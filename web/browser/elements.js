@@ -1,18 +1,18 @@
 /**
- * Making elements and changing them, idempotently: what is so already is left alone, and costs nothing.
+ * Functions that create and change elements. Setting what is set already does nothing and costs almost nothing.
  *
- * Names and values come from anyone. They go into the page as text and attributes only, never as markup.
+ * Names and values come from agents and may be hostile. They become text and attributes only, never markup.
  */
 
 /**
- * An element: `makeElement("span", "chip", { title: "..." }, child, "text")`.
+ * Create an element: `create("span", "chip", { title: "..." }, child, "text")`.
  * @param {string} tag
  * @param {string} [className]
  * @param {Object<string, string>} [attributes]
  * @param {...(Node|string)} children
  * @returns {HTMLElement}
  */
-export function makeElement(tag, className = "", attributes = {}, ...children) {
+export function create(tag, className = "", attributes = {}, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -20,16 +20,16 @@ export function makeElement(tag, className = "", attributes = {}, ...children) {
   return element;
 }
 
-/** Characters that nobody sees and that change how others read: marks of direction, spaces without width. */
-const UNSEEN = /[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+/** Invisible characters that change how other text is shown: marks of direction, spaces without width. */
+const INVISIBLE = /[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 
-/** The element says this text, and nothing else. What nobody could see in it is shown as its code. */
+/** Set the text of an element. Invisible characters are shown as their codes. */
 export function setText(element, wanted) {
-  const text = wanted.replace(UNSEEN, (unseen) => `\\u${unseen.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const text = wanted.replace(INVISIBLE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
   if (element.firstChild?.nodeValue !== text || element.childNodes.length !== 1) element.textContent = text;
 }
 
-/** Null takes the attribute away. */
+/** Set an attribute; null removes it. */
 export function setAttribute(element, name, value) {
   if (value === null) element.removeAttribute(name);
   else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
@@ -39,9 +39,9 @@ export function setHidden(element, hidden) {
   if (element.hidden !== hidden) element.hidden = hidden;
 }
 
-/** The one element with this id. */
+/** Return the element with this id. */
 export function byId(id) {
   const element = document.getElementById(id);
-  if (element === null) throw new Error(`the page has no #${id}`);
+  if (element === null) throw new Error(`index.html has no #${id}`);
   return element;
 }

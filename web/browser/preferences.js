@@ -1,4 +1,4 @@
-/** What this browser remembers of the person; where it may remember nothing, everything else still works. */
+/** What this browser remembers for the user. If the browser stores nothing, everything else still works. */
 
 export function readPreference(name) {
   try {
@@ -12,6 +12,6 @@ export function savePreference(name, text) {
   try {
     localStorage.setItem(`waggle.${name}`, text);
   } catch {
-    // Storage is switched off or full.
+    // The storage is switched off or full.
   }
 }

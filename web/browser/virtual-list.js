@@ -1,34 +1,40 @@
 /**
- * A window on a long list: only the rows in view exist, whatever the length of the list.
+ * A virtual list: only the visible rows exist as elements, however long the list is.
  *
- * Laws:
+ * Rules:
  *
- * 1. A row stays with its item while the item is in view, so focus and hover stay where they are. Then it is given to
- *    another, where it stands if it can be: elements that come and go cost the browser most.
+ * 1. A row stays with its item while the item is visible, so focus and hover stay where they are. After that the row is
+ *    reused for another item, if possible without moving it: adding and removing elements is the most expensive part
+ *    for the browser.
  * 2. The order of the rows in the document is the order on the screen.
- * 3. Nothing here measures the layout while rows change: sizes come from ResizeObserver, the place from scroll events.
+ * 3. The layout is not measured while rows change: sizes come from ResizeObserver, the position from scroll events.
  *
- * Every row has the height `--row` of its list, in pixels. For the keyboard the list is one stop: there the arrows up and
- * down, Home and End go from row to row, those to the sides from button to button, or wherever the list says.
+ * Every row has the height `--row` of its list, in pixels. The list is one stop for the tab key. Arrow up and down,
+ * Home and End move from row to row; arrow left and right move from button to button, unless the list handles them
+ * itself.
  */
 
 import { setAttribute } from "./elements.js";
 
-/** Rows beyond the edges, so that a flick of the wheel shows no hole. */
-const MARGIN = 4;
+/** Extra rows above and below the visible ones, so that fast scrolling shows no gap. */
+const MARGIN_ROWS = 4;
 
 /**
+ * Mount a virtual list on an element.
  * @template Item
  * @param {HTMLElement} scroller the element that scrolls
- * @param {object} how
- * @param {(item: Item) => string|number} how.idOf
- * @param {() => HTMLElement} how.make an empty row
- * @param {(row: HTMLElement, item: Item, now: number) => void} how.fill idempotent
- * @param {() => void} how.changed another part of the list is in view: call `update` soon
- * @param {(item: Item, step: 1|-1, index: number) => number|null} [how.aside] an arrow to the side: the row to go to
- * @returns {{update: (items: {length: number, at: (i: number) => Item}, now: number) => void, toTop: () => void, show: (index: number) => void}}
+ * @param {object} options
+ * @param {(item: Item) => string|number} options.idOf
+ * @param {() => HTMLElement} options.make returns an empty row
+ * @param {(row: HTMLElement, item: Item, now: number) => void} options.fill shows an item in a row; called again for
+ *   the same item
+ * @param {() => void} options.onScroll another part of the list is visible: `update` has to be called soon
+ * @param {(item: Item, step: 1|-1, index: number) => number|null} [options.onSideArrow] handles arrow right (1) and
+ *   left (-1); returns the index of the row to go to, null to stay
+ * @returns {{update: (items: {length: number, at: (i: number) => Item}, now: number) => void, toTop: () => void,
+ *   show: (index: number) => void}}
  */
-export function mountVirtualList(scroller, { idOf, make, fill, changed, aside }) {
+export function mountVirtualList(scroller, { idOf, make, fill, onScroll, onSideArrow }) {
   const canvas = document.createElement("div");
   canvas.className = "canvas";
   canvas.setAttribute("role", "presentation");
@@ -41,19 +47,20 @@ export function mountVirtualList(scroller, { idOf, make, fill, changed, aside })
   let top = 0;
   let height = 0;
   let rowHeight = 40;
-  let focusAt = null;
+  /** The row that gets the focus as soon as it exists, null if none. */
+  let focusIndex = null;
 
-  const measure = () => {
+  const onResize = () => {
     height = scroller.clientHeight;
     rowHeight = Number.parseFloat(getComputedStyle(scroller).getPropertyValue("--row")) || rowHeight;
     const row = scroller.contains(document.activeElement) ? document.activeElement.closest("[data-index]") : null;
-    if (row !== null && height > 0) show(Number(row.dataset.index)); // the row that has the keyboard stays in view
-    changed();
+    if (row !== null && height > 0) show(Number(row.dataset.index)); // the row with the focus stays visible
+    onScroll();
   };
-  new ResizeObserver(measure).observe(scroller);
+  new ResizeObserver(onResize).observe(scroller);
   scroller.addEventListener("scroll", () => {
     top = scroller.scrollTop;
-    changed();
+    onScroll();
   });
   scroller.addEventListener("keydown", (event) => {
     if (items.length === 0 || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -63,61 +70,62 @@ export function mountVirtualList(scroller, { idOf, make, fill, changed, aside })
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (to !== undefined) show(to);
     else if (step === undefined || row === null) return;
-    else if (aside === undefined) beside(row, step);
+    else if (onSideArrow === undefined) focusNextButton(row, step);
     else {
-      const place = aside(items.at(at), step, at);
-      if (place !== null) show(place);
+      const index = onSideArrow(items.at(at), step, at);
+      if (index !== null) show(index);
     }
     event.preventDefault();
   });
 
-  /** Bring a row into view, and the keyboard to it. */
+  /** Scroll to a row and focus it. */
   function show(index) {
-    focusAt = Math.min(items.length - 1, Math.max(0, index));
-    const place = focusAt * rowHeight;
-    if (place < scroller.scrollTop) scroller.scrollTop = place;
-    else if (place + rowHeight > scroller.scrollTop + height) scroller.scrollTop = place + rowHeight - height;
+    focusIndex = Math.min(items.length - 1, Math.max(0, index));
+    const y = focusIndex * rowHeight;
+    if (y < scroller.scrollTop) scroller.scrollTop = y;
+    else if (y + rowHeight > scroller.scrollTop + height) scroller.scrollTop = y + rowHeight - height;
     top = scroller.scrollTop;
-    changed();
+    onScroll();
   }
 
-  function beside(row, step) {
+  function focusNextButton(row, step) {
     const buttons = [...row.querySelectorAll("button:enabled:not([hidden])")];
     const at = buttons.indexOf(document.activeElement);
     (buttons[at + step] ?? buttons[at])?.focus();
   }
 
-  function inView() {
-    const first = Math.max(0, Math.floor(top / rowHeight) - MARGIN);
-    const last = Math.min(items.length, Math.ceil((top + height) / rowHeight) + MARGIN);
+  function visibleRange() {
+    const first = Math.max(0, Math.floor(top / rowHeight) - MARGIN_ROWS);
+    const last = Math.min(items.length, Math.ceil((top + height) / rowHeight) + MARGIN_ROWS);
     return height === 0 ? [0, 0] : [Math.min(first, last), last];
   }
 
-  function update(next, now) {
-    items = next;
+  function update(newItems, now) {
+    items = newItems;
     setHeight(items.length * rowHeight);
-    const [first, last] = inView();
-    const wanted = new Map();
-    for (let i = first; i < last; i++) wanted.set(idOf(items.at(i)), i);
+    const [first, last] = visibleRange();
+    const indexes = new Map(); // of the visible items, by id
+    for (let i = first; i < last; i++) indexes.set(idOf(items.at(i)), i);
     const before = rows;
     const leaving = new Set();
     rows = new Map();
     for (const [id, row] of before) {
-      if (wanted.has(id)) rows.set(id, row);
-      else if (row.contains(document.activeElement)) row.remove(); // the keyboard does not go over to another item
+      if (indexes.has(id)) rows.set(id, row);
+      // Reusing a row that has the focus would move the focus to another item.
+      else if (row.contains(document.activeElement)) row.remove();
       else leaving.add(row);
     }
-    let place = canvas.firstElementChild;
-    for (const [id, index] of wanted) {
+    let next = canvas.firstElementChild;
+    for (const [id, index] of indexes) {
       let row = rows.get(id);
       if (row === undefined) {
-        row = (leaving.has(place) ? place : null) ?? leaving.values().next().value ?? spare.pop() ?? make();
+        row = (leaving.has(next) ? next : null) ?? leaving.values().next().value ?? spare.pop() ?? make();
         leaving.delete(row);
         rows.set(id, row);
       }
-      if (row === place) place = place.nextElementSibling;
-      else canvas.insertBefore(row, place);
-      put(row, index);
+      if (row === next) next = next.nextElementSibling;
+      else canvas.insertBefore(row, next);
+      placeRow(row, index);
       fill(row, items.at(index), now);
     }
     for (const row of leaving) {
@@ -133,29 +141,29 @@ export function mountVirtualList(scroller, { idOf, make, fill, changed, aside })
     if (canvas.style.height !== text) canvas.style.height = text;
   }
 
-  function put(row, index) {
+  function placeRow(row, index) {
     if (row.dataset.index !== String(index)) {
       row.dataset.index = String(index);
-      const place = { listitem: "aria-posinset", row: "aria-rowindex" }[row.getAttribute("role")];
-      if (place !== undefined) row.setAttribute(place, String(index + 1));
+      const attribute = { listitem: "aria-posinset", row: "aria-rowindex" }[row.getAttribute("role")];
+      if (attribute !== undefined) row.setAttribute(attribute, String(index + 1));
     }
     if (row.hasAttribute("aria-posinset")) setAttribute(row, "aria-setsize", String(items.length));
-    const place = `translateY(${index * rowHeight}px)`;
-    if (row.style.transform !== place) row.style.transform = place;
+    const transform = `translateY(${index * rowHeight}px)`;
+    if (row.style.transform !== transform) row.style.transform = transform;
   }
 
   function focus() {
-    if (focusAt === null) return;
-    const row = canvas.querySelector(`[data-index="${focusAt}"]`);
+    if (focusIndex === null) return;
+    const row = canvas.querySelector(`[data-index="${focusIndex}"]`);
     if (row === null) return;
-    focusAt = null;
+    focusIndex = null;
     const button = row.getAttribute("role") === "treeitem" ? null : row.querySelector("button:enabled:not([hidden])");
     (button ?? row).focus({ preventScroll: true });
   }
 
   function toTop() {
     scroller.scrollTop = top = 0;
-    changed();
+    onScroll();
   }
 
   return { update, toTop, show };

@@ -1,41 +1,43 @@
 /**
- * The events that are kept, and those of them that the person wants to see.
+ * The events that are kept, and the ones among them that the user has chosen to see.
  *
- * Laws:
+ * Rules:
  *
- * 1. All events are counted. The newest 1,000 are kept, and the newest 1,000 that pass the filters: what is rare stays in
- *    view while much else happens.
- * 2. The filters are: types, a pattern for the key, one for the agent, and one key, lock or agent that is followed. An event
- *    passes if it passes all. What is said of the connection always does.
- * 3. Paused, what is shown stands still; all else goes on.
+ * 1. All events are counted. The newest 1,000 are kept, and so are the newest 1,000 that pass the filters: a rare event
+ *    stays visible while many others happen.
+ * 2. The filters are: types, a pattern for the key, a pattern for the agent, and one key, lock or agent that is
+ *    followed. An event is shown if it passes all of them. Notes about the connection always are.
+ * 3. While the feed is paused the shown events do not change. Counting and keeping go on.
  */
 
-import { idOf } from "./key-store.js";
-import { box, typeInto } from "./filter-box.js";
+import { createFilterBox, setFilterText } from "./filter-box.js";
 import { LOCK_TYPES } from "./inspection.js";
+import { idOf } from "./key-store.js";
 
-/** Events kept, about 400 bytes each. */
-export const KEPT = 1_000;
+/** Events that are kept, about 400 bytes each. */
+export const MAX_EVENTS = 1_000;
 
-/** The types a person may choose from; others are shown under their own name, always. */
-export const TYPES = ["set", "touch", "delete", "expire", "evict", "lock", "renew", "unlock", "queue", "message", "agent"];
+/** The types that can be hidden. Events of other types are always shown, under their own name. */
+export const TYPES = [
+  "set", "touch", "delete", "expire", "evict", "lock", "renew", "unlock", "queue", "message", "agent",
+];
 
 /**
- * @typedef {{agent: string}|{ns: string, key: string}|{ns: string, lock: string[]}} Followed one agent, one key, or a lock with
- *   all that it is on
+ * @typedef {{agent: string}|{ns: string, key: string}|{ns: string, lock: string[]}} Followed an agent, a key, or a lock
+ *   with all its names and patterns
  */
 export class EventFeed {
-  /** How many events there were. */
+  /** The number of events so far. */
   seq = 0;
-  keys = box();
-  agents = box();
-  hidden = new Set();
-  dashboards = false;
+  keyFilter = createFilterBox();
+  agentFilter = createFilterBox();
+  hiddenTypes = new Set();
+  dashboardsShown = false;
   /** @type {Followed|null} */
   followed = null;
   #kept = [];
   #passed = [];
-  /** The events that are held in view, and up to where all were counted then. */
+  /** The events shown since the pause, and the number of events at that time. Null if not paused. */
   #paused = null;
 
   get paused() {
@@ -46,23 +48,24 @@ export class EventFeed {
   record(item) {
     this.seq += 1;
     const event = { ...item, seq: this.seq };
-    this.#kept = kept(this.#kept, event);
-    if (this.#passes(event)) this.#passed = kept(this.#passed, event);
+    this.#kept = appended(this.#kept, event);
+    if (this.#passes(event)) this.#passed = appended(this.#passed, event);
   }
 
-  /** The events to show, newest first. */
+  /** Return the events to show, newest first. */
   shown() {
     return this.#paused?.events ?? newestFirst(this.#passed);
   }
 
-  /** How many have come since the view was paused. */
+  /** Return how many events have come since the pause. */
   sincePause() {
     return this.#paused === null ? 0 : this.seq - this.#paused.seq;
   }
 
-  /** Whether anything is left out by choice. */
+  /** Whether a filter of the user leaves events out. */
   get filtered() {
-    return this.hidden.size > 0 || this.keys.text !== "" || this.agents.text !== "" || this.followed !== null;
+    const { hiddenTypes, keyFilter, agentFilter, followed } = this;
+    return hiddenTypes.size > 0 || keyFilter.text !== "" || agentFilter.text !== "" || followed !== null;
   }
 
   pause(paused) {
@@ -71,24 +74,24 @@ export class EventFeed {
   }
 
   filterKeys(text) {
-    if (typeInto(this.keys, text)) this.#filter();
+    if (setFilterText(this.keyFilter, text)) this.#filter();
   }
 
   filterAgents(text) {
-    if (typeInto(this.agents, text)) this.#filter();
+    if (setFilterText(this.agentFilter, text)) this.#filter();
   }
 
   toggleType(type) {
-    if (!this.hidden.delete(type)) this.hidden.add(type);
+    if (!this.hiddenTypes.delete(type)) this.hiddenTypes.add(type);
     this.#filter();
   }
 
   showDashboards(shown) {
-    this.dashboards = shown;
+    this.dashboardsShown = shown;
     this.#filter();
   }
 
-  /** Follow one agent, key or lock, or nobody (null). */
+  /** Follow one agent, key or lock; null ends that. */
   follow(followed) {
     this.followed = followed;
     this.#filter();
@@ -104,8 +107,8 @@ export class EventFeed {
 
   #passes(event) {
     if (event.type === "connection") return true;
-    if (this.hidden.has(event.type) || (event.dashboard && !this.dashboards)) return false;
-    return this.keys.accepts(event.key) && this.agents.accepts(event.by) && this.#isFollowed(event);
+    if (this.hiddenTypes.has(event.type) || (event.dashboard && !this.dashboardsShown)) return false;
+    return this.keyFilter.accepts(event.key) && this.agentFilter.accepts(event.by) && this.#isFollowed(event);
   }
 
   #isFollowed({ ns, key, by, type }) {
@@ -117,9 +120,12 @@ export class EventFeed {
   }
 }
 
-function kept(events, event) {
+/**
+ * Return the events with one more at the end. The list is cut only at twice its limit, so that few events pay for it.
+ */
+function appended(events, event) {
   events.push(event);
-  return events.length < 2 * KEPT ? events : events.slice(-KEPT);
+  return events.length < 2 * MAX_EVENTS ? events : events.slice(-MAX_EVENTS);
 }
 
-const newestFirst = (events) => events.slice(-KEPT).reverse();
+const newestFirst = (events) => events.slice(-MAX_EVENTS).reverse();

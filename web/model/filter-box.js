@@ -1,20 +1,26 @@
-/** What a filter box holds: its text, its pattern and what that accepts, and what is wrong with the text, null if nothing. */
+/**
+ * A filter box: its text, its pattern, a function that says whether a key matches, and the error in the text (null if
+ * none).
+ */
 
 import { BadPattern, filter, patternOf } from "../text/glob.js";
 
-export const box = () => ({ text: "", pattern: patternOf(""), accepts: filter(""), wrong: null });
+export const createFilterBox = () => ({ text: "", pattern: patternOf(""), accepts: filter(""), error: null });
 
-/** Text that is no pattern (yet) leaves what is accepted as it was; gives whether that changed. */
-export function typeInto(target, text) {
-  target.text = text;
+/**
+ * Set the text of a filter box. Return whether its pattern changed: text that is no valid pattern (yet) keeps the old
+ * one.
+ */
+export function setFilterText(box, text) {
+  box.text = text;
   try {
-    target.accepts = filter(text);
-    target.pattern = patternOf(text);
-    target.wrong = null;
+    box.accepts = filter(text);
+    box.pattern = patternOf(text);
+    box.error = null;
     return true;
   } catch (error) {
     if (!(error instanceof BadPattern)) throw error;
-    target.wrong = error.message;
+    box.error = error.message;
     return false;
   }
 }

@@ -1,76 +1,78 @@
 /**
- * What the hub says of itself when it is asked (`inspect`): who holds what, which commands wait, and for whom.
+ * The replies to `inspect`: all locks, their holders and queues, and all commands that wait.
  *
- * Laws:
+ * Rules:
  *
- * 1. It is asked for each second while somebody looks at it, and seldom else. An event of a lock makes what is known old:
- *    then it is asked for at once, but not more often than the page can show it.
- * 2. An answer replaces the one before as a whole: locks and waits in view are of one revision.
- * 3. Not answered is said; what was known stays.
+ * 1. The hub is asked once a second while locks or waits are shown, and less often otherwise. An event of a lock makes
+ *    the last reply outdated: then the hub is asked soon, but not more often than the dashboard can show.
+ * 2. A reply replaces the one before as a whole: the locks and waits shown are of one revision.
+ * 3. An error is shown, and the last reply stays.
  */
 
-/** Seconds between two questions: while somebody looks, and while nobody does; and how soon after an event of a lock. */
-const PERIOD = { watched: 1, unwatched: 4 };
-const SOON = { watched: 0.3, unwatched: 1 };
+/** Time between two `inspect` commands, while locks or waits are shown and while they are not. */
+const PERIOD_S = { shown: 1, hidden: 4 };
+/** The same while the last reply is outdated. */
+const OUTDATED_PERIOD_S = { shown: 0.3, hidden: 1 };
 
 const NOTHING = { rev: 0, at: 0, sessions: [], locks: [], waits: [], cut: [] };
 
 export const LOCK_TYPES = new Set(["lock", "renew", "unlock", "queue"]);
 
 export class Inspection {
-  /** The answer that was given last; `rev` is 0 before the first. */
-  seen = NOTHING;
-  /** Why the last question was not answered, null if it was. */
-  wrong = null;
-  /** Locks held and commands waiting, for each agent. */
+  /** The last reply; `rev` is 0 before the first. */
+  latest = NOTHING;
+  /** The error that came instead of the last reply, null if there was none. */
+  error = null;
+  /** The number of locks held and of commands that wait, for each agent. */
   counts = new Map();
   #asking = false;
   #askedAt = -Infinity;
-  #old = true;
+  #isOutdated = true;
 
-  /** Something was heard that what is known does not tell. */
-  outdated() {
-    this.#old = true;
+  /** Note that something changed since the last reply. */
+  markOutdated() {
+    this.#isOutdated = true;
   }
 
-  /** Whether to ask the hub now; then it counts as asked. */
-  due(now, watched) {
-    const [soon, period] = watched ? [SOON.watched, PERIOD.watched] : [SOON.unwatched, PERIOD.unwatched];
-    if (this.#asking || Math.abs(now - this.#askedAt) < (this.#old ? soon : period)) return false;
+  /** Return whether to ask the hub now. If so, note that it was asked. */
+  beginIfDue(now, shown) {
+    const period = (this.#isOutdated ? OUTDATED_PERIOD_S : PERIOD_S)[shown ? "shown" : "hidden"];
+    // The absolute value: after the hub's clock was set back, `now` may be far before the last question.
+    if (this.#asking || Math.abs(now - this.#askedAt) < period) return false;
     this.#asking = true;
     this.#askedAt = now;
-    this.#old = false;
+    this.#isOutdated = false;
     return true;
   }
 
-  answered(inspection) {
+  onReply(ok) {
     this.#asking = false;
-    this.wrong = null;
-    this.seen = inspection;
-    this.counts = countEach(inspection);
+    this.error = null;
+    this.latest = ok;
+    this.counts = countByAgent(ok);
   }
 
-  failed(message) {
+  onError(message) {
     this.#asking = false;
-    this.wrong = message;
+    this.error = message;
   }
 
-  /** How many locks an agent holds, and how many of its commands wait. */
+  /** Return how many locks an agent holds, and how many of its commands wait. */
   countOf(agent) {
     return this.counts.get(agent) ?? { locks: 0, waits: 0 };
   }
 
-  /** The lock with this token, null if it is not held, as far as is known. */
+  /** Return the lock with this token, null if the last reply has none. */
   lock(token) {
-    return this.seen.locks.find((lock) => lock.token === token) ?? null;
+    return this.latest.locks.find((lock) => lock.token === token) ?? null;
   }
 }
 
-function countEach({ locks, waits }) {
+function countByAgent({ locks, waits }) {
   const counts = new Map();
-  const add = (agent, what) => {
+  const add = (agent, kind) => {
     const known = counts.get(agent) ?? { locks: 0, waits: 0 };
-    known[what] += 1;
+    known[kind] += 1;
     counts.set(agent, known);
   };
   for (const { agent } of locks) add(agent, "locks");

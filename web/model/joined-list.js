@@ -1,7 +1,7 @@
 /**
- * Rows of several lists, one behind the other, as one list: none is copied, however long.
+ * Several lists of rows, one behind the other, as one list. No list is copied, however long it is.
  *
- * Law: `at(i)` is the i-th of all rows, in the order in which they were added.
+ * Rule: `at(i)` is the i-th of all rows, in the order in which they were added.
  */
 export class JoinedList {
   #parts = [];
@@ -10,16 +10,16 @@ export class JoinedList {
 
   /** Add one row. */
   push(row) {
-    if (this.#single === null) this.#parts.push({ from: this.length, list: (this.#single = []), dress: null });
+    if (this.#single === null) this.#parts.push({ from: this.length, list: (this.#single = []), prepare: null });
     this.#single.push(row);
     this.length += 1;
   }
 
-  /** Add a whole list, whose rows are dressed when somebody looks at them. */
-  append(list, dress) {
+  /** Add a whole list. `prepare` is called with each of its rows when the row is read. */
+  append(list, prepare) {
     if (list.length === 0) return;
     this.#single = null;
-    this.#parts.push({ from: this.length, list, dress });
+    this.#parts.push({ from: this.length, list, prepare });
     this.length += list.length;
   }
 
@@ -32,9 +32,9 @@ export class JoinedList {
       if (this.#parts[middle].from <= index) low = middle;
       else high = middle - 1;
     }
-    const { from, list, dress } = this.#parts[low];
+    const { from, list, prepare } = this.#parts[low];
     const row = list.at(index - from);
-    dress?.(row);
+    prepare?.(row);
     return row;
   }
 

@@ -1,41 +1,44 @@
 /**
- * Keys as a tree: split behind each `:` and `/`, with the number of keys in every folder.
+ * The keys as a tree: split behind each `:` and `/`, with the number of keys in every folder.
  *
- * Laws:
+ * Rules:
  *
- * 1. A folder is there as long as a key is in it, and `count` is the number of keys in it, at any depth.
- * 2. `rows()` is what is to be seen, top down: folders, and what is in those that are open, folders before keys.
- * 3. No row says nothing: a folder with one key is shown as that key, and one that holds a folder only, as both in one.
- *    So are the namespaces, where there is but one.
- * 4. Until somebody opens or closes it, a folder opens by itself when it is first shown, if little is in it.
- * 5. Nothing is sorted that is not shown: a closed folder costs its map of names, and no more. Nor is anything copied: a
- *    change costs as much as there are folders in view, however many keys.
+ * 1. A folder exists as long as a key is in it. `count` is the number of keys in it, at any depth.
+ * 2. `rows()` gives the visible rows from top to bottom: folders, and the contents of open folders, folders before
+ *    keys.
+ * 3. Every row has a meaning of its own. A folder with one key is shown as that key. A folder that contains only a
+ *    folder is shown as one row with it. A namespace is a row only if there are several.
+ * 4. A folder with few keys opens by itself when it is first shown. After that only the user opens and closes it.
+ * 5. Only visible folders are sorted: a closed folder costs its map of names and no more. Nothing is copied: the cost
+ *    of a change grows with the number of visible folders, not with the number of keys.
  *
- * Where a row stands is written onto it when it is looked at: `depth`, and `cut`, the length of what the rows above it
- * have said of its key.
+ * A row learns its place when it is read: `depth`, and `cut`, the length of the part of its key that the rows above
+ * show.
  */
 
-import { SortedList } from "./sorted-list.js";
 import { compareKeys } from "../text/compare-keys.js";
 import { JoinedList } from "./joined-list.js";
+import { SortedList } from "./sorted-list.js";
 
-/** A folder with so many rows right below opens by itself, if it has no more than so many times as many keys. */
-const FEW = 60;
-const DEEP = 20;
+/**
+ * A folder opens by itself if it has at most so many rows right below it, and at most so many keys for each such row.
+ */
+const AUTO_OPEN_ROWS = 60;
+const AUTO_OPEN_KEYS_PER_ROW = 20;
 
 const textOf = (item) => item.prefix ?? item.key;
 const byText = (a, b) => compareKeys(textOf(a), textOf(b));
 const byNs = (a, b) => compareKeys(a.ns, b.ns);
 
-/** Some keys below one another. `prefix` is what their names begin with; null is a namespace, or the root. */
+/** A folder of keys. `prefix` is the beginning of their names, null for a namespace and for the root. */
 class Folder {
   children = new Map();
   count = 0;
-  /** Undefined until it was first shown. @type {boolean|undefined} */
+  /** Undefined until the folder is first shown. @type {boolean|undefined} */
   open = undefined;
   depth = 0;
   cut = 0;
-  /** What is right below, in order, as long as somebody looks: folders, and keys. */
+  /** The children in order, folders and keys. Null while the folder is closed (rule 5). */
   #folders = null;
   #keys = null;
 
@@ -43,7 +46,7 @@ class Folder {
     this.ns = ns;
     this.prefix = prefix;
     this.compare = compare;
-    this.id = `${ns}\n${prefix ?? ""}\n`; // no key has a line break
+    this.id = `${ns}\n${prefix ?? ""}\n`; // differs from the id of every key, since no key has a line break
   }
 
   get isFolder() {
@@ -51,16 +54,16 @@ class Folder {
   }
 
   get folders() {
-    this.#arrange();
+    this.#sort();
     return this.#folders;
   }
 
   get keys() {
-    this.#arrange();
+    this.#sort();
     return this.#keys;
   }
 
-  #arrange() {
+  #sort() {
     if (this.#keys !== null) return;
     this.#folders = new SortedList(this.compare, (child) => child.isFolder === true);
     this.#keys = new SortedList(this.compare, (child) => child.isFolder !== true);
@@ -80,7 +83,8 @@ class Folder {
     this.#folders?.drop(child);
   }
 
-  forgetOrder() {
+  /** Drop the sorted lists of a folder that was closed. */
+  dropOrder() {
     this.#folders = this.#keys = null;
   }
 
@@ -92,16 +96,16 @@ class Folder {
 export class KeyTree {
   #root = new Folder("", null, byNs);
   #rows = null;
-  #few;
-  /** While keys are still being read, no folder opens by itself: it is not known yet how many it will have. */
+  #autoOpenRows;
+  /** Whether all keys were read. Before that the size of a folder is not known, so none opens by itself. */
   settled = false;
 
-  /** @param {number} [few] a folder of so many rows opens by itself */
-  constructor(few = FEW) {
-    this.#few = few;
+  /** @param {number} [autoOpenRows] a folder with at most so many rows opens by itself */
+  constructor(autoOpenRows = AUTO_OPEN_ROWS) {
+    this.#autoOpenRows = autoOpenRows;
   }
 
-  /** Put a record `{ns, key}`, which is not in the tree. */
+  /** Add a record `{ns, key}` that is not in the tree. */
   put(record) {
     this.#rows = null;
     let folder = this.#root;
@@ -115,7 +119,7 @@ export class KeyTree {
     folder.add(lastName(record), record);
   }
 
-  /** Drop a record that is in the tree. */
+  /** Remove a record that is in the tree. */
   drop(record) {
     this.#rows = null;
     const path = [this.#root];
@@ -131,46 +135,49 @@ export class KeyTree {
   /** Open or close a folder. */
   toggle(folder, open) {
     folder.open = open;
-    if (!open) folder.forgetOrder();
+    if (!open) folder.dropOrder();
     this.#rows = null;
   }
 
-  /** All keys have been read. */
+  /** Note that all keys were read. */
   settle() {
     this.settled = true;
     this.#rows = null;
   }
 
-  /** The rows to be seen: records and folders. The same as long as nothing changes. @returns {JoinedList} */
+  /** Return the visible rows: records and folders. The same list until something changes. @returns {JoinedList} */
   rows() {
     if (this.#rows !== null) return this.#rows;
     const rows = new JoinedList();
-    const spaces = this.#root.folders;
-    if (spaces.length === 1) this.#show(spaces.at(0), 1, 0, rows);
+    const namespaces = this.#root.folders;
+    if (namespaces.length === 1) this.#addRows(namespaces.at(0), 1, 0, rows);
     else {
-      for (const space of spaces) {
-        rows.push(Object.assign(space, { depth: 1, cut: 0 }));
-        if (this.#isOpen(space)) this.#show(space, 2, 0, rows);
+      for (const namespace of namespaces) {
+        rows.push(Object.assign(namespace, { depth: 1, cut: 0 }));
+        if (this.#isOpen(namespace)) this.#addRows(namespace, 2, 0, rows);
       }
     }
     return (this.#rows = rows);
   }
 
-  #show(folder, depth, cut, rows) {
+  #addRows(folder, depth, cut, rows) {
     for (const child of folder.folders) {
       const item = Object.assign(shortened(child), { depth, cut });
       rows.push(item);
-      if (item.isFolder && this.#isOpen(item)) this.#show(item, depth + 1, item.prefix.length, rows);
+      if (item.isFolder && this.#isOpen(item)) this.#addRows(item, depth + 1, item.prefix.length, rows);
     }
     rows.append(folder.keys, (record) => Object.assign(record, { depth, cut }));
   }
 
   #isOpen(folder) {
-    if (folder.open === undefined && this.settled) folder.open = folder.children.size <= this.#few && folder.count <= this.#few * DEEP;
+    if (folder.open === undefined && this.settled) {
+      const maxKeys = this.#autoOpenRows * AUTO_OPEN_KEYS_PER_ROW;
+      folder.open = folder.children.size <= this.#autoOpenRows && folder.count <= maxKeys;
+    }
     return folder.open === true;
   }
 
-  /** Throw if a law is broken; for tests. */
+  /** Throw if a rule is broken; for tests. */
   check() {
     const walk = (item) => {
       if (!item.isFolder) return 1;
@@ -184,7 +191,7 @@ export class KeyTree {
   }
 }
 
-/** The folders on the way to a record, from the namespace down: the name in the folder above, and the prefix. */
+/** Give the folders on the way to a record, from the namespace down: the name in the folder above, and the prefix. */
 function* steps({ ns, key }) {
   yield [ns, null];
   let from = 0;
@@ -196,10 +203,10 @@ function* steps({ ns, key }) {
   }
 }
 
-/** What stands behind the last separator: no folder has such a name. */
+/** Return the key's name behind the last separator. A folder's name ends with a separator, so the two never collide. */
 const lastName = ({ key }) => key.slice(Math.max(key.lastIndexOf(":"), key.lastIndexOf("/")) + 1);
 
-/** A folder that holds one thing only is shown as that: in the end as a key, or as the folder where the ways part. */
+/** Return the row for a folder (rule 3): the only key below it, or the first folder below it with several children. */
 function shortened(folder) {
   let item = folder;
   while (item.isFolder && item.children.size === 1) item = item.first();

@@ -1,47 +1,47 @@
 /**
- * A lock that somebody is about to take from its holder.
+ * A forced release: the user is about to take a lock from its holder.
  *
- * Laws:
+ * Rules:
  *
- * 1. It is asked for, with a reason, and is meant for the token that was seen: if that is not held any more, nobody
- *    loses anything.
- * 2. A reason that the hub would not take is not sent.
+ * 1. The release needs a reason, and names the token that the user saw. If that lock has ended meanwhile, no lock is
+ *    released.
+ * 2. A reason that the hub would refuse is not sent.
  */
 
-/** Characters that a reason may have. */
-export const REASON = 1_000;
+/** The longest reason that the hub takes. */
+export const MAX_REASON_CHARS = 1_000;
 
 export class LockRelease {
   reason = "";
   busy = false;
-  /** Why it was not released, null if nothing is wrong. */
-  wrong = null;
+  /** Why the lock was not released, null if there is no error. */
+  error = null;
 
-  /** @param {object} lock as `inspect` told of it */
+  /** @param {object} lock from the reply to `inspect` */
   constructor(lock) {
     this.lock = lock;
   }
 
-  type(reason) {
+  setReason(reason) {
     this.reason = reason;
-    this.wrong = null;
+    this.error = null;
   }
 
-  /** The command that releases it, null if it is not to be sent; then the hub counts as being asked. */
+  /** Return the command that releases the lock, and note that it was sent; null if it cannot be sent now. */
   command() {
     if (this.busy) return null;
     const reason = this.reason.trim();
     if (reason === "") {
-      this.wrong = "Say why: the holder is told.";
+      this.error = "Give a reason: the holder receives it.";
       return null;
     }
-    Object.assign(this, { busy: true, wrong: null });
+    Object.assign(this, { busy: true, error: null });
     return { op: "unlock", fields: { token: this.lock.token, force: true, reason } };
   }
 
-  /** The hub did not release it. */
-  refused(code, message) {
+  /** Take the hub's refusal. */
+  onRefused(code, message) {
     this.busy = false;
-    this.wrong = code === "not_holder" ? "It is not held any more: nothing was released." : message;
+    this.error = code === "not_holder" ? "The lock has ended meanwhile: nothing was released." : message;
   }
 }

@@ -1,21 +1,21 @@
 /**
- * The locks as rows: each that is held, in the order in which they were granted, and under it who waits for it, in the
- * order in which they asked.
+ * The locks as rows: each lock that is held, in the order of the grants, and below it its queue, in the order of the
+ * requests.
  *
  * @typedef {object} LockRow
  * @property {string} id
- * @property {object} lock as `inspect` tells of it
- * @property {object|null} waiter null in the row of the lock itself
- * @property {number} place of the waiter in the queue, from 1
- * @property {number|null} until when the waiter gives up, null if never or not known
+ * @property {object} lock from the reply to `inspect`
+ * @property {object|null} waiter a request in the lock's queue, null in the row of the lock itself
+ * @property {number} place of the request in the queue, from 1
+ * @property {number|null} until deadline of the request, null if it has none or it is not known
  */
 
 import { targetsOf, targetText } from "./lock-targets.js";
 
 /**
- * @param {object} seen an answer to `inspect`
- * @param {{agent: string|null, accepts: (text: string) => boolean}} wanted only what concerns this agent, and has a name,
- *   a holder or a waiter that is accepted
+ * @param {object} inspection a reply to `inspect`
+ * @param {{agent: string|null, accepts: (text: string) => boolean}} filter only locks that this agent holds or waits
+ *   for, and whose name, holder or queue has an accepted text
  * @returns {LockRow[]}
  */
 export function lockRows({ locks, waits }, { agent = null, accepts = () => true } = {}) {
@@ -33,13 +33,16 @@ export function lockRows({ locks, waits }, { agent = null, accepts = () => true 
   return rows;
 }
 
-/** Who holds a lock, and who waits for it. */
+/** Return the agents that hold a lock or wait for it. */
 const agentsOf = ({ agent, queue }) => [agent, ...queue.map((waiter) => waiter.agent)];
 
+/**
+ * Return a text that tells one request of a session from another. The queue and the list of waits have no common id.
+ */
 const requestOf = ({ session, since, names, patterns }) => JSON.stringify([session, since, names ?? patterns]);
 
-/** What a waiter asks for beyond the lock it waits for, empty if nothing. */
-export function alsoWanted(lock, waiter) {
+/** Return what a request asks for besides the lock it waits for, empty if nothing. */
+export function alsoRequested(lock, waiter) {
   const held = new Set(targetsOf(lock));
   return targetText({ names: targetsOf(waiter).filter((text) => !held.has(text)) });
 }

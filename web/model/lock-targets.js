@@ -1,17 +1,20 @@
 /**
- * Claims on names: a lock that is held, a request that waits for one, a holder in the way. Each is on `names` or on `patterns`,
- * in a namespace.
+ * The names and patterns of locks. A request for a lock, a lock that is held, and a holder that blocks a request have
+ * the same shape: `names` or `patterns`, in a namespace, with a mode.
  */
 
 import { BadPattern, compile } from "../text/glob.js";
 
-/** What a claim is on. */
+/** Return the names or patterns of a lock. */
 export const targetsOf = ({ names, patterns }) => names ?? patterns ?? [];
 
-/** The same in one line. */
-export const targetText = (claim) => targetsOf(claim).join(", ");
+/** Return the names or patterns of a lock in one line. */
+export const targetText = (lock) => targetsOf(lock).join(", ");
 
-/** Whether two claims are on something in common. Of two patterns the page can tell only if they are the same text. */
+/**
+ * Return whether two locks have a name in common. Two patterns are compared as text only: the hub alone decides the
+ * rest.
+ */
 export function overlap(a, b) {
   if (a.ns !== b.ns) return false;
   const texts = new Set(targetsOf(b));
@@ -19,15 +22,15 @@ export function overlap(a, b) {
   return covers(a.patterns, b.names) || covers(b.patterns, a.names);
 }
 
-/** Whether they cannot both be held. */
+/** Return whether two locks cannot be held at the same time. */
 export const conflict = (a, b) => !(a.mode === "shared" && b.mode === "shared") && overlap(a, b);
 
 function covers(patterns, names) {
   if (patterns === undefined || names === undefined) return false;
-  return patterns.some((pattern) => names.some(accepted(pattern)));
+  return patterns.some((pattern) => names.some(matcher(pattern)));
 }
 
-function accepted(pattern) {
+function matcher(pattern) {
   try {
     return compile(pattern);
   } catch (error) {

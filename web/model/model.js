@@ -1,115 +1,125 @@
 /**
- * The model of the page: what is known of the hub, and what the person wants to see of it.
+ * The model of the dashboard: what is known of the hub, and what the user has chosen to see.
  *
- * Laws:
+ * Rules:
  *
- * 1. No clock, no DOM, no socket, no chance. Time comes in as an argument (`now`: the hub's clock, Unix seconds), so the
- *    same lines at the same times give the same state, and all of it runs under `node --test`.
- * 2. Changes are made in place: 100,000 keys are not copied for every event. Only the functions here make them.
- * 3. Everything that grows has a bound, but for the agents, who are the hub's.
- * 4. What is read anew replaces what was known at its end, at once: until then what was known stays in view.
- * 5. What to ask the hub is asked for here (`questions`), and answered here: whoever carries it knows nothing of it.
+ * 1. The model has no clock, DOM, socket or random number. Time comes in as an argument (`now`: the hub's clock, Unix
+ *    seconds). The same lines at the same times give the same state, so all of it is tested under `node --test`.
+ * 2. Changes are made in place: copying 100,000 keys for every event would take too long. Only the functions here make
+ *    them.
+ * 3. Everything that grows has a limit, except the list of agents, which the hub limits.
+ * 4. Data that is read again replaces the old data in one step, at its end. Until then the old data stays visible.
+ * 5. The model decides which commands to send (`questions`) and takes their replies. The code that sends them does not
+ *    depend on what they mean.
  *
- * Its parts, each with laws of its own: `book.js` (keys) with `tree.js`, `feed.js` (events), `series.js` (rates),
- * `selected.js` (one entry), `inspected.js` (locks and waits) with `locks.js`, `waits.js`, `chains.js`, `release.js`. What
- * comes in are three streams: `keys` (entry events, conflated, without values), `events` (all of them, with values), `agents`.
+ * Its parts, each with rules of its own: `key-store.js` (keys) with `key-tree.js`, `event-feed.js` (events),
+ * `rate-series.js` (rates), `selected-entry.js` (one entry), `inspection.js` (locks and waits) with `lock-rows.js`,
+ * `wait-rows.js`, `wait-graph.js` and `lock-release.js`. Three streams come in: `keys` (events of entries, conflated,
+ * without values), `events` (all events, with values) and `agents`.
  */
 
-import { KeyStore, idOf, ORDERS } from "./key-store.js";
-import { box, typeInto } from "./filter-box.js";
-import { overlap, targetText } from "./lock-targets.js";
-import { EventFeed } from "./event-feed.js";
-import { Inspection, LOCK_TYPES } from "./inspection.js";
-import { lockRows } from "./lock-rows.js";
-import { LockRelease } from "./lock-release.js";
-import { SelectedEntry } from "./selected-entry.js";
-import { RateSeries } from "./rate-series.js";
-import { formatCount, plural, preview, remaining } from "../text/format.js";
 import { compareKeys } from "../text/compare-keys.js";
+import { formatCount, plural, preview, remaining } from "../text/format.js";
+import { EventFeed } from "./event-feed.js";
+import { createFilterBox, setFilterText } from "./filter-box.js";
+import { Inspection, LOCK_TYPES } from "./inspection.js";
+import { idOf, KeyStore, ORDERS } from "./key-store.js";
+import { LockRelease } from "./lock-release.js";
+import { lockRows } from "./lock-rows.js";
+import { overlap, targetText } from "./lock-targets.js";
+import { RateSeries } from "./rate-series.js";
+import { SelectedEntry } from "./selected-entry.js";
 import { waitRows } from "./wait-rows.js";
 
-/** Seconds for which the page says what became of the last reconnect; the events keep saying it. */
-const NOTE = 60;
-/** Seconds within which a reset belongs to the reconnect, or to the loss, that was noted last. */
-const SAME_CAUSE = 5;
-/** Seconds before its deadline, within the last quarter of its time, in which an entry is marked as going soon. */
-const SOON = 60;
-/** Previews of values that are kept: of the keys that were in view lately. */
-const PREVIEWS = 2_000;
-/** Seconds for which the page says what became of a forced release. */
-const RELEASED = 60;
-/** A folder of so many rows opens by itself where keys are filtered. */
-const FEW_FOUND = 500;
+/** How long the header shows the result of the last reconnect. The list of events keeps it. */
+const RECONNECT_NOTE_S = 60;
+/** A reset within this time of the last note has the same cause, so it changes that note instead of adding another. */
+const SAME_CAUSE_S = 5;
+/** An entry is marked as expiring soon this long before its deadline, and only within the last quarter of its time. */
+const EXPIRES_SOON_S = 60;
+/** Previews of values that are kept, for the keys shown most recently. */
+const MAX_PREVIEWS = 2_000;
+/** How long the result of a forced release is shown. */
+const RELEASE_NOTE_S = 60;
+/** While keys are filtered, a folder with at most this many rows opens by itself. */
+const AUTO_OPEN_FILTERED_ROWS = 500;
 
 export const AGENTS = "$agents";
 const DASHBOARD = "dashboard";
 
-/** The state before anything was heard. */
+/** Return the state before the first line from the hub. */
 export function initial(bounds = {}) {
   return {
     welcome: null,
     connection: { name: "connecting", attempt: 0 },
     note: null,
     rev: 0,
-    trip: null,
+    roundTrip: null,
     stats: null,
     rates: new RateSeries(),
     bounds,
-    /** All keys, as far as they are kept. */
-    book: new KeyStore({}, bounds),
-    /** Those of one namespace or pattern, null if all are wanted. */
-    scoped: null,
-    /** A book that is being read, and takes the place of one of the two. */
-    next: { book: null, scoped: null },
+    /** All keys, up to the limit of the store. */
+    keyStore: new KeyStore({}, bounds),
+    /** The keys of one namespace or pattern, null if all keys are shown. */
+    filteredStore: null,
+    /** Stores that are being read. Each replaces the store of the same name above when it is ready. */
+    loading: { keyStore: null, filteredStore: null },
     previews: new Map(),
-    agents: source(),
+    agents: { known: new Map(), incoming: null, synced: false },
     feed: new EventFeed(),
-    inspected: new Inspection(),
-    /** What became of the last forced release. */
-    released: null,
-    want: {
-      ns: null, keys: box(), view: "tree", by: null, dashboards: false, selected: null,
-      place: "keys", locks: box(), concerned: null, release: null,
+    inspection: new Inspection(),
+    /** The last forced release and its result. */
+    lastRelease: null,
+    /** What the user has chosen to see. */
+    ui: {
+      section: "keys",
+      ns: null,
+      keyFilter: createFilterBox(),
+      keyView: "tree",
+      author: null,
+      lockFilter: createFilterBox(),
+      focusedAgent: null,
+      showDashboards: false,
+      selected: null,
+      release: null,
     },
   };
 }
 
-/** What one subscription has told: what is known, and the snapshot that is on its way. */
-const source = () => ({ known: new Map(), incoming: null, synced: false });
-
 // --- the connection -----------------------------------------------------------------------------------------------
 
-/** The connection is in another state. */
-export function connectionChanged(state, connection, now) {
+/** Take over the new state of the connection. */
+export function onConnectionState(state, connection, now) {
   if (state.connection.name === "open" && connection.name !== "open") state.note = null;
   const retryAt = connection.retryIn === undefined ? null : now + connection.retryIn;
   state.connection = { ...connection, retryAt };
 }
 
-/** The hub has answered `hello`. */
-export function welcomed(state, welcome, { first, takenOver }, now) {
+/** Take the hub's reply to `hello`. */
+export function onWelcome(state, welcome, { first, takenOver }, now) {
   const restarted = !first && welcome.epoch !== state.welcome.epoch;
   state.welcome = welcome;
-  state.inspected.outdated();
+  state.inspection.markOutdated();
+  // Revisions of another epoch cannot be compared, so a restarted hub sets the revision back.
   state.rev = restarted ? welcome.rev : Math.max(state.rev, welcome.rev);
   state.connection = { name: "open", attempt: 0, retryAt: null };
   if (first) return;
-  noted(state, { at: now, rev: welcome.rev, restarted, takenOver });
+  addReconnectNote(state, { at: now, rev: welcome.rev, restarted, takenOver });
 }
 
-/** Something became of the connection: the header says it for a while, and it is among the events. */
-function noted(state, what) {
-  state.note = { caughtUp: 0, fresh: null, restarted: false, ...what };
-  record(state, { type: "connection", note: state.note, at: what.at });
+/** Note the result of a reconnect: the header shows it for a while, and the list of events keeps it. */
+function addReconnectNote(state, facts) {
+  state.note = { caughtUp: 0, fresh: null, restarted: false, ...facts };
+  state.feed.record({ type: "connection", note: state.note, at: facts.at });
 }
 
-/** How long a reply took, there and back. */
-export function measured(state, trip) {
-  state.trip = trip;
+/** Take the time from a command to its reply, in seconds. */
+export function onRoundTrip(state, seconds) {
+  state.roundTrip = seconds;
 }
 
 /**
- * The state of the connection as words: `tone` is good, busy or bad.
+ * Return the state of the connection as words: `tone` is good, busy or bad.
  * @returns {{tone: string, text: string, note: string}}
  */
 export function connectionText(state, now) {
@@ -123,9 +133,9 @@ export function connectionText(state, now) {
   return { tone: "bad", text, note };
 }
 
-/** What became of a reconnect, in words; empty when it is long ago. */
+/** Return the result of a reconnect in words; empty when it is too long ago. */
 export function noteText(note, now) {
-  if (note === null || now - note.at > NOTE) return "";
+  if (note === null || now - note.at > RECONNECT_NOTE_S) return "";
   if (note.restarted || note.fresh === "epoch" || note.fresh === "restart") return "hub restarted: fresh snapshot";
   if (note.fresh !== null) return "missed too much: fresh snapshot";
   return `resumed${note.takenOver ? "" : " in a new session"}, ${plural(note.caughtUp, "event")} caught up`;
@@ -134,16 +144,16 @@ export function noteText(note, now) {
 // --- lines --------------------------------------------------------------------------------------------------------
 
 /**
- * A line of one of the three streams.
- * @param {"keys"|"events"|"agents"} from
+ * Take a line of one of the three streams.
+ * @param {"keys"|"events"|"agents"} stream
  */
-export function heard(state, from, line, now) {
+export function onEvent(state, stream, line, now) {
   switch (line.type) {
     case "reset":
-      if (line.reason !== null) refreshed(state, line.reason, now);
-      if (from === "agents") Object.assign(state.agents, { incoming: new Map(), synced: false });
-      if (from === "keys") readAgain(state);
-      if (from === "events") state.want.selected?.outdated();
+      if (line.reason !== null) noteFreshSnapshot(state, line.reason, now);
+      if (stream === "agents") Object.assign(state.agents, { incoming: new Map(), synced: false });
+      if (stream === "keys") reloadAllKeys(state);
+      if (stream === "events") state.ui.selected?.markOutdated();
       break;
     case "resumed":
       if (state.note !== null) state.note.rev = Math.max(state.note.rev, line.rev);
@@ -156,87 +166,83 @@ export function heard(state, from, line, now) {
       state.connection = { name: "closed", attempt: 0, retryAt: null, reason: line.error.message };
       break;
     default:
-      if (from === "keys") keyHeard(state, line);
-      else if (from === "agents" && line.snapshot) state.agents.incoming?.set(idOf(line.ns, line.key), agentOf(line));
-      else happened(state, from, line);
+      if (stream === "keys") for (const store of keyStores(state)) store.onEvent(line);
+      else if (stream === "agents" && line.snapshot) state.agents.incoming?.set(idOf(line.ns, line.key), agentOf(line));
+      else applyEvent(state, stream, line);
   }
 }
 
-/** The hub could not tell all that was missed. */
-function refreshed(state, reason, now) {
-  if (state.note === null || now - state.note.at > SAME_CAUSE) noted(state, { at: now, rev: 0, takenOver: true });
+/** Note that the hub sends a snapshot because it no longer has all that was missed. */
+function noteFreshSnapshot(state, reason, now) {
+  if (state.note === null || now - state.note.at > SAME_CAUSE_S) {
+    addReconnectNote(state, { at: now, rev: 0, takenOver: true });
+  }
   state.note.fresh = reason;
 }
 
-function keyHeard(state, line) {
-  for (const book of books(state)) book.heard(line);
-}
-
-/** An event, as it happened. */
-function happened(state, from, line) {
+/** Record an event of the stream `events` or `agents`, and update what depends on it. */
+function applyEvent(state, stream, line) {
   state.rev = Math.max(state.rev, line.rev);
-  const own = from === "agents" && line.key === state.welcome?.agent;
+  // The dashboard's own reconnect is an event too, but it was not missed.
+  const own = stream === "agents" && line.key === state.welcome?.agent;
   if (!own && state.note !== null && line.rev <= state.note.rev) state.note.caughtUp += 1;
-  if (from === "agents") {
-    record(state, presenceItem(state, line));
-    agentEvent(state, line);
+  if (stream === "agents") {
+    state.feed.record(presenceItem(state, line));
+    applyAgentEvent(state, line);
     return;
   }
   if (LOCK_TYPES.has(line.type)) {
-    record(state, lockItem(line));
-    state.inspected.outdated();
+    state.feed.record(lockItem(line));
+    state.inspection.markOutdated();
     return;
   }
   const item = entryItem(line);
-  record(state, item);
+  state.feed.record(item);
   const id = idOf(line.ns, line.key);
-  if (line.type !== "message" && state.want.selected?.id === id) state.want.selected.heard(line);
-  if (line.type === "set" && state.previews.has(id)) keepPreview(state, id, line.rev, item.said);
+  if (line.type !== "message" && state.ui.selected?.id === id) state.ui.selected.onEvent(line);
+  if (line.type === "set" && state.previews.has(id)) keepPreview(state, id, line.rev, item.summary);
 }
 
-function agentEvent(state, line) {
+function applyAgentEvent(state, line) {
   const id = idOf(line.ns, line.key);
   if (line.type === "set") state.agents.known.set(id, agentOf(line));
   else if (line.type !== "touch") state.agents.known.delete(id);
 }
 
+/** Return an agent from its entry in `$agents`. Role and status come from the agent itself and may be any JSON. */
 function agentOf({ ns, key, at, value }) {
   const { connected, since, meta, status, sessions } = value ?? {};
   const role = typeof meta?.role === "string" ? meta.role : "";
-  const words = status === null || status === undefined ? "" : typeof status === "string" ? status : preview(status);
+  const statusText = typeof status === "string" ? status : preview(status ?? undefined);
   return {
-    id: idOf(ns, key), name: key, connected: connected !== false, since: since ?? at, role, status: words,
+    id: idOf(ns, key), name: key, connected: connected !== false, since: since ?? at, role, status: statusText,
     sessions: sessions ?? 1,
   };
 }
 
-function record(state, item) {
-  state.feed.record(item);
-}
-
 function entryItem(line) {
   const { type, ns, key, by, rev, at, late, reason } = line;
-  const said = preview(type === "message" ? line.data : line.value);
-  return { type, ns, key, by, rev, at, late, reason, said, dashboard: false };
+  const summary = preview(type === "message" ? line.data : line.value);
+  return { type, ns, key, by, rev, at, late, reason, summary, dashboard: false };
 }
 
-/** An event of a lock: `by` has it, or has lost it, or waits for it. */
+/** Return the item of a lock's event: `by` is the agent that holds the lock, lost it, or waits for it. */
 function lockItem(line) {
   const { type, ns, key, by, rev, at, reason, token, mode, waiting } = line;
-  const words = [];
-  if (waiting !== undefined) words.push(`${formatCount(waiting)} waiting`);
-  if (mode === "shared") words.push("shared");
-  if (token !== undefined) words.push(`token ${formatCount(token)}`);
-  return { type, ns, key, by, rev, at, reason, said: words.join(" · "), dashboard: false };
+  const facts = [];
+  if (waiting !== undefined) facts.push(`${formatCount(waiting)} waiting`);
+  if (mode === "shared") facts.push("shared");
+  if (token !== undefined) facts.push(`token ${formatCount(token)}`);
+  return { type, ns, key, by, rev, at, reason, summary: facts.join(" · "), dashboard: false };
 }
 
-/** An event of `$agents`, said as what became of the agent. */
+/** Return the item of an event of `$agents`, as a change of the agent: joined, away, back, left. */
 function presenceItem(state, line) {
   const { ns, key, by, rev, at } = line;
   const old = state.agents.known.get(idOf(ns, key));
   const agent = line.type === "set" ? agentOf(line) : undefined;
   const dashboard = (agent ?? old)?.role === DASHBOARD;
-  return { type: "agent", ns, key, by, rev, at, said: presenceText(old, agent), dashboard };
+  return { type: "agent", ns, key, by, rev, at, summary: presenceText(old, agent), dashboard };
 }
 
 function presenceText(old, agent) {
@@ -249,143 +255,158 @@ function presenceText(old, agent) {
 
 // --- keys ---------------------------------------------------------------------------------------------------------
 
-/** The book whose keys are in view. */
-export const shownBook = (state) => state.scoped ?? state.book;
+/** Return the store whose keys are shown. */
+export const shownKeyStore = (state) => state.filteredStore ?? state.keyStore;
 
-const books = (state) => [state.book, state.scoped, state.next.book, state.next.scoped].filter((book) => book !== null);
-
-/** What was heard of the keys has a gap: read them anew, behind what is known. */
-function readAgain(state) {
-  state.next.book = new KeyStore({}, state.bounds);
-  if (state.scoped !== null || state.next.scoped !== null) state.next.scoped = scopedBook(state);
-  state.want.selected?.outdated();
+function keyStores({ keyStore, filteredStore, loading }) {
+  return [keyStore, filteredStore, loading.keyStore, loading.filteredStore].filter((store) => store !== null);
 }
 
-/** Another namespace or pattern: nothing to read anew if all is wanted. */
-function rescope(state) {
-  const { ns, keys } = state.want;
-  const all = ns === null && keys.text === "";
-  if (all) state.scoped = null;
-  state.next.scoped = all ? null : scopedBook(state);
-  holdWanted(state);
-}
-
-function scopedBook(state) {
-  const { ns, keys } = state.want;
-  return new KeyStore({ ns, pattern: keys.pattern, accepts: keys.accepts }, { ...state.bounds, few: FEW_FOUND });
+/** Read all keys again, because the stream of their events has a gap. */
+function reloadAllKeys(state) {
+  state.loading.keyStore = new KeyStore({}, state.bounds);
+  const isFiltered = state.filteredStore !== null || state.loading.filteredStore !== null;
+  if (isFiltered) state.loading.filteredStore = createFilteredStore(state);
+  state.ui.selected?.markOutdated();
 }
 
 /**
- * The next pages to ask for: each with the command, and what to do with its reply.
- * @returns {{op: string, fields: object, answered: (ok: object) => void, failed: (error: Error) => void}[]}
+ * Read the keys of the namespace and pattern now chosen. The store of all keys is complete, so "all" needs no reading.
+ */
+function reloadFilteredKeys(state) {
+  const { ns, keyFilter } = state.ui;
+  const all = ns === null && keyFilter.text === "";
+  if (all) state.filteredStore = null;
+  state.loading.filteredStore = all ? null : createFilteredStore(state);
+  updateAuthorList(state);
+}
+
+function createFilteredStore(state) {
+  const { ns, keyFilter } = state.ui;
+  return new KeyStore(
+    { ns, pattern: keyFilter.pattern, accepts: keyFilter.accepts },
+    { ...state.bounds, autoOpenRows: AUTO_OPEN_FILTERED_ROWS },
+  );
+}
+
+/**
+ * Return the commands to send now, each with what to do with its reply.
+ * @returns {{op: string, fields: object, onReply: (ok: object) => void, onError: (error: Error) => void}[]}
  */
 export function questions(state, now = 0) {
   const asked = [];
-  for (const book of books(state)) {
-    const question = book.next();
+  for (const store of keyStores(state)) {
+    const question = store.nextQuestion();
     if (question === null) continue;
-    const answered = (ok) => {
-      book.answered(ok);
-      turned(state, book);
+    const onReply = (ok) => {
+      store.onReply(ok);
+      showWhenReady(state, store);
     };
-    asked.push({ ...question, answered, failed: (error) => book.refused(error.message) });
+    asked.push({ ...question, onReply, onError: (error) => store.onError(error.message) });
   }
-  const { selected } = state.want;
-  const question = selected?.question() ?? null;
+  const { selected } = state.ui;
+  const question = selected?.nextQuestion() ?? null;
   if (question !== null) {
-    const failed = (error) => selected.failed(error.message);
-    asked.push({ ...question, answered: (ok) => selected.answered(ok), failed });
+    const onError = (error) => selected.onError(error.message);
+    asked.push({ ...question, onReply: (ok) => selected.onReply(ok), onError });
   }
-  const { inspected } = state;
-  if (inspected.due(now, isWatched(state))) {
-    const failed = (error) => inspected.failed(error.message);
-    asked.push({ op: "inspect", fields: {}, answered: (ok) => inspected.answered(ok), failed });
+  const { inspection } = state;
+  if (inspection.beginIfDue(now, isInspectionShown(state))) {
+    const onError = (error) => inspection.onError(error.message);
+    asked.push({ op: "inspect", fields: {}, onReply: (ok) => inspection.onReply(ok), onError });
   }
   return asked;
 }
 
-/** A page of a book has come: it may take its place. What was filtered does as soon as it has something to show. */
-function turned(state, book) {
-  for (const place of ["book", "scoped"]) {
-    const ready = book.settled || (place === "scoped" && book.records.size > 0);
-    if (state.next[place] !== book || !ready) continue;
-    state[place] = book;
-    state.next[place] = null;
-    holdWanted(state);
+/**
+ * Show a store that was being read, if it is ready. Filtered keys are shown as soon as there is one: the user waits for
+ * them.
+ */
+function showWhenReady(state, store) {
+  for (const name of ["keyStore", "filteredStore"]) {
+    const ready = store.settled || (name === "filteredStore" && store.records.size > 0);
+    if (state.loading[name] !== store || !ready) continue;
+    state[name] = store;
+    state.loading[name] = null;
+    updateAuthorList(state);
   }
 }
 
-/** The rows of the tree. */
-export const shownTree = (state) => shownBook(state).tree.rows();
+/** Return the rows of the tree. */
+export const shownTree = (state) => shownKeyStore(state).tree.rows();
 
-/** The keys to show as a list, in the order wanted. */
+/** Return the keys to show as a list, in the chosen order. */
 export function shownKeys(state) {
-  const book = shownBook(state);
-  if (state.want.by !== null) return state.book.held;
-  return state.want.view === "deadline" ? book.deadlines : book.listed;
+  const store = shownKeyStore(state);
+  if (state.ui.author !== null) return state.keyStore.authorList;
+  return state.ui.keyView === "deadline" ? store.deadlines : store.listed;
 }
 
-/** The view that is shown: what one agent wrote is a list. */
-export const shownView = ({ want }) => (want.by !== null && want.view === "tree" ? "key" : want.view);
+/** Return the view that is shown. The keys of one agent are always a list. */
+export const shownKeyView = ({ ui }) => (ui.author !== null && ui.keyView === "tree" ? "key" : ui.keyView);
 
-/** What the page says of how much it shows, empty if that is all there is. */
+/** Return the text that says how many keys are left out, empty if all are shown. */
 export function boundText(state) {
-  const book = state.want.by === null ? shownBook(state) : state.book;
-  if (book.wrong !== null) return `The hub did not tell all keys: ${book.wrong}`;
-  if (!book.full) return "";
-  const all = book.expected === null ? "" : ` of ${formatCount(Math.max(book.expected, state.stats?.keys ?? 0))}`;
-  return `Only the first ${formatCount(book.records.size)}${all} keys are kept here: a filter or a namespace shows others.`;
+  const store = state.ui.author === null ? shownKeyStore(state) : state.keyStore;
+  if (store.error !== null) return `The hub did not list all keys: ${store.error}`;
+  if (!store.full) return "";
+  const all = store.expected === null ? "" : ` of ${formatCount(Math.max(store.expected, state.stats?.keys ?? 0))}`;
+  const kept = `${formatCount(store.records.size)}${all}`;
+  return `Only the first ${kept} keys are kept here: use a filter or a namespace to see others.`;
 }
 
 /**
- * How far an entry is from its deadline, null if it has none.
+ * Return the time to an entry's deadline, null if it has none.
  * @param {{expiresAt: number|null, since: number}} entry
- * @returns {{text: string, part: number, due: boolean, tone: string}|null} `part` is what is left of the whole time, 0 to 1
+ * @returns {{text: string, part: number, due: boolean, tone: string}|null} `part` is what is left of the whole time, 0
+ *   to 1
  */
 export function countdown({ expiresAt, since }, now) {
   if (expiresAt === null) return null;
   const left = expiresAt - now;
   const part = Math.min(1, Math.max(0, left / Math.max(expiresAt - since, 0.001)));
   const due = left <= 0;
-  return { text: remaining(left), part, due, tone: due ? "due" : left < SOON && part < 0.25 ? "soon" : "calm" };
+  const soon = left < EXPIRES_SOON_S && part < 0.25;
+  return { text: remaining(left), part, due, tone: due ? "due" : soon ? "soon" : "calm" };
 }
 
-/** The entry that is next to expire, null if none has a deadline. */
+/** Return the entry with the earliest deadline, null if none has a deadline. */
 export function nextToExpire(state) {
-  return state.book.deadlines.at(0) ?? null;
+  return state.keyStore.deadlines.at(0) ?? null;
 }
 
-/** The beginning of the value of a key, as far as it is known; `stale` if it is to be asked for. */
+/** Return the known beginning of a key's value. `stale` means that the value has to be read. */
 export function previewOf(state, { id, rev }) {
   const known = state.previews.get(id);
   return { text: known?.text ?? "", stale: known === undefined || known.rev < rev };
 }
 
-/** A value was read: for the rows that show it. */
-export function valueRead(state, { id, rev }, entry) {
+/** Take a value that was read for a row. */
+export function onValue(state, { id, rev }, entry) {
   keepPreview(state, id, entry?.rev ?? rev, entry === null ? "" : preview(entry.value));
 }
 
 function keepPreview(state, id, rev, text) {
   const known = state.previews.get(id);
   if (known !== undefined && known.rev > rev) return;
+  // A map keeps the order of insertion: deleting first puts the newest at the end, so the first one is the oldest.
   state.previews.delete(id);
   state.previews.set(id, { rev, text });
-  if (state.previews.size > PREVIEWS) state.previews.delete(state.previews.keys().next().value);
+  if (state.previews.size > MAX_PREVIEWS) state.previews.delete(state.previews.keys().next().value);
 }
 
 // --- agents -------------------------------------------------------------------------------------------------------
 
-/** The agents to show: connected first, then by name; dashboards only if they are wanted, and last. */
+/** Return the agents to show: connected ones first, then by name. Dashboards come last, and only if chosen. */
 export function shownAgents(state) {
   const agents = [...state.agents.known.values()];
   const rank = (agent) => (agent.role === DASHBOARD ? 2 : agent.connected ? 0 : 1);
   return agents
-    .filter((agent) => state.want.dashboards || agent.role !== DASHBOARD)
+    .filter((agent) => state.ui.showDashboards || agent.role !== DASHBOARD)
     .sort((a, b) => rank(a) - rank(b) || compareKeys(a.name, b.name));
 }
 
-/** How many agents there are: here, away, and dashboards. */
+/** Return how many agents are here and away, and how many dashboards are open. */
 export function countAgents(state) {
   const counts = { here: 0, away: 0, dashboards: 0 };
   for (const agent of state.agents.known.values()) {
@@ -398,132 +419,134 @@ export function countAgents(state) {
 
 // --- locks and waits ----------------------------------------------------------------------------------------------
 
-const isWatched = ({ want }) => want.place !== "keys" || want.release !== null;
+const isInspectionShown = ({ ui }) => ui.section !== "keys" || ui.release !== null;
 
-/** The locks to show, with who waits for each. */
-export function shownLocks({ inspected, want }) {
-  return lockRows(inspected.seen, { agent: want.concerned, accepts: want.locks.accepts });
+/** Return the locks to show, each with its queue. */
+export function shownLocks({ inspection, ui }) {
+  return lockRows(inspection.latest, { agent: ui.focusedAgent, accepts: ui.lockFilter.accepts });
 }
 
-/** The waiting commands to show, with what they wait for. */
-export function shownWaits({ inspected, want }) {
-  return waitRows(inspected.seen, { agent: want.concerned });
+/** Return the waiting commands to show, each with what it waits for. */
+export function shownWaits({ inspection, ui }) {
+  return waitRows(inspection.latest, { agent: ui.focusedAgent });
 }
 
-/** How long a lock is held for, or a command waits: as the countdown of an entry; null without end. */
-export const claimCountdown = ({ since, until }, now) => countdown({ since, expiresAt: until }, now);
+/** Return the time until a wait or a lock ends, as `countdown` does for an entry; null without a deadline. */
+export const waitCountdown = ({ since, until }, now) => countdown({ since, expiresAt: until }, now);
 
-/** What the page says of "locks" or "waits" that it does not show, empty if that is all there is. */
-export function cutText({ inspected, stats }, what) {
-  if (inspected.wrong !== null) return `The hub did not tell: ${inspected.wrong}`;
-  if (!inspected.seen.cut.includes(what)) return "";
-  const all = stats === null ? "" : ` of ${formatCount(stats[what])}`;
-  return `Only the first ${formatCount(inspected.seen[what].length)}${all} ${what} are shown: the hub tells no more at a time.`;
+/** Return the text that says how many "locks" or "waits" are left out, empty if all are shown. */
+export function cutText({ inspection, stats }, kind) {
+  if (inspection.error !== null) return `The hub did not answer: ${inspection.error}`;
+  if (!inspection.latest.cut.includes(kind)) return "";
+  const all = stats === null ? "" : ` of ${formatCount(stats[kind])}`;
+  const shown = formatCount(inspection.latest[kind].length);
+  return `Only the first ${shown}${all} ${kind} are shown: the hub lists no more at a time.`;
 }
 
-/** What became of the last forced release, empty when it is long ago. */
-export function releasedText({ released, inspected }, now) {
-  if (released === null || now - released.at > RELEASED) return "";
-  const { lock: lost, rev } = released;
-  const text = `${targetText(lost)} was taken from ${lost.agent}, who is told why.`;
-  if (inspected.seen.rev < rev) return text; // what is known is older
-  const holders = new Set(inspected.seen.locks.filter((lock) => overlap(lock, lost)).map((lock) => lock.agent));
-  return `${text} ${holders.size === 0 ? "Nobody holds it now." : `Now held by ${[...holders].join(", ")}.`}`;
+/** Return the result of the last forced release, empty when it is too long ago. */
+export function releasedText({ lastRelease, inspection }, now) {
+  if (lastRelease === null || now - lastRelease.at > RELEASE_NOTE_S) return "";
+  const { lock: lost, rev } = lastRelease;
+  const text = `${targetText(lost)} was released: ${lost.agent} lost it and receives your reason.`;
+  if (inspection.latest.rev < rev) return text; // the locks known now are older than the release
+  const holders = new Set(inspection.latest.locks.filter((lock) => overlap(lock, lost)).map((lock) => lock.agent));
+  return `${text} ${holders.size === 0 ? "No agent holds it now." : `Now held by ${[...holders].join(", ")}.`}`;
 }
 
-// --- figures ------------------------------------------------------------------------------------------------------
+// --- statistics ---------------------------------------------------------------------------------------------------
 
-/** The hub has answered `stats`. */
-export function counted(state, stats) {
+/** Take the hub's reply to `stats`. */
+export function onStats(state, stats) {
   state.stats = stats;
   state.rev = Math.max(state.rev, stats.rev);
   state.rates.read(stats.at, { revisions: stats.rev, events: stats.events });
 }
 
-// --- what the person wants ----------------------------------------------------------------------------------------
+// --- choices of the user ------------------------------------------------------------------------------------------
 
 /** Show the keys of one namespace, or of all (null). */
 export function chooseNamespace(state, ns) {
-  state.want.ns = ns;
-  rescope(state);
+  state.ui.ns = ns;
+  reloadFilteredKeys(state);
 }
 
 export function filterKeys(state, text) {
-  if (typeInto(state.want.keys, text)) rescope(state);
+  if (setFilterText(state.ui.keyFilter, text)) reloadFilteredKeys(state);
 }
 
-/** Show keys as a "tree", as a list by "key", or those with a deadline by "deadline". */
-export function chooseView(state, view) {
-  state.want.view = view;
-  holdWanted(state);
+/** Show keys as a "tree", as a list by "key", or the ones with a deadline by "deadline". */
+export function chooseKeyView(state, view) {
+  state.ui.keyView = view;
+  updateAuthorList(state);
 }
 
-/** Show only what one agent wrote last, or all (null). */
+/** Show only keys that one agent wrote last, or all (null). */
 export function showKeysOf(state, agent) {
-  state.want.by = agent;
-  holdWanted(state);
+  state.ui.author = agent;
+  updateAuthorList(state);
 }
 
-function holdWanted(state) {
-  const { by, view, ns, keys } = state.want;
-  const accepts = (record) => (ns === null || record.ns === ns) && keys.accepts(record.key);
-  state.book.hold(by, view === "deadline" ? "deadline" : "key", accepts);
+function updateAuthorList(state) {
+  const { author, keyView, ns, keyFilter } = state.ui;
+  const accepts = (record) => (ns === null || record.ns === ns) && keyFilter.accepts(record.key);
+  state.keyStore.listAuthor(author, keyView === "deadline" ? "deadline" : "key", accepts);
 }
 
 /** Open or close a folder of the tree. */
 export function toggleFolder(state, folder, open) {
-  shownBook(state).tree.toggle(folder, open);
+  shownKeyStore(state).tree.toggle(folder, open);
 }
 
-/** Anything a person may want of the events: `wantOfEvents(state, "filterKeys", "task:*")`. */
-export function wantOfEvents(state, verb, ...args) {
-  state.feed[verb](...args);
+/** Call a method of the event feed: `changeFeed(state, "filterKeys", "task:*")`. */
+export function changeFeed(state, method, ...args) {
+  state.feed[method](...args);
 }
 
 export function showDashboards(state, shown) {
-  state.want.dashboards = shown;
+  state.ui.showDashboards = shown;
   state.feed.showDashboards(shown);
 }
 
-/** Show one of "keys", "locks", "waits". */
-export function goTo(state, place) {
-  state.want.place = place;
+/** Show one of the sections "keys", "locks", "waits". */
+export function showSection(state, section) {
+  state.ui.section = section;
 }
 
 export function filterLocks(state, text) {
-  typeInto(state.want.locks, text);
+  setFilterText(state.ui.lockFilter, text);
 }
 
-/** Show only locks and waits that concern one agent, or all (null). */
-export function concern(state, agent) {
-  state.want.concerned = agent;
+/** Show only the locks and waits in which one agent takes part, or all (null). */
+export function focusAgent(state, agent) {
+  state.ui.focusedAgent = agent;
 }
 
-/** Begin to release the lock with this token; null leaves it held. */
+/** Open the dialog that releases the lock with this token; null closes it. */
 export function askToRelease(state, token) {
-  const lock = token === null ? null : state.inspected.lock(token);
-  state.want.release = lock === null ? null : new LockRelease(lock);
+  const lock = token === null ? null : state.inspection.lock(token);
+  state.ui.release = lock === null ? null : new LockRelease(lock);
 }
 
-export function giveReason(state, reason) {
-  state.want.release?.type(reason);
+export function setReleaseReason(state, reason) {
+  state.ui.release?.setReason(reason);
 }
 
-/** The hub has released the lock. */
-export function released(state, release, rev, now) {
-  state.released = { lock: release.lock, rev, at: now };
-  if (state.want.release === release) state.want.release = null;
-  state.inspected.outdated();
+/** Take the hub's reply that it released the lock. */
+export function onReleased(state, release, rev, now) {
+  state.lastRelease = { lock: release.lock, rev, at: now };
+  // The user may have opened the dialog for another lock meanwhile.
+  if (state.ui.release === release) state.ui.release = null;
+  state.inspection.markOutdated();
 }
 
-/** Look at one entry, or at none (null). */
+/** Show one entry, or none (null). */
 export function select(state, id) {
-  state.want.selected = id === null ? null : new SelectedEntry(...id.split("\n"));
+  state.ui.selected = id === null ? null : new SelectedEntry(...id.split("\n"));
 }
 
-/** Anything a person may want of the selected entry: `wantOfSelected(state, "show", "history")`. */
-export function wantOfSelected(state, verb, ...args) {
-  state.want.selected?.[verb](...args);
+/** Call a method of the selected entry: `changeSelected(state, "show", "history")`. */
+export function changeSelected(state, method, ...args) {
+  state.ui.selected?.[method](...args);
 }
 
 export { idOf, ORDERS };

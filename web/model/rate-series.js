@@ -1,23 +1,24 @@
 /**
- * How fast something went over the last minutes: from counters that are read now and then.
+ * Rates per second over the last minutes, computed from counters of the hub.
  *
- * Laws:
+ * Rules:
  *
- * 1. A rate is the growth of a counter between two readings, by the time between them: nothing in between is missed.
- * 2. Where nothing was read for a while (no connection), there is a gap, and no line is drawn across it.
- * 3. A counter that fell belongs to another hub: there begins a new series.
+ * 1. A rate is the growth of a counter between two readings, divided by the time between them. So every event counts,
+ *    however seldom the counters are read.
+ * 2. If the time between two readings is too long (no connection), the series has a gap: no line is drawn across it.
+ * 3. A counter that fell comes from another hub, or from the same hub after a restart: this is a gap, too.
  */
 
-/** Seconds that are kept. */
-export const SPAN = 300;
-/** Seconds between two readings beyond which there is a gap. */
-const GAP = 5;
+/** How much time the series covers. */
+export const WINDOW_S = 300;
+/** The longest time between two readings without a gap. */
+const MAX_READ_INTERVAL_S = 5;
 
 export class RateSeries {
   #last = null;
   #points = [];
 
-  /** The counters read at an instant: `{revisions: 7, events: 9}`. */
+  /** Take the counters at a time: `{revisions: 7, events: 9}`. */
   read(at, counters) {
     const last = this.#last;
     if (last !== null && at <= last.at) return;
@@ -25,26 +26,28 @@ export class RateSeries {
     if (last === null) return;
     const names = Object.keys(counters);
     const seconds = at - last.at;
-    if (seconds > GAP || names.some((name) => counters[name] < last.counters[name])) {
+    if (seconds > MAX_READ_INTERVAL_S || names.some((name) => counters[name] < last.counters[name])) {
       this.#points.push({ at, rates: null });
     } else {
       const rates = names.map((name) => [name, (counters[name] - last.counters[name]) / seconds]);
       this.#points.push({ at, rates: Object.fromEntries(rates) });
     }
-    while (this.#points[0].at < at - SPAN) this.#points.shift();
+    while (this.#points[0].at < at - WINDOW_S) this.#points.shift();
   }
 
-  /** The newest rate of that name, null before the second reading. */
-  now(name) {
+  /** Return the newest rate of that name, null before the second reading. */
+  latest(name) {
     return this.#points.at(-1)?.rates?.[name] ?? null;
   }
 
-  /** The highest rate that is kept. */
-  most(name) {
-    return this.#points.reduce((most, { rates }) => Math.max(most, rates?.[name] ?? 0), 0);
+  /** Return the highest rate that is kept. */
+  highest(name) {
+    return this.#points.reduce((highest, { rates }) => Math.max(highest, rates?.[name] ?? 0), 0);
   }
 
-  /** Lines of `{ago, rate}`, oldest first, `ago` in seconds before `now`: one for each stretch without a gap. */
+  /**
+   * Return one line for each stretch without a gap: points `{ago, rate}`, oldest first, `ago` in seconds before `now`.
+   */
   lines(name, now) {
     const lines = [];
     let line = null;

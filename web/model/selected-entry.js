@@ -1,49 +1,49 @@
 /**
- * The one entry that the person looks at: its value, its history, and what the person wants to make of it.
+ * The entry that the user looks at: its value, its history, a draft of a new value, and its deletion.
  *
- * Laws:
+ * Rules:
  *
- * 1. Its value is asked for whenever it was written; one question at a time. What it was stays when it goes.
- * 2. A draft is based on one revision, and is written only if that is still the one there. Else the hub says what is
- *    there now, and the person chooses: to write over it (the draft is then based on that), or to take it.
- * 3. A draft is JSON, or it is not written. Nothing is lost on the way: numbers that a browser cannot hold are refused.
- * 4. Kind, meta, deadline and owner of an entry stay what they are, whoever writes its value here. (`update` does that:
- *    a `set` would make an ephemeral entry outlive its session.)
- * 5. Deleting asks twice, and is meant for the revision that was seen.
+ * 1. The value is read again after each write; one command at a time. The last value stays when the entry is deleted.
+ * 2. A draft is based on one revision, and the hub writes it only over that revision. Otherwise the hub returns the
+ *    current entry and the user chooses: write over it (the draft is then based on it), or take its value.
+ * 3. Only a valid JSON value is written. A number that a browser cannot represent is refused, so no digits are lost.
+ * 4. Kind, meta, deadline and owner of the entry stay the same. That is why a draft is written with `update`: a `set`
+ *    would make an ephemeral entry outlive its session.
+ * 5. The user confirms a deletion. The hub deletes only the revision that the user saw.
  */
 
-import { idOf } from "./key-store.js";
 import { MAX_PRETTY_CHARS, pretty } from "../text/format.js";
 import { parseValue } from "../waggle.js";
+import { idOf } from "./key-store.js";
 
-/** Versions that are asked for: the hub keeps 20 earlier ones. */
-const VERSIONS = 50;
+/** Versions to read: the hub keeps 20 earlier ones. */
+const MAX_VERSIONS = 50;
 
 /**
  * @typedef {object} Draft
  * @property {string} text
- * @property {number} rev the revision it is based on, 0 for an entry that is not there
- * @property {string|null} wrong why it is no JSON
- * @property {boolean} busy whether the hub is being asked
- * @property {{current: object|null}|null} conflict what the hub found there instead
+ * @property {number} rev the revision it is based on, 0 for an entry that was deleted
+ * @property {string|null} error why the text is not valid JSON
+ * @property {boolean} busy whether the command was sent and has no reply yet
+ * @property {{current: object|null}|null} conflict the entry that the hub has instead, null for none
  * @property {string|null} refused why the hub did not write it
  */
 
 export class SelectedEntry {
-  /** The entry as the hub gave it last. @type {object|null} */
+  /** The last entry that the hub returned. @type {object|null} */
   entry = null;
-  /** How it went: `{how, rev}`, null while it is there. */
+  /** How the entry was removed: `{how, rev}`, null while it exists. */
   gone = null;
   error = null;
   /** @type {"value"|"history"|"edit"} */
   tab = "value";
-  /** Earlier values, newest first, null while not known. @type {object[]|null} */
+  /** The versions, newest first, null until they were read. @type {object[]|null} */
   versions = null;
-  /** The two versions that are compared: places in `versions`. */
+  /** The two versions to compare: indexes of `versions`. */
   compared = { older: 1, newer: 0 };
   /** @type {Draft|null} */
   draft = null;
-  /** The deletion that waits for a second yes: `{rev, busy, wrong}`. */
+  /** The deletion that the user has to confirm: `{rev, busy, error}`. */
   deleting = null;
   #valueKnown = false;
   #versionsKnown = false;
@@ -53,28 +53,29 @@ export class SelectedEntry {
     Object.assign(this, { id: idOf(ns, key), ns, key });
   }
 
-  /** Show its value, its history, or the draft. */
+  /** Show the value, the history or the draft. */
   show(tab) {
     this.tab = tab;
-    if (tab === "edit" && this.draft === null) this.begin();
+    if (tab === "edit" && this.draft === null) this.beginDraft();
   }
 
-  // --- what is there ----------------------------------------------------------------------------------------------
+  // --- the entry of the hub
+  // ----------------------------------------------------------------------------------------------
 
-  /** An event of this key. */
-  heard({ type, rev }) {
-    this.outdated();
+  /** Apply an event of this key. */
+  onEvent({ type, rev }) {
+    this.markOutdated();
     if (type === "delete" || type === "expire" || type === "evict") this.gone = { how: type, rev };
   }
 
-  /** What is known of it may not hold any more. */
-  outdated() {
+  /** Note that value and history may have changed. */
+  markOutdated() {
     this.#valueKnown = false;
     this.#versionsKnown = false;
   }
 
-  /** What to ask the hub, null if nothing; then it counts as asked. */
-  question() {
+  /** Return the command to send next, null if there is none or the last one has no reply yet. */
+  nextQuestion() {
     if (this.#asked !== null) return null;
     const { ns, key } = this;
     if (!this.#valueKnown) {
@@ -82,71 +83,71 @@ export class SelectedEntry {
       this.#asked = { op: "get", fields: { ns, key } };
     } else if (this.tab === "history" && !this.#versionsKnown) {
       this.#versionsKnown = true;
-      this.#asked = { op: "history", fields: { ns, key, limit: VERSIONS } };
+      this.#asked = { op: "history", fields: { ns, key, limit: MAX_VERSIONS } };
     }
     return this.#asked;
   }
 
-  /** The reply to the question. */
-  answered(ok) {
+  /** Take the reply to that command. */
+  onReply(ok) {
     const { op } = this.#asked;
     this.#asked = null;
     this.error = null;
-    if (op === "history") this.#savePreference(ok.entries);
+    if (op === "history") this.#setVersions(ok.entries);
     else if (ok.entry !== null) Object.assign(this, { entry: ok.entry, gone: null });
     else this.gone ??= { how: "absent", rev: null };
   }
 
-  /** The question was not answered. */
-  failed(message) {
+  /** Take the error instead of a reply. */
+  onError(message) {
     this.#asked = null;
     this.error = message;
   }
 
-  #savePreference(entries) {
-    if (entries.length === 0 && this.versions !== null) return; // it is gone: what is known of it stays
+  #setVersions(entries) {
+    if (entries.length === 0 && this.versions !== null) return; // the entry was deleted: keep the known versions
     this.versions = entries;
     this.compared = { older: Math.min(1, Math.max(0, entries.length - 1)), newer: 0 };
   }
 
-  compare(which, place) {
-    this.compared = { ...this.compared, [which]: place };
+  /** Choose a version to compare: `side` is "older" or "newer". */
+  compare(side, index) {
+    this.compared = { ...this.compared, [side]: index };
   }
 
-  // --- a draft ----------------------------------------------------------------------------------------------------
+  // --- the draft ----------------------------------------------------------------------------------------------------
 
-  /** Whether its value can be edited here at all. */
+  /** Whether the value can be edited here at all. */
   get editable() {
     return this.entry !== null && pretty(this.entry.value, Infinity).length <= MAX_PRETTY_CHARS;
   }
 
-  /** Begin a draft with what is there. */
-  begin() {
+  /** Begin a draft with the current value. */
+  beginDraft() {
     if (!this.editable) return;
     const text = pretty(this.entry.value, Infinity);
-    this.draft = { text, rev: this.gone ? 0 : this.entry.rev, wrong: null, busy: false, conflict: null, refused: null };
+    this.draft = { text, rev: this.gone ? 0 : this.entry.rev, error: null, busy: false, conflict: null, refused: null };
   }
 
-  type(text) {
-    Object.assign(this.draft, { text, wrong: wrongWith(text), refused: null });
+  setDraftText(text) {
+    Object.assign(this.draft, { text, error: jsonError(text), refused: null });
   }
 
-  /** Let the draft go. */
-  discard() {
+  discardDraft() {
     this.draft = null;
     this.tab = "value";
   }
 
-  /** Whether what the draft is based on has been written over meanwhile. */
-  get overtaken() {
+  /** Whether the entry was written since the draft was begun. */
+  get isDraftOutdated() {
     if (this.draft === null || this.entry === null || this.draft.conflict !== null) return false;
     return this.gone === null ? this.entry.rev !== this.draft.rev : this.draft.rev !== 0;
   }
 
-  /** The command that writes the draft, null if it is not to be written; then the hub counts as being asked. */
-  save() {
+  /** Return the command that writes the draft, and note that it was sent; null if the draft cannot be written now. */
+  saveCommand() {
     const { draft, ns, key } = this;
-    if (draft === null || draft.busy || draft.wrong !== null) return null;
+    if (draft === null || draft.busy || draft.error !== null) return null;
     Object.assign(draft, { busy: true, conflict: null, refused: null });
     const value = parseValue(draft.text);
     if (draft.rev === 0) {
@@ -156,62 +157,62 @@ export class SelectedEntry {
     return { op: "update", fields: { ns, key, patch: [{ op: "replace", path: "", value }], if_rev: draft.rev } };
   }
 
-  saved() {
-    this.discard();
-    this.outdated();
+  onSaved() {
+    this.discardDraft();
+    this.markOutdated();
   }
 
-  /** The hub did not write the draft. */
-  refused(code, message, current) {
+  /** Take the hub's refusal to write the draft. */
+  onSaveRefused(code, message, current) {
     this.draft.busy = false;
     if (code === "conflict") this.draft.conflict = { current };
     else this.draft.refused = message;
   }
 
-  /** After a conflict: keep the draft, to be written over what is there now. */
-  keepMine() {
+  /** After a conflict: base the draft on the current entry, so that it can be written over it. */
+  keepDraft() {
     Object.assign(this.draft, { rev: this.draft.conflict.current?.rev ?? 0, conflict: null });
   }
 
-  /** After a conflict: go on with what is there now. */
-  takeTheirs() {
+  /** After a conflict: replace the draft by the current entry. */
+  takeCurrent() {
     const { current } = this.draft.conflict;
-    if (current === null) this.discard();
+    if (current === null) this.discardDraft();
     else {
       this.entry = current;
-      this.begin();
+      this.beginDraft();
     }
-    this.outdated();
+    this.markOutdated();
   }
 
   // --- deleting ---------------------------------------------------------------------------------------------------
 
   askToDelete() {
-    this.deleting = { rev: this.entry.rev, busy: false, wrong: null };
+    this.deleting = { rev: this.entry.rev, busy: false, error: null };
   }
 
-  keep() {
+  cancelDelete() {
     this.deleting = null;
   }
 
-  /** The command that deletes it, null if nobody asked for that, or it is under way. */
-  delete() {
+  /** Return the command that deletes the entry, and note that it was sent; null if it cannot be sent now. */
+  deleteCommand() {
     if (this.deleting === null || this.deleting.busy) return null;
     this.deleting.busy = true;
     return { op: "delete", fields: { ns: this.ns, key: this.key, if_rev: this.deleting.rev } };
   }
 
-  /** The hub did not delete it: somebody wrote it after it was seen, or something else is wrong. */
-  notDeleted(code, message, current) {
+  /** Take the hub's refusal to delete: the entry was written after the user saw it, or there is another error. */
+  onDeleteRefused(code, message, current) {
     const written = code === "conflict" && current;
-    const wrong = written ? "It was written meanwhile. Look at it again: delete it all the same?" : message;
-    this.deleting = { rev: written ? current.rev : this.deleting.rev, busy: false, wrong };
-    this.outdated();
+    const error = written ? "The entry was written meanwhile. Look at the new value: delete it anyway?" : message;
+    this.deleting = { rev: written ? current.rev : this.deleting.rev, busy: false, error };
+    this.markOutdated();
   }
 }
 
-/** Why a text is no value that the hub could keep as it stands, null if it is one. */
-function wrongWith(text) {
+/** Return why a text is not a JSON value that can be sent exactly, null if it is one. */
+function jsonError(text) {
   try {
     parseValue(text, (value) => {
       if (typeof value === "number" && !Number.isFinite(value)) throw new SyntaxError("a number is too large");

@@ -1,21 +1,21 @@
 /**
- * A list kept in order while its items come and go: what a view of 100,000 keys shows, without sorting it anew.
+ * A list that stays sorted while items are added and removed, so that 100,000 keys are never sorted again.
  *
- * Laws:
+ * Rules:
  *
- * 1. It is sorted by `compare`, and holds exactly the items that were put, not dropped since, and accepted.
+ * 1. The list is sorted by `compare`. It contains exactly the accepted items that were put and not dropped since.
  * 2. An item may change only while it is not in the list: drop it, change it, put it back.
- * 3. A change takes as long with 100,000 items as with 1,000: the list is in pieces, of which it touches one. So does
- *    looking at one place.
+ * 3. A change takes about as long with 100,000 items as with 1,000: the list consists of chunks, and a change touches
+ *    one. So does reading an item by its index.
  */
 
-/** Items of a piece: one that grows to twice as many is cut in two. */
-const PIECE = 500;
+/** Items of a chunk. A chunk that grows to twice as many is split. */
+const CHUNK_ITEMS = 500;
 
 export class SortedList {
   #compare;
   #accept;
-  #pieces = [];
+  #chunks = [];
   length = 0;
 
   /**
@@ -27,76 +27,78 @@ export class SortedList {
     this.#accept = accept;
   }
 
-  /** Put an item, which is not in the list. */
+  /** Add an item that is not in the list. */
   put(item) {
     if (!this.#accept(item)) return;
     this.length += 1;
-    if (this.#pieces.length === 0) {
-      this.#pieces.push([item]);
+    if (this.#chunks.length === 0) {
+      this.#chunks.push([item]);
       return;
     }
-    const at = Math.min(this.#pieceOf(item), this.#pieces.length - 1);
-    const piece = this.#pieces[at];
-    piece.splice(this.#placeIn(piece, item), 0, item);
-    if (piece.length >= 2 * PIECE) this.#pieces.splice(at, 1, piece.slice(0, PIECE), piece.slice(PIECE));
+    const at = Math.min(this.#chunkOf(item), this.#chunks.length - 1);
+    const chunk = this.#chunks[at];
+    chunk.splice(this.#indexIn(chunk, item), 0, item);
+    if (chunk.length < 2 * CHUNK_ITEMS) return;
+    this.#chunks.splice(at, 1, chunk.slice(0, CHUNK_ITEMS), chunk.slice(CHUNK_ITEMS));
   }
 
-  /** Drop an item that was put, whether or not it was accepted. */
+  /** Remove an item that was put, whether or not it was accepted. */
   drop(item) {
     if (!this.#accept(item)) return;
-    const at = this.#pieceOf(item);
-    const piece = this.#pieces[at];
-    const place = piece === undefined ? -1 : this.#placeIn(piece, item);
-    if (piece?.[place] !== item) throw new Error("an item that is not in the list was dropped");
-    piece.splice(place, 1);
-    if (piece.length === 0) this.#pieces.splice(at, 1);
+    const at = this.#chunkOf(item);
+    const chunk = this.#chunks[at];
+    const index = chunk === undefined ? -1 : this.#indexIn(chunk, item);
+    if (chunk?.[index] !== item) throw new Error("an item that is not in the list was dropped");
+    chunk.splice(index, 1);
+    if (chunk.length === 0) this.#chunks.splice(at, 1);
     this.length -= 1;
   }
 
-  /** Begin again with these items. */
+  /** Replace all items. */
   reset(items) {
     const sorted = [...items].filter(this.#accept).sort(this.#compare);
     this.length = sorted.length;
-    this.#pieces = [];
-    for (let i = 0; i < sorted.length; i += PIECE) this.#pieces.push(sorted.slice(i, i + PIECE));
+    this.#chunks = [];
+    for (let i = 0; i < sorted.length; i += CHUNK_ITEMS) this.#chunks.push(sorted.slice(i, i + CHUNK_ITEMS));
   }
 
-  /** The item at a place, undefined beyond the end. */
+  /** Return the item at an index, undefined beyond the end. */
   at(index) {
     let left = index;
-    for (const piece of this.#pieces) {
-      if (left < piece.length) return piece[left];
-      left -= piece.length;
+    for (const chunk of this.#chunks) {
+      if (left < chunk.length) return chunk[left];
+      left -= chunk.length;
     }
     return undefined;
   }
 
   *[Symbol.iterator]() {
-    for (const piece of this.#pieces) yield* piece;
+    for (const chunk of this.#chunks) yield* chunk;
   }
 
-  /** The first piece that ends with the item, or beyond. */
-  #pieceOf(item) {
-    return lowest(this.#pieces.length, (i) => this.#compare(this.#pieces[i].at(-1), item) >= 0);
+  /** Return the index of the first chunk whose last item is not before this item. */
+  #chunkOf(item) {
+    return lowest(this.#chunks.length, (i) => this.#compare(this.#chunks[i].at(-1), item) >= 0);
   }
 
-  #placeIn(piece, item) {
-    return lowest(piece.length, (i) => this.#compare(piece[i], item) >= 0);
+  #indexIn(chunk, item) {
+    return lowest(chunk.length, (i) => this.#compare(chunk[i], item) >= 0);
   }
 
-  /** Throw if a law is broken; for tests. */
+  /** Throw if a rule is broken; for tests. */
   check() {
     const items = [...this];
     for (let i = 1; i < items.length; i++) {
       if (this.#compare(items[i - 1], items[i]) >= 0) throw new Error(`out of order at ${i}`);
     }
-    if (!items.every(this.#accept)) throw new Error("an item that is not accepted");
-    if (items.length !== this.length) throw new Error(`${this.length} said, ${items.length} there`);
-    if (this.#pieces.some((piece) => piece.length === 0 || piece.length >= 2 * PIECE)) throw new Error("a piece out of bounds");
+    if (!items.every(this.#accept)) throw new Error("an item in the list is not accepted");
+    if (items.length !== this.length) throw new Error(`length is ${this.length}, but there are ${items.length} items`);
+    const isBadChunk = ({ length }) => length === 0 || length >= 2 * CHUNK_ITEMS;
+    if (this.#chunks.some(isBadChunk)) throw new Error("a chunk is empty or too long");
   }
 }
 
-/** The lowest of 0 to `end` for which it holds, `end` if for none. */
+/** Return the lowest number from 0 for which `holds` is true, `end` if there is none below it. */
 function lowest(end, holds) {
   let low = 0;
   let high = end;

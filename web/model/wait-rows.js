@@ -1,24 +1,24 @@
 /**
- * The commands that wait, as rows: each command, and under it what it waits for, with what is met and what is not.
+ * The commands that wait, as rows: each command, and below it what it waits for, met or not.
  *
- * A `lock` waits for whoever is in its way, a `wait` for conditions, a `take` for an entry.
+ * A `lock` waits for the holders that block it, a `wait` for conditions, a `take` for an entry.
  *
  * @typedef {object} WaitRow
  * @property {string} id
- * @property {object} wait as `inspect` tells of it
- * @property {{text: string, met: boolean|null}|null} part null in the row of the command itself; `met` is null where there is
- *   nothing to be met
+ * @property {object} wait from the reply to `inspect`
+ * @property {{text: string, met: boolean|null}|null} part null in the row of the command itself; `met` is null if the
+ *   part is not a condition
  */
 
-import { targetText } from "./lock-targets.js";
 import { plural, preview, shortRev } from "../text/format.js";
+import { targetText } from "./lock-targets.js";
 
-/** Conditions of one wait that are shown; a hub allows more than anybody reads. */
-const CONDITIONS = 50;
+/** Conditions of one wait that are shown. */
+const MAX_CONDITIONS = 50;
 
 /**
- * @param {object} seen an answer to `inspect`
- * @param {{agent: string|null}} wanted only what this agent waits for, or what waits for it
+ * @param {object} inspection a reply to `inspect`
+ * @param {{agent: string|null}} filter only commands of this agent, and commands that wait for it
  * @returns {WaitRow[]}
  */
 export function waitRows({ waits }, { agent = null } = {}) {
@@ -33,10 +33,10 @@ export function waitRows({ waits }, { agent = null } = {}) {
   return rows;
 }
 
-/** Which command a wait is: a number within its session. */
+/** Return the id of a waiting command: the command's number is unique only within its session. */
 export const waitIdOf = ({ session, id }) => `${session} ${JSON.stringify(id)}`;
 
-/** What a command waits for, in words. */
+/** Return what a command waits for, in words. */
 export function waitText(wait) {
   const { op, all, any } = wait;
   if (op === "lock") return `to lock ${targetText(wait)}${wait.mode === "shared" ? ", shared" : ""}`;
@@ -57,40 +57,48 @@ function partsOf(wait) {
   if (wait.op === "take") return [];
   const conditions = wait.all ?? wait.any;
   const met = new Set(wait.met);
-  const parts = conditions.slice(0, CONDITIONS).map((condition, i) => ({ text: conditionText(condition), met: met.has(i) }));
-  if (conditions.length > CONDITIONS) parts.push({ text: `and ${conditions.length - CONDITIONS} more`, met: null });
+  const shown = conditions.slice(0, MAX_CONDITIONS);
+  const parts = shown.map((condition, i) => ({ text: conditionText(condition), met: met.has(i) }));
+  const left = conditions.length - shown.length;
+  if (left > 0) parts.push({ text: `and ${left} more`, met: null });
   return parts;
 }
 
-/** What a condition asks for: "2 entries of result:* where /ok is true". */
+/** Return a condition in words: "2 entries of result:* where /ok is true". */
 export function conditionText({ key, pattern, count = 1, absent = false, unlocked = false, since, where }) {
   const place = key ?? pattern;
-  const which = whichText(since, where);
-  if (absent) return `${key === undefined ? "no entry of " : "no "}${place}${which}${unlocked ? ", and nothing locked there" : ""}`;
+  const limits = limitText(since, where);
+  if (absent) {
+    const lockText = unlocked ? ", and nothing locked there" : "";
+    return `${key === undefined ? "no entry of " : "no "}${place}${limits}${lockText}`;
+  }
   if (unlocked) return `nothing locked at ${place}`;
-  if (key !== undefined) return `${place}${which}`;
-  return `${plural(count, "entry", "entries")} of ${place}${which}`;
+  if (key !== undefined) return `${place}${limits}`;
+  return `${plural(count, "entry", "entries")} of ${place}${limits}`;
 }
 
-/** The same without the key or pattern it is about: "2 entries, where /ok is true". */
+/** Return a condition in words without its key or pattern: "2 entries, where /ok is true". */
 export function partText({ key, count = 1, absent = false, unlocked = false, since, where }) {
-  const which = whichText(since, where).trim();
+  const limits = limitText(since, where).trim();
   if (unlocked) return "unlocked";
-  const what = absent ? "gone" : key === undefined ? plural(count, "entry", "entries") : which === "" ? "there" : "";
-  return [what, which].filter((text) => text !== "").join(", ");
+  const exists = limits === "" ? "exists" : "";
+  const state = absent ? "absent" : key === undefined ? plural(count, "entry", "entries") : exists;
+  return [state, limits].filter((text) => text !== "").join(", ");
 }
 
-function whichText(since, where) {
+function limitText(since, where) {
   const limits = [];
   if (since !== undefined && since !== null) limits.push(`written after revision ${shortRev(since)}`);
   if (where !== undefined && where !== null) limits.push(`where ${whereText(where)}`);
   return limits.length === 0 ? "" : ` ${limits.join(", ")}`;
 }
 
-const COMPARISONS = { eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", in: "is one of", contains: "contains" };
+const COMPARISONS = {
+  eq: "is", ne: "is not", lt: "<", le: "≤", gt: ">", ge: "≥", in: "is one of", contains: "contains",
+};
 
 function whereText({ pointer = "", op = "eq", value }) {
-  const place = pointer === "" ? "its value" : pointer;
-  if (op === "exists") return `${place} is ${value === false ? "not there" : "there"}`;
-  return `${place} ${COMPARISONS[op] ?? op} ${preview(value, 60)}`;
+  const part = pointer === "" ? "its value" : pointer;
+  if (op === "exists") return `${part} is ${value === false ? "not there" : "there"}`;
+  return `${part} ${COMPARISONS[op] ?? op} ${preview(value, 60)}`;
 }

@@ -1,8 +1,8 @@
-/** Keys in the order of the hub: by code point. (A string of JavaScript compares by code unit, which differs above U+FFFF.) */
+/** The hub's order of keys: by code point. (JavaScript compares strings by code unit, which differs above U+FFFF.) */
 
 const SURROGATE = /[\ud800-\udfff]/;
 
-/** Below 0, 0 or above 0, as `a` comes before, with or after `b`. */
+/** Return a number below 0, 0, or above 0, if `a` comes before, equals, or comes after `b`. */
 export function compareKeys(a, b) {
   if (a === b) return 0;
   if (SURROGATE.test(a) || SURROGATE.test(b)) return compareByPoint(a, b);
@@ -19,5 +19,8 @@ function compareByPoint(a, b) {
   return a.length - b.length;
 }
 
-/** Surrogates stand for what comes after all other units. */
+/**
+ * Return the rank of a code unit. A surrogate is half of a code point above all others, so it ranks above all other
+ * units.
+ */
 const rank = (unit) => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit);

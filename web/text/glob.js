@@ -1,23 +1,24 @@
 /**
- * Patterns, as the hub matches them (protocol 5).
+ * Patterns, matched as the hub matches them (section 5 of the protocol).
  *
- * `*` any run of characters, `?` one character, `[abc]`, `[a-z]`, `[!x]` a class, `\` takes the next character as
- * itself, in a class too. `*` crosses `:` and `/`; `**` means the same. The whole key must match; case counts. A
- * character is a code point. In a class `]` always closes, `!` negates only as the first, and `-` is a range between
- * two members and itself elsewhere. An unclosed or empty class, one that runs backwards, and a trailing `\` are errors.
+ * `*` matches any run of characters, `?` one character, `[abc]`, `[a-z]` and `[!x]` one character of a class. `\`
+ * makes the next character stand for itself, also in a class. `*` matches `:` and `/`, too, and `**` means the same as
+ * `*`. The whole key must match, and case matters. A character is a code point. In a class `]` always closes it, `!`
+ * negates only as the first character, and `-` is a range between two members and itself elsewhere. An unclosed class,
+ * an empty class, a range that runs backwards, and a `\` at the end are errors.
  *
- * Matching goes back to the last star only, so it takes at most (key's length) x (pattern's length) steps.
+ * A mismatch goes back to the last star only. So matching takes at most (key's length) x (pattern's length) steps.
  */
 
 const STAR = Symbol("star");
 const ANY = () => true;
 const SPECIAL = /[*?[\\]/;
 
-/** What is wrong with a pattern, in words for the person who typed it. */
+/** An error in a pattern. The message is for the user who typed the pattern. */
 export class BadPattern extends Error {}
 
 /**
- * A function that says whether a key matches.
+ * Return a function that says whether a key matches a pattern.
  * @param {string} text
  * @returns {(key: string) => boolean}
  * @throws {BadPattern}
@@ -28,8 +29,8 @@ export function compile(text) {
 }
 
 /**
- * What a filter box means: text without any of `* ? [ \` is looked for anywhere, all else is a pattern.
- * Empty text matches everything.
+ * Return the same for the text of a filter box. Text without any of `* ? [ \` matches anywhere in a key, other text is
+ * a pattern. Empty text matches every key.
  * @param {string} text
  * @returns {(key: string) => boolean}
  * @throws {BadPattern}
@@ -39,7 +40,7 @@ export function filter(text) {
   return SPECIAL.test(text) ? compile(text) : (key) => key.includes(text);
 }
 
-/** The pattern that says to the hub what a filter box means. */
+/** Return the pattern that asks the hub for the keys of a filter box. */
 export function patternOf(text) {
   return SPECIAL.test(text) ? text : text === "" ? "*" : `*${text}*`;
 }
@@ -47,7 +48,7 @@ export function patternOf(text) {
 function matches(tokens, key) {
   let t = 0;
   let k = 0;
-  let star = -1; // the last star, and where the key goes on after what that star has taken
+  let star = -1; // the last star, and the index in the key after the characters that this star matches
   let resume = 0;
   while (k < key.length) {
     if (t < tokens.length && tokens[t] === STAR) {
@@ -83,7 +84,7 @@ function parse(chars) {
       at = after;
     } else {
       if (char === "\\") at += 1;
-      if (at >= chars.length) throw new BadPattern("ends in a single \\: write \\\\ for a backslash");
+      if (at >= chars.length) throw new BadPattern("it ends with a single \\: write \\\\ for a backslash");
       const literal = chars[at];
       tokens.push((c) => c === literal);
       at += 1;
@@ -92,7 +93,7 @@ function parse(chars) {
   return tokens;
 }
 
-/** The class whose bracket is at `opening`, and the place after it. */
+/** Return the class that opens at `opening`, and the index after it. */
 function parseClass(chars, opening) {
   let at = opening + 1;
   const negated = chars[at] === "!";
@@ -115,7 +116,7 @@ function parseClass(chars, opening) {
 }
 
 function member(chars, at) {
-  const place = chars[at] === "\\" ? at + 1 : at;
-  if (place >= chars.length) throw new BadPattern("a class is not closed: add ], or write \\[ for a bracket");
-  return [chars[place].codePointAt(0), place + 1];
+  const index = chars[at] === "\\" ? at + 1 : at;
+  if (index >= chars.length) throw new BadPattern("a class is not closed: add ], or write \\[ for a bracket");
+  return [chars[index].codePointAt(0), index + 1];
 }

@@ -1,41 +1,44 @@
 /**
- * What differs between two texts, line by line.
+ * The difference between two texts, line by line.
  *
- * Laws:
+ * Rules:
  *
- * 1. The lines that are `same` or `gone` are the first text; those that are `same` or `come` the second.
- * 2. As many lines as can be are the same, as long as the part that differs is within bounds; a larger one is shown as
- *    gone and come altogether.
+ * 1. The lines `same` and `removed` together are the first text, the lines `same` and `added` the second.
+ * 2. As many lines as possible are `same`, as long as the part that differs is not too large. A larger part is all
+ *    `removed` and all `added`.
  */
 
-/** Cells of the table in which the longest common part is looked for: 4 million, some 20 ms. */
-const CELLS = 4_000_000;
+/** Cells of the table used to find the longest common subsequence: 4 million take about 20 ms. */
+const MAX_TABLE_CELLS = 4_000_000;
 
 /**
+ * Return all lines of both texts, in order, each with what happened to it.
  * @param {string} before
  * @param {string} after
- * @returns {{how: "same"|"gone"|"come", text: string}[]}
+ * @returns {{how: "same"|"removed"|"added", text: string}[]}
  */
 export function diff(before, after) {
   const a = before.split("\n");
   const b = after.split("\n");
+  // Equal lines at both ends need no table.
   let start = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start++;
   let end = 0;
   while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
   return [
-    ...said("same", a.slice(0, start)),
-    ...middle(a.slice(start, a.length - end), b.slice(start, b.length - end)),
-    ...said("same", a.slice(a.length - end)),
+    ...withLabel("same", a.slice(0, start)),
+    ...diffMiddle(a.slice(start, a.length - end), b.slice(start, b.length - end)),
+    ...withLabel("same", a.slice(a.length - end)),
   ];
 }
 
-const said = (how, lines) => lines.map((text) => ({ how, text }));
+const withLabel = (how, lines) => lines.map((text) => ({ how, text }));
 
-function middle(a, b) {
-  if (a.length * b.length > CELLS) return [...said("gone", a), ...said("come", b)];
+function diffMiddle(a, b) {
+  if (a.length * b.length > MAX_TABLE_CELLS) return [...withLabel("removed", a), ...withLabel("added", b)];
   const width = b.length + 1;
-  const common = new Uint16Array((a.length + 1) * width); // of what begins at i and j: the longest common part
+  // At (i, j): the length of the longest common subsequence of the lines from i and from j on.
+  const common = new Uint16Array((a.length + 1) * width);
   for (let i = a.length - 1; i >= 0; i--) {
     for (let j = b.length - 1; j >= 0; j--) {
       common[i * width + j] = a[i] === b[j]
@@ -51,18 +54,18 @@ function middle(a, b) {
       lines.push({ how: "same", text: a[i++] });
       j++;
     } else if (i < a.length && (j === b.length || common[(i + 1) * width + j] >= common[i * width + j + 1])) {
-      lines.push({ how: "gone", text: a[i++] });
+      lines.push({ how: "removed", text: a[i++] });
     } else {
-      lines.push({ how: "come", text: b[j++] });
+      lines.push({ how: "added", text: b[j++] });
     }
   }
   return lines;
 }
 
 /**
- * The same with long stretches of equal lines left out: `{how: "skip", lines: n}` stands for n of them.
+ * Return the lines with long runs of equal lines left out: `{how: "skip", lines: n}` stands for n of them.
  * @param {{how: string, text: string}[]} lines
- * @param {number} around how many equal lines stay on each side of a difference
+ * @param {number} around equal lines to keep on each side of a difference
  */
 export function folded(lines, around = 3) {
   const near = lines.map(() => false);

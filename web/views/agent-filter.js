@@ -1,15 +1,18 @@
-/** What says that only one agent's locks and waits are shown, and the way back; in each view that has a place for it. */
+/**
+ * The line that says that only one agent's locks and waits are shown, with a button to show all. Locks and waits have
+ * it.
+ */
 
 import { setHidden, setText } from "../browser/elements.js";
 
-/** @param {{concern: (agent: string|null) => void}} intents */
+/** @param {{focusAgent: (agent: string|null) => void}} intents */
 export function mountAgentFilter(panel, intents) {
-  const chosen = panel.querySelector("[data-concerned]");
-  const [text, all] = chosen.children;
-  all.addEventListener("click", () => intents.concern(null));
+  const line = panel.querySelector("[data-agent-filter]");
+  const [text, all] = line.children;
+  all.addEventListener("click", () => intents.focusAgent(null));
 
-  return function update({ want }) {
-    setHidden(chosen, want.concerned === null);
-    setText(text, want.concerned === null ? "" : `Concerning ${want.concerned}`);
+  return function update({ ui }) {
+    setHidden(line, ui.focusedAgent === null);
+    setText(text, ui.focusedAgent === null ? "" : `Only locks and waits of ${ui.focusedAgent}`);
   };
 }

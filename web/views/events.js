@@ -1,19 +1,19 @@
-/** What happened, newest first. Scrolling down or pressing Pause holds the view; events go on being counted. */
+/** The events, newest first. Scrolling down or the button Pause freezes the list, while events are still counted. */
 
-import { byId, makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
-import { KEPT, TYPES } from "../model/event-feed.js";
+import { byId, create, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { mountVirtualList } from "../browser/virtual-list.js";
+import { MAX_EVENTS, TYPES } from "../model/event-feed.js";
 import { LOCK_TYPES } from "../model/inspection.js";
 import { idOf, noteText } from "../model/model.js";
 import { formatCount, plural, shortDuration, shortRev, timeOfDay } from "../text/format.js";
-import { mountVirtualList } from "../browser/virtual-list.js";
 import { showTab } from "./tabs.js";
 
 /**
  * @param {object} intents
- * @param {(verb: string, ...args: any[]) => void} intents.ofEvents
+ * @param {(method: string, ...args: any[]) => void} intents.changeFeed
  * @param {(id: string) => void} intents.select
  * @param {(text: string) => void} intents.filterLocks
- * @param {() => void} intents.look
+ * @param {() => void} intents.scheduleRender
  */
 export function mountEvents(intents) {
   const list = byId("events");
@@ -21,26 +21,28 @@ export function mountEvents(intents) {
   const none = byId("events-none");
   const byKey = byId("filter-events");
   const byAgent = byId("filter-agents");
-  const wrong = byId("filter-events-wrong");
+  const error = byId("filter-events-error");
   const pause = byId("pause");
   const newer = byId("newer");
   const followed = byId("followed");
-  const chips = TYPES.map((type) => makeElement("button", "chip", { type: "button", "data-type": type }, type));
-  const rows = mountVirtualList(list, { idOf: (event) => event.seq, make: makeRow, fill, changed: intents.look });
+  const chips = TYPES.map((type) => create("button", "chip", { type: "button", "data-type": type }, type));
+  const rows = mountVirtualList(list, {
+    idOf: (event) => event.seq, make: makeRow, fill, onScroll: intents.scheduleRender,
+  });
   let paused = false;
 
   byId("types").append(...chips);
   byId("types").addEventListener("click", (event) => {
     const chip = event.target.closest("[data-type]");
-    if (chip !== null) intents.ofEvents("toggleType", chip.dataset.type);
+    if (chip !== null) intents.changeFeed("toggleType", chip.dataset.type);
   });
-  byKey.addEventListener("input", () => intents.ofEvents("filterKeys", byKey.value));
-  byAgent.addEventListener("input", () => intents.ofEvents("filterAgents", byAgent.value));
-  byId("unfollow").addEventListener("click", () => intents.ofEvents("follow", null));
-  pause.addEventListener("click", () => (paused ? goOn() : intents.ofEvents("pause", true)));
-  newer.addEventListener("click", goOn);
+  byKey.addEventListener("input", () => intents.changeFeed("filterKeys", byKey.value));
+  byAgent.addEventListener("input", () => intents.changeFeed("filterAgents", byAgent.value));
+  byId("unfollow").addEventListener("click", () => intents.changeFeed("follow", null));
+  pause.addEventListener("click", () => (paused ? resume() : intents.changeFeed("pause", true)));
+  newer.addEventListener("click", resume);
   list.addEventListener("scroll", () => {
-    if (list.scrollTop > 8) intents.ofEvents("pause", true);
+    if (list.scrollTop > 8) intents.changeFeed("pause", true);
   });
   list.addEventListener("click", (event) => {
     const { entry, lock } = event.target.closest("button")?.dataset ?? {};
@@ -50,17 +52,17 @@ export function mountEvents(intents) {
     showTab(entry === undefined ? "locks" : "keys");
   });
 
-  function goOn() {
+  function resume() {
     rows.toTop();
-    intents.ofEvents("pause", false);
+    intents.changeFeed("pause", false);
   }
 
   function makeRow() {
-    return makeElement("div", "row event", { role: "listitem", tabindex: "-1" },
-      makeElement("span", "chip"),
-      makeElement("button", "key", { type: "button", tabindex: "-1" }),
-      makeElement("span", "rev"),
-      makeElement("span", "more"),
+    return create("div", "row event", { role: "listitem", tabindex: "-1" },
+      create("span", "chip"),
+      create("button", "key", { type: "button", tabindex: "-1" }),
+      create("span", "rev"),
+      create("span", "more"),
     );
   }
 
@@ -87,21 +89,21 @@ export function mountEvents(intents) {
 
   return function update({ feed }, now) {
     const events = feed.shown();
-    const waiting = feed.sincePause();
+    const newerCount = feed.sincePause();
     paused = feed.paused;
     setText(total, countText(feed, events.length));
-    setText(wrong, wrongText(feed));
-    setAttribute(byKey, "aria-invalid", feed.keys.wrong === null ? null : "true");
-    setAttribute(byAgent, "aria-invalid", feed.agents.wrong === null ? null : "true");
-    for (const chip of chips) setAttribute(chip, "aria-pressed", String(!feed.hidden.has(chip.dataset.type)));
-    setText(pause, paused ? "Go on" : "Pause");
+    setText(error, errorText(feed));
+    setAttribute(byKey, "aria-invalid", feed.keyFilter.error === null ? null : "true");
+    setAttribute(byAgent, "aria-invalid", feed.agentFilter.error === null ? null : "true");
+    for (const chip of chips) setAttribute(chip, "aria-pressed", String(!feed.hiddenTypes.has(chip.dataset.type)));
+    setText(pause, paused ? "Resume" : "Pause");
     setAttribute(pause, "aria-pressed", String(paused));
-    setHidden(newer, !paused || waiting === 0);
-    setText(newer, `${plural(waiting, "newer event")}: show`);
+    setHidden(newer, !paused || newerCount === 0);
+    setText(newer, `${plural(newerCount, "newer event")}: show`);
     setHidden(followed, feed.followed === null);
     setText(followed.firstChild, followedText(feed.followed));
     setHidden(none, events.length > 0);
-    setText(none, feed.seq === 0 ? "Nothing has happened since this page was opened." : "No event matches.");
+    setText(none, feed.seq === 0 ? "No events since this page was opened." : "No event matches.");
     rows.update(events, now);
   };
 }
@@ -109,13 +111,14 @@ export function mountEvents(intents) {
 function countText(feed, shown) {
   if (feed.seq === 0) return "";
   if (shown === feed.seq) return formatCount(shown);
-  if (feed.filtered) return `${shown === KEPT ? "newest " : ""}${formatCount(shown)} that match, of ${formatCount(feed.seq)}`;
-  return shown === KEPT ? `newest ${formatCount(shown)} of ${formatCount(feed.seq)}` : formatCount(shown);
+  const newest = shown === MAX_EVENTS ? "newest " : "";
+  if (feed.filtered) return `${newest}${formatCount(shown)} that match, of ${formatCount(feed.seq)}`;
+  return newest === "" ? formatCount(shown) : `${newest}${formatCount(shown)} of ${formatCount(feed.seq)}`;
 }
 
-function wrongText({ keys, agents }) {
-  const wrong = keys.wrong ?? agents.wrong;
-  return wrong === null ? "" : `Not a pattern yet: ${wrong}.`;
+function errorText({ keyFilter, agentFilter }) {
+  const error = keyFilter.error ?? agentFilter.error;
+  return error === null ? "" : `Not a pattern yet: ${error}.`;
 }
 
 function followedText(followed) {
@@ -125,11 +128,11 @@ function followedText(followed) {
 }
 
 function moreText(event) {
-  const words = [timeOfDay(event.at)];
-  if (event.type === "connection") return `${words[0]}  this page`;
-  if (event.type !== "agent") words.push(`by ${event.by}`, event.ns);
-  if (event.late !== undefined) words.push(`${shortDuration(event.late)} late`);
-  if (event.reason !== undefined) words.push(event.reason.replace("_", " "));
-  if (event.said) words.push(event.said);
-  return words.join(" · ");
+  const facts = [timeOfDay(event.at)];
+  if (event.type === "connection") return `${facts[0]}  this dashboard`;
+  if (event.type !== "agent") facts.push(`by ${event.by}`, event.ns);
+  if (event.late !== undefined) facts.push(`${shortDuration(event.late)} late`);
+  if (event.reason !== undefined) facts.push(event.reason.replace("_", " "));
+  if (event.summary) facts.push(event.summary);
+  return facts.join(" · ");
 }

@@ -1,4 +1,4 @@
-/** The header: which hub this is, and how the connection is. */
+/** The header: the hub's version, epoch and revision, and the state of the connection. */
 
 import { byId, setAttribute, setHidden, setText } from "../browser/elements.js";
 import { connectionText } from "../model/model.js";
@@ -19,7 +19,7 @@ export function mountHeader(intents) {
   return function update(model, now) {
     const { tone, text, note } = connectionText(model, now);
     setAttribute(conn, "data-tone", tone);
-    setAttribute(document.body, "data-tone", tone); // without a connection this is what was known, not what is
+    setAttribute(document.body, "data-tone", tone); // without a connection all is grey: it may be out of date
     setText(state, note === "" ? text : `${text} · ${note}`);
     setHidden(retry, model.connection.name !== "waiting");
     document.title = tone === "bad" ? `(${text}) Waggle` : "Waggle";

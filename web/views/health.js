@@ -1,34 +1,37 @@
-/** The strip of figures: what the hub promises, how much it holds, how late and how burdened it is. */
+/** The strip of figures: the hub's durability, its contents, its load and its delays. */
 
-import { byId, makeElement, setAttribute, setText } from "../browser/elements.js";
+import { byId, create, setAttribute, setText } from "../browser/elements.js";
 import { countAgents, countdown, nextToExpire } from "../model/model.js";
 import { formatBytes, formatCount, formatRate, plural, shortDuration } from "../text/format.js";
 
-/** What each durability promises, in the words of the hub's guarantees. */
+/** What each durability mode promises, as in the hub's guarantees. */
 const DURABILITIES = {
-  full: "Every change is on disk before anyone is told of it.",
-  relaxed: "The journal is at most 50 ms behind: a crash may lose that much.",
-  memory: "Nothing is on disk: all is gone when this hub stops.",
+  full: "Every change is on disk before any agent is told of it.",
+  relaxed: "The journal is at most 50 ms behind: a crash may lose the changes of that time.",
+  memory: "Nothing is on disk: all data is lost when this hub stops.",
 };
 
-/** Each figure: its label, what the label means, and how it is made: text, more about it, and whether it is alarming. */
+/**
+ * Each figure: its label, the meaning of the label, and a function that returns its text, more text, and whether it is
+ * bad.
+ */
 const FIGURES = {
-  mode: ["mode", "What the hub promises of what it was told", mode],
+  mode: ["mode", "What happens to changes if the hub stops", mode],
   agents: ["agents", "Agents that are connected", agents],
-  keys: ["keys", "Entries of this hub, and how many it may hold", keys],
-  connections: ["connections", "Sockets to this hub, this page's among them; sessions outlive them for a while", connections],
+  keys: ["keys", "Entries in this hub, and the most that it accepts", keys],
+  connections: ["connections", "Open connections, with this dashboard's. Sessions last a while longer", connections],
   locks: ["locks", "Locks that are held, and commands that wait", locks],
-  slow: ["slow readers", "Connections whose agents read more slowly than they are told", slow],
-  memory: ["memory", "Of the process of the hub; the values take part of it", memory],
-  late: ["expiry lateness", "99 in 100 of the last thousand expiries were no later than this", late],
-  trip: ["round trip", "A command of this page there, and its reply back", trip],
-  next: ["next to expire", "The entry whose deadline comes first", next],
+  slow: ["slow readers", "Connections that read more slowly than the hub sends", slow],
+  memory: ["memory", "Memory of the hub's process; the values are part of it", memory],
+  late: ["expiry lateness", "99 of 100 entries expired with no more delay than this, of the last thousand", late],
+  roundTrip: ["round trip", "Time from a command of this dashboard to its reply", roundTrip],
+  next: ["next to expire", "The entry with the earliest deadline", next],
 };
 
 export function mountHealth() {
   const tiles = Object.entries(FIGURES).map(([name, [label, meaning, figure]]) => {
-    const tile = makeElement("div", "tile", { "data-figure": name, title: meaning },
-      makeElement("dt", "label", {}, label), makeElement("dd", "", {}, makeElement("b", "", {}, "–"), makeElement("span", "of")));
+    const tile = create("div", "tile", { "data-figure": name, title: meaning },
+      create("dt", "label", {}, label), create("dd", "", {}, create("b", "", {}, "–"), create("span", "of")));
     return { tile, figure, value: tile.querySelector("b"), more: tile.querySelector(".of") };
   });
   byId("tiles").append(...tiles.map(({ tile }) => tile));
@@ -55,9 +58,9 @@ function agents(model) {
   return { text: formatCount(here), of: away === 0 ? "" : `+ ${formatCount(away)} away` };
 }
 
-function keys({ stats, book }) {
-  if (stats === null || (book.settled && !book.full)) {
-    return { text: formatCount(book.records.size), of: stats === null ? "" : formatBytes(stats.bytes) };
+function keys({ stats, keyStore }) {
+  if (stats === null || (keyStore.settled && !keyStore.full)) {
+    return { text: formatCount(keyStore.records.size), of: stats === null ? "" : formatBytes(stats.bytes) };
   }
   const full = stats.max_keys > 0 && stats.keys > 0.9 * stats.max_keys;
   const of = stats.max_keys > 0 ? `of ${short(stats.max_keys)}` : "";
@@ -69,7 +72,7 @@ function connections({ stats }) {
 }
 
 function locks({ stats }) {
-  return stats && { text: formatCount(stats.locks), of: stats.waits === 0 ? "" : plural(stats.waits, "waits", "wait") };
+  return stats && { text: formatCount(stats.locks), of: stats.waits > 0 ? `${formatCount(stats.waits)} waiting` : "" };
 }
 
 function slow({ stats }) {
@@ -86,8 +89,8 @@ function late({ stats }) {
   return { text: shortDuration(lateness.p99), bad: lateness.p99 > 1 };
 }
 
-function trip(model) {
-  return model.trip === null ? null : { text: shortDuration(model.trip) };
+function roundTrip(model) {
+  return model.roundTrip === null ? null : { text: shortDuration(model.roundTrip) };
 }
 
 function next(model, now) {
@@ -95,4 +98,6 @@ function next(model, now) {
   return entry === null ? null : { text: countdown(entry, now).text, of: entry.key, title: entry.key };
 }
 
-const short = (number) => (number >= 1e6 ? `${formatRate(number / 1e6).replace(/\.0$/, "")} million` : formatCount(number));
+const short = (number) => {
+  return number >= 1e6 ? `${formatRate(number / 1e6).replace(/\.0$/, "")} million` : formatCount(number);
+};

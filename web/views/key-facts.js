@@ -1,25 +1,36 @@
-/** What the row of a key shows beside its name; the same in the tree, in the lists and of the entry in full. */
+/**
+ * The cells beside a key's name, the same in the tree and in the lists; and the countdown, also used for entries, locks
+ * and waits.
+ */
 
-import { makeElement, setAttribute, setText } from "../browser/elements.js";
+import { create, setAttribute, setText } from "../browser/elements.js";
 import { countdown, previewOf } from "../model/model.js";
 
-/** The cells behind the first: value, version, author, deadline. */
+/** The namespace whose name is not shown beside a key or a lock. */
+export const DEFAULT_NAMESPACE = "default";
+
+/** Return the cells after the key: value, version, author, deadline. */
 export function makeFacts(role) {
   const attributes = role === null ? {} : { role };
   return [
-    makeElement("span", "c-value", attributes),
-    makeElement("span", "c-version", attributes),
-    makeElement("span", "c-by", attributes),
-    makeElement("span", "c-deadline countdown", attributes,
-      makeElement("span", "meter", { "aria-hidden": "true" }, makeElement("span", "fill")), makeElement("span", "left")),
+    create("span", "c-value", attributes),
+    create("span", "c-version", attributes),
+    create("span", "c-by", attributes),
+    create("span", "c-deadline countdown", attributes, ...makeCountdown()),
   ];
 }
 
+/** Return the parts of a countdown: its bar and its words. */
+export function makeCountdown() {
+  return [create("span", "meter", { "aria-hidden": "true" }, create("span", "fill")), create("span", "left")];
+}
+
 /**
+ * Fill these cells from a record.
  * @param {HTMLElement[]} cells
  * @param {object} record
  * @param {object} model
- * @param {(record: object) => void} readValue asks for a value that is not known
+ * @param {(record: object) => void} readValue reads a value that is not known
  */
 export function fillFacts([value, version, by, deadline], record, model, now, readValue) {
   const { text, stale } = previewOf(model, record);
@@ -31,7 +42,7 @@ export function fillFacts([value, version, by, deadline], record, model, now, re
   fillCountdown(deadline, deadline.firstChild.firstChild, deadline.lastChild, countdown(record, now));
 }
 
-/** Fill a bar and the words beside it. */
+/** Fill a countdown: its bar, and its words; `left` comes from the model's `countdown`. */
 export function fillCountdown(element, bar, words, left) {
   setAttribute(element, "data-tone", left === null ? "none" : left.tone);
   setText(words, left === null ? "no deadline" : left.text);

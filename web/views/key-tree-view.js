@@ -1,13 +1,17 @@
-/** The keys as a tree. The arrows up and down go from row to row, those to the sides open and close, or go in and out. */
+/**
+ * The keys as a tree. Arrow up and down move from row to row; arrow right opens a folder or enters it, arrow left
+ * closes or leaves it.
+ */
 
-import { makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { create, setAttribute, setHidden, setText } from "../browser/elements.js";
+import { mountVirtualList } from "../browser/virtual-list.js";
 import { shownTree } from "../model/model.js";
 import { formatCount } from "../text/format.js";
 import { fillFacts, makeFacts } from "./key-facts.js";
-import { mountVirtualList } from "../browser/virtual-list.js";
 
-/** Levels beyond which rows are not set in any further. */
-const DEEPEST = 10;
+/** Rows deeper than this level are not indented any further. */
+const MAX_INDENT_LEVEL = 10;
+const INDENT_PX = 18;
 
 /**
  * @param {HTMLElement} tree
@@ -15,32 +19,37 @@ const DEEPEST = 10;
  * @param {(folder: object, open: boolean) => void} intents.toggleFolder
  * @param {(id: string|null) => void} intents.select
  * @param {(record: object) => void} intents.readValue
- * @param {() => void} intents.look
+ * @param {() => void} intents.scheduleRender
  */
 export function mountKeyTree(tree, intents) {
   let model = null;
   let items = [];
-  const rows = mountVirtualList(tree, { idOf: (item) => item.id, make: makeRow, fill, changed: intents.look, aside });
+  const rows = mountVirtualList(tree, {
+    idOf: (item) => item.id, make: makeRow, fill, onScroll: intents.scheduleRender, onSideArrow,
+  });
 
   tree.addEventListener("click", (event) => {
     const row = event.target.closest("[data-index]");
-    if (row !== null) act(items.at(Number(row.dataset.index)));
+    if (row !== null) activate(items.at(Number(row.dataset.index)));
   });
   tree.addEventListener("keydown", (event) => {
     const row = event.target.closest("[data-index]");
     if (row === null || (event.key !== "Enter" && event.key !== " ")) return;
     event.preventDefault();
-    act(items.at(Number(row.dataset.index)));
+    activate(items.at(Number(row.dataset.index)));
   });
 
-  function act(item) {
+  function activate(item) {
     if (item === undefined) return;
     if (item.isFolder) intents.toggleFolder(item, item.open !== true);
-    else intents.select(item.id === model.want.selected?.id ? null : item.id);
+    else intents.select(item.id === model.ui.selected?.id ? null : item.id);
   }
 
-  /** To the right: open, then in; to the left: close, then out. */
-  function aside(item, step, index) {
+  /**
+   * Open a folder, then go to its first row (right); close it, then go to the row of its parent (left). Return the row
+   * to go to.
+   */
+  function onSideArrow(item, step, index) {
     if (item.isFolder && (item.open === true) !== (step === 1)) {
       intents.toggleFolder(item, step === 1);
       return null;
@@ -51,9 +60,9 @@ export function mountKeyTree(tree, intents) {
   }
 
   function makeRow() {
-    return makeElement("div", "row columns entry-row", { role: "treeitem", tabindex: "-1" },
-      makeElement("span", "c-key", {},
-        makeElement("span", "twisty", { "aria-hidden": "true" }), makeElement("span", "key"), makeElement("span", "ns")),
+    return create("div", "row columns entry-row", { role: "treeitem", tabindex: "-1" },
+      create("span", "c-key", {},
+        create("span", "twisty", { "aria-hidden": "true" }), create("span", "key"), create("span", "ns")),
       ...makeFacts(null),
     );
   }
@@ -62,23 +71,23 @@ export function mountKeyTree(tree, intents) {
     const [first, ...facts] = row.children;
     const [twisty, key, ns] = first.children;
     const { isFolder = false } = item;
-    const isSpace = isFolder && item.prefix === null;
+    const isNamespace = isFolder && item.prefix === null;
     setAttribute(row, "data-key", isFolder ? null : item.key);
     setAttribute(row, "data-rev", isFolder ? null : String(item.rev));
     setAttribute(row, "data-folder", isFolder ? (item.prefix ?? item.ns) : null);
-    setAttribute(row, "data-space", isSpace ? "true" : null);
+    setAttribute(row, "data-namespace", isNamespace ? "true" : null);
     setAttribute(row, "aria-level", String(item.depth));
     setAttribute(row, "aria-expanded", isFolder ? String(item.open === true) : null);
-    const selected = !isFolder && item.id === model.want.selected?.id;
+    const selected = !isFolder && item.id === model.ui.selected?.id;
     setAttribute(row, "aria-selected", isFolder ? null : String(selected));
     setAttribute(row, "data-selected", selected ? "true" : null);
-    const inset = `${(Math.min(item.depth, DEEPEST) - 1) * 18}px`;
+    const inset = `${(Math.min(item.depth, MAX_INDENT_LEVEL) - 1) * INDENT_PX}px`;
     if (row.style.getPropertyValue("--inset") !== inset) row.style.setProperty("--inset", inset);
     setAttribute(twisty, "data-open", isFolder ? String(item.open === true) : null);
     setText(key, nameOf(item));
     setAttribute(key, "title", isFolder ? (item.prefix ?? `namespace ${item.ns}`) : item.key);
     setHidden(ns, !isFolder);
-    setText(ns, isFolder ? `${formatCount(item.count)}${isSpace ? " keys" : ""}` : "");
+    setText(ns, isFolder ? `${formatCount(item.count)}${isNamespace ? " keys" : ""}` : "");
     for (const cell of facts) setHidden(cell, isFolder);
     if (!isFolder) fillFacts(facts, item, model, now, intents.readValue);
   }
@@ -93,7 +102,10 @@ export function mountKeyTree(tree, intents) {
   };
 }
 
-/** What the rows above have not said of it; a key that ends with a separator is its folder's name again. */
+/**
+ * Return the part of the name that the rows above do not show. A key that equals its folder's name has no such part: it
+ * is shown whole.
+ */
 function nameOf({ isFolder, prefix, ns, key, cut }) {
   if (isFolder) return prefix === null ? ns : prefix.slice(cut);
   return key.slice(cut) || key;

@@ -1,25 +1,22 @@
-/** The locks: who holds each, by which token, since when and for how long, and who waits for it, in order. */
+/** The locks: the holder of each, its token, its age and its deadline, and its queue, in order. */
 
-import { targetsOf, targetText } from "../model/lock-targets.js";
-import { byId, makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
-import { alsoWanted } from "../model/lock-rows.js";
-import { claimCountdown, cutText, releasedText, shownLocks } from "../model/model.js";
-import { elapsed, formatCount, plural, shortRev } from "../text/format.js";
-import { mountAgentFilter } from "./agent-filter.js";
-import { fillCountdown } from "./key-facts.js";
+import { byId, create, setAttribute, setHidden, setText } from "../browser/elements.js";
 import { mountVirtualList } from "../browser/virtual-list.js";
+import { alsoRequested } from "../model/lock-rows.js";
+import { targetsOf, targetText } from "../model/lock-targets.js";
+import { cutText, releasedText, shownLocks, waitCountdown } from "../model/model.js";
+import { elapsed, formatCount, shortRev } from "../text/format.js";
+import { mountAgentFilter } from "./agent-filter.js";
+import { DEFAULT_NAMESPACE, fillCountdown, makeCountdown } from "./key-facts.js";
 import { showTab } from "./tabs.js";
-
-/** The namespace that goes without saying. */
-const USUAL = "default";
 
 /**
  * @param {object} intents
  * @param {(text: string) => void} intents.filterLocks
- * @param {(agent: string|null) => void} intents.concern
+ * @param {(agent: string|null) => void} intents.focusAgent
  * @param {(token: number) => void} intents.askToRelease
- * @param {(verb: string, ...args: any[]) => void} intents.ofEvents
- * @param {() => void} intents.look
+ * @param {(method: string, ...args: any[]) => void} intents.changeFeed
+ * @param {() => void} intents.scheduleRender
  */
 export function mountLocks(intents) {
   const list = byId("locks");
@@ -28,11 +25,13 @@ export function mountLocks(intents) {
   const tab = byId("tab-locks");
   const none = byId("locks-none");
   const input = byId("filter-locks");
-  const wrong = byId("filter-locks-wrong");
+  const error = byId("filter-locks-error");
   const cut = byId("locks-cut");
   const outcome = byId("released");
-  const concerned = mountAgentFilter(table.parentElement, intents);
-  const rows = mountVirtualList(list, { idOf: (row) => row.id, make: makeRow, fill, changed: intents.look });
+  const updateAgentFilter = mountAgentFilter(table.parentElement, intents);
+  const rows = mountVirtualList(list, {
+    idOf: (row) => row.id, make: makeRow, fill, onScroll: intents.scheduleRender,
+  });
   let model = null;
 
   input.addEventListener("input", () => {
@@ -43,35 +42,36 @@ export function mountLocks(intents) {
     const button = event.target.closest("button");
     if (button === null) return;
     const token = Number(button.closest("[data-token]").dataset.token);
-    const lock = model.inspected.lock(token);
+    const lock = model.inspection.lock(token);
     if (button.classList.contains("releases")) intents.askToRelease(token);
     else if (lock !== null) follow(lock, button.getAttribute("aria-pressed") === "true");
   });
 
   function follow(lock, on) {
-    intents.ofEvents("follow", on ? null : { ns: lock.ns, lock: targetsOf(lock) });
+    intents.changeFeed("follow", on ? null : { ns: lock.ns, lock: targetsOf(lock) });
     if (!on) showTab("events");
   }
 
   function makeRow() {
-    const cell = (name, ...children) => makeElement("span", name, { role: "cell" }, ...children);
-    return makeElement("div", "row claim", { role: "row" },
-      cell("c-key", makeElement("span", "place"), makeElement("span", "name"), makeElement("span", "mode", {}, "shared"), makeElement("span", "ns")),
-      cell("c-who"),
+    const cell = (name, ...children) => create("span", name, { role: "cell" }, ...children);
+    return create("div", "row request", { role: "row" },
+      cell("c-key", create("span", "place"), create("span", "name"),
+        create("span", "mode", {}, "shared"), create("span", "ns")),
+      cell("c-agent"),
       cell("c-age"),
       cell("c-token"),
-      cell("c-deadline countdown", makeElement("span", "meter", { "aria-hidden": "true" }, makeElement("span", "fill")), makeElement("span", "left")),
-      cell("c-do",
-        makeElement("button", "small follows", { type: "button", tabindex: "-1" }, "follow"),
-        makeElement("button", "small releases", { type: "button", tabindex: "-1" }, "release …")),
+      cell("c-deadline countdown", ...makeCountdown()),
+      cell("c-actions",
+        create("button", "small follows", { type: "button", tabindex: "-1" }, "follow"),
+        create("button", "small releases", { type: "button", tabindex: "-1" }, "release …")),
     );
   }
 
   function fill(row, { lock, waiter, place, until }, now) {
-    const [first, who, age, token, deadline, actions] = row.children;
+    const [first, agent, age, token, deadline, actions] = row.children;
     const [ordinal, name, mode, ns] = first.children;
     const [follows, releases] = actions.children;
-    const claim = waiter ?? lock;
+    const request = waiter ?? lock;
     const text = waiter === null ? targetText(lock) : waiterText(lock, waiter);
     setAttribute(row, "data-token", String(lock.token));
     setAttribute(row, "data-waiter", waiter === null ? null : waiter.agent);
@@ -79,17 +79,16 @@ export function mountLocks(intents) {
     setText(ordinal, waiter === null ? "" : `${formatCount(place)}.`);
     setText(name, text);
     setAttribute(name, "title", text);
-    setHidden(mode, claim.mode !== "shared");
-    setHidden(ns, waiter !== null || lock.ns === USUAL);
+    setHidden(mode, request.mode !== "shared");
+    setHidden(ns, waiter !== null || lock.ns === DEFAULT_NAMESPACE);
     setText(ns, lock.ns);
-    setText(who, claim.agent);
-    setAttribute(who, "title", `${claim.agent}, session ${claim.session}`);
-    setText(age, elapsed(Math.max(0, now - claim.since)));
+    setText(agent, request.agent);
+    setAttribute(agent, "title", `${request.agent}, session ${request.session}`);
+    setText(age, elapsed(Math.max(0, now - request.since)));
     setText(token, waiter === null ? shortRev(lock.token) : "");
     setAttribute(token, "title", waiter === null ? `token ${lock.token}` : null);
-    const left = claimCountdown({ since: claim.since, until: waiter === null ? lock.expires_at : until }, now);
+    const left = waitCountdown({ since: request.since, until: waiter === null ? lock.expires_at : until }, now);
     fillCountdown(deadline, deadline.firstChild.firstChild, deadline.lastChild, left);
-    if (left === null) setText(deadline.lastChild, "waits on");
     for (const button of [follows, releases]) setHidden(button, waiter !== null);
     if (waiter !== null) return;
     setAttribute(follows, "aria-label", `follow the lock ${text}`);
@@ -99,27 +98,28 @@ export function mountLocks(intents) {
 
   function isFollowed({ ns, ...lock }) {
     const { followed } = model.feed;
-    return followed?.lock !== undefined && followed.ns === ns && followed.lock.join("\n") === targetsOf(lock).join("\n");
+    if (followed?.lock === undefined || followed.ns !== ns) return false;
+    return followed.lock.join("\n") === targetsOf(lock).join("\n");
   }
 
   return function update(model_, now) {
     model = model_;
-    const { inspected, want } = model;
-    const { locks } = inspected.seen;
+    const { inspection, ui } = model;
+    const { locks } = inspection.latest;
     setText(tab, locks.length === 0 ? "" : formatCount(locks.length));
-    if (want.place !== "locks") return;
+    if (ui.section !== "locks") return;
     const shown = shownLocks(model);
     const held = shown.filter((row) => row.waiter === null).length;
-    setText(total, totalText(inspected, held, shown.length - held));
-    setText(wrong, want.locks.wrong === null ? "" : `Not a pattern yet: ${want.locks.wrong}.`);
-    setAttribute(input, "aria-invalid", want.locks.wrong === null ? null : "true");
-    if (input.value !== want.locks.text && document.activeElement !== input) input.value = want.locks.text;
-    concerned(model);
+    setText(total, totalText(inspection, held, shown.length - held));
+    setText(error, ui.lockFilter.error === null ? "" : `Not a pattern yet: ${ui.lockFilter.error}.`);
+    setAttribute(input, "aria-invalid", ui.lockFilter.error === null ? null : "true");
+    if (input.value !== ui.lockFilter.text && document.activeElement !== input) input.value = ui.lockFilter.text;
+    updateAgentFilter(model);
     setHidden(cut, cutText(model, "locks") === "");
     setText(cut, cutText(model, "locks"));
     setText(outcome, releasedText(model, now));
-    setHidden(none, inspected.seen.rev === 0 || shown.length > 0);
-    setText(none, locks.length === 0 ? "No lock is held." : "No lock that is held matches.");
+    setHidden(none, inspection.latest.rev === 0 || shown.length > 0);
+    setText(none, locks.length === 0 ? "No lock is held." : "No lock matches.");
     setHidden(table, shown.length === 0);
     setAttribute(table, "aria-rowcount", String(shown.length));
     rows.update(shown, now);
@@ -127,12 +127,13 @@ export function mountLocks(intents) {
 }
 
 function waiterText(lock, waiter) {
-  const also = alsoWanted(lock, waiter);
+  const also = alsoRequested(lock, waiter);
   return also === "" ? "waits" : `waits, and for ${also}`;
 }
 
-function totalText({ seen }, held, waiting) {
-  if (seen.rev === 0) return "";
-  const all = held === seen.locks.length ? formatCount(held) : `${formatCount(held)} of ${formatCount(seen.locks.length)}`;
-  return waiting === 0 ? all : `${all}, ${plural(waiting, "waits", "wait")} for them`;
+function totalText({ latest }, held, waiting) {
+  if (latest.rev === 0) return "";
+  const total = latest.locks.length;
+  const all = held === total ? formatCount(held) : `${formatCount(held)} of ${formatCount(total)}`;
+  return waiting === 0 ? all : `${all}, ${formatCount(waiting)} waiting`;
 }

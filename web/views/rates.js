@@ -1,11 +1,13 @@
-/** How many revisions and events there were in each second of the last minutes, drawn. */
+/** Two charts: revisions and events per second over the last minutes. */
 
 import { byId, setAttribute, setText } from "../browser/elements.js";
-import { SPAN } from "../model/rate-series.js";
+import { WINDOW_S } from "../model/rate-series.js";
 import { formatRate } from "../text/format.js";
 
-const HEIGHT = 44; // of the viewBox, which is one unit wide for each second
-const LEAST = 5; // the chart's top is at least so many a second, so that little does not look like much
+/** Height of the viewBox. It is one unit wide for each second. */
+const HEIGHT = 44;
+/** The lowest rate at the top of a chart, so that a low rate does not look high. */
+const MIN_TOP_RATE = 5;
 
 export function mountRates() {
   const charts = ["revisions", "events"].map((name) => ({ name, draw: mountChart(byId(`chart-${name}`), name) }));
@@ -24,16 +26,17 @@ function mountChart(figure, name) {
   const [value, peak] = [figure.querySelector("b"), figure.querySelector(".peak")];
 
   return function draw(rates, _name, now) {
-    const current = rates.now(name);
-    const most = rates.most(name);
-    const said = current === null ? "–" : formatRate(current);
-    setText(value, said);
-    setText(peak, `most ${formatRate(most)} in ${SPAN / 60} min`);
-    setAttribute(svg, "aria-label", `${name} a second over the last ${SPAN / 60} minutes: now ${said}, at most ${formatRate(most)}`);
-    const top = Math.max(LEAST, most);
+    const current = rates.latest(name);
+    const highest = rates.highest(name);
+    const currentText = current === null ? "–" : formatRate(current);
+    setText(value, currentText);
+    setText(peak, `peak ${formatRate(highest)} in ${WINDOW_S / 60} min`);
+    const about = `${name} a second over the last ${WINDOW_S / 60} minutes`;
+    setAttribute(svg, "aria-label", `${about}: now ${currentText}, at most ${formatRate(highest)}`);
+    const top = Math.max(MIN_TOP_RATE, highest);
     const stretches = rates.lines(name, now).filter((points) => points.length > 1);
-    const paths = stretches.map((points) => points.map(({ ago, rate: r }) => {
-      return `${(SPAN - ago).toFixed(1)} ${(HEIGHT - 1 - (r / top) * (HEIGHT - 3)).toFixed(1)}`;
+    const paths = stretches.map((points) => points.map(({ ago, rate }) => {
+      return `${(WINDOW_S - ago).toFixed(1)} ${(HEIGHT - 1 - (rate / top) * (HEIGHT - 3)).toFixed(1)}`;
     }));
     setAttribute(line, "d", paths.map((points) => `M${points.join("L")}`).join(""));
     setAttribute(area, "d", paths.map((points) => {

@@ -1,56 +1,56 @@
-/** The dialog that asks before a lock is taken from its holder, says what that means, and wants to know why. */
+/** The dialog before a forced release: it explains the consequences and asks for a reason. */
 
-import { targetText } from "../model/lock-targets.js";
 import { byId, setAttribute, setText } from "../browser/elements.js";
-import { REASON } from "../model/lock-release.js";
+import { MAX_REASON_CHARS } from "../model/lock-release.js";
+import { targetText } from "../model/lock-targets.js";
 import { elapsed, formatCount, remaining } from "../text/format.js";
 
 /**
  * @param {object} intents
  * @param {(token: number|null) => void} intents.askToRelease
- * @param {(reason: string) => void} intents.giveReason
- * @param {() => void} intents.release
+ * @param {(reason: string) => void} intents.setReleaseReason
+ * @param {() => void} intents.releaseLock
  */
 export function mountReleaseDialog(intents) {
   const dialog = byId("release");
   const form = byId("release-form");
   const title = byId("release-title");
-  const means = byId("release-means");
+  const about = byId("release-about");
   const next = byId("release-next");
   const reason = byId("release-reason");
-  const wrong = byId("release-wrong");
-  const yes = byId("release-yes");
+  const error = byId("release-error");
+  const confirm = byId("release-confirm");
   let shown = null;
 
-  reason.maxLength = REASON;
-  form.noValidate = true; // the page says itself what is wrong
-  reason.addEventListener("input", () => intents.giveReason(reason.value));
-  byId("release-no").addEventListener("click", () => intents.askToRelease(null));
+  reason.maxLength = MAX_REASON_CHARS;
+  form.noValidate = true; // the model checks the reason, so that the message is the dashboard's own
+  reason.addEventListener("input", () => intents.setReleaseReason(reason.value));
+  byId("release-cancel").addEventListener("click", () => intents.askToRelease(null));
   dialog.addEventListener("cancel", (event) => {
     event.preventDefault();
     intents.askToRelease(null);
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    intents.release();
+    intents.releaseLock();
   });
 
-  return function update({ want, inspected }, now) {
-    const { release } = want;
+  return function update({ ui, inspection }, now) {
+    const { release } = ui;
     if (release !== shown) show(release);
     if (release === null) return;
-    const lock = inspected.lock(release.lock.token);
-    setText(means, meansText(release.lock, lock, now));
+    const lock = inspection.lock(release.lock.token);
+    setText(about, aboutText(release.lock, lock, now));
     setText(next, nextText(lock ?? release.lock));
-    setText(wrong, release.wrong ?? "");
-    setAttribute(reason, "aria-invalid", release.wrong === null ? null : "true");
-    yes.disabled = release.busy;
+    setText(error, release.error ?? "");
+    setAttribute(reason, "aria-invalid", release.error === null ? null : "true");
+    confirm.disabled = release.busy;
   };
 
   function show(release) {
     shown = release;
     if (release === null) {
-      dialog.close(); // the keyboard goes back to where it was
+      dialog.close(); // the browser moves the focus back to where it was
       return;
     }
     setText(title, `Release ${targetText(release.lock)}?`);
@@ -60,13 +60,15 @@ export function mountReleaseDialog(intents) {
   }
 }
 
-function meansText(asked, lock, now) {
-  if (lock === null) return `${asked.agent} does not hold it any more.`;
+function aboutText(asked, lock, now) {
+  if (lock === null) return `${asked.agent} no longer holds this lock.`;
   const held = elapsed(Math.max(0, now - lock.since));
-  return `${lock.agent} has held it for ${held}, by token ${formatCount(lock.token)}; ${remaining(lock.expires_at - now)} are left.`;
+  const token = formatCount(lock.token);
+  const left = remaining(lock.expires_at - now);
+  return `${lock.agent} has held this lock for ${held}, with token ${token}. Time left: ${left}.`;
 }
 
 function nextText({ queue }) {
-  if (queue.length === 0) return "Nobody waits for it: it is free then.";
-  return `${queue[0].agent} is the first who waits for it, and gets it unless something else is in the way.`;
+  if (queue.length === 0) return "No agent waits for the lock, so it will be free.";
+  return `${queue[0].agent} is first in the queue and gets the lock next, unless another lock blocks it.`;
 }

@@ -1,37 +1,40 @@
-/** Which view is shown: where there is room for one only, and which of keys, locks and waits where there is more. */
+/**
+ * The buttons that choose a view. A narrow window shows one view at a time. A wide window shows all views, but only one
+ * of the sections keys, locks and waits.
+ */
 
 import { byId, setAttribute } from "../browser/elements.js";
 
-/** As in style.css. */
-const ONE_VIEW = "(max-width: 820px)";
+/** The same condition as in style.css. */
+const NARROW = "(max-width: 820px)";
 
-/** @param {{goTo: (place: string) => void}} intents */
+/** @param {{showSection: (section: string) => void}} intents */
 export function mountTabs(intents) {
   const main = byId("main");
   const tabs = [...document.querySelectorAll("[data-tab]")];
   for (const tab of tabs) {
     tab.addEventListener("click", () => {
-      const { tab: view, place } = tab.dataset;
+      const { tab: view, section } = tab.dataset;
       setAttribute(main, "data-view", view);
-      if (place !== undefined) {
-        setAttribute(main, "data-place", place);
-        intents.goTo(place);
+      if (section !== undefined) {
+        setAttribute(main, "data-section", section);
+        intents.showSection(section);
       }
-      press();
+      updateButtons();
     });
   }
-  matchMedia(ONE_VIEW).addEventListener("change", press);
-  press();
+  matchMedia(NARROW).addEventListener("change", updateButtons);
+  updateButtons();
 
-  /** The button of what is in view is pressed: of the places one always is, where there is more than one view. */
-  function press() {
-    const { view, place } = main.dataset;
-    const shown = matchMedia(ONE_VIEW).matches ? view : place;
+  /** Mark the button of the view that is shown; in a wide window, the button of the section. */
+  function updateButtons() {
+    const { view, section } = main.dataset;
+    const shown = matchMedia(NARROW).matches ? view : section;
     for (const tab of tabs) setAttribute(tab, "aria-pressed", String(tab.dataset.tab === shown));
   }
 }
 
-/** Bring a view forward, as if its button had been pressed. */
+/** Show a view, as if its button had been pressed. */
 export function showTab(name) {
   document.querySelector(`[data-tab="${name}"]`).click();
 }

@@ -1,4 +1,4 @@
-/** Light, dark, or as the system has it; remembered in this browser. */
+/** The theme: light, dark, or the system's. This browser remembers it. */
 
 import { byId, setAttribute, setText } from "../browser/elements.js";
 import { readPreference, savePreference } from "../browser/preferences.js";

@@ -1,17 +1,17 @@
-/** The commands that wait: who waits for what, since when, for how long, and what of it is met. */
+/** The commands that wait: the agent, what it waits for, its age, its deadline, and which conditions are met. */
 
-import { byId, makeElement, setAttribute, setHidden, setText } from "../browser/elements.js";
-import { claimCountdown, cutText, shownWaits } from "../model/model.js";
-import { elapsed, formatCount } from "../text/format.js";
-import { waitText } from "../model/wait-rows.js";
-import { mountAgentFilter } from "./agent-filter.js";
-import { fillCountdown } from "./key-facts.js";
+import { byId, create, setAttribute, setHidden, setText } from "../browser/elements.js";
 import { mountVirtualList } from "../browser/virtual-list.js";
+import { cutText, shownWaits, waitCountdown } from "../model/model.js";
+import { waitText } from "../model/wait-rows.js";
+import { elapsed, formatCount } from "../text/format.js";
+import { mountAgentFilter } from "./agent-filter.js";
+import { fillCountdown, makeCountdown } from "./key-facts.js";
 
 /**
  * @param {object} intents
- * @param {(agent: string|null) => void} intents.concern
- * @param {() => void} intents.look
+ * @param {(agent: string|null) => void} intents.focusAgent
+ * @param {() => void} intents.scheduleRender
  */
 export function mountWaits(intents) {
   const list = byId("waits");
@@ -20,52 +20,54 @@ export function mountWaits(intents) {
   const tab = byId("tab-waits");
   const none = byId("waits-none");
   const cut = byId("waits-cut");
-  const concerned = mountAgentFilter(table.parentElement, intents);
-  const rows = mountVirtualList(list, { idOf: (row) => row.id, make: makeRow, fill, changed: intents.look });
+  const updateAgentFilter = mountAgentFilter(table.parentElement, intents);
+  const rows = mountVirtualList(list, {
+    idOf: (row) => row.id, make: makeRow, fill, onScroll: intents.scheduleRender,
+  });
 
   function makeRow() {
-    const cell = (name, ...children) => makeElement("span", name, { role: "cell" }, ...children);
-    return makeElement("div", "row claim waiting", { role: "row", tabindex: "-1" },
-      cell("c-who"),
-      cell("c-what", makeElement("span", "mark"), makeElement("span", "what")),
+    const cell = (name, ...children) => create("span", name, { role: "cell" }, ...children);
+    return create("div", "row request waiting", { role: "row", tabindex: "-1" },
+      cell("c-agent"),
+      cell("c-what", create("span", "mark"), create("span", "what")),
       cell("c-age"),
-      cell("c-deadline countdown", makeElement("span", "meter", { "aria-hidden": "true" }, makeElement("span", "fill")), makeElement("span", "left")),
+      cell("c-deadline countdown", ...makeCountdown()),
     );
   }
 
   function fill(row, { wait, part }, now) {
-    const [who, what, age, deadline] = row.children;
+    const [agent, what, age, deadline] = row.children;
     const [mark, words] = what.children;
     const text = part === null ? waitText(wait) : part.text;
     setAttribute(row, "data-agent", wait.agent);
     setAttribute(row, "data-op", wait.op);
     setAttribute(row, "data-met", part === null || part.met === null ? null : String(part.met));
     setAttribute(row, "data-part", part === null ? null : "true");
-    setText(who, part === null ? wait.agent : "");
-    setAttribute(who, "title", part === null ? `${wait.agent}, session ${wait.session}` : null);
+    setText(agent, part === null ? wait.agent : "");
+    setAttribute(agent, "title", part === null ? `${wait.agent}, session ${wait.session}` : null);
     setHidden(mark, part === null || part.met === null);
     setText(mark, part?.met ? "met" : "not yet");
     setText(words, text);
     setAttribute(words, "title", text);
     setText(age, part === null ? elapsed(Math.max(0, now - wait.since)) : "");
-    const left = part === null ? claimCountdown(wait, now) : null;
+    const left = part === null ? waitCountdown(wait, now) : null;
     fillCountdown(deadline, deadline.firstChild.firstChild, deadline.lastChild, left);
-    if (left === null) setText(deadline.lastChild, part === null ? "never" : "");
+    if (part !== null) setText(deadline.lastChild, "");
   }
 
   return function update(model, now) {
-    const { inspected, want } = model;
-    const { waits } = inspected.seen;
+    const { inspection, ui } = model;
+    const { waits } = inspection.latest;
     setText(tab, waits.length === 0 ? "" : formatCount(waits.length));
-    if (want.place !== "waits") return;
+    if (ui.section !== "waits") return;
     const shown = shownWaits(model);
     const commands = shown.filter((row) => row.part === null).length;
-    setText(total, totalText(inspected.seen, commands));
-    concerned(model);
+    setText(total, totalText(inspection.latest, commands));
+    updateAgentFilter(model);
     setHidden(cut, cutText(model, "waits") === "");
     setText(cut, cutText(model, "waits"));
-    setHidden(none, inspected.seen.rev === 0 || shown.length > 0);
-    setText(none, waits.length === 0 ? "Nobody waits." : "No wait concerns it.");
+    setHidden(none, inspection.latest.rev === 0 || shown.length > 0);
+    setText(none, waits.length === 0 ? "No command waits." : "No command waits for this agent or is one of its own.");
     setHidden(table, shown.length === 0);
     setAttribute(table, "aria-rowcount", String(shown.length));
     rows.update(shown, now);

@@ -50,9 +50,9 @@ def check_update(command: Update, fn: Callable[[Any], Any] | None) -> None:
     operands = {"merge": command.merge, "patch": command.patch, "incr": command.incr, "append": command.append}
     given = [name for name, operand in operands.items() if operand is not UNSET]
     if fn is not None and not callable(fn):
-        said = f"update takes a function of the value, not {type(fn).__name__}"
+        fault = f"update takes a function of the value, not {type(fn).__name__}"
         raise BadRequest(
-            f"{said}: to change members of an object pass merge=, to replace the value use set", field="fn"
+            f"{fault}: to change members of an object pass merge=, to replace the value use set", field="fn"
         )
     if len(given) + (fn is not None) != 1:
         field = given[-1] if given else "fn"
@@ -60,8 +60,8 @@ def check_update(command: Update, fn: Callable[[Any], Any] | None) -> None:
     if fn is not None and command.pointer is not None:
         raise BadRequest("pointer= goes with incr= and append=; a function has the whole value", field="pointer")
     if fn is not None and command.if_rev is not None:
-        said = "if_rev= goes without a function, which finds the revision itself"
-        raise BadRequest(f"{said}: for one attempt at one revision use set(if_rev=)", field="if_rev")
+        fault = "if_rev= goes without a function, which finds the revision itself"
+        raise BadRequest(f"{fault}: for one attempt at one revision use set(if_rev=)", field="if_rev")
     for name in given:
         plain_json.check(operands[name], name)
 

@@ -622,8 +622,8 @@ class Hub:
         while True:
             try:
                 return await self._driver.request(budget.command(conditions, all=all, now=self._driver.now), Waited)
-            except TimedOut as late:
-                budget.on_timeout(late, self._driver.now)
+            except TimedOut as error:
+                budget.on_timeout(error, self._driver.now)
 
     # --- work ------------------------------------------------------------------------------------------------
 

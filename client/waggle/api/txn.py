@@ -154,8 +154,8 @@ def _dicts(items: Iterable[Any], field: str) -> list[dict[str, Any]]:
     dicts: list[dict[str, Any]] = []
     for index, item in enumerate(items):
         if not isinstance(item, Mapping):
-            said = f"{field}[{index}] is a dict, not {type(item).__name__}"
-            raise BadRequest(f'{said}: such as {{"key": "a", ...}}', field=field, index=index)
+            fault = f"{field}[{index}] is a dict, not {type(item).__name__}"
+            raise BadRequest(f'{fault}: such as {{"key": "a", ...}}', field=field, index=index)
         plain_item = {name: _guard(value) if name == "guard" else value for name, value in item.items()}
         for name, value in plain_item.items():
             plain_json.check(value, f"{field}[{index}][{name!r}]")

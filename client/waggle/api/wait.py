@@ -79,16 +79,16 @@ def conditions_of(conditions: Iterable[str | WaitFor], field: str) -> list[Await
     """Return a list of conditions. Raises BadRequest, with ``index``, for an item that is none."""
     if isinstance(conditions, str | Mapping):
         raise BadRequest(f"{field} takes a list, not one {type(conditions).__name__}: put it into [ ]", field=field)
-    found = []
+    checked = []
     for index, condition in enumerate(conditions):
         place = f"{field}[{index}]"
         if isinstance(condition, str):
             condition = {"key": condition}
         elif not isinstance(condition, Mapping):
-            said = f"{place} is a key or a dict, not {type(condition).__name__}"
-            raise BadRequest(f'{said}: such as {{"pattern": "a*", ...}}', field=field, index=index)
-        found.append(_condition(condition, place))
-    return found
+            fault = f"{place} is a key or a dict, not {type(condition).__name__}"
+            raise BadRequest(f'{fault}: such as {{"pattern": "a*", ...}}', field=field, index=index)
+        checked.append(_condition(condition, place))
+    return checked
 
 
 def _condition(fields: Mapping[str, Any], place: str) -> Awaited:

@@ -24,9 +24,9 @@ import signal
 import sys
 from typing import NoReturn, TextIO
 
-__all__ = ["drop", "main"]
+__all__ = ["discard_output", "main"]
 
-BY_SIGNAL: dict[object, signal.Signals] = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM)}
+SIGNAL_BY_EXIT_CODE: dict[object, signal.Signals] = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM)}
 """Exit codes that say which signal has ended a command, as shells count."""
 
 
@@ -38,9 +38,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if "_WAGGLE_COMPLETE" in os.environ:
-        from waggle.cli.shared.completion import glue
+        from waggle.cli.shared.completion import join_colon_words
 
-        glue(os.environ)
+        join_colon_words(os.environ)
     try:
         from waggle.cli.app import app
 
@@ -51,18 +51,18 @@ def main() -> None:
     except OSError as error:
         if error.filename is not None:
             raise
-        _unwritten(error)
+        _exit_unwritable(error)
     except KeyboardInterrupt:
-        _die_of(signal.SIGINT)
+        _die_by_signal(signal.SIGINT)
     except SystemExit as exit:
-        if exit.code in BY_SIGNAL:
-            _die_of(BY_SIGNAL[exit.code])
+        if exit.code in SIGNAL_BY_EXIT_CODE:
+            _die_by_signal(SIGNAL_BY_EXIT_CODE[exit.code])
         raise
 
 
-def _unwritten(error: OSError) -> NoReturn:
+def _exit_unwritable(error: OSError) -> NoReturn:
     """The output cannot be written: since its reader has gone, which is no error, or for another reason."""
-    drop(sys.stdout)
+    discard_output(sys.stdout)
     if isinstance(error, BrokenPipeError):
         sys.exit(0)
     try:
@@ -71,16 +71,16 @@ def _unwritten(error: OSError) -> NoReturn:
             file=sys.stderr,
         )
     except OSError:
-        drop(sys.stderr)  # it goes to the same place
+        discard_output(sys.stderr)  # it goes to the same place
     sys.exit(2)
 
 
-def drop(stream: TextIO) -> None:
+def discard_output(stream: TextIO) -> None:
     """What is left in this stream, which Python flushes once more at exit, goes nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _die_of(number: signal.Signals) -> None:
+def _die_by_signal(number: signal.Signals) -> None:
     """End as if nobody had caught the signal: a shell then stops its loop, instead of starting the next round."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

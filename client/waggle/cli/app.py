@@ -88,7 +88,7 @@ SECTIONS = {
 COMMANDS = {name: named for section in SECTIONS.values() for name, named in section.items()}
 
 
-class _Quick:
+class _FastParams:
     """A command where typer does nothing to what was not given, nor to text.
 
     It would do so by way of pydantic, which takes 60 ms to import: a quarter of what a command takes.
@@ -99,11 +99,11 @@ class _Quick:
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for parameter in parameters:
             if "process_value" not in vars(parameter):
-                parameter.process_value = partial(_processed, parameter, parameter.process_value)
+                parameter.process_value = partial(_process_value, parameter, parameter.process_value)
         return parameters
 
 
-def _processed(parameter: Any, typer_s: Callable[..., Any], ctx: typer.Context, value: Any) -> Any:
+def _process_value(parameter: Any, typer_s: Callable[..., Any], ctx: typer.Context, value: Any) -> Any:
     """What becomes of a value; ``typer_s`` is how typer does it."""
     text = isinstance(value, str) and getattr(getattr(parameter, "type_descriptor", None), "annotation", None) is str
     nothing = value is None and not parameter.required
@@ -112,7 +112,7 @@ def _processed(parameter: Any, typer_s: Callable[..., Any], ctx: typer.Context, 
     return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
 
 
-class _Command(_Quick, TyperCommand):
+class _Command(_FastParams, TyperCommand):
     """One command."""
 
 
@@ -120,7 +120,7 @@ class _RunningCommand(_Command):
     """One that runs a program: what stands after the first two hyphens is not its own."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the program for `waggle.cli.shared.options.program`, and read the rest."""
+        """Keep the program for `waggle.cli.shared.options.get_program`, and read the rest."""
         if "--" in args:
             place = args.index("--")
             ctx.meta[PROGRAM] = args[place + 1 :]
@@ -156,7 +156,7 @@ class _OnDemand(Mapping[str, Any]):
         return name in COMMANDS
 
 
-class _Group(_Quick, TyperGroup):
+class _Group(_FastParams, TyperGroup):
     """All commands, listed in sections."""
 
     def __init__(self, **attributes: Any) -> None:

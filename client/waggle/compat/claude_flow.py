@@ -1,14 +1,14 @@
-"""The profile `flow`: the two memory tools of claude-flow, as its agents know them.
+r"""The profile `flow`: the two memory tools of claude-flow, as its agents know them.
 
-The rules:
+Rules:
 
-1. **A namespace is the hub's of that name,** whoever calls: `default`, if none is said, is `default`.
-2. **What was stored comes back as it would have there:** text that is JSON as what it says, also if another door wrote
-   it (`seeds.flow_value`, `seeds.flow_read`).
+1. **A namespace is the hub's of that name,** whatever the caller; without one it is `default`.
+2. **A stored value comes back as it would there:** text that is JSON as its JSON, also if another door wrote it
+   (`mapping.flow_value`, `mapping.flow_read`).
 3. **In a pattern ``%`` and ``*`` stand for any run of characters, and all else for itself:** ``_``, ``?``, ``[`` and
    ``\\`` too. The whole key must match.
-4. **The newest first,** as many as a reply has room for, and how many there are in all (`newest`).
-5. **All answers are JSON as text,** and nothing else, also errors, ``success: false``: so its agents know it.
+4. **The newest first,** as many as a reply has room for, and how many there are in all (`recent`).
+5. **All replies are JSON as text,** and nothing else; an error is ``success: false``, as its agents know it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ INSTRUCTIONS = (
 
 
 class Usage(Struct):
-    """What is said to memory_usage. A number may be said as text, and what is unknown is passed over."""
+    """The arguments of memory_usage. A number may be given as text; unknown arguments are ignored."""
 
     action: str
     key: str | None = None
@@ -64,7 +64,7 @@ class Usage(Struct):
 
 
 class Search(Struct):
-    """What is said to memory_search."""
+    """The arguments of memory_search."""
 
     pattern: str
     namespace: str | None = None
@@ -72,7 +72,7 @@ class Search(Struct):
 
 
 class Flow:
-    """As `Profile`."""
+    """The tools of claude-flow as a `Profile`."""
 
     instructions = INSTRUCTIONS
     resources = False
@@ -82,7 +82,7 @@ class Flow:
         self._newest = RecentEntries()
 
     async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
-        """As `Profile.call`."""
+        """Call a tool, as `Profile.call`."""
         try:
             match name:
                 case "memory_usage":
@@ -97,7 +97,7 @@ class Flow:
         return ToolResult(to_json({"success": True, **reply, **_signed()}))
 
     def refused(self, error: WaggleError) -> ToolResult:
-        """As `Profile.refused`."""
+        """Return an error, as `Profile.refused`."""
         return ToolResult(to_json({"success": False, "error": error.message, "code": error.code, **_signed()}))
 
     async def _usage(self, call: Call, said: Usage) -> Reply:
@@ -163,13 +163,13 @@ async def _delete(caller: Caller, said: Usage) -> Reply:
 
 
 def _rest(told: list[Reply], total: int) -> Reply:
-    """What is said of those that are not told."""
+    """Return the note about entries that are left out."""
     more = {"next": "there are more: memory_search with a pattern that fewer keys match"} if total > len(told) else {}
     return {"total": total, "more": total > len(told), **more}
 
 
 def _shown(entry: Reply) -> Reply:
-    """An entry among others: of a long one it is said how to read it."""
+    """Return an entry among others; a long one comes with how to read it."""
     contents = {"value": flow_read(entry["value"]), "metadata": entry.get("meta")}
     length = len(to_json(contents))
     if length > LONG:
@@ -195,7 +195,7 @@ def _key(said: Usage) -> str:
 
 
 def _value(said: Any) -> tuple[str, Any]:
-    """What is to be stored, as text and as a value; models say objects, too."""
+    """Return the value to store, as text and as a value; models send objects, too."""
     if said is None:
         raise BadRequest("store needs a value: text, as a rule JSON", field="value")
     if isinstance(said, str):
@@ -211,7 +211,7 @@ def _ns(said: str | None) -> str:
 
 
 def _glob(pattern: str) -> str:
-    """The hub's pattern for one of theirs."""
+    """Return the hub's pattern for one of claude-flow's."""
     if not pattern:
         raise BadRequest("the pattern is empty: % is that of all keys", field="pattern")
     return "*".join(quoted(part) for part in pattern.replace("%", "*").split("*"))

@@ -1,6 +1,6 @@
-"""What earlier systems have kept, as `import --from` reads it; what becomes of it is `waggle.compat.mapping`'.
+"""Files of earlier systems, as `import --from` reads them. What becomes of an entry is in `waggle.compat.mapping`.
 
-Files are only read, a database too: it is looked at as it is when it is opened, whoever writes to it meanwhile.
+Files are only read. A database is read as it is when it is opened, whatever is written to it meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from waggle.cli.transfer.entry_file import FAULTS, Found, Read
+from waggle.cli.transfer.entry_file import FILE_ERRORS, LocatedEntry, ReadEntries
 from waggle.compat import mapping
 from waggle.wire.errors import BadRequest
 
@@ -24,7 +24,7 @@ _ROWS = f"SELECT {', '.join(_COLUMNS)} FROM memory_entries ORDER BY id"
 
 
 class ImportSource(StrEnum):
-    """Whose file it is."""
+    """An earlier system whose files can be imported."""
 
     export = "export"
     shared_memory = "shared-memory"
@@ -32,8 +32,8 @@ class ImportSource(StrEnum):
     claude_flow = "claude-flow"
 
 
-def from_json(seed: ImportSource, file: BinaryIO) -> Read:
-    """The entries of a file that is one JSON document. Raises BadRequest if it is not what such a file is."""
+def from_json(seed: ImportSource, file: BinaryIO) -> ReadEntries:
+    """Return the entries of a file that is one JSON document. Raises BadRequest."""
     try:
         document = json.load(file)
     except (ValueError, RecursionError) as fault:
@@ -43,8 +43,8 @@ def from_json(seed: ImportSource, file: BinaryIO) -> Read:
 
 
 @contextmanager
-def from_database(path: str) -> Iterator[Read]:
-    """The rows of a store in SQLite. Raises BadRequest if there is none."""
+def from_database(path: str) -> Iterator[ReadEntries]:
+    """Return the rows of a store in SQLite. Raises BadRequest."""
     try:
         with closing(sqlite3.connect(_uri(Path(path)), uri=True, isolation_level=None)) as db:
             db.text_factory = bytes  # what is no UTF-8 is told as that of its row
@@ -58,23 +58,23 @@ def from_database(path: str) -> Iterator[Read]:
 
 
 def _uri(path: Path) -> str:
-    """How SQLite is to open it. One in WAL mode that nobody has open is read as what it is, a file: else SQLite would
-    need to write beside it, and leave two files there that may be somebody else's to make."""
+    """Return the URI by which SQLite opens the file. A closed database in WAL mode is opened as immutable: else
+    SQLite would have to write beside it, and leave two files there."""
     with path.open("rb") as file:
         in_wal_mode = file.read(20)[18:] == b"\2\2"
     alone = in_wal_mode and not path.with_name(f"{path.name}-wal").exists()
     return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
 
 
-def _memories(document: Any) -> list[Found]:
-    """Version 1 is a list of entries, version 2 an object that has one."""
+def _memories(document: Any) -> list[LocatedEntry]:
+    """Return the list of entries: version 1 is a list, version 2 an object that has one."""
     entries = document.get("entries") if isinstance(document, dict) else document
     if not isinstance(entries, list):
         raise BadRequest("it has no list of entries")
     return [_found(f"entry {number}", mapping.memory_line, record) for number, record in enumerate(entries, 1)]
 
 
-def _hive(document: Any) -> list[Found]:
+def _hive(document: Any) -> list[LocatedEntry]:
     entries = document.get("entries") if isinstance(document, dict) else None
     metadata = document.get("metadata") if isinstance(document, dict) else None
     if not isinstance(entries, dict) or not isinstance(metadata, dict):
@@ -84,7 +84,7 @@ def _hive(document: Any) -> list[Found]:
     ]
 
 
-def _rows(db: sqlite3.Connection) -> Iterator[Found]:
+def _rows(db: sqlite3.Connection) -> Iterator[LocatedEntry]:
     for number, row in enumerate(db.execute(_ROWS), 1):
         yield _found(f"row {number}", lambda *cells: mapping.flow_line(*map(_text, cells)), *row)
 
@@ -93,8 +93,8 @@ def _text(cell: Any) -> Any:
     return cell.decode() if isinstance(cell, bytes) else cell
 
 
-def _found(where: str, line_of: Any, *parts: Any) -> Found:
+def _found(where: str, line_of: Any, *parts: Any) -> LocatedEntry:
     try:
         return where, line_of(*parts)
-    except FAULTS as fault:
+    except FILE_ERRORS as fault:
         return where, fault

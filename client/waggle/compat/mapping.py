@@ -1,13 +1,14 @@
-"""Where the entries of earlier systems stand in a hub: namespace, key, kind, what is value and what is meta.
+"""The place of earlier systems' entries in a hub: namespace, key, kind, value and meta.
 
-Three systems keep what outlives them: Shared Memory MCP v2, SharedMemoryStore and claude-flow. This is the one place
-that says how an entry of theirs looks here, for whoever brings it over and for whoever shows it as they did.
+Three systems keep data: Shared Memory MCP v2, SharedMemoryStore and claude-flow. This is the one module that says
+what an entry of theirs is here, for imports and for the profiles that show it as they did.
 
 | | namespace | key | value | meta |
 | --- | --- | --- | --- | --- |
 | Shared Memory MCP | `memory` | its entry_id | the whole `Memory` | |
 | SharedMemoryStore | its own, by default `shared_state` | the same | the same | its metadata, and `agentId` |
-| claude-flow | its own, by default `default` | the same | its text's JSON, if no text; else its text | its metadata |
+| claude-flow | its own, by default `default` | the same | its text's JSON, if no text; else its text | its metadata
+|
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ Priority = Literal["low", "medium", "high"]
 
 
 def _encoded(value: Any, field: str) -> Raw:
-    """A value as JSON text. Raises BadRequest if it cannot be one."""
+    """Return a value as JSON text. Raises BadRequest."""
     plain_json.check(value, field)
     try:
         return Raw(msgspec.json.encode(value))
@@ -97,7 +98,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def memory_of(key: str, value: bytes) -> Memory | None:
-    """The memory that stands at this key, its value JSON text; None if it is none: any door can write there."""
+    """Return the memory at this key, its value JSON text; None if it is not one: any door can write there."""
     try:
         memory = _read_memory(value)
         _check_id(memory.entry_id)
@@ -110,13 +111,13 @@ def memory_of(key: str, value: bytes) -> Memory | None:
 
 
 def instant_of(text: str) -> int:
-    """An instant as of ISO 8601 in microseconds; one without a zone is in UTC. Raises ValueError."""
+    """Return the instant of ISO 8601 text in microseconds; without a zone it is UTC. Raises ValueError."""
     instant = datetime.fromisoformat(text)
     return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
 
 
 def most_memories(settings: bytes | None) -> tuple[int, str | None]:
-    """How many memories there may be, as the entry `SETTINGS` says in JSON text, and what is wrong with that."""
+    """Return the limit on memories from the JSON text of the entry `SETTINGS`, and what is wrong with the setting."""
     if settings is None:
         return MOST_MEMORIES, None
     try:
@@ -126,12 +127,12 @@ def most_memories(settings: bytes | None) -> tuple[int, str | None]:
 
 
 def tags_of(tags: Iterable[str]) -> list[str]:
-    """Tags as they are kept: stripped, in lower case, without those that are blank."""
+    """Return tags as they are stored: stripped, in lower case, without blank ones."""
     return [tag for tag in (tag.strip().lower() for tag in tags) if tag]
 
 
 def memory_line(record: Any) -> ExportLine:
-    """An entry of its file, of version 2 or 1. Raises BadRequest, or msgspec's error, if it is none."""
+    """Return the export line of an entry of its file, of version 2 or 1. Raises BadRequest or msgspec's error."""
     if isinstance(record, dict) and "entry_id" not in record:
         record = {**record, "entry_id": _made_id(record)}
     memory = msgspec.convert(record, Memory)
@@ -146,7 +147,7 @@ def memory_line(record: Any) -> ExportLine:
 
 
 def _made_id(record: dict[str, Any]) -> str:
-    """Version 1 had no ids: the same entry gets the same one each time."""
+    """Return the id of a version 1 entry, which has none: the same entry gets the same id each time."""
     said = "\0".join(str(record.get(field)) for field in ("timestamp", "agent_name", "content"))
     return str(uuid.uuid5(uuid.NAMESPACE_OID, said.encode("utf-8", "replace").hex()))
 
@@ -185,7 +186,7 @@ _OWN = {
 
 
 def hive_line(key: str, value: Any, metadata: Any) -> ExportLine:
-    """An entry of its file, with its metadata, None if there is none. Raises BadRequest if it is none."""
+    """Return the export line of an entry of its file, with its metadata or None. Raises BadRequest."""
     known = {} if metadata is None else metadata
     if not isinstance(known, dict):
         raise BadRequest("its metadata is no object")
@@ -216,16 +217,16 @@ def _namespace(said: Any, default: str) -> str:
 
 
 def flow_value(text: str) -> Any:
-    """What a text that it stores is as a value: what it says as JSON, or, if that is text or nothing, the text itself.
+    """Return the value of a stored text: its JSON, or the text itself if that JSON is a text or null.
 
-    So nobody needs to know who wrote a value: `flow_read` makes the same of both.
+    So no reader needs to know which program wrote a value: `flow_read` gives the same for both.
     """
     value = flow_read(text)
     return text if isinstance(value, str) else value
 
 
 def flow_read(value: Any) -> Any:
-    """A value as it gives it back: of a text what it says as JSON, if that can be a value, else the text."""
+    """Return a value as claude-flow returns it: the JSON of a text, if that can be a value, else the text."""
     if not isinstance(value, str):
         return value
     try:
@@ -236,7 +237,8 @@ def flow_read(value: Any) -> Any:
 
 
 def flow_line(key: Any, text: Any, namespace: Any, metadata: Any, expires_at: Any) -> ExportLine:
-    """A row of its store; ``expires_at`` is in seconds, ``metadata`` is JSON. Raises BadRequest if it is none."""
+    """Return the export line of a row of its store; ``expires_at`` is in seconds, ``metadata`` is JSON. Raises
+    BadRequest."""
     if not isinstance(key, str) or not isinstance(text, str):
         raise BadRequest("key and value are text")
     if expires_at is not None and not isinstance(expires_at, int | float):

@@ -1,10 +1,9 @@
 """The profile `octocode`: the three tools of octocode-local-memory, as its agents know them.
 
-Keys are those of the caller's namespace. A value is text; what another door wrote is told as its JSON text. What the
-original could not do: a key with a star in it lists (``status:*``), and everybody shares what is written.
+Keys are those of the caller's namespace. A value is text; a value that another door wrote is shown as its JSON text.
+New here: a key with a star in it lists (``status:*``), and all agents share what is written.
 
-What was said is checked here in the original's own order and words, and what the hub refuses beyond that comes as it
-says it.
+Arguments are checked here in the original's order and words; further errors of the hub come in its words.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ __all__ = ["Octocode"]
 
 Reply = dict[str, Any]
 
-TTL = 3_600
+DEFAULT_TTL_S = 3_600
 """Seconds that a value is kept if nothing is said, each time that it is written."""
-LONGEST_TTL = 86_400
-LONGEST_KEY = 255
-LONGEST_VALUE = 10_485_760
+MAX_TTL_S = 86_400
+MAX_KEY_CHARS = 255
+MAX_VALUE_CHARS = 10_485_760
 """Units of UTF-16."""
-LISTED = 25_000
+MAX_LIST_CHARS = 25_000
 """Characters of the matches in one reply."""
-SHORT = 5_000
+SHORT_VALUE_CHARS = 5_000
 """Characters of a value that is told among others."""
-PAGE = 100
+PAGE_ENTRIES = 100
 """Entries that are asked for at a time."""
 
 _PATTERN = "^[a-zA-Z0-9:_./-]+$"
@@ -49,7 +48,7 @@ INSTRUCTIONS = (
 
 
 class Octocode:
-    """As `Profile`."""
+    """The tools of octocode as a `Profile`."""
 
     instructions = INSTRUCTIONS
     resources = False
@@ -58,7 +57,7 @@ class Octocode:
         self.tools = [_SET, _GET, _DELETE]
 
     async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
-        """As `Profile.call`; that there is no such tool is an answer, too."""
+        """Call a tool, as `Profile.call`; a tool that does not exist is a result, too."""
         try:
             match name:
                 case "setStorage":
@@ -74,7 +73,7 @@ class Octocode:
         return answered({"success": True, **reply, "timestamp": now()})
 
     def refused(self, error: WaggleError) -> ToolResult:
-        """As `Profile.refused`."""
+        """Return an error, as `Profile.refused`."""
         return answered({"success": False, "error": error.message}, failed=True)
 
 
@@ -96,14 +95,14 @@ async def _get(caller: Caller, said: dict[str, Any]) -> Reply:
 
 
 async def _list(caller: Caller, pattern: str) -> Reply:
-    """As many of those that match as a reply has room for, in the order of their keys."""
+    """Return as many matching entries as a reply has room for, in the order of their keys."""
     matches: list[Reply] = []
     after: str | None = None
     more = True
-    while more and len(matches) < PAGE:
-        page = await caller.call("list", {"pattern": pattern, "after": after, "limit": PAGE})
+    while more and len(matches) < PAGE_ENTRIES:
+        page = await caller.call("list", {"pattern": pattern, "after": after, "limit": PAGE_ENTRIES})
         found = [*matches, *map(_match, page["entries"])]
-        matches, after = fitting(found, LISTED), page["next"]
+        matches, after = fitting(found, MAX_LIST_CHARS), page["next"]
         if len(matches) < len(found):
             break
         more = after is not None
@@ -117,9 +116,9 @@ async def _delete(caller: Caller, said: dict[str, Any]) -> Reply:
 
 
 def _match(entry: dict[str, Any]) -> Reply:
-    """An entry among others; one that would leave them no room without its value."""
+    """Return an entry among others; without its value if that would leave them no room."""
     text = _text(entry)
-    if len(to_json(text)) <= SHORT:
+    if len(to_json(text)) <= SHORT_VALUE_CHARS:
         return {"key": entry["key"], "value": text}
     return {
         "key": entry["key"],
@@ -140,7 +139,7 @@ def _key(said: dict[str, Any], is_good: Any = _is_key) -> str:
     key = said.get("key")
     if not isinstance(key, str) or not key:
         raise BadRequest("Key must be a non-empty string")
-    if units(key) > LONGEST_KEY:
+    if units(key) > MAX_KEY_CHARS:
         raise BadRequest("Key exceeds 255 characters")
     if not is_good(key):
         raise BadRequest(
@@ -155,14 +154,14 @@ def _value(said: dict[str, Any]) -> str:
         raise BadRequest("Value cannot be undefined or null")
     if not isinstance(value, str):
         raise BadRequest("Value must be a string")
-    if units(value) > LONGEST_VALUE:
+    if units(value) > MAX_VALUE_CHARS:
         raise BadRequest("Value exceeds 10MB limit")
     return value
 
 
 def _ttl(said: dict[str, Any]) -> float:
-    ttl = said.get("ttl", TTL)
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 1 <= ttl <= LONGEST_TTL:
+    ttl = said.get("ttl", DEFAULT_TTL_S)
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 1 <= ttl <= MAX_TTL_S:
         raise BadRequest("TTL must be a number between 1 and 86400 seconds")
     return ttl
 
@@ -175,7 +174,7 @@ def _schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
 
 
 def _key_schema(description: str, pattern: str = _PATTERN) -> dict[str, Any]:
-    bounds = {"minLength": 1, "maxLength": LONGEST_KEY, "pattern": pattern}
+    bounds = {"minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": pattern}
     return {"type": "string", "description": description, **bounds}
 
 
@@ -185,12 +184,12 @@ _SET = types.Tool(
     input_schema=_schema(
         {
             "key": _key_schema("A namespaced key: 'task:1', 'lock:src/auth.ts', 'status:agent-1'"),
-            "value": {"type": "string", "description": "Text, as a rule JSON", "maxLength": LONGEST_VALUE},
+            "value": {"type": "string", "description": "Text, as a rule JSON", "maxLength": MAX_VALUE_CHARS},
             "ttl": {
                 "type": "number",
                 "description": "Seconds until it is gone (default: 3600)",
                 "minimum": 1,
-                "maximum": LONGEST_TTL,
+                "maximum": MAX_TTL_S,
             },
         },
         "key",

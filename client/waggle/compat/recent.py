@@ -1,11 +1,11 @@
-"""The entries of a namespace that were written last, as many as a reply has room for.
+"""The newest entries of a namespace, as many as a reply has room for.
 
-The hub lists in the order of keys, and knows no other. So all that match are looked at, a page at a time and without
-their values, and only those that are told are read. What is written meanwhile may be told as it is by then, or not at
-all, as if it had been written later.
+The hub lists in the order of keys, and knows no other order. So all matching entries are listed, a page at a time
+and without their values, and only those that are shown are read. An entry that is written meanwhile may be shown as
+it is by then, or not at all, as if it had been written later.
 
-One page at a time, in turn, however many look: the hub, of whose loop all this may be a part, goes on with other things
-between two pages.
+One page at a time, however many callers: the hub, of whose loop all this may be a part, serves others between two
+pages.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from waggle.ops import Caller
 
 __all__ = ["RecentEntries"]
 
-PAGE = 1_000
+PAGE_ENTRIES = 1_000
 """Keys that are asked for at a time, as many as the hub gives."""
-ROOM = 25_000
+REPLY_ROOM_CHARS = 25_000
 """Characters of what is told."""
 
 Shown = dict[str, Any]
 
 
 class RecentEntries:
-    """Finds them, for whoever asks."""
+    """A finder of the newest entries."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -46,7 +46,7 @@ class RecentEntries:
         looking = self._look(call.caller, ns, pattern, most)
         keys, total = (await call.patience.through(looking, call.patience.limit, say)).result()
         told: list[Shown] = []
-        room = ROOM
+        room = REPLY_ROOM_CHARS
         for key in keys:
             entry = (await call.caller.call("get", {"key": key, "ns": ns}))["entry"]
             if entry is None:  # it has gone meanwhile
@@ -65,7 +65,7 @@ class RecentEntries:
         total, after = 0, None
         while True:
             async with self._turn:
-                fields = {"pattern": pattern, "ns": ns, "after": after, "limit": PAGE, "values": False}
+                fields = {"pattern": pattern, "ns": ns, "after": after, "limit": PAGE_ENTRIES, "values": False}
                 page = await caller.call("list", fields)
                 total += len(page["entries"])
                 found = heapq.nlargest(most, [*found, *((entry["rev"], entry["key"]) for entry in page["entries"])])

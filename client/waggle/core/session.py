@@ -313,7 +313,7 @@ class Session:
         self._hello = None
         if isinstance(outcome, WaggleError):
             if hello.session is not None and isinstance(outcome, SessionLost | BadRequest):
-                # BadRequest: the hub cannot read this takeover, for example after it was replaced by another version.
+                # BadRequest: the hub cannot read this takeover, but may read a hello for a new session.
                 self._lost = True
                 self._say_hello()
             else:
@@ -329,7 +329,6 @@ class Session:
                 self._subscriptions.on_takeover(outcome)
             else:
                 waiting = self._restart_session(waiting)
-            # Subscriptions go first, so that a program sees the events of its own repeated changes.
             self._queue.extend(self._take_subscription_commands())
             self._queue.extend(waiting)
             for lease in self._leases.values():

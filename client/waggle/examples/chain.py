@@ -16,14 +16,14 @@ from waggle.examples.roles import Busy, Cast
 
 
 async def researcher(hub: waggle.Hub, busy: Busy) -> None:
-    """Finds out what is needed, and waits for nobody."""
+    """Find out what is needed."""
     await hub.status("researching")
     await busy(1.5)
     await hub.set("handoff/research/findings", {"approach": "JWT", "library": "pyjwt"})
 
 
 async def designer(hub: waggle.Hub, busy: Busy) -> None:
-    """Makes a specification of the findings."""
+    """Make a specification of the findings."""
     await hub.status("waiting for the findings")
     findings = await hub.wait("handoff/research/findings", timeout=None)
     await hub.status("designing")
@@ -32,7 +32,7 @@ async def designer(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def developer(hub: waggle.Hub, busy: Busy) -> None:
-    """Builds what the specification says."""
+    """Build what the specification says."""
     await hub.status("waiting for the specification")
     spec = await hub.wait("handoff/design/spec", timeout=None)
     await hub.status("building")
@@ -41,7 +41,7 @@ async def developer(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def tester(hub: waggle.Hub, busy: Busy) -> None:
-    """Tests what was built."""
+    """Test what was built."""
     await hub.status("waiting for the code")
     api = await hub.wait("handoff/code/api", timeout=None)
     await hub.status("testing")

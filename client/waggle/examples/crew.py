@@ -1,4 +1,4 @@
-"""A crew that builds software together, and meets only in the hub.
+"""A crew of agents that build software together, and meet only in the hub.
 
 Each build goes through the same keys, and each role waits for those of the one before:
 
@@ -40,22 +40,22 @@ FRESH = 5.0
 
 
 class Job(NamedTuple):
-    """Which builds to work on, and how fast."""
+    """The builds to work on, and the speed."""
 
     first: int = 1
     builds: int | None = None
     speed: float = 1.0
 
     def includes(self, build: int) -> bool:
-        """Whether this build is ours: an older one may still be there from another crew."""
+        """Return whether this build is ours: an older build of another crew may still be there."""
         return build >= self.first and (self.builds is None or build < self.first + self.builds)
 
     def ends_with(self, build: int) -> bool:
-        """Whether it is the last."""
+        """Return whether this build is the last."""
         return self.builds is not None and build + 1 >= self.first + self.builds
 
     async def work(self, seconds: float) -> None:
-        """Stands for what a real agent would do now."""
+        """Stand in for the work of a real agent."""
         await asyncio.sleep(seconds * random.uniform(0.7, 1.3) / self.speed)
 
 
@@ -63,7 +63,7 @@ class Job(NamedTuple):
 
 
 async def researcher(hub: waggle.Hub, job: Job) -> None:
-    """Finds out what to build; begins the next build when this one is tested."""
+    """Find out what to build; begin the next build when this one is tested."""
     build = job.first
     while True:
         await hub.status(f"researching build {build}")
@@ -85,7 +85,7 @@ async def researcher(hub: waggle.Hub, job: Job) -> None:
 
 
 async def builder(hub: waggle.Hub, job: Job, service: str) -> None:
-    """Builds one service, whenever there are findings."""
+    """Build one service, whenever there are findings."""
     await hub.status("waiting for findings")
     async for event in hub.watch("build/*/research/findings", types=["set"], snapshot=True):
         if event.type != "set" or not job.includes(number(event.key)):
@@ -103,7 +103,7 @@ async def builder(hub: waggle.Hub, job: Job, service: str) -> None:
 
 
 async def tester(hub: waggle.Hub, job: Job) -> None:
-    """Tests a build when the last of its services is complete."""
+    """Test a build when the last of its services is complete."""
     complete: defaultdict[int, set[str]] = defaultdict(set)
     await hub.status("waiting for services")
     async for event in hub.watch("build/*/builders/*/complete", types=["set"], snapshot=True):
@@ -128,7 +128,7 @@ async def tester(hub: waggle.Hub, job: Job) -> None:
 
 
 def number(key: str) -> int:
-    """The number of the build that a key belongs to."""
+    """Return the number of the build that a key belongs to."""
     return int(key.split("/")[1])
 
 
@@ -153,7 +153,7 @@ async def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m waggle.examples.crew", description="One agent of the sample crew.")
     parser.add_argument("role", choices=("researcher", "builder", "tester"))
     parser.add_argument("--service", choices=SERVICES, default=SERVICES[0], help="what a builder builds")

@@ -18,14 +18,14 @@ SERVICES = ("users", "products", "orders", "payments")
 
 
 async def architect(hub: waggle.Hub, busy: Busy) -> None:
-    """Says what each service has to do."""
+    """Specify each service."""
     await hub.status("designing")
     await busy(1.5)
     await hub.set("fanout/spec", {service: {"path": f"/{service}"} for service in SERVICES})
 
 
 async def developer(hub: waggle.Hub, busy: Busy, service: str) -> None:
-    """Builds one service."""
+    """Build one service."""
     await hub.status("waiting for the specification")
     spec = await hub.wait("fanout/spec", timeout=None)
     await hub.status(f"building {service}")
@@ -34,7 +34,7 @@ async def developer(hub: waggle.Hub, busy: Busy, service: str) -> None:
 
 
 async def integrator(hub: waggle.Hub, busy: Busy) -> None:
-    """Puts all services together."""
+    """Put all services together."""
     await hub.status("waiting for all services")
     complete = await hub.wait_all([f"fanout/complete/{service}" for service in SERVICES], timeout=None)
     await hub.status("integrating")

@@ -1,13 +1,13 @@
-"""File locks: agents that edit the same files take turns, and need not know of each other.
+"""File locks: agents that edit the same files take turns, without knowing each other.
 
     login-editor     locks src/auth/login.py
     session-editor   locks src/auth/session.py: at the same time as the one above
-    renamer          locks both at once: all of them or none, so nobody waits for each other in a circle
+    renamer          locks both at once: all of them or none, so no two agents wait for each other in a circle
     formatter        locks src/*, files that are yet to come included
     test-runner      locks src/* too, but shared: it only reads, and so may others
 
-Who asks first is served first. Here each file is an entry of the same name, so the hub refuses a write by anybody who
-does not have the lock; for files on disk the lock alone does it, among those who ask for it.
+First come, first served. Here each file is an entry of the same name, so the hub refuses a write by an agent without
+the lock. For files on disk, the lock works among the agents that ask for it.
 
     python -m waggle.examples.files renamer
 """
@@ -33,7 +33,7 @@ async def edit(hub: waggle.Hub, busy: Busy, lock: waggle.Lock, *files: str) -> N
 
 
 async def editor(hub: waggle.Hub, busy: Busy, file: str) -> None:
-    """Edits one file, again and again."""
+    """Edit one file, again and again."""
     for _ in range(ROUNDS):
         async with hub.lock(file, wait=None) as lock:
             await edit(hub, busy, lock, file)
@@ -41,7 +41,7 @@ async def editor(hub: waggle.Hub, busy: Busy, file: str) -> None:
 
 
 async def renamer(hub: waggle.Hub, busy: Busy) -> None:
-    """Edits two files that must change together."""
+    """Edit two files that must change together."""
     for _ in range(ROUNDS):
         async with hub.lock(LOGIN, SESSION, wait=None) as lock:
             await edit(hub, busy, lock, LOGIN, SESSION)
@@ -49,7 +49,7 @@ async def renamer(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def formatter(hub: waggle.Hub, busy: Busy) -> None:
-    """Wants all files, whichever there are, once there are some."""
+    """Lock all files by a pattern, once there are some."""
     await hub.status("waiting for files")
     await hub.wait_all([LOGIN, SESSION], timeout=None)
     async with hub.lock(pattern="src/*", wait=None) as lock:
@@ -58,7 +58,7 @@ async def formatter(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def test_runner(hub: waggle.Hub, busy: Busy) -> None:
-    """Reads all files while nobody writes."""
+    """Read all files while no agent writes."""
     for number in range(ROUNDS):
         async with hub.lock(pattern="src/*", shared=True, wait=None):
             await hub.status("testing")

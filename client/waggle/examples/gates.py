@@ -1,12 +1,12 @@
-"""Checkpoint gates: nothing goes on before somebody has approved it, and the last word is a person's.
+"""Checkpoint gates: work stops until it is approved, and a person has the last word.
 
     planner    -> checkpoint/plan/work    -> architect: approves                        -> checkpoint/gates/plan
     developer  -> checkpoint/code/work    -> reviewer: rejects, with a reason; approves -> checkpoint/gates/code
     operator   -> checkpoint/release/work -> a person decides                           -> checkpoint/gates/release
 
-Work is handed in together with its gate, which is "pending" then: both are written at one revision, so nobody sees the
-one without the other. Whoever handed it in waits for what is said of it *after* that revision; rejected, it goes back
-and comes again. The next phase waits for "approved", whatever was before that.
+Work is handed in together with its gate, which is "pending" then: both are written at one revision, so no agent sees
+one without the other. The agent that handed it in waits for a verdict *after* that revision; rejected work is improved
+and handed in again. The next phase waits for "approved", whatever was before that.
 
 A person needs no program: any way to write the gate will do.
 
@@ -32,7 +32,7 @@ RELEASE = "checkpoint/gates/release"
 
 
 async def deliver(hub: waggle.Hub, busy: Busy, phase: str, what: str) -> None:
-    """Work until the gate is open: rejected, it is mended and handed in again."""
+    """Work until the gate is open; work that is rejected is improved and handed in again."""
     mended: list[str] = []
     while True:
         await hub.status(f"working on the {phase}")
@@ -51,7 +51,7 @@ async def deliver(hub: waggle.Hub, busy: Busy, phase: str, what: str) -> None:
 
 
 async def judge(hub: waggle.Hub, busy: Busy, phase: str, fault: Callable[[Any], str | None]) -> None:
-    """Look at what is handed in, until there is no fault in it."""
+    """Look at the work that is handed in, until there is no fault in it."""
     seen = 0
     while True:
         await hub.status(f"waiting for the {phase}")
@@ -70,19 +70,19 @@ async def judge(hub: waggle.Hub, busy: Busy, phase: str, fault: Callable[[Any], 
 
 
 async def planner(hub: waggle.Hub, busy: Busy) -> None:
-    """Makes a plan."""
+    """Make a plan."""
     await deliver(hub, busy, "plan", "a login page")
 
 
 async def developer(hub: waggle.Hub, busy: Busy) -> None:
-    """Builds what was planned, once the plan is approved."""
+    """Build what was planned, once the plan is approved."""
     await hub.status("waiting for an approved plan")
     await hub.wait("checkpoint/gates/plan", where=APPROVED, timeout=None)
     await deliver(hub, busy, "code", "login.py")
 
 
 async def operator(hub: waggle.Hub, busy: Busy) -> None:
-    """Releases what was built, once the code is approved, and a person agrees."""
+    """Release what was built, once the code is approved, and a person agrees."""
     await hub.status("waiting for approved code")
     await hub.wait("checkpoint/gates/code", where=APPROVED, timeout=None)
     await deliver(hub, busy, "release", "version 1.0")
@@ -93,17 +93,17 @@ async def operator(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def architect(hub: waggle.Hub, busy: Busy) -> None:
-    """Likes every plan."""
+    """Approve every plan."""
     await judge(hub, busy, "plan", lambda plan: None)
 
 
 async def reviewer(hub: waggle.Hub, busy: Busy) -> None:
-    """Sends code back that comes without tests."""
+    """Send back code that comes without tests."""
     await judge(hub, busy, "code", lambda code: None if code["mended"] else "there are no tests")
 
 
 async def person(hub: waggle.Hub, ask: Ask) -> None:
-    """Decides about the release, here or from anywhere else: who answers first decides, until it is a yes."""
+    """Decide about the release, here or from anywhere else: the first answer counts, until it is a yes."""
     seen = 0
     while True:
         gate = await hub.wait(RELEASE, since=seen, where=PENDING, timeout=None)
@@ -117,7 +117,7 @@ async def person(hub: waggle.Hub, ask: Ask) -> None:
 
 
 async def decide(hub: waggle.Hub, ask: Ask, pending: int) -> None:
-    """Ask, and write down the answer, unless somebody was faster."""
+    """Ask, and write down the answer, unless another answer was faster."""
     said = await ask(RELEASE, 'May version 1.0 be released? Say "yes", or why not')
     verdict = {"status": "approved"} if said == "yes" else {"status": "rejected", "reason": said}
     try:

@@ -20,7 +20,7 @@ TOPICS = {"storage": "a database", "tokens": "short-lived"}
 
 
 async def developer(hub: waggle.Hub, busy: Busy, topic: str) -> None:
-    """Cannot begin before the architect has answered."""
+    """Begin after the architect has answered."""
     await hub.status(f"waiting for an answer about {topic}")
     answer = await hub.ask("architect", {"topic": topic}, timeout=600)
     await hub.status(f"building {topic}")
@@ -30,7 +30,7 @@ async def developer(hub: waggle.Hub, busy: Busy, topic: str) -> None:
 
 
 async def architect(hub: waggle.Hub, busy: Busy) -> None:
-    """Answers whoever asks, and asks security about what is a secret."""
+    """Answer questions, and ask security about secrets."""
     async for question in hub.inbox():
         async with question:
             topic = question.body["topic"]
@@ -42,7 +42,7 @@ async def architect(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def security(hub: waggle.Hub, busy: Busy) -> None:
-    """Answers, too."""
+    """Answer questions, too."""
     async for question in hub.inbox():
         async with question:
             await hub.status(f"checking {question.body['topic']}, for {question.sender}")
@@ -52,7 +52,7 @@ async def security(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def lead(hub: waggle.Hub, busy: Busy) -> None:
-    """Comes late, and finds what was left for it."""
+    """Come late, and find the messages that wait."""
     await hub.status("busy elsewhere")
     await busy(3.0)
     inbox = hub.inbox()

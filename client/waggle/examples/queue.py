@@ -1,9 +1,9 @@
-"""A work queue: each job is for one worker, and a worker that dies costs nothing but a little time.
+"""A work queue: each job is for one worker, and a worker that dies costs a little time and no job.
 
     producer -> job/1 ... job/9 -> three workers -> result/1 ... result/9 -> producer: report
 
 A worker takes the oldest job under a lease that renews itself. Done, the job is deleted. One of the workers is killed
-with a job in its hands: nobody renews that lease any more, so it ends, and somebody else gets the job, as its second
+with a job in its hands: that lease is renewed no more, so it ends, and another worker gets the job, as its second
 delivery.
 
     python -m waggle.examples.queue worker-1
@@ -23,7 +23,7 @@ LEASE = 2.0
 
 
 async def producer(hub: waggle.Hub, busy: Busy) -> None:
-    """Has jobs once the workers are there, and reports when all of them are done."""
+    """Write jobs once the workers are there, and report when all jobs are done."""
     await hub.status("waiting for workers")
     await hub.wait(pattern="*worker*", count=3, ns="$agents", timeout=None)
     await hub.status("looking for work")
@@ -37,7 +37,7 @@ async def producer(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def worker(hub: waggle.Hub, busy: Busy) -> None:
-    """Does one job after another."""
+    """Do one job after another."""
     async for job in hub.work("job/*", lease=LEASE):
         try:
             async with job:
@@ -56,7 +56,7 @@ async def count(hub: waggle.Hub, busy: Busy, job: waggle.Job) -> None:
 
 
 async def unlucky(hub: waggle.Hub, busy: Busy) -> None:
-    """Takes a job, and is killed."""
+    """Take a job, and be killed."""
     async with hub.take("job/*", lease=LEASE, timeout=None):
         await busy(0.3)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -19,7 +19,7 @@ __all__ = ["Agent", "Ask", "Busy", "Cast", "Person"]
 
 
 class Busy:
-    """Stands for what a real agent would do now: ``await busy(2.0)`` takes some two seconds."""
+    """A stand-in for the work of a real agent: ``await busy(2.0)`` takes some two seconds."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self._speed = speed
@@ -38,7 +38,7 @@ Person = Callable[[waggle.Hub, Ask], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Cast:
-    """Who plays in an example, by name."""
+    """The agents of an example, by name."""
 
     agents: Mapping[str, Agent]
     """Those who have something to do, and are done with it: then it is over."""
@@ -51,11 +51,11 @@ class Cast:
 
     @property
     def all(self) -> dict[str, Agent]:
-        """Each process, by the name of its agent."""
+        """Return each process by the name of its agent."""
         return {**self.agents, **self.services, **self.doomed}
 
     def play(self) -> None:
-        """Be the agent that the command line names, until it is done, or told to stop."""
+        """Play the agent that the command line names, until it is done or told to stop."""
         parser = argparse.ArgumentParser(description="One agent of an example.")
         parser.add_argument("agent", choices=self.all)
         parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="so many times as fast")

@@ -1,10 +1,10 @@
-"""Shared state: many write into one entry, and nothing of anybody is lost.
+"""Shared state: many agents write into one entry, and no change is lost.
 
     initializer -> shared/project-state <- two developers, a tester, an auditor, an analyst
     manager: begins when all of it is there -> shared/report
 
-Each says what to change rather than what all of it should be: the hub does that in one step, with nobody coming in
-between. What has to be computed from what is there (`analyst`) is computed again if somebody was faster.
+Each agent sends a change instead of a whole new value: the hub applies the change in one step. A change that must be
+computed from the present value (`analyst`) is computed again if another agent was faster.
 
     python -m waggle.examples.shared manager
 """
@@ -30,14 +30,14 @@ async def begun(hub: waggle.Hub) -> None:
 
 
 async def initializer(hub: waggle.Hub, busy: Busy) -> None:
-    """Lays out the state, if nobody has."""
+    """Lay out the state, if it is not there."""
     await hub.status("laying out the state")
     await busy(1.0)
     await hub.set(STATE, {"endpoints": [], "issues": [], "rounds": 0, "coverage": 0, "metrics": {}}, if_rev=0)
 
 
 async def developer(hub: waggle.Hub, busy: Busy, service: str) -> None:
-    """Adds endpoints, one by one: ``append`` at a place within the value."""
+    """Add endpoints, one by one: ``append`` at a place within the value."""
     await begun(hub)
     for number in range(ENDPOINTS):
         await busy(0.5)
@@ -45,7 +45,7 @@ async def developer(hub: waggle.Hub, busy: Busy, service: str) -> None:
 
 
 async def tester(hub: waggle.Hub, busy: Busy) -> None:
-    """Sets members of its own (``merge``), and counts (``incr``)."""
+    """Set members of its own (``merge``), and count (``incr``)."""
     await begun(hub)
     for coverage in 40, 70, 85:
         await busy(0.8)
@@ -54,7 +54,7 @@ async def tester(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def auditor(hub: waggle.Hub, busy: Busy) -> None:
-    """Adds what it finds."""
+    """Add each finding to a list in the shared state."""
     await begun(hub)
     for issue in "no rate limit", "weak password rule":
         await busy(1.2)
@@ -62,7 +62,7 @@ async def auditor(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def analyst(hub: waggle.Hub, busy: Busy) -> None:
-    """Computes from what is there: compare and set, again if somebody wrote meanwhile."""
+    """Compute from the state: compare and set, again if another agent wrote meanwhile."""
     await begun(hub)
 
     def measured(state: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ async def analyst(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def manager(hub: waggle.Hub, busy: Busy) -> None:
-    """Reports, when every part of the state says that it is complete: they hold at one revision."""
+    """Report when every part of the state says that it is complete: they hold at one revision."""
     await hub.status("waiting until the state is complete")
     state = await hub.wait_all(
         [

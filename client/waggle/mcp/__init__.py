@@ -1,10 +1,13 @@
-"""Waggle for models: the tools and resources of MCP, for whatever can give commands on an agent's behalf.
+"""Waggle for models: the tools and resources of MCP, over anything that can give commands for an agent.
 
-`arguments` is what a model may say; `actions`, `waits` and `grants` what is done then; `patience` how long one may
-take, and `parking` what goes on after that; `showing` how what comes back looks; `resources` the keys as resources.
-`profiles` are the sets of tools that a client can choose from: these, or those of an earlier system. `server` makes an
-MCP server of one, which `stdio` serves to one editor, and the hub at ``/mcp`` to everybody. Needs the `mcp` package,
-which nothing else here does.
+* `schemas`: the arguments of the tools. `tools`: the table of tools.
+* `key_tools`, `lock_tools`, `wait_tool`: what each tool does. `time_limits`: how long a tool may take.
+  `parked_waits`: waits that go on after that. `render`: replies as a model reads them.
+* `resources`: the keys as resources.
+* `profiles`: the sets of tools that a client can choose from, Waggle's own and those of earlier systems.
+* `server`: an MCP server of a profile. `stdio` serves it to one editor, the hub at ``/mcp`` to all clients.
+
+Only this package needs the distribution `mcp`.
 """
 
 from __future__ import annotations

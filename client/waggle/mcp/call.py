@@ -1,4 +1,4 @@
-"""What a tool is given besides its arguments."""
+"""The context of one tool call, beside the arguments."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["Call"]
 
 
 class Call(NamedTuple):
-    """One call of a tool: on whose behalf, how long it may take, where the names of files are said, and what earlier
-    calls have left waiting."""
+    """One call of a tool: the caller, its time limit, the directory that file names are relative to, and the parked
+    waits of earlier calls."""
 
     caller: Caller
     patience: TimeLimit
@@ -23,5 +23,5 @@ class Call(NamedTuple):
 
     @property
     def owner(self) -> tuple[str, str]:
-        """Whose what is left waiting is."""
+        """The owner of parked waits: the agent in its namespace."""
         return self.caller.agent, self.caller.ns

@@ -1,7 +1,8 @@
-"""What the tools do that answer at once: keys, messages, who is here. Those that wait are in `grants` and `waits`.
+"""Tools that answer at once: keys, messages, agents. Those that wait are in `lock_tools` and `wait_tool`.
 
-Each is a function of the caller, the arguments and the patience of the call, and gives a reply in plain data, with the
-next step in it where there is one. No rule of the hub's is repeated here: what it refuses is raised as it says it.
+Each is a function of the caller, the arguments and the time limit of the call, and returns a reply in plain data,
+with the next step in it where there is one. No rule of the hub is repeated here: an error of the hub is raised as it
+came.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ from msgspec import UNSET, UnsetType
 from waggle.api.inbox import ANSWER_TTL_S, ID_CHARS, MESSAGE_TTL_S, answer_key, body_of
 from waggle.mcp import schemas as a
 from waggle.mcp.call import Call
-from waggle.mcp.render import PART, REPLY, SHORT, at, entry_shown, fitting, holders_shown, marked, to_json
+from waggle.mcp.render import (
+    MAX_REPLY_CHARS,
+    PART_CHARS,
+    SHORT_VALUE_CHARS,
+    at,
+    entry_shown,
+    fitting,
+    holders_shown,
+    marked,
+    to_json,
+)
 from waggle.mcp.wait_tool import until
 from waggle.ops import Caller
 from waggle.wire.errors import BadRequest, NotFound, TimedOut
@@ -24,16 +35,16 @@ __all__ = ["delete", "get", "inbox", "list_", "search", "send", "set_", "unlock"
 
 Reply = dict[str, Any]
 
-PAGE = 100
+PAGE_ENTRIES = 100
 """Entries asked for at a time: more hardly fit into a reply."""
-PAGES = 50
+MAX_PAGES = 50
 """Pages that are looked at for one reply: each may be 10,000 keys of which none matches."""
-MOST = 1_000
+MAX_MESSAGES = 1_000
 """Entries that the hub gives in one page."""
 
 
 def _given(**fields: Any) -> dict[str, Any]:
-    """Those fields of a command that were given, with the token as its guard."""
+    """Return the fields of a command that were given, with the token as its guard."""
     token = fields.pop("token", UNSET)
     guard = {} if isinstance(token, UnsetType) else {"guard": {"token": token}}
     return {**{name: value for name, value in fields.items() if value is not UNSET}, **guard}
@@ -43,11 +54,11 @@ def _given(**fields: Any) -> dict[str, Any]:
 
 
 async def get(call: Call, said: a.Get) -> Reply:
-    """An entry, or that there is none; a part of its value as text if it is a long one."""
+    """Return an entry, or that there is none. A part of the value's text if the value is long."""
     entry = (await call.caller.call("get", {"key": said.key}))["entry"]
     if entry is None:
         return {"key": said.key, "found": False, "next": f"wait(keys=[{to_json(said.key)}]) returns when it is written"}
-    shown = {"found": True, **entry_shown(entry, PART)}
+    shown = {"found": True, **entry_shown(entry, PART_CHARS)}
     if "left_out" in shown or said.offset:
         shown.pop("left_out", None)
         shown.pop("value", None)
@@ -56,10 +67,10 @@ async def get(call: Call, said: a.Get) -> Reply:
 
 
 def _part(entry: dict[str, Any], offset: int) -> Reply:
-    """A part of a value's JSON text, and where the next one begins."""
+    """Return a part of a value's JSON text, and the offset of the next part."""
     text = to_json(entry["value"])
-    part = text[offset : offset + PART]
-    while len(to_json(part)) > REPLY - 1_000:  # what is full of quotes and line ends is longer as a string
+    part = text[offset : offset + PART_CHARS]
+    while len(to_json(part)) > MAX_REPLY_CHARS - 1_000:  # what is full of quotes and line ends is longer as a string
         part = part[: len(part) * 2 // 3]
     end = offset + len(part)
     key = to_json(entry["key"])
@@ -68,7 +79,7 @@ def _part(entry: dict[str, Any], offset: int) -> Reply:
 
 
 async def set_(call: Call, said: a.Set) -> Reply:
-    """The new revision."""
+    """Write an entry and return the new revision."""
     fields = _given(key=said.key, value=said.value, ttl=said.ttl, if_rev=said.if_rev, token=said.token)
     written = await call.caller.call("set", fields)
     kept = {} if written["expires_at"] is None else {"expires_at": at(written["expires_at"])}
@@ -76,17 +87,17 @@ async def set_(call: Call, said: a.Set) -> Reply:
 
 
 async def list_(call: Call, said: a.List) -> Reply:
-    """As many entries as a reply has room for, and a cursor if there are more."""
+    """Return as many entries as a reply has room for, and a cursor if there are more."""
     shown: list[Reply] = []
     after = said.after
     full = False
-    for _ in range(PAGES):
-        fields = _given(pattern=said.pattern, after=after, limit=PAGE)
+    for _ in range(MAX_PAGES):
+        fields = _given(pattern=said.pattern, after=after, limit=PAGE_ENTRIES)
         page = await call.caller.call("list", fields)
         fit = fitting([*shown, *(entry_shown(entry) for entry in page["entries"])])
         full = len(fit) < len(shown) + len(page["entries"])
         shown, after = fit, page["next"]
-        if full or after is None or len(shown) >= PAGE:
+        if full or after is None or len(shown) >= PAGE_ENTRIES:
             break
     cursor = shown[-1]["key"] if full else after
     reply: Reply = {"entries": shown}
@@ -96,12 +107,12 @@ async def list_(call: Call, said: a.List) -> Reply:
 
 
 async def search(call: Call, said: a.Search) -> Reply:
-    """As many of the entries that fit best as a reply has room for, with their scores, and whether there are more."""
+    """Return as many of the best matches as a reply has room for, with scores, and whether there are more."""
 
     async def say() -> str:
         return f"searching for {said.text}"
 
-    work = call.caller.call("search", {"text": said.text, "pattern": said.pattern, "limit": PAGE})
+    work = call.caller.call("search", {"text": said.text, "pattern": said.pattern, "limit": PAGE_ENTRIES})
     found = (await call.patience.through(work, call.patience.limit, say)).result()
     shown = fitting([{**entry_shown(hit), "score": float(f"{hit['score']:.3g}")} for hit in found["entries"]])
     more = found["more"] or len(shown) < len(found["entries"])
@@ -112,13 +123,13 @@ async def search(call: Call, said: a.Search) -> Reply:
 
 
 async def delete(call: Call, said: a.Delete) -> Reply:
-    """Whether there was something to delete."""
+    """Delete an entry and return whether there was one."""
     deleted = await call.caller.call("delete", _given(key=said.key, if_rev=said.if_rev, token=said.token))
     return {"key": said.key, "deleted": deleted["deleted"]}
 
 
 async def unlock(call: Call, said: a.Unlock) -> Reply:
-    """That it is released."""
+    """Release a lock or give a job back."""
     await call.caller.call("unlock", {"token": said.token})
     return {"released": True}
 
@@ -127,7 +138,8 @@ async def unlock(call: Call, said: a.Unlock) -> Reply:
 
 
 async def send(call: Call, said: a.Send) -> Reply:
-    """Where the message waits, and whether its recipient is here: `waggle.api.inbox` has the rules."""
+    """Leave a message and return where it waits and whether the recipient is here (`waggle.api.inbox` has the
+    rules)."""
     if not isinstance(said.answers, UnsetType):
         return await _answer(call.caller, said.answers, said.body)
     check_agent(said.to, "to")
@@ -142,7 +154,7 @@ async def send(call: Call, said: a.Send) -> Reply:
 
 
 async def _answer(caller: Caller, id: str, body: Any) -> Reply:
-    """Give the answer that somebody waits for; the question goes."""
+    """Answer a question and delete it from the inbox."""
     question = _message_key(caller, id)
     entry = (await caller.call("get", {"key": question}))["entry"]
     if entry is None:
@@ -156,14 +168,14 @@ async def _answer(caller: Caller, id: str, body: Any) -> Reply:
 
 
 def _message_key(caller: Caller, id: str) -> str:
-    """The key of a message for the caller. Raises BadRequest if that is no id: one with a slash would be another's."""
+    """Return the key of a message for the caller. Raises BadRequest for an id that would lead to another inbox."""
     if len(id) != ID_CHARS or "/" in id:
         raise BadRequest(f"{id!r} is no id of a message: inbox tells them.", field="id")
     return _key(caller, id)
 
 
 def _key(caller: Caller, id: str) -> str:
-    """What the keys of the caller's messages begin with, and more. Raises BadRequest if it has no name."""
+    """Return the prefix of the keys of the caller's messages. Raises BadRequest if the caller is anonymous."""
     if not caller.agent:
         raise BadRequest(
             "You have no name, so nobody can write to you: whoever configured this client adds ?agent=NAME to the"
@@ -174,7 +186,7 @@ def _key(caller: Caller, id: str) -> str:
 
 
 async def inbox(call: Call, said: a.Inbox) -> Reply:
-    """The oldest messages; those that were dealt with go first."""
+    """Return the oldest messages, after deleting those that are acknowledged."""
     for id in said.ack:
         await call.caller.call("delete", {"key": _message_key(call.caller, id)})
     pattern = quoted(_key(call.caller, "")) + "?" * ID_CHARS
@@ -191,12 +203,12 @@ async def inbox(call: Call, said: a.Inbox) -> Reply:
 
 
 async def _messages(caller: Caller, pattern: str) -> list[dict[str, Any]]:
-    page = await caller.call("list", {"pattern": pattern, "limit": MOST})
+    page = await caller.call("list", {"pattern": pattern, "limit": MAX_MESSAGES})
     return sorted(page["entries"], key=lambda entry: int(entry["rev"]))
 
 
 async def _first(call: Call, pattern: str, seconds: float) -> None:
-    """Wait until there is a message, or the time is over."""
+    """Wait until there is a message, or until the time is over."""
     try:
         await until(call, [{"pattern": pattern}], seconds, "a message for you")
     except TimedOut as late:
@@ -206,7 +218,7 @@ async def _first(call: Call, pattern: str, seconds: float) -> None:
 
 def _message(entry: dict[str, Any]) -> Reply:
     body = body_of(entry["value"])
-    long = len(to_json(body)) > PART
+    long = len(to_json(body)) > PART_CHARS
     return {
         "id": entry["key"].rpartition("/")[2],
         "from": entry["by"],
@@ -220,11 +232,11 @@ def _message(entry: dict[str, Any]) -> Reply:
 
 
 async def who(call: Call, said: a.Who) -> Reply:
-    """Oneself, the agents that are here, and the locks of this namespace with who waits for them."""
-    agents = (await call.caller.call("list", {"pattern": "*", "ns": "$agents", "limit": PAGE}))["entries"]
+    """Return the caller, the agents that are here, and the locks of this namespace with their waiters."""
+    agents = (await call.caller.call("list", {"pattern": "*", "ns": "$agents", "limit": PAGE_ENTRIES}))["entries"]
     held = (await call.caller.call("locks", {}))["locks"]
-    shown = fitting([_agent(one) for one in agents if one["key"] != call.caller.agent], REPLY // 3)
-    locks = fitting([_lock(one) for one in held], REPLY // 3)
+    shown = fitting([_agent(one) for one in agents if one["key"] != call.caller.agent], MAX_REPLY_CHARS // 3)
+    locks = fitting([_lock(one) for one in held], MAX_REPLY_CHARS // 3)
     left_out = len(agents) - len(shown) + len(held) - len(locks) > 1
     reply = {
         "you": {"agent": call.caller.agent or None, "namespace": call.caller.ns},
@@ -243,6 +255,6 @@ def _agent(entry: dict[str, Any]) -> Reply:
 
 
 def _lock(lock: dict[str, Any]) -> Reply:
-    """A lock; its token is for its holder alone to know, as far as we are concerned."""
-    queue = fitting([one["agent"] for one in lock["queue"][:10]], SHORT // 2)
+    """Return a lock without its token, which only its holder should know."""
+    queue = fitting([one["agent"] for one in lock["queue"][:10]], SHORT_VALUE_CHARS // 2)
     return {**holders_shown([lock])[0], **({"waiting": queue} if queue else {})}

@@ -1,7 +1,7 @@
-"""The tools that are granted something: lock and take.
+"""Tools that are granted something: lock and take.
 
-Both stand in a queue of the hub's, and are bounded by what the client allows. That the time is over is a normal answer,
-with a cursor by which the next call goes on in the same place (`waggle.mcp.parked_waits`).
+Both wait in a queue of the hub, for as long as the client allows. The end of that time is a normal reply, with a
+cursor; the next call with that cursor keeps its place in the queue (`waggle.mcp.parked_waits`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import UnsetType
 from waggle.mcp import schemas as a
 from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parked
-from waggle.mcp.render import PART, at, entry_shown, holders_shown, marked, names_shown, to_json
+from waggle.mcp.render import PART_CHARS, at, entry_shown, holders_shown, marked, names_shown, to_json
 from waggle.mcp.time_limits import Say
 from waggle.ops import Caller
 from waggle.wire.errors import BadRequest, Forbidden, Locked, TimedOut
@@ -31,7 +31,7 @@ Reply = dict[str, Any]
 
 
 async def lock(call: Call, said: a.Lock) -> Reply:
-    """The token, or who holds what stands in the way; with a token: that it is renewed."""
+    """Return the token of a lock, or the holders in its way; with a token, renew the lock."""
     if not isinstance(said.token, UnsetType):
         renewed = await call.caller.call("renew", {"token": said.token, "ttl": said.ttl})
         return {"token": said.token, "renewed": True, "until": at(renewed["expires_at"])}
@@ -78,13 +78,13 @@ def _refused(code: str, names: list[str], holders: list[Reply]) -> Reply:
 
 
 class Standing:
-    """What is said while a lock is waited for: who stands in the way now."""
+    """The progress message of a lock that is waited for: its holders now."""
 
     def __init__(self, caller: Caller, names: list[str]) -> None:
         self._caller, self._names = caller, names
 
     async def __call__(self) -> str:
-        """``waiting for src/a.py (held by impl-2, 41 s left)``."""
+        """Return a sentence: ``waiting for src/a.py (held by impl-2, 41 s left)``."""
         what = ", ".join(self._names[:3]) + (" and more" if len(self._names) > 3 else "")
         held = await self._held()
         if not held:
@@ -93,11 +93,11 @@ class Standing:
         return f"waiting for {what} (held by {held[0]['agent']}, {left} s left)"
 
     async def holders(self) -> list[Reply]:
-        """As a refusal tells them."""
+        """Return the holders as a `locked` error has them."""
         return holders_shown(await self._held())
 
     async def _held(self) -> list[dict[str, Any]]:
-        """Who holds one of the names, or a pattern over them, as far as that is easily seen."""
+        """Return the locks on one of the names, or on a pattern over them, as far as that is easily seen."""
         with suppress(Forbidden):
             for name in self._names:
                 locks: list[dict[str, Any]] = (await self._caller.call("locks", {"pattern": quoted(name)}))["locks"]
@@ -108,12 +108,12 @@ class Standing:
         return []
 
     def _marked(self, lock: dict[str, Any]) -> dict[str, Any]:
-        """With whether it is the caller's own, as a refusal has it."""
+        """Return a lock with whether it is the caller's own, as a `locked` error has it."""
         return {**lock, "self": lock["agent"] == self._caller.agent}
 
 
 def _over(lock: dict[str, Any], name: str) -> bool:
-    """Whether a lock is on a pattern that matches the name, or on a name that it matches as a pattern."""
+    """Return whether a lock is on a pattern that matches the name, or on a name that the name matches as a pattern."""
     held = any(compile_pattern(text).match(name) for text in lock.get("patterns") or ())
     try:
         asked = compile_pattern(name)
@@ -126,7 +126,7 @@ def _over(lock: dict[str, Any], name: str) -> bool:
 
 
 async def take(call: Call, said: a.Take) -> Reply:
-    """The job and its token, or that there is none."""
+    """Return a job and its token, or that there is none."""
     parked = _parked(call, said.cursor)
     if parked is not None:
         what = list(parked.what)
@@ -151,7 +151,7 @@ async def take(call: Call, said: a.Take) -> Reply:
     key = to_json(entry["key"])
     reply = {
         "taken": True,
-        **entry_shown(entry, PART - 500),
+        **entry_shown(entry, PART_CHARS - 500),
         "token": token,
         "delivery": taken["delivery"],
         "lease_until": at(taken["expires_at"]),
@@ -168,7 +168,7 @@ _NO_JOB = {"taken": False, "timed_out": True, "code": TimedOut.code}
 
 
 class Asked(NamedTuple):
-    """What is asked for: the op, its fields, and which of them says for how long to wait."""
+    """A command that may wait: the op, its fields, and the name of the field with the time to wait."""
 
     op: str
     fields: dict[str, Any]
@@ -177,17 +177,17 @@ class Asked(NamedTuple):
 
     @property
     def words(self) -> str:
-        """All of it but for how long."""
+        """The command without its time to wait, to compare with a parked wait."""
         return to_json([self.op, self.fields])
 
 
 def _parked(call: Call, cursor: str | UnsetType) -> Parked | None:
-    """What an earlier call has left waiting; None if that is over, and is to be asked for anew."""
-    return None if isinstance(cursor, UnsetType) else call.parking.back(call.owner, cursor)
+    """Return the wait that an earlier call parked, or None if it is over and must be asked for again."""
+    return None if isinstance(cursor, UnsetType) else call.parking.resume(call.owner, cursor)
 
 
 async def _waited(call: Call, asked: Asked | Parked, timeout: float, say: Say) -> dict[str, Any] | str:
-    """What is granted, or a cursor: the time of this call is over, and it goes on waiting
+    """Return the grant, or a cursor when the time of this call is over; the wait goes on
     (`waggle.mcp.parked_waits`)."""
     seconds = call.patience.of(timeout)
 
@@ -195,7 +195,7 @@ async def _waited(call: Call, asked: Asked | Parked, timeout: float, say: Say) -
         return await call.caller.call("unlock", {"token": ok["token"]})
 
     if isinstance(asked, Asked):
-        asked = call.parking.again(call.owner, asked.words) or asked
+        asked = call.parking.find(call.owner, asked.words) or asked
     if isinstance(asked, Asked):
         if seconds == 0:
             once = call.caller.call(asked.op, {**asked.fields, asked.patience: 0})
@@ -207,7 +207,7 @@ async def _waited(call: Call, asked: Asked | Parked, timeout: float, say: Say) -
     return (
         dict(work.result())
         if work.done()
-        else call.parking.leave(call.owner, Parked(tuple(asked.what), asked.words, work, undo))
+        else call.parking.park(call.owner, Parked(tuple(asked.what), asked.words, work, undo))
     )
 
 

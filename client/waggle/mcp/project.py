@@ -1,10 +1,11 @@
-"""Who is asking, if nobody has said: the namespace of a project, and a name for a window.
+"""Defaults for an unconfigured window: the namespace of its project, and a name.
 
-The rules:
+Rules:
 
-1. **A project is a repository,** and its namespace the name of the repository's directory with six digits that tell
-   it from another directory of that name: ``shop-3f9a1c``. All worktrees of a repository are one project.
-2. **Without a repository** it is the current directory; the home directory and the root are no project: ``default``.
+1. **A project is a repository,** and its namespace is the name of the repository's directory with six digits that
+   tell it from another directory of that name: ``shop-3f9a1c``. All worktrees of a repository are one project.
+2. **Without a repository** the project is the current directory; the home directory and the root are no project:
+   ``default``.
 3. **A window's name** is its program's and six digits: ``claude-code-5b2e1f``. Two windows are two agents.
 """
 
@@ -21,15 +22,15 @@ from waggle.wire.names import MAX_AGENT_CHARS
 __all__ = ["DEFAULT", "agent_name", "project_ns"]
 
 DEFAULT = "default"
-NAME = 50
+MAX_NAME_CHARS = 50
 """Characters of the directory's name that are kept: a namespace has 64."""
 
 
 def project_ns(here: Path) -> str:
-    """The namespace of the project that this directory, an absolute path without links, belongs to."""
+    """Return the namespace of the project that a directory, an absolute path without links, belongs to."""
     root = repository(here)
     home = _home(root) if root is not None else here
-    name = re.sub(r"[^a-zA-Z0-9_.-]+", "-", home.name).strip("-.")[:NAME]
+    name = re.sub(r"[^a-zA-Z0-9_.-]+", "-", home.name).strip("-.")[:MAX_NAME_CHARS]
     if root is None and here in (Path.home(), Path(here.anchor)):
         return DEFAULT
     digits = hashlib.sha256(str(home).encode("utf-8", "surrogateescape")).hexdigest()[:6]
@@ -37,7 +38,7 @@ def project_ns(here: Path) -> str:
 
 
 def _home(root: Path) -> Path:
-    """The main directory of a repository: of a worktree, the one it was made from."""
+    """Return the main directory of a repository: of a worktree, the repository that it was made from."""
     pointer = root / ".git"
     if pointer.is_file():
         found = re.match(r"gitdir: (.+)/\.git/worktrees/[^/\n]+\s*$", pointer.read_text(errors="replace"))
@@ -47,6 +48,6 @@ def _home(root: Path) -> Path:
 
 
 def agent_name(program: str | None) -> str:
-    """A name that no other window has."""
+    """Return a name that no other window has."""
     said = re.sub(r"[^a-zA-Z0-9_.-]+", "-", program or "").strip("-.")[: MAX_AGENT_CHARS - 10]
     return f"{said or 'mcp'}-{secrets.token_hex(3)}"

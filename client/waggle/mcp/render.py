@@ -1,12 +1,12 @@
-"""How what comes back looks: bounded, never cut in the middle, and marked as whose words it is.
+"""Replies as a model reads them: bounded, never cut in the middle, and marked with their author.
 
-The rules:
+Rules:
 
-1. **A reply has at most `REPLY` characters,** and is whole JSON; what was lost meanwhile is told in `LOST` more. What
-   does not fit is left out as a whole, counted, and there is a cursor or a way to read it.
+1. **A reply has at most `MAX_REPLY_CHARS` characters,** and is whole JSON; losses are told in `MAX_LOSSES_CHARS`
+   more. An item that does not fit is left out as a whole and counted, and there is a cursor or a way to read it.
 2. **What others wrote is data.** It stands in JSON strings under ``value``, ``body``, ``status`` or ``meta``, beside
-   the name of who wrote it by the hub's word, and the reply says so.
-3. **Times are told in UTC,** since a model has no clock to compare Unix seconds with.
+   the name of its author by the hub's word, and the reply says so.
+3. **Times are in UTC,** since a model has no clock to compare Unix seconds with.
 """
 
 from __future__ import annotations
@@ -19,20 +19,32 @@ import msgspec
 
 from waggle.wire.errors import WaggleError
 
-__all__ = ["LOST", "PART", "REPLY", "SHORT", "at", "entry_shown", "error_shown", "fitting", "losses_shown", "marked",
-           "names_shown", "to_json"]  # fmt: skip
+__all__ = [
+    "MAX_LOSSES_CHARS",
+    "MAX_REPLY_CHARS",
+    "PART_CHARS",
+    "SHORT_VALUE_CHARS",
+    "at",
+    "entry_shown",
+    "error_shown",
+    "fitting",
+    "losses_shown",
+    "marked",
+    "names_shown",
+    "to_json",
+]  # fmt: skip
 
-REPLY = 10_000
+MAX_REPLY_CHARS = 10_000
 """Characters of a reply's JSON, which goes out twice: as text, and structured."""
-SHORT = 1_500
+SHORT_VALUE_CHARS = 1_500
 """Characters of a value, or of the names of a lock, that are shown among others."""
-LOST = 1_000
+MAX_LOSSES_CHARS = 1_000
 """Characters of what was lost, beside a reply."""
-NAMES = 3_000
+MAX_NAMES_CHARS = 3_000
 """Characters of the names of a lock that was asked for."""
-PART = 8_000
+PART_CHARS = 8_000
 """Characters of a value that is read in parts."""
-HOLDERS = 10
+MAX_HOLDERS = 10
 """Holders of a lock that are told one by one."""
 
 NOTE = (
@@ -45,17 +57,17 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> str:
-    """As JSON text."""
+    """Return a value as JSON text."""
     return msgspec.json.encode(value).decode()
 
 
 def at(seconds: float | None) -> str | None:
-    """An instant, to the second, in UTC."""
+    """Return an instant as text, to the second, in UTC."""
     return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def entry_shown(entry: Shown, longest: int = SHORT) -> Shown:
-    """An entry with what a model needs of it; a value that is longer is left out, with its length."""
+def entry_shown(entry: Shown, longest: int = SHORT_VALUE_CHARS) -> Shown:
+    """Return an entry with the fields that a model needs; a long value is left out, with its length."""
     shown: Shown = {"key": entry["key"], "rev": entry["rev"], "by": entry["by"], "written_at": at(entry["updated_at"])}
     if entry.get("expires_at") is not None:
         shown["expires_at"] = at(entry["expires_at"])
@@ -68,8 +80,8 @@ def entry_shown(entry: Shown, longest: int = SHORT) -> Shown:
     return shown
 
 
-def fitting(things: Iterable[T], room: int = REPLY - 1_500) -> list[T]:
-    """As many, from the first on, as there is room for."""
+def fitting(things: Iterable[T], room: int = MAX_REPLY_CHARS - 1_500) -> list[T]:
+    """Return as many items, from the first on, as there is room for."""
     fit = []
     for thing in things:
         room -= len(to_json(thing)) + 1
@@ -80,24 +92,24 @@ def fitting(things: Iterable[T], room: int = REPLY - 1_500) -> list[T]:
 
 
 def names_shown(names: list[str]) -> Shown:
-    """The names of a lock; how many more there are, where they are too long together."""
-    shown = fitting(names, NAMES)
+    """Return the names of a lock, and how many more there are if they are too long together."""
+    shown = fitting(names, MAX_NAMES_CHARS)
     return {"names": shown, **({"more_names": len(names) - len(shown)} if len(shown) < len(names) else {})}
 
 
 def losses_shown(losses: list[str]) -> list[str]:
-    """What was lost, and how much more there is."""
-    shown = fitting((one[:300] for one in losses), LOST - 50)
+    """Return the losses, and how many more there are."""
+    shown = fitting((one[:300] for one in losses), MAX_LOSSES_CHARS - 50)
     return [*shown, f"and {len(losses) - len(shown)} more"] if len(shown) < len(losses) else shown
 
 
 def marked(reply: Shown, me: str, authors: Iterable[str]) -> Shown:
-    """The reply, with a note if others than ``me`` have written some of it."""
+    """Return the reply, with a note if agents other than ``me`` have written some of it."""
     return {**reply, "note": NOTE} if any(author != me for author in authors) else reply
 
 
 def error_shown(error: WaggleError, me: str) -> Shown:
-    """An error as the wire has it, within bounds, and with what to do."""
+    """Return an error as on the wire, within bounds, and with what to do."""
     wire: Shown = msgspec.to_builtins(error.to_wire())
     authors = []
     if isinstance(wire.get("current"), dict):
@@ -106,7 +118,7 @@ def error_shown(error: WaggleError, me: str) -> Shown:
     if "holders" in wire:
         wire["held_by"] = holders_shown(wire.pop("holders"))
     wire["message"] = wire["message"][:1_000]
-    kept = wire if len(to_json(wire)) <= REPLY else {name: wire[name] for name in ("code", "message")}
+    kept = wire if len(to_json(wire)) <= MAX_REPLY_CHARS else {name: wire[name] for name in ("code", "message")}
     return marked({"error": {**kept, **_remedy(error)}}, me, authors)
 
 
@@ -124,15 +136,15 @@ def _remedy(error: WaggleError) -> Shown:
 
 
 def holders_shown(holders: list[Shown]) -> list[Shown]:
-    """Who holds what stands in the way, and until when."""
+    """Return the holders in the way, and until when they hold."""
     shown = [
         {
             "agent": one["agent"],
-            "on": fitting((one.get("names") or one.get("patterns") or [])[:HOLDERS], SHORT),
+            "on": fitting((one.get("names") or one.get("patterns") or [])[:MAX_HOLDERS], SHORT_VALUE_CHARS),
             "mode": one["mode"],
             "until": at(one["expires_at"]),
             **({"yours": True} if one.get("self") else {}),
         }
-        for one in holders[:HOLDERS]
+        for one in holders[:MAX_HOLDERS]
     ]
-    return fitting(shown, REPLY // 2)
+    return fitting(shown, MAX_REPLY_CHARS // 2)

@@ -1,12 +1,12 @@
-"""The keys as resources, ``waggle://NS/KEY``, and how a client hears of a change: ``subscriptions/listen``.
+"""The keys as resources, ``waggle://NS/KEY``, and their change notifications: ``subscriptions/listen``.
 
-The rules:
+Rules:
 
-1. **A resource is an entry as JSON,** with its revision and who wrote it; one that is too long for a reply is told with
+1. **A resource is an entry as JSON,** with its revision and author; one that is too long for a reply is told with
    its length, and how to read it.
-2. **Listening is waiting.** For each resource that is listened to, the hub is asked to wait until the entry is written
-   anew or gone; when it is, the client is told to read again. What is between two such waits is seen by the second.
-3. **Nothing is missed at the start:** where the entry stands is asked before the client is told that it is heard.
+2. **Listening is waiting.** For each resource that a client listens to, a wait of the hub ends when the entry is
+   written or gone; then the client is told to read again. A change between two such waits is seen by the second.
+3. **Nothing is missed at the start:** the revisions are read before the client is told that listening has begun.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from waggle.mcp.render import entry_shown, marked, to_json
 from waggle.ops import Caller
 from waggle.wire.errors import BadRequest, TimedOut
 
-__all__ = ["MOST", "TEMPLATE", "Listening", "read", "uri_of"]
+__all__ = ["MAX_LISTED", "TEMPLATE", "Listening", "read", "uri_of"]
 
 TEMPLATE = "waggle://{ns}/{key}"
 SCHEME = "waggle://"
-LONGEST = 100_000
+MAX_VALUE_CHARS = 100_000
 """Characters of a value that is told as a resource: a client reads one because its person has chosen it."""
-MOST = 50
+MAX_LISTED = 50
 """Resources that one stream listens to: two conditions of one wait for each."""
-TURN = 3_600.0
+WAIT_TURN_S = 3_600.0
 """Seconds of one wait, the longest there is: then the next."""
 
 Tell = Callable[[str], Awaitable[object]]
 
 
 class Place(NamedTuple):
-    """Where an entry is."""
+    """Where an entry is: namespace and key."""
 
     ns: str
     key: str
 
 
 def uri_of(ns: str, key: str) -> str:
-    """The resource of an entry."""
+    """Return the URI of an entry."""
     return f"{SCHEME}{ns}/{quote(key, safe='/:@!$,;=~*()')}"
 
 
 def place_of(uri: str) -> Place:
-    """The entry of a resource. Raises BadRequest."""
+    """Return the place of a URI's entry. Raises BadRequest."""
     ns, slash, key = uri.removeprefix(SCHEME).partition("/")
     if not uri.startswith(SCHEME) or not slash or not ns or not key:
         raise BadRequest(f"{uri!r} is no resource here: they are called {TEMPLATE}.", field="uri")
@@ -55,35 +55,37 @@ def place_of(uri: str) -> Place:
 
 
 async def read(caller: Caller, uri: str) -> str | None:
-    """The entry as JSON text, None if there is none. Raises WaggleError."""
+    """Return the entry as JSON text, or None. Raises WaggleError."""
     place = place_of(uri)
     entry = (await caller.call("get", {"key": place.key, "ns": place.ns}))["entry"]
-    return None if entry is None else to_json(marked(entry_shown(entry, LONGEST), caller.agent, [entry["by"]]))
+    return None if entry is None else to_json(marked(entry_shown(entry, MAX_VALUE_CHARS), caller.agent, [entry["by"]]))
 
 
 class Listening:
-    """What one client listens to."""
+    """The resources that one client listens to."""
 
     def __init__(self, caller: Caller, uris: list[str]) -> None:
-        if len(uris) > MOST:
-            raise BadRequest(f"A stream listens to at most {MOST} resources: open another one.", field="resources")
+        if len(uris) > MAX_LISTED:
+            raise BadRequest(
+                f"A stream listens to at most {MAX_LISTED} resources: open another one.", field="resources"
+            )
         self._caller = caller
         self._places = {uri: place_of(uri) for uri in uris}
         self._seen: dict[str, tuple[int, bool]] = {}
         """For each resource, a revision up to which all is known, and whether the entry was there."""
 
     async def begin(self) -> None:
-        """See where the entries stand. Raises WaggleError."""
+        """Read the revisions of the entries. Raises WaggleError."""
         for uri, place in self._places.items():
             ok = await self._caller.call("get", {"key": place.key, "ns": place.ns})
             self._seen[uri] = (ok["rev"], ok["entry"] is not None)
 
     async def go_on(self, tell: Tell) -> None:
-        """Tell of each resource that has changed, for ever. Raises WaggleError."""
+        """Notify of each resource that changes, for ever. Raises WaggleError."""
         while self._places:
             conditions = [(uri, one) for uri in self._places for one in self._changes(uri)]
             try:
-                fields = {"any": [one for _, one in conditions], "timeout": TURN}
+                fields = {"any": [one for _, one in conditions], "timeout": WAIT_TURN_S}
                 met = (await self._caller.call("wait", fields))["met"]
             except TimedOut as late:
                 if late.details.get("unanswered"):
@@ -95,7 +97,7 @@ class Listening:
                 await tell(uri)
 
     def _changes(self, uri: str) -> list[dict[str, Any]]:
-        """That it is written after what was seen; that it is gone, if it was there."""
+        """Return the conditions of a change: the entry is written after the seen revision, or gone if it was there."""
         rev, there = self._seen[uri]
         written = {**self._fields(uri), "since": rev}
         return [written, {**self._fields(uri), "absent": True}] if there else [written]

@@ -1,8 +1,7 @@
-"""What a model may say: the tools' names, descriptions and arguments, each written once (their JSON schemas follow).
+"""The arguments of the tools: names, descriptions and types, each written once (their JSON schemas follow).
 
-The first line of a description is what tool search sees. All arguments are flat. Who the agent is, and which namespace
-it works in, is configuration, and no argument anywhere. All of it together is kept under 2,000 tokens, which a test
-counts.
+The first line of a description is what tool search sees. All arguments are flat. The agent's name and namespace are
+configuration, never an argument. All of it together is kept under 2,000 tokens, which a test counts.
 """
 
 from __future__ import annotations
@@ -140,7 +139,7 @@ class Who(Arguments):
 
 
 def schema(arguments: type[Arguments]) -> dict[str, Any]:
-    """The JSON schema of a tool's arguments, with nothing in it that a model does not need."""
+    """Return the JSON schema of a tool's arguments, without parts that a model does not need."""
     _, components = msgspec.json.schema_components([arguments], ref_template="{name}")
     found = components[arguments.__name__]
     properties = {name: _terse(one) for name, one in found["properties"].items()}
@@ -154,6 +153,6 @@ def schema(arguments: type[Arguments]) -> dict[str, Any]:
 
 
 def _terse(one: dict[str, Any]) -> dict[str, Any]:
-    """Without what can be seen from the rest: a default that is nothing, the type of an enumeration."""
+    """Return a schema without what follows from the rest: a default of null, the type of an enumeration."""
     kept = {name: value for name, value in one.items() if name != "default" or value not in ([], "", False)}
     return {"type": "string", **kept} if "enum" in kept else kept

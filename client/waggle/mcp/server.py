@@ -1,7 +1,7 @@
-"""An MCP server of a profile's tools, and of the resources, by the official SDK.
+"""An MCP server of a profile's tools and of the resources, by the official SDK.
 
-It is made once, and asks for each request who is calling: over stdio that is always the same, over HTTP each time
-another. It keeps nothing between two requests, so a restart breaks no client.
+The server is made once. For each request it asks for the caller: the same each time over stdio, another over HTTP.
+It keeps nothing between two requests, so a restart breaks no client.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Context = ServerRequestContext[Any, Any]
 
 
 class Calling(NamedTuple):
-    """Who makes a request, from where, and how long its calls may take, if that is configured."""
+    """The caller of a request, its directory, and its time limit if configured."""
 
     caller: Caller
     place: Place
@@ -45,8 +45,8 @@ Identify = Callable[[Context], Awaitable[Calling]]
 
 
 def make_server(profile: Profile, identify: Identify, heard: Callable[[Context], None] | None = None) -> Server[Any]:
-    """The server of a profile; ``heard`` is called when a client asks for the tools, which all of them do first."""
-    door = _Door(profile, identify, heard)
+    """Make the server of a profile. ``heard`` is called when a client lists the tools, which all clients do first."""
+    door = _Handlers(profile, identify, heard)
     entries: dict[str, Any] = {
         "on_list_resources": door.list_resources,
         "on_list_resource_templates": door.list_templates,
@@ -67,12 +67,12 @@ def make_server(profile: Profile, identify: Identify, heard: Callable[[Context],
 
 
 def program_of(context: Context) -> str | None:
-    """What the client calls itself, if it has said so."""
+    """Return the name of the client program, if given."""
     client = context.session.client_params
     return None if client is None else client.client_info.name
 
 
-class _Door:
+class _Handlers:
     def __init__(self, profile: Profile, identify: Identify, heard: Callable[[Context], None] | None) -> None:
         self._profile, self._identify, self._heard = profile, identify, heard
         self._parking = Parking()
@@ -106,8 +106,8 @@ class _Door:
         return _result(work.result())
 
     async def cancel(self, context: Context, params: types.CancelledNotificationParams) -> None:
-        """The client does not want it any more. Over stateless HTTP nobody but us knows which call that is; if two of
-        one name have the same id, both go on to their end, and so do those without a name, who may be strangers."""
+        """Cancel a call that the client has given up. Over stateless HTTP a call is known by the agent's name and
+        its id only: if two calls share them, both go on, and so do calls of anonymous agents."""
         try:
             calling = await self._identify(context)
         except WaggleError:
@@ -177,7 +177,7 @@ class _Door:
 
 
 class _told:  # noqa: N801 - reads as a statement
-    """Within the block an error of the hub's becomes one of the protocol's."""
+    """A block in which an error of the hub becomes an error of the protocol."""
 
     def __enter__(self) -> None: ...
 

@@ -1,13 +1,13 @@
 """MCP over standard input and output: the tools for one editor's window, by one session with the hub.
 
-The rules:
+Rules:
 
-1. **One window, one session.** It begins when the window first needs it, so that it can be named after the program; it
-   goes on over a restart of the hub, and ends with the window: what was locked is free at once.
-2. **No hub is no fault,** if one may be started: before the first connection, and when the hub has been gone for so
-   long that nobody else seems to bring it back.
-3. **Standard output is the protocol's.** What people should know goes to standard error.
-4. **Told to end, it says goodbye** to the hub, and ends: whoever reads standard input cannot be interrupted.
+1. **One window, one session.** It begins when the window first needs it, so that it can be named after the program;
+   it goes on over a restart of the hub, and ends with the window: its locks are free at once.
+2. **A missing hub is started,** if that is allowed: before the first connection, and when the hub has been gone for
+   long.
+3. **Standard output is the protocol's.** Messages for people go to standard error.
+4. **On SIGTERM or SIGINT the session ends,** and then the process: a read of standard input cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from waggle.wire.file_locks import Place
 
 __all__ = ["Window", "serve"]
 
-PATIENCE = 5.0
+FIRST_CONNECT_TIMEOUT_S = 5.0
 """Seconds to find a hub that should be there."""
-GONE = 15.0
+RESTART_AFTER_S = 15.0
 """Seconds after which a hub that went away is started again: one that somebody restarts is back before."""
 
 
 class Wanted(NamedTuple):
-    """What is configured: the hub, who one is there, and the profile, which is one of `PROFILES`. ``start`` starts a
-    hub and returns when it answers."""
+    """The configuration: the hub, the agent, and the profile, one of `PROFILES`. ``start`` starts a hub and returns
+    when it answers."""
 
     url: str
     ns: str
@@ -64,23 +64,23 @@ class Window:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def identify(self, context: Context) -> Calling:
-        """Whoever asks, it is this window. Raises WaggleError if there is no hub."""
+        """Return the caller, always this window. Raises WaggleError if there is no hub."""
         calls = await self._connected(program_of(context))
         return Calling(calls, self._place, self._wanted.limit)
 
     def heard(self, context: Context) -> None:
-        """The client is there: be there, too, before it needs anything, so that others see it."""
+        """Open the session as soon as a client is there, so that other agents see it."""
         self._spawn(self._greet(program_of(context)))
 
     async def close(self) -> None:
-        """The window is closed."""
+        """End the session: the window is closed."""
         for task in self._tasks:
             task.cancel()
         if self._calls is not None:
             await self._calls.close()
 
     def end(self, number: signal.Signals) -> None:
-        """A signal says that the window is closed."""
+        """Exit on a signal after ending the session."""
         self._spawn(self._end(number))
 
     async def _end(self, number: signal.Signals) -> None:
@@ -108,7 +108,7 @@ class Window:
             ns=wanted.ns,
             token=wanted.token,
             meta={"role": "mcp", "ns": wanted.ns, **({"client": program[:100]} if program else {})},
-            connect_timeout=PATIENCE,
+            connect_timeout=FIRST_CONNECT_TIMEOUT_S,
             on_state=self._told,
         )
         print(f"waggle: {calls.agent} in {wanted.ns} at {wanted.url}", file=sys.stderr, flush=True)
@@ -127,7 +127,7 @@ class Window:
             await self._away.wait()
             self._away.clear()
             while self._state == "reconnecting":
-                await asyncio.sleep(GONE)
+                await asyncio.sleep(RESTART_AFTER_S)
                 if self._state == "reconnecting":
                     with suppress(WaggleError, OSError):  # the next attempt may do better
                         await asyncio.to_thread(start)
@@ -139,7 +139,7 @@ class Window:
 
 
 async def serve(wanted: Wanted, place: Place) -> None:
-    """Serve the client at standard input until it closes that."""
+    """Serve the client at standard input until standard input is closed."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     window = Window(wanted, place)
     server = make_server(make_profile(wanted.profile), window.identify, window.heard)

@@ -1,11 +1,11 @@
-"""How long a tool may take, and what it says meanwhile.
+"""Time limits of tool calls, and progress messages meanwhile.
 
-The rules:
+Rules:
 
-1. **Shorter than the client's own patience,** since one that gives up shows its model an error, and may take the server
-   for dead. What is known of clients is `KNOWN`; a configured limit goes first.
-2. **Ten seconds of silence at most.** Then a sentence says what is waited for, and for whom.
-3. **Nothing stays granted that nobody knows of.** If the caller goes away, what it was about to be given is given back.
+1. **Shorter than the client's own limit,** since a client that gives up shows its model an error, and may take the
+   server for dead. `KNOWN_LIMITS_S` has the limits of clients; a configured limit goes first.
+2. **Ten seconds of silence at most.** Then a progress message says what is waited for, and who holds it.
+3. **No grant is left behind.** If the client cancels the call, what it was about to be granted is given back.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 
 from waggle.wire.errors import WaggleError
 
-__all__ = ["EVERY", "KNOWN", "UNKNOWN", "Say", "TimeLimit", "limit_of", "undone"]
+__all__ = ["DEFAULT_LIMIT_S", "KNOWN_LIMITS_S", "PROGRESS_EVERY_S", "Say", "TimeLimit", "cancel_and_undo", "limit_of"]
 
-EVERY = 10.0
+PROGRESS_EVERY_S = 10.0
 """Seconds from one word of progress to the next."""
-UNKNOWN = 55.0
+DEFAULT_LIMIT_S = 55.0
 """Seconds, for clients of which nothing is known: many give up after 60."""
-KNOWN = {"claude-code": 240.0}
+KNOWN_LIMITS_S = {"claude-code": 240.0}
 """By the name that a client gives itself. Claude Code has cut calls short of six minutes, whatever was configured."""
 
 Tell = Callable[[float, float, str], Awaitable[None]]
@@ -33,27 +33,27 @@ _undoing: set[asyncio.Task[object]] = set()
 
 
 def limit_of(configured: float | None, program: str | None) -> float:
-    """Seconds that a call of this client's may take."""
-    return configured if configured is not None else KNOWN.get(program or "", UNKNOWN)
+    """Return the seconds that a call of this client may take."""
+    return configured if configured is not None else KNOWN_LIMITS_S.get(program or "", DEFAULT_LIMIT_S)
 
 
 class TimeLimit:
-    """That of one call."""
+    """The time limit of one call."""
 
-    def __init__(self, limit: float, tell: Tell, every: float = EVERY) -> None:
+    def __init__(self, limit: float, tell: Tell, every: float = PROGRESS_EVERY_S) -> None:
         self.limit, self._tell, self._every = limit, tell, every
 
     def of(self, wanted: float) -> float:
-        """So many of the seconds that are wanted as there may be."""
+        """Return ``wanted`` seconds, capped at the client's limit."""
         return max(0.0, min(wanted, self.limit))
 
     async def through(
         self, work: Awaitable[Any], seconds: float, say: Say, undo: Undo | None = None, *, leave: bool = False
     ) -> asyncio.Task[Any]:
-        """Wait for ``work`` and give it, done; ``say`` is told to the client meanwhile.
+        """Wait for ``work`` and return it, done. The client gets ``say`` as progress meanwhile.
 
-        With ``leave`` it is given after so many seconds in any case. Cancelled, the work is, and ``undo`` is given what
-        may have come of it all the same.
+        With ``leave``, return it after that many seconds in any case. If this call is cancelled, the work is
+        cancelled, and ``undo`` is given its result if it has one.
         """
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
         passed = 0.0
@@ -66,12 +66,12 @@ class TimeLimit:
                     return task
                 await self._tell(passed, max(seconds, passed), await say())
         except BaseException:
-            undone(task, undo)
+            cancel_and_undo(task, undo)
             raise
 
 
-def undone(work: asyncio.Task[Any], undo: Undo | None) -> None:
-    """Nobody wants it any more: it is cancelled, and what came of it all the same is given to ``undo``."""
+def cancel_and_undo(work: asyncio.Task[Any], undo: Undo | None) -> None:
+    """Cancel the work; if it has a result all the same, give that to ``undo``."""
     if undo is not None:
         work.add_done_callback(lambda done: _undo(done, undo))
     work.cancel()
@@ -86,7 +86,7 @@ def _undo(done: asyncio.Task[Any], undo: Undo) -> None:
 
 
 async def _quietly(work: Awaitable[object]) -> None:
-    """What is given back may be gone already."""
+    """Await the undoing, ignoring errors: what is given back may be gone already."""
     try:
         await work
     except WaggleError:

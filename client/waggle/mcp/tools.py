@@ -1,4 +1,4 @@
-"""The tools: each with its arguments, what it does, and what it honestly is."""
+"""The table of tools: each with its arguments, its function, and honest annotations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIELD = re.compile(r"`\$\.(\w+)|field `(\w+)`")
 
 
 class Tool(NamedTuple):
-    """A tool. ``reads``: it changes nothing. ``destroys``: it may take away what others have written. ``again``: doing
+    """A tool. ``reads``: it changes nothing. ``destroys``: it may remove what others have written. ``again``: doing
     it twice is the same as once."""
 
     arguments: type[Arguments]
@@ -37,7 +37,7 @@ class Tool(NamedTuple):
 
     @property
     def description(self) -> str:
-        """What the model is told."""
+        """The description for the model."""
         return " ".join((self.arguments.__doc__ or "").split())
 
 
@@ -59,7 +59,7 @@ TOOLS: dict[str, Tool] = {
 
 
 async def run(name: str, said: dict[str, Any], call: Call) -> tuple[Reply, bool]:
-    """Call a tool; gives its reply, and whether that is an error. Raises KeyError if there is no such tool."""
+    """Call a tool and return its reply and whether that is an error. Raises KeyError if there is no such tool."""
     tool = TOOLS[name]
     try:
         reply = await tool.does(call, _read(name, said))
@@ -73,7 +73,8 @@ async def run(name: str, said: dict[str, Any], call: Call) -> tuple[Reply, bool]
 
 
 def _read(tool: str, said: dict[str, Any]) -> Arguments:
-    """What was said, as the tool has it: a number may be said as text, as some models do. Raises BadRequest."""
+    """Return the arguments as the tool takes them; a number may be given as text, as some models do. Raises
+    BadRequest."""
     try:
         read = msgspec.convert(said, TOOLS[tool].arguments, strict=False)
     except msgspec.ValidationError as fault:
@@ -88,12 +89,12 @@ def _read(tool: str, said: dict[str, Any]) -> Arguments:
 
 
 def _taken(tool: str) -> str:
-    """The arguments of a tool, those with a question mark that may be left out."""
+    """Return the names of a tool's arguments, the optional ones with a question mark."""
     fields = structs.fields(TOOLS[tool].arguments)
     return ", ".join(one.name if one.required else f"{one.name}?" for one in fields) or "no arguments"
 
 
 def _field(fault: str) -> str:
-    """The argument that a fault is about, as far as its message says."""
+    """Return the argument that a fault is about, if its message names it."""
     found = _FIELD.search(fault)
     return "arguments" if found is None else found[1] or found[2]

@@ -1,10 +1,10 @@
-"""The tool that waits for conditions, and the wait that others are made of.
+"""The tool that waits for conditions, and the wait that other tools use.
 
-It is the hub's own, bounded by what the client allows. That the time is over is a normal answer, with a cursor where
-the next call goes on, so that no two calls are the same and nothing in between is missed.
+It is a wait of the hub, bounded by what the client allows. The end of that time is a normal reply, with a cursor
+where the next call goes on, so that no two calls are the same and no change in between is missed.
 
-A cursor is ``SINCE@REV``: what is waited for was not there at REV; and only what was written after SINCE counts, where
-a wait goes on after what an earlier one has found (0: everything counts).
+A cursor is ``SINCE@REV``: at REV the conditions did not hold; and only what was written after SINCE counts, where a
+wait goes on after what an earlier one has found (0: everything counts).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _cursor = re.compile(r"([0-9]{1,16})@([0-9]{1,16})").fullmatch
 
 
 async def wait(call: Call, said: a.Wait) -> Reply:
-    """The entries that met it, or that the time was over; a cursor in either case."""
+    """Return the entries that met the conditions, or that the time is over; a cursor in either case."""
     since = _since(said)
     conditions = _conditions(said, since, call.place)
     what = ", ".join([*said.keys, *([] if isinstance(said.pattern, UnsetType) else [said.pattern])])
@@ -75,7 +75,7 @@ def _not_yet(late: TimedOut, since: int, rev: int) -> Reply:
 
 
 def _conditions(said: a.Wait, since: int, place: Place) -> list[dict[str, Any]]:
-    """As the wire has them. Raises BadRequest for what cannot be meant."""
+    """Return the conditions as on the wire. Raises BadRequest."""
     if not said.keys and isinstance(said.pattern, UnsetType):
         raise BadRequest("Say what to wait for: keys, or a pattern.", field="keys")
     free = said.until == "unlocked"
@@ -96,7 +96,7 @@ def _conditions(said: a.Wait, since: int, place: Place) -> list[dict[str, Any]]:
 
 
 async def until(call: Call, conditions: list[dict[str, Any]], seconds: float, what: str) -> dict[str, Any]:
-    """Wait until all of these hold, and tell of it; gives what the op `wait` does. Raises TimedOut."""
+    """Wait until all conditions hold, with progress messages, and return the reply of op `wait`. Raises TimedOut."""
 
     async def say() -> str:
         return f"waiting for {what}"

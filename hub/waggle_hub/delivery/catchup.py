@@ -32,6 +32,7 @@ def snapshot_slice(cursor: Cursor, now: float, *, max_keys: int, max_bytes: int)
         entries = snapshot.read(now, max_keys=max_keys, max_bytes=max_bytes)
         values = cursor.feed.interest.scope.values
         lines = [snapshot_line(cursor.feed.sub, entry, values) for entry in entries]
+    # The end is announced with the last slice, not with an empty one after it.
     if snapshot.done:
         cursor.snapshot = None
         cursor.rev = cursor.after = snapshot.rev
@@ -46,11 +47,13 @@ def log_slice(cursor: Cursor, log: Log, upto: int, *, max_events: int, max_bytes
     n patterns each event counts n times, since it is matched against each.
     """
     interest = cursor.feed.interest
+    # A conflated cursor that reads the log gets what it would have got live: no outdated events.
     part: _Slice = _FullSlice(cursor) if interest.scope.conflate is None else _ConflatedSlice(cursor)
     matched = 0
     for commit in log.commits_after(cursor.rev):
         if commit.rev > upto or matched >= max_events or part.size >= max_bytes:
             break
+        # Counted before the match: a log full of events for others must not make a slice long.
         matched += len(commit.events) * len(interest.patterns)
         events = [event for event in commit.events if interest.matches(event.ns, event.key, event.type)]
         if events:
@@ -87,6 +90,7 @@ class _FullSlice:
 
     def add(self, events: list[Event]) -> None:
         cursor, rev = self._cursor, events[0].rev
+        # All events of one revision have one origin. The mark keeps the chain whole without them.
         if cursor.suppresses(events[0]):
             self._put(mark_line(rev, cursor.feed.sub))
             return
@@ -99,6 +103,7 @@ class _FullSlice:
         self.size += len(line)
 
     def lines(self, at_end: bool) -> list[bytes]:
+        # The mark tells the client that the replay is over, and that it is up to date.
         if at_end:
             self._put(mark_line(self._cursor.rev, self._cursor.feed.sub))
         return self._lines
@@ -121,6 +126,7 @@ class _ConflatedSlice:
 
     def lines(self, at_end: bool) -> list[bytes]:
         cursor = self._cursor
+        # A slice without events for this cursor says nothing, unless the cursor has caught up.
         if not (at_end or self._latest):
             return []
         events = [event for event in self._latest if not cursor.suppresses(event)]

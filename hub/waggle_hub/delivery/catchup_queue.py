@@ -50,16 +50,19 @@ class CatchupQueue:
         try:
             while self._ready:
                 self._serve()
+                # Asked after a slice and not before: each turn makes progress, however slow the machine is.
                 if self._timer() >= until:
                     break
         finally:  # a fault in one slice does not stop the others
             self._schedule()
 
     def _serve(self) -> None:
+        # A dict keeps the order of insertion: the front has waited for longest.
         connection = next(iter(self._ready))
         del self._ready[connection]
         if connection.ready:  # it may have closed, or have lines again, since it was queued
             self._catch_up(connection)
+            # An empty slice leaves the outbox empty, so no writer would queue the connection again.
             if connection.ready:
                 self._ready[connection] = None
 

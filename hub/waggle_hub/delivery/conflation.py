@@ -51,11 +51,13 @@ class LatestByKey:
 
     def add(self, event: Event) -> None:
         """Collect the next event, and drop those that it outdates."""
+        # Names of the places that an event takes: the next event for the same place outdates it.
         write: object = (event.ns, event.key)
         touch: object = (event.ns, event.key, "touch")
         if event.type == "touch":
             self._put(touch, event)
         elif event.type in m.ENTRY_TYPES:
+            # An earlier touch is outdated too: the write carries the new deadline.
             self._drop(touch)
             self._put(write, event)
         else:  # messages, locks, presence: each counts
@@ -102,6 +104,7 @@ class ConflationScheduler:
 
     def begin(self, feed: ConflatedFeed, seconds: float) -> None:
         """Add a feed that has begun to collect: its delivery is due after so many seconds."""
+        # From the first event and not from the last delivery: a rare event waits, so that those after it can join.
         feed.due = deadline_after(self._clock(), seconds)
         self._feeds.add(feed)
         self._schedule()
@@ -119,6 +122,7 @@ class ConflationScheduler:
         """Make the deliveries that are due, as many as one turn of the loop has time for."""
         until = self._timer() + self.bounds.slice
         try:
+            # A feed that is delivered removes itself from the head.
             while (feed := self._feeds.head()) is not None and feed.due <= now:
                 self._deliver(feed)
                 if self._timer() >= until:
@@ -161,6 +165,7 @@ class ConflatedFeed(Feed):
         return len(self._collected) > 0
 
     def join(self, cursor: Cursor) -> None:
+        # While no cursor was live there was no mark, so the chain begins where the first one stands.
         if not self.live:
             self.last = cursor.rev
         super().join(cursor)
@@ -179,6 +184,7 @@ class ConflatedFeed(Feed):
     def add(self, events: list[Event], bodies: Bodies) -> bool:
         if not self.live:
             return False
+        # The first event since the last delivery starts the clock of the next one.
         if not self.holds_back:
             assert self.interest.scope.conflate is not None
             self._first = events[0].rev
@@ -189,13 +195,16 @@ class ConflatedFeed(Feed):
 
     def flush(self, rev: int, frame: int) -> None:
         interest, after, events = self.interest, self.last, list(self._take())
+        # Shared by all that is encoded for this delivery, also the versions without own events.
         bodies: Bodies = {}
         mark = EncodedEvent(None, rev, mark_line(rev, self.sub))
 
         def without_own(first: int, session: str) -> list[bytes]:
+            # Chained anew: the lines of a session without echo name only the lines that it gets.
             others = [event for event in events[first:] if event.origin != session]
             return [line.text for line in (*chain(interest, others, after, bodies), mark)]
 
+        # The mark at the end is what the next delivery is chained to.
         self.last = rev
         self._deliver([*chain(interest, events, after, bodies), mark], frame, without_own)
 
@@ -204,5 +213,6 @@ class ConflatedFeed(Feed):
         collected = self._collected
         if self.holds_back:
             self._deliveries.end(self)
+            # A new one: the old one is still being read by the caller.
             self._collected = LatestByKey()
         return collected

@@ -104,11 +104,13 @@ class Connection:
 
     def queue_events(self, text: Payload) -> None:
         """Queue one or more lines that are no replies: they may leave now."""
+        # Counted here, where fan-out looks: it moves the cursors to catch-up when this grows too large.
         self.unsent_bytes += len(text)
         self._queue(text, True)
 
     def start_catchup(self, cursor: Cursor) -> None:
         """Let this cursor catch up once everything that waits has left."""
+        # A connection with nothing to send would otherwise not be asked for its next slice.
         self.behind[cursor] = None
         self._wake(self)
 
@@ -119,8 +121,10 @@ class Connection:
             if self._abort is not None:
                 # An agent that reads nothing more would keep the socket open for as long as TCP retries.
                 asyncio.get_running_loop().call_later(self.bounds.close_wait, self._abort)
+        # Without `flush` the agent is told nothing more: it reads what it lacks from the log after a reconnect.
         if not flush:
             self._lines.clear()
+        # No further slice: it would be made for a socket that is about to close.
         self.behind.clear()
         self._wake(self)
         self._on_room()  # a reader that waits for room must see the close
@@ -145,6 +149,7 @@ class Connection:
         lines = self._lines
         if not lines:
             return None
+        # Remembered before lines are taken: `on_room` is called once, when the bound is crossed.
         congested = self.congested
         text, size, is_event = lines.popleft()
         self._subtract(size, is_event)
@@ -162,6 +167,7 @@ class Connection:
         return text
 
     def _queue(self, text: Payload, is_event: bool) -> None:
+        # After the close nothing may follow the last line, which can be the reply to `bye`.
         if self.closing is None:
             self._lines.append((text, len(text), is_event))
             self._wake(self)
@@ -177,9 +183,11 @@ class Connection:
     def flush(self) -> None:
         """Write what waits until the socket is full. If everything has left, close if that was asked for."""
         assert self._socket is not None
+        # The socket pauses the connection from inside of `write` when its buffer is full.
         while not self.paused and (text := self.take()) is not None:
             self.sends += 1
             self._socket.write(text.frame)
+        # Only when everything has left: the close frame comes after the last line.
         if self.closing is not None and not self._lines:
             self._socket.close(*self.closing)
 
@@ -197,6 +205,7 @@ class TaskConnection(Connection):
     """A connection whose lines are sent by a task: for transports where each send is awaited."""
 
     def __init__(self, bounds: Bounds, abort: Callable[[], None] | None = None) -> None:
+        # Before `super().__init__`, which is given both.
         self._woken = asyncio.Event()
         self._has_room = asyncio.Event()
         super().__init__(bounds, wake=lambda _: self._woken.set(), on_room=self._has_room.set, abort=abort)
@@ -214,6 +223,7 @@ class TaskConnection(Connection):
             elif self.closing is not None:
                 return
             else:
+                # Cleared before `ready`, which may queue a slice and wake the task at once.
                 self._woken.clear()
                 if self.ready:
                     ready(self)
@@ -221,6 +231,7 @@ class TaskConnection(Connection):
 
     async def room(self) -> None:
         """Wait until the connection is not congested."""
+        # A call of `on_room` from an earlier time may have set it.
         self._has_room.clear()
         if self.congested:
             await self._has_room.wait()

@@ -42,6 +42,7 @@ def reply_line(reply: Reply | DeferredReply) -> Payload:
     else:
         body = b',"ok":' + _encode(outcome.ok)
     if isinstance(reply, Reply) and reply.dup:
+        # Spliced into the text: the outcome that is kept for retries is shared and must not change.
         body = body[:-1] + (b'"dup":true}' if body.endswith(b"{}") else b',"dup":true}') + b',"dup":true'
     return Payload(head + body + b"}")
 
@@ -54,6 +55,7 @@ def error_line(id: m.Id | None, error: dict[str, object]) -> Payload:
 def event_body(event: Event, values: bool, prev: bool) -> bytes:
     """Return the fields that all subscriptions with these `values` and `prev` share, without the opening brace."""
     entry = event.entry
+    # A touch has an entry too, but carries only its new deadline.
     written = event.type == "set" and entry is not None
     line = m.Event(
         type=event.type,
@@ -72,6 +74,7 @@ def event_body(event: Event, values: bool, prev: bool) -> bytes:
         data=UNSET if event.data is None else _raw(event.data),
         prev=_before(event.prev, values) if prev and event.type in m.ENTRY_TYPES else UNSET,
     )
+    # Events about locks have no entry: these fields are theirs.
     if event.lock is not None:
         _add_lock(line, event.lock)
     return _encode(line)[1:]
@@ -93,11 +96,13 @@ def chain(interest: Interest, events: list[Event], after: int, bodies: Bodies) -
     last = len(events) - 1
     for number, event in enumerate(events):
         more = number < last and events[number + 1].rev == event.rev
+        # By identity: the event lives as long as the dict, and hashing its fields would cost more than encoding.
         want = (id(event), scope.values, scope.prev)
         body = bodies.get(want)
         if body is None:
             body = bodies[want] = event_body(event, scope.values, scope.prev)
         lines.append(EncodedEvent(event.origin, event.rev, event_line(interest.sub, event.rev, after, more, body)))
+        # All events of one revision name the same `after`, so the client can tell that they belong together.
         if not more:
             after = event.rev
     return lines
@@ -179,6 +184,7 @@ def _raw(text: bytes) -> Raw:
 def _version(event: Event) -> int | msgspec.UnsetType:
     if event.type == "set" and event.entry is not None:
         return event.entry.version
+    # The version that was removed: the entry that has gone no longer has one.
     if event.type in ("delete", "expire", "evict") and event.prev is not None:
         return event.prev.version
     return UNSET

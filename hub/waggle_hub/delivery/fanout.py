@@ -117,6 +117,7 @@ class Fanout:
         self._index = InterestIndex()
         """The interests of the feeds. The index of the machine would be ahead: it already lacks an interest whose last
         session leaves later in the same batch."""
+        # Without a loop both wait for their owner: tests decide when a turn passes.
         self._catchup = CatchupQueue(self._catch_up, bounds.slice, timer, None if loop is None else loop.call_soon)
         self._conflated = ConflationScheduler(
             self._deliver_conflated, self.write, bounds, clock, timer, None if loop is None else loop.call_later
@@ -140,8 +141,10 @@ class Fanout:
                     self._add_commit(item)
                 case PendingReply() | Notice():
                     self._replies.append(item)
+                # Nothing is to be seen of it. The engine keeps it for a rollback.
                 case CommandPending():
                     pass
+                # What was collected belongs to the connections as they were: flushed before the change.
                 case SessionBound():
                     self._flush()
                     self._bind(item.connection, item.session)
@@ -179,6 +182,7 @@ class Fanout:
         del self.connections[session]
         self._sends_of_closed += connection.sends
         for cursor in self._cursors.get(session, {}).values():
+            # The cursor remembers its place, and the session may come back to it within its grace.
             cursor.feed.leave(cursor, self.rev)
             cursor.connection = None
             cursor.drop_snapshot()
@@ -189,6 +193,7 @@ class Fanout:
 
     def write(self) -> None:
         """Flush every connection that has been woken, and queue those that are ready for a slice of catch-up."""
+        # A new dict first: flushing may wake connections, which then wait for the next `write`.
         woken, self._woken = self._woken, {}
         for connection in woken:
             connection.flush()
@@ -218,9 +223,11 @@ class Fanout:
     def mark_idle(self) -> None:
         """Send a mark to every idle connection that has subscriptions, also to those that get replies only."""
         line = Payload(mark_line(self.rev))
+        # A conflated feed holds events back, so its connections are not up to date as a whole.
         partly = {cursor.connection for feed in self._conflated for cursor in feed.live}
         for session, connection in self.connections.items():
             cursors = self._cursors.get(session)
+            # A connection that is sent lines learns the revision from them.
             if cursors and connection.idle:
                 for text in self._marks(cursors) if connection in partly else (line,):
                     connection.queue_events(text)
@@ -235,6 +242,7 @@ class Fanout:
 
     def _add_commit(self, commit: Commit) -> None:
         self.rev = commit.rev
+        # By feed, so that a command with many events calls each feed once.
         hits: dict[Feed, list[Event]] = {}
         for event in commit.events:
             for interest in self._index.find(event.ns, event.key, event.type):
@@ -295,6 +303,7 @@ class Fanout:
     def _bind(self, connection: Connection, session: str) -> None:
         older = self.connections.get(session)
         if older is not None and older is not connection:
+            # `leave` first: from here on its cursors belong to no connection, and nothing more is queued for it.
             self.leave(older)
             older.close(4002, "the session was taken over by a newer connection")
         if not connection.closed:  # it may have closed while the journal was writing
@@ -305,18 +314,22 @@ class Fanout:
         sub = order.interest.sub
         older = cursors.get(sub)
         if older is not None:
+            # The same subscription begins again: after a loss, or because its session has come back.
             self._close_cursor(order.session, sub, keep=True)
         feed = self._feeds.get(sub) or self._create_feed(order.interest)
         cursor = cursors[sub] = Cursor(order.session, feed, order.echo, order.rev, order.snapshot)
         feed.cursors += 1
         connection = cursor.connection = self.connections.get(order.session)
         if order.lost is not None and older is not None:
+            # The count of losses in a row goes on, or a reader that is too slow would never be closed.
             cursor.losses = older.losses
         if connection is None:
+            # The agent is away. When it comes back, its hello orders this cursor once more.
             cursor.drop_snapshot()
             return
         if order.lost is not None:
             connection.queue_events(Payload(lost_line(sub, order.lost)))
+        # Nothing can have been missed: the cursor is live at once, and costs no catch-up.
         if order.snapshot is None and not order.replay:
             assert order.rev == self.rev
             feed.join(cursor)
@@ -359,6 +372,7 @@ class Fanout:
 
     def _catch_up(self, connection: Connection) -> None:
         """Send the next slice to the cursor of this connection that has been behind for longest."""
+        # One cursor at a time until it is live: several that take turns would all be late.
         cursor = next(iter(connection.behind))
         try:
             self._send_slice(connection, cursor)
@@ -369,14 +383,15 @@ class Fanout:
     def _send_slice(self, connection: Connection, cursor: Cursor) -> None:
         feed, bounds = cursor.feed, self.bounds
         if cursor.snapshot is not None and not cursor.snapshot.overrun:
-            lines = snapshot_slice(cursor, self._clock(), max_keys=bounds.refill_keys, max_bytes=bounds.frame)
+            lines = snapshot_slice(cursor, self._clock(), max_keys=bounds.catchup_keys, max_bytes=bounds.frame)
             if cursor.snapshot is None:  # that was its end
                 self._listener.on_synced(cursor.session, feed.sub, cursor.rev)
         elif cursor.snapshot is not None or cursor.rev < self._log.floor:
             self._restart_cursor(connection, cursor)
             return
         else:
-            lines = log_slice(cursor, self._log, self.rev, max_events=bounds.refill_events, max_bytes=bounds.frame)
+            lines = log_slice(cursor, self._log, self.rev, max_events=bounds.catchup_events, max_bytes=bounds.frame)
+            # No `await` since `rev` was read: the cursor joins exactly where the log ends.
             if cursor.rev == self.rev:
                 del connection.behind[cursor]
                 cursor.losses = 0

@@ -42,6 +42,7 @@ class Cursor:
 
     def suppresses(self, event: Event) -> bool:
         """Return whether `echo: false` leaves out this event, which the session itself has caused."""
+        # The origin is a session and not an agent: two sessions of one agent hear each other.
         return not self.echo and event.origin == self.session
 
     def drop_snapshot(self) -> None:
@@ -78,6 +79,7 @@ class Feed:
     def leave(self, cursor: Cursor, rev: int) -> None:
         """End a live cursor, and set its place: it has all that was released up to `rev`. Ignore other cursors."""
         if cursor in self.live:
+            # `rev` was not kept while the cursor was live, since every line would have to write it for every cursor.
             del self.live[cursor]
             cursor.rev, cursor.after = rev, self.last
 
@@ -85,6 +87,7 @@ class Feed:
         """Collect the events of one revision, in order. Return whether to flush the feed at the end of the turn."""
         if self.live:  # nothing is encoded for cursors that read the log
             self.pending += chain(self.interest, events, self.last, bodies)
+        # Also while no cursor is live: one that joins later continues the chain here.
         self.last = events[-1].rev
         return bool(self.pending)
 
@@ -98,10 +101,12 @@ class Feed:
 
         `without_own(first, session)` gives the lines from number `first` on for a session that wants no echo.
         """
+        # Most turns have no line of the session itself, so `without_own` is hardly ever called.
         origins = {line.origin for line in lines}
         shared: dict[int, list[Payload]] = {}  # by the number of the first line: most cursors share one list
         for cursor in self.live:
             assert cursor.connection is not None
+            # A cursor that became live since the last conflated delivery has the earlier lines already.
             first = _first_after(lines, cursor.rev)
             if not cursor.echo and cursor.session in origins:
                 texts = pack_lines(without_own(first, cursor.session), frame)
@@ -125,6 +130,7 @@ def _marked(sub: int, lines: list[EncodedEvent], session: str) -> list[bytes]:
     for line in lines:
         if line.origin != session:
             texts.append(line.text)
+        # One mark for each revision: several events of one command are left out together.
         elif line.rev != marked:
             texts.append(mark_line(line.rev, sub))
             marked = line.rev
@@ -137,6 +143,7 @@ def pack_lines(lines: list[bytes], frame: int) -> list[Payload]:
     group: list[bytes] = []
     size = 0
     for line in lines:
+        # A line longer than the bound becomes a payload of its own.
         if group and size + len(line) > frame:
             texts.append(Payload(b"\n".join(group)))
             group, size = [], 0

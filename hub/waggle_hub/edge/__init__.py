@@ -1,13 +1,10 @@
-"""The doors: bytes in, bytes out, no rules.
+"""The edge: the transports (doors) through which agents and people reach the hub. Bytes in, bytes out, no rules.
 
-`websocket` is the first door: `reader` takes its messages line by line, `lines` decodes one. `server` serves it, by a
-`protocol` of its own that offers a fast `lane` (`laneprotocol`), and HTTP by `httpprotocol`.
+* `websocket`: messages of lines; `command_reader` submits them, `decode` reads one line.
+* `http/`: single commands, Server-Sent Events, export and import, OpenAPI, metrics, health.
+* `mcp`: the tools for models.
+* `dashboard`: the files of the page.
 
-HTTP is the second: `routes` says which path leads where, an `exchange` is one request and its answer. `http` makes
-calls of what is asked, and `callers` hears the answers; `events` and `portable` tell what a `stream` hears. `openapi`
-describes all that, `statuses` says what errors are there, `metrics` and `health` are for those who run hubs.
-
-`mcp` is the third: the tools for models, which call as those over HTTP do.
-
-`page` are the dashboard's files, `guard` says which browsers may knock, and `cors` what their pages are told.
+`identity` says who is calling, `origin_check` and `cors` which browsers may call. `server/` is uvicorn with our
+protocols.
 """

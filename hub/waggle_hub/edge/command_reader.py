@@ -1,9 +1,9 @@
-"""Reading: the commands of one connection, a message at a time and line by line, each submitted as it is read.
+"""Command reader: takes a message of one connection line by line, and submits each command as it is read.
 
 Rules:
-1. A long message is worked off in slices of a few milliseconds, and others get their turn in between.
-2. While an agent does not read its replies, no further command of it is read.
-3. When the connection is closing nothing more is read.
+1. A long message is worked off in slices of a few milliseconds; other connections get their turn in between.
+2. While the outbox of a connection is full of replies that are not read, no further command is read from it.
+3. Nothing is read from a connection that is closing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .decode import BadLine, decode
 
 
 class Reader:
-    """What is left to do of the message that came last."""
+    """The rest of the newest message of one connection."""
 
     def __init__(self, engine: Engine, connection: Connection) -> None:
         self._engine = engine
@@ -26,12 +26,13 @@ class Reader:
         self._rest: Iterator[str] = iter(())
 
     def read(self, text: str) -> bool:
-        """Submit the commands of a message; whether that is done. If not, `go_on` in a later turn, with room."""
+        """Submit the commands of a message and return whether all were submitted. If not, call `go_on` in a later
+        turn."""
         self._rest = _lines(text)
         return self.go_on()
 
     def go_on(self) -> bool:
-        """Submit more of them; whether that is done."""
+        """Submit more commands of the message and return whether all were submitted."""
         connection = self._connection
         until = time.monotonic() + self._engine.bounds.slice
         while connection.closing is None:
@@ -54,7 +55,7 @@ class Reader:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines, one at a time: all at once, 16 MiB of short ones would take seconds and 400 MiB."""
+    """Yield the lines one at a time: splitting 16 MiB of short lines at once would take seconds and 400 MiB."""
     start = 0
     while (end := text.find("\n", start)) >= 0:
         yield text[start:end]

@@ -1,10 +1,12 @@
-"""What pages of other origins are told, where the hub's owner has allowed them (`--allow-origin`); nobody else is told
-anything, and without it nothing changes. The guard has refused all others before.
+"""Cross-origin resource sharing (CORS): the headers that let pages of allowed origins use the hub.
+
+Origins are allowed by `--allow-origin`; without that option no header is added. All other origins were refused
+before, by `origin_check`.
 """
 
 from __future__ import annotations
 
-from .http.exchange import App, Message, Receive, Scope, Send
+from .asgi import App, Message, Receive, Scope, Send
 
 _METHODS = b"GET, HEAD, POST, PUT, DELETE"
 _HEADERS = (
@@ -12,12 +14,12 @@ _HEADERS = (
     b"x-waggle-limit, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name"
 )
 """What the doors read, `/mcp` included."""
-_AGE = b"600"
+_MAX_AGE_S = b"600"
 """Seconds for which a browser need not ask again."""
 
 
 class Cors:
-    """Answers a browser that asks first, and lets pages of these origins read the answers."""
+    """Middleware that answers preflight requests, and lets pages of the allowed origins read responses."""
 
     def __init__(self, app: App, origins: tuple[str, ...]) -> None:
         self._app = app
@@ -29,26 +31,29 @@ class Cors:
             return
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"")
-        told = [(b"vary", b"Origin")]
+        headers_to_add = [(b"vary", b"Origin")]
         if origin.rstrip(b"/").lower() in self._origins:
-            told += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"etag, retry-after")]
+            headers_to_add += [
+                (b"access-control-allow-origin", origin),
+                (b"access-control-expose-headers", b"etag, retry-after"),
+            ]
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-                await _answer_preflight(told, send)
+                await _answer_preflight(headers_to_add, send)
                 return
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), *told]}
+                message = {**message, "headers": [*message.get("headers", []), *headers_to_add]}
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
 
-async def _answer_preflight(told: list[tuple[bytes, bytes]], send: Send) -> None:
-    may = [
+async def _answer_preflight(headers_to_add: list[tuple[bytes, bytes]], send: Send) -> None:
+    preflight_headers = [
         (b"access-control-allow-methods", _METHODS),
         (b"access-control-allow-headers", _HEADERS),
-        (b"access-control-max-age", _AGE),
+        (b"access-control-max-age", _MAX_AGE_S),
     ]
-    await send({"type": "http.response.start", "status": 204, "headers": [*told, *may]})
+    await send({"type": "http.response.start", "status": 204, "headers": [*headers_to_add, *preflight_headers]})
     await send({"type": "http.response.body", "body": b""})

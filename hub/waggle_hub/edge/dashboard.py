@@ -1,27 +1,20 @@
-"""The page's files, and the headers of every answer.
+"""The dashboard's files, and the security headers of every response.
 
-Everything is static and comes from this hub alone: the Content-Security-Policy lets a browser load and connect to
-nothing else, and run nothing that is written into the page.
+All files are static and come from this hub alone. The Content-Security-Policy lets a browser load from and connect
+to nothing else, and run no script that is written into a page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
 from waggle.wire.errors import Forbidden
 
-from .origin_check import Guard
-
-Message = MutableMapping[str, Any]
-App = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
+from .asgi import App, Message, Receive, Scope, Send
+from .origin_check import OriginCheck
 
 HEADERS = {
     "content-security-policy": (
@@ -37,31 +30,28 @@ HEADERS = {
 
 
 def web_directory() -> Path:
-    """Where the page's files are: beside the package when installed, at the top of a checkout otherwise."""
+    """Return the directory of the dashboard's files: in the package when installed, else at the top of the
+    checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "web"
     return installed if installed.is_dir() else package.parent.parent / "web"
 
 
 def static_files() -> StaticFiles:
-    """The page and its modules."""
+    """Make the application that serves the dashboard's files."""
     return StaticFiles(directory=web_directory(), html=True)
 
 
 class OriginCheckMiddleware:
-    """Lets in whom the guard lets in, and puts the headers on every answer. WebSockets guard themselves."""
+    """Middleware that refuses requests by `origin_check` and adds the security headers. A WebSocket checks by
+    itself."""
 
-    def __init__(self, app: App, guard: Guard) -> None:
+    def __init__(self, app: App, origin_check: OriginCheck) -> None:
         self._app = app
-        self._guard = guard
+        self._origin_check = origin_check
         self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -71,7 +61,7 @@ class OriginCheckMiddleware:
                 message["headers"] = [*message.get("headers", []), *self._headers]
             await send(message)
 
-        refusal = self._guard.refusal(scope["headers"])
+        refusal = self._origin_check.refusal(scope["headers"])
         app: App = self._app
         if refusal is not None:
             error = Forbidden(refusal, need="origin")

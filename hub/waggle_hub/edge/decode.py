@@ -1,7 +1,7 @@
-"""Lines in: text of the wire to commands, and a refusal that names what to correct (protocol 2).
+"""Decoding of lines to commands, and errors that name what to correct (protocol 2).
 
-msgspec checks shape and types in one pass. Where that fails, the line is read again, leniently, for its id alone, so
-that the refusal finds its way; a line nested beyond all measure is flattened first.
+msgspec checks shape and types in one pass. If that fails, the line is read again, leniently, for its id alone, so
+that the error can be matched to its command. A line that is nested too deeply is flattened first.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MAX_TOKENS = 100_000
 """Brackets and strings that are looked at for the id of a line that is nested too deeply: about 30 ms."""
 
 
-_FIELD = re.compile(r"`\$\.(\w+)|field `(\w+)`")
+_FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)|field `(\w+)`")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class BadLine(Exception):
-    """A line that is no command: its id, if it has a usable one, and the error to answer."""
+    """The error of a line that is not a command, and the id of the line if it has a usable one."""
 
     def __init__(self, id: m.Id | None, error: BadRequest) -> None:
         super().__init__(error.message)
@@ -35,7 +35,7 @@ class BadLine(Exception):
 
 
 def decode(line: str) -> m.AnyCommand:
-    """The command of a line; BadLine if it is none."""
+    """Return the command of a line. Raises BadLine."""
     try:
         command = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -49,22 +49,22 @@ def _explain(line: str, error: Exception) -> BadLine:
     if isinstance(error, RecursionError):
         id = _id_of(_read_leniently(_flatten(line)))
         return BadLine(id, BadRequest("the line is nested too deeply: flatten it, or store it as text"))
-    found = _FIELD.search(str(error))
+    match = _FIELD_IN_ERROR.search(str(error))
     fields = _read_leniently(line)
     id = _id_of(fields)
-    if found is None:
+    if match is None:
         field = _lone_surrogate_in(fields)
         if field is None:
             return BadLine(id, BadRequest(f"the line is not a JSON object of the wire: {error}"))
         return BadLine(id, BadRequest(f"{field} holds a lone surrogate: send valid Unicode", field=field))
-    field = found[1] or found[2]
+    field = match[1] or match[2]
     if field == "op" and "Invalid value" in str(error):
         return BadLine(id, BadRequest(f"unknown op; this hub knows {', '.join(sorted(m.OPS))}", field="op"))
     return BadLine(id, BadRequest(str(error), field=field))
 
 
 def _read_leniently(line: str) -> dict[str, Any]:
-    """The fields of a line that is almost JSON; nothing of it but the id is ever used."""
+    """Return the fields of a line that is almost JSON. Only the id among them is used."""
     try:
         fields = json.loads(line, parse_int=_read_int)
     except (ValueError, RecursionError):
@@ -73,7 +73,7 @@ def _read_leniently(line: str) -> dict[str, Any]:
 
 
 def _read_int(digits: str) -> int | None:
-    """Python reads no integer of thousands of digits, and an id has at most 19."""
+    """Return the integer, or None beyond 20 digits: Python refuses thousands of digits, and an id has at most 19."""
     return int(digits) if len(digits) <= 20 else None
 
 
@@ -98,21 +98,22 @@ def _usable(id: m.Id) -> bool:
 
 
 def _flatten(line: str) -> str:
-    """The line with null in place of everything nested in it; it ends where there are too many brackets to follow."""
-    kept: list[str] = []
+    """Return the line with null in place of everything nested in it, ended where there are too many brackets to
+    follow."""
+    parts: list[str] = []
     depth = 0
     end = 0
     for number, token in enumerate(_TOKEN.finditer(line)):
         if number == _MAX_TOKENS:
-            return "".join(kept) + "}"
+            return "".join(parts) + "}"
         text = token[0]
         if text in "[{":
             if depth == 1:
-                kept.append(line[end : token.start()] + "null")
+                parts.append(line[end : token.start()] + "null")
             depth += 1
         elif text in "]}":
             depth -= 1
             if depth == 1:
                 end = token.end()
-    kept.append(line[end:])
-    return "".join(kept)
+    parts.append(line[end:])
+    return "".join(parts)

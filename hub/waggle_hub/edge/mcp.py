@@ -1,16 +1,17 @@
-"""The MCP door: the tools of `waggle.mcp` over streamable HTTP, for clients that need no program of ours.
+"""MCP over streamable HTTP: the tools of `waggle.mcp`, for clients that need no program of ours.
 
 Rules:
-1. **Who calls is said by the address or the headers,** which a person has configured: ``X-Waggle-Agent`` or
-   ``?agent=``, ``X-Waggle-Ns`` or ``?ns=``, and ``X-Waggle-Limit`` or ``?limit=``, the seconds that a call may take. No
-   tool takes a name. What cannot be meant, or is misspelt, is refused at once: so a client shows it to that person.
-2. **Which tools there are,** too: ``X-Waggle-Profile`` or ``?profile=``, else Waggle's own (`waggle.mcp.PROFILES`).
-3. **Stateless:** every request stands alone, so a restart of the hub breaks nobody. What an agent holds is its
-   session's (`state.callers`), and not the connection's.
-4. **Loaded when it is first asked for,** in a thread: the SDK takes most of a second and 35 MB, and nobody else waits.
-   Where it cannot be loaded, every request is told so.
-5. Which browsers may knock the guard has said before (`guard`): the SDK's own checks, which know less, are off.
-6. What a client gets wrong is answered, and no word in the hub's own output, which anybody could fill.
+1. **The caller is configured,** by a person, in headers or the address: ``X-Waggle-Agent`` or ``?agent=``,
+   ``X-Waggle-Ns`` or ``?ns=``, and ``X-Waggle-Limit`` or ``?limit=``, the seconds that a call may take. No tool
+   takes a name. A value that makes no sense, or a misspelt name, is refused at once, so that the client shows it to
+   that person.
+2. **So is the set of tools:** ``X-Waggle-Profile`` or ``?profile=``, else Waggle's own (`waggle.mcp.PROFILES`).
+3. **Stateless:** every request stands alone, so a restart of the hub breaks no client. Locks and jobs belong to the
+   agent's session (`state.commands.http_sessions`), not to a connection.
+4. **Loaded at the first request,** in a thread: the SDK takes most of a second and 35 MB. If it cannot be loaded,
+   every request gets an error that says so.
+5. Browsers were checked before (`origin_check`); the SDK's own checks, which know less, are off.
+6. A client's mistakes are answered and not logged: anybody could fill the log with them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
@@ -29,40 +30,37 @@ from waggle.wire.changefeed import Put
 from waggle.wire.errors import BadRequest, Unavailable
 from waggle.wire.file_locks import UNKNOWN_ROOT
 from waggle.wire.messages import Since
-from waggle.wire.names import check_agent, check_ns
 from waggle_hub.settings import Bounds
 
+from .asgi import Receive, Scope, Send
 from .http.calls import CallRegistry, HttpCaller
 from .http.exchange import Exchange
 from .http.status_codes import refusal
+from .identity import Identity, identify_by_address
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
     from waggle.mcp.server import Calling, Context
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-log = logging.getLogger("waggle_hub")
+logger = logging.getLogger("waggle_hub")
 
 
-_SAID = "waggle.said"
+_CONFIGURATION = "waggle.said"
 """Where a request has what was said of who makes it, read once."""
 
 
-class Said(NamedTuple):
-    """Who calls, for which tools, and how many seconds a call may take, if that is said."""
+class McpConfiguration(NamedTuple):
+    """The configuration in a request: the caller, its tools, and the seconds that a call may take, if given."""
 
-    agent: str | None
-    ns: str
+    identity: Identity
     limit: float | None
     profile: str
 
 
 class _Address(Struct, forbid_unknown_fields=True):
-    """What of it may stand in the address."""
+    """The query parameters of the address."""
 
     agent: str | None = None
     ns: str | None = None
@@ -73,8 +71,8 @@ class _Address(Struct, forbid_unknown_fields=True):
 class McpEndpoint:
     """The ASGI application at ``/mcp``."""
 
-    def __init__(self, callers: CallRegistry, bounds: Bounds) -> None:
-        self._callers, self._bounds = callers, bounds
+    def __init__(self, registry: CallRegistry, bounds: Bounds) -> None:
+        self._registry, self._bounds = registry, bounds
         self._closing = asyncio.Event()
         self._managers: dict[str, asyncio.Future[StreamableHTTPSessionManager]] = {}
         """By profile."""
@@ -82,12 +80,12 @@ class McpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":  # there is nothing that the hub would say unasked, and no session to end
-            wrong = BadRequest("this path takes POST, of a client of MCP", field="method")
-            await refusal(wrong, 405, {"allow": "POST"})(scope, receive, send)
+            error = BadRequest("this path takes POST, of a client of MCP", field="method")
+            await refusal(error, 405, {"allow": "POST"})(scope, receive, send)
             return
         try:
-            said = scope[_SAID] = _said(Exchange(scope, receive))
-            manager = await asyncio.shield(self._manager(said.profile))
+            configuration = scope[_CONFIGURATION] = _configuration(Exchange(scope, receive))
+            manager = await asyncio.shield(self._manager(configuration.profile))
         except BadRequest as error:
             await refusal(error)(scope, receive, send)
         except Exception as fault:
@@ -97,13 +95,13 @@ class McpEndpoint:
             await manager.handle_request(scope, receive, send)
 
     async def close(self) -> None:
-        """End all that is under way."""
+        """End all requests and managers."""
         self._closing.set()
         if self._serving:
             await asyncio.wait(self._serving)
 
     def _manager(self, profile: str) -> asyncio.Future[StreamableHTTPSessionManager]:
-        """What serves a profile, from its first request on."""
+        """Return the manager of a profile, started at its first request."""
         if profile not in self._managers:
             ready = self._managers[profile] = asyncio.get_running_loop().create_future()
             self._serving.add(asyncio.create_task(self._serve(profile, ready)))
@@ -114,7 +112,7 @@ class McpEndpoint:
             manager = (await asyncio.to_thread(_load, profile))(self)
         except Exception as fault:
             if not isinstance(fault, ImportError):
-                log.exception("the tools of MCP cannot be loaded")
+                logger.exception("the tools of MCP cannot be loaded")
             ready.set_exception(fault)
             return
         async with manager.run():
@@ -122,45 +120,45 @@ class McpEndpoint:
             await self._closing.wait()
 
     @property
-    def largest(self) -> int:
-        """Bytes of a request: as much as one message may have elsewhere."""
+    def max_request_bytes(self) -> int:
+        """The bytes that a request may have: as many as a WebSocket message."""
         return self._bounds.message
 
     async def identify(self, context: Context) -> Calling:
-        """Who makes this request."""
+        """Return the caller of the current request."""
         from waggle.mcp.server import Calling
 
         request = context.request
         assert isinstance(request, Request)
-        said = request.scope[_SAID]
-        caller = self._callers.named(said.agent, said.ns) if said.agent else self._callers.nameless(said.ns)
-        return Calling(McpCaller(caller, said.agent, said.ns), UNKNOWN_ROOT, said.limit)
+        configuration = request.scope[_CONFIGURATION]
+        caller = self._registry.caller(configuration.identity)
+        return Calling(McpCaller(caller, configuration.identity), UNKNOWN_ROOT, configuration.limit)
 
 
 class McpCaller:
-    """A caller as the tools want it. What it held and lost it learns when it uses it: no connection could tell it."""
+    """A caller as the tools need it. Without a connection it learns of a lost lock when it uses the lock."""
 
-    def __init__(self, caller: HttpCaller, agent: str | None, ns: str) -> None:
+    def __init__(self, caller: HttpCaller, identity: Identity) -> None:
         self._caller = caller
-        self.agent = agent or ""
-        self.ns = ns
+        self.agent = identity.agent or ""
+        self.ns = identity.ns or ""
 
     async def call(self, op: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """As `waggle.ops.Caller.call`."""
+        """Return the decoded `ok` of a command, as `waggle.ops.Caller.call`."""
         ok: dict[str, Any] = await self._caller.call(op, fields)
         return ok
 
     async def catch_up(self, ns: str, since: Since | None, put: Put) -> Since:
-        """As `waggle.ops.Caller.catch_up`."""
+        """Hand over the changes of a namespace, as `waggle.ops.Caller.catch_up`."""
         return await self._caller.catch_up(ns, since, put)
 
     def losses(self) -> list[str]:
-        """None that anybody was told of."""
+        """Return no losses: a caller without a connection is not told of them."""
         return []
 
 
 def _load(profile: str) -> Callable[[McpEndpoint], StreamableHTTPSessionManager]:
-    """What takes long to import. Raises ImportError."""
+    """Import the SDK and return a maker of its manager. Raises ImportError."""
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
     from mcp.server.transport_security import TransportSecuritySettings
 
@@ -169,34 +167,28 @@ def _load(profile: str) -> Callable[[McpEndpoint], StreamableHTTPSessionManager]
 
     logging.getLogger("mcp").setLevel(logging.ERROR)
 
-    made = make_profile(profile)
+    loaded = make_profile(profile)
 
-    def make(door: McpEndpoint) -> StreamableHTTPSessionManager:
+    def make(endpoint: McpEndpoint) -> StreamableHTTPSessionManager:
         return StreamableHTTPSessionManager(
-            make_server(made, door.identify),
+            make_server(loaded, endpoint.identify),
             stateless=True,
             json_response=profile != NATIVE,  # a value is told whole there, and clients bound the events of a stream
             security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-            max_request_body_size=door.largest,
+            max_request_body_size=endpoint.max_request_bytes,
         )
 
     return make
 
 
-def _said(exchange: Exchange) -> Said:
-    """What the headers say, or else the address. Raises BadRequest for what cannot be meant."""
+def _configuration(exchange: Exchange) -> McpConfiguration:
+    """Return the configuration of a request: headers first, else the address. Raises BadRequest."""
     address = exchange.query(_Address)
     profile = exchange.header("x-waggle-profile") or address.profile or NATIVE
     if profile not in PROFILES:
         raise BadRequest(f"profile {profile!r} is none of {', '.join(PROFILES)}", field="profile")
-    agent = exchange.header("x-waggle-agent") or address.agent or None
-    ns = exchange.header("x-waggle-ns") or address.ns or "default"
-    if agent is not None:
-        check_agent(agent)
-    check_ns(ns)
-    return Said(
-        agent=agent,
-        ns=ns,
+    return McpConfiguration(
+        identity=identify_by_address(exchange, address.agent, address.ns),
         limit=_seconds(exchange.header("x-waggle-limit") or address.limit or None),
         profile=profile,
     )

@@ -1,9 +1,9 @@
-"""Which browsers may knock: the same answer at every door (protocol 10).
+"""The check of browsers: which of them may call, the same at every door (protocol 10).
 
-A page of another site can make a browser connect here. Its `Origin` says so, and is refused unless it is this hub's own
-or allowed. A name that somebody points at this machine (DNS rebinding) shows in `Host`: only loopback names, plain
-addresses and allowed names pass. What a page of another site embeds, a picture or a script, comes without `Origin`, and
-browsers say so in `Sec-Fetch-Site`. A link that somebody follows is let in.
+A page of another site can make a browser connect here. Its `Origin` header says so, and is refused unless it is this
+hub's own or allowed. A name that points at this machine (DNS rebinding) shows in `Host`: only loopback names, plain
+addresses and allowed names pass. A picture or a script that a page of another site embeds comes without `Origin`,
+and browsers say so in `Sec-Fetch-Site`. A link that a person follows is let in.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from urllib.parse import urlsplit
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-class Guard:
-    """Knows this hub's own names, and those that its owner allowed."""
+class OriginCheck:
+    """The host names of this hub, and the origins that its owner allowed."""
 
     def __init__(self, allowed_hosts: Iterable[str], allowed_origins: Iterable[str]) -> None:
         self._hosts = {"localhost", *(host.lower() for host in allowed_hosts)}
         self._origins = {origin.rstrip("/").lower() for origin in allowed_origins}
 
     def refusal(self, headers: Headers) -> str | None:
-        """Why this caller is not let in, None if it is."""
-        found = {name.lower(): value.decode("latin-1") for name, value in headers}
-        host = found.get(b"host", "")
+        """Return the reason to refuse a request by its headers, or None to let it in."""
+        by_name = {name.lower(): value.decode("latin-1") for name, value in headers}
+        host = by_name.get(b"host", "")
         if not self._is_own(host):
             return f"host {host!r} is not allowed here: use localhost, an address, or --allow-host"
-        origin = found.get(b"origin")
+        origin = by_name.get(b"origin")
         if origin is None:
-            return _embedded(found)
+            return _embedded(by_name)
         if origin.rstrip("/").lower() in self._origins:
             return None
         if _same_origin(origin, host):
@@ -45,8 +45,8 @@ class Guard:
         return name in self._hosts or _is_address(name)
 
 
-def _embedded(found: dict[bytes, str]) -> str | None:
-    site, mode = found.get(b"sec-fetch-site", ""), found.get(b"sec-fetch-mode", "")
+def _embedded(by_name: dict[bytes, str]) -> str | None:
+    site, mode = by_name.get(b"sec-fetch-site", ""), by_name.get(b"sec-fetch-mode", "")
     if site in ("cross-site", "same-site") and mode != "navigate":
         return "a page of another site asks for this: use --allow-origin, and let it ask with Origin"
     return None
@@ -69,7 +69,7 @@ def _is_address(name: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether listening there is seen from this machine alone."""
+    """Return whether an address can be reached from this machine alone."""
     if host == "localhost":
         return True
     return _is_address(host) and ipaddress.ip_address(host).is_loopback

@@ -1,28 +1,24 @@
-"""The WebSocket door: messages of lines in, lines out (protocol 1 and 2). Plain ASGI, and faster where there is a lane.
+"""The WebSocket endpoint: messages of lines in, lines out (protocol 1 and 2). Plain ASGI, with a fast path.
 
-Where the server offers the fast lane (`lane`), a connection lives by direct calls. Elsewhere it has two tasks, one that
-reads and one that writes. Either way a `Reader` submits the commands, and delivery says what leaves: a door has no
-rule of its own.
+Where the server offers the fast path (`server.fast_path`), a connection lives by direct calls. Elsewhere it has two
+tasks, one that reads and one that writes. Either way a `Reader` submits the commands, and delivery decides what
+leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
 from waggle_hub.delivery.connection import Connection, TaskConnection
 from waggle_hub.delivery.frame import Payload
 from waggle_hub.engine.engine import Engine
 
+from .asgi import Receive, Scope, Send
 from .command_reader import Reader
-from .origin_check import Guard
-from .server.fast_path import Lane, fitting, lane_of
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from .origin_check import OriginCheck
+from .server.fast_path import FastPath, fast_path_of, fitted_reason
 
 SUBPROTOCOL = "waggle.v1"
 ABORT = "waggle.abort"
@@ -32,9 +28,9 @@ ABORT = "waggle.abort"
 class WebSocketEndpoint:
     """The ASGI application at ``/ws``."""
 
-    def __init__(self, engine: Engine, guard: Guard) -> None:
+    def __init__(self, engine: Engine, origin_check: OriginCheck) -> None:
         self._engine = engine
-        self._guard = guard
+        self._origin_check = origin_check
         self.connections: dict[Connection, asyncio.TimerHandle] = {}
         """Those that are open, each with the timer that looks whether it has said anything."""
 
@@ -42,16 +38,16 @@ class WebSocketEndpoint:
         await receive()
         offered = scope.get("subprotocols") or []
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None})
-        refusal = self._guard.refusal(scope["headers"])
+        refusal = self._origin_check.refusal(scope["headers"])
         if refusal is not None:
-            await send({"type": "websocket.close", "code": 4403, "reason": fitting(refusal)})
+            await send({"type": "websocket.close", "code": 4403, "reason": fitted_reason(refusal)})
             return
         abort = (scope.get("extensions") or {}).get(ABORT, {}).get("abort")
-        lane = lane_of(scope)
-        if lane is not None:
-            fast = _FastPathConnection(self, self._engine, lane, abort)
+        fast_path = fast_path_of(scope)
+        if fast_path is not None:
+            fast = _FastPathConnection(self, self._engine, fast_path, abort)
             self._watch_silence(fast.connection)
-            lane.open(fast)
+            fast_path.open(fast)
             return
         connection = TaskConnection(self._engine.bounds, abort)
         self._watch_silence(connection)
@@ -64,17 +60,17 @@ class WebSocketEndpoint:
             await asyncio.gather(writer, return_exceptions=True)
 
     def leave(self, connection: Connection) -> None:
-        """The socket of this connection is gone."""
+        """End a connection whose socket is gone."""
         self.connections.pop(connection).cancel()
         self._engine.leave(connection)
         connection.close(1000)
 
     def _watch_silence(self, connection: Connection) -> None:
         silence = self._engine.bounds.silence
-        self.connections[connection] = asyncio.get_running_loop().call_later(silence, self._look, connection)
+        self.connections[connection] = asyncio.get_running_loop().call_later(silence, self._close_if_silent, connection)
 
-    def _look(self, connection: Connection) -> None:
-        """Whoever has not said a line by now, which would have been answered, never will."""
+    def _close_if_silent(self, connection: Connection) -> None:
+        """Close a connection that has sent nothing within `bounds.silence`; any line would have had a reply."""
         if connection.session is None and connection.sends == 0:
             connection.close(4001, "nothing was said: a connection begins with hello")
             self._engine.fanout.write()
@@ -84,11 +80,11 @@ class WebSocketEndpoint:
         for connection in list(self.connections):
             connection.close(4000, f"{seconds:g}", flush=True)
         self._engine.fanout.write()
-        until = time.monotonic() + wait
-        while self.connections and time.monotonic() < until:
+        deadline = time.monotonic() + wait
+        while self.connections and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
 
-    # --- without the lane ---
+    # --- without the fast path ---
 
     async def _read(self, connection: TaskConnection, receive: Receive) -> None:
         reader = Reader(self._engine, connection)
@@ -120,21 +116,23 @@ class WebSocketEndpoint:
         assert connection.closing is not None
         code, reason = connection.closing
         try:
-            await send({"type": "websocket.close", "code": code, "reason": fitting(reason)})
+            await send({"type": "websocket.close", "code": code, "reason": fitted_reason(reason)})
         except OSError:
             pass
 
 
 class _FastPathConnection:
-    """A connection on the fast lane: hears what the server says, and lets the lane be the connection's socket."""
+    """A connection on the fast path: listens to the server, and is the socket of the delivery's connection."""
 
-    def __init__(self, door: WebSocketEndpoint, engine: Engine, lane: Lane, abort: Callable[[], None] | None) -> None:
+    def __init__(
+        self, endpoint: WebSocketEndpoint, engine: Engine, fast_path: FastPath, abort: Callable[[], None] | None
+    ) -> None:
         self.connection = Connection(
-            engine.bounds, socket=lane, wake=engine.fanout.wake, on_room=self._go_on_soon, abort=abort
+            engine.bounds, socket=fast_path, wake=engine.fanout.wake, on_room=self._go_on_soon, abort=abort
         )
-        self._door = door
+        self._endpoint = endpoint
         self._fanout = engine.fanout
-        self._lane = lane
+        self._fast_path = fast_path
         self._reader = Reader(engine, self.connection)
         self._loop = asyncio.get_running_loop()
 
@@ -153,12 +151,12 @@ class _FastPathConnection:
         self._fanout.write()
 
     def on_gone(self) -> None:
-        self._door.leave(self.connection)
+        self._endpoint.leave(self.connection)
 
     # --- a message that takes longer ---
 
     def _wait(self) -> bool:
-        """Go on in a later turn; a congested connection says when (`on_room`)."""
+        """Go on in a later turn; a congested connection calls `on_room` when there is room."""
         if not self.connection.congested:
             self._go_on_soon()
         return False
@@ -168,7 +166,7 @@ class _FastPathConnection:
 
     def _go_on(self) -> None:
         if self._reader.go_on():
-            self._lane.go_on()
+            self._fast_path.go_on()
         else:
             self._wait()
 

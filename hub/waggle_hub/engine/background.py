@@ -43,6 +43,7 @@ class BackgroundTasks:
 
     def start(self, order: StartBackup | StartSearch) -> asyncio.Task[None]:
         """Start the task of an order, on the running loop. Cancel it to have no reply."""
+        # The machine never waits. What takes long, or needs the disk, becomes a task.
         task = asyncio.get_running_loop().create_task(self._run(order))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -56,6 +57,8 @@ class BackgroundTasks:
                 outcome = Outcome(ok=await self._back_up())
         except WaggleError as error:
             outcome = Outcome(error=error)
+        # Any other exception must become a reply too, or the client would wait for ever.
         except Exception:
             outcome = Outcome(error=report_fault(type(order).__name__))
+        # A cancelled task does not come here: its command has been answered with an error.
         self._reply(DeferredReply(order.session, order.id, outcome))

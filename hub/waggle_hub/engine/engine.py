@@ -102,6 +102,7 @@ class Engine:
         self._rollback = Rollback(
             machine, self.fanout, self._active_connection, self._lru, self._search, clock, self._run_internal
         )
+        # Last of all: a journal may report a failure as soon as it is open, and then every part is needed.
         self._journal = open_journal(self._rollback)
 
     # --- start and stop ---
@@ -112,6 +113,7 @@ class Engine:
         Raises StoreError if it cannot be written: a hub that shows revisions of an epoch that is not on disk would show
         them again, for other changes, after a crash.
         """
+        # In memory nothing survives, so there is nothing that a later start could contradict.
         if self._journal.keeps:
             error = await self._write(self.machine.collect_changes([]))
             if error is not None or self.machine.state.refusing is not None:
@@ -133,6 +135,7 @@ class Engine:
         """
         self._stopping = Unavailable("the hub is stopping: come back", retry_after=seconds)
         if not self._journal.keeps:
+            # With a data directory they survive the restart, and are answered after it.
             refusal = self._stopping
             self._run_internal(lambda: self.machine.fail_pending(refusal, self.clock()))
         self.flush()
@@ -140,10 +143,12 @@ class Engine:
 
     async def close(self) -> None:
         """Stop the timers, and let the journal write everything, with the mark of an orderly stop."""
+        # First the timers: nothing may be decided after the batch that follows.
         self.stop()
         self.flush()
         self._closed = True
         if self._journal.keeps and self._failure is None:
+            # The record of an orderly stop: the next start keeps the epoch, also in `relaxed`, and the last revision.
             self.machine.set_durability(None)
             await self._write(self.machine.collect_changes([]))
         self._journal.stop()
@@ -157,6 +162,7 @@ class Engine:
 
     async def settled(self) -> int:
         """Wait until everything decided so far is on disk, and return its revision. Raises Unavailable."""
+        # Before the flush: what is decided while this waits need not be on disk.
         rev = self.machine.state.log.rev
         self.flush()
         await self._write(_NO_CHANGES)
@@ -193,6 +199,7 @@ class Engine:
         """Return the error that every command gets while the hub is stopping or has failed; None otherwise."""
         if self._failure is None and self._stopping is not None:
             return copy_error(self._stopping)
+        # While the journal fails, no record can raise the highest revision that a restart would know of.
         if self._failure is None and self.machine.out_of_revisions:
             self._fail("the journal has failed for so long that no revision is left")
         return None if self._failure is None else self._stopped_error()
@@ -208,6 +215,7 @@ class Engine:
         if rejection is not None:
             self.refuse(connection, command.id, rejection)
             return
+        # Its lines were on their way when the takeover was decided. They must not act for the session any more.
         if connection.replaced:
             self.refuse(connection, command.id, SessionLost("the session was taken over by a newer connection"))
             return
@@ -261,6 +269,7 @@ class Engine:
         connection = self._active_connection.get(session)
         if connection is None:
             connection = connect()
+            # As for a hello, fan-out learns of the connection in its place among the effects.
             outputs.append(BindSession(session))
         self._queue_effects(outputs, connection)
         return connection
@@ -298,6 +307,7 @@ class Engine:
     def _decide(self, command: m.AnyCommand, connection: Connection, now: float) -> list[Effect]:
         if isinstance(command, m.Hello) and connection.session is None:
             return self.machine.hello(command, self._random_ids(), now, self._info)
+        # Without cached entries there is nothing to evict, and most hubs have none: the check costs one length.
         outputs = self.machine.apply(command, connection.session, now)
         return self._eviction.make_room(outputs, command, connection.session, now) if self._lru else outputs
 
@@ -318,6 +328,7 @@ class Engine:
             self._run_internal(lambda: self.machine.continue_scan(self.clock()))
 
     def _reply_from_background(self, reply: DeferredReply) -> None:
+        # An agent that is away now gets no reply: only the machine keeps replies for later.
         if reply.session in self._active_connection:
             self._queue_effects([reply], None)
 
@@ -333,6 +344,7 @@ class Engine:
         task: asyncio.Task[None] | None = None
         for output in outputs:
             if isinstance(output, Commit):
+                # These follow what is decided, not what is released: they serve the next decision.
                 self._stats.on_committed(output)
                 self._lru.on_committed(output)
                 self._search.committed(output)
@@ -341,6 +353,7 @@ class Engine:
                 assert connection is not None
                 if command is not None:
                     self._count(command, output)
+                # Encoded here, not at the release: the size counts against the connection from now on (back pressure).
                 text = reply_line(output)
                 connection.reserve_reply(len(text))
                 batch.append(PendingReply(connection, output.id, text))
@@ -403,6 +416,7 @@ class Engine:
 
     def flush(self) -> None:
         """Give the journal the batch of this turn of the loop."""
+        # A flush may have been scheduled before the close. The journal has had its last batch by then.
         if self._closed:
             return
         self._flush_scheduled = False
@@ -410,14 +424,17 @@ class Engine:
         if self._failure is not None:
             self._reject_batch(batch, self._stopped_error())
             return
+        # Commands that read many keys go on in a turn of their own, so others have their turn in between.
         if self.machine.has_pending_scan and self._loop is not None:
             self._loop.call_soon(self.continue_scan)
         changes = self._collect_changes(batch)
+        # Appended first: a journal without a disk calls back at once.
         self._unreleased.append(batch)
         self._journal.write(changes, lambda error: self._on_written(batch, error))
         self._expiry.schedule()
 
     def _collect_changes(self, batch: list[Released]) -> WriteBatch:
+        # Also without a journal the machine collects what is dirty, which has to be dropped.
         if self._journal.keeps:
             return self.machine.collect_changes([item for item in batch if isinstance(item, Commit)])
         self.machine.discard_changes()
@@ -453,6 +470,7 @@ class Engine:
         except (StoreError, OSError) as unreadable:
             self._fail(f"{why}; and what it kept cannot be read: {unreadable}")
             return
+        # From here on the machine holds what is on disk, and the batches exist only as commands to answer.
         rejected = self._rollback.roll_back(self._discard_unreleased(), records, error)
         refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
         self._reject_batch(rejected, refusal)
@@ -461,10 +479,12 @@ class Engine:
 
     def _discard_unreleased(self) -> list[Released]:
         """Remove and return all that is decided and not released, and cancel its background tasks."""
+        # Everything after the batch that failed was decided on top of it, so it goes too.
         batch = [item for unreleased in self._unreleased for item in unreleased] + self._batch
         self._unreleased, self._batch = [], []
         for item in batch:
             if isinstance(item, CommandPending) and item.task is not None:
+                # Its result would describe a state that has been rolled back.
                 item.task.cancel()
         return batch
 
@@ -487,6 +507,7 @@ class Engine:
         """
         logger.error("nothing is accepted any more: %s", why)
         self._failure = why
+        # No timer may decide anything on a state that may be wrong.
         self.stop()
         batch = self._discard_unreleased()
         answered = {(item.connection.session, item.id) for item in batch if isinstance(item, PendingReply)}

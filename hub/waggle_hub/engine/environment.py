@@ -12,6 +12,7 @@ class Clock:
     """Unix seconds that advance with the monotonic clock: a jump of the wall clock changes nothing (G6)."""
 
     def __init__(self) -> None:
+        # Read once. When the system clock is corrected, deadlines neither come early nor are late.
         self._base = time.time() - time.monotonic()
 
     def __call__(self) -> float:

@@ -35,15 +35,18 @@ class Eviction:
         at_least = 1
         while (full := _store_full(outputs)) is not None:
             candidates = self._lru.eviction_candidates(full, at_least, room)
+            # All cached entries together would not be enough: the refusal stands, and nothing is evicted for it.
             if not candidates:
                 break
             # What the refused command has changed all the same (an expiry) stays, and stands before the eviction.
             self._queue([output for output in outputs if not isinstance(output, Reply)])
             self._queue(self._machine.evict(candidates, now))
             room -= len(candidates)
+            # One command may not hold up the others for long. It gets further the next time: this room stays free.
             if room <= 0:
                 busy = Unavailable("the hub is full, and making room: try again", retry_after=_RETRY_AFTER_S)
                 return [Reply(command.id, Outcome(error=busy))]
+            # A refused command has had no effect of its own, so it can be decided again as a whole.
             outputs = self._machine.apply(command, session, now)
             # A command of many steps names one missing place at a time: double, so as to ask a few times only.
             at_least *= 2

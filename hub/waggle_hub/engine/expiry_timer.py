@@ -49,6 +49,7 @@ class ExpiryTimer:
                 return
             self._handle.cancel()
             self._handle = None
+        # A deadline that has passed already fires in the next turn of the loop, not at once: others come first.
         if deadline is not None:
             self._deadline = deadline
             delay = max(0.0, deadline - self._clock())
@@ -56,6 +57,7 @@ class ExpiryTimer:
 
     def expire(self) -> None:
         """Expire one slice of what is due. The flush that follows schedules the next."""
+        # Cleared before the decision, whose flush sets the timer again.
         self._handle = None
         self._run(lambda: self._machine.expire(self._clock(), self._max_entries))
 
@@ -87,5 +89,6 @@ class IntervalTimer:
         self._handle = self._loop = None
 
     def _fire(self) -> None:
+        # Counted from the end of the action: a loop that is late has no bursts to catch up with.
         self._action()
         self.start()

@@ -65,15 +65,18 @@ class Rollback:
 
         `records` are those that the journal has kept. The machine is to `begin` afterwards.
         """
+        # Read before the machine goes back: afterwards it no longer knows which commands began to wait in the batch.
         unanswered_before = self._machine.unanswered_commands()
         commits = [item for item in batch if isinstance(item, Commit)]
         self._machine.roll_back(commits, records, self._fanout.connections.keys(), self._clock())
         unanswered = self._machine.unanswered_commands()
         rejected = self._rejected(batch, unanswered, unanswered_before - unanswered)
+        # Not before the commands are sorted: they are recognised by the session that their connection has.
         self._restore_connections(batch)
         # Both hold what was taken back, so they start again from the entries.
         self._lru.reset(self._machine.state.keyspace.cached_entries())
         self._search.forget()
+        # Before anything new is decided: while the journal fails, no decision may need the disk.
         self.on_failure(error)
         self._fanout.roll_back([item for item in batch if isinstance(item, OpenCursor)])
         return rejected
@@ -85,8 +88,10 @@ class Rollback:
         rejected: list[PendingReply | CommandPending] = []
         for item in batch:
             match item:
+                # The reply was decided in the batch, and the command is not waiting: it was not done.
                 case PendingReply() if (item.connection.session, item.id) not in unanswered:
                     rejected.append(item)
+                # The command began to wait in the batch, or its background task was cancelled with it.
                 case CommandPending() if (item.session, item.id) in dropped or (item.task and not item.task.done()):
                     rejected.append(item)
                 case PendingReply() | Notice():
@@ -99,10 +104,13 @@ class Rollback:
     def _restore_connections(self, batch: list[Released]) -> None:
         """Make the connections that fan-out knows the active ones again: a takeover in the batch did not happen."""
         for item in batch:
+            # A hello in the batch did not happen: its connection has no session yet.
             if isinstance(item, SessionBound):
                 item.connection.session = None
+        # The same dict as before: the engine holds it too.
         self._active_connection.clear()
         self._active_connection.update(self._fanout.connections)
+        # A connection that was about to be replaced is heard again.
         for session, connection in self._active_connection.items():
             connection.session = session
             connection.replaced = False

@@ -1,7 +1,7 @@
-"""What the machine gives off, in order: the engine and delivery act on it, the machine never does.
+"""Effects: what the machine returns, in order. The engine and delivery act on them; the machine never does.
 
-Order is meaning: a reply stands after the commits it reflects (G11), an `OpenCursor` after the reply that names the
-subscription, an `SessionEnded` after everything the session was still owed.
+The order matters: a reply follows the commits that it reflects (G11), an `OpenCursor` follows the reply that names the
+subscription, a `SessionEnded` follows everything that the session still has to get.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .store.snapshot import Snapshot
 
 
 class Reply(Struct, frozen=True, eq=False):
-    """The answer to the command that was applied."""
+    """The reply to the command that was applied."""
 
     id: m.Id
     outcome: Outcome
@@ -29,78 +29,78 @@ class Reply(Struct, frozen=True, eq=False):
 
 
 class BindSession(Struct, frozen=True, eq=False):
-    """The connection that said hello speaks for this session from now on; an older one is told so (4002)."""
+    """Bind the connection of the `hello` to this session; an older connection of the session is closed (4002)."""
 
     session: str
 
 
 class OpenCursor(Struct, frozen=True, eq=False):
-    """A cursor of this session begins or goes on at `rev`, or with a snapshot."""
+    """Start or continue a cursor of this session at `rev`, or with a snapshot."""
 
     session: str
     interest: Interest
     echo: bool
     rev: int
     replay: bool = False
-    """Whether it may have missed something since `rev`: a mark tells where the replay ends."""
+    """Whether events since `rev` have to be replayed; a mark tells the client where the replay ends."""
     snapshot: Snapshot | None = None
     lost: str | None = None
-    """The cursor could not go on: say so with this reason before the snapshot."""
+    """Why the cursor could not continue: the client is told so before the snapshot."""
 
 
 class CloseCursor(Struct, frozen=True, eq=False):
-    """A cursor of this session is gone."""
+    """Close a cursor of this session."""
 
     session: str
     sub: int
 
 
 class SessionEnded(Struct, frozen=True, eq=False):
-    """The session is over."""
+    """Forget the session: it has ended."""
 
     session: str
 
 
 class DeferredReply(Struct, frozen=True, eq=False):
-    """The reply to a command of this session that has waited; its connection is whichever speaks for it now."""
+    """The reply to a command that was pending; it goes to the connection that the session has now."""
 
     session: str
     id: m.Id
     outcome: Outcome
 
     def record(self, serial: int) -> QueuedNoticeRecord:
-        """It, kept under this number until it can be told."""
+        """Return the stored form of this notice, queued under this serial."""
         ok, error = self.outcome.to_json()
         return QueuedNoticeRecord(serial=serial, session=self.session, id=self.id, ok=ok, error=error)
 
 
 class LockLost(Struct, frozen=True, eq=False):
-    """This session has lost a lock that it held: it is told so unasked."""
+    """Tell a session that it has lost a lock."""
 
     session: str
     lock: m.LostLock
 
     def record(self, serial: int) -> QueuedNoticeRecord:
-        """It, kept under this number until it can be told."""
+        """Return the stored form of this notice, queued under this serial."""
         return QueuedNoticeRecord(serial=serial, session=self.session, lost=self.lock)
 
 
 class Word(NamedTuple):
-    """A word that is looked for; with ``open``, all that begin with it."""
+    """A word to search for; with ``open``, every word that begins with it."""
 
     text: str
     open: bool
 
 
 class StartBackup(Struct, frozen=True, eq=False):
-    """This session has asked for a backup, which is the hub's to make: its answer comes when there is one."""
+    """Make a backup outside of the machine, then reply to this command."""
 
     session: str
     id: m.Id
 
 
 class StartSearch(Struct, frozen=True, eq=False):
-    """This session looks for entries by their words, of which there is an index outside of the machine."""
+    """Search the full-text index, which is outside of the machine, then reply to this command."""
 
     session: str
     id: m.Id
@@ -111,11 +111,11 @@ class StartSearch(Struct, frozen=True, eq=False):
 
 
 Notice = DeferredReply | LockLost
-"""What is told to a session in its own time, and kept for it while its agent is away."""
+"""What a session is told that is no reply to its current command; it is queued while the agent is away."""
 
 
 def notice_of(record: QueuedNoticeRecord) -> Notice:
-    """What a record kept to be told."""
+    """Return the notice of a record."""
     if record.lost is not None:
         return LockLost(record.session, record.lost)
     assert record.id is not None

@@ -1,10 +1,13 @@
-"""Interests: what sessions subscribe to, each counted once.
+"""Interests: what sessions subscribe to, each distinct subscription once.
 
-An interest is a namespace (``*``: all but the hub's own), a set of patterns, a set of types, whether values and the
-entry before are wanted, and how many seconds apart. Two sessions with the same interest share its number ``sub``, so
-an event is encoded once for both. Echo, snapshot and since belong to the session's own cursor, not to the interest.
+An interest is a namespace (``*``: all but the hub's own), a set of patterns, a set of types, whether values and
+previous entries are sent, and the time between deliveries. Two sessions with the same interest share its number
+``sub``, so an event is encoded once for both. Echo, snapshot and since belong to the cursor of one session, not to the
+interest.
 
-Numbers are given in order and never again. An interest exists exactly as long as a session is subscribed to it.
+Rules:
+1. Numbers are given in order and never reused.
+2. An interest exists exactly as long as a session is subscribed to it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ EVERYWHERE = "*"
 
 
 class Scope(Struct, frozen=True):
-    """What is asked for, in a form that compares: the identity of an interest."""
+    """The identity of an interest: what is asked for, in a form that compares."""
 
     ns: str
     patterns: tuple[str, ...]
@@ -29,11 +32,11 @@ class Scope(Struct, frozen=True):
     values: bool
     prev: bool
     conflate: float | None = None
-    """Seconds from one delivery to the next; None for all that happens, as it happens."""
+    """Seconds from one delivery to the next; None: every event at once."""
 
 
 class Interest:
-    """A scope with its number, its compiled patterns, and the sessions that have it, in order of arrival."""
+    """A scope with its number, its compiled patterns, and its sessions in order of their subscription."""
 
     __slots__ = ("patterns", "scope", "sessions", "sub")
 
@@ -44,15 +47,15 @@ class Interest:
         self.sessions: dict[str, None] = {}
 
     def covers(self, ns: str) -> bool:
-        """Whether events of this namespace concern it at all."""
+        """Return whether events of this namespace belong to the interest."""
         return self.scope.ns == ns or (self.scope.ns == EVERYWHERE and not ns.startswith("$"))
 
     def matches(self, ns: str, key: str, type: str) -> bool:
-        """Whether an event concerns it: the same answer as being found in the index."""
+        """Return whether an event belongs to the interest: the same answer as `InterestIndex.find` gives."""
         return type in self.scope.types and self.covers(ns) and self.first_match(key) is not None
 
     def first_match(self, key: str, below: int | None = None) -> int | None:
-        """The number of the first of its patterns, or of those `below`, that matches; None if none does."""
+        """Return the index of the first pattern that matches, of all or of the first `below`; None if none does."""
         for number, pattern in enumerate(self.patterns[:below]):
             if pattern.match(key):
                 return number
@@ -60,13 +63,13 @@ class Interest:
 
 
 class InterestIndex:
-    """The interests that an event concerns, among those that are in."""
+    """An index that finds the interests that an event belongs to."""
 
     def __init__(self) -> None:
         self._by_ns: dict[str, PatternIndex[Interest]] = {}
 
     def __len__(self) -> int:
-        """How many pairs of interest and pattern are in."""
+        """The number of pairs of interest and pattern."""
         return sum(len(index) for index in self._by_ns.values())
 
     def add(self, interest: Interest) -> None:
@@ -82,16 +85,17 @@ class InterestIndex:
             del self._by_ns[interest.scope.ns]
 
     def find(self, ns: str, key: str, type: str) -> list[Interest]:
-        """The interests that an event concerns."""
-        found: Iterable[Interest] = ()
+        """Return the interests that an event belongs to."""
+        matching: Iterable[Interest] = ()
         own = self._by_ns.get(ns)
         if own is not None:
-            found = own.find(key)
+            matching = own.find(key)
+        # `*` leaves out the namespaces of the hub, such as `$agents`.
         if not ns.startswith("$"):
             everywhere = self._by_ns.get(EVERYWHERE)
             if everywhere is not None:
-                found = [*found, *everywhere.find(key)]
-        return [interest for interest in found if type in interest.scope.types]
+                matching = [*matching, *everywhere.find(key)]
+        return [interest for interest in matching if type in interest.scope.types]
 
     def check(self) -> None:
         """Assert the rules of this module."""
@@ -118,7 +122,7 @@ class Interests:
         return self._by_scope.get(scope)
 
     def add_session(self, scope: Scope, patterns: tuple[Pattern, ...], session: str) -> Interest:
-        """The interest with this scope, made if there is none, now also of this session."""
+        """Subscribe a session to the interest with this scope, which is created if there is none; return it."""
         interest = self._by_scope.get(scope)
         if interest is None:
             self._last += 1
@@ -128,7 +132,7 @@ class Interests:
         return interest
 
     def restore(self, sub: int, scope: Scope, patterns: tuple[Pattern, ...], session: str) -> Interest:
-        """The interest comes back with the number that it had."""
+        """Subscribe a restored session; the interest gets the number that it had before."""
         last, self._last = self._last, sub - 1
         interest = self.add_session(scope, patterns, session)
         self._last = max(last, sub)
@@ -137,18 +141,18 @@ class Interests:
 
     @property
     def last_sub(self) -> int:
-        """The highest number that was ever given."""
+        """The highest number that was ever given to an interest."""
         return self._last
 
     def remove_session(self, interest: Interest, session: str) -> None:
-        """The session has it no longer; nobody's interest is forgotten."""
+        """Unsubscribe a session; the interest ends with its last one."""
         del interest.sessions[session]
         if not interest.sessions:
             del self._by_scope[interest.scope]
             self._index.remove(interest)
 
     def find(self, ns: str, key: str, type: str) -> list[Interest]:
-        """The interests that an event concerns."""
+        """Return the interests that an event belongs to."""
         return self._index.find(ns, key, type)
 
     def check(self) -> None:

@@ -1,12 +1,13 @@
-"""The event log: every change, in the one order of revisions.
+"""The event log: every change, in the order of revisions.
 
 Rules:
-1. A commit is all that happened at one revision; it is never split, and its events share one time.
-2. Revisions only grow. After a start they begin above all given before, and what was taken back is not given again.
+1. A commit is everything that happened at one revision. It is never split, and its events share one time.
+2. Revisions only grow. After a start they begin above all that were ever given, and that of an undone commit is not
+   given again: a client may have seen it.
 3. The log keeps a window of the newest commits, bounded by count, bytes and age. `floor` is the highest revision that
-   has left it: whoever stands at or above `floor` can be told everything that came after.
+   has left the window: a cursor at or above `floor` can be sent everything that came after it.
 
-Replay, resume, refill and history are reads of this log.
+Replay, resume, catch-up and history are reads of this log.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from msgspec import UNSET, Struct, UnsetType
 from .store.entry import Entry
 
 _EVENT_BYTES = 250
-"""What an event costs beyond key and values: the struct, its commit, its place in the window."""
+"""Bytes that an event takes beside its key and values: the struct, its commit, its place in the window."""
 
 
 class LockInfo(Struct, frozen=True, eq=False, gc=False, kw_only=True):
-    """What an event tells of a lock, as far as its type has it."""
+    """The fields of a lock in an event; each type of event has some of them. The journal stores these names."""
 
     session: str
     token: int | UnsetType = UNSET
@@ -35,7 +36,7 @@ class LockInfo(Struct, frozen=True, eq=False, gc=False, kw_only=True):
 
 
 class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
-    """What happened to one key, lock or channel. Fields that a type does not use are None."""
+    """One change of a key or a lock, or one message on a channel. Fields that a type does not use are None."""
 
     type: str
     rev: int
@@ -44,11 +45,11 @@ class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
     at: float
     by: str
     origin: str | None
-    """The session that did it, for ``echo: false``; None for what time does."""
+    """The session that caused it, for ``echo: false``; None if time did."""
     entry: Entry | None = None
-    """The entry as it is now: set and touch."""
+    """The entry after the event: of set and touch."""
     prev: Entry | None = None
-    """The entry as it was before: set, delete, expire, evict and touch."""
+    """The entry before the event: of set, delete, expire, evict and touch."""
     data: bytes | None = None
     reason: str | None = None
     late: float | None = None
@@ -57,7 +58,7 @@ class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
 
     @property
     def persisted(self) -> bool:
-        """Whether the journal keeps it: all but messages, and what happens to entries that it does not keep."""
+        """Whether the journal stores it: not messages, and not events of entries that the journal does not store."""
         if self.type == "message":
             return False
         if self.lock is not None:
@@ -66,7 +67,7 @@ class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
 
     @property
     def size(self) -> int:
-        """Bytes that this event may keep in memory."""
+        """Bytes that the event may keep in memory."""
         return (
             _EVENT_BYTES
             + len(self.key)
@@ -77,7 +78,7 @@ class Event(Struct, frozen=True, eq=False, gc=False, kw_only=True):
 
 
 class Commit(Struct, frozen=True, eq=False, gc=False):
-    """All that happened at one revision, in the order in which it happened."""
+    """Everything that happened at one revision, in order."""
 
     rev: int
     events: tuple[Event, ...]
@@ -85,13 +86,13 @@ class Commit(Struct, frozen=True, eq=False, gc=False):
 
 
 class Log:
-    """The newest commits, and the revision counter."""
+    """The window of the newest commits, and the counter of revisions."""
 
     def __init__(self, rev: int, *, max_events: int, max_bytes: int, max_age: float | None = None) -> None:
         self.rev = rev
         """The revision of the newest change."""
         self.floor = rev
-        """The highest revision that is no longer in the window."""
+        """The highest revision that has left the window."""
         self.events = 0
         self.bytes = 0
         self._commits: list[Commit] = []
@@ -101,7 +102,7 @@ class Log:
         self._max_age = max_age
 
     def append(self, events: tuple[Event, ...]) -> Commit:
-        """Add what happened at the next revision, and let the oldest leave the window."""
+        """Append a commit of these events, and drop the oldest commits beyond the bounds."""
         commit = Commit(events[0].rev, events, sum(event.size for event in events))
         assert commit.rev > self.rev
         self.rev = commit.rev
@@ -112,7 +113,7 @@ class Log:
         return commit
 
     def load(self, commits: list[Commit], floor: int) -> None:
-        """Begin with a window that was kept, oldest first, after `floor`."""
+        """Load a stored window into an empty log: the commits above `floor`, oldest first."""
         assert not self._commits
         self._commits = [commit for commit in commits if commit.rev > floor]
         self.floor = floor
@@ -121,14 +122,14 @@ class Log:
         self._trim()
 
     def undo(self, commit: Commit) -> None:
-        """The newest commit has not happened. Its revision is not given again."""
+        """Remove the newest commit, if it is still in the window. Its revision is not given again."""
         if len(self) and self._commits[-1] is commit:
             self._commits.pop()
             self.events -= len(commit.events)
             self.bytes -= commit.size
 
     def commits_after(self, rev: int) -> Iterator[Commit]:
-        """The commits above `rev`, oldest first. The log must not change while this is read."""
+        """Yield the commits above `rev`, oldest first. The log must not change meanwhile."""
         assert rev >= self.floor, "the window no longer reaches back that far"
         first = bisect_right(self._commits, rev, lo=self._start, key=lambda commit: commit.rev)
         for index in range(first, len(self._commits)):
@@ -146,11 +147,12 @@ class Log:
                 self._drop_oldest()
 
     def _drop_oldest(self) -> None:
+        # The list is cut rarely: cutting it at every drop would move all commits each time.
         commit = self._commits[self._start]
         self.floor = commit.rev
         self.events -= len(commit.events)
         self.bytes -= commit.size
-        self._commits[self._start] = _GONE
+        self._commits[self._start] = _DROPPED
         self._start += 1
         if self._start > 1024 and self._start * 2 > len(self._commits):
             del self._commits[: self._start]
@@ -171,4 +173,4 @@ class Log:
         assert self.bytes <= self._max_bytes
 
 
-_GONE = Commit(0, (), 0)
+_DROPPED = Commit(0, (), 0)

@@ -1,12 +1,15 @@
-"""The machine: one command, one session, one instant in; replies, commits and orders to delivery out.
+"""The machine: takes a command, a session and an instant; returns effects (replies, commits, orders to delivery).
 
 Rules:
-1. What is due for a session is settled before every command. Due entries expire in slices (`expire`), each of them a
-   command of its own; until then they are absent to everybody, and a command that names one expires it first.
-2. A command takes effect whole or not at all, and its reply carries the revision it reflects.
-3. The same `rid` in the same session has its effect once (G10): `ok` and `conflict` are kept and given again.
-4. Opening, dropping and ending a session are commands like any other, so hubs that apply the same commands in the
-   same order at the same times have the same state.
+1. Due timers (the end of a session, of a lock, of a wait) are settled before every command. Due entries expire in
+   slices (`expire`); until then they are absent for every reader, and a command that names one expires it first.
+2. A command takes effect whole or not at all, and its reply carries the revision that it reflects.
+3. A `rid` has its effect once in a session (G10): the outcomes `ok` and `conflict` are remembered and given again.
+4. Opening, dropping and ending a session are commands like any other. So hubs that apply the same commands in the same
+   order at the same times have the same state.
+
+Every public method follows one pattern: begin a transaction (which settles due timers), apply a rule of `commands`,
+then finish (commit, grant what became free) and return the effects.
 """
 
 from __future__ import annotations
@@ -46,21 +49,22 @@ from .work.queue import Taker
 
 
 class Machine:
-    """The state of a hub and its rules. `rev` is the highest revision ever given, 0 for a fresh start."""
+    """The state of a hub and its rules. `rev` is the highest revision that was ever given, 0 for a new hub."""
 
     def __init__(self, limits: Limits, epoch: str, rev: int = 0) -> None:
         self.state = State(limits, epoch, rev)
         self._newest = Transaction(self.state, 0.0)
+        """The last transaction: it tells whether a fault has left it half done."""
         self._load_effects: list[Effect] = []
-        """What there was to say when it was loaded."""
+        """Effects of loading, to be returned by `start`."""
 
-    def hello(self, command: m.Hello, fresh: SessionIds, now: float, info: m.Welcome) -> list[Effect]:
-        """Open a session or take one over. `info` says what this hub is; the rest of the reply is filled in here."""
+    def hello(self, command: m.Hello, ids: SessionIds, now: float, info: m.Welcome) -> list[Effect]:
+        """Open a session or take one over. `info` describes this hub; the rest of the reply is filled in here."""
         transaction = self._begin(now)
         try:
-            session, resumed = session_lifecycle.hello(transaction, command, fresh)
+            session, resumed = session_lifecycle.hello(transaction, command, ids)
         except WaggleError as error:
-            return self._answer(transaction, command, Outcome(error=error))
+            return self._reply(transaction, command, Outcome(error=error))
         welcome = m.Welcome(
             session=session.id,
             secret=session.secret,
@@ -75,10 +79,10 @@ class Machine:
             limits=info.limits,
             subs={sub: sub for sub in session.subscriptions},
         )
-        return self._answer(transaction, command, Outcome(ok=welcome))
+        return self._reply(transaction, command, Outcome(ok=welcome))
 
     def apply(self, command: m.AnyCommand, session_id: str | None, now: float) -> list[Effect]:
-        """Decide a command of a session; the reply is among the outputs."""
+        """Decide a command of a session. The reply is among the effects, unless the command has to wait."""
         transaction = self._begin(now)
         try:
             session = self._session(session_id)
@@ -92,24 +96,26 @@ class Machine:
             pending.check_id(session, command.id)
             if isinstance(command, m.Change) and command.rid is not None:
                 return self._apply_once(transaction, session, command, command.rid)
-            return self._conclude(transaction, command, self._decide(transaction, session, command))
+            return self._reply_unless_pending(transaction, command, self._decide(transaction, session, command))
         except WaggleError as error:
-            return self._answer(transaction, command, Outcome(error=error))
+            return self._reply(transaction, command, Outcome(error=error))
 
     def open_http_session(
-        self, agent: str | None, ns: str | None, fresh: SessionIds, now: float
+        self, agent: str | None, ns: str | None, ids: SessionIds, now: float
     ) -> tuple[str | WaggleError, list[Effect]]:
-        """Somebody calls, under this name or none: the session of such callers, begun if there is none, or why there
-        cannot be one. Its next commands are of this namespace, unless they name one."""
+        """Return the id of the connectionless session of this agent (None: of anonymous calls), or why there is none.
+
+        The session is opened if it does not exist. `ns` becomes its namespace.
+        """
         transaction = self._begin(now)
         try:
-            session: str | WaggleError = http_sessions.open_session(transaction, agent, ns, fresh).id
+            session: str | WaggleError = http_sessions.open_session(transaction, agent, ns, ids).id
         except WaggleError as error:
             session = error
         return session, self._finish(transaction)
 
     def drop_call(self, session_id: str, id: m.Id, rid: str | None, token: int | None, now: float) -> list[Effect]:
-        """A caller has gone without the answer to its command of this id and rid; `token` is of a grant in it."""
+        """Cancel a call whose client has disconnected before the reply; `token` is that of a lock granted in it."""
         transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None:
@@ -117,7 +123,7 @@ class Machine:
         return self._finish(transaction)
 
     def drop(self, session_id: str, now: float) -> list[Effect]:
-        """A session's connection is gone."""
+        """Note that a session has lost its connection: its grace begins."""
         transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None and session.connected:
@@ -125,7 +131,7 @@ class Machine:
         return self._finish(transaction)
 
     def expire(self, now: float, most: int) -> list[Effect]:
-        """Settle what is due, at most `most` entries of it: `next_deadline` tells whether more is."""
+        """Settle due timers and at most `most` due entries; `next_deadline` tells whether more are due."""
         transaction = self._begin(now)
         deadlines = self.state.keyspace.deadlines
         for _ in range(most):
@@ -136,13 +142,13 @@ class Machine:
         return self._finish(transaction)
 
     def evict(self, places: list[tuple[str, str]], now: float) -> list[Effect]:
-        """Make room: let these cached entries go. Which is for the caller to choose, who knows what was read."""
+        """Remove these cached entries to make room. The caller chooses them: reads are not part of the state."""
         transaction = self._begin(now)
         entries.evict(transaction, places)
         return self._finish(transaction)
 
     def continue_scan(self, now: float) -> list[Effect]:
-        """Go on with what is looked at in slices, one slice of it: `unfinished` tells whether there is more."""
+        """Scan one more slice for waits and takes that look through many keys; see `has_pending_scan`."""
         transaction = self._begin(now)
         wait = next(iter(self.state.condition_index.to_scan), None)
         taker = next(iter(self._scanning_takers), None)
@@ -152,63 +158,65 @@ class Machine:
             take.continue_scan(transaction, taker)
         return self._finish(transaction)
 
-    # --- what survives ---
+    # --- persistence ---
 
     def collect_changes(self, commits: list[Commit]) -> WriteBatch:
-        """What has changed of what must survive: by these commits, the newest, and since the last call."""
-        return recovery.changes(self.state, commits)
+        """Collect what the journal must write: persisted entries of `commits`, and every record marked dirty."""
+        return recovery.collect_changes(self.state, commits)
 
     def discard_changes(self) -> None:
-        """Nobody keeps anything."""
+        """Forget what was marked dirty: there is no journal."""
         self.state.dirty.discard()
 
     def load(self, kept: StoredState, now: float) -> None:
-        """Begin with what was kept. To be followed by `begin`."""
+        """Load stored state into an empty machine. Call `start` next."""
         self._load_effects = recovery.load(self.state, kept, now)
 
     def set_durability(self, durability: str | None) -> None:
-        """Let the journal know that a hub of this durability runs on its data; None at an orderly stop."""
+        """Mark in the hub's record that a hub of this durability runs on the data; None at an orderly stop."""
         hub = self.state.hub_record
         rev = self.state.log.rev if durability is None else hub.rev
         self.state.hub_record = structs.replace(hub, running=durability, rev=rev)
         self.state.dirty.put(self.state.hub_record)
 
     def start(self, now: float) -> list[Effect]:
-        """What there is to say at a start."""
+        """Begin to serve after a load or a rollback. Returns what clients have to be told of it."""
         transaction = self._begin(now)
         transaction.effects[:0], self._load_effects = self._load_effects, []
-        recovery.begin(transaction)
+        recovery.start(transaction)
         return self._finish(transaction)
 
     def roll_back(self, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
-        """Take back the newest commits, and all that has happened since these records were kept. `connected` are the
-        sessions whose agents are there. To be followed by `begin`."""
-        recovery.rewind(self.state, commits, records, connected, now)
+        """Undo the newest commits, and restore everything else from records. Call `start` next.
+
+        `connected` are the ids of the sessions that have a connection now.
+        """
+        recovery.roll_back(self.state, commits, records, connected, now)
         self._newest = Transaction(self.state, now)
 
     def refuse(self, why: str) -> None:
-        """Accept nothing that has to survive until `accept`, and grant no locks."""
+        """Refuse commands that need the journal, and grant no locks, until `accept`. `why` is shown to clients."""
         self.state.refusing = why
 
     def accept(self, now: float) -> list[Effect]:
-        """What has to survive can be kept again."""
+        """Accept every command again, and grant what became free meanwhile."""
         self.state.refusing = None
         return self._finish(self._begin(now))
 
     @property
     def out_of_revisions(self) -> bool:
-        """Whether the journal fails, and knows of no revision that could be given next."""
+        """Whether the journal fails and all revisions that it has reserved are used."""
         return self.state.refusing is not None and self.state.log.rev >= self.state.hub_record.rev
 
     def fail_pending(self, error: WaggleError, now: float) -> list[Effect]:
-        """Answer everything that waits with this."""
+        """Reply to every pending command with this error."""
         transaction = self._begin(now)
         for session in self.state.sessions:
             cancel.fail_all(transaction, session, error)
         return self._finish(transaction)
 
     def unanswered_commands(self) -> set[tuple[str, m.Id]]:
-        """Sessions and ids of all commands that wait, or whose answers wait until their agents are back."""
+        """Return session and command id of all commands that are pending or whose reply is queued."""
         sessions = self.state.sessions
         waiting = {(session.id, id) for session in sessions for id in session.pending}
         said = (unsaid.notice for session in sessions for unsaid in session.queued_notices)
@@ -216,21 +224,21 @@ class Machine:
 
     @property
     def inconsistent(self) -> bool:
-        """Whether a fault has left a change half made. Nothing may be built on such a state."""
+        """Whether an exception has left a change half made. The state must not be used any more."""
         return not self._newest.clean
 
     @property
     def has_pending_scan(self) -> bool:
-        """Whether `proceed` has something to do."""
+        """Whether `continue_scan` has something to do."""
         return bool(self.state.condition_index.to_scan or self._scanning_takers)
 
     @property
     def _scanning_takers(self) -> Collection[Taker]:
-        """Takers that go on looking now: while nothing can be kept nobody takes anything."""
+        """Takers with more keys to scan; none while the journal fails, since nothing can be taken then."""
         return self.state.work_queues.scanning if self.state.refusing is None else ()
 
     def restart_cursor(self, session_id: str, sub: int, now: float) -> list[Effect]:
-        """A cursor has fallen out of the log's window: begin it again with a snapshot."""
+        """Restart a cursor with a snapshot: it has fallen out of the log's window."""
         transaction = self._begin(now)
         session = self.state.sessions.get(session_id)
         if session is not None and sub in session.subscriptions:
@@ -238,7 +246,7 @@ class Machine:
         return self._finish(transaction)
 
     def mark_synced(self, session_id: str, sub: int, rev: int) -> None:
-        """The end of the snapshot at `rev` has been sent."""
+        """Note that the client has been sent the end of its snapshot at `rev`."""
         session = self.state.sessions.get(session_id)
         subscription = None if session is None else session.subscriptions.get(sub)
         if subscription is not None and subscription.start == rev:
@@ -246,11 +254,11 @@ class Machine:
             self.state.dirty.mark(subscription)
 
     def statistics(self, now: float) -> m.Statistics:
-        """What is held, without a command: nothing is settled for it."""
+        """Return the sizes of the state. Not a command: due timers are not settled."""
         return inspect.statistics(Transaction(self.state, now))
 
     def next_deadline(self) -> float | None:
-        """The instant at which `expire` has something to do."""
+        """Return the instant at which `expire` next has something to do; None: never."""
         entry = self.state.keyspace.deadlines.head()
         timed = self.state.timers.head()
         if entry is None or entry.expires_at is None:
@@ -272,7 +280,7 @@ class Machine:
         return transaction
 
     def _end(self, transaction: Transaction, session: Session) -> None:
-        """A session's time is over; one of callers stays for what it holds."""
+        """End a session whose deadline has passed, unless it is connectionless and still holds something."""
         if session.connectionless and session.holds_anything:
             self.state.timers.set(session, None)
         else:
@@ -293,7 +301,7 @@ class Machine:
         known = session.outcomes.get(rid)
         if known is not None:
             pending.check_rid(_op(command), rid, known.op)
-            return self._answer(transaction, command, known.outcome, dup=True)
+            return self._reply(transaction, command, known.outcome, dup=True)
         try:
             ok = self._decide(transaction, session, command)
         except Conflict as error:
@@ -301,14 +309,14 @@ class Machine:
             raise
         if ok is not None:
             pending.remember_outcome(transaction, session, rid, _op(command), Outcome(ok=ok))
-        return self._conclude(transaction, command, ok)
+        return self._reply_unless_pending(transaction, command, ok)
 
-    def _conclude(self, transaction: Transaction, command: m.Command, ok: m.Ok | None) -> list[Effect]:
-        """Reply to a command, unless it waits: then its answer comes in its own time."""
-        return self._finish(transaction) if ok is None else self._answer(transaction, command, Outcome(ok=ok))
+    def _reply_unless_pending(self, transaction: Transaction, command: m.Command, ok: m.Ok | None) -> list[Effect]:
+        """Reply to a command, unless it is pending (None): then a `DeferredReply` follows later."""
+        return self._finish(transaction) if ok is None else self._reply(transaction, command, Outcome(ok=ok))
 
     def _decide(self, transaction: Transaction, session: Session, command: m.AnyCommand) -> m.Ok | None:  # noqa: C901 - one line an op
-        """What a command comes to; None if it waits."""
+        """Apply the rule of a command; return its result, or None if it is pending."""
         match command:
             case m.Set():
                 return entries.set_(transaction, session, command)
@@ -372,10 +380,8 @@ class Machine:
             case _:
                 assert_never(command)
 
-    def _answer(
-        self, transaction: Transaction, command: m.Command, outcome: Outcome, dup: bool = False
-    ) -> list[Effect]:
-        assert outcome.error is None or transaction.clean, "a refused command changes nothing"
+    def _reply(self, transaction: Transaction, command: m.Command, outcome: Outcome, dup: bool = False) -> list[Effect]:
+        assert outcome.error is None or transaction.clean, "a refused command must change nothing"
         transaction.commit()
         transaction.effects.append(Reply(command.id, outcome, dup))
         return self._finish(transaction)
@@ -390,7 +396,7 @@ class Machine:
         return transaction.effects
 
     def check(self) -> None:
-        """Assert every invariant of the state; for tests."""
+        """Assert every invariant of the state. For tests."""
         state = self.state
         state.keyspace.check()
         state.log.check()

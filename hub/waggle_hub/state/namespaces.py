@@ -1,4 +1,4 @@
-"""Which namespace a command means, and whether it may write there: the same for every rule (protocol 2)."""
+"""Namespaces: which one a command means, and whether the command may write there (protocol 2)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from waggle.wire.names import check_ns
 from .sessions import Session
 
 DEAD = "$dead"
-"""The namespace of work that was given up too often."""
+"""The namespace of jobs that were delivered too often (dead letters)."""
 
 
 def read_ns(ns: str | None, session: Session) -> str:
-    """The namespace that a command reads: its session's, unless it names one."""
+    """Return the namespace that a command reads: the one it names, or that of its session."""
     if ns is None:
         return session.ns
     check_ns(ns, hub=True)
@@ -20,13 +20,13 @@ def read_ns(ns: str | None, session: Session) -> str:
 
 
 def written_ns(ns: str | None, session: Session) -> str:
-    """The namespace that a command writes; those with a dollar are written by the hub alone."""
-    found = read_ns(ns, session)
-    if found.startswith("$"):
-        raise Forbidden(f"namespace {found} is written by the hub alone: use another namespace", need="hub")
-    return found
+    """Return the namespace that a command writes. Raises Forbidden for those of the hub, which begin with a dollar."""
+    name = read_ns(ns, session)
+    if name.startswith("$"):
+        raise Forbidden(f"namespace {name} is written by the hub alone: use another namespace", need="hub")
+    return name
 
 
 def emptied_ns(ns: str | None, session: Session) -> str:
-    """The namespace that a command takes something out of: like a written one, and what is dead may go too."""
+    """Return the namespace that a command removes entries from: one that it may write, or the dead letters."""
     return DEAD if ns == DEAD else written_ns(ns, session)

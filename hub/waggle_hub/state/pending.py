@@ -1,16 +1,19 @@
-"""Commands that wait: `lock`, `wait` and `take` that cannot be answered at once (protocol 2, 6, 7).
+"""Pending commands: `lock`, `wait` and `take` commands that have no reply yet (protocol 2, 6, 7).
 
 Rules:
-1. A waiting command belongs to its session, survives a lost connection with it, and is answered exactly once: when what
-   it waits for comes, when its time is over, when it is cancelled, or when the session says goodbye.
-2. It is answered under the id it was asked with; if its rid was asked again meanwhile, under the newest id.
-3. What comes due while the agent is away is kept, and told after the reply to the takeover.
+1. A pending command belongs to its session and survives a lost connection with it. It gets exactly one reply: when what
+   it waits for happens, at its deadline, when it is cancelled, or when the session says `bye`.
+2. The reply carries the id of the command. If the client retried the command under the same rid, the reply carries the
+   newest id.
+3. A reply that comes while the agent is away is queued, and sent after the reply to the takeover.
 
-What each waits for is for `locks`, `waits` and `takes` to say; here is only how it is answered.
+This module knows only how a pending command is answered. What it waits for is decided by `commands/locks`,
+`commands/wait` and `commands/take`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from waggle.wire import messages as m
@@ -18,19 +21,19 @@ from waggle.wire.errors import BadRequest, Cancelled, Conflict, LimitReached
 
 from .effects import DeferredReply
 from .persistence.records import Key, Record
-from .sessions import KeptOutcome, Outcome, Session
+from .sessions import Outcome, RememberedOutcome, Session
 from .timers import Timed
 
 if TYPE_CHECKING:
     from .transaction import Transaction
 
 
-class PendingCommand(Timed):
-    """A command of a session that may have to wait. Its deadline is the end of its patience."""
+class PendingCommand(Timed, ABC):
+    """A command that may have to wait for its reply. Its deadline is the end of its timeout."""
 
     __slots__ = ("id", "rid", "session", "since")
     op = ""
-    """That of commands that take a rid."""
+    """The op of the command, for commands that take a rid."""
 
     def __init__(self, serial: int, session: Session, id: m.Id, rid: str | None, since: float) -> None:
         super().__init__(serial)
@@ -40,89 +43,92 @@ class PendingCommand(Timed):
         self.since = since
 
     @property
+    @abstractmethod
     def record_name(self) -> Key:
-        raise NotImplementedError
+        """The name of the record of this command."""
 
+    @abstractmethod
     def record(self) -> Record:
-        raise NotImplementedError
+        """Return the stored form of this command."""
 
 
 def check_capacity(transaction: Transaction, session: Session) -> None:
-    """LimitReached if the session has as many waiting commands as it may have."""
+    """Raise LimitReached if the session has as many pending commands as it may have."""
     limit = transaction.state.limits.waiting
     if len(session.pending) >= limit:
-        raise LimitReached(f"this session has {limit} commands that wait: cancel some", limit=limit)
+        raise LimitReached(f"this session has {limit} pending commands: cancel some", limit=limit)
 
 
 def check_id(session: Session, id: m.Id) -> None:
-    """BadRequest if a command with this id still waits."""
+    """Raise BadRequest if a command with this id is still pending."""
     if id in session.pending:
-        raise BadRequest(f"a command with id {id!r} still waits for its answer: choose another", field="id")
+        raise BadRequest(f"a command with id {id!r} is still pending: choose another id", field="id")
 
 
-def start(transaction: Transaction, waiting: PendingCommand, deadline: float | None) -> None:
-    """It waits from now on, until the deadline at most."""
-    register(waiting)
-    transaction.state.timers.set(waiting, deadline)
-    transaction.state.dirty.mark(waiting)
+def start(transaction: Transaction, command: PendingCommand, deadline: float | None) -> None:
+    """Let a command wait from now on, until the deadline at most (None: without end)."""
+    register(command)
+    transaction.state.timers.set(command, deadline)
+    transaction.state.dirty.mark(command)
 
 
-def register(waiting: PendingCommand) -> None:
-    """It stands among the waiting commands of its session."""
-    waiting.session.pending[waiting.id] = waiting
-    if waiting.rid is not None:
-        waiting.session.by_rid[waiting.rid] = waiting
+def register(command: PendingCommand) -> None:
+    """List a command among the pending commands of its session."""
+    command.session.pending[command.id] = command
+    if command.rid is not None:
+        command.session.by_rid[command.rid] = command
 
 
-def merge_retry(transaction: Transaction, waiting: PendingCommand, id: m.Id) -> None:
-    """Its rid was asked again: from now on this id is the one to be answered. A call that asked before is told so."""
-    if id == waiting.id:
+def merge_retry(transaction: Transaction, command: PendingCommand, id: m.Id) -> None:
+    """Move a pending command to a new id: the client has retried it under the same rid."""
+    if id == command.id:
         return
-    check_id(waiting.session, id)
-    if waiting.session.connectionless:
-        error = Cancelled("the same rid was asked again, by a call that is answered in place of this one")
-        transaction.notify(waiting.session, DeferredReply(waiting.session.id, waiting.id, Outcome(error=error)))
-    del waiting.session.pending[waiting.id]
-    waiting.id = id
-    waiting.session.pending[id] = waiting
-    transaction.state.dirty.mark(waiting)
+    check_id(command.session, id)
+    # Each call over HTTP waits for a reply of its own. A client on a connection waits only for that to the newest id.
+    if command.session.connectionless:
+        error = Cancelled("another call with the same rid took the place of this one: it gets the reply")
+        transaction.notify(command.session, DeferredReply(command.session.id, command.id, Outcome(error=error)))
+    del command.session.pending[command.id]
+    command.id = id
+    command.session.pending[id] = command
+    transaction.state.dirty.mark(command)
 
 
-def reply(transaction: Transaction, waiting: PendingCommand, outcome: Outcome) -> None:
-    """It waits no longer: this is what becomes of it. Stands after the commits that it reflects."""
-    session = waiting.session
-    drop(transaction, waiting)
-    if waiting.rid is not None:
-        remember_outcome(transaction, session, waiting.rid, waiting.op, outcome)
+def reply(transaction: Transaction, command: PendingCommand, outcome: Outcome) -> None:
+    """End a pending command with its reply. Call it after the commits that the reply reflects."""
+    session = command.session
+    drop(transaction, command)
+    if command.rid is not None:
+        remember_outcome(transaction, session, command.rid, command.op, outcome)
     if session.connectionless:
         transaction.state.touch_session(session, transaction.now)
-    transaction.notify(session, DeferredReply(session.id, waiting.id, outcome))
+    transaction.notify(session, DeferredReply(session.id, command.id, outcome))
 
 
-def drop(transaction: Transaction, waiting: PendingCommand) -> None:
-    """It waits no longer, and nobody is told."""
-    session = waiting.session
-    del session.pending[waiting.id]
-    if waiting.rid is not None:
-        del session.by_rid[waiting.rid]
+def drop(transaction: Transaction, command: PendingCommand) -> None:
+    """Remove a pending command without a reply."""
+    session = command.session
+    del session.pending[command.id]
+    if command.rid is not None:
+        del session.by_rid[command.rid]
     transaction.state.release_session(session)
 
 
 def check_rid(op: str, rid: str, first: str) -> None:
-    """BadRequest if a command of this op has the rid of one of another."""
+    """Raise BadRequest if a rid was first used with another op."""
     if first not in ("", op):
-        raise BadRequest(f"the rid {rid!r} is that of a {first}: give each command one of its own", field="rid")
+        raise BadRequest(f"the rid {rid!r} belongs to a {first} command: give each command its own rid", field="rid")
 
 
 def remember_outcome(transaction: Transaction, session: Session, rid: str, op: str, outcome: Outcome) -> None:
-    """Remember an outcome, so that its rid has its effect once (G10): `ok` and `conflict` are kept."""
+    """Remember the outcome of a rid, so that a retry has no second effect (G10): only `ok` and `conflict` are kept."""
     if outcome.error is not None:
         if not isinstance(outcome.error, Conflict):
             return
-        # A new one: this one has a traceback, which would keep the command and its value for as long.
+        # A copy of the error: the original has a traceback, which would keep the command and its value in memory.
         outcome = Outcome(error=Conflict(outcome.error.message, **outcome.error.details))
-    kept = KeptOutcome(transaction.state.timers.next_serial(), session.id, rid, op, outcome)
-    session.outcomes[rid] = kept
-    transaction.state.dirty.mark(kept)
+    remembered = RememberedOutcome(transaction.state.timers.next_serial(), session.id, rid, op, outcome)
+    session.outcomes[rid] = remembered
+    transaction.state.dirty.mark(remembered)
     if len(session.outcomes) > transaction.state.limits.outcomes:
         transaction.state.dirty.mark_removed(session.outcomes.pop(next(iter(session.outcomes))))

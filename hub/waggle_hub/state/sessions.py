@@ -1,12 +1,13 @@
-"""Sessions: an agent's stay, with everything it holds (protocol 3, G7).
+"""Sessions: the stay of an agent, with everything that it holds (protocol 3, G7).
 
 Rules:
-1. A session is connected, or it has a deadline: the end of its grace. One of callers counts as connected, and has a
-   deadline unless it holds something: the end of its rest (`callers`).
-2. What a session holds (subscriptions, ephemeral entries, outcomes kept for retries) lives exactly as long as it.
-3. An agent is present while it has a session; its newest session speaks for it.
+1. A session is connected, or it has a deadline: the end of its grace. A connectionless session (of calls over HTTP)
+   counts as connected; it has a deadline, the end of its idle time, unless it holds something.
+2. What a session holds (subscriptions, ephemeral entries, outcomes remembered for retries) ends with the session.
+3. An agent is present while it has a session; its newest session is shown in `$agents`.
 
-This module keeps the books; the rules of hello, drop and end are in `presence`.
+This module holds the data. The rules of hello, drop and end are in `commands/session_lifecycle`, those of calls over
+HTTP in `commands/http_sessions`.
 """
 
 from __future__ import annotations
@@ -35,37 +36,37 @@ _decode = msgspec.json.Decoder().decode
 
 
 class SessionIds(Struct, frozen=True):
-    """Ids for one hello, drawn outside of the machine."""
+    """Fresh random ids for one new session. They are arguments: the machine itself draws no random numbers."""
 
     session: str
     secret: str
     agent: str
-    """The name given to a caller that did not choose one."""
+    """The name of the agent if its client chooses none."""
 
 
 class Outcome(Struct, frozen=True):
-    """How a command ended: one of the two is set. What comes back from the journal is `ok` as its text."""
+    """How a command ended: one of the two is set. `ok` is JSON text (Raw) if it was read from the journal."""
 
     ok: m.Ok | Raw | None = None
     error: WaggleError | None = None
 
     def to_json(self) -> tuple[Raw | UnsetType, Raw | UnsetType]:
-        """`ok` and `error` as they stand on the wire."""
+        """Return `ok` and `error` as they are on the wire; one of them is UNSET."""
         if self.error is not None:
             return UNSET, Raw(_encode(self.error.to_wire()))
         return Raw(_encode(self.ok)), UNSET
 
     @classmethod
     def from_json(cls, ok: Raw | UnsetType, error: Raw | UnsetType) -> Outcome:
-        """The outcome again."""
+        """Return the outcome that `to_json` gave these for."""
         if not isinstance(error, UnsetType):
             return cls(error=error_from_wire(_decode(error)))
         assert not isinstance(ok, UnsetType)
         return cls(ok=ok)
 
 
-class KeptOutcome(Struct, frozen=True):
-    """An outcome that a session remembers for its rid."""
+class RememberedOutcome(Struct, frozen=True):
+    """The outcome of a rid, which a session remembers for retries."""
 
     serial: int
     session: str
@@ -83,7 +84,7 @@ class KeptOutcome(Struct, frozen=True):
 
 
 class QueuedNotice(Struct, frozen=True):
-    """What a session is to be told when its agent is back."""
+    """A notice that a session gets when its agent is back."""
 
     serial: int
     notice: Notice
@@ -97,21 +98,24 @@ class QueuedNotice(Struct, frozen=True):
 
 
 class Subscription(Struct, eq=False):
-    """One session's cursor on an interest, as far as the machine knows it: where it began and what was asked."""
+    """A session's cursor on an interest, as far as the machine knows it: its options, and where it started.
+
+    How far the cursor has come is known to delivery and to the client alone.
+    """
 
     session: str
     interest: Interest
     echo: bool
     start: int
-    """The revision of the reply to `subscribe`, or of `since`: where the cursor stood at first."""
+    """The revision at which the cursor started: that of the reply to `subscribe`, or of `since`."""
     snapshot: bool
     """Whether a snapshot was promised."""
     synced: bool = False
-    """Whether the end of that snapshot has been sent: a cursor taken over without it starts the snapshot again."""
+    """Whether the end of that snapshot has been sent. If not, a takeover starts the snapshot again."""
     lost: str | None = None
-    """Why the hub began it again unasked. What it said of that may not have arrived: it is said again at a takeover."""
+    """Why the hub restarted the cursor. The line that says so may not have arrived: a takeover sends it again."""
     restored: bool = False
-    """Whether it came back from the journal, which may not know that its snapshot was complete."""
+    """Whether it was restored from the journal, where `synced` may be out of date."""
 
     @property
     def record_name(self) -> Key:
@@ -137,7 +141,7 @@ class Subscription(Struct, eq=False):
 
 
 class Session(Timed):
-    """An agent's stay. Its deadline is the end of its grace."""
+    """The stay of an agent. Its deadline is the end of its grace, or of its idle time."""
 
     __slots__ = (
         "agent",
@@ -163,7 +167,7 @@ class Session(Timed):
 
     def __init__(
         self,
-        fresh: SessionIds,
+        ids: SessionIds,
         agent: str,
         *,
         chosen: bool,
@@ -174,41 +178,41 @@ class Session(Timed):
         caller: bool = False,
     ) -> None:
         super().__init__(serial)
-        self.id = fresh.session
-        self.secret = fresh.secret
+        self.id = ids.session
+        self.secret = ids.secret
         self.agent = agent
         self.named_by_client = chosen
-        """Whether the client chose the name: only then `$seen` remembers it."""
+        """Whether the client chose the agent's name: `$seen` lists only such names."""
         self.connectionless = caller
-        """Whether it is one of calls, and has no connection."""
+        """Whether it is used by calls over HTTP, and never has a connection."""
         self.ns = ns
         self.meta = meta
         self.status = b"null"
         self.since = at
         self.last_seen_at = at
-        """When it was last connected, or last called."""
+        """When it was last connected, or last used by a call."""
         self.connected = True
         self.subscriptions: dict[int, Subscription] = {}
         self.ephemeral: dict[tuple[str, str], None] = {}
-        self.outcomes: dict[str, KeptOutcome] = {}
+        self.outcomes: dict[str, RememberedOutcome] = {}
         self.clear_cursor: ClearCursor | None = None
-        """Where a clear that has more to look at goes on."""
+        """Where the next `clear` of the same pattern goes on."""
         self.lock_requests: dict[LockRequest, None] = {}
-        """Locks that it holds or waits for."""
+        """Locks that it holds or waits for, oldest first."""
         self.pending: dict[m.Id, PendingCommand] = {}
-        """Its commands that wait, by id."""
+        """Its pending commands, by id."""
         self.by_rid: dict[str, PendingCommand] = {}
-        """Those of them that carry a rid."""
+        """Those of its pending commands that have a rid, by rid."""
         self.queued_notices: list[QueuedNotice] = []
-        """What is to be told when its agent is back: answers and losses that came due in its grace."""
+        """Replies and lost locks to be told when the agent is back; they happened during the grace."""
 
     def timed_items(self) -> Iterator[Timed]:
-        """Everything of it that may have a deadline."""
+        """Yield everything it holds that may have a deadline."""
         yield from dict.fromkeys([*self.lock_requests, *self.pending.values()])
 
     @property
     def holds_anything(self) -> bool:
-        """Whether anything is its own that would go with it: locks, waiting commands, ephemeral entries."""
+        """Whether it holds something that would end with it: locks, pending commands, ephemeral entries."""
         return bool(self.lock_requests or self.pending or self.ephemeral)
 
     @property
@@ -259,17 +263,17 @@ class Sessions:
             del self._by_agent[session.agent]
 
     def agent_names(self) -> list[str]:
-        """The names that somebody is here under."""
+        """Return the names of all agents that have a session."""
         return list(self._by_agent)
 
     def of_agent(self, agent: str) -> list[Session]:
-        """The sessions under this name, oldest first."""
+        """Return the sessions of an agent, oldest first."""
         return list(self._by_agent.get(agent, {}).values())
 
     def connectionless_of(self, agent: str) -> Session | None:
-        """The session of those who call under this name."""
-        found = (session for session in self._by_agent.get(agent, {}).values() if session.connectionless)
-        return next(found, None)
+        """Return the session that calls over HTTP use under this name."""
+        sessions = self._by_agent.get(agent, {}).values()
+        return next((session for session in sessions if session.connectionless), None)
 
     def check(self) -> None:
         """Assert the rules of this module."""
@@ -283,6 +287,6 @@ class Sessions:
                 assert session.connected == (session.deadline is None)
             assert session in self.of_agent(session.agent)
             assert not (session.connected and session.queued_notices)
-            assert all(waiting.id == id for id, waiting in session.pending.items())
-            assert all(waiting.rid == rid for rid, waiting in session.by_rid.items())
+            assert all(command.id == id for id, command in session.pending.items())
+            assert all(command.rid == rid for rid, command in session.by_rid.items())
         assert sum(len(namesakes) for namesakes in self._by_agent.values()) == len(sessions)

@@ -35,7 +35,7 @@ class State:
         """The record of the hub as the journal has it, or will have it after the next write."""
         self.dirty = DirtySet()
         """The items whose records have to be written."""
-        self.keyspace = Keyspace(limits.graves, self.dirty)
+        self.keyspace = Keyspace(limits.tombstones, self.dirty)
         self.log = Log(rev, max_events=limits.log_events, max_bytes=limits.log_bytes, max_age=limits.log_age)
         self.reset_volatile_state()
         self.snapshots = Snapshots(self.keyspace, limits.snapshot_bytes)
@@ -48,7 +48,7 @@ class State:
         self.sessions = Sessions()
         self.lock_table = LockTable()
         self.condition_index = ConditionIndex()
-        self.work_queues = WorkQueues(self.limits.lines, self.dirty)
+        self.work_queues = WorkQueues(self.limits.work_queues, self.dirty)
         self.interests = Interests(sub)
 
     def update_ephemeral_owner(self, before: Entry | None, after: Entry | None) -> None:
@@ -66,13 +66,13 @@ class State:
     def touch_session(self, session: Session, now: float) -> None:
         """Note a call of a connectionless session: its idle time starts again."""
         session.last_seen_at = round(now, 3)
-        self.timers.set(session, deadline_after(now, self.limits.rest))
+        self.timers.set(session, deadline_after(now, self.limits.http_idle))
 
     def release_session(self, session: Session) -> None:
         """Note that a session holds something less: a connectionless one that holds nothing gets its deadline back."""
         if session.connectionless and session.deadline is None and not session.holds_anything:
             # The idle time counts from the last call: what was held may have ended much later, or much earlier.
-            self.timers.set(session, deadline_after(session.last_seen_at, self.limits.rest))
+            self.timers.set(session, deadline_after(session.last_seen_at, self.limits.http_idle))
 
     def undo_events(self, events: Iterable[Event]) -> None:
         """Restore the entries from before these events, which must be the newest of their keys."""

@@ -13,7 +13,7 @@ from tests.e2e.cli.shell import WAGGLE, Running, Shell
 pytestmark = pytest.mark.e2e
 
 
-def test_agents_lists_who_is_here_and_not_itself(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_agents_lists_connected_agents_without_the_command_itself(shell: Shell, agent: waggle.sync.Hub) -> None:
     agent.status("at work")
     mine = [line.split("\t") for line in shell("agents").stdout.splitlines() if line.startswith(agent.agent)]
     assert mine[0][2] == "here"

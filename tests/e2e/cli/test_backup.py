@@ -181,7 +181,7 @@ def test_a_restore_to_another_machine(start_hub: StartHub, at: At, tmp_path: Pat
     assert shell("get", "k").stdout == '"moved"\n'
 
 
-def test_what_cannot_be_restored_changes_nothing(start_hub: StartHub, at: At, tmp_path: Path) -> None:
+def test_a_restore_that_fails_changes_nothing(start_hub: StartHub, at: At, tmp_path: Path) -> None:
     hub = start_hub(data=tmp_path)
     shell = at(hub)
     shell("set", "k", "1")

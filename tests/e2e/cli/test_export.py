@@ -36,7 +36,9 @@ def fill(agent: waggle.sync.Hub) -> None:
     agent.set("large", "x" * 11_000_000)
 
 
-def test_what_comes_in_is_what_went_out(start_hub: StartHub, shell: Shell, hub: HubProcess, tmp_path: Path) -> None:
+def test_an_imported_entry_equals_the_exported_one(
+    start_hub: StartHub, shell: Shell, hub: HubProcess, tmp_path: Path
+) -> None:
     file = str(tmp_path / "all.jsonl")
     with waggle.sync.connect(hub.url, ns="trip") as agent:
         fill(agent)
@@ -128,7 +130,7 @@ def test_keys_that_are_there_already(shell: Shell, agent: waggle.sync.Hub, ns: s
     assert shell("import", "-", "--ns", f"{ns}-copy", stdin=text).stdout == "10 written\n"
 
 
-def test_what_has_expired_is_left_out(shell: Shell, agent: waggle.sync.Hub, ns: str) -> None:
+def test_expired_entries_are_left_out(shell: Shell, agent: waggle.sync.Hub, ns: str) -> None:
     past = {"ns": ns, "key": "past", "value": 1, "expires_at": time.time() - 1}
     future = {"ns": ns, "key": "future", "value": 1, "expires_at": time.time() + 500.0}
     text = "\n".join(map(json.dumps, ({"waggle": "export", "version": 1}, past, future)))
@@ -179,7 +181,7 @@ def test_an_output_that_was_there_is_replaced_as_a_whole_or_not_at_all(shell: Sh
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
-def test_nobody_who_reads_is_no_error(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_an_output_that_is_closed_early_is_no_error(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     for n in range(3):
         agent.set(f"k{n}", "x" * 1_000_000)
     done = subprocess.run(

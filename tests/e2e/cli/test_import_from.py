@@ -212,7 +212,9 @@ def test_a_row_that_no_hub_could_hold_is_told_with_its_number(shell: Shell, ns: 
         ("claude-flow", b"", "memory_entries"),
     ],
 )
-def test_what_is_another_file_is_told_so(shell: Shell, tmp_path: Path, seed: str, content: bytes, word: str) -> None:
+def test_a_file_of_another_kind_is_named_as_such(
+    shell: Shell, tmp_path: Path, seed: str, content: bytes, word: str
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(content)
     refused = shell("import", "--from", seed, str(file))

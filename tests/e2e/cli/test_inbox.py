@@ -45,7 +45,7 @@ def test_what_a_message_means(
     assert agent.inbox().receive(timeout=10).body == body
 
 
-def test_it_waits_for_the_next_and_goes_on(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_inbox_waits_for_each_next_message(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with Running(env, "inbox", "--agent", "reader", "--follow", "--count", "2", "--json") as reading:
         for n in range(2):
             agent.send("reader", n)
@@ -62,7 +62,7 @@ def test_only_so_many_are_read(shell: Shell, agent: waggle.sync.Hub) -> None:
     assert len(shell("inbox", "--agent", "reader", "--timeout", "10").stdout.splitlines()) == 2
 
 
-def test_what_nobody_read_stays(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_a_message_that_was_not_read_stays(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     """As in `waggle inbox --follow | head -1`."""
     with Running(env, "inbox", "--agent", "reader", "--follow") as reading:
         agent.send("reader", 1)
@@ -73,7 +73,7 @@ def test_what_nobody_read_stays(env: dict[str, str], agent: waggle.sync.Hub) -> 
     assert [entry.value["body"] for entry in agent.list("inbox:*")] == [2]
 
 
-def test_it_must_be_said_whose_inbox_it_is(shell: Shell) -> None:
+def test_inbox_needs_an_agent(shell: Shell) -> None:
     refused = shell("inbox")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "WAGGLE_AGENT" in refused.stderr

@@ -15,7 +15,7 @@ from tests.e2e.cli.shell import Restarting, Running, Shell
 pytestmark = pytest.mark.e2e
 
 
-def test_what_is_set_can_be_got_and_piped(shell: Shell) -> None:
+def test_a_value_that_was_set_can_be_read_and_piped(shell: Shell) -> None:
     value = {"owner": "impl-1", "n": [1, 2.5, None, "ü\u0085"]}
     done = shell("set", "task:auth", json.dumps(value))
     assert (done.returncode, done.stderr) == (0, "")
@@ -83,7 +83,7 @@ def test_if_rev_decides_and_the_refusal_shows_what_is_there(shell: Shell) -> Non
     assert "absent" in shell("set", "none", "1", "--if-rev", "7").stderr
 
 
-def test_what_the_hub_refuses_is_an_error_in_its_words(shell: Shell) -> None:
+def test_a_refusal_of_the_hub_is_an_error_in_the_hubs_words(shell: Shell) -> None:
     for command in (
         ("list", "["),
         ("set", " k", "1"),
@@ -120,7 +120,7 @@ def test_touch_of_what_is_absent_is_a_plain_no(shell: Shell) -> None:
     assert json.loads(shell("touch", "nothing", "--ttl", "5", "--json").stdout)["error"]["code"] == "not_found"
 
 
-def test_what_is_held_is_there_again_when_the_hub_has_restarted() -> None:
+def test_an_entry_set_with_hold_returns_after_a_hub_restart() -> None:
     with Restarting() as hub, Running(hub.env, "set", "leader", '"me"', "--hold") as holding:
         assert holding.line()
         assert "Ctrl-C" in holding.said.readline()
@@ -135,7 +135,7 @@ def test_what_is_held_is_there_again_when_the_hub_has_restarted() -> None:
             assert next(events).value == "me"
 
 
-def test_what_is_held_is_there_while_the_command_runs(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_an_entry_set_with_hold_is_there_while_the_command_runs(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with Running(env, "set", "leader", '"me"', "--if-rev", "0", "--hold") as holding:
         assert holding.line().startswith("leader: rev ")
         assert "Ctrl-C" in holding.said.readline()

@@ -38,7 +38,7 @@ def gone(pid: int) -> bool:
 # --- holding -----------------------------------------------------------------------------------------------------
 
 
-def test_it_is_held_while_the_command_runs_and_no_longer(process: Shell, agent: waggle.sync.Hub) -> None:
+def test_a_lock_is_held_exactly_while_its_command_runs(process: Shell, agent: waggle.sync.Hub) -> None:
     inside = process("lock", "src/a.py", "b", "--agent", "me", "--", WAGGLE, "locks", "--json")
     assert inside.returncode == 0, inside.stderr
     held = json.loads(inside.stdout)
@@ -70,12 +70,12 @@ def test_without_a_command_it_shows_how(process: Shell) -> None:
     assert "waggle lock src/a.py -- make test" in refused.stderr
 
 
-def test_what_follows_two_hyphens_is_the_command_whatever_it_looks_like(process: Shell) -> None:
+def test_words_after_two_hyphens_are_the_command(process: Shell) -> None:
     done = process("lock", "a", "--shared", "--", "echo", "--json", "--", "-x", "b")
     assert (done.returncode, done.stdout) == (0, "--json -- -x b\n")
 
 
-def test_it_renews_itself(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_the_lock_of_a_command_is_renewed(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with holding(env, "a", "--ttl", "2", command=("sh", "-c", "echo begun; sleep 5; exit 5")) as running:
         assert running.line() == "begun\n"
         (first,) = agent.locks()
@@ -100,7 +100,7 @@ def test_a_pattern_locks_all_that_it_matches_and_shared_ones_go_together(
 # --- not granted, and waiting ------------------------------------------------------------------------------------
 
 
-def test_not_granted_is_a_plain_no_that_says_who_holds_it(process: Shell, agent: waggle.sync.Hub) -> None:
+def test_a_lock_that_is_not_granted_exits_with_1_and_names_its_holder(process: Shell, agent: waggle.sync.Hub) -> None:
     with agent.lock("a"):
         refused = process("lock", "a", "--", "echo", "not run")
         assert (refused.returncode, refused.stdout) == (1, "")
@@ -112,7 +112,7 @@ def test_not_granted_is_a_plain_no_that_says_who_holds_it(process: Shell, agent:
         assert (error["code"], error["holders"][0]["agent"]) == ("timeout", agent.agent)
 
 
-def test_it_waits_its_turn_and_says_what_for(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_lock_waits_its_turn_and_names_the_holder(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with agent.lock("a"):
         running = holding(env, "a", "--wait", "forever", "--agent", "me", command=("echo", "mine"))
         assert (
@@ -124,7 +124,7 @@ def test_it_waits_its_turn_and_says_what_for(env: dict[str, str], agent: waggle.
         assert running.end() == (0, "")
 
 
-def test_who_gives_up_waiting_is_not_in_the_way_of_others(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_a_wait_that_is_given_up_leaves_the_queue(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with agent.lock("a"), holding(env, "a", "--wait", "60") as running:
         running.said.readline()
         running.process.send_signal(signal.SIGINT)
@@ -157,7 +157,7 @@ def test_within_it_the_commands_that_write_are_guarded_by_its_token(
     assert (refused.returncode, "step 0" in refused.stderr) == (1, True)
 
 
-def test_what_is_under_another_s_lock_cannot_be_written(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_a_key_under_another_agents_lock_cannot_be_written(shell: Shell, agent: waggle.sync.Hub) -> None:
     with agent.lock("a") as lock:
         refused = shell("set", "a", "1")
         assert (refused.returncode, refused.stdout) == (1, "")
@@ -289,7 +289,7 @@ def test_ctrl_c_ends_the_script_that_it_is_part_of(env: dict[str, str], tmp_path
 # --- the list, and force -----------------------------------------------------------------------------------------
 
 
-def test_locks_lists_who_holds_what_and_who_waits(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_locks_lists_holders_and_waiters(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub) -> None:
     with agent.lock("a") as lock, agent.lock(pattern="src/*", shared=True), holding(env, "a", "--wait", "60") as waiter:
         waiter.said.readline()
         rows = [line.split("\t") for line in shell("locks").stdout.splitlines()]

@@ -14,7 +14,7 @@ from tests.e2e.hubs import HubProcess
 pytestmark = pytest.mark.e2e
 
 
-def test_log_says_what_happened_to_a_key_by_whom_and_ends(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_log_lists_the_events_of_a_key_with_their_agents_and_ends(shell: Shell, agent: waggle.sync.Hub) -> None:
     revs = [agent.set("k", 1).rev, agent.set("k", {"a": "b"}, ttl=0.05).rev]
     agent.set("other", 1)
     with agent.watch("k", snapshot=True) as events:
@@ -82,7 +82,7 @@ def test_publish_says_how_many_have_heard_it(shell: Shell, agent: waggle.sync.Hu
         assert [next(events).data for _ in range(2)] == ["hello", [1]]
 
 
-def test_what_is_watched_can_be_piped_into_another_command(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_watched_events_can_be_piped_into_another_command(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     agent.set("k", 1)
     with Running(env, "watch", "--snapshot", "--exec", f"{WAGGLE} set copy - --ns {env['WAGGLE_NS']}-copy") as copying:
         assert copying.line().startswith("copy: rev ")

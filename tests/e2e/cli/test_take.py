@@ -60,7 +60,7 @@ def test_one_after_another_until_none_comes(process: Shell, agent: waggle.sync.H
     assert (done.returncode, done.stdout) == (0, "job:0 0 1\njob:1 1 1\njob:2 2 1\n")
 
 
-def test_it_waits_for_work(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_take_waits_for_work(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with Running(env, "take", "job:*", "--loop", "--agent", "w", "--", "sh", "-c", SAY) as worker:
         agent.wait("w", ns="$agents")
         for n in range(2):

@@ -22,7 +22,7 @@ def begun(env: dict[str, str], agent: waggle.sync.Hub, *args: str) -> Running:
     return running
 
 
-def test_what_is_there_is_printed_at_once(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_wait_prints_existing_entries_at_once(shell: Shell, agent: waggle.sync.Hub) -> None:
     agent.set("spec", {"state": "done"})
     agent.set("note", "hello")
     done = shell("wait", "spec", "note")
@@ -30,7 +30,7 @@ def test_what_is_there_is_printed_at_once(shell: Shell, agent: waggle.sync.Hub) 
     assert shell("wait", "note", "--text").stdout == "hello\n"
 
 
-def test_what_is_not_there_is_waited_for(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_wait_waits_for_an_absent_key(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with begun(env, agent, "spec", "--timeout", "forever") as waiting:
         agent.set("spec", 7)
         assert waiting.line() == "7\n"

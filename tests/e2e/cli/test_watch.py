@@ -84,7 +84,7 @@ def test_watch_ends_when_its_reader_has_gone(env: dict[str, str], agent: waggle.
         assert watching.end() == (0, "")
 
 
-def test_output_that_nobody_reads_is_no_error(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_an_output_that_is_not_read_is_no_error(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     for n in range(200):
         agent.set(f"k{n}", "x" * 1000)
     command = f"{WAGGLE} list | head -1; echo ${{PIPESTATUS[0]}}"

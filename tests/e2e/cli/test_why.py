@@ -27,7 +27,7 @@ def waiting(env: dict[str, str], agent: waggle.sync.Hub, *args: str) -> Running:
     return running
 
 
-def test_nobody_waits_and_that_is_said(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_why_says_so_when_nothing_waits(shell: Shell, agent: waggle.sync.Hub) -> None:
     well = shell("why")
     assert (well.returncode, well.stderr) == (0, "")
     assert well.stdout == "Nothing is stuck: 1 session, 0 locks, and nobody waits for anybody.\n"

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import Come, Tools, enter
-from tests.e2e.mcp.windows import MODES
+from tests.e2e.mcp.mcp_clients import MODES
+from tests.e2e.mcp.transports import Come, Tools, enter
 
 
 @pytest.fixture
-def way() -> str:
-    """The way of a test that does not depend on it: a request to the hub, without a process to start."""
+def transport() -> str:
+    """The transport of a test that does not depend on it: a request to the hub, without a process to start."""
     return "http-auto"
 
 
@@ -25,8 +25,8 @@ def mode_() -> str:
 
 
 @pytest.fixture
-async def come(way: str, hub: HubProcess, ns: str) -> AsyncIterator[Come]:
-    """Comes as an agent, by the test's way, to the tools of a profile: `await come("octocode", "manager")`.
+async def come(transport: str, hub: HubProcess, ns: str) -> AsyncIterator[Come]:
+    """Comes as an agent, by the test's transport, to the tools of a profile: `await come("octocode", "manager")`.
 
     Each is a task, since the SDK's client is to be left by the task that has entered it.
     """
@@ -38,7 +38,7 @@ async def come(way: str, hub: HubProcess, ns: str) -> AsyncIterator[Come]:
 
         async def visit() -> None:
             try:
-                async with enter(way, hub, profile, f"{agent}-{ns}", ns) as tools:
+                async with enter(transport, hub, profile, f"{agent}-{ns}", ns) as tools:
                     here.set_result(tools)
                     await over.wait()
             except BaseException as fault:

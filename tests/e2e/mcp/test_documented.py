@@ -16,7 +16,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import pasted
+from tests.e2e.mcp.transports import pasted
 from waggle.cli.install.editors import EDITORS, entry_of
 from waggle.mcp import NATIVE, PROFILES
 from waggle.mcp.profiles import make_profile
@@ -86,7 +86,9 @@ def test_the_page_names_every_profile_with_its_tools() -> None:
 
 
 @pytest.mark.parametrize("profile", SEEDS)
-async def test_one_entry_in_the_place_of_theirs_has_their_tools(profile: str, hub: HubProcess, tmp_path: Path) -> None:
+async def test_one_configured_server_replaces_the_original_and_has_its_tools(
+    profile: str, hub: HubProcess, tmp_path: Path
+) -> None:
     text = (DOCS / "migrating" / SEEDS[profile]).read_text()
     *before, after = [
         json.loads(fence[2])["mcpServers"] for fence in FENCE.finditer(text) if '"mcpServers"' in fence[2]

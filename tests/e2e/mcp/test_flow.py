@@ -15,7 +15,7 @@ import pytest
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import Come, Reply, Tools, by_both_transports, by_every_way
+from tests.e2e.mcp.transports import Come, Reply, Tools, over_both_transports, over_every_transport
 
 pytestmark = pytest.mark.e2e
 
@@ -65,8 +65,8 @@ async def search(tools: Tools, ns: str, pattern: str, **said: Any) -> list[str]:
 # --- its examples ------------------------------------------------------------------------------------------------
 
 
-@by_every_way
-async def test_what_is_stored_comes_back_as_it_was(come: Come, ns: str) -> None:
+@over_every_transport
+async def test_a_stored_value_comes_back_unchanged(come: Come, ns: str) -> None:
     one, other = await come("flow", "researcher"), await come("flow", "coder")
     values: list[tuple[Any, Any]] = [
         ("hello", "hello"), ("123", 123), ('{"a": 1}', {"a": 1}), ('"x"', "x"), ('"{}"', "{}"), ("", ""),
@@ -118,7 +118,7 @@ async def test_what_of_a_glob_stands_in_a_key_is_itself_in_a_pattern(come: Come,
     assert await search(tools, ns, "100%") == ["100%"]
 
 
-async def test_what_was_learned_is_found_in_a_later_session(come: Come) -> None:
+async def test_a_stored_pattern_is_found_in_a_later_session(come: Come) -> None:
     pattern = {
         "pattern_type": "authentication", "approach": "JWT with refresh tokens", "success_rate": 100,
         "lessons_learned": ["Use httpOnly cookies for tokens", "Implement token rotation"],
@@ -194,8 +194,8 @@ async def test_a_namespace_is_that_of_all_wherever_they_work(come: Come, hub: Hu
     assert await search(tools, ns, "%") == []
 
 
-@by_both_transports
-async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Come, ns: str) -> None:
+@over_both_transports
+async def test_a_failed_tool_call_is_an_answer_and_no_protocol_error(come: Come, ns: str) -> None:
     tools = await come("flow", "coder")
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"action": "clear"}, "Unknown memory action: clear"),
@@ -204,7 +204,7 @@ async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Com
         ({"action": "store", "key": "a"}, "store needs a value"),
         ({"action": "store", "key": "a\n", "value": "1"}, "control character"),
         ({"action": "store", "key": "a" * 256, "value": "1"}, "at most 255"),
-        ({"action": "store", "key": "a", "value": "1", "ttl": -1}, "ttl is above 0"),
+        ({"action": "store", "key": "a", "value": "1", "ttl": -1}, "ttl must be above 0"),
         ({"action": "store", "key": "a", "value": "1", "namespace": "a/b"}, "use 1 to 64 of the letters"),
         ({"action": "list", "namespace": "$agents"}, "starts with $"),
     ]
@@ -216,8 +216,8 @@ async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Com
     assert await search(tools, ns, "%") == []
 
 
-@by_both_transports
-async def test_its_two_tools_are_listed_as_it_lists_them(come: Come) -> None:
+@over_both_transports
+async def test_the_two_original_tools_are_listed_as_in_the_original(come: Come) -> None:
     tools = await come("flow", "coder")
     usage, find = (await tools.client.list_tools()).tools
     assert (usage.name, find.name) == ("memory_usage", "memory_search")
@@ -264,7 +264,9 @@ def filled(hub: HubProcess) -> str:
     return "filled"
 
 
-async def test_of_very_many_the_newest_are_told_and_nobody_is_held_up(come: Come, hub: HubProcess, filled: str) -> None:
+async def test_a_list_of_very_many_entries_has_the_newest_and_delays_no_other_client(
+    come: Come, hub: HubProcess, filled: str
+) -> None:
     tools = await come("flow", "coder")
     served = 0
     async with waggle.connect(hub.url, ns=filled) as python:

@@ -17,8 +17,8 @@ from mcp.shared.exceptions import MCPError
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.windows import MODES, Window, give_up_waiting
-from tests.e2e.mcp.windows import http as mcp_http
+from tests.e2e.mcp.mcp_clients import MODES, McpClient, give_up_waiting
+from tests.e2e.mcp.mcp_clients import http as mcp_http
 from tests.e2e.web import until_waiting
 
 pytestmark = pytest.mark.e2e
@@ -26,7 +26,7 @@ both = pytest.mark.parametrize("mode_", MODES)
 
 
 @both
-async def test_what_a_model_writes_all_others_read(mode_: str, hub: HubProcess, ns: str) -> None:
+async def test_an_entry_written_by_a_model_is_read_by_all_others(mode_: str, hub: HubProcess, ns: str) -> None:
     async with mcp_http(mode_, hub.url, "impl", ns) as window, waggle.connect(hub.url, ns=ns) as python:
         assert len((await window.client.list_tools()).tools) == 12
         await window("set", key="task:1", value={"n": 1})
@@ -78,7 +78,7 @@ async def test_a_lock_keeps_its_place_between_two_calls_that_are_too_short(
 
 
 @both
-async def test_a_circle_of_waiters_is_refused_at_once(mode_: str, hub: HubProcess, ns: str) -> None:
+async def test_a_deadlock_of_waiting_calls_is_refused_at_once(mode_: str, hub: HubProcess, ns: str) -> None:
     async with mcp_http(mode_, hub.url, f"a-{ns}", ns) as one, mcp_http(mode_, hub.url, f"b-{ns}", ns) as other:
         await one("lock", names=["a"])
         token = (await other("lock", names=["b"]))["token"]
@@ -112,7 +112,7 @@ async def test_a_window_outlives_a_restart_of_the_hub(mode_: str, start_hub: Sta
 
 
 @both
-async def test_who_gives_up_leaves_nothing_waiting(mode_: str, hub: HubProcess, ns: str) -> None:
+async def test_a_call_that_gives_up_leaves_nothing_waiting(mode_: str, hub: HubProcess, ns: str) -> None:
     async with (
         waggle.connect(hub.url, agent="python", ns=ns) as python,
         mcp_http(mode_, hub.url, f"impl-{ns}", ns) as window,
@@ -135,16 +135,16 @@ async def test_a_connection_that_is_dropped_leaves_nothing_waiting(hub: HubProce
                 await asyncio.sleep(0.05)
 
 
-async def test_who_is_not_named_can_read_and_write_but_not_hold(hub: HubProcess, ns: str) -> None:
+async def test_anonymous_clients_can_read_and_write_but_not_lock(hub: HubProcess, ns: str) -> None:
     async with Client(f"{hub.url}/mcp?ns={ns}", mode="legacy") as client:
-        window = Window(client)
+        window = McpClient(client)
         await window("set", key="a", value=1)
         assert (await window("who"))["you"]["agent"] is None
         for tool, said in (("lock", {"names": ["a"]}), ("take", {"pattern": "*"}), ("inbox", {})):
             assert (await window.refused(tool, **said))["code"] == "bad_request"
 
 
-async def test_a_change_is_told_to_who_listens(hub: HubProcess, ns: str) -> None:
+async def test_a_subscriber_of_a_resource_is_told_of_its_changes(hub: HubProcess, ns: str) -> None:
     async with (
         mcp_http("auto", hub.url, "listener", ns) as window,
         waggle.connect(hub.url, agent="python", ns=ns) as python,
@@ -166,7 +166,7 @@ async def test_a_change_is_told_to_who_listens(hub: HubProcess, ns: str) -> None
         assert heard in [f"{one.uri}" for one in (await window.client.list_resources()).resources]
 
 
-async def test_a_hub_that_stops_is_not_held_up_by_who_listens_or_waits(start_hub: StartHub) -> None:
+async def test_a_stopping_hub_does_not_wait_for_listeners_or_waiting_calls(start_hub: StartHub) -> None:
     hub, listens = start_hub(), asyncio.Event()
     async with mcp_http("auto", hub.url, "listener", "shop") as window:
 
@@ -227,14 +227,14 @@ async def test_a_page_of_another_site_gets_nowhere(hub: HubProcess, ns: str, hea
     [b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"jsonrpc":"2.0","id":1}', b'{"jsonrpc":"2.0","id":1,"method":"x"}', b"["
      * 100_000, b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}'],
 )  # fmt: skip
-async def test_what_is_no_request_harms_nobody_and_fills_no_log(hub: HubProcess, ns: str, body: bytes) -> None:
+async def test_a_body_that_is_no_request_is_answered_and_not_logged(hub: HubProcess, ns: str, body: bytes) -> None:
     async with waggle.connect(hub.url, ns=ns) as python:
         status, _ = await asyncio.to_thread(post, hub, f"/mcp?ns={ns}", body, ACCEPTED)
         assert 200 <= status < 500
         assert (await python.ping()).rev > 0
 
 
-async def test_the_address_is_exactly_that_and_nobody_is_sent_elsewhere(hub: HubProcess) -> None:
+async def test_the_address_is_answered_without_a_redirect(hub: HubProcess) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     status, text = await asyncio.to_thread(post, hub, "/mcp", body, ACCEPTED)
     assert status == 200
@@ -248,7 +248,7 @@ async def test_there_is_no_stream_to_wait_on_and_no_session_to_end(hub: HubProce
     assert b"this path takes POST" in text
 
 
-async def test_who_one_is_may_stand_in_the_headers_and_goes_before_the_address(hub: HubProcess, ns: str) -> None:
+async def test_headers_name_the_agent_and_override_the_address(hub: HubProcess, ns: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "who", "arguments": {}}}
     said = {"X-Waggle-Agent": "\u00fcbersetzer".encode().decode("latin-1"), "X-Waggle-Ns": ns}
     status, text = await asyncio.to_thread(post, hub, "/mcp?agent=other&ns=other", body, {**ACCEPTED, **said})
@@ -261,7 +261,7 @@ async def test_who_one_is_may_stand_in_the_headers_and_goes_before_the_address(h
 @pytest.mark.parametrize("query", [
     "agent=%24hub", "ns=a%20b", "agent=" + "x" * 200, "limit=soon", "limit=nan", "limit=-1", "profile=redis",
 ])  # fmt: skip
-async def test_what_an_address_cannot_mean_is_refused_at_once(hub: HubProcess, query: str) -> None:
+async def test_an_invalid_value_in_the_address_is_refused_at_once(hub: HubProcess, query: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITE}
     status, text = await asyncio.to_thread(post, hub, f"/mcp?{query}", body, ACCEPTED)
     assert status == 400

@@ -18,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 import waggle
 from tests.e2e.cli.shell import SOON, WAGGLE, environment
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.ways import by_both_transports, by_every_way, enter
+from tests.e2e.mcp.transports import enter, over_both_transports, over_every_transport
 
 pytestmark = pytest.mark.e2e
 Ok = dict[str, Any]
@@ -54,9 +54,9 @@ class Memory:
 
 
 @asynccontextmanager
-async def window(way: str, hub: HubProcess, agent: str = "impl") -> AsyncIterator[Memory]:
+async def window(transport: str, hub: HubProcess, agent: str = "impl") -> AsyncIterator[Memory]:
     """A window of an agent."""
-    async with enter(way, hub, "shared-memory", agent, "shop") as tools:
+    async with enter(transport, hub, "shared-memory", agent, "shop") as tools:
         yield Memory(tools.client)
 
 
@@ -66,9 +66,9 @@ def hub(start_hub: StartHub, tmp_path: Path) -> HubProcess:
     return start_hub(data=tmp_path / "data", options=["--durability", "relaxed"])
 
 
-@by_every_way
-async def test_every_example_of_the_document_does_what_it_shows(way: str, hub: HubProcess) -> None:
-    async with window(way, hub) as memory:
+@over_every_transport
+async def test_every_example_of_the_document_does_what_it_shows(transport: str, hub: HubProcess) -> None:
+    async with window(transport, hub) as memory:
         assert len((await memory.client.list_tools()).tools) == 9
         added = await memory(
             "add_memory",
@@ -166,8 +166,8 @@ async def test_every_example_of_the_document_does_what_it_shows(way: str, hub: H
         assert cleared["message"] == "Successfully cleared 1 memory entries. Backup created."
 
 
-async def test_the_common_patterns_of_the_document_work_as_they_stand(way: str, hub: HubProcess) -> None:
-    async with window(way, hub) as memory:
+async def test_the_common_patterns_of_the_document_work_as_they_stand(transport: str, hub: HubProcess) -> None:
+    async with window(transport, hub) as memory:
         started = await memory(
             "add_memory", agent_name="analyzer", content="Starting: needs review", tags=["in-progress"], priority="high"
         )
@@ -193,10 +193,10 @@ async def test_the_common_patterns_of_the_document_work_as_they_stand(way: str, 
         assert (await memory("get_memory_stats", response_format="json"))["entries_until_rotation"] == 999
 
 
-@by_both_transports
-async def test_every_error_of_the_document_is_text_in_its_words(way: str, hub: HubProcess) -> None:
+@over_both_transports
+async def test_every_error_of_the_document_is_text_in_its_words(transport: str, hub: HubProcess) -> None:
     missing = str(uuid.uuid4())
-    async with window(way, hub) as memory:
+    async with window(transport, hub) as memory:
         long = "Content exceeds maximum of 200 words. Current word count: 201."
         assert (
             await memory.error("add_memory", agent_name="a", content="w " * 201)
@@ -215,10 +215,10 @@ async def test_every_error_of_the_document_is_text_in_its_words(way: str, hub: H
             await memory.client.call_tool("forget_memory", {})
 
 
-@by_both_transports
-async def test_four_processes_that_add_six_each_keep_twenty_four(way: str, hub: HubProcess) -> None:
+@over_both_transports
+async def test_four_processes_that_add_six_each_keep_twenty_four(transport: str, hub: HubProcess) -> None:
     async with AsyncExitStack() as stack:
-        windows = [await stack.enter_async_context(window(way, hub, f"agent-{n}")) for n in range(4)]
+        windows = [await stack.enter_async_context(window(transport, hub, f"agent-{n}")) for n in range(4)]
 
         async def add(number: int) -> list[str]:
             return [
@@ -232,12 +232,14 @@ async def test_four_processes_that_add_six_each_keep_twenty_four(way: str, hub: 
             assert (read["total_entries"], {entry["entry_id"] for entry in read["entries"]}) == (24, set(acknowledged))
 
 
-@by_both_transports
-async def test_what_has_no_room_in_one_reply_is_read_page_by_page(way: str, hub: HubProcess, tmp_path: Path) -> None:
+@over_both_transports
+async def test_memories_that_exceed_one_reply_are_read_page_by_page(
+    transport: str, hub: HubProcess, tmp_path: Path
+) -> None:
     entries = [record(number, "some words " * 20, metadata={"n": "x" * (number % 5) * 300}) for number in range(500)]
     entries[77]["metadata"] = {"log": "x" * 40_000}
     bring(hub, tmp_path, entries)
-    async with window(way, hub) as memory:
+    async with window(transport, hub) as memory:
         for order, wanted in (
             ("chronological", [one["entry_id"] for one in entries]),
             ("reverse", [one["entry_id"] for one in reversed(entries)]),
@@ -262,8 +264,8 @@ async def test_what_has_no_room_in_one_reply_is_read_page_by_page(way: str, hub:
         assert later.splitlines()[5].startswith("## Entry ")
 
 
-async def test_another_door_writes_and_deletes_and_is_seen_at_once(way: str, hub: HubProcess) -> None:
-    async with window(way, hub) as memory, waggle.connect(hub.url, ns=NS) as python:
+async def test_another_door_writes_and_deletes_and_is_seen_at_once(transport: str, hub: HubProcess) -> None:
+    async with window(transport, hub) as memory, waggle.connect(hub.url, ns=NS) as python:
         added = await memory("add_memory", agent_name="a", content="first")
         for number in range(5):
             one = record(number, f"by another door {number}")
@@ -279,9 +281,9 @@ async def test_another_door_writes_and_deletes_and_is_seen_at_once(way: str, hub
         assert (await memory("get_memory_stats"))["total_entries"] == 0
 
 
-async def test_a_subscriber_hears_of_what_is_added_and_dropped(way: str, hub: HubProcess) -> None:
+async def test_a_subscriber_hears_of_what_is_added_and_dropped(transport: str, hub: HubProcess) -> None:
     async with (
-        window(way, hub) as memory,
+        window(transport, hub) as memory,
         waggle.connect(hub.url, ns=NS) as python,
         python.watch() as events,
     ):
@@ -305,8 +307,8 @@ async def test_a_subscriber_hears_of_what_is_added_and_dropped(way: str, hub: Hu
         ]
 
 
-async def test_what_was_cleared_is_brought_back_by_one_line(way: str, hub: HubProcess) -> None:
-    async with window(way, hub) as memory:
+async def test_cleared_memories_are_restored_by_one_command(transport: str, hub: HubProcess) -> None:
+    async with window(transport, hub) as memory:
         for number in range(3):
             await memory("add_memory", agent_name="a", content=f"note {number}", metadata={"n": number})
         before = await memory("read_memory", response_format="json")
@@ -318,10 +320,12 @@ async def test_what_was_cleared_is_brought_back_by_one_line(way: str, hub: HubPr
         assert await memory("read_memory", response_format="json") == before
 
 
-@by_both_transports
-async def test_a_restart_of_the_hub_in_between_loses_nothing(way: str, start_hub: StartHub, tmp_path: Path) -> None:
+@over_both_transports
+async def test_a_restart_of_the_hub_in_between_loses_nothing(
+    transport: str, start_hub: StartHub, tmp_path: Path
+) -> None:
     hub = start_hub(data=tmp_path / "data")
-    async with window(way, hub) as memory:
+    async with window(transport, hub) as memory:
         first = await memory("add_memory", agent_name="a", content="before")
         assert (await memory("read_memory", response_format="json"))["total_entries"] == 1
         hub.stop()

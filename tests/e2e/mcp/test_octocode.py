@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import Come, Reply, Tools, by_both_transports, by_every_way, pasted
+from tests.e2e.mcp.transports import Come, Reply, Tools, over_both_transports, over_every_transport, pasted
 from tests.octocode import FORMAT, KEY, LONG, NO_TEXT, NO_VALUE, TOO_LONG, TTL
 
 pytestmark = pytest.mark.e2e
@@ -43,7 +43,7 @@ async def got(tools: Tools, key: str) -> Any:
 # --- its examples ------------------------------------------------------------------------------------------------
 
 
-@by_every_way
+@over_every_transport
 async def test_the_first_workflow_of_its_document_runs(come: Come) -> None:
     manager = await come("octocode", "agent-manager")
     worker = await come("octocode", "agent-impl-1")
@@ -73,7 +73,7 @@ async def test_tasks_are_assigned_reported_and_monitored(come: Come) -> None:
     assert (await manager("deleteStorage", key="task:1"))["deleted"] is False
 
 
-async def test_what_its_own_data_flow_asks_for_lists_here(come: Come) -> None:
+async def test_a_key_with_a_star_lists_entries(come: Come) -> None:
     manager = await come("octocode", "agent-manager")
     worker = await come("octocode", "agent-impl-1")
     assert (await manager("getStorage", key="status:*"))["exists"] is False
@@ -97,7 +97,7 @@ async def test_a_file_is_locked_by_agreement_and_released(come: Come) -> None:
     assert (await manager("getStorage", key=key))["exists"] is False
 
 
-async def test_who_waits_for_a_lock_has_it_when_it_is_released(come: Come) -> None:
+async def test_a_waiting_agent_gets_the_lock_when_it_is_released(come: Come) -> None:
     manager = await come("octocode", "agent-manager")
     worker = await come("octocode", "agent-impl-1")
 
@@ -171,7 +171,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@by_both_transports
+@over_both_transports
 async def test_what_is_wrong_is_an_error_in_its_own_words(come: Come, hub: HubProcess, ns: str) -> None:
     worker = await come("octocode", "agent-impl-1")
     for message, said in REFUSED:
@@ -201,8 +201,8 @@ async def test_all_that_its_document_calls_good_is_good(come: Come, hub: HubProc
                 assert entry.expires_at == pytest.approx(entry.updated_at + kept, abs=0.01)
 
 
-@by_both_transports
-async def test_ten_megabytes_are_counted_in_utf_16_and_what_is_more_is_too_much(way: str, come: Come) -> None:
+@over_both_transports
+async def test_ten_megabytes_are_counted_in_utf_16_and_what_is_more_is_too_much(transport: str, come: Come) -> None:
     worker = await come("octocode", "agent-impl-1")
     most = "x" * 10_485_760
     assert (await worker("setStorage", key="big", value=most))["success"] is True
@@ -210,7 +210,7 @@ async def test_ten_megabytes_are_counted_in_utf_16_and_what_is_more_is_too_much(
     for value in (most + "x", "\U0001f41d" * 3_000_000):
         assert await worker("setStorage", key="big", value=value) == {"success": False, "error": TOO_LONG}
     astral = {"key": "big", "value": "\U0001f41d" * 5_242_881}
-    if way.startswith("stdio"):
+    if transport.startswith("stdio"):
         assert (await worker("setStorage", **astral))["error"] == TOO_LONG
     else:  # more than any request may hold
         with pytest.raises(MCPError):
@@ -219,11 +219,11 @@ async def test_ten_megabytes_are_counted_in_utf_16_and_what_is_more_is_too_much(
     assert (await worker("deleteStorage", key="big"))["deleted"] is True
 
 
-@by_both_transports
+@over_both_transports
 async def test_two_windows_in_a_project_share_by_the_one_line_of_their_settings(
-    way: str, hub: HubProcess, tmp_path: Path
+    transport: str, hub: HubProcess, tmp_path: Path
 ) -> None:
-    if way.startswith("http"):
+    if transport.startswith("http"):
         entry: dict[str, Any] = {
             "type": "http",
             "url": f"http://127.0.0.1:4483/mcp?profile=octocode&ns={tmp_path.name}",
@@ -237,8 +237,8 @@ async def test_two_windows_in_a_project_share_by_the_one_line_of_their_settings(
         assert await got(other, "task:1") == {"n": 1}
 
 
-@by_both_transports
-async def test_its_three_tools_are_listed_with_what_it_says_of_them(come: Come) -> None:
+@over_both_transports
+async def test_the_three_original_tools_are_listed_with_their_descriptions(come: Come) -> None:
     worker = await come("octocode", "agent-impl-1")
     tools = {tool.name: tool for tool in (await worker.client.list_tools()).tools}
     assert list(tools) == ["setStorage", "getStorage", "deleteStorage"]

@@ -14,9 +14,9 @@ import pytest
 import waggle
 from tests.e2e.cli.shell import SOON
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.ways import Come, Reply, by_both_transports, by_every_way
-from tests.e2e.mcp.windows import MODES
-from tests.e2e.mcp.windows import http as mcp_http
+from tests.e2e.mcp.mcp_clients import MODES
+from tests.e2e.mcp.mcp_clients import http as mcp_http
+from tests.e2e.mcp.transports import Come, Reply, over_both_transports, over_every_transport
 
 pytestmark = pytest.mark.e2e
 
@@ -48,7 +48,7 @@ def test_a_profile_that_there_is_not_is_refused_with_those_that_there_are(hub: H
 # --- at the same time --------------------------------------------------------------------------------------------
 
 
-@by_every_way
+@over_every_transport
 async def test_each_reads_what_the_others_write_where_their_names_meet(come: Come, ns: str) -> None:
     octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
 
@@ -75,7 +75,9 @@ async def test_each_reads_what_the_others_write_where_their_names_meet(come: Com
     assert await read("a") == (None, None, None), "the namespace default is another one"
 
 
-async def test_a_deadline_is_that_of_who_wrote_last(come: Come, hub: HubProcess, ns: str) -> None:
+async def test_the_last_write_decides_the_deadline_whichever_profile_made_it(
+    come: Come, hub: HubProcess, ns: str
+) -> None:
     octocode, flow = await come("octocode", "o"), await come("flow", "f")
     async with waggle.connect(hub.url, ns=ns) as python:
 
@@ -94,7 +96,7 @@ async def test_a_deadline_is_that_of_who_wrote_last(come: Come, hub: HubProcess,
         assert await ttl() == 120
 
 
-@by_both_transports
+@over_both_transports
 async def test_many_write_at_the_same_time_and_all_of_it_is_there(come: Come, ns: str) -> None:
     octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
     here: dict[str, Callable[[str], Awaitable[Reply]]] = {
@@ -133,7 +135,7 @@ async def test_a_note_is_an_entry_that_the_others_see_and_what_they_write_there_
     assert (await notes("get_memory", entry_id=id))["error"] == f"Entry not found with ID: {id}"
 
 
-async def test_what_somebody_has_locked_the_others_do_not_write(come: Come, ns: str) -> None:
+async def test_a_key_that_an_agent_has_locked_is_not_written_by_others(come: Come, ns: str) -> None:
     octocode, flow, native = await come("octocode", "o"), await come("flow", "f"), await come("native", "n")
     await native("set", key="src/a.py", value="mine")
     token = (await native("lock", names=["src/a.py"]))["token"]
@@ -179,7 +181,7 @@ async def test_writing_again_takes_no_room_and_versions_go_on_after_a_delete(
         assert (before.version, after.version) == (61, 62)
 
 
-async def test_a_subscriber_to_everything_silences_nobody(come: Come, hub: HubProcess, ns: str) -> None:
+async def test_a_subscriber_to_everything_takes_no_events_from_others(come: Come, hub: HubProcess, ns: str) -> None:
     octocode, flow = await come("octocode", "o"), await come("flow", "f")
     async with waggle.connect(hub.url, ns=ns) as first, waggle.connect(hub.url, ns=ns) as later:
         watching = [first.watch("*"), first.watch("task-results-*"), later.watch("*"), later.watch("task-results-*")]

@@ -17,9 +17,9 @@ import pytest
 import waggle
 from tests.e2e.cli.shell import SOON, WAGGLE, Restarting, environment
 from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.mcp.windows import MODES, give_up_waiting, stdio
+from tests.e2e.mcp.mcp_clients import MODES, give_up_waiting, stdio
 from tests.e2e.web import until_waiting
-from waggle.cli.process.background_hub import answers
+from waggle.cli.process.background_hub import hub_answers
 
 pytestmark = pytest.mark.e2e
 both = pytest.mark.parametrize("mode_", MODES)
@@ -31,7 +31,9 @@ def env(hub: HubProcess, ns: str) -> dict[str, str]:
 
 
 @both
-async def test_what_a_window_writes_all_others_read(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:
+async def test_an_entry_written_by_a_client_is_read_by_all_others(
+    mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
+) -> None:
     async with stdio(mode_, env) as window, waggle.connect(hub.url, agent="python", ns=ns) as python:
         assert len((await window.client.list_tools()).tools) == 12
         written = await window("set", key="task:1", value={"n": 1}, ttl=60)
@@ -106,13 +108,15 @@ async def test_a_window_that_is_told_to_end_lets_go_at_once(hub: HubProcess, ns:
 
 
 @both
-async def test_who_gives_up_leaves_nothing_waiting(mode_: str, hub: HubProcess, ns: str, env: dict[str, str]) -> None:
+async def test_a_call_that_gives_up_leaves_nothing_waiting(
+    mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
+) -> None:
     async with waggle.connect(hub.url, agent="python", ns=ns) as python, stdio(mode_, env) as window:
         await give_up_waiting(window, python)
 
 
 @both
-async def test_who_waits_is_told_for_whom_every_ten_seconds(
+async def test_a_waiting_call_reports_the_holder_every_ten_seconds(
     mode_: str, hub: HubProcess, ns: str, env: dict[str, str]
 ) -> None:
     told: list[str] = []
@@ -208,7 +212,7 @@ async def test_windows_that_begin_at_the_same_instant_start_one_hub_which_ends_a
     mode_: str, nowhere: dict[str, str]
 ) -> None:
     url = nowhere["WAGGLE_URL"]
-    assert not answers(url)
+    assert not hub_answers(url)
     here, counted = asyncio.Barrier(4), asyncio.Event()
 
     async def begin() -> str:
@@ -225,7 +229,7 @@ async def test_windows_that_begin_at_the_same_instant_start_one_hub_which_ends_a
     counted.set()
     assert len(set(await asyncio.gather(*windows))) == 3
     async with asyncio.timeout(SOON):
-        while answers(url):
+        while hub_answers(url):
             await asyncio.sleep(0.1)
 
 
@@ -245,7 +249,7 @@ async def test_a_hub_that_dies_is_started_again_and_the_window_goes_on(mode_: st
         (hub,) = hubs_at(url)
         os.kill(hub, signal.SIGKILL)
         async with asyncio.timeout(60):
-            while not answers(url):
+            while not hub_answers(url):
                 await asyncio.sleep(0.1)
         assert (await window("get", key="k"))["value"] == 1
         assert (await window("unlock", token=token))["released"] is True

@@ -6,7 +6,7 @@ import pytest
 
 from tests.bench import publishing
 from tests.bench.markers import filled, names
-from tests.bench.works import WORKS
+from tests.bench.workloads import WORKLOADS
 
 PAGE = "Before.\n<!-- bench: a -->\nold\n<!-- end: a -->\nBetween.\n<!-- bench: b-2 -->\n<!-- end: b-2 -->\nAfter.\n"
 
@@ -39,4 +39,4 @@ def test_a_part_without_a_place_is_not_lost_in_silence() -> None:
 
 
 def test_the_pages_have_a_place_for_every_work() -> None:
-    assert [name for page in publishing.PAGES for name in names(page.read_text())] == ["machine", "goals", *WORKS]
+    assert [name for page in publishing.PAGES for name in names(page.read_text())] == ["machine", "goals", *WORKLOADS]

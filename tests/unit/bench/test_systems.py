@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.bench.crowd import PAYLOAD, payload
+from tests.bench.subscribers import PAYLOAD, payload
 from tests.bench.systems import SYSTEMS, System
 from tests.bench.systems.nats import NATS
 from tests.bench.systems.port import EVENT
@@ -46,7 +46,7 @@ def test_redis_is_sent_its_words_by_their_length() -> None:
     )
 
 
-def test_answers_of_nats_go_to_who_has_asked() -> None:
+def test_answers_of_nats_go_to_the_client_that_asked() -> None:
     assert NATS.sets([("a:1", b"v")], 0, who=4) == b"PUB $KV.bench.a.1 _INBOX.bench.4 1\r\nv\r\n"
 
 

@@ -55,7 +55,7 @@ def test_a_goal_says_by_how_much_it_was_missed_or_that_it_was_not_measured() -> 
     assert "| d |  |  | not measured |  |" in text
 
 
-def test_the_machine_says_who_else_was_there() -> None:
+def test_the_machine_section_names_other_processes() -> None:
     text = machine_markdown(Report({"CPU": "two"}, "2026-01-01", False, seconds=600.0, others=0.25, steal=0.02))
     assert "* CPU: two" in text
     assert "10 min" in text

@@ -25,7 +25,7 @@ Line = dict[str, Any]
 
 
 def welcome(**changes: Any) -> Line:
-    """What stands in the reply to hello."""
+    """Fields of the reply to hello."""
     return {
         "session": "s-1",
         "secret": "secret-1",
@@ -50,7 +50,7 @@ class FakeConnection:
         self._socket = socket
         self.messages: list[str] = []
         self.polite = True
-        """Whether bye is answered."""
+        """True if bye is answered."""
         self._commands: asyncio.Queue[Line] = asyncio.Queue()
 
     async def listen(self) -> None:
@@ -78,7 +78,7 @@ class FakeConnection:
 
     @property
     def quiet(self) -> bool:
-        """Whether every command that came was looked at."""
+        """Return whether every received command was looked at."""
         return self._commands.empty()
 
     async def say(self, *lines: Line) -> None:

@@ -11,7 +11,7 @@ from mcp.shared.exceptions import MCPError
 
 from tests.unit.mcp.fake import FakeCaller, entry, silent
 from waggle.compat.claude_flow import Flow
-from waggle.compat.recent import ROOM
+from waggle.compat.recent import REPLY_ROOM_CHARS
 from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
@@ -73,7 +73,7 @@ async def test_a_ttl_is_in_seconds_and_none_is_none(ttl: Any, kept: float | None
     assert reply["expires_at"] == "2023-11-14T22:13:20Z"
 
 
-async def test_what_is_retrieved_is_what_the_text_said_whoever_wrote_it() -> None:
+async def test_a_retrieved_value_is_the_same_whichever_client_wrote_it() -> None:
     for value, expected in (
         ({"a": 1}, {"a": 1}),
         ('{"a": 1}', {"a": 1}),
@@ -118,7 +118,7 @@ async def test_a_namespace_is_the_hubs_of_that_name_and_not_the_callers(said: st
         ({"action": "retrieve", "key": 7}, "key"),
         ({"action": "store", "key": "k"}, "store needs a value"),
         ({"action": "store", "key": "k", "value": None}, "store needs a value"),
-        ({"action": "store", "key": "k", "value": [float("nan")]}, "not finite"),
+        ({"action": "store", "key": "k", "value": [float("nan")]}, "must be finite"),
         ({"action": "store", "key": "k", "value": 2**64}, "64 bits"),
         ({"action": "store", "key": "k", "value": "1", "ttl": "nan"}, "ttl"),
         ({"action": "store", "key": "k", "value": "1", "ttl": float("inf")}, "ttl"),
@@ -153,7 +153,7 @@ async def test_a_search_needs_a_pattern_and_a_limit_that_is_one() -> None:
         assert (await use("memory_search", FakeCaller(), **said))["success"] is False
 
 
-async def test_what_the_hub_refuses_is_said_as_the_hub_says_it() -> None:
+async def test_a_refusal_of_the_hub_is_shown_in_the_hubs_words() -> None:
     refusal = Locked("'k' is under the lock of impl-2: wait for it", holders=[])
     refused = await memory(FakeCaller(set=refusal), "store", key="k", value="1")
     assert (refused["success"], refused["error"], refused["code"]) == (False, refusal.message, "locked")
@@ -241,7 +241,7 @@ async def test_the_newest_come_first_of_all_pages_and_the_rest_is_counted(
     assert reply["next"]
 
 
-async def test_an_entry_is_told_with_its_value_its_times_and_who_wrote_it() -> None:
+async def test_an_entry_is_shown_with_value_times_and_author() -> None:
     hub = Hub(1, value='{"a": 1}')
     hub.entries["k0000"]["meta"] = {"agent": "coder"}
     reply = await memory(hub, "list")
@@ -256,7 +256,7 @@ async def test_an_entry_is_told_with_its_value_its_times_and_who_wrote_it() -> N
 
 async def test_a_reply_is_bounded_whatever_is_there_and_says_that_there_is_more() -> None:
     reply = await memory(Hub(300, value="x" * 1_000), "list")
-    assert len(json.dumps(reply)) < ROOM + 1_000
+    assert len(json.dumps(reply)) < REPLY_ROOM_CHARS + 1_000
     assert 15 < reply["count"] < 30
     assert (reply["total"], reply["more"]) == (300, True)
     assert (await use("memory_search", Hub(5), pattern="%", limit=10**9))["count"] == 5

@@ -80,7 +80,7 @@ def test_tags_and_word_counts_are_made_as_they_should_be() -> None:
         {**MEMORY, "more": 1},
     ],
 )
-def test_what_is_no_memory_is_refused(record: Any) -> None:
+def test_an_invalid_memory_is_refused(record: Any) -> None:
     with pytest.raises((BadRequest, msgspec.MsgspecError)):
         mapping.memory_line(record)
 
@@ -174,7 +174,7 @@ def test_a_text_that_it_stored_is_what_it_says_unless_that_is_text(text: str, ex
         ("[" * 200 + "]" * 200, "[" * 200 + "]" * 200),
     ],
 )
-def test_what_it_gives_back_is_what_the_text_said_whoever_wrote_it(text: str, expected: Any) -> None:
+def test_a_value_is_given_back_the_same_whichever_client_wrote_it(text: str, expected: Any) -> None:
     assert mapping.flow_read(mapping.flow_value(text)) == expected
     assert mapping.flow_read(text) == expected, "written by another door as it is"
 
@@ -199,6 +199,6 @@ def test_a_row_of_the_store_keeps_its_namespace_its_metadata_and_its_deadline() 
         ("k", "1", None, None, "soon"),
     ],
 )
-def test_what_is_no_row_is_refused(row: tuple[Any, ...]) -> None:
+def test_an_invalid_row_is_refused(row: tuple[Any, ...]) -> None:
     with pytest.raises(BadRequest):
         mapping.flow_line(*row)

@@ -19,6 +19,7 @@ from waggle.compat.shared_memory.memories import Memories, told
 from waggle.compat.shared_memory.memory_index import Index
 from waggle.wire.errors import Conflict, Unavailable
 from waggle.wire.messages import Since
+from waggle_hub.edge.identity import Identity
 from waggle_hub.settings import Limits, Quota, Settings
 
 
@@ -31,7 +32,7 @@ async def _here() -> AsyncIterator[Room]:
 # --- adding and rotation -----------------------------------------------------------------------------------------
 
 
-async def test_what_is_added_is_an_entry_that_every_door_sees(here: Room) -> None:
+async def test_an_added_memory_is_an_entry_at_every_door(here: Room) -> None:
     reply = await here.use("add_memory", agent_name="claude-alpha", content=" found it ", tags=["A"], metadata={"n": 1})
     entry = (await here.call("get", key=reply["entry_id"]))["entry"]
     assert entry["value"] == {
@@ -76,7 +77,7 @@ async def test_many_are_dropped_at_once_where_the_limit_was_lowered(here: Room) 
     assert len(await here.contents()) == 10
 
 
-async def test_those_who_add_at_the_same_time_leave_exactly_as_many_as_there_may_be(here: Room) -> None:
+async def test_concurrent_adds_leave_exactly_the_maximum_of_memories(here: Room) -> None:
     await here.allow(7)
     windows = [SharedMemory() for _ in range(5)]  # each with an index of its own, as windows over stdio
     added = await asyncio.gather(
@@ -93,7 +94,7 @@ async def test_those_who_add_at_the_same_time_leave_exactly_as_many_as_there_may
     assert {one["entry_id"] for one in kept["entries"]} == {reply["entry_id"] for reply in added} - set(dropped)
 
 
-async def test_what_is_dropped_is_told_in_a_message_at_the_revision_of_the_deletions(here: Room) -> None:
+async def test_dropped_memories_are_announced_at_the_revision_of_their_deletion(here: Room) -> None:
     await here.allow(1)
     first = await here.use("add_memory", agent_name="a", content="first")
     await here.use("add_memory", agent_name="a", content="second")
@@ -132,10 +133,10 @@ async def test_an_add_that_is_acknowledged_is_there_also_where_the_rest_fails(
     assert await here.contents() == ["kept"]
 
 
-async def test_what_is_locked_is_not_dropped_and_the_reply_says_so(here: Room) -> None:
+async def test_a_locked_memory_is_not_dropped_and_the_reply_says_so(here: Room) -> None:
     await here.allow(1)
     await here.put(memory(1))
-    await here.hub.callers.named("other", "memory").call("lock", {"name": id_of(1), "ttl": 60})
+    await here.hub.callers.caller(Identity("other", "memory")).call("lock", {"name": id_of(1), "ttl": 60})
     reply = await here.use("add_memory", agent_name="a", content="new")
     assert "other" in reply["warning"]
     assert "rotated" not in reply
@@ -163,7 +164,7 @@ async def test_an_update_of_nothing_bumps_the_time_as_the_original_did(here: Roo
     assert (await here.use("get_memory", entry_id=id_of(1)))["entry"]["updated_at"] == reply["updated_at"]
 
 
-async def test_two_who_update_at_the_same_time_both_have_their_way(here: Room) -> None:
+async def test_concurrent_updates_of_different_fields_both_take_effect(here: Room) -> None:
     await here.put(memory(1))
     await asyncio.gather(
         *(here.use("update_memory", entry_id=id_of(1), tags=[f"t{n}"]) for n in range(10)),
@@ -174,7 +175,7 @@ async def test_two_who_update_at_the_same_time_both_have_their_way(here: Room) -
     assert entry["tags"][0].startswith("t")
 
 
-async def test_what_is_deleted_is_gone_and_a_second_time_it_is_not_found(here: Room) -> None:
+async def test_a_deleted_memory_is_gone_and_a_second_delete_finds_none(here: Room) -> None:
     await here.put(memory(1), memory(2))
     reply = await here.use("delete_memory", entry_id=id_of(1))
     assert (reply["agent_name"], reply["remaining_entries"]) == ("a", 1)
@@ -183,16 +184,16 @@ async def test_what_is_deleted_is_gone_and_a_second_time_it_is_not_found(here: R
         assert await here.refused(tool, entry_id=id_of(1)) == missing
 
 
-async def test_what_is_no_memory_is_not_found_nor_changed(here: Room) -> None:
+async def test_entries_that_are_no_memories_are_neither_found_nor_changed(here: Room) -> None:
     await here.call("set", key=id_of(1), value={"content": "of another kind"})
     for tool in ("delete_memory", "get_memory", "update_memory"):
         assert await here.refused(tool, entry_id=id_of(1)) == f"Entry not found with ID: {id_of(1)}"
     assert (await here.call("get", key=id_of(1)))["entry"]["version"] == 1
 
 
-async def test_what_the_hub_refuses_is_told_in_its_words(here: Room) -> None:
+async def test_a_refusal_of_the_hub_is_reported_in_the_hubs_words(here: Room) -> None:
     await here.put(memory(1))
-    other = here.hub.callers.named("other", "memory")
+    other = here.hub.callers.caller(Identity("other", "memory"))
     await other.call("lock", {"name": id_of(1), "ttl": 60})
     told = await here.refused("update_memory", entry_id=id_of(1), priority="low")
     assert told.startswith("Failed to update memory: ")
@@ -235,7 +236,7 @@ async def test_who_reads_sees_all_that_was_acknowledged_before_by_any_door(here:
     assert await here.contents() == []
 
 
-async def test_many_who_read_at_once_share_what_it_costs(here: Room) -> None:
+async def test_concurrent_reads_share_one_catch_up(here: Room) -> None:
     await here.put(*(memory(number) for number in range(50)))
     subscribed = 0
     submit = here.hub.engine.submit
@@ -251,7 +252,7 @@ async def test_many_who_read_at_once_share_what_it_costs(here: Room) -> None:
     assert subscribed <= 3
 
 
-async def test_an_index_that_was_dropped_is_made_anew(here: Room) -> None:
+async def test_an_index_that_was_dropped_is_built_again(here: Room) -> None:
     await here.put(memory(1))
     assert len(await here.contents()) == 1
     here.profile._memories._forget()
@@ -284,14 +285,14 @@ async def test_an_error_has_an_end_whatever_was_said(here: Room) -> None:
     assert len(await here.refused("add_memory", **said)) < 1_100
 
 
-async def test_an_index_that_nobody_asks_for_a_while_is_dropped_with_its_thread(
+async def test_an_index_that_is_not_used_for_a_while_is_dropped_with_its_thread(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await here.put(memory(1))
     await here.contents()
     opened = here.profile._memories._open
     assert opened is not None
-    monkeypatch.setattr("waggle.compat.shared_memory.memories.UNUSED", 0.0)
+    monkeypatch.setattr("waggle.compat.shared_memory.memories.DROP_UNUSED_AFTER_S", 0.0)
     assert len(await here.contents()) == 1
     for _ in range(3):
         await asyncio.sleep(0)
@@ -362,7 +363,7 @@ async def test_so_many_questions_of_one_agent_are_enough_and_others_are_answered
 async def test_more_memories_than_can_be_looked_through_are_told_and_nothing_breaks(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("waggle.compat.shared_memory.memory_index.PAGES", 100)
+    monkeypatch.setattr("waggle.compat.shared_memory.memory_index.MAX_DATABASE_PAGES", 100)
     await here.put(*(memory(number, content="some words " * 50) for number in range(900)))
     assert "more memories than can be looked through" in await here.refused("read_memory")
     reply = await here.use("add_memory", agent_name="a", content="kept all the same")
@@ -372,7 +373,7 @@ async def test_more_memories_than_can_be_looked_through_are_told_and_nothing_bre
     assert await here.contents() == []
 
 
-async def test_a_memory_that_is_as_large_as_the_hub_takes_harms_nobody(here: Room) -> None:
+async def test_a_memory_of_the_greatest_size_delays_no_other_client(here: Room) -> None:
     huge = "x" * 9_000_000
     reply = await here.use("add_memory", agent_name="a", content=huge, metadata={"n": 1})
     read = await here.use("read_memory", response_format="json")
@@ -396,7 +397,7 @@ async def test_nobody_is_in_the_way_of_the_hub_while_an_index_is_made(here: Room
 # --- clearing and health -----------------------------------------------------------------------------------------
 
 
-async def test_what_is_cleared_stands_in_a_backup_as_it_was(here: Room) -> None:
+async def test_cleared_memories_are_in_the_backup(here: Room) -> None:
     await here.put(*(memory(number, content=f"note {number}") for number in range(300)))
     await here.call("set", key=id_of(500), value=_plain(500), ttl=60, meta={"a": 1}, kind="versioned")
     await here.call("set", key="junk", value="stays")
@@ -412,7 +413,7 @@ async def test_what_is_cleared_stands_in_a_backup_as_it_was(here: Room) -> None:
     assert other["expires_at"] is not None
 
 
-async def test_what_is_written_while_it_is_cleared_stays(here: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_entries_written_during_a_clear_stay(here: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     await here.put(*(memory(number) for number in range(10)))
     window = here.window()
     call = window.call
@@ -422,7 +423,7 @@ async def test_what_is_written_while_it_is_cleared_stays(here: Room, monkeypatch
         if op == "txn" and fields["then"][0]["op"] == "set":  # all is copied
             await here.put(memory(3, content="changed"), memory(20, content="new"))
             await here.call("delete", key=id_of(4))
-            await here.hub.callers.named("other", "memory").call("lock", {"name": id_of(5), "ttl": 60})
+            await here.hub.callers.caller(Identity("other", "memory")).call("lock", {"name": id_of(5), "ttl": 60})
         return done
 
     monkeypatch.setattr(window, "call", meanwhile)
@@ -482,7 +483,9 @@ async def test_the_newest_ten_backups_are_kept_however_fast_they_are_made(here: 
 
 async def test_the_backup_that_a_reply_names_is_there_whatever_others_have_made(here: Room) -> None:
     for number in range(11):
-        await here.hub.callers.nameless(f"memory.backup.9999{number:02}").call("set", {"key": "a", "value": 1})
+        await here.hub.callers.caller(Identity(None, f"memory.backup.9999{number:02}")).call(
+            "set", {"key": "a", "value": 1}
+        )
     await here.put(memory(1))
     backup = (await here.use("clear_memory", confirm=True))["backup"]
     spaces = {one["ns"] for one in (await here.call("namespaces"))["namespaces"]}
@@ -517,7 +520,7 @@ async def test_health_tells_what_is_true_of_this_hub(here: Room) -> None:
     await here.put(memory(1), memory(2))
     await here.call("set", key="junk", value=1)
     await here.call("set", key="settings", value={"max_entries": "many"})
-    await here.hub.callers.named("other", "memory").call("lock", {"name": "x", "ttl": 60})
+    await here.hub.callers.caller(Identity("other", "memory")).call("lock", {"name": "x", "ttl": 60})
     reply = await here.use("health_check")
     checks = reply["checks"]
     assert checks["json_parsing"] == {"status": "warning", "entry_count": 2, "others": 1}

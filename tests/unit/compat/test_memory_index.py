@@ -15,7 +15,7 @@ from msgspec import Raw
 from tests.unit.mcp.memories import change, id_of, memory
 from waggle.compat.mapping import Memory, instant_of, tags_of
 from waggle.compat.shared_memory.memory_index import Index, Query
-from waggle.compat.shared_memory.memory_render import REPLY, asked, page_json
+from waggle.compat.shared_memory.memory_render import MAX_REPLY_CHARS, asked, page_json
 from waggle.compat.shared_memory.memory_rows import RANKS, Order
 from waggle.wire.changefeed import Change, Slice
 
@@ -53,7 +53,9 @@ def wanted(memories: list[Memory], query: Query, order: Order, limit: int | None
     return total, found
 
 
-def page(index: Index, query: Query, order: Order, limit: int | None, cursor: str | None, room: int = REPLY) -> Ok:
+def page(
+    index: Index, query: Query, order: Order, limit: int | None, cursor: str | None, room: int = MAX_REPLY_CHARS
+) -> Ok:
     """A page as a client sees it."""
     where = asked(query, order, limit, cursor)
     found = index.find(query, order, limit, room, after=where.after, until=where.until)
@@ -61,7 +63,7 @@ def page(index: Index, query: Query, order: Order, limit: int | None, cursor: st
     return reply
 
 
-def pages(index: Index, query: Query, order: Order, limit: int | None, room: int = REPLY) -> list[Ok]:
+def pages(index: Index, query: Query, order: Order, limit: int | None, room: int = MAX_REPLY_CHARS) -> list[Ok]:
     """All pages, one after another."""
     found = [page(index, query, order, limit, None, room)]
     while found[-1]["has_more"]:
@@ -94,8 +96,8 @@ limits = st.none() | st.integers(1, 40)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(memories, max_size=40), queries, orders, limits, st.sampled_from([1, ROOM, REPLY]))
-def test_what_is_found_is_what_a_plain_list_gives(
+@given(st.lists(memories, max_size=40), queries, orders, limits, st.sampled_from([1, ROOM, MAX_REPLY_CHARS]))
+def test_matches_equal_those_of_a_plain_scan(
     written: list[Memory], query: Query, order: Order, limit: int | None, room: int
 ) -> None:
     index = Index()
@@ -147,7 +149,7 @@ def test_what_is_written_between_two_pages_makes_nothing_told_twice_or_skipped(s
     index.close()
 
 
-def test_what_is_no_memory_is_left_out_and_counted() -> None:
+def test_entries_that_are_no_memories_are_left_out_and_counted() -> None:
     good = memory(1)
     plain = msgspec.to_builtins(good)
     wrong: list[Ok] = [

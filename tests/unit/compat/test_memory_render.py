@@ -13,7 +13,7 @@ from tests.unit.mcp.memories import change, id_of, memory
 from waggle.compat.mapping import Memory
 from waggle.compat.shared_memory.memory_index import Index, Query
 from waggle.compat.shared_memory.memory_render import (
-    REPLY,
+    MAX_REPLY_CHARS,
     Asked,
     asked,
     entry_markdown,
@@ -37,7 +37,7 @@ def index_of(*memories: Memory) -> Index:
 def first(index: Index, cursor: str | None = None, **query: Any) -> tuple[str, str]:
     """A page, as JSON and as markdown."""
     where = asked(Query(**query), "chronological", None, cursor)
-    found = index.find(where.query, where.order, where.limit, REPLY, after=where.after, until=where.until)
+    found = index.find(where.query, where.order, where.limit, MAX_REPLY_CHARS, after=where.after, until=where.until)
     return page_json({"total": found.total}, where, found), page_markdown(
         "# Shared Memory", "read_memory", where, found
     )
@@ -74,7 +74,7 @@ def test_a_page_has_whole_memories_and_fits(content: str) -> None:
     cursor, ids, pages = None, [], 0
     while True:
         as_json, as_markdown = first(index, cursor)
-        assert max(len(as_json), len(as_markdown)) <= REPLY
+        assert max(len(as_json), len(as_markdown)) <= MAX_REPLY_CHARS
         reply = json.loads(as_json)
         assert len(reply["entries"]) > 20 or not reply["has_more"]
         ids += [one["entry_id"] for one in reply["entries"]]
@@ -102,7 +102,7 @@ def test_a_memory_that_is_too_long_alone_is_told_without_what_is_long_and_with_h
     cursor, shown = None, []
     for _ in range(10):
         as_json, as_markdown = first(index, cursor)
-        assert max(len(as_json), len(as_markdown)) <= REPLY
+        assert max(len(as_json), len(as_markdown)) <= MAX_REPLY_CHARS
         reply = json.loads(as_json)
         shown += reply["entries"]
         cursor = reply["next_cursor"]
@@ -126,7 +126,7 @@ def test_a_memory_that_is_too_long_alone_is_told_without_what_is_long_and_with_h
         urlsafe_b64encode(msgspec.json.encode([0, [1, "a"], [], 0])).decode(),
     ],
 )  # fmt: skip
-def test_what_is_no_cursor_is_refused(cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Refused, match="no cursor"):
         asked(ALL, "chronological", None, cursor)
 
@@ -144,20 +144,20 @@ def test_a_cursor_is_good_for_its_own_arguments_only() -> None:
             asked(query, order, limit, cursor)  # type: ignore[arg-type]
 
 
-def test_statistics_stay_within_bounds_whoever_writes() -> None:
+def test_statistics_are_bounded_whatever_is_written() -> None:
     many = [
         memory(number, agent_name=f"{'agent' * 10}-{number}", tags=[f"{'t' * 40}{number}", "x" * 1_000, "common"])
         for number in range(10_000)
     ]
     index = index_of(*many)
     shown = stats_shown(index.stats(300), 1_000)
-    assert len(json.dumps(shown)) < REPLY
+    assert len(json.dumps(shown)) < MAX_REPLY_CHARS
     assert shown["total_entries"] == 10_000
     assert shown["top_tags"][0] == ["common", 10_000]
     assert shown["more_agents"] == 10_000 - len(shown["agent_activity"])
     assert shown["more_tags"] == 10_002 - len(shown["tag_usage"])
     assert shown["entries_until_rotation"] == 0
-    assert len(stats_markdown(shown)) < REPLY
+    assert len(stats_markdown(shown)) < MAX_REPLY_CHARS
 
 
 def test_statistics_of_nothing_have_all_their_fields() -> None:
@@ -174,8 +174,8 @@ def test_the_longest_that_is_shown_whole_has_room_beside_the_longest_head() -> N
     index = index_of(one, memory(2))
     where = asked(Query(text="x"), "chronological", None, None)
     head = {"success": True, "query": "\x00" * 200, "total_results": 10**9}
-    shown = page_json(head, where, index.find(where.query, where.order, None, REPLY))
-    assert len(shown) <= REPLY
+    shown = page_json(head, where, index.find(where.query, where.order, None, MAX_REPLY_CHARS))
+    assert len(shown) <= MAX_REPLY_CHARS
     assert json.loads(shown)["entries"][0]["metadata"] == {"a": "y" * 21_000}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.octocode import FORMAT, KEY, LONG, NO_TEXT, NO_VALUE, TOO_LONG, TTL
 from tests.unit.mcp.fake import FakeCaller, entry, silent
-from waggle.compat.octocode import LISTED, Octocode
+from waggle.compat.octocode import MAX_LIST_CHARS, Octocode
 from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
@@ -90,7 +90,7 @@ async def test_a_miss_is_no_error() -> None:
     assert (gone["success"], gone["deleted"]) == (True, False)
 
 
-async def test_what_another_door_wrote_is_told_as_its_json() -> None:
+async def test_a_value_written_at_another_door_is_shown_as_json() -> None:
     got = await use("getStorage", FakeCaller(get={"entry": entry("a", {"n": 1}), "rev": 1}), {"key": "a"})
     assert (got["value"], got["exists"]) == ('{"n":1}', True)
 
@@ -102,7 +102,7 @@ async def test_a_key_with_a_star_lists_as_much_as_a_reply_has_room_for() -> None
     assert [one["key"] for one in got["matches"]] == [one["key"] for one in some[: len(got["matches"])]]
     assert 20 < len(got["matches"]) < 25
     assert (got["exists"], got["more"]) == (True, True)
-    assert len(json.dumps(got["matches"])) < LISTED + 1_000
+    assert len(json.dumps(got["matches"])) < MAX_LIST_CHARS + 1_000
     none = await use("getStorage", FakeCaller(list={"entries": [], "next": None, "rev": 1}), {"key": "status:*"})
     assert (none["success"], none["exists"], none["matches"], "more" in none) == (True, False, [], False)
 
@@ -119,7 +119,7 @@ async def test_a_long_value_takes_no_room_from_the_others() -> None:
     assert (got["exists"], "more" in got) == (True, False)
 
 
-async def test_what_the_hub_refuses_is_said_as_the_hub_says_it() -> None:
+async def test_a_refusal_of_the_hub_is_shown_in_the_hubs_words() -> None:
     refused = await use("setStorage", FakeCaller(set=Locked("impl-2 holds it", holders=[])), {"key": "a", "value": ""})
     assert refused == {"success": False, "error": "impl-2 holds it"}
 

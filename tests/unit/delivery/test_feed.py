@@ -98,7 +98,7 @@ def test_an_event_is_encoded_once_however_many_follow_it(monkeypatch: pytest.Mon
     assert heads.calls == 3, "once for each interest"
 
 
-def test_nothing_is_encoded_for_an_interest_that_nobody_follows_live(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interest_without_live_subscribers_is_not_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     bodies = Counter(encoding.event_body)
     monkeypatch.setattr("waggle_hub.delivery.encoding.event_body", bodies)
     harness = FeedHarness()
@@ -107,7 +107,7 @@ def test_nothing_is_encoded_for_an_interest_that_nobody_follows_live(monkeypatch
     assert bodies.calls == 0
 
 
-def test_all_who_follow_get_the_same_text() -> None:
+def test_all_subscribers_of_an_interest_get_the_same_text() -> None:
     harness = FeedHarness()
     one, two = (harness.join(name, harness.interest("*")) for name in ("one", "two"))
     harness.fanout.release([harness.set("a"), harness.set("b")])
@@ -122,7 +122,7 @@ def test_the_chain_goes_from_event_to_event_of_the_same_interest() -> None:
     assert [(line["rev"], line["after"]) for line in lines(connection)] == [(1, 0), (3, 1)]
 
 
-def test_ones_own_events_are_replaced_by_marks_where_echo_is_off() -> None:
+def test_own_events_are_replaced_by_marks_without_echo() -> None:
     harness = FeedHarness()
     connection = harness.join("s", harness.interest("*"), echo=False)
     harness.fanout.release(
@@ -131,7 +131,7 @@ def test_ones_own_events_are_replaced_by_marks_where_echo_is_off() -> None:
     assert [line["type"] for line in lines(connection)] == ["mark", "set", "mark"]
 
 
-def test_one_who_does_not_read_falls_behind_and_is_refilled_without_a_gap() -> None:
+def test_a_connection_that_does_not_read_falls_behind_and_catches_up_without_a_gap() -> None:
     harness = FeedHarness(Bounds(unsent=2_000, frame=1_000))
     slow, quick = (harness.join(name, harness.interest("*")) for name in ("slow", "quick"))
     for _ in range(40):
@@ -148,7 +148,7 @@ def test_one_who_does_not_read_falls_behind_and_is_refilled_without_a_gap() -> N
     assert got[-1] == {"type": "mark", "rev": 40, "sub": 1}
 
 
-def test_one_whom_the_log_has_left_behind_is_lost_and_three_times_is_too_slow() -> None:
+def test_a_cursor_behind_the_log_is_lost_and_a_fourth_loss_closes_the_connection() -> None:
     harness = FeedHarness(Bounds(unsent=100))
     harness.log._max_events = 5
     connection = harness.join("s", harness.interest("*"))
@@ -167,7 +167,7 @@ def test_one_whom_the_log_has_left_behind_is_lost_and_three_times_is_too_slow() 
     assert connection.closing[0] == 4001
 
 
-def test_texts_are_cut_between_lines() -> None:
+def test_long_payloads_are_cut_between_lines() -> None:
     def cut_up(*lines: bytes) -> list[str]:
         return [str(text) for text in pack_lines(list(lines), 100)]
 
@@ -176,7 +176,7 @@ def test_texts_are_cut_between_lines() -> None:
     assert cut_up() == []
 
 
-def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
+def test_reserved_replies_congest_a_connection_until_they_are_read() -> None:
     connection = Connection(Bounds(unsent=100))
     connection.reserve_reply(150)
     assert connection.congested
@@ -185,7 +185,7 @@ def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
     assert not connection.congested
 
 
-async def test_a_connection_sends_all_that_waits_in_one_write_and_ends_when_closed() -> None:
+async def test_a_connection_sends_all_queued_lines_in_one_write_and_ends_when_closed() -> None:
     connection = TaskConnection(Bounds())
     sent: list[str] = []
 

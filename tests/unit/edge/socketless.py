@@ -12,7 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from tests.frames import CLOSE, PONG
-from waggle_hub.edge.server.fast_path import Lane, lane_of
+from waggle_hub.edge.server.fast_path import FastPath, fast_path_of
 
 MOST = 1000
 """Bytes that a message may hold here, unless it is said otherwise."""
@@ -31,7 +31,7 @@ class Transport(asyncio.Transport):
         self.reading = True
         self.pauses = 0
         self.ended = False
-        """Whether it has been closed, or its side of it has."""
+        """Return whether the connection, or the side of the hub, has been closed."""
         self._closing = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -76,13 +76,13 @@ class Transport(asyncio.Transport):
 
 
 class Outcome(Struct):
-    """What an agent hears."""
+    """The lines that an agent receives."""
 
     pongs: list[bytes]
     closed: list[bytes]
     """The payload of close frames that were sent: code and reason."""
     ended: bool
-    """Whether nothing comes any more from this side."""
+    """True if nothing comes any more from this side."""
 
 
 class Application:
@@ -92,14 +92,14 @@ class Application:
         self.heard: list[str] = []
         self.gone = 0
         self.pauses: list[bool] = []
-        self.lane: Lane | None = None
+        self.lane: FastPath | None = None
         self._busy = busy
         """Whether it takes a turn for each message."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        self.lane = lane_of(scope)
+        self.lane = fast_path_of(scope)
         if self.lane is not None:
             self.lane.open(self)
             return
@@ -153,7 +153,7 @@ class Socketless:
             await turns()
             if self.transport.is_closing():
                 break
-            assert self.transport.reading, "nobody would read on"
+            assert self.transport.reading, "reading would never go on"
             self.protocol.data_received(chunk)
         await turns()
 

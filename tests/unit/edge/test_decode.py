@@ -85,7 +85,7 @@ def test_null_is_not_left_out_where_it_has_a_meaning() -> None:
 @pytest.mark.parametrize(
     "line", ["", "x", "{", "[]", "7", '"text"', "null", "{}{}", '{"id":1,"op":"ping"', "\ufeff{}", "{'id':1}"]
 )
-def test_what_is_no_json_object_is_refused_without_an_id(line: str) -> None:
+def test_a_line_that_is_no_json_object_is_refused_without_an_id(line: str) -> None:
     assert refusal(line)[0] is None
 
 
@@ -125,7 +125,7 @@ def test_an_unknown_op_is_told_which_there_are() -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "01", "1.", ".5", "0x10", "+1"])
-def test_what_is_no_number_of_json_is_refused(number: str) -> None:
+def test_numbers_that_json_does_not_have_are_refused(number: str) -> None:
     refusal(f'{{"id":1,"op":"set","key":"k","value":{number}}}')
 
 
@@ -165,7 +165,7 @@ def test_a_line_of_a_million_brackets_is_refused_without_following_them_all() ->
     '{"id":1,"op":"unsubscribe","sub":%s}', '{"id":1,"op":"list","pattern":"*","limit":%s}', '{"id":1,"op":%s}',
     '{"id":1,"op":"set","key":"k","value":%s}',
 ])  # fmt: skip
-def test_integers_of_any_length_harm_nobody(line: str, digits: int) -> None:
+def test_integers_of_any_length_are_answered(line: str, digits: int) -> None:
     assert answered(line % ("9" * digits)) in (None, 1)
 
 

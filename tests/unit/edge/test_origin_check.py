@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from waggle_hub.edge.origin_check import Guard, is_loopback
+from waggle_hub.edge.origin_check import OriginCheck, is_loopback
 
 
-def refusal(host: str | None, origin: str | None = None, guard: Guard | None = None) -> str | None:
+def refusal(host: str | None, origin: str | None = None, guard: OriginCheck | None = None) -> str | None:
     headers = [(name, value.encode()) for name, value in ((b"host", host), (b"origin", origin)) if value is not None]
-    return (guard or Guard((), ())).refusal(headers)
+    return (guard or OriginCheck((), ())).refusal(headers)
 
 
 @pytest.mark.parametrize("host", [
@@ -32,7 +32,7 @@ def test_any_other_name_is_refused_and_told_what_to_do(host: str | None) -> None
 
 
 def test_a_name_that_was_allowed_passes_with_any_port() -> None:
-    guard = Guard(["Hub.Example"], [])
+    guard = OriginCheck(["Hub.Example"], [])
     assert refusal("hub.example", guard=guard) is None
     assert refusal("HUB.example:99", guard=guard) is None
     assert refusal("sub.hub.example", guard=guard) is not None
@@ -64,7 +64,7 @@ def test_pages_of_other_origins_are_refused_and_told_what_to_do(origin: str) -> 
 
 
 def test_an_origin_that_was_allowed_gets_in() -> None:
-    guard = Guard([], ["https://board.example/", "null"])
+    guard = OriginCheck([], ["https://board.example/", "null"])
     assert refusal("localhost", "https://board.example", guard) is None
     assert refusal("localhost", "HTTPS://Board.example/", guard) is None
     assert refusal("localhost", "http://board.example", guard) is not None
@@ -72,21 +72,21 @@ def test_an_origin_that_was_allowed_gets_in() -> None:
 
 
 def test_an_origin_that_was_allowed_opens_no_foreign_host() -> None:
-    assert refusal("evil.example", "https://board.example", Guard([], ["https://board.example"])) is not None
+    assert refusal("evil.example", "https://board.example", OriginCheck([], ["https://board.example"])) is not None
 
 
 @pytest.mark.parametrize(("site", "mode", "in_"), [
     ("cross-site", "no-cors", False), ("same-site", "no-cors", False), ("cross-site", "navigate", True),
     ("same-origin", "cors", True), ("none", "navigate", True),
 ])  # fmt: skip
-def test_what_a_page_of_another_site_embeds_is_refused(site: str, mode: str, in_: bool) -> None:
+def test_a_request_embedded_in_another_site_is_refused(site: str, mode: str, in_: bool) -> None:
     headers = [(b"host", b"localhost"), (b"sec-fetch-site", site.encode()), (b"sec-fetch-mode", mode.encode())]
-    assert (Guard((), ()).refusal(headers) is None) is in_
-    assert Guard((), ["https://a.example"]).refusal([*headers, (b"origin", b"https://a.example")]) is None
+    assert (OriginCheck((), ()).refusal(headers) is None) is in_
+    assert OriginCheck((), ["https://a.example"]).refusal([*headers, (b"origin", b"https://a.example")]) is None
 
 
 def test_names_of_headers_are_known_in_any_case() -> None:
-    assert Guard((), ()).refusal([(b"Host", b"localhost"), (b"ORIGIN", b"http://evil.example")]) is not None
+    assert OriginCheck((), ()).refusal([(b"Host", b"localhost"), (b"ORIGIN", b"http://evil.example")]) is not None
 
 
 @pytest.mark.parametrize(("host", "answer"), [

@@ -15,7 +15,7 @@ async def nothing(hub: waggle.Hub, busy: Busy) -> None:
     """An agent with nothing to do."""
 
 
-def test_a_cast_knows_all_who_are_processes() -> None:
+def test_roles_name_every_agent_that_is_a_process() -> None:
     cast = Cast({"a": nothing}, services={"b": nothing}, doomed={"c": nothing})
     assert list(cast.all) == ["a", "b", "c"]
 

@@ -97,7 +97,7 @@ async def test_a_reply_ends_where_it_would_be_too_large_and_says_so(make: MakeDe
 # --- while the index is asked ------------------------------------------------------------------------------------
 
 
-async def test_what_is_written_over_meanwhile_is_shown_as_it_was_found(desk: Desk) -> None:
+async def test_an_entry_overwritten_during_a_search_is_shown_as_it_was_found(desk: Desk) -> None:
     desk.do("a", "set", key="k", value="word")
     desk.do("a", "set", key="l", value="word")
     await desk.found("word")
@@ -130,7 +130,7 @@ async def test_what_goes_meanwhile_is_not_shown_even_if_it_comes_again(desk: Des
     assert await desk.found("word") == ["again", "due", "stays"]
 
 
-async def test_what_changes_while_the_index_is_made_is_found(make: MakeDesk) -> None:
+async def test_entries_changed_while_the_index_is_built_are_found(make: MakeDesk) -> None:
     desk = make(bounds=Bounds(index_slice=1))
     for number in range(6):
         desk.do("a", "set", key=f"k{number}", value="word")
@@ -146,7 +146,7 @@ async def test_what_changes_while_the_index_is_made_is_found(make: MakeDesk) -> 
     assert await desk.found("word", ns="another") == ["k"]
 
 
-async def test_what_was_taken_back_is_neither_found_nor_answered(desk: Desk) -> None:
+async def test_a_search_that_runs_during_a_rollback_fails(desk: Desk) -> None:
     desk.do("a", "set", key="k", value="word")
     await desk.found("word")
     held = desk.hold()
@@ -159,7 +159,7 @@ async def test_what_was_taken_back_is_neither_found_nor_answered(desk: Desk) -> 
     assert await desk.found("word") == []
 
 
-async def test_an_index_that_fails_is_made_anew(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_index_that_fails_is_built_again(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.do("a", "set", key="k", value="word")
     await desk.found("word")
     words = desk.finder._words
@@ -171,7 +171,7 @@ async def test_an_index_that_fails_is_made_anew(desk: Desk, caplog: pytest.LogCa
     assert await desk.found("word") == ["k"]
 
 
-async def test_an_index_that_fails_while_nobody_searches_is_made_anew(make: MakeDesk) -> None:
+async def test_an_index_that_fails_between_searches_is_built_again(make: MakeDesk) -> None:
     desk = make(bounds=Bounds(index_pause=0.0))
     await desk.found("word")
     words = desk.finder._words
@@ -184,7 +184,7 @@ async def test_an_index_that_fails_while_nobody_searches_is_made_anew(make: Make
     assert await desk.found("word") == ["k"]
 
 
-async def test_the_index_is_told_although_nobody_searches(make: MakeDesk) -> None:
+async def test_the_index_is_updated_between_searches(make: MakeDesk) -> None:
     desk = make(bounds=Bounds(index_pause=0.0))
     await desk.found("word")
     desk.do("a", "set", key="k", value="word")

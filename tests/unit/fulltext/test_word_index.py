@@ -124,7 +124,7 @@ def test_the_operators_of_the_index_are_words_like_any_other(words: Words, asked
     assert found(words, asked, "word") == ["l"]
 
 
-def test_what_is_written_over_is_found_by_its_new_words_and_what_is_gone_by_none(words: Words) -> None:
+def test_an_overwritten_entry_is_found_by_its_new_words_and_a_deleted_one_by_none(words: Words) -> None:
     put(words, entry("k", "old"), entry("l", "old"))
     words.put([("default", "k", entry("k", "new")), ("default", "l", None), ("default", "absent", None)])
     assert found(words, "old") == []
@@ -139,7 +139,7 @@ def test_many_changes_have_their_effect_in_order(words: Words) -> None:
     assert len(found(words, "write*", most=1_000)) == 700
 
 
-def test_what_takes_too_long_is_given_up_and_the_next_is_answered() -> None:
+def test_a_command_that_takes_too_long_is_given_up_and_the_next_is_answered() -> None:
     with closing(Words(None, 65_536, -1.0)) as words:
         put(words, entry("k", "word"))
         with pytest.raises(TooSlow):

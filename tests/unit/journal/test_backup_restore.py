@@ -31,7 +31,7 @@ from waggle_hub.state.store.entry import Entry
 
 HUB = HubRecord(epoch="e1", rev=50, floor=1, sub=7, running="full")
 STAYING: list[Record] = [
-    NamespaceRecord(ns="default", forgotten=3),
+    NamespaceRecord(ns="default", floor=3),
     TombstoneRecord(ns="default", key="gone", version=4, number=12),
     DeliveryRecord(ns="default", key="stays", count=2),
 ]
@@ -58,7 +58,7 @@ def entry(key: str, **fields: Any) -> Entry:
     return structs.replace(plain, **fields)
 
 
-def test_what_was_stored_stays_and_what_agents_held_goes() -> None:
+def test_stored_entries_stay_and_ephemeral_ones_go() -> None:
     stays = entry("stays", earlier=(entry("stays", rev=8, version=4),))
     tied = entry("tied", owner="s1", earlier=(entry("tied", rev=8, version=4),))
     event = Event(type="set", rev=9, ns="default", key="stays", at=0.0, by="a", origin=None, entry=stays)

@@ -66,7 +66,7 @@ def another_hub(path: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def test_a_second_hub_is_refused_and_told_who_the_first_is(tmp_path: Path) -> None:
+def test_a_second_hub_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
     with another_hub(tmp_path) as process:
         with pytest.raises(StoreError, match=r"is in use by another hub at http://127\.0\.0\.1:4483") as caught:
             DataDirectory(tmp_path)
@@ -83,7 +83,7 @@ def test_a_hub_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
             pass
 
 
-def test_a_hub_that_has_not_said_who_it_is_is_another_hub_all_the_same(tmp_path: Path) -> None:
+def test_a_lock_file_without_a_name_still_means_another_hub(tmp_path: Path) -> None:
     with DataDirectory(tmp_path):
         (tmp_path / "hub.lock").write_text("")
         with pytest.raises(StoreError, match="is in use by another hub\\. Stop that hub"):
@@ -240,7 +240,7 @@ def test_nothing_is_restored_while_a_hub_runs(kind: str, backup: Path, tmp_path:
         DataDirectory(tmp_path)
 
 
-def test_what_a_crash_left_is_restored_with_its_log(tmp_path: Path) -> None:
+def test_data_after_a_crash_is_restored_with_its_log(tmp_path: Path) -> None:
     left = tmp_path / "left.db"
     with DataDirectory(tmp_path / "hub") as directory, directory.store("sqlite") as store:
         value(store, 1)

@@ -47,7 +47,7 @@ class State:
     floor: int
 
     def matches(self, kept: StoredState | None) -> bool:
-        """Whether what was loaded is this."""
+        """Assert that the loaded state is this."""
         return plain(kept, self.floor) == self.parts
 
 
@@ -147,7 +147,7 @@ class World:
             changes.earlier[(*place, version)] = now[version]
 
     def state(self) -> State:
-        """What must come back if the store is closed now."""
+        """Return the state that must come back if the store is closed now."""
         commits = []
         for commit in self.commits:
             told = [e for e in commit.events if e.persisted and (e.entry is None or e.entry.persisted)]
@@ -198,7 +198,7 @@ _steps = st.tuples(
 _numbers = st.integers(0, 2**62)
 _records = st.one_of(
     st.builds(HubRecord, epoch=st.sampled_from(("e1", "é")), rev=_numbers, sub=_numbers),
-    st.builds(NamespaceRecord, ns=st.sampled_from(NAMESPACES), fleeting=st.booleans()),
+    st.builds(NamespaceRecord, ns=st.sampled_from(NAMESPACES), volatile=st.booleans()),
     st.builds(
         TombstoneRecord, ns=st.sampled_from(NAMESPACES), key=st.sampled_from(KEYS), version=_numbers, number=_numbers
     ),

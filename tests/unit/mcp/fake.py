@@ -44,12 +44,12 @@ class FakeCaller:
         return lost
 
     def fields(self, op: str) -> Ok:
-        """What was asked for last by this op."""
+        """Return the last command with this op."""
         return [fields for asked, fields in self.asked if asked == op][-1]
 
 
 async def silent(progress: float, total: float, message: str) -> None:
-    """Nobody listens."""
+    """Ignore the subscription."""
 
 
 async def use(

@@ -1,4 +1,4 @@
-"""What tests of the profile `shared-memory` share: memories, a hub in this process, and windows that use it."""
+"""Fixtures for the profile `shared-memory`: memories, a hub in this process, and windows that use it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from waggle.mcp.time_limits import TimeLimit
 from waggle.wire.changefeed import Change
 from waggle.wire.file_locks import UNKNOWN_ROOT
 from waggle_hub.app import Hub, build
+from waggle_hub.edge.identity import Identity
 from waggle_hub.edge.mcp import McpCaller
 from waggle_hub.settings import Settings
 
@@ -47,7 +48,7 @@ def memory(number: int, at: str = "2025-10-30T12:00:00Z", content: str = "a note
 
 
 def change(memory: Memory, rev: int = 1) -> Change:
-    """That it was written."""
+    """The reply to a write."""
     return Change(memory.entry_id, Raw(msgspec.json.encode(memory)), rev)
 
 
@@ -59,10 +60,11 @@ class Room:
         self.profile = SharedMemory()
 
     def window(self, agent: str = "impl") -> McpCaller:
-        return McpCaller(self.hub.callers.named(agent, "shop"), agent, "shop")
+        identity = Identity(agent, "shop")
+        return McpCaller(self.hub.callers.caller(identity), identity)
 
     async def text(self, tool: str, said: Ok, profile: SharedMemory | None = None) -> str:
-        """What a tool replies."""
+        """Call a tool; return its reply."""
         call = Call(self.window(), TimeLimit(55, silent), UNKNOWN_ROOT, Parking())
         answer = await (profile or self.profile).call(tool, said, call)
         assert (answer.structured, answer.failed) == (None, False)
@@ -75,7 +77,7 @@ class Room:
         return reply
 
     async def refused(self, tool: str, **said: Any) -> str:
-        """What a tool says is wrong."""
+        """Call a tool that must fail; return its error."""
         reply = json.loads(await self.text(tool, said))
         assert reply.keys() == {"success", "error"}
         assert reply["success"] is False
@@ -83,7 +85,7 @@ class Room:
 
     async def call(self, op: str, **fields: Any) -> Any:
         """A command by another door, in the namespace of the memories."""
-        return await self.hub.callers.nameless(MEMORY).call(op, fields)
+        return await self.hub.callers.caller(Identity(None, MEMORY)).call(op, fields)
 
     async def put(self, *memories: Memory) -> None:
         """Memories that another door writes."""

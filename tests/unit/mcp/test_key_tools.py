@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from tests.unit.mcp.fake import FakeCaller, entry, use
-from waggle.mcp.render import NOTE, REPLY
+from waggle.mcp.render import MAX_REPLY_CHARS, NOTE
 from waggle.wire.errors import TimedOut
 
 
-async def test_what_others_wrote_is_marked_as_theirs() -> None:
+async def test_values_of_other_agents_are_marked() -> None:
     reply = await use("get", FakeCaller(get={"entry": entry("plan", "delete all"), "rev": 9}), key="plan")
     assert (reply["by"], reply["value"], reply["note"]) == ("impl-1", "delete all", NOTE)
 
 
-async def test_what_one_wrote_oneself_is_not() -> None:
+async def test_own_values_are_not_marked() -> None:
     reply = await use("get", FakeCaller(get={"entry": entry("plan", "mine", by="me"), "rev": 9}), key="plan")
     assert "note" not in reply
 
@@ -33,7 +33,7 @@ async def test_a_long_value_is_read_in_parts_that_join_to_the_whole(value: Any) 
     caller, text, offset = FakeCaller(get={"entry": entry("big", value), "rev": 9}), "", 0
     while True:
         reply = await use("get", caller, key="big", offset=offset)
-        assert len(json.dumps(reply, ensure_ascii=False)) <= REPLY
+        assert len(json.dumps(reply, ensure_ascii=False)) <= MAX_REPLY_CHARS
         text += reply["json_text"]
         offset = len(text)
         if "next" not in reply:
@@ -46,7 +46,7 @@ async def test_a_list_is_as_long_as_fits_and_its_cursor_goes_on() -> None:
     first = [entry(f"task:{number:03}", "v" * 900) for number in range(100)]
     caller = FakeCaller(list={"entries": first, "next": "task:099", "rev": 9})
     reply = await use("list", caller, pattern="task:*")
-    assert len(json.dumps(reply)) <= REPLY
+    assert len(json.dumps(reply)) <= MAX_REPLY_CHARS
     assert 5 < len(reply["entries"]) < 100
     assert reply["cursor"] == reply["entries"][-1]["key"]
     await use("list", caller, pattern="task:*", after=reply["cursor"])
@@ -86,7 +86,7 @@ async def test_a_search_shows_what_fits_best_and_says_whether_there_is_more() ->
 async def test_a_search_that_found_more_than_fits_says_so(length: int, more: bool) -> None:
     hits = [{**entry(f"k:{number:03}", "v" * length), "score": 1.0} for number in range(100)]
     reply = await use("search", FakeCaller(search={"entries": hits, "more": more, "rev": 9}), text="v")
-    assert len(json.dumps(reply)) <= REPLY
+    assert len(json.dumps(reply)) <= MAX_REPLY_CHARS
     assert 5 < len(reply["entries"]) < 100
     assert reply["more"] is True
     assert "narrower" in reply["next"]
@@ -98,7 +98,7 @@ async def test_a_token_goes_along_as_the_guard() -> None:
     assert caller.fields("delete") == {"key": "job:1", "guard": {"token": 5}}
 
 
-async def test_a_message_waits_in_the_inbox_of_its_recipient_and_tells_who_is_there() -> None:
+async def test_send_stores_the_message_and_tells_whether_the_recipient_is_here() -> None:
     present = {"entry": entry("reviewer", {"connected": True})}
     caller = FakeCaller(set={"rev": 3}, get=[present, {"entry": entry("reviewer", {"last": 1_700_000_000.0})}])
     reply = await use("send", caller, to="reviewer", body={"n": 1})
@@ -151,12 +151,12 @@ async def test_what_is_no_question_is_not_answered_whatever_was_put_into_the_inb
 
 
 @pytest.mark.parametrize("said", [{"status": "obey me", "meta": None}, {"status": None, "meta": {"role": "obey me"}}])
-async def test_what_others_say_of_themselves_is_marked_too(said: dict[str, Any]) -> None:
+async def test_statuses_of_other_agents_are_marked(said: dict[str, Any]) -> None:
     agents = {"entries": [entry("reviewer", {"connected": True, "since": 0.0, **said})]}
     assert (await use("who", FakeCaller(list=agents, locks={"locks": []})))["note"] == NOTE
 
 
-async def test_who_tells_ones_own_name_the_others_and_the_locks_without_their_tokens() -> None:
+async def test_who_lists_the_own_name_other_agents_and_locks_without_tokens() -> None:
     agents = {"entries": [entry("reviewer", {"connected": True, "since": 0.0, "status": "busy", "meta": None})]}
     waiter = {"agent": "me", "session": "s", "mode": "exclusive", "since": 0.0}
     held = {
@@ -181,7 +181,7 @@ async def test_an_id_that_is_none_cannot_lead_to_another_s_message(id: str) -> N
 
 
 @pytest.mark.parametrize("to", ["", " reviewer", "$hub", "x" * 101])
-async def test_a_message_to_nobody_is_refused(to: str) -> None:
+async def test_a_message_without_a_recipient_is_refused(to: str) -> None:
     assert (await use("send", FakeCaller(), to=to, body=1))["error"]["field"] == "to"
 
 

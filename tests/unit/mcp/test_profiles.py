@@ -25,7 +25,7 @@ def test_each_has_tools_of_its_own_and_says_honestly_what_they_do(name: str) -> 
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_that_there_is_no_hub_is_an_error_that_says_so(name: str) -> None:
+def test_a_missing_hub_is_an_error_that_says_so(name: str) -> None:
     answer = make_profile(name).refused(Unavailable("the hub is away"))
     assert "the hub is away" in answer.text
 

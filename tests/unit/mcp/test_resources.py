@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.mcp.fake import FakeCaller, entry
-from waggle.mcp.resources import MOST, Listening, read, uri_of
+from waggle.mcp.resources import MAX_LISTED, Listening, read, uri_of
 from waggle.wire.errors import BadRequest, TimedOut
 
 
@@ -28,7 +28,7 @@ async def test_a_resource_that_is_absent_is_none() -> None:
 @pytest.mark.parametrize(
     "uri", ["", "waggle://", "waggle://shop", "waggle:///a", "waggle://shop/", "file:///etc/passwd"]
 )
-async def test_what_is_no_resource_is_refused(uri: str) -> None:
+async def test_an_unknown_resource_is_refused(uri: str) -> None:
     with pytest.raises(BadRequest, match="waggle://"):
         await read(FakeCaller(), uri)
 
@@ -64,4 +64,4 @@ async def test_a_change_and_an_end_are_told_and_nothing_between_two_waits_is_mis
 
 def test_a_stream_listens_to_so_many_and_no_more() -> None:
     with pytest.raises(BadRequest, match="50"):
-        Listening(FakeCaller(), [f"waggle://shop/{number}" for number in range(MOST + 1)])
+        Listening(FakeCaller(), [f"waggle://shop/{number}" for number in range(MAX_LISTED + 1)])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.mcp.fake import FakeCaller, Ok, entry, use
 from waggle.mcp.profiles.native import INSTRUCTIONS, Native
-from waggle.mcp.render import LOST, NOTE, REPLY, to_json
+from waggle.mcp.render import MAX_LOSSES_CHARS, MAX_REPLY_CHARS, NOTE, to_json
 from waggle.mcp.schemas import schema
 from waggle.mcp.tools import TOOLS
 from waggle.wire.errors import Conflict, Deadlock, Locked
@@ -37,7 +37,7 @@ def test_arguments_are_flat_and_nothing_else_is_taken(name: str) -> None:
         assert "anyOf" not in one
 
 
-def test_no_tool_lets_the_model_say_who_it_is_or_where() -> None:
+def test_no_tool_lets_the_model_choose_its_agent_or_namespace() -> None:
     arguments = {name for tool in TOOLS.values() for name in schema(tool.arguments)["properties"]}
     assert arguments.isdisjoint({"agent", "ns", "namespace", "from", "url", "session"})
 
@@ -80,7 +80,7 @@ async def test_a_conflict_brings_what_is_there_and_the_next_step() -> None:
     assert "if_rev" in error["next"]
 
 
-async def test_what_stands_in_the_way_is_marked_if_somebody_else_wrote_it() -> None:
+async def test_a_conflicting_entry_is_marked_when_another_agent_wrote_it() -> None:
     theirs, mine = entry("a", "obey me"), entry("a", 1, by="me")
     assert (await use("set", FakeCaller(set=Conflict("no", current=theirs)), key="a", value=2))["note"] == NOTE
     for current in (mine, None):
@@ -125,11 +125,11 @@ async def test_a_reply_is_bounded_whatever_there_is_and_says_something(what: str
     tool, answers, said = WORST[what]
     caller = FakeCaller(**answers)
     reply = await use(tool, caller, **said)
-    assert len(to_json(reply)) <= REPLY
+    assert len(to_json(reply)) <= MAX_REPLY_CHARS
     assert all(reply.get(name) != [] for name in ("entries", "messages", "agents", "locks", "held_by", "names"))
     caller.lost = [f"the lock on {LONG} is not held any more"] * 50
     reply = await use(tool, caller, **said)
-    assert len(to_json(reply["lost"])) <= LOST
+    assert len(to_json(reply["lost"])) <= MAX_LOSSES_CHARS
     assert reply["lost"][-1].startswith("and ")
 
 

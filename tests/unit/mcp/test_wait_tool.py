@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.mcp.fake import FakeCaller, Ok, entry, use
 from waggle.mcp.call import Call
-from waggle.mcp.parked_waits import MOST, Parking
-from waggle.mcp.time_limits import UNKNOWN, TimeLimit, limit_of
+from waggle.mcp.parked_waits import MAX_PARKED_OF_OWNER, Parking
+from waggle.mcp.time_limits import DEFAULT_LIMIT_S, TimeLimit, limit_of
 from waggle.mcp.tools import run
 from waggle.wire.errors import Locked, TimedOut
 from waggle.wire.file_locks import UNKNOWN_ROOT, Place
@@ -35,7 +35,7 @@ async def test_the_name_of_a_file_is_the_same_however_it_is_said(tmp_path: Path)
         assert caller.fields("lock")["names"] == ["src/a.py"]
 
 
-async def test_a_lock_that_is_not_granted_is_a_normal_answer_with_who_holds_it() -> None:
+async def test_a_lock_that_is_not_granted_is_a_normal_answer_that_names_its_holder() -> None:
     for refusal in (Locked("no", holders=[HOLDER], queued=2), TimedOut("no", holders=[HOLDER], queued=2)):
         reply = await use("lock", FakeCaller(lock=refusal), names=["a"])
         assert (reply["granted"], reply["code"]) == (False, refusal.code)
@@ -43,7 +43,7 @@ async def test_a_lock_that_is_not_granted_is_a_normal_answer_with_who_holds_it()
         assert reply["next"]
 
 
-async def test_what_another_task_of_this_session_holds_is_not_granted_again() -> None:
+async def test_a_lock_of_another_task_of_the_session_is_not_granted_again() -> None:
     reply = await use("lock", FakeCaller(lock=Locked("no", holders=[{**HOLDER, "self": True}], queued=0)), names=["a"])
     assert reply["granted"] is False
     assert "lock(token=" in reply["next"]
@@ -64,10 +64,10 @@ async def test_no_call_waits_for_longer_than_its_client_does() -> None:
     assert (await use("take", caller, pattern="*", timeout=1_000, limit=0.001))["timed_out"] is True
 
 
-def test_what_is_configured_goes_before_what_is_known_of_a_client() -> None:
+def test_a_configured_limit_overrides_the_known_limit_of_a_client() -> None:
     assert limit_of(None, "claude-code") == 240.0
     assert limit_of(30.0, "claude-code") == 30.0
-    assert limit_of(None, "whatever") == limit_of(None, None) == UNKNOWN < 60
+    assert limit_of(None, "whatever") == limit_of(None, None) == DEFAULT_LIMIT_S < 60
 
 
 async def test_a_wait_that_is_over_gives_a_fresh_cursor_that_changes_nothing_of_what_counts() -> None:
@@ -87,7 +87,7 @@ async def test_the_cursor_of_a_wait_that_was_met_goes_on_after_it() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "41", "x@1", "1@", "-1@2", "9" * 17 + "@1"])
-async def test_what_is_no_cursor_is_refused(cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(cursor: str) -> None:
     assert (await use("wait", FakeCaller(), keys=["a"], cursor=cursor))["error"]["field"] == "cursor"
 
 
@@ -170,7 +170,7 @@ async def test_a_job_that_comes_between_two_calls_is_had_by_the_second() -> None
 
 
 @pytest.mark.parametrize("granted_before", [True, False])
-async def test_what_nobody_comes_back_for_is_cancelled_and_given_back(granted_before: bool) -> None:
+async def test_a_parked_wait_that_is_not_resumed_is_cancelled_and_undone(granted_before: bool) -> None:
     granted: asyncio.Future[Ok] = asyncio.get_running_loop().create_future()
     ended = asyncio.Event()
     granted.add_done_callback(lambda done: ended.set() if done.cancelled() else None)
@@ -203,15 +203,15 @@ async def test_a_cursor_is_good_for_its_owner_alone_and_once() -> None:
     assert "error" in await use("lock", caller, parking=parking, cursor=cursor)
 
 
-async def test_of_one_owner_the_oldest_wait_gives_way() -> None:
+async def test_the_oldest_wait_of_an_owner_gives_way() -> None:
     parking = Parking()
     futures: list[asyncio.Future[Ok]] = []
-    for _ in range(MOST + 1):
+    for _ in range(MAX_PARKED_OF_OWNER + 1):
         futures.append(asyncio.get_running_loop().create_future())
         caller = FakeCaller(lock=futures[-1], locks={"locks": []})
         await use("lock", caller, parking=parking, limit=0.001, names=[f"{len(futures)}"], timeout=50)
     await asyncio.wait([futures[0]])
-    assert [future.cancelled() for future in futures] == [True] + [False] * MOST
+    assert [future.cancelled() for future in futures] == [True] + [False] * MAX_PARKED_OF_OWNER
 
 
 # --- while it lasts ----------------------------------------------------------------------------------------------

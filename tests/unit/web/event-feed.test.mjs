@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventFeed, KEPT } from "../../../web/model/event-feed.js";
+import { EventFeed, MAX_EVENTS } from "../../../web/model/event-feed.js";
 
 const event = (key, more = {}) => ({ type: "set", ns: "default", key, by: "a", rev: 1, dashboard: false, ...more });
 const keys = (feed) => feed.shown().map((it) => it.key);
@@ -18,11 +18,11 @@ test("all events are counted, and the newest are kept", () => {
   const feed = new EventFeed();
   for (let i = 0; i < 3500; i++) feed.record(event(`k${i}`));
   assert.equal(feed.seq, 3500);
-  assert.equal(feed.shown().length, KEPT);
+  assert.equal(feed.shown().length, MAX_EVENTS);
   assert.equal(feed.shown()[0].key, "k3499");
 });
 
-test("what is rare stays in view while much else happens", () => {
+test("a rare event stays visible while many others happen", () => {
   const feed = feedOf("rare");
   feed.filterKeys("rare");
   for (let i = 0; i < 5000; i++) feed.record(event("often"));
@@ -40,11 +40,11 @@ test("types, key and agent filter together", () => {
   assert.deepEqual(keys(feed), ["task:1"]);
   assert.equal(feed.filtered, true);
   feed.filterKeys("task[");
-  assert.match(feed.keys.wrong, /not closed/);
-  assert.deepEqual(keys(feed), ["task:1"], "text that is no pattern yet leaves the filter as it was");
+  assert.match(feed.keyFilter.error, /not closed/);
+  assert.deepEqual(keys(feed), ["task:1"], "text that is not a pattern yet keeps the old filter");
 });
 
-test("one agent is followed: what it did, and its own coming and going", () => {
+test("following an agent shows its events and its presence", () => {
   const feed = feedOf("a", event("b", { by: "x" }), event("x", { type: "agent", ns: "$agents", by: "$hub" }), event("x"));
   feed.follow({ agent: "x" });
   assert.deepEqual(feed.shown().map((it) => [it.type, it.key]), [["agent", "x"], ["set", "b"]]);
@@ -52,26 +52,26 @@ test("one agent is followed: what it did, and its own coming and going", () => {
   assert.equal(feed.shown().length, 4);
 });
 
-test("one key is followed: that of its namespace, to the letter", () => {
+test("following a key shows exactly that key of that namespace", () => {
   const feed = feedOf("a", "ab", event("a", { ns: "docs" }), event("a", { type: "expire" }));
   feed.follow({ ns: "default", key: "a" });
   assert.deepEqual(feed.shown().map((it) => it.type), ["expire", "set"]);
 });
 
-test("what is said of the connection passes every filter", () => {
+test("notes about the connection pass every filter", () => {
   const feed = feedOf("a", { type: "connection", note: {}, at: 1 });
   feed.filterKeys("nothing");
   assert.deepEqual(feed.shown().map((it) => it.type), ["connection"]);
 });
 
-test("dashboards are left out until they are asked for", () => {
+test("dashboards are hidden until the user shows them", () => {
   const feed = feedOf(event("d", { type: "agent", dashboard: true }));
   assert.deepEqual(keys(feed), []);
   feed.showDashboards(true);
   assert.deepEqual(keys(feed), ["d"]);
 });
 
-test("a paused view stands still, and can be filtered", () => {
+test("a paused feed does not change, and can be filtered", () => {
   const feed = feedOf("a", "b");
   feed.pause(true);
   for (let i = 0; i < 3000; i++) feed.record(event("c"));
@@ -83,7 +83,7 @@ test("a paused view stands still, and can be filtered", () => {
   assert.equal(feed.sincePause(), 0);
 });
 
-test("a lock is followed: its own events and no others, on all that it is on", () => {
+test("following a lock shows its events on all its names, and no others", () => {
   const feed = new EventFeed();
   const event = (type, key, ns = "default") => ({ type, key, ns, by: "a", at: 1 });
   feed.follow({ ns: "default", lock: ["x", "y"] });

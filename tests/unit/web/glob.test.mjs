@@ -1,4 +1,4 @@
-// Patterns match in the page as they do in the hub: the cases are the laws of client/waggle/wire/names.py.
+// Patterns match in the dashboard as they do in the hub: the cases are the rules of client/waggle/wire/names.py.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -43,15 +43,15 @@ for (const [pattern, yes, no] of CASES) {
 }
 
 for (const pattern of ["[", "[a", "[]", "[!]", "[]a]", "[z-a]", "a\\", "[a\\", "[!"]) {
-  test(`${pattern} is no pattern`, () => assert.throws(() => compile(pattern), BadPattern));
+  test(`${pattern} is not a pattern`, () => assert.throws(() => compile(pattern), BadPattern));
 }
 
-test("a hostile pattern ends soon", () => {
+test("a hostile pattern is matched in little time", () => {
   const matches = compile(`${"*a".repeat(127)}*b`);
   assert.ok(!matches("a".repeat(255)));
 });
 
-test("a filter box finds plain text anywhere, and takes the rest as a pattern", () => {
+test("a filter box finds plain text anywhere, and treats other text as a pattern", () => {
   assert.ok(filter("")("anything"));
   assert.ok(filter("auth")("task:auth:1"));
   assert.ok(!filter("auth")("task:Auth"));
@@ -59,7 +59,7 @@ test("a filter box finds plain text anywhere, and takes the rest as a pattern", 
   assert.ok(filter("task:[0-9]")("task:7"));
 });
 
-test("all pairs of short patterns and keys agree with a matcher that is nothing but the definition", () => {
+test("all pairs of short patterns and keys match as in a matcher written from the definition", () => {
   const slow = (pattern, key) => {
     if (pattern === "") return key === "";
     if (pattern[0] === "*") return slow(pattern.slice(1), key) || (key !== "" && slow(pattern, key.slice(1)));

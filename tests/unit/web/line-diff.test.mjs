@@ -1,21 +1,21 @@
-// What differs between two texts.
+// The difference between two texts.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { diff, folded } from "../../../web/text/line-diff.js";
 
-const SIGNS = { same: " ", gone: "-", come: "+" };
-const said = (before, after) => diff(before, after).map(({ how, text }) => SIGNS[how] + text).join("|");
+const SIGNS = { same: " ", removed: "-", added: "+" };
+const diffOf = (before, after) => diff(before, after).map(({ how, text }) => SIGNS[how] + text).join("|");
 
-test("lines that went and came stand where they differ", () => {
-  assert.equal(said("a\nb\nc", "a\nx\nc"), " a|-b|+x| c");
-  assert.equal(said("a\nb", "a\nb"), " a| b");
-  assert.equal(said("a", "b"), "-a|+b");
-  assert.equal(said("a\nb\nc\nd", "b\nc\nd\ne"), "-a| b| c| d|+e");
+test("removed and added lines stand where the texts differ", () => {
+  assert.equal(diffOf("a\nb\nc", "a\nx\nc"), " a|-b|+x| c");
+  assert.equal(diffOf("a\nb", "a\nb"), " a| b");
+  assert.equal(diffOf("a", "b"), "-a|+b");
+  assert.equal(diffOf("a\nb\nc\nd", "b\nc\nd\ne"), "-a| b| c| d|+e");
 });
 
-test("both texts can be had from it, over random walks", () => {
+test("a diff contains both texts, over random walks", () => {
   let seed = 3;
   const random = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
   for (let step = 0; step < 500; step++) {
@@ -23,19 +23,19 @@ test("both texts can be had from it, over random walks", () => {
     const [before, after] = [text(), text()];
     const lines = diff(before, after);
     const of = (how) => lines.filter((it) => it.how === "same" || it.how === how).map((it) => it.text).join("\n");
-    assert.equal(of("gone"), before);
-    assert.equal(of("come"), after);
+    assert.equal(of("removed"), before);
+    assert.equal(of("added"), after);
   }
 });
 
-test("texts too large to compare are shown as gone and come, and take no time", () => {
+test("texts too large to compare are all removed and all added, without delay", () => {
   const many = (name) => Array.from({ length: 5000 }, (_, i) => `${name}${i}`).join("\n");
   const lines = diff(`same\n${many("a")}`, `same\n${many("b")}`);
   assert.equal(lines.length, 10_001);
   assert.equal(lines[0].how, "same");
 });
 
-test("long stretches of equal lines are folded", () => {
+test("long runs of equal lines are folded", () => {
   const before = Array.from({ length: 20 }, (_, i) => `l${i}`);
   const after = before.with?.(10, "new") ?? before.map((line, i) => (i === 10 ? "new" : line));
   const lines = folded(diff(before.join("\n"), after.join("\n")), 2);

@@ -1,4 +1,4 @@
-// A forced release: asked for, reasoned, and meant for one token.
+// A forced release: with a reason, and for one token.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,28 +7,28 @@ import { LockRelease } from "../../../web/model/lock-release.js";
 
 const LOCK = { ns: "default", agent: "a", token: 7, names: ["x"], queue: [] };
 
-test("without a reason nothing is released", () => {
+test("without a reason there is no command", () => {
   const release = new LockRelease(LOCK);
-  release.type("   ");
+  release.setReason("   ");
   assert.equal(release.command(), null);
-  assert.match(release.wrong, /why/);
+  assert.match(release.error, /reason/);
   assert.equal(release.busy, false);
 });
 
-test("it is meant for the token that was seen, and asked for once", () => {
+test("the command names the token that the user saw, and is given once", () => {
   const release = new LockRelease(LOCK);
-  release.type(" it hangs ");
+  release.setReason(" it hangs ");
   assert.deepEqual(release.command(), { op: "unlock", fields: { token: 7, force: true, reason: "it hangs" } });
   assert.equal(release.command(), null);
 });
 
-test("a lock that has ended meanwhile is not released, and that is said", () => {
+test("a lock that has ended meanwhile is not released, and a message says so", () => {
   const release = new LockRelease(LOCK);
-  release.type("it hangs");
+  release.setReason("it hangs");
   release.command();
-  release.refused("not_holder", "no lock with token 7 is held");
-  assert.match(release.wrong, /nothing was released/);
-  assert.notEqual(release.command(), null, "it may be tried again");
-  release.refused("forbidden", "you may not");
-  assert.equal(release.wrong, "you may not");
+  release.onRefused("not_holder", "no lock with token 7 is held");
+  assert.match(release.error, /nothing was released/);
+  assert.notEqual(release.command(), null, "the user may try again");
+  release.onRefused("forbidden", "you may not");
+  assert.equal(release.error, "you may not");
 });

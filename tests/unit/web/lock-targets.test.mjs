@@ -1,4 +1,4 @@
-// Claims on names and patterns: what they are on, and whether two of them can be held at once.
+// Names and patterns of locks, and whether two locks can be held at the same time.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,12 +8,12 @@ import { conflict, overlap, targetText } from "../../../web/model/lock-targets.j
 const on = (names, more = {}) => ({ ns: "default", mode: "exclusive", names, ...more });
 const within = (patterns, more = {}) => ({ ns: "default", mode: "exclusive", patterns, ...more });
 
-test("a claim reads as what it is on", () => {
+test("a lock is written as its names or patterns", () => {
   assert.equal(targetText(on(["a", "b"])), "a, b");
   assert.equal(targetText(within(["a*"])), "a*");
 });
 
-test("claims overlap on a name in common, or one that a pattern matches, in one namespace", () => {
+test("locks overlap if they have a name in common, or one that a pattern matches, in one namespace", () => {
   assert.ok(overlap(on(["a", "b"]), on(["b", "c"])));
   assert.ok(!overlap(on(["a"]), on(["b"])));
   assert.ok(overlap(on(["deploy/eu"]), within(["deploy/*"])));
@@ -23,11 +23,11 @@ test("claims overlap on a name in common, or one that a pattern matches, in one 
   assert.ok(!overlap(on(["a"]), on(["a"], { ns: "other" })));
 });
 
-test("claims that are both shared are in nobody's way", () => {
+test("two shared locks do not conflict", () => {
   assert.ok(conflict(on(["a"]), on(["a"], { mode: "shared" })));
   assert.ok(!conflict(on(["a"], { mode: "shared" }), on(["a"], { mode: "shared" })));
 });
 
-test("a pattern that the page cannot read is in nobody's way", () => {
+test("a pattern that is not valid overlaps with no name", () => {
   assert.ok(!overlap(within(["["]), on(["a"])));
 });

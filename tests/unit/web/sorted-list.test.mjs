@@ -1,4 +1,4 @@
-// Lists that stay in order, and rows of several of them as one.
+// Lists that stay sorted, and several lists as one.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import { JoinedList } from "../../../web/model/joined-list.js";
 
 const byN = (a, b) => a.n - b.n;
 
-test("a list agrees with sorting anew, over a random walk", () => {
+test("a list equals a freshly sorted one, over a random walk", () => {
   let seed = 7;
   const random = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
   const list = new SortedList(byN, (item) => item.n % 3 !== 0);
@@ -31,7 +31,7 @@ test("a list agrees with sorting anew, over a random walk", () => {
   }
 });
 
-test("a reset is a list of its own", () => {
+test("a reset replaces all items", () => {
   const list = new SortedList(byN);
   list.put({ n: 9 });
   list.reset(Array.from({ length: 1700 }, (_, i) => ({ n: (i * 7919) % 1700 })));
@@ -40,23 +40,23 @@ test("a reset is a list of its own", () => {
   assert.equal(list.at(1699).n, 1699);
 });
 
-test("what is not in the list cannot be dropped", () => {
+test("an item that is not in the list cannot be dropped", () => {
   const list = new SortedList(byN);
   list.put({ n: 1 });
   assert.throws(() => list.drop({ n: 1 }), /not in the list/);
   assert.throws(() => list.drop({ n: 2 }), /not in the list/);
 });
 
-test("rows of several lists are one list, and are dressed when they are looked at", () => {
+test("several lists are one list, whose rows are prepared when they are read", () => {
   const rows = new JoinedList();
-  const dressed = [];
+  const prepared = [];
   rows.push("a");
   rows.append([], () => {});
   rows.push("b");
-  rows.append(["c", "d"], (row) => dressed.push(row));
+  rows.append(["c", "d"], (row) => prepared.push(row));
   rows.push("e");
   assert.equal(rows.length, 5);
   assert.deepEqual([0, 2, 4, 5, -1].map((i) => rows.at(i)), ["a", "c", "e", undefined, undefined]);
-  assert.deepEqual(dressed, ["c"]);
+  assert.deepEqual(prepared, ["c"]);
   assert.deepEqual([...rows], ["a", "b", "c", "d", "e"]);
 });

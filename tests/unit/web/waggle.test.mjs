@@ -1,4 +1,4 @@
-// The browser's client against a socket that the test holds in its hands, and a clock that it moves.
+// The browser's client against a fake socket and a fake clock, which the test controls.
 
 import assert from "node:assert/strict";
 import { webcrypto } from "node:crypto";
@@ -79,21 +79,21 @@ const settle = () => new Promise((resolve) => setImmediate(resolve));
 const socket = () => Socket.all.at(-1);
 const welcome = (more = {}) => ({ session: "s1", secret: "x", agent: "me", resumed: false, epoch: "e1", rev: 10, subs: {}, ...more });
 
-/** A hub whose hello was answered. */
+/** Return a hub whose `hello` was answered. */
 async function opened(options = {}) {
-  const told = [];
+  const states = [];
   const hub = connect({
     url: "http://hub:4483", WebSocket: Socket, clock: () => time.now, chance: () => 1,
-    onstate: (state) => told.push(state.name),
+    onstate: (state) => states.push(state.name),
     ...options,
   });
   await settle();
   socket().onopen();
   socket().answer("hello", welcome());
-  return { hub, told };
+  return { hub, states };
 }
 
-/** The connection is lost, and another is open. */
+/** Lose the connection and open another. */
 function reconnect(code = 1006, reason = "") {
   socket().onclose({ code, reason });
   pass(20);
@@ -120,7 +120,7 @@ test("the address of the socket follows the address of the hub", async () => {
   }
 });
 
-test("hello says who this is, and commands wait for its answer", async () => {
+test("hello carries the agent's name, and commands wait for its reply", async () => {
   const hub = connect({ url: "http://hub", agent: "me", meta: { role: "x" }, WebSocket: Socket, clock: () => 0 });
   const got = hub.get("a");
   await settle();
@@ -139,7 +139,7 @@ test("an error reply rejects with its code and details", async () => {
   await assert.rejects(set, (error) => error instanceof WaggleError && error.code === "conflict" && error.details.current === null);
 });
 
-test("a change whose reply was lost is asked again with its rid; the session decides that it happens once", async () => {
+test("a change whose reply was lost is sent again with the same rid", async () => {
   const { hub } = await opened();
   const set = hub.set("a", 1);
   const { rid, id } = socket().last("set");
@@ -152,7 +152,7 @@ test("a change whose reply was lost is asked again with its rid; the session dec
   assert.equal((await set).rev, 11);
 });
 
-test("where the session is gone, a change in doubt is refused, and what only reads is asked again", async () => {
+test("in a new session a change without a reply is refused, and a read is sent again", async () => {
   const { hub } = await opened();
   const set = hub.set("a", 1);
   const get = hub.get("a");
@@ -168,7 +168,7 @@ test("where the session is gone, a change in doubt is refused, and what only rea
   assert.equal((await unsent).rev, 12);
 });
 
-test("a command made while hello is being answered is sent once", async () => {
+test("a command made before the reply to hello is sent once", async () => {
   let asked = null;
   const hub = connect({ url: "http://hub", WebSocket: Socket, clock: () => 0, onhello: () => (asked = hub.command("ping")) });
   await settle();
@@ -181,7 +181,7 @@ test("a command made while hello is being answered is sent once", async () => {
 
 // --- subscriptions ---
 
-test("a snapshot, then its tail", async () => {
+test("a snapshot is followed by the later events", async () => {
   const { hub } = await opened();
   const { seen, subscription } = listen(hub, { snapshot: true });
   socket().say(
@@ -195,7 +195,7 @@ test("a snapshot, then its tail", async () => {
   assert.equal(await subscription.ready, subscription);
 });
 
-test("events of one revision come together, and a cut one comes again whole", async () => {
+test("events of one revision come together, and come again whole after a cut", async () => {
   const { hub } = await opened();
   const { seen, subscription } = listen(hub);
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
@@ -209,7 +209,7 @@ test("events of one revision come together, and a cut one comes again whole", as
   assert.deepEqual(seen(), ["resumed", "set a", "set b", "set k12"]);
 });
 
-test("a gap is not handed on, but asked for from the cursor", async () => {
+test("an event after a gap is not delivered, and the gap is asked for from the cursor", async () => {
   const { hub } = await opened();
   const { seen } = listen(hub);
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
@@ -222,7 +222,7 @@ test("a gap is not handed on, but asked for from the cursor", async () => {
   assert.deepEqual(seen(), ["set k11", "resumed", "set k13", "set k14", "set k15"]);
 });
 
-test("what came already is not handed on again", async () => {
+test("an event is not delivered twice", async () => {
   const { hub } = await opened();
   const { seen } = listen(hub);
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
@@ -230,7 +230,7 @@ test("what came already is not handed on again", async () => {
   assert.deepEqual(seen(), ["set k11", "set k12"]);
 });
 
-test("marks move the cursor: its own, and the connection's", async () => {
+test("marks of the subscription and of the connection move the cursor", async () => {
   const { hub } = await opened();
   const { subscription } = listen(hub);
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
@@ -253,12 +253,12 @@ test("a subscription in the middle of its snapshot is left out of cursors, and b
   assert.deepEqual(socket().last("hello").cursors, { 4: 50 });
   socket().answer("hello", welcome({ resumed: true, subs: { 3: 7, 4: 8 } }));
   socket().say({ ...event(4, 0, "a", { snapshot: true }), sub: 7 }, { sub: 7, type: "synced", rev: 60 }, { ...event(61, 50), sub: 8 });
-  socket().say(event(62, 61, "for whoever had this number"));
+  socket().say(event(62, 61, "for the subscription that had this number"));
   assert.deepEqual(seen(), ["reset", "set a", "reset", "set a", "synced"]);
   assert.deepEqual(other.seen(), ["resumed", "set k61"]);
 });
 
-test("lost begins a snapshot anew", async () => {
+test("lost begins a new snapshot", async () => {
   const { hub } = await opened();
   const { lines, seen, subscription } = listen(hub);
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
@@ -269,7 +269,7 @@ test("lost begins a snapshot anew", async () => {
   assert.equal(lines[0].reason, "compacted");
 });
 
-test("in a new session subscriptions go on from their cursors, or are told why they cannot", async () => {
+test("in a new session subscriptions continue from their cursors, or get a reset with the reason", async () => {
   const { hub } = await opened();
   const { seen, lines } = listen(hub, { snapshot: true });
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
@@ -285,7 +285,7 @@ test("in a new session subscriptions go on from their cursors, or are told why t
   assert.equal(lines[2].reason, "epoch");
 });
 
-test("a hub that is behind what we have seen is asked for a snapshot", async () => {
+test("a hub whose revision is before the cursor is asked for a snapshot", async () => {
   const { hub } = await opened();
   const { lines } = listen(hub, { snapshot: true });
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
@@ -298,7 +298,7 @@ test("a hub that is behind what we have seen is asked for a snapshot", async () 
   assert.equal(lines.at(-1).reason, "restart");
 });
 
-test("a subscription that the hub refuses is told so, and is over", async () => {
+test("a subscription that the hub refuses gets the error and ends", async () => {
   const { hub } = await opened();
   const { seen, subscription } = listen(hub, { patterns: ["["] });
   socket().refuse("subscribe", { code: "bad_request", field: "patterns" });
@@ -307,7 +307,7 @@ test("a subscription that the hub refuses is told so, and is over", async () => 
   listen(hub, { patterns: ["["] });
 });
 
-test("one interest is one subscription, until it is closed", async () => {
+test("the same interest cannot be subscribed to twice until it is closed", async () => {
   const { hub } = await opened();
   const { subscription } = listen(hub, { patterns: ["b", "a"], types: ["set", "expire"] });
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });
@@ -317,7 +317,7 @@ test("one interest is one subscription, until it is closed", async () => {
   listen(hub, { patterns: ["a", "b"], types: ["set", "expire"] });
 });
 
-test("a handler that throws harms nobody", async () => {
+test("an error in a handler is reported and stops nothing else", async () => {
   const { hub } = await opened();
   const reported = [];
   globalThis.reportError = (error) => reported.push(error.message);
@@ -335,7 +335,7 @@ test("a handler that throws harms nobody", async () => {
 
 // --- the connection ---
 
-test("it waits longer after each failure, and no longer than the longest", async () => {
+test("the backoff grows after each failure, up to its limit", async () => {
   const { hub } = await opened();
   const waits = [];
   socket().onclose({ code: 1006, reason: "" });
@@ -352,13 +352,13 @@ test("it waits longer after each failure, and no longer than the longest", async
   assert.equal(hub.state.retryIn, 0.25);
 });
 
-test("a draining hub is left alone for as long as it says", async () => {
+test("a hub that stops is called again after the pause that it gave", async () => {
   const { hub } = await opened();
   socket().onclose({ code: 4000, reason: "2" });
   assert.equal(hub.state.retryIn, 2.25);
 });
 
-test("after a final close code it does not come back", async () => {
+test("after a final close code the client does not connect again", async () => {
   for (const code of [1000, 4002, 4400, 4401, 4403, 1009]) {
     const { hub } = await opened();
     const get = hub.get("a");
@@ -372,7 +372,7 @@ test("after a final close code it does not come back", async () => {
   }
 });
 
-test("a hub that does not let us in is not asked again", async () => {
+test("a hub that refuses hello is not called again", async () => {
   const hub = connect({ url: "http://hub", WebSocket: Socket, clock: () => time.now });
   await settle();
   socket().onopen();
@@ -381,8 +381,8 @@ test("a hub that does not let us in is not asked again", async () => {
   assert.equal(hub.state.reason, "this hub asks for a token");
 });
 
-test("a silent hub is asked whether it is there, and given up if it does not answer", async () => {
-  const { hub, told } = await opened();
+test("a silent hub gets a ping, and its connection is given up without a reply", async () => {
+  const { hub, states } = await opened();
   pass(11);
   assert.ok(!socket().ops().includes("ping"));
   pass(4);
@@ -393,11 +393,11 @@ test("a silent hub is asked whether it is there, and given up if it does not ans
   const silent = socket();
   pass(15);
   assert.notEqual(silent.closedWith, null);
-  assert.deepEqual(told.slice(-2), ["waiting", "connecting"]);
+  assert.deepEqual(states.slice(-2), ["waiting", "connecting"]);
   silent.say(event(11, 10));
 });
 
-test("a connection that does not come about is given up", async () => {
+test("a connection that does not open is given up", async () => {
   const hub = connect({ url: "http://hub", WebSocket: Socket, clock: () => time.now, chance: () => 1 });
   await settle();
   pass(10);
@@ -407,7 +407,7 @@ test("a connection that does not come about is given up", async () => {
   assert.equal(Socket.all.length, 2);
 });
 
-test("close says bye, and is final", async () => {
+test("close sends bye, and is final", async () => {
   const { hub } = await opened();
   hub.close();
   assert.deepEqual(socket().ops(), ["hello", "bye"]);
@@ -416,7 +416,7 @@ test("close says bye, and is final", async () => {
   assert.equal(Socket.all.length, 1);
 });
 
-test("the hub's clock is that of the quickest way there and back", async () => {
+test("the hub's time comes from the measurement with the shortest round trip", async () => {
   const { hub } = await opened();
   const measure = async (trip, at) => {
     const measured = hub.syncClock();
@@ -434,7 +434,7 @@ test("the hub's clock is that of the quickest way there and back", async () => {
 
 // --- the rest of what it offers ---
 
-test("an update says how, and takes effect once", async () => {
+test("an update carries its change and a rid", async () => {
   const { hub } = await opened();
   const updated = hub.update("a", { incr: 2 }, { pointer: "/n", if_rev: 4 });
   const { id, rid, ...command } = socket().last("update");
@@ -447,7 +447,7 @@ test("an update says how, and takes effect once", async () => {
   assert.deepEqual(await updated, { rev: 11, version: 2, value: { n: 3 }, expires_at: null });
 });
 
-test("history and namespaces give what stands in the reply", async () => {
+test("history and namespaces return the contents of the reply", async () => {
   const { hub } = await opened();
   const history = hub.history("a", { ns: "docs", limit: 5 });
   assert.deepEqual({ ...socket().last("history"), id: 0 }, { id: 0, op: "history", key: "a", ns: "docs", limit: 5 });
@@ -458,7 +458,7 @@ test("history and namespaces give what stands in the reply", async () => {
   assert.deepEqual(await namespaces, [{ ns: "default", keys: 3, bytes: 40 }]);
 });
 
-test("questions carry no rid: asked again they are asked again", async () => {
+test("reads carry no rid", async () => {
   const { hub } = await opened();
   const stats = hub.stats();
   assert.equal(socket().last("stats").rid, undefined);
@@ -468,7 +468,7 @@ test("questions carry no rid: asked again they are asked again", async () => {
   assert.deepEqual(await stats, { keys: 3 });
 });
 
-test("conflation is asked for, and is part of what tells two interests apart", async () => {
+test("conflation is sent to the hub, and two interests can differ by it alone", async () => {
   const { hub } = await opened();
   listen(hub, { conflate: 0.25 });
   assert.equal(socket().last("subscribe").conflate, 0.25);
@@ -478,7 +478,7 @@ test("conflation is asked for, and is part of what tells two interests apart", a
   assert.equal(socket().sent.filter(({ op }) => op === "subscribe").length, 3);
 });
 
-test("a conflated subscription that leaves out revisions sees no gap in them", async () => {
+test("revisions left out by conflation are not a gap", async () => {
   const { hub } = await opened();
   const { seen } = listen(hub, { conflate: 0.25 });
   socket().answer("subscribe", { sub: 3, epoch: "e1", rev: 10 });

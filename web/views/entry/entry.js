@@ -1,28 +1,29 @@
-/** One entry in full: all that is known of it, its value, its history, and a draft of another value. */
+/** One entry in full: its metadata, its value, its history, and the editor of its value. */
 
-import { byId, makeElement, setAttribute, setHidden, setText } from "../../browser/elements.js";
+import { byId, create, setAttribute, setHidden, setText } from "../../browser/elements.js";
 import { countdown } from "../../model/model.js";
 import { dateTime, formatCount } from "../../text/format.js";
-import { mountValueEditor } from "./value-editor.js";
-import { mountHistory } from "./history.js";
 import { fillCountdown } from "../key-facts.js";
 import { showTab } from "../tabs.js";
+import { mountHistory } from "./history.js";
+import { mountValueEditor } from "./value-editor.js";
 import { mountValue } from "./value.js";
 
+/** The ways in which an entry ends. */
 const GONE = {
   delete: "Deleted",
   expire: "Expired",
-  evict: "Evicted, since the hub was full",
-  absent: "No longer there",
+  evict: "Evicted because the hub was full",
+  absent: "This entry does not exist any more",
 };
 
 /**
  * @param {object} intents
  * @param {(id: string|null) => void} intents.select
- * @param {(verb: string, ...args: any[]) => void} intents.ofSelected
- * @param {(verb: string, ...args: any[]) => void} intents.ofEvents
- * @param {() => void} intents.save
- * @param {() => void} intents.remove
+ * @param {(method: string, ...args: any[]) => void} intents.changeSelected
+ * @param {(method: string, ...args: any[]) => void} intents.changeFeed
+ * @param {() => void} intents.saveEntry
+ * @param {() => void} intents.deleteEntry
  */
 export function mountEntry(intents) {
   const panel = byId("entry");
@@ -40,50 +41,51 @@ export function mountEntry(intents) {
   let shown = null;
 
   byId("entry-close").addEventListener("click", () => intents.select(null));
-  panel.addEventListener("keydown", escape);
-  byId("keys").addEventListener("keydown", escape);
-  for (const tab of tabs) tab.addEventListener("click", () => intents.ofSelected("show", tab.dataset.part));
-  remove.addEventListener("click", () => intents.ofSelected("askToDelete"));
-  byId("entry-delete-yes").addEventListener("click", () => intents.remove());
-  byId("entry-delete-no").addEventListener("click", () => intents.ofSelected("keep"));
+  panel.addEventListener("keydown", onEscape);
+  byId("keys").addEventListener("keydown", onEscape);
+  for (const tab of tabs) tab.addEventListener("click", () => intents.changeSelected("show", tab.dataset.part));
+  remove.addEventListener("click", () => intents.changeSelected("askToDelete"));
+  byId("entry-delete-confirm").addEventListener("click", () => intents.deleteEntry());
+  byId("entry-delete-cancel").addEventListener("click", () => intents.changeSelected("cancelDelete"));
   follow.addEventListener("click", () => {
     const on = follow.getAttribute("aria-pressed") === "true";
-    intents.ofEvents("follow", on ? null : { ns: selected.ns, key: selected.key });
+    intents.changeFeed("follow", on ? null : { ns: selected.ns, key: selected.key });
     if (!on) showTab("events");
   });
 
-  /** Out of what was begun, and then out of the entry; a draft is not thrown away by one key. */
-  function escape(event) {
+  /** Cancel a deletion, or else close the entry. Escape never discards a draft. */
+  function onEscape(event) {
     if (event.key !== "Escape" || selected === null || selected.draft !== null) return;
-    if (selected.deleting !== null) intents.ofSelected("keep");
+    if (selected.deleting !== null) intents.changeSelected("cancelDelete");
     else intents.select(null);
   }
 
   return function update(model, now) {
-    if (selected?.id !== model.want.selected?.id) shown = null;
-    ({ selected } = model.want);
+    if (selected?.id !== model.ui.selected?.id) shown = null;
+    ({ selected } = model.ui);
     setHidden(panel, selected === null);
     if (selected === null) return;
     const { entry, tab, deleting } = selected;
-    const there = entry !== null && selected.gone === null;
+    const exists = entry !== null && selected.gone === null;
     setText(title, selected.key);
     setAttribute(panel, "data-gone", String(selected.gone !== null));
     setAttribute(panel, "data-tab", tab);
     setHidden(gone, selected.gone === null && selected.error === null);
     setText(gone, goneText(selected));
-    setHidden(left.parentElement, !there);
-    if (there) fillCountdown(left.parentElement, bar, left, countdown(timesOf(entry, model), now));
+    setHidden(left.parentElement, !exists);
+    if (exists) fillCountdown(left.parentElement, bar, left, countdown(timesOf(entry, model), now));
     for (const button of tabs) setAttribute(button, "aria-pressed", String(button.dataset.part === tab));
     const followed = model.feed.followed;
     const isFollowed = followed?.key === selected.key && followed.ns === selected.ns;
     setAttribute(follow, "aria-pressed", String(isFollowed));
     setText(follow, isFollowed ? "Following" : "Follow");
-    setHidden(remove, !there || deleting !== null);
-    const asked = !confirm.hidden;
+    setHidden(remove, !exists || deleting !== null);
+    const wasAsked = !confirm.hidden;
     setHidden(confirm, deleting === null);
     if (deleting !== null) {
-      setText(byId("entry-confirm-text"), deleting.wrong ?? `Delete version ${formatCount(entry.version)} of this entry?`);
-      if (!asked) byId("entry-delete-no").focus();
+      const question = `Delete version ${formatCount(entry.version)} of this entry?`;
+      setText(byId("entry-confirm-text"), deleting.error ?? question);
+      if (!wasAsked) byId("entry-delete-cancel").focus();
     }
     if (entry !== shown) {
       shown = entry;
@@ -96,16 +98,19 @@ export function mountEntry(intents) {
   };
 }
 
-/** Its deadline: the list of keys hears of one that was moved before the value is read again. */
-function timesOf(entry, { book }) {
-  const known = book.records.get(`${entry.ns}\n${entry.key}`);
+/**
+ * Return the entry's deadline. After a `touch` the list of keys has the new deadline before the entry is read again.
+ */
+function timesOf(entry, { keyStore }) {
+  const known = keyStore.records.get(`${entry.ns}\n${entry.key}`);
   return known?.rev === entry.rev ? known : { expiresAt: entry.expires_at, since: entry.updated_at };
 }
 
 function goneText({ gone, error }) {
-  if (error !== null) return `The hub did not tell: ${error}`;
+  if (error !== null) return `The hub did not answer: ${error}`;
   if (gone === null) return "";
-  return gone.rev === null ? `${GONE[gone.how]}.` : `${GONE[gone.how]} at revision ${formatCount(gone.rev)}. This is what it was.`;
+  if (gone.rev === null) return `${GONE[gone.how]}.`;
+  return `${GONE[gone.how]} at revision ${formatCount(gone.rev)}. The last value is shown.`;
 }
 
 function factsOf(entry) {
@@ -121,8 +126,8 @@ function factsOf(entry) {
   ];
   if (entry.meta !== null && entry.meta !== undefined) facts.push(["meta", JSON.stringify(entry.meta)]);
   return facts.map(([name, text]) => {
-    const said = makeElement("dd");
-    setText(said, text);
-    return makeElement("div", "", {}, makeElement("dt", "", {}, name), said);
+    const description = create("dd");
+    setText(description, text);
+    return create("div", "", {}, create("dt", "", {}, name), description);
   });
 }

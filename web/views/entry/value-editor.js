@@ -1,4 +1,4 @@
-/** A draft of another value; and when somebody else was faster, what is there now beside it. */
+/** The editor of a value. If another agent wrote the entry first, it shows the current value beside the draft. */
 
 import { byId, setAttribute, setHidden, setText } from "../../browser/elements.js";
 import { formatCount, pretty, shortRev } from "../../text/format.js";
@@ -7,31 +7,31 @@ import { showDiff } from "./diff-view.js";
 
 /**
  * @param {object} intents
- * @param {(verb: string, ...args: any[]) => void} intents.ofSelected
- * @param {() => void} intents.save
+ * @param {(method: string, ...args: any[]) => void} intents.changeSelected
+ * @param {() => void} intents.saveEntry
  */
 export function mountValueEditor(intents) {
   const form = byId("part-edit");
   const area = byId("draft");
-  const wrong = byId("draft-wrong");
+  const error = byId("draft-error");
   const save = byId("draft-save");
-  const take = byId("draft-take");
+  const takeCurrent = byId("draft-take");
   const about = byId("draft-about");
   const hint = byId("edit-hint");
-  const theirs = byId("theirs");
+  const current = byId("current");
   let selected = null;
   let conflict = null;
 
-  area.addEventListener("input", () => intents.ofSelected("type", area.value));
+  area.addEventListener("input", () => intents.changeSelected("setDraftText", area.value));
   area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
-  byId("draft-discard").addEventListener("click", () => intents.ofSelected("discard"));
-  take.addEventListener("click", () => intents.ofSelected("takeTheirs"));
+  byId("draft-discard").addEventListener("click", () => intents.changeSelected("discardDraft"));
+  takeCurrent.addEventListener("click", () => intents.changeSelected("takeCurrent"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (selected.draft?.conflict) intents.ofSelected("keepMine");
-    intents.save();
+    if (selected.draft?.conflict) intents.changeSelected("keepDraft");
+    intents.saveEntry();
   });
 
   return function update(selected_) {
@@ -40,21 +40,22 @@ export function mountValueEditor(intents) {
     setHidden(byId("beside"), draft === null);
     setHidden(save.parentElement, draft === null);
     if (draft === null) {
-      setText(hint, entry === null ? "" : "This value is too long to be edited here.");
-      setText(wrong, "");
+      setText(hint, entry === null ? "" : "This value is too long to edit here.");
+      setText(error, "");
       return;
     }
     if (area.value !== draft.text) area.value = draft.text;
-    setAttribute(area, "aria-invalid", draft.wrong === null ? null : "true");
-    setText(wrong, draft.wrong !== null ? `Not JSON yet: ${draft.wrong}` : (draft.refused ?? ""));
-    const off = draft.busy || draft.wrong !== null;
+    setAttribute(area, "aria-invalid", draft.error === null ? null : "true");
+    setText(error, draft.error !== null ? `Not JSON yet: ${draft.error}` : (draft.refused ?? ""));
+    const off = draft.busy || draft.error !== null;
     if (save.disabled !== off) save.disabled = off;
-    setText(save, draft.conflict === null ? "Write" : "Write mine over it");
-    setHidden(take, draft.conflict === null);
-    setText(take, draft.conflict?.current === null ? "Leave it deleted" : "Take what is there");
-    setText(about, draft.rev === 0 ? "if it is still absent" : `if revision ${shortRev(draft.rev)} is still the one there`);
+    setText(save, draft.conflict === null ? "Write" : "Overwrite with my value");
+    setHidden(takeCurrent, draft.conflict === null);
+    setText(takeCurrent, draft.conflict?.current === null ? "Leave it deleted" : "Use the current value");
+    const condition = draft.rev === 0 ? "deleted" : `at revision ${shortRev(draft.rev)}`;
+    setText(about, `only if the entry is still ${condition}`);
     setText(hint, hintText(selected));
-    setHidden(theirs, draft.conflict === null);
+    setHidden(current, draft.conflict === null);
     if (draft.conflict !== conflict) {
       conflict = draft.conflict;
       if (conflict !== null) showConflict(conflict.current, draft);
@@ -62,23 +63,23 @@ export function mountValueEditor(intents) {
   };
 
   function showConflict(current, draft) {
-    const title = byId("theirs-title");
-    const value = byId("theirs-value");
+    const title = byId("current-title");
+    const value = byId("current-value");
     if (current === null) {
-      setText(title, "There now: nothing");
+      setText(title, "Current value: none, the entry was deleted");
       value.replaceChildren();
       return;
     }
-    setText(title, `There now: v${formatCount(current.version)}, by ${current.by}, and how yours differs`);
+    setText(title, `Current value: v${formatCount(current.version)}, by ${current.by}, compared with yours`);
     showDiff(value, pretty(current.value), pretty(parseValue(draft.text)), Infinity);
   }
 }
 
-function hintText({ draft, overtaken }) {
+function hintText({ draft, isDraftOutdated }) {
   if (draft.conflict !== null) {
     return draft.conflict.current === null
-      ? "Nothing was written: the entry is not there any more."
-      : "Nothing was written: somebody else was faster. Choose, or change yours first.";
+      ? "Nothing was written: the entry was deleted meanwhile."
+      : "Nothing was written: another agent wrote the entry first. Choose a value, or edit yours before that.";
   }
-  return overtaken ? "It has been written since this draft was begun." : "";
+  return isDraftOutdated ? "The entry was written since you began to edit." : "";
 }

@@ -12,18 +12,18 @@ import typer
 from msgspec.structs import asdict
 
 from waggle import Hub, Statistics, connect
-from waggle.cli.bench.loads import EVENTS, KEYS, LOADS, Load, Place, Sizes
-from waggle.cli.bench.report import Figures, Scale, figures_of
-from waggle.cli.output.format import amount, counted, milliseconds, to_json
+from waggle.cli.bench.loads import BENCH_KEYS, LOADS, MAX_EVENTS, Load, Sizes, Workspace
+from waggle.cli.bench.report import Figures, Scale, summarize
+from waggle.cli.output.format import amount, count_of, milliseconds, to_json
 from waggle.cli.output.tables import Rows
-from waggle.cli.shared.connect import PATIENCE, fail, say, visit
+from waggle.cli.shared.connect import CONNECT_TIMEOUT_S, exit_error, notify, run_with_hub
 from waggle.cli.shared.options import Options, shared
 
 __all__ = ["bench"]
 
-LATE = 5.0
+CLEAR_TIMEOUT_S = 5.0
 """Seconds for the namespace to be cleared at the end; what is left then goes by its ttl."""
-FULL = 0.9
+MAX_FILL = 0.9
 """Beyond this share of its room a hub is left alone: it would evict what others have cached."""
 
 OnlyLoads = Annotated[
@@ -60,8 +60,8 @@ def bench(
     async def work(hub: Hub) -> None:
         now = await hub.stats()
         _check_room(now)
-        _introduce(options.url, hub, now)
-        place = Place(f"bench-{secrets.token_hex(4)}", lambda: _another(options))
+        _describe_target(options.url, hub, now)
+        place = Workspace(f"bench-{secrets.token_hex(4)}", lambda: _connect_again(options))
         found: list[tuple[Figures, list[float]]] = []
         try:
             for load in loads:
@@ -73,47 +73,51 @@ def bench(
         if not options.json:
             _show(found, sizes)
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def _check_room(now: Statistics) -> None:
-    if now.keys + KEYS > now.max_keys * FULL or now.bytes > now.max_bytes * FULL:
-        fail(
+    if now.keys + BENCH_KEYS > now.max_keys * MAX_FILL or now.bytes > now.max_bytes * MAX_FILL:
+        exit_error(
             f"the hub is nearly full ({amount(now.keys)} of {amount(now.max_keys)} keys), and might evict what others"
             " have cached: measure another one, such as that of `waggle serve --memory --port 4484`."
         )
 
 
-def _introduce(url: str, hub: Hub, now: Statistics) -> None:
+def _describe_target(url: str, hub: Hub, now: Statistics) -> None:
     """To people: what is measured, and who else feels it."""
-    say(f"{url}, version {hub.welcome.hub.version}, durability {hub.welcome.durability}")
+    notify(f"{url}, version {hub.welcome.hub.version}, durability {hub.welcome.durability}")
     if now.sessions > 1:
-        say(f"{counted(now.sessions - 1, 'other session')} at this hub: they will notice, and what they do counts in")
+        notify(
+            f"{count_of(now.sessions - 1, 'other session')} at this hub: they will notice, and what they do counts in"
+        )
 
 
-async def _another(options: Options) -> Hub:
+async def _connect_again(options: Options) -> Hub:
     return await connect(
         options.url,
         agent=options.agent,
         ns="default",
         token=options.token,
         meta={"role": "cli"},
-        connect_timeout=PATIENCE,
+        connect_timeout=CONNECT_TIMEOUT_S,
     )
 
 
-async def _measure(load: Load, place: Place, sizes: Sizes, seconds: float, parts: int) -> tuple[Figures, list[float]]:
-    times, took, cpu = await load.work(place, sizes, seconds / parts, EVENTS // parts)
-    return figures_of(load.name, load.what, times.taken, took, cpu), times.taken
+async def _measure(
+    load: Load, place: Workspace, sizes: Sizes, seconds: float, parts: int
+) -> tuple[Figures, list[float]]:
+    times, took, cpu = await load.work(place, sizes, seconds / parts, MAX_EVENTS // parts)
+    return summarize(load.name, load.what, times.taken, took, cpu), times.taken
 
 
 async def _clear(hub: Hub, ns: str) -> None:
     """Leave nothing, even when interrupted; a hub that does not answer now will let it expire."""
     try:
-        async with asyncio.timeout(LATE):
+        async with asyncio.timeout(CLEAR_TIMEOUT_S):
             await hub.clear("*", ns=ns)
     except Exception:
-        say(f"namespace {ns} could not be cleared; its keys expire by themselves")
+        notify(f"namespace {ns} could not be cleared; its keys expire by themselves")
 
 
 def _show(found: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:

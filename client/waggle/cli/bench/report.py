@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-__all__ = ["Figures", "Scale", "figures_of"]
+__all__ = ["Figures", "Scale", "summarize"]
 
 BARS = " ▁▂▃▄▅▆▇█"
 PER_DECADE = 10
@@ -37,7 +37,7 @@ class Figures(Struct):
     """The processor time that this command itself took, by the time that went by: near 1 it measured itself."""
 
 
-def figures_of(load: str, what: str, times: Sequence[float], seconds: float, cpu: float) -> Figures:
+def summarize(load: str, what: str, times: Sequence[float], seconds: float, cpu: float) -> Figures:
     """The figures of at least one time."""
     ordered = sorted(times)
     return Figures(
@@ -46,15 +46,15 @@ def figures_of(load: str, what: str, times: Sequence[float], seconds: float, cpu
         count=len(ordered),
         seconds=seconds,
         rate=len(ordered) / seconds,
-        p50=_at(ordered, 0.5),
-        p90=_at(ordered, 0.9),
-        p99=_at(ordered, 0.99),
+        p50=_percentile(ordered, 0.5),
+        p90=_percentile(ordered, 0.9),
+        p99=_percentile(ordered, 0.99),
         max=ordered[-1],
         cpu=cpu / seconds,
     )
 
 
-def _at(ordered: Sequence[float], share: float) -> float:
+def _percentile(ordered: Sequence[float], share: float) -> float:
     """The least of them that so large a share of all does not exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
@@ -68,14 +68,14 @@ class Scale(NamedTuple):
     @classmethod
     def over(cls, everything: Sequence[Sequence[float]]) -> Scale:
         """One on which all of these times have their place; at least one time."""
-        places = [_place(time) for times in everything for time in (min(times), max(times))]
+        places = [_bar_of(time) for times in everything for time in (min(times), max(times))]
         return cls(min(places), max(places))
 
     def picture(self, times: Sequence[float]) -> str:
         """How many times lie where: a bar for each range, the fullest is full, and whatever holds anything shows."""
         counts = [0] * (self.last - self.first + 1)
         for time in times:
-            counts[_place(time) - self.first] += 1
+            counts[_bar_of(time) - self.first] += 1
         top = max(counts)
         return "".join(BARS[math.ceil(count / top * (len(BARS) - 1))] for count in counts)
 
@@ -89,7 +89,7 @@ class Scale(NamedTuple):
         return line
 
 
-def _place(time: float) -> int:
+def _bar_of(time: float) -> int:
     return math.floor(math.log10(max(time, 1e-9)) * PER_DECADE + 1e-9)
 
 

@@ -10,12 +10,12 @@ import typer
 from waggle import Entry, Hub
 from waggle.cli.output.format import to_json
 from waggle.cli.output.tables import Rows, agent_row
-from waggle.cli.process.stay_connected import Told, keep, keep_while
-from waggle.cli.shared.connect import fail, say, visit
-from waggle.cli.shared.json_args import json_if_it_is
+from waggle.cli.process.stay_connected import HubStatus, stay, stay_while
+from waggle.cli.shared.connect import exit_error, notify, run_with_hub
+from waggle.cli.shared.json_args import json_or_string
 from waggle.cli.shared.options import Options, shared
 
-__all__ = ["agents", "status", "without"]
+__all__ = ["agents", "status", "without_self"]
 
 
 @shared(ns=False)
@@ -27,7 +27,7 @@ def agents(options: Options) -> None:
 
     async def work(hub: Hub) -> None:
         everyone = await hub.agents()
-        others = without(hub, everyone)
+        others = without_self(hub, everyone)
         if options.json:
             sys.stdout.writelines(f"{to_json({'agent': entry.key, **entry.value})}\n" for entry in others)
             return
@@ -35,10 +35,10 @@ def agents(options: Options) -> None:
         rows = Rows(("AGENT", "ROLE", "STATE", "FOR", "STATUS"), wide=4)
         rows.print([agent_row(entry, now) for entry in others])
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
-def without(hub: Hub, everyone: list[Entry]) -> list[Entry]:
+def without_self(hub: Hub, everyone: list[Entry]) -> list[Entry]:
     """The agents but the one that this command is itself, unless that name is also somebody else's."""
     return [one for one in everyone if one.value["session"] != hub.session or one.value["sessions"] > 1]
 
@@ -55,8 +55,8 @@ def status(
 
     A status belongs to a session, and goes when that ends: so this one stays. Say with --agent who you are.
     """
-    content = json_if_it_is(said)
-    told = Told()
+    content = json_or_string(said)
+    told = HubStatus()
     code = 0
 
     async def tell(hub: Hub) -> None:
@@ -66,13 +66,13 @@ def status(
         nonlocal code
         await tell(hub)
         if command:
-            code = await keep_while(hub, told, tell, command)
+            code = await stay_while(hub, told, tell, command)
         else:
-            say(f"{hub.agent} is here until this ends: Ctrl-C")
-            await keep(hub, told, tell)
+            notify(f"{hub.agent} is here until this ends: Ctrl-C")
+            await stay(hub, told, tell)
 
     try:
-        visit(options, work, on_state=told)
+        run_with_hub(options, work, on_state=told)
     except OSError as fault:
-        fail(f"{command[0] if command else 'the program'} cannot be run: {fault.strerror}.")
+        exit_error(f"{command[0] if command else 'the program'} cannot be run: {fault.strerror}.")
     raise typer.Exit(code)

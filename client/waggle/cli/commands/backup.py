@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from waggle import Hub, Unavailable
-from waggle.cli.commands.serve import need_hub
-from waggle.cli.output.format import size, to_json, visible
-from waggle.cli.shared.connect import say, visit
+from waggle.cli.commands.serve import require_hub
+from waggle.cli.output.format import byte_size, to_json, visible
+from waggle.cli.shared.connect import notify, run_with_hub
 from waggle.cli.shared.options import Options, shared
 
-__all__ = ["RESTORE", "NoBackup", "backup", "backup_first", "restore"]
+__all__ = ["RESTORE_COMMAND", "NoBackup", "backup", "backup_first", "restore"]
 
-RESTORE = (sys.executable, "-P", "-m", "waggle_hub.restore")
+RESTORE_COMMAND = (sys.executable, "-P", "-m", "waggle_hub.restore")
 """What restores a backup: the hub's part, as in `waggle.cli.commands.serve`."""
 
 NoBackup = Annotated[bool, typer.Option("--no-backup", help="Make no backup first.")]
@@ -31,9 +31,9 @@ def backup(options: Options) -> None:
 
     async def work(hub: Hub) -> None:
         made = await hub.backup()
-        print(to_json(made) if options.json else f"{visible(made.path)}: {size(made.bytes)}, up to rev {made.rev}")
+        print(to_json(made) if options.json else f"{visible(made.path)}: {byte_size(made.bytes)}, up to rev {made.rev}")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def restore(
@@ -55,10 +55,10 @@ def restore(
     """
     if data is not None and port is not None:
         raise typer.BadParameter("say --data or --port: a port stands for a directory.")
-    need_hub()
+    require_hub()
     sys.stdout.flush()
     where = [*(["--data", data] if data is not None else []), *(["--port", str(port)] if port is not None else [])]
-    os.execv(RESTORE[0], [*RESTORE, *where, "--", backup])
+    os.execv(RESTORE_COMMAND[0], [*RESTORE_COMMAND, *where, "--", backup])
 
 
 async def backup_first(hub: Hub, unwanted: bool) -> None:
@@ -70,4 +70,4 @@ async def backup_first(hub: Hub, unwanted: bool) -> None:
     except Unavailable as error:
         error.message += " So nothing was done; --no-backup goes on without."
         raise
-    say(f"backup made first: {made.path} ({size(made.bytes)})")
+    notify(f"backup made first: {made.path} ({byte_size(made.bytes)})")

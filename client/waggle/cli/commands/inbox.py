@@ -10,16 +10,16 @@ import typer
 
 from waggle import Hub, Sent, TimedOut
 from waggle.api.inbox import ID_CHARS, MESSAGE_TTL_S, answer_key, body_of
-from waggle.cli.output.format import duration, moment, to_json, visible
-from waggle.cli.output.tables import in_tabs
-from waggle.cli.process.stay_connected import Told
+from waggle.cli.output.format import duration, iso_time, to_json, visible
+from waggle.cli.output.tables import tab_line
+from waggle.cli.process.stay_connected import HubStatus
 from waggle.cli.shared import completion
-from waggle.cli.shared.connect import no, visit
-from waggle.cli.shared.json_args import json_if_it_is, json_or_text
-from waggle.cli.shared.options import FOREVER, Options, Text, seconds, shared
+from waggle.cli.shared.connect import exit_no, run_with_hub
+from waggle.cli.shared.json_args import json_or_string, read_value
+from waggle.cli.shared.options import FOREVER, Options, Text, parse_timeout, shared
 from waggle.wire.names import quoted
 
-__all__ = ["Shown", "inbox", "message_row", "message_text", "send"]
+__all__ = ["ShownMessage", "inbox", "message_row", "message_text", "send"]
 
 
 @shared
@@ -42,7 +42,7 @@ def send(
     What is no JSON is text: no quotes are needed. Say with --agent who you are.
     """
     body = _body(message, text)
-    kept = seconds(ttl, "--ttl")
+    kept = parse_timeout(ttl, "--ttl")
 
     async def work(hub: Hub) -> None:
         sent = await hub.send(to, body, ns=options.ns, ttl=kept)
@@ -51,13 +51,13 @@ def send(
         else:
             print(f"{visible(to)}: {_whereabouts(sent, (await hub.ping()).at)}")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def _body(said: list[str], text: bool) -> Any:
     """What the words of the command line mean, or standard input: JSON where it can be, and else text."""
-    everything = json_or_text("-", True, "MESSAGE") if said == ["-"] else " ".join(said)
-    return everything if text else json_if_it_is(everything)
+    everything = read_value("-", True, "MESSAGE") if said == ["-"] else " ".join(said)
+    return everything if text else json_or_string(everything)
 
 
 def _whereabouts(sent: Sent, now: float) -> str:
@@ -74,7 +74,7 @@ def _whereabouts(sent: Sent, now: float) -> str:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-class Shown(NamedTuple):
+class ShownMessage(NamedTuple):
     """A message, as it is shown."""
 
     sender: str
@@ -83,7 +83,7 @@ class Shown(NamedTuple):
     question: bool
 
 
-Show = Callable[[Shown], None]
+Show = Callable[[ShownMessage], None]
 
 
 @shared
@@ -106,26 +106,26 @@ def inbox(
         raise typer.BadParameter("say whose inbox it is: --agent NAME, or WAGGLE_AGENT.")
     if peek and (follow or timeout):
         raise typer.BadParameter("--peek only looks at what is there: leave out --follow and --timeout.")
-    patience = seconds(timeout or (FOREVER if follow else "0"), "--timeout")
+    patience = parse_timeout(timeout or (FOREVER if follow else "0"), "--timeout")
 
     async def work(hub: Hub) -> None:
-        show = _shower(options)
+        show = _message_printer(options)
         if peek:
-            seen = await _look(hub, options.ns, count, show)
+            seen = await _peek(hub, options.ns, count, show)
         else:
             seen = await _read(hub, options.ns, patience, follow, count, show)
         if not seen:
-            no(f"there is no message for {hub.agent}{options.within}")
+            exit_no(f"there is no message for {hub.agent}{options.within}")
 
-    visit(options, work, on_state=Told())
+    run_with_hub(options, work, on_state=HubStatus())
 
 
-async def _look(hub: Hub, ns: str | None, count: int | None, show: Show) -> int:
+async def _peek(hub: Hub, ns: str | None, count: int | None, show: Show) -> int:
     """Show the messages that wait, which go on waiting; gives how many."""
     entries = await hub.list(quoted(f"inbox:{hub.agent}/") + "?" * ID_CHARS, ns=ns)
     shown = sorted(entries, key=lambda entry: entry.rev)[:count]
     for one in shown:
-        show(Shown(one.by, one.created_at, body_of(one.value), answer_key(one.value) is not None))
+        show(ShownMessage(one.by, one.created_at, body_of(one.value), answer_key(one.value) is not None))
     return len(shown)
 
 
@@ -140,13 +140,13 @@ async def _read(hub: Hub, ns: str | None, patience: float | None, follow: bool, 
                 raise
             break
         async with message:
-            show(Shown(message.sender, message.sent_at, message.body, message.is_question))
+            show(ShownMessage(message.sender, message.sent_at, message.body, message.is_question))
         seen += 1
         patience = patience if follow else 0.0
     return seen
 
 
-def _shower(options: Options) -> Show:
+def _message_printer(options: Options) -> Show:
     """What shows a message as suits whoever reads it, before it is acknowledged."""
     if options.json:
         return lambda one: print(
@@ -155,17 +155,17 @@ def _shower(options: Options) -> Show:
         )
     if sys.stdout.isatty():
         return lambda one: print(message_text(one), flush=True)
-    return lambda one: print(in_tabs(message_row(one)), end="", flush=True)
+    return lambda one: print(tab_line(message_row(one)), end="", flush=True)
 
 
-def message_row(one: Shown) -> list[str]:
+def message_row(one: ShownMessage) -> list[str]:
     """A message as columns: when it was sent, by whom, and what it says, as JSON."""
-    return [moment(one.sent_at), visible(one.sender), to_json(one.body)]
+    return [iso_time(one.sent_at), visible(one.sender), to_json(one.body)]
 
 
-def message_text(one: Shown) -> str:
+def message_text(one: ShownMessage) -> str:
     """A message for people: a line that says who sent it and when, and what it says below."""
     body = one.body.splitlines() if isinstance(one.body, str) else [to_json(one.body)]
     asks = ", who waits for an answer" if one.question else ""
-    at = moment(one.sent_at)[:19].replace("T", " ")
+    at = iso_time(one.sent_at)[:19].replace("T", " ")
     return "\n".join([f"{at} {visible(one.sender)}{asks}:", *(f"  {visible(line)}" for line in body)])

@@ -10,16 +10,16 @@ import typer
 from waggle import Entry, Hub
 from waggle.cli.commands.backup import NoBackup, backup_first
 from waggle.cli.output.format import amount, to_json, visible
-from waggle.cli.output.pages import cleared, pages
+from waggle.cli.output.pages import clear_in_steps, entry_pages
 from waggle.cli.output.progress import Progress
 from waggle.cli.output.tables import Rows, entry_row
 from waggle.cli.shared import completion
-from waggle.cli.shared.connect import fail, no, visit
+from waggle.cli.shared.connect import exit_error, exit_no, run_with_hub
 from waggle.cli.shared.options import Limit, Options, shared
 
 __all__ = ["Pattern", "clear", "list_", "search"]
 
-SAMPLE = 5
+SAMPLE_KEYS = 5
 """Keys that are shown of those that would go."""
 
 Pattern = Annotated[
@@ -49,14 +49,14 @@ def list_(
     rows = Rows(heading, wide=0 if no_values else 1)
 
     async def work(hub: Hub) -> None:
-        async for page in pages(hub, pattern, ns=options.ns, limit=limit, values=not no_values):
+        async for page in entry_pages(hub, pattern, ns=options.ns, limit=limit, values=not no_values):
             if options.json:
                 sys.stdout.writelines(f"{to_json(entry)}\n" for entry in page)
             else:
                 now = (await hub.ping()).at
                 rows.print([entry_row(entry, now, values=not no_values) for entry in page])
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 @shared
@@ -84,9 +84,9 @@ def search(
             now = (await hub.ping()).at
             rows.print([[*entry_row(hit, now), f"{hit.score:.3g}"] for hit in hits])
         if not hits:
-            no(f"nothing has these words{options.within}")
+            exit_no(f"nothing has these words{options.within}")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 @shared
@@ -104,37 +104,39 @@ def clear(
     total = None
     if not yes:
         if not sys.stdin.isatty():
-            fail(f"this deletes every entry that matches {pattern!r}{options.within}: say --yes if that is meant.")
-        total = _asked(options, pattern)
+            exit_error(
+                f"this deletes every entry that matches {pattern!r}{options.within}: say --yes if that is meant."
+            )
+        total = _confirm(options, pattern)
 
     async def work(hub: Hub) -> None:
         if await hub.list(pattern, ns=options.ns, limit=1, values=False):
             await backup_first(hub, no_backup)
         with Progress("deleted", of=total) as progress:
-            async for deleted in cleared(hub, pattern, ns=options.ns):
+            async for deleted in clear_in_steps(hub, pattern, ns=options.ns):
                 progress.add(deleted)
         print(to_json({"deleted": progress.done}) if options.json else f"{amount(progress.done)} deleted")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
-def _asked(options: Options, pattern: str) -> int:
+def _confirm(options: Options, pattern: str) -> int:
     """How many would go, once the person has agreed. Ends the command if not, or if there is nothing to delete."""
     sample: list[Entry] = []
     counting = Progress("counted")
 
     async def count(hub: Hub) -> None:
         with counting:
-            async for page in pages(hub, pattern, ns=options.ns, values=False):
+            async for page in entry_pages(hub, pattern, ns=options.ns, values=False):
                 counting.add(len(page))
-                sample.extend(page[: SAMPLE - len(sample)])
+                sample.extend(page[: SAMPLE_KEYS - len(sample)])
 
-    visit(options, count)
+    run_with_hub(options, count)
     if not counting.done:
         print(to_json({"deleted": 0}) if options.json else "nothing matches")
         raise typer.Exit
-    names = ", ".join(visible(entry.key) for entry in sample) + (", ..." if counting.done > SAMPLE else "")
+    names = ", ".join(visible(entry.key) for entry in sample) + (", ..." if counting.done > SAMPLE_KEYS else "")
     entries = "1 entry" if counting.done == 1 else f"{amount(counting.done)} entries"
     if not typer.confirm(f"Delete {entries}{options.within}: {names}?", err=True):
-        no("nothing was deleted")
+        exit_no("nothing was deleted")
     return counting.done

@@ -11,25 +11,25 @@ import msgspec
 import typer
 
 from waggle import BadRequest, Hub, Lock, Locked, TimedOut, WaggleError
-from waggle.cli.output.explain import Reasons, against, joined, subject
-from waggle.cli.output.format import duration, left, to_json, visible
+from waggle.cli.output.explain import Reasons, explain_refusal, join_words, lock_subject
+from waggle.cli.output.format import duration, time_left, to_json, visible
 from waggle.cli.output.tables import Rows
 from waggle.cli.process.child import check_runnable, run_program
-from waggle.cli.process.run_while_held import surroundings, while_held
-from waggle.cli.process.stay_connected import Told
+from waggle.cli.process.run_while_held import lock_environment, run_while_held
+from waggle.cli.process.stay_connected import HubStatus
 from waggle.cli.shared import completion
-from waggle.cli.shared.connect import refused, say, visit
-from waggle.cli.shared.options import OnLoss, Options, program, seconds, shared, time
+from waggle.cli.shared.connect import exit_refused, notify, run_with_hub
+from waggle.cli.shared.options import OnLoss, Options, get_program, parse_time, parse_timeout, shared
 from waggle.wire.file_locks import Place, lock_name, lock_pattern
 from waggle.wire.messages import HeldLock, Holder
 
 __all__ = ["lock", "lock_row", "locks", "unlock"]
 
-SILENCE = 0.5
+EXPLAIN_AFTER_S = 0.5
 """Seconds for which a person wonders less than a line of output would take to read."""
 
 
-class Wanted(NamedTuple):
+class LockRequest(NamedTuple):
     """The lock that was asked for."""
 
     names: list[str]
@@ -44,7 +44,7 @@ class Wanted(NamedTuple):
         return hub.lock(*names, pattern=patterns, ns=self.ns, shared=self.shared, ttl=self.ttl, wait=wait)
 
     def __str__(self) -> str:
-        return ("all of " if self.pattern else "") + joined([visible(name) for name in self.names])
+        return ("all of " if self.pattern else "") + join_words([visible(name) for name in self.names])
 
 
 @shared
@@ -65,7 +65,9 @@ def lock(
     ] = "0",
     ttl: Annotated[
         float,
-        typer.Option("--ttl", parser=time, metavar="TIME", help="If it cannot be renewed, it ends after so long."),
+        typer.Option(
+            "--ttl", parser=parse_time, metavar="TIME", help="If it cannot be renewed, it ends after so long."
+        ),
     ] = 30.0,
     on_loss: Annotated[
         OnLoss, typer.Option("--on-loss", help="End CMD if the lock is lost, or only tell you.")
@@ -76,30 +78,30 @@ def lock(
     The lock renews itself, and is let go when CMD has ended. CMD has its token in WAGGLE_LOCK_TOKEN: with that, waggle
     set, update, touch, delete and txn write only while the lock is held. Signals go to CMD.
     """
-    command = program(ctx, "waggle lock src/a.py -- make test")
-    patience = seconds(wait, "--wait")
-    wanted = Wanted(in_repository(names, pattern), pattern, options.ns, together, ttl)
+    command = get_program(ctx, "waggle lock src/a.py -- make test")
+    patience = parse_timeout(wait, "--wait")
+    wanted = LockRequest(in_repository(names, pattern), pattern, options.ns, together, ttl)
     check_runnable(command)
     code = 0
 
     async def work(hub: Hub) -> None:
         nonlocal code
-        telling = asyncio.ensure_future(_tell_why(hub))
+        telling = asyncio.ensure_future(_explain_wait(hub))
 
         async def run(held: Lock, stop: asyncio.Event) -> int:
             telling.cancel()
-            return await run_program(command, surroundings(options, hub, held.token), stop)
+            return await run_program(command, lock_environment(options, hub, held.token), stop)
 
         try:
-            code = await while_held(wanted.of(hub, patience), run, on_loss)
+            code = await run_while_held(wanted.of(hub, patience), run, on_loss)
         except (Locked, TimedOut) as refusal:
             if refusal.details.get("unanswered"):
                 raise
-            refused(options, refusal, await _in_words(hub, wanted, refusal))
+            exit_refused(options, refusal, await _describe_refusal(hub, wanted, refusal))
         finally:
             telling.cancel()
 
-    visit(options, work, on_state=Told())
+    run_with_hub(options, work, on_state=HubStatus())
     raise typer.Exit(code)
 
 
@@ -112,20 +114,20 @@ def in_repository(names: list[str], pattern: bool) -> list[str]:
         raise typer.BadParameter(error.message) from None
 
 
-async def _tell_why(hub: Hub) -> None:
+async def _explain_wait(hub: Hub) -> None:
     """Tell the person what this session waits for, and for whom, if it still does after a while."""
-    await asyncio.sleep(SILENCE)
+    await asyncio.sleep(EXPLAIN_AFTER_S)
     with suppress(WaggleError):
         seen = await hub.inspect()
         for wait in seen.waits:
             if wait.session == hub.session:
-                say(Reasons(seen).sentence(wait))
+                notify(Reasons(seen).sentence(wait))
 
 
-async def _in_words(hub: Hub, wanted: Wanted, refusal: WaggleError) -> str:
+async def _describe_refusal(hub: Hub, wanted: LockRequest, refusal: WaggleError) -> str:
     holders = msgspec.convert(refusal.details["holders"], list[Holder])
     now = (await hub.ping()).at
-    why = against(f"{wanted}", holders, refusal.details["queued"], now)
+    why = explain_refusal(f"{wanted}", holders, refusal.details["queued"], now)
     return f"{wanted} is locked: {why}" if why else f"{wanted} is locked"
 
 
@@ -158,18 +160,18 @@ def locks(
         rows = Rows(("NS", *heading) if everywhere else heading, wide=6 if everywhere else 5)
         rows.print([lock_row(one, now, with_ns=everywhere) for one in held])
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def lock_row(lock: HeldLock, now: float, *, with_ns: bool = False) -> list[str]:
     """A lock as the columns of `waggle locks`."""
     return [
         *([visible(lock.ns)] if with_ns else []),
-        subject(lock),
+        lock_subject(lock),
         lock.mode,
         visible(lock.agent),
         duration(max(0.0, now - lock.since)),
-        left(lock.expires_at, now),
+        time_left(lock.expires_at, now),
         ", ".join(visible(one.agent) for one in lock.queue),
     ]
 
@@ -197,4 +199,4 @@ def unlock(
         await hub.unlock(name, ns=options.ns, force=reason)
         print(to_json({"unlocked": name}) if options.json else f"{visible(name)}: free")
 
-    visit(options, work)
+    run_with_hub(options, work)

@@ -13,30 +13,30 @@ from collections.abc import Sequence
 
 import typer
 
-from waggle.cli.shared.connect import fail
+from waggle.cli.shared.connect import exit_error
 
-__all__ = ["NEEDED", "SERVE", "missing", "need_hub", "serve"]
+__all__ = ["HUB_COMMAND", "HUB_PACKAGES", "missing_packages", "require_hub", "serve"]
 
-NEEDED = ("waggle_hub", "sortedcontainers", "starlette", "uvicorn", "httptools")
+HUB_PACKAGES = ("waggle_hub", "sortedcontainers", "starlette", "uvicorn", "httptools")
 """The hub and what it cannot do without."""
 
-SERVE = (sys.executable, "-P", "-m", "waggle_hub")
+HUB_COMMAND = (sys.executable, "-P", "-m", "waggle_hub")
 """What starts a hub. ``-P``: whatever lies in the current directory is none of the hub's modules."""
 
 
 def serve(ctx: typer.Context) -> None:
     """Start a hub, and say where it is; --help tells its options."""
-    need_hub()
+    require_hub()
     sys.stdout.flush()
-    os.execv(SERVE[0], [*SERVE, *ctx.args])
+    os.execv(HUB_COMMAND[0], [*HUB_COMMAND, *ctx.args])
 
 
-def need_hub() -> None:
+def require_hub() -> None:
     """Exit with an error if the hub is not installed."""
-    if absent := missing(NEEDED):
-        fail(f"the hub is not installed here ({', '.join(absent)} missing): pip install 'wagglehub[hub]'")
+    if absent := missing_packages(HUB_PACKAGES):
+        exit_error(f"the hub is not installed here ({', '.join(absent)} missing): pip install 'wagglehub[hub]'")
 
 
-def missing(needed: Sequence[str]) -> list[str]:
+def missing_packages(needed: Sequence[str]) -> list[str]:
     """Which of these packages are not installed."""
     return [name for name in needed if importlib.util.find_spec(name) is None]

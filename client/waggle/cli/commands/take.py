@@ -13,18 +13,18 @@ import typer
 
 from waggle import Hub, Job, LockLost, TimedOut
 from waggle.cli.process.child import check_runnable, run_program
-from waggle.cli.process.event_handler import LONGEST
-from waggle.cli.process.run_while_held import surroundings, while_held
-from waggle.cli.process.stay_connected import Told
+from waggle.cli.process.event_handler import MAX_VARIABLE_BYTES
+from waggle.cli.process.run_while_held import lock_environment, run_while_held
+from waggle.cli.process.stay_connected import HubStatus
 from waggle.cli.shared import completion
-from waggle.cli.shared.connect import no, say, visit
-from waggle.cli.shared.options import FOREVER, OnLoss, Options, program, seconds, shared, time
+from waggle.cli.shared.connect import exit_no, notify, run_with_hub
+from waggle.cli.shared.options import FOREVER, OnLoss, Options, get_program, parse_time, parse_timeout, shared
 
-__all__ = ["take", "variables"]
+__all__ = ["job_variables", "take"]
 
-SHORTEST, LONGEST_PAUSE = 1.0, 60.0
+MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
 """Seconds from a job that failed to the next: the first time, and at most. The same one comes again at once."""
-ENDED_BY = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+SIGNAL_EXIT_CODES = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
 
 @shared
@@ -42,7 +42,9 @@ def take(
     ],
     lease: Annotated[
         float,
-        typer.Option("--lease", parser=time, metavar="TIME", help="If it cannot be renewed, it ends after so long."),
+        typer.Option(
+            "--lease", parser=parse_time, metavar="TIME", help="If it cannot be renewed, it ends after so long."
+        ),
     ] = 30.0,
     timeout: Annotated[
         str | None,
@@ -65,8 +67,10 @@ def take(
     taken. Exit code 0 of CMD says that the job is done, and the entry is deleted; any other, that somebody else shall
     take it. That is the exit code of this, too. WAGGLE_LOCK_TOKEN is as with waggle lock. Signals go to CMD.
     """
-    command = program(ctx, "waggle take 'job:*' -- sh -c 'do-it \"$WAGGLE_KEY\"'. A job ends with who has taken it.")
-    patience = seconds(timeout or (FOREVER if loop else "0"), "--timeout")
+    command = get_program(
+        ctx, "waggle take 'job:*' -- sh -c 'do-it \"$WAGGLE_KEY\"'. A job ends with who has taken it."
+    )
+    patience = parse_timeout(timeout or (FOREVER if loop else "0"), "--timeout")
     check_runnable(command)
     code = 0
 
@@ -80,14 +84,14 @@ def take(
             )
 
         try:
-            code = await (_again_and_again(worker, next_one) if loop else next_one())
+            code = await (_work_in_a_loop(worker, next_one) if loop else next_one())
         except TimedOut as late:
             if late.details.get("unanswered"):
                 raise
             if not worker.taken:
-                no(f"nothing to take: no entry{options.within} matches that nobody has" + _within(patience))
+                exit_no(f"nothing to take: no entry{options.within} matches that nobody has" + _within(patience))
 
-    visit(options, work, on_state=Told())
+    run_with_hub(options, work, on_state=HubStatus())
     raise typer.Exit(code)
 
 
@@ -102,13 +106,13 @@ class Worker:
 
     async def do(self, job: Job) -> int:
         """Take a job, run the program for it, and give its exit code. Raises TimedOut if there is none."""
-        return await while_held(job, self._run, self._on_loss, harmless="released")
+        return await run_while_held(job, self._run, self._on_loss, harmless="released")
 
     async def _run(self, job: Job, stop: asyncio.Event) -> int:
         self.taken += 1
         code = await run_program(
             self._command,
-            {**surroundings(self._options, self._hub, job.token), **variables(job)},
+            {**lock_environment(self._options, self._hub, job.token), **job_variables(job)},
             stop,
             stdin=msgspec.json.encode(job.entry),
             heard=self._heard,
@@ -116,33 +120,33 @@ class Worker:
         if code and job.lost is None:
             with suppress(LockLost):
                 await job.give_back()
-            say(f"{job.key}: given back, since the command has ended with code {code}")
+            notify(f"{job.key}: given back, since the command has ended with code {code}")
         return code
 
     def _heard(self, number: signal.Signals) -> None:
-        if 128 + number in ENDED_BY:
+        if 128 + number in SIGNAL_EXIT_CODES:
             self.told_to_end.append(number)
 
 
-async def _again_and_again(worker: Worker, next_one: Callable[[], Awaitable[int]]) -> int:
+async def _work_in_a_loop(worker: Worker, next_one: Callable[[], Awaitable[int]]) -> int:
     """Until a signal says that it is over: that is the exit code. Raises TimedOut if no job comes in time."""
-    pause = SHORTEST
+    pause = MIN_PAUSE_S
     while True:
         code = await next_one()
         if worker.told_to_end:
             return 128 + worker.told_to_end[0]
-        if code in ENDED_BY:
+        if code in SIGNAL_EXIT_CODES:
             return code  # by Ctrl-C, which only the program has heard
         if code:
             await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE) if code else SHORTEST
+        pause = min(2 * pause, MAX_PAUSE_S) if code else MIN_PAUSE_S
 
 
-def variables(job: Job) -> dict[str, str]:
+def job_variables(job: Job) -> dict[str, str]:
     """What the program finds in its environment of a job: its value as JSON, unless it is too long for that."""
     value = msgspec.json.encode(job.value)
     known = {"WAGGLE_KEY": job.key, "WAGGLE_DELIVERY": f"{job.delivery}"}
-    return known if len(value) > LONGEST else {**known, "WAGGLE_VALUE": value.decode()}
+    return known if len(value) > MAX_VARIABLE_BYTES else {**known, "WAGGLE_VALUE": value.decode()}
 
 
 def _within(patience: float | None) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from waggle import Conflict, Hub, Locked, NotFound, NotHolder
 from waggle.cli.output.format import to_json, visible
-from waggle.cli.shared.connect import no, visit
+from waggle.cli.shared.connect import exit_no, run_with_hub
 from waggle.cli.shared.json_args import read_json
 from waggle.cli.shared.options import Guard, Options, shared
 
@@ -40,7 +40,7 @@ def txn(
     async def work(hub: Hub) -> None:
         conditions, then, otherwise = (branches[name] for name in BRANCHES)
         try:
-            done = await hub.txn(_guarded(guard, then), if_=conditions, else_=_guarded(guard, otherwise))
+            done = await hub.txn(_with_guard(guard, then), if_=conditions, else_=_with_guard(guard, otherwise))
         except (Conflict, Locked, NotFound, NotHolder) as refusal:
             refusal.message = f"nothing was done, step {refusal.details.get('index', 0)}: {refusal.message}"
             raise
@@ -51,9 +51,9 @@ def txn(
             for step, result in zip(branches[done.done], done.results, strict=True):
                 print("  " + _outcome(step, msgspec.to_builtins(result)))
         if done.done == "else":
-            no("not every condition holds" + ("" if branches["else"] else ": nothing was done"))
+            exit_no("not every condition holds" + ("" if branches["else"] else ": nothing was done"))
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def _branches(said: Any, ns: str | None) -> dict[str, list[Any]]:
@@ -63,14 +63,14 @@ def _branches(said: Any, ns: str | None) -> dict[str, list[Any]]:
     branches = {name: said.get(name, []) for name in BRANCHES}
     if not all(isinstance(branch, list) for branch in branches.values()):
         raise typer.BadParameter('"if", "then" and "else" are lists.')
-    return {name: [_within(ns, item) for item in branch] for name, branch in branches.items()}
+    return {name: [_in_namespace(ns, item) for item in branch] for name, branch in branches.items()}
 
 
-def _within(ns: str | None, item: Any) -> Any:
+def _in_namespace(ns: str | None, item: Any) -> Any:
     return {"ns": ns, **item} if ns is not None and isinstance(item, dict) else item
 
 
-def _guarded(token: int | None, steps: list[Any]) -> list[Any]:
+def _with_guard(token: int | None, steps: list[Any]) -> list[Any]:
     """The changes with a guard, unless they have one."""
     if token is None:
         return steps

@@ -9,9 +9,9 @@ import typer
 
 from waggle import Hub
 from waggle.cli.output.format import to_json
-from waggle.cli.shared.connect import visit
+from waggle.cli.shared.connect import run_with_hub
 from waggle.cli.shared.json_args import read_json
-from waggle.cli.shared.options import Guard, IfRev, Key, Options, shared, time
+from waggle.cli.shared.options import Guard, IfRev, Key, Options, parse_time, shared
 
 __all__ = ["update"]
 
@@ -37,7 +37,7 @@ def update(
     if_rev: IfRev = None,
     ttl: Annotated[
         float | None,
-        typer.Option("--ttl", parser=time, metavar="TIME", help="A new deadline; else it keeps the one it has."),
+        typer.Option("--ttl", parser=parse_time, metavar="TIME", help="A new deadline; else it keeps the one it has."),
     ] = None,
     guard: Guard = None,
 ) -> None:
@@ -55,4 +55,4 @@ def update(
         updated = await hub.update(key, **changes, pointer=pointer, ns=options.ns, if_rev=if_rev, ttl=ttl, guard=guard)
         print(to_json(updated) if options.json else to_json(updated.value, indented=sys.stdout.isatty()))
 
-    visit(options, work)
+    run_with_hub(options, work)

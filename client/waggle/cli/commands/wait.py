@@ -10,13 +10,13 @@ import typer
 from waggle import Hub, TimedOut, WaitFor
 from waggle.api.wait import conditions_of
 from waggle.cli.commands.keys import print_value
-from waggle.cli.output.explain import unmet
+from waggle.cli.output.explain import describe_progress
 from waggle.cli.output.format import to_json
 from waggle.cli.output.tables import Rows, entry_row
 from waggle.cli.shared import completion
-from waggle.cli.shared.condition_args import conditions_in, conditions_on, where_of
-from waggle.cli.shared.connect import refused, visit
-from waggle.cli.shared.options import Options, seconds, shared
+from waggle.cli.shared.condition_args import build_conditions, parse_conditions, parse_where
+from waggle.cli.shared.connect import exit_refused, run_with_hub
+from waggle.cli.shared.options import Options, parse_timeout, shared
 
 __all__ = ["wait"]
 
@@ -50,22 +50,22 @@ def wait(
     In --where: a pointer to part of the value, or nothing; one of == != < <= > >= in contains exists; and JSON or text.
     One value is printed as waggle get does it, several entries as waggle list does; with --json, an entry a line.
     """
-    patience = seconds(timeout, "--timeout")
+    patience = parse_timeout(timeout, "--timeout")
     if not (keys or patterns or conditions):
         raise typer.BadParameter("say what to wait for: a KEY, --pattern PATTERN, or --conditions JSON.")
     if conditions is not None:
         if keys or patterns or where or since is not None or absent or unlocked or count != 1:
             raise typer.BadParameter("--conditions says it all: leave out the rest.")
-        wanted = conditions_in(conditions)
+        wanted = parse_conditions(conditions)
     else:
-        wanted = conditions_on(
+        wanted = build_conditions(
             keys or [],
             patterns or [],
             count=count,
             absent=absent,
             unlocked=unlocked,
             since=since,
-            wheres=[where_of(said) for said in where or ()],
+            wheres=[parse_where(said) for said in where or ()],
         )
 
     async def work(hub: Hub) -> None:
@@ -75,8 +75,8 @@ def wait(
         except TimedOut as late:
             if late.details.get("unanswered"):
                 raise
-            missing = unmet(conditions_of(asked, "conditions"), late.details["met"])
-            refused(options, late, f"it did not come about within {timeout} s; {missing}")
+            missing = describe_progress(conditions_of(asked, "conditions"), late.details["met"])
+            exit_refused(options, late, f"it did not come about within {timeout} s; {missing}")
         if options.json:
             sys.stdout.writelines(f"{to_json(entry)}\n" for entry in waited.matched)
         elif list(keys or ()) == [entry.key for entry in waited.matched]:
@@ -86,4 +86,4 @@ def wait(
             now = (await hub.ping()).at
             Rows(("KEY", "VALUE", "LEFT", "BY", "REV"), wide=1).print([entry_row(one, now) for one in waited.matched])
 
-    visit(options, work)
+    run_with_hub(options, work)

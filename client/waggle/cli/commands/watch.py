@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from waggle import Event, Hub
-from waggle.cli.output.event_lines import printer
-from waggle.cli.process.event_handler import Handler
-from waggle.cli.process.stay_connected import Told
-from waggle.cli.shared.connect import no, visit
-from waggle.cli.shared.event_options import Patterns, Types, close_without_reader, event_types
-from waggle.cli.shared.options import Options, shared, time
+from waggle.cli.output.event_lines import event_printer
+from waggle.cli.process.event_handler import EventHandler
+from waggle.cli.process.stay_connected import HubStatus
+from waggle.cli.shared.connect import exit_no, run_with_hub
+from waggle.cli.shared.event_options import Patterns, Types, close_when_output_closes, parse_event_types
+from waggle.cli.shared.options import Options, parse_time, shared
 
 __all__ = ["watch"]
 
@@ -28,7 +28,7 @@ def watch(
     count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="End after N events.")] = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", parser=time, metavar="TIME", help="End after so long."),
+        typer.Option("--timeout", parser=parse_time, metavar="TIME", help="End after so long."),
     ] = None,
     command: Annotated[
         str | None,
@@ -47,7 +47,7 @@ def watch(
     """
     if strict and command is None:
         raise typer.BadParameter("--fail goes with --exec.")
-    chosen = event_types(types)
+    chosen = parse_event_types(types)
 
     async def work(hub: Hub) -> None:
         act = await _action(hub, options, command, strict)
@@ -55,7 +55,7 @@ def watch(
         seen = 0
         try:
             async with asyncio.timeout(timeout), events:
-                close_without_reader(events)
+                close_when_output_closes(events)
                 async for event in events:
                     await act(event)
                     seen += event.type not in ("synced", "lost")
@@ -63,18 +63,18 @@ def watch(
                         return
         except TimeoutError:
             if seen < (count or 1):
-                no(f"{seen} of {count or 1} events came within {timeout:g} s")
+                exit_no(f"{seen} of {count or 1} events came within {timeout:g} s")
 
-    visit(options, work, on_state=Told())
+    run_with_hub(options, work, on_state=HubStatus())
 
 
 async def _action(hub: Hub, options: Options, command: str | None, strict: bool) -> Callable[[Event], Awaitable[None]]:
     """What is done with each event."""
     if command is not None:
-        handler = Handler(command, strict=strict)
+        handler = EventHandler(command, strict=strict)
         await handler.prepare(hub)
         return handler
-    show = printer(json=options.json, with_ns=options.ns == "*")
+    show = event_printer(json=options.json, with_ns=options.ns == "*")
 
     async def print_it(event: Event) -> None:
         show(event)

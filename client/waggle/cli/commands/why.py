@@ -11,10 +11,10 @@ import msgspec
 import typer
 
 from waggle import Hub, Inspection
-from waggle.cli.output.explain import Reasons, stuck
-from waggle.cli.output.format import counted, to_json
+from waggle.cli.output.explain import Reasons, is_stuck
+from waggle.cli.output.format import count_of, to_json
 from waggle.cli.shared import completion
-from waggle.cli.shared.connect import NO, no, say, visit
+from waggle.cli.shared.connect import NO, exit_no, notify, run_with_hub
 from waggle.cli.shared.options import Options, shared
 from waggle.wire.messages import SeenWait
 
@@ -44,30 +44,30 @@ def why(
         reasons = Reasons(seen)
         unknown = set(agents or ()) - {session.agent for session in seen.sessions}
         if unknown and "sessions" not in seen.cut:
-            no(f"there is no agent {min(unknown)!r} here: `waggle agents` lists those that are")
+            exit_no(f"there is no agent {min(unknown)!r} here: `waggle agents` lists those that are")
         waits = [wait for wait in seen.waits if not agents or reasons.agents(wait) & set(agents)]
         _print(options, seen, waits)
         if {"waits", "locks"} & set(seen.cut):
-            say("there is more than the hub tells at a time: this is the beginning")
-        if any(map(stuck, waits)):
+            notify("there is more than the hub tells at a time: this is the beginning")
+        if any(map(is_stuck, waits)):
             raise typer.Exit(NO)
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def _print(options: Options, seen: Inspection, waits: list[SeenWait]) -> None:
     """A paragraph for each, those who are stuck first; or that all is well."""
     reasons = Reasons(seen)
-    waits = sorted(waits, key=lambda wait: (not stuck(wait), wait.since))
+    waits = sorted(waits, key=lambda wait: (not is_stuck(wait), wait.since))
     for wait in waits:
         sentence = reasons.sentence(wait)
         if options.json:
             facts = msgspec.to_builtins(wait)
-            print(to_json({"agent": wait.agent, "stuck": stuck(wait), "sentence": sentence, **facts}))
+            print(to_json({"agent": wait.agent, "stuck": is_stuck(wait), "sentence": sentence, **facts}))
         elif sys.stdout.isatty():
             print(textwrap.fill(sentence, shutil.get_terminal_size().columns, subsequent_indent="  "))
         else:
             print(sentence)
-    if not options.json and not any(map(stuck, waits)):
-        held, others = counted(len(seen.locks), "lock"), counted(len(seen.sessions) - 1, "session")
+    if not options.json and not any(map(is_stuck, waits)):
+        held, others = count_of(len(seen.locks), "lock"), count_of(len(seen.sessions) - 1, "session")
         print(f"Nothing is stuck: {others}, {held}, and nobody waits for anybody.")

@@ -11,13 +11,13 @@ from types import ModuleType
 from typing import NamedTuple
 
 from waggle import Hub
-from waggle.cli.demo.narration import Chronicle, Story, Teller
+from waggle.cli.demo.narration import CrewNarrator, ExampleNarrator, Narrator
 from waggle.examples import EXAMPLES, crew
 from waggle.examples.crew import SERVICES, number
 from waggle.examples.roles import Cast, Person
 from waggle.wire.messages import EventType
 
-__all__ = ["Member", "Show", "shows", "titles"]
+__all__ = ["AgentProcess", "Demo", "demo_titles", "find_demo"]
 
 CREW = "crew"
 """What is played if nothing is named."""
@@ -27,10 +27,10 @@ ROLES = (
     ("tester", ("tester",)),
 )
 """Who is in the crew: a name, and the arguments of `waggle.examples.crew`."""
-DONE, KILLED = 0, -9
+EXIT_DONE, EXIT_KILLED = 0, -9
 
 
-class Member(NamedTuple):
+class AgentProcess(NamedTuple):
     """An agent that is to be started, with the exit codes that are right for it: none if it is there to the end."""
 
     name: str
@@ -39,7 +39,7 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Show:
+class Demo:
     """What is started for a demo, and told of it."""
 
     name: str
@@ -49,14 +49,14 @@ class Show:
     """The agent that tells the story."""
     intro: str
     code: ModuleType
-    story: Callable[[], Teller]
+    story: Callable[[], Narrator]
     types: tuple[EventType, ...]
-    gather: Callable[[Hub], Awaitable[list[Member]]]
+    gather: Callable[[Hub], Awaitable[list[AgentProcess]]]
     """Makes ready, and says who is to be started."""
     person: Person | None = None
 
 
-def shows(name: str, *, once: bool, speed: float) -> Show:
+def find_demo(name: str, *, once: bool, speed: float) -> Demo:
     """What goes by this name. Raises KeyError."""
     if name == CREW:
         return _crew(once, speed)
@@ -65,46 +65,46 @@ def shows(name: str, *, once: bool, speed: float) -> Show:
     raise KeyError(name)
 
 
-def titles() -> Iterator[tuple[str, str]]:
+def demo_titles() -> Iterator[tuple[str, str]]:
     """Each name, with a line about it."""
     yield CREW, "A crew of five that works through one build after another."
     for name in EXAMPLES:
         yield name, _title(import_module(f"waggle.examples.{name}"))
 
 
-def _crew(once: bool, speed: float) -> Show:
+def _crew(once: bool, speed: float) -> Demo:
     intro = (
         "A crew of five agents builds software together, each in a process of its own. They meet only in the hub:\n"
         "each starts when the hub tells it that what it needs is there, and nobody ever asks twice."
     )
-    gather = partial(_gather_crew, once=once, speed=speed)
-    return Show(CREW, "demo", "narrator", intro, crew, Story, ("set", "message"), gather)
+    gather = partial(_prepare_crew, once=once, speed=speed)
+    return Demo(CREW, "demo", "narrator", intro, crew, CrewNarrator, ("set", "message"), gather)
 
 
-async def _gather_crew(hub: Hub, once: bool, speed: float) -> list[Member]:
+async def _prepare_crew(hub: Hub, once: bool, speed: float) -> list[AgentProcess]:
     """The crew, to begin after the last build that an earlier one has left."""
     left = await hub.list("build/*", values=False)
     first = 1 + max((number(entry.key) for entry in left), default=0)
     job = ["--first", str(first), "--speed", str(speed), *(["--builds", "1"] if once else [])]
-    ends = frozenset({DONE}) if once else frozenset[int]()
-    return [Member(name, [*_program(crew), *role, *job], ends) for name, role in ROLES]
+    ends = frozenset({EXIT_DONE}) if once else frozenset[int]()
+    return [AgentProcess(name, [*_program(crew), *role, *job], ends) for name, role in ROLES]
 
 
-def _example(name: str, speed: float) -> Show:
+def _example(name: str, speed: float) -> Demo:
     module = import_module(f"waggle.examples.{name}")
     cast: Cast = module.CAST
     types: tuple[EventType, ...] = ("set", "delete", "expire", "lock", "unlock", "message")
-    gather = partial(_gather_example, module=module, cast=cast, speed=speed)
+    gather = partial(_prepare_example, module=module, cast=cast, speed=speed)
     intro = f"{_title(module)}\nEach agent is a process of its own; nobody polls."
-    return Show(name, f"demo-{name}", f"narrator-{name}", intro, module, Chronicle, types, gather, cast.person)
+    return Demo(name, f"demo-{name}", f"narrator-{name}", intro, module, ExampleNarrator, types, gather, cast.person)
 
 
-async def _gather_example(hub: Hub, module: ModuleType, cast: Cast, speed: float) -> list[Member]:
+async def _prepare_example(hub: Hub, module: ModuleType, cast: Cast, speed: float) -> list[AgentProcess]:
     """The cast, on an empty stage."""
     await hub.clear("*")
-    groups = (cast.agents, {DONE}), (cast.services, set[int]()), (cast.doomed, {KILLED})
+    groups = (cast.agents, {EXIT_DONE}), (cast.services, set[int]()), (cast.doomed, {EXIT_KILLED})
     return [
-        Member(name, [*_program(module), name, "--speed", str(speed)], frozenset(ends))
+        AgentProcess(name, [*_program(module), name, "--speed", str(speed)], frozenset(ends))
         for agents, ends in groups
         for name in agents
     ]

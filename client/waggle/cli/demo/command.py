@@ -1,4 +1,4 @@
-"""The command `demo`: see it work. What it can play is in `shows`, how that is started in `stage`."""
+"""The command `demo`: see it work. What it can play is in `find_demo`, how that is started in `stage`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from waggle import WaggleError
-from waggle.cli.shared.connect import ERROR, fail, run, say, unread
+from waggle.cli.shared.connect import ERROR, exit_error, exit_output_closed, notify, run_until_signal
 
 __all__ = ["demo"]
 
@@ -26,22 +26,22 @@ def demo(
     none of them polls. A hub that runs on the port already is used. An example ends by itself; Ctrl-C stops all that
     was started here.
     """
-    from waggle.cli.demo.catalog import shows, titles  # what no other command needs to import
-    from waggle.cli.demo.launcher import CannotGoOnError, play
+    from waggle.cli.demo.catalog import demo_titles, find_demo  # what no other command needs to import
+    from waggle.cli.demo.launcher import DemoError, run_demo
 
     if list_:
-        for title in titles():
+        for title in demo_titles():
             print("\t".join(title))
         return
     try:
-        show = shows(name, once=once, speed=speed)
+        show = find_demo(name, once=once, speed=speed)
     except KeyError:
-        fail(f"there is no demo {name!r}: it is one of {', '.join(name for name, _ in titles())}.")
+        exit_error(f"there is no demo {name!r}: it is one of {', '.join(name for name, _ in demo_titles())}.")
     try:
-        if run(play(show, port, yes)):
+        if run_until_signal(run_demo(show, port, yes)):
             print("\nStopped; everybody has gone home.", flush=True)
     except BrokenPipeError:
-        unread()
-    except (CannotGoOnError, WaggleError) as error:
-        say(str(error))
+        exit_output_closed()
+    except (DemoError, WaggleError) as error:
+        notify(str(error))
         raise typer.Exit(ERROR) from None

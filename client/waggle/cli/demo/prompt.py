@@ -8,10 +8,10 @@ import sys
 from waggle.cli.output.format import visible
 from waggle.examples.roles import Ask
 
-__all__ = ["asker"]
+__all__ = ["make_ask"]
 
 
-def asker(yes: bool, set_: str) -> Ask:
+def make_ask(yes: bool, set_: str) -> Ask:
     """What asks: says yes to all; or asks at the terminal; or, where there is none, says how to answer from another.
 
     ``set_`` is the command that writes an entry, up to its key.
@@ -28,7 +28,7 @@ def asker(yes: bool, set_: str) -> Ask:
             f"""    {set_} {key} '{{"status": "rejected", "reason": "not on a Friday"}}'""",
             flush=True,
         )
-        return await _silence()
+        return await _never()
 
     return agree if yes else _at_terminal if sys.stdin.isatty() else elsewhere
 
@@ -45,10 +45,10 @@ async def _at_terminal(key: str, question: str) -> str:
             said = await lines.get()
     finally:
         loop.remove_reader(sys.stdin)
-    return said.strip() or await _silence()
+    return said.strip() or await _never()
 
 
-async def _silence() -> str:
+async def _never() -> str:
     """Nothing is said here."""
     nothing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     return await nothing

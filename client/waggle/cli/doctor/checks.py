@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from waggle import connect
-from waggle.cli.commands.serve import missing
+from waggle.cli.commands.serve import missing_packages
 from waggle.cli.install.editors import own_command
 
-__all__ = ["CHECKS", "NS", "PATIENCE", "Check", "CheckFailed", "Target"]
+__all__ = ["CHECKS", "CHECK_TIMEOUT_S", "NS", "Check", "CheckFailed", "Target"]
 
-PATIENCE = 5.0
+CHECK_TIMEOUT_S = 5.0
 """Seconds for each door."""
-START = 20.0
+START_TIMEOUT_S = 20.0
 """Seconds for a program that has to start first."""
-TTL = 60
+TTL_S = 60
 """Seconds after which what was written goes by itself, if nobody deletes it before."""
 NS = "waggle-doctor"
 JSON = "application/json"
@@ -46,7 +46,7 @@ class Target(NamedTuple):
         parts = urlsplit(self.url if "://" in self.url else f"http://{self.url}")
         secure = parts.scheme in ("https", "wss")
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        return kind(parts.hostname or "", parts.port, timeout=PATIENCE)
+        return kind(parts.hostname or "", parts.port, timeout=CHECK_TIMEOUT_S)
 
     def headers(self, **more: str) -> dict[str, str]:
         """What a request says."""
@@ -78,59 +78,61 @@ class Check(NamedTuple):
     remedy: str
 
 
-def _see(well: bool, otherwise: str) -> None:
+def _require(well: bool, otherwise: str) -> None:
     if not well:
         raise CheckFailed(otherwise)
 
 
-def _start(text: bytes) -> str:
+def _excerpt(text: bytes) -> str:
     return text[:300].decode(errors="replace").strip() or "nothing"
 
 
 async def _web_socket(patient: Target) -> None:
     meta = {"role": "cli"}
-    async with connect(patient.url, ns=NS, token=patient.token, meta=meta, connect_timeout=PATIENCE) as hub:
-        await hub.set(patient.key, 1, ttl=TTL)
+    async with connect(patient.url, ns=NS, token=patient.token, meta=meta, connect_timeout=CHECK_TIMEOUT_S) as hub:
+        await hub.set(patient.key, 1, ttl=TTL_S)
         entry = await hub.get(patient.key)
-        _see(entry is not None and entry.value == 1, "what was written was not read")
+        _require(entry is not None and entry.value == 1, "what was written was not read")
 
 
 async def _http(patient: Target) -> None:
-    status, text = await asyncio.to_thread(patient.ask, "PUT", f"{patient.entry}&ttl={TTL}", 2)
-    _see(status in (200, 201, 204), f"a write was answered with {status}: {_start(text)}")
+    status, text = await asyncio.to_thread(patient.ask, "PUT", f"{patient.entry}&ttl={TTL_S}", 2)
+    _require(status in (200, 201, 204), f"a write was answered with {status}: {_excerpt(text)}")
     status, text = await asyncio.to_thread(patient.ask, "GET", patient.entry)
-    _see(status == 200 and b"2" in text, f"a read was answered with {status}: {_start(text)}")
+    _require(status == 200 and b"2" in text, f"a read was answered with {status}: {_excerpt(text)}")
 
 
 async def _events(patient: Target) -> None:
-    await asyncio.to_thread(_hear, patient)
+    await asyncio.to_thread(_expect_event, patient)
 
 
-def _hear(patient: Target) -> None:
+def _expect_event(patient: Target) -> None:
     """Hear of an entry that is written meanwhile."""
     stream = patient.connection()
     try:
         path = f"/v1/events?ns={NS}&pattern={quote(patient.key)}"
         stream.request("GET", path, headers=patient.headers(Accept="text/event-stream"))
         answer = stream.getresponse()
-        _see(answer.status == 200, f"answered with {answer.status}")
-        patient.ask("PUT", f"{patient.entry}&ttl={TTL}", "heard")
-        until = time.monotonic() + PATIENCE
+        _require(answer.status == 200, f"answered with {answer.status}")
+        patient.ask("PUT", f"{patient.entry}&ttl={TTL_S}", "heard")
+        until = time.monotonic() + CHECK_TIMEOUT_S
         while b"heard" not in answer.readline():
-            _see(time.monotonic() < until, "the stream is open, and no event came")
+            _require(time.monotonic() < until, "the stream is open, and no event came")
     finally:
         stream.close()
 
 
 async def _mcp_http(patient: Target) -> None:
-    call = _request(1, "tools/call", {"name": "set", "arguments": {"key": patient.key, "value": 3, "ttl": TTL}})
+    call = _request(1, "tools/call", {"name": "set", "arguments": {"key": patient.key, "value": 3, "ttl": TTL_S}})
     accept = f"{JSON}, text/event-stream"
     status, text = await asyncio.to_thread(patient.ask, "POST", f"/mcp?ns={NS}&agent={NS}", call, accept)
-    _see(status == 200 and b"rev" in text and b'"isError":true' not in text, f"answered with {status}: {_start(text)}")
+    _require(
+        status == 200 and b"rev" in text and b'"isError":true' not in text, f"answered with {status}: {_excerpt(text)}"
+    )
 
 
 async def _mcp_stdio(patient: Target) -> None:
-    _see(not missing(["mcp"]), "the package mcp is not installed: pip install 'wagglehub[hub]'")
+    _require(not missing_packages(["mcp"]), "the package mcp is not installed: pip install 'wagglehub[hub]'")
     command = [own_command(), "mcp", "--no-start", "--url", patient.url, "--ns", NS, "--agent", f"{NS}-stdio"]
     token = [] if patient.token is None else ["--token", patient.token]
     pipe = asyncio.subprocess.PIPE
@@ -145,19 +147,19 @@ async def _mcp_stdio(patient: Target) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(START):
+        async with asyncio.timeout(START_TIMEOUT_S):
             process.stdin.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
             async for line in process.stdout:
                 answer = json.loads(line)
                 if answer.get("id") == 2:
                     result = answer.get("result", {"isError": True})
-                    _see(not result.get("isError"), f"a tool failed: {_start(line)}")
+                    _require(not result.get("isError"), f"a tool failed: {_excerpt(line)}")
                     return
-            raise CheckFailed(f"it has ended without an answer: {_start(await process.stderr.read())}")
+            raise CheckFailed(f"it has ended without an answer: {_excerpt(await process.stderr.read())}")
     finally:
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), PATIENCE)
+            await asyncio.wait_for(process.wait(), CHECK_TIMEOUT_S)
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -167,10 +169,10 @@ def _request(id: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
 
 
-async def _page(patient: Target) -> None:
+async def _dashboard(patient: Target) -> None:
     for path, part in (("/", b"<html"), ("/app.js", b"import")):
         status, text = await asyncio.to_thread(patient.ask, "GET", path)
-        _see(status == 200 and part in text, f"{path} was answered with {status}: {_start(text)}")
+        _require(status == 200 and part in text, f"{path} was answered with {status}: {_excerpt(text)}")
 
 
 _PROXY = "if a proxy is in between, it must let {} through"
@@ -181,6 +183,6 @@ CHECKS = [
     Check("events (SSE)", _events, _PROXY.format("/v1/events unbuffered")),
     Check("MCP over HTTP", _mcp_http, _PROXY.format("POST at /mcp, unbuffered")),
     Check("MCP over stdio", _mcp_stdio, "run `waggle mcp --no-start` by hand, and see what it says"),
-    Check("page", _page, _PROXY.format("all paths")),
+    Check("page", _dashboard, _PROXY.format("all paths")),
 ]
 """In the order in which they are made: what all need comes first."""

@@ -9,9 +9,9 @@ from contextlib import suppress
 import typer
 
 from waggle import WaggleError, connect
-from waggle.cli.doctor.checks import CHECKS, NS, PATIENCE, Check, CheckFailed, Target
+from waggle.cli.doctor.checks import CHECK_TIMEOUT_S, CHECKS, NS, Check, CheckFailed, Target
 from waggle.cli.output.format import milliseconds, to_json, visible
-from waggle.cli.shared.connect import fail, in_words, run
+from waggle.cli.shared.connect import describe, exit_error, run_until_signal
 from waggle.cli.shared.options import Options, shared
 
 __all__ = ["doctor"]
@@ -28,29 +28,29 @@ def doctor(options: Options) -> None:
 
     async def work() -> None:
         nonlocal failed
-        await _reached(patient)
+        await _require_hub(patient)
         for check in CHECKS:
-            failed += await _made(check, patient, options.json)
+            failed += await _run_check(check, patient, options.json)
         with suppress(WaggleError):  # it goes by itself, too
-            async with connect(patient.url, ns=NS, token=patient.token, connect_timeout=PATIENCE) as hub:
+            async with connect(patient.url, ns=NS, token=patient.token, connect_timeout=CHECK_TIMEOUT_S) as hub:
                 await hub.delete(patient.key)
 
-    ended_by = run(work())
+    ended_by = run_until_signal(work())
     if ended_by is not None:
         raise typer.Exit(128 + ended_by)
     raise typer.Exit(1 if failed else 0)
 
 
-async def _reached(patient: Target) -> None:
+async def _require_hub(patient: Target) -> None:
     """Exit with an error if there is no hub at all: then nothing else needs to be said."""
     try:
-        async with connect(patient.url, ns=NS, token=patient.token, connect_timeout=PATIENCE / 2) as hub:
+        async with connect(patient.url, ns=NS, token=patient.token, connect_timeout=CHECK_TIMEOUT_S / 2) as hub:
             await hub.ping()
     except WaggleError as error:
-        fail(in_words(error))
+        exit_error(describe(error))
 
 
-async def _made(check: Check, patient: Target, json: bool) -> bool:
+async def _run_check(check: Check, patient: Target, json: bool) -> bool:
     """Make a check and tell of it; whether it failed."""
     began = time.perf_counter()
     wrong = None

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from waggle.cli.install.config_edit import ConfigEditError
-from waggle.cli.install.editors import EDITORS, NAME, Editor, entry_of, is_ours, own_command
-from waggle.cli.shared.connect import fail, no
+from waggle.cli.install.editors import EDITORS, SERVER_NAME, Editor, entry_of, is_ours, own_command
+from waggle.cli.shared.connect import exit_error, exit_no
 from waggle.wire.file_locks import Place
 
 __all__ = ["install"]
@@ -42,19 +42,19 @@ def install(
     editor = EDITORS.get(program)
     if editor is None:
         raise typer.BadParameter(f"it is one of {', '.join(EDITORS)}; for others see docs/mcp.md.")
-    path = _file(editor, project)
+    path = _settings_file(editor, project)
     entry = entry_of(editor, "waggle" if project else own_command())
     try:
         text = path.read_bytes().decode() if path.exists() else ""
-        found = editor.read(text).get(NAME)
+        found = editor.read(text).get(SERVER_NAME)
         if undo:
             _undo(editor, path, text, found, yes)
         else:
             _install(editor, path, text, found, entry, yes)
     except (ConfigEditError, UnicodeDecodeError) as fault:
-        fail(f"{path} stays as it is: {fault}. What to write into it:\n{_shown(editor, entry)}")
+        exit_error(f"{path} stays as it is: {fault}. What to write into it:\n{_rendered(editor, entry)}")
     except OSError as fault:
-        fail(f"{path} cannot be read or written: {fault.strerror or fault}.")
+        exit_error(f"{path} cannot be read or written: {fault.strerror or fault}.")
 
 
 def _install(editor: Editor, path: Path, text: str, found: Any, entry: dict[str, Any], yes: bool) -> None:
@@ -63,38 +63,38 @@ def _install(editor: Editor, path: Path, text: str, found: Any, entry: dict[str,
         return
     if found is not None:
         again = f"; waggle install {_name(editor)} --undo takes it out" if is_ours(found) else ""
-        no(f"{path} has another entry named {NAME}, which stays: {json.dumps(found)}{again}")
+        exit_no(f"{path} has another entry named {SERVER_NAME}, which stays: {json.dumps(found)}{again}")
     changed = editor.put(text, entry)
-    print(f"{path}:\n{_shown(editor, entry)}")
+    print(f"{path}:\n{_rendered(editor, entry)}")
     if os.environ.get("WAGGLE_TOKEN"):
         print(f"WAGGLE_TOKEN is not written: {editor.title} needs to have it in its environment.")
-    _ask("Write this?", yes)
+    _confirm("Write this?", yes)
     _write(path, changed)
     print(f"{editor.title} knows it from its next start on; waggle install {_name(editor)} --undo takes it back.")
 
 
 def _undo(editor: Editor, path: Path, text: str, found: Any, yes: bool) -> None:
     if found is None:
-        no(f"{path} has no entry named {NAME}")
+        exit_no(f"{path} has no entry named {SERVER_NAME}")
     if not is_ours(found):
-        no(f"{path} has another entry named {NAME}, which stays: {json.dumps(found)}")
+        exit_no(f"{path} has another entry named {SERVER_NAME}, which stays: {json.dumps(found)}")
     changed = editor.take_out(text)
-    print(f"{path}, without:\n{_shown(editor, found)}")
-    _ask("Take this out?", yes)
+    print(f"{path}, without:\n{_rendered(editor, found)}")
+    _confirm("Take this out?", yes)
     _write(path, changed)
 
 
-def _ask(question: str, yes: bool) -> None:
+def _confirm(question: str, yes: bool) -> None:
     """Raise typer.Exit unless the answer is yes."""
     if yes:
         return
     if not sys.stdin.isatty():
-        fail("nobody is there to be asked: say --yes")
+        exit_error("nobody is there to be asked: say --yes")
     if not typer.confirm(question, err=True):
-        no("nothing was written")
+        exit_no("nothing was written")
 
 
-def _file(editor: Editor, project: bool) -> Path:
+def _settings_file(editor: Editor, project: bool) -> Path:
     """The file to change; behind a link, what that leads to."""
     if not project:
         return editor.home().resolve()
@@ -105,7 +105,7 @@ def _file(editor: Editor, project: bool) -> Path:
     return (place.root or place.here) / editor.project
 
 
-def _shown(editor: Editor, entry: dict[str, Any]) -> str:
+def _rendered(editor: Editor, entry: dict[str, Any]) -> str:
     return editor.put("", entry).rstrip()
 
 

@@ -64,12 +64,12 @@ def json_with(text: str, table: str, name: str, entry: Data) -> str:
     if not text.strip():
         return json.dumps({table: {name: entry}}, indent=2) + "\n"
     unit = _indent(text)
-    top = _members(text, text.index("{", _start(text)))
+    top = _members(text, text.index("{", _opening_brace(text)))
     found = next((one for one in top if one.key == table), None)
     if found is None:
-        changed = _put(text, _start(text), top, table, {name: entry}, unit, 1)
+        changed = _with_member(text, _opening_brace(text), top, table, {name: entry}, unit, 1)
     else:
-        changed = _put(text, found.value, _members(text, found.value), name, entry, unit, 2)
+        changed = _with_member(text, found.value, _members(text, found.value), name, entry, unit, 2)
     expected = {**before, table: {**before.get(table, {}), name: entry}}
     return _checked(changed, json_data(changed), expected)
 
@@ -77,15 +77,15 @@ def json_with(text: str, table: str, name: str, entry: Data) -> str:
 def json_without(text: str, table: str, name: str) -> str:
     """The text without ``name`` in the object ``table``; without that, if it holds nothing else."""
     before = json_data(text)
-    top = _members(text, _start(text))
+    top = _members(text, _opening_brace(text))
     outer = next(one for one in top if one.key == table)
     inner = _members(text, outer.value)
     rest = {key: value for key, value in before[table].items() if key != name}
     if rest:
-        changed = _cut(text, inner, [one.key for one in inner].index(name), outer.value)
+        changed = _without_member(text, inner, [one.key for one in inner].index(name), outer.value)
         expected = {**before, table: rest}
     else:
-        changed = _cut(text, top, top.index(outer), _start(text))
+        changed = _without_member(text, top, top.index(outer), _opening_brace(text))
         expected = {key: value for key, value in before.items() if key != table}
     return _checked(changed, json_data(changed), expected)
 
@@ -101,7 +101,7 @@ def _tokens(text: str, *, gaps: bool = False) -> list[_Token]:
     return tokens
 
 
-def _start(text: str) -> int:
+def _opening_brace(text: str) -> int:
     """Where the outermost object begins."""
     return next(one.start for one in _tokens(text) if one.text == "{")
 
@@ -132,7 +132,7 @@ def _members(text: str, opening: int) -> list[_Member]:
     raise ConfigEditError("an object is not closed")
 
 
-def _put(text: str, opening: int, members: list[_Member], name: str, value: Data, unit: str, depth: int) -> str:
+def _with_member(text: str, opening: int, members: list[_Member], name: str, value: Data, unit: str, depth: int) -> str:
     """With a member after the last one."""
     margin = unit * depth
     if members:
@@ -150,7 +150,7 @@ def _put(text: str, opening: int, members: list[_Member], name: str, value: Data
     return f"{text[: opening + 1]}{member}{newline}{unit * (depth - 1)}{text[closing:]}"
 
 
-def _cut(text: str, members: list[_Member], place: int, opening: int) -> str:
+def _without_member(text: str, members: list[_Member], place: int, opening: int) -> str:
     """Without that member, and the comma that it needed."""
     one = members[place]
     if place > 0:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from waggle.cli.install import config_edit
 
-__all__ = ["EDITORS", "NAME", "Editor", "entry_of", "is_ours", "own_command"]
+__all__ = ["EDITORS", "SERVER_NAME", "Editor", "entry_of", "is_ours", "own_command"]
 
-NAME = "waggle"
+SERVER_NAME = "waggle"
 
-CARRIED = ("WAGGLE_URL", "WAGGLE_NS")
+COPIED_VARIABLES = ("WAGGLE_URL", "WAGGLE_NS")
 """What of this environment is written into an entry. Not WAGGLE_TOKEN: settings are shared, copied and backed up."""
 
 Data = dict[str, Any]
@@ -47,18 +47,18 @@ class Editor(NamedTuple):
 
     def put(self, text: str, entry: Data) -> str:
         """The text with the entry. Raises CannotSpliceError."""
-        return (config_edit.toml_with if self.toml else config_edit.json_with)(text, self.table, NAME, entry)
+        return (config_edit.toml_with if self.toml else config_edit.json_with)(text, self.table, SERVER_NAME, entry)
 
     def take_out(self, text: str) -> str:
         """The text without it. Raises CannotSpliceError."""
-        return (config_edit.toml_without if self.toml else config_edit.json_without)(text, self.table, NAME)
+        return (config_edit.toml_without if self.toml else config_edit.json_without)(text, self.table, SERVER_NAME)
 
 
 def entry_of(editor: Editor, command: str) -> Data:
     """What is written for an editor, with the hub and the namespace that this environment names."""
-    env = {name: os.environ[name] for name in CARRIED if os.environ.get(name)}
+    env = {name: os.environ[name] for name in COPIED_VARIABLES if os.environ.get(name)}
     carried = {"env": env} if env else {}
-    return {**editor.more, "command": command, "args": ["mcp", *editor.args], **carried, **_patience(editor)}
+    return {**editor.more, "command": command, "args": ["mcp", *editor.args], **carried, **_tool_timeout(editor)}
 
 
 def is_ours(entry: Any) -> bool:
@@ -73,12 +73,12 @@ def own_command() -> str:
     return shutil.which("waggle", path=str(Path(sys.executable).parent)) or shutil.which("waggle") or "waggle"
 
 
-def _patience(editor: Editor) -> Data:
+def _tool_timeout(editor: Editor) -> Data:
     """Codex is told to wait for longer than a call may take (`--limit`)."""
     return {"tool_timeout_sec": 300} if editor.toml else {}
 
 
-def _under(variable: str, otherwise: str, *rest: str) -> Callable[[], Path]:
+def _home_path(variable: str, otherwise: str, *rest: str) -> Callable[[], Path]:
     """A path below a directory that a variable of the environment names, or one in the home directory."""
 
     def path() -> Path:
@@ -90,13 +90,18 @@ def _under(variable: str, otherwise: str, *rest: str) -> Callable[[], Path]:
 
 EDITORS = {
     "claude-code": Editor(
-        "Claude Code", _under("CLAUDE_CONFIG_DIR", "", ".claude.json"), ".mcp.json", "mcpServers", {"type": "stdio"}, ()
+        "Claude Code",
+        _home_path("CLAUDE_CONFIG_DIR", "", ".claude.json"),
+        ".mcp.json",
+        "mcpServers",
+        {"type": "stdio"},
+        (),
     ),
     "codex": Editor(
-        "Codex", _under("CODEX_HOME", ".codex", "config.toml"), None, "mcp_servers", {}, ("--limit", "270")
+        "Codex", _home_path("CODEX_HOME", ".codex", "config.toml"), None, "mcp_servers", {}, ("--limit", "270")
     ),
-    "cursor": Editor("Cursor", _under("", ".cursor", "mcp.json"), ".cursor/mcp.json", "mcpServers", {}, ()),
+    "cursor": Editor("Cursor", _home_path("", ".cursor", "mcp.json"), ".cursor/mcp.json", "mcpServers", {}, ()),
     "gemini": Editor(
-        "Gemini CLI", _under("", ".gemini", "settings.json"), ".gemini/settings.json", "mcpServers", {}, ()
+        "Gemini CLI", _home_path("", ".gemini", "settings.json"), ".gemini/settings.json", "mcpServers", {}, ()
     ),
 }

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
-from waggle.cli.output.format import cut, preview, visible
+from waggle.cli.output.format import preview, truncate, visible
 
 __all__ = ["Change", "change_line", "changes"]
 
-KEPT = 12
+CONTEXT_CHARS = 12
 """Characters that are shown of what two long values begin with in common."""
 
 _is_name = re.compile(r"[^\W\d]\w*").fullmatch
@@ -36,12 +36,12 @@ def changes(before: Any, after: Any, place: str = "") -> Iterator[Change]:
         for name in [*before, *(name for name in after if name not in before)]:
             yield from changes(before.get(name, UNSET), after.get(name, UNSET), place + _member(name, not place))
     elif isinstance(before, list) and isinstance(after, list):
-        yield from _in_list(before, after, place)
+        yield from _list_changes(before, after, place)
     elif not _same(before, after):
         yield Change(place or "value", before, after)
 
 
-def _in_list(before: list[Any], after: list[Any], place: str) -> Iterator[Change]:
+def _list_changes(before: list[Any], after: list[Any], place: str) -> Iterator[Change]:
     """What differs between the equal beginnings and the equal ends."""
     most = min(len(before), len(after))
     start = next((i for i in range(most) if not _same(before[i], after[i])), most)
@@ -72,15 +72,15 @@ def change_line(change: Change, width: int) -> str:
         return f"+ {place}: {preview(change.after, room)}"
     if change.after is UNSET:
         return f"- {place}: {preview(change.before, room)}"
-    before, after = _apart(preview(change.before, None), preview(change.after, None), room)
-    before = cut(before, max(4, room // 2 - 4))
-    return f"~ {place}: {before} -> {cut(after, max(4, room - len(before) - 4))}"
+    before, after = _skip_common_start(preview(change.before, None), preview(change.after, None), room)
+    before = truncate(before, max(4, room // 2 - 4))
+    return f"~ {place}: {before} -> {truncate(after, max(4, room - len(before) - 4))}"
 
 
-def _apart(before: str, after: str, room: int) -> tuple[str, str]:
+def _skip_common_start(before: str, after: str, room: int) -> tuple[str, str]:
     """Two long texts without most of what both begin with, so that the difference is seen."""
     pairs = enumerate(zip(before, after, strict=False))
-    common = next((place for place, (one, other) in pairs if one != other), 0) - KEPT
-    if common < KEPT or len(before) + len(after) <= room:
+    common = next((place for place, (one, other) in pairs if one != other), 0) - CONTEXT_CHARS
+    if common < CONTEXT_CHARS or len(before) + len(after) <= room:
         return before, after
     return "…" + before[common:], "…" + after[common:]

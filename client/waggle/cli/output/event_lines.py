@@ -16,12 +16,12 @@ import typer
 from msgspec import UNSET
 
 from waggle import Event
-from waggle.cli.output.format import clock, cut, left, milliseconds, moment, preview, to_json, visible
-from waggle.cli.output.tables import in_tabs
+from waggle.cli.output.format import iso_time, milliseconds, preview, time_left, time_of_day, to_json, truncate, visible
+from waggle.cli.output.tables import tab_line
 
-__all__ = ["event_line", "event_row", "matter", "printer"]
+__all__ = ["event_detail", "event_line", "event_printer", "event_row"]
 
-COLOURS = {
+TYPE_COLOURS = {
     "set": "green", "delete": "red", "expire": "yellow", "evict": "yellow", "touch": "cyan", "message": "magenta",
     "lost": "red",
 }  # fmt: skip
@@ -29,16 +29,16 @@ COLOURS = {
 Printer = Callable[[Event], None]
 
 
-def printer(*, json: bool, with_ns: bool = False, with_rev: bool = False) -> Printer:
+def event_printer(*, json: bool, with_ns: bool = False, with_rev: bool = False) -> Printer:
     """What prints each event as it comes, as suits whoever reads it."""
     if json:
         return lambda event: print(to_json(event), flush=True)
     if not sys.stdout.isatty():
-        return lambda event: print(in_tabs(event_row(event, with_ns=with_ns, with_rev=with_rev)), end="", flush=True)
-    return _for_people(with_ns, with_rev)
+        return lambda event: print(tab_line(event_row(event, with_ns=with_ns, with_rev=with_rev)), end="", flush=True)
+    return _terminal_printer(with_ns, with_rev)
 
 
-def _for_people(with_ns: bool, with_rev: bool) -> Printer:
+def _terminal_printer(with_ns: bool, with_rev: bool) -> Printer:
     """Lines in colour and cut to the width; where a day begins, or it is not today's, it says so."""
     colour = "NO_COLOR" not in os.environ
     day = date.today()
@@ -57,13 +57,13 @@ def _for_people(with_ns: bool, with_rev: bool) -> Printer:
 def event_row(event: Event, *, with_ns: bool = False, with_rev: bool = False) -> list[str]:
     """An event as columns: moment, revision if asked for, type, namespace if asked for, key, by, and what matters."""
     return [
-        moment(event.at) if event.at else "-",
+        iso_time(event.at) if event.at else "-",
         *([f"{event.rev}"] if with_rev else []),
         event.type,
         *([visible(event.ns)] if with_ns else []),
         visible(event.key),
         visible(event.by),
-        matter(event),
+        event_detail(event),
     ]
 
 
@@ -75,14 +75,14 @@ def event_line(event: Event, *, with_ns: bool, width: int | None, colour: bool, 
         return f"-- missed too much ({_reason(event)}): forget the above, all there is follows --"
     rev = f"  {event.rev:>8}" if with_rev else ""
     key = visible(f"{event.ns} {event.key}" if with_ns else event.key)
-    head = f"{clock(event.at)}{rev}  {event.type:<7} "
-    line = cut(f"{head} {key}  {visible(event.by)}  {matter(event)}".rstrip(), width)
+    head = f"{time_of_day(event.at)}{rev}  {event.type:<7} "
+    line = truncate(f"{head} {key}  {visible(event.by)}  {event_detail(event)}".rstrip(), width)
     if colour:
-        return typer.style(line[: len(head)], fg=COLOURS.get(event.type)) + line[len(head) :]
+        return typer.style(line[: len(head)], fg=TYPE_COLOURS.get(event.type)) + line[len(head) :]
     return line
 
 
-def matter(event: Event) -> str:
+def event_detail(event: Event) -> str:
     """What an event of its type is about."""
     match event.type:
         case "set":
@@ -93,7 +93,7 @@ def matter(event: Event) -> str:
             return "" if event.late is UNSET else f"{milliseconds(event.late)} late"
         case "touch":
             until = None if event.expires_at is UNSET else event.expires_at
-            return f"{left(until, event.at)} left" if until is not None else "no deadline any more"
+            return f"{time_left(until, event.at)} left" if until is not None else "no deadline any more"
         case _:
             return "" if event.reason is UNSET else _reason(event)
 

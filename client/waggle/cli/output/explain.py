@@ -11,13 +11,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
-from waggle.cli.output.format import clock, duration, left, to_json, visible
+from waggle.cli.output.format import duration, time_left, time_of_day, to_json, visible
 from waggle.wire.messages import Awaited, HeldLock, Holder, Inspection, SeenWait, Waiter, Where
 from waggle.wire.names import compile_pattern
 
-__all__ = ["Reasons", "against", "clause", "joined", "stuck", "subject", "unmet"]
+__all__ = [
+    "Reasons",
+    "describe_condition",
+    "describe_progress",
+    "explain_refusal",
+    "is_stuck",
+    "join_words",
+    "lock_subject",
+]
 
-SHOWN = 3
+MAX_NAMED = 3
 """Names, or reasons, that are told one by one; of more, the number."""
 SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 """Comparisons as they are written; the others are words."""
@@ -26,39 +34,39 @@ Locking = HeldLock | Holder | Waiter | SeenWait
 """What has names or patterns that are locked, or asked for."""
 
 
-def joined(parts: Sequence[str], last: str = "and") -> str:
+def join_words(parts: Sequence[str], last: str = "and") -> str:
     """``a``, ``a and b``, ``a, b and c``, ``a, b, c and 4 more``."""
-    if len(parts) > SHOWN + 1:
-        parts = [*parts[:SHOWN], f"{len(parts) - SHOWN} more"]
+    if len(parts) > MAX_NAMED + 1:
+        parts = [*parts[:MAX_NAMED], f"{len(parts) - MAX_NAMED} more"]
     return f" {last} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 # --- locks -------------------------------------------------------------------------------------------------------
 
 
-def subject(lock: Locking) -> str:
+def lock_subject(lock: Locking) -> str:
     """What a lock is on, held or asked for."""
     if lock.names:
-        return joined([visible(name) for name in lock.names])
-    return f"all of {joined([visible(text) for text in lock.patterns or ()])}"
+        return join_words([visible(name) for name in lock.names])
+    return f"all of {join_words([visible(text) for text in lock.patterns or ()])}"
 
 
-def against(asked: str, holders: Sequence[Holder], queued: int, now: float) -> str:
+def explain_refusal(asked: str, holders: Sequence[Holder], queued: int, now: float) -> str:
     """Why what was asked for is not granted: who holds it, since when and until when, and how many wait."""
     reasons = [
-        f"{_holds(one, asked)} since {clock(one.since)[:8]}, {_until(one, now)} if it is not renewed"
-        for one in holders[:SHOWN]
+        f"{_holds(one, asked)} since {time_of_day(one.since)[:8]}, {_until(one, now)} if it is not renewed"
+        for one in holders[:MAX_NAMED]
     ]
-    return "; ".join([*reasons, *_others(len(holders) - SHOWN, queued)])
+    return "; ".join([*reasons, *_others(len(holders) - MAX_NAMED, queued)])
 
 
 def _holds(lock: HeldLock | Holder, asked: str) -> str:
-    what = subject(lock)
+    what = lock_subject(lock)
     return f"{visible(lock.agent)} holds {'it' if what == asked else what}{_shared(lock.mode)}"
 
 
 def _until(lock: HeldLock | Holder, now: float) -> str:
-    return f"until {clock(lock.expires_at)[:8]} ({left(lock.expires_at, now)} more)"
+    return f"until {time_of_day(lock.expires_at)[:8]} ({time_left(lock.expires_at, now)} more)"
 
 
 def _shared(mode: object) -> str:
@@ -76,14 +84,14 @@ def _others(holders: int, queued: int) -> Iterator[str]:
 # --- conditions --------------------------------------------------------------------------------------------------
 
 
-def unmet(conditions: Sequence[Awaited], met: Collection[int]) -> str:
+def describe_progress(conditions: Sequence[Awaited], met: Collection[int]) -> str:
     """Which of the conditions hold, and which do not."""
-    yes = [clause(one) for place, one in enumerate(conditions) if place in met]
-    no = [clause(one) for place, one in enumerate(conditions) if place not in met]
-    return "; ".join(f"{name}: {joined(some)}" for name, some in (("met", yes), ("not yet", no)) if some)
+    yes = [describe_condition(one) for place, one in enumerate(conditions) if place in met]
+    no = [describe_condition(one) for place, one in enumerate(conditions) if place not in met]
+    return "; ".join(f"{name}: {join_words(some)}" for name, some in (("met", yes), ("not yet", no)) if some)
 
 
-def clause(condition: Awaited) -> str:
+def describe_condition(condition: Awaited) -> str:
     """What a condition says: ``spec is there``, ``3 of result:* have /state == "done"``."""
     says = _of_key(condition) if condition.key is not None else _of_pattern(condition)
     after = "" if condition.since is None else f", written after rev {condition.since}"
@@ -135,7 +143,7 @@ class Reasons:
         self._sessions = {session.session: session for session in seen.sessions}
         self._waits: dict[str, list[SeenWait]] = defaultdict(list)
         for wait in seen.waits:
-            if stuck(wait):
+            if is_stuck(wait):
                 self._waits[wait.agent].append(wait)
 
     def sentence(self, wait: SeenWait) -> str:
@@ -150,18 +158,19 @@ class Reasons:
         """What one waits for, and why; ``known`` are the agents that the sentence has come by."""
         since = f"since {duration(self._seen.at - wait.since)}"
         if wait.op == "take":
-            return f"is ready for work on {subject(wait).removeprefix('all of ')}{_within(wait.ns)} {since}"
+            return f"is ready for work on {lock_subject(wait).removeprefix('all of ')}{_within(wait.ns)} {since}"
         if wait.op == "lock":
-            what = subject(wait)
+            what = lock_subject(wait)
             return f"waits for {what}{_shared(wait.mode)}{_within(wait.ns)} {since}: {self._reasons(wait, what, known)}"
-        more = "" if wait.until is None else f", and {left(wait.until, self._seen.at)} more at most,"
+        more = "" if wait.until is None else f", and {time_left(wait.until, self._seen.at)} more at most,"
         return f"waits {since}{more} until {self._conditions(wait)}{self._locked(wait, known)}"
 
     def _conditions(self, wait: SeenWait) -> str:
         conditions = wait.all or wait.any or []
         if len(conditions) == 1:
-            return clause(conditions[0])
-        return f"{'all' if wait.all else 'any'} of {len(conditions)} hold ({unmet(conditions, wait.met or ())})"
+            return describe_condition(conditions[0])
+        progress = describe_progress(conditions, wait.met or ())
+        return f"{'all' if wait.all else 'any'} of {len(conditions)} hold ({progress})"
 
     def _locked(self, wait: SeenWait, known: frozenset[str]) -> str:
         """Who holds what is to be unlocked."""
@@ -173,15 +182,15 @@ class Reasons:
         return reasons or "it is not its turn yet"
 
     def _told(self, holders: Sequence[HeldLock | Holder], what: str, queued: int, known: frozenset[str]) -> str:
-        reasons = [self._holder(holder, what, known) for holder in holders[:SHOWN]]
-        return "; ".join([*reasons, *_others(len(holders) - SHOWN, queued)])
+        reasons = [self._holder(holder, what, known) for holder in holders[:MAX_NAMED]]
+        return "; ".join([*reasons, *_others(len(holders) - MAX_NAMED, queued)])
 
     def _holder(self, lock: HeldLock | Holder, what: str, known: frozenset[str]) -> str:
         """Who stands in the way, until when; whether it is away, and what it waits for itself."""
         text = f"{_holds(lock, what)} {_until(lock, self._seen.at)}"
         session = self._sessions.get(lock.session)
         if session is not None and not session.connected:
-            text += f", is away, with {left(session.expires_at, self._seen.at)} to come back"
+            text += f", is away, with {time_left(session.expires_at, self._seen.at)} to come back"
         waits = self._waits.get(lock.agent)
         if not waits:
             return text
@@ -206,7 +215,7 @@ class Reasons:
         return max(places)
 
 
-def stuck(wait: SeenWait) -> bool:
+def is_stuck(wait: SeenWait) -> bool:
     """Whether it cannot go on without others: one who is ready for work can, and has nothing to do."""
     return wait.op != "take"
 

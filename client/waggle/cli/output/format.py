@@ -16,21 +16,23 @@ from msgspec import UNSET
 
 __all__ = [
     "amount",
-    "clock",
-    "counted",
-    "cut",
+    "byte_size",
+    "count_of",
     "duration",
-    "left",
+    "iso_time",
     "milliseconds",
-    "moment",
     "preview",
-    "size",
+    "text_or_json",
+    "time_left",
+    "time_of_day",
     "to_json",
+    "truncate",
     "visible",
-    "words",
 ]
 
-_unseen = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_control_characters = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 # --- what agents wrote -------------------------------------------------------------------------------------------
@@ -38,7 +40,7 @@ _unseen = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u
 
 def visible(text: str) -> str:
     r"""Control characters, and those that turn the direction of writing, as ``\u....``; in JSON that is the same."""
-    return _unseen.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _control_characters.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def to_json(value: Any, *, indented: bool = False) -> str:
@@ -51,23 +53,23 @@ def to_json(value: Any, *, indented: bool = False) -> str:
 
 def preview(value: Any, width: int | None) -> str:
     """The value as JSON, cut to ``width`` characters if given; nothing if there is no value."""
-    return "" if value is UNSET else cut(to_json(value), width)
+    return "" if value is UNSET else truncate(to_json(value), width)
 
 
-def words(value: Any) -> str:
+def text_or_json(value: Any) -> str:
     """What an agent says of itself: text as it is, anything else as JSON, nothing for null."""
     if value is None:
         return ""
     return visible(value) if isinstance(value, str) else to_json(value)
 
 
-def cut(text: str, width: int | None) -> str:
+def truncate(text: str, width: int | None) -> str:
     """As much of the text as fits into ``width`` cells of a terminal, and a sign that there is more."""
     if width is None or (len(text) <= width and text.isascii()):
         return text
     room, fitting = width, 0
     for place, char in enumerate(text):
-        room -= _cells(char)
+        room -= _cell_width(char)
         if room < 0:
             return text[:fitting] + "…"
         if room >= 1:
@@ -75,7 +77,7 @@ def cut(text: str, width: int | None) -> str:
     return text
 
 
-def _cells(char: str) -> int:
+def _cell_width(char: str) -> int:
     """How many cells of a terminal a character takes: two for most of East Asia, none for what combines."""
     if char.isascii():
         return 1
@@ -85,7 +87,7 @@ def _cells(char: str) -> int:
 # --- time --------------------------------------------------------------------------------------------------------
 
 
-def left(expires_at: float | None, now: float) -> str:
+def time_left(expires_at: float | None, now: float) -> str:
     """How long until the deadline, in the two units that matter; ``-`` if there is none."""
     if expires_at is None:
         return "-"
@@ -110,12 +112,12 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms"
 
 
-def clock(at: float) -> str:
+def time_of_day(at: float) -> str:
     """The time of day, as people here have it, to the millisecond."""
     return f"{datetime.fromtimestamp(at):%H:%M:%S.%f}"[:-3]
 
 
-def moment(at: float) -> str:
+def iso_time(at: float) -> str:
     """Date and time with their zone, to the millisecond: for programs."""
     return datetime.fromtimestamp(at).astimezone().isoformat(timespec="milliseconds")
 
@@ -128,12 +130,12 @@ def amount(number: float) -> str:
     return f"{number:,.1f}" if number < 10 and number != int(number) else f"{number:,.0f}"
 
 
-def counted(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
     """``1 session``, ``2 sessions``."""
     return f"{amount(number)} {what}{'' if number == 1 else 's'}"
 
 
-def size(count: float) -> str:
+def byte_size(count: float) -> str:
     """Bytes: ``512 B``, ``1.5 KiB``, ``4.0 GiB``."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:

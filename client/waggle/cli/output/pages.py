@@ -8,10 +8,10 @@ from waggle import Entry, Hub
 from waggle.api.hub import MAX_PAGE_ENTRIES
 from waggle.wire.messages import Clear, Cleared, List, Listed
 
-__all__ = ["cleared", "pages"]
+__all__ = ["clear_in_steps", "entry_pages"]
 
 
-async def pages(
+async def entry_pages(
     hub: Hub, pattern: str, *, ns: str | None, limit: int | None = None, values: bool = True
 ) -> AsyncIterator[list[Entry]]:
     """The entries that match, in key order, up to ``limit``."""
@@ -27,7 +27,7 @@ async def pages(
             return
 
 
-async def cleared(hub: Hub, pattern: str, *, ns: str | None) -> AsyncIterator[int]:
+async def clear_in_steps(hub: Hub, pattern: str, *, ns: str | None) -> AsyncIterator[int]:
     """Delete the entries that match; after each step, how many went with it."""
     while True:
         step = await hub._driver.request(Clear(id=0, pattern=pattern, confirm=True, ns=ns), Cleared)

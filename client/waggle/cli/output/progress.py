@@ -11,9 +11,9 @@ from waggle.cli.output.format import amount
 
 __all__ = ["Progress"]
 
-PATIENCE = 0.7
+SHOW_AFTER_S = 0.7
 """Seconds before there is anything to see: most commands are done by then."""
-PACE = 0.1
+REDRAW_EVERY_S = 0.1
 """Seconds between two looks."""
 
 
@@ -23,7 +23,7 @@ class Progress:
     def __init__(self, what: str, *, of: int | None = None) -> None:
         self.done = 0
         self._what, self._of = what, of
-        self._next = time.monotonic() + PATIENCE
+        self._next = time.monotonic() + SHOW_AFTER_S
         self._shown = False
         self._seen = sys.stderr.isatty()
 
@@ -35,7 +35,7 @@ class Progress:
         self.done += number
         now = time.monotonic()
         if self._seen and now >= self._next:
-            self._next, self._shown = now + PACE, True
+            self._next, self._shown = now + REDRAW_EVERY_S, True
             of = f" of {amount(self._of)}" if self._of is not None else ""
             sys.stderr.write(f"\r\x1b[K{self._what}: {amount(self.done)}{of}")
             sys.stderr.flush()

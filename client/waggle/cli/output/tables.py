@@ -13,13 +13,13 @@ from collections.abc import Collection, Sequence
 import typer
 
 from waggle import Entry
-from waggle.cli.output.format import cut, duration, left, preview, visible, words
+from waggle.cli.output.format import duration, preview, text_or_json, time_left, truncate, visible
 
-__all__ = ["GAP", "Rows", "agent_row", "aligned", "entry_row", "in_tabs"]
+__all__ = ["GAP", "Rows", "agent_row", "aligned_line", "entry_row", "tab_line"]
 
 GAP = "  "
 """What stands between the columns of a table."""
-LONGEST = 1000
+MAX_CELL_CHARS = 1000
 """Characters of a cell that are looked at: no terminal is wider."""
 
 Row = Sequence[str]
@@ -30,7 +30,7 @@ def entry_row(entry: Entry, now: float, *, values: bool = True) -> list[str]:
     return [
         visible(entry.key),
         *([preview(entry.value, None)] if values else []),
-        left(entry.expires_at, now),
+        time_left(entry.expires_at, now),
         visible(entry.by),
         f"{entry.rev}",
     ]
@@ -41,19 +41,19 @@ def agent_row(entry: Entry, now: float) -> list[str]:
     value = entry.value
     return [
         visible(entry.key),
-        words((value["meta"] or {}).get("role")),
+        text_or_json((value["meta"] or {}).get("role")),
         "here" if value["connected"] else "away",
         duration(max(0.0, now - value["since"])),
-        words(value["status"]),
+        text_or_json(value["status"]),
     ]
 
 
-def in_tabs(row: Row) -> str:
+def tab_line(row: Row) -> str:
     """A row for other programs: tabs between the columns, nothing cut."""
     return "\t".join(row) + "\n"
 
 
-def aligned(row: Row, widths: Sequence[int], numbers: Collection[int]) -> str:
+def aligned_line(row: Row, widths: Sequence[int], numbers: Collection[int]) -> str:
     """A row on one line: each cell as wide as its column, numbers to the right; what does not fit ends in a sign."""
     from rich.cells import cell_len, set_cell_size
 
@@ -80,11 +80,11 @@ class Rows:
         if sys.stdout.isatty():
             self.as_table(rows)
         else:
-            sys.stdout.writelines(map(in_tabs, rows))
+            sys.stdout.writelines(map(tab_line, rows))
 
     def as_table(self, rows: Sequence[Row]) -> None:
         """The same as a table in any case."""
-        rows = [[cut(cell, LONGEST) for cell in row] for row in rows]
+        rows = [[truncate(cell, MAX_CELL_CHARS) for cell in row] for row in rows]
         if not self._widths:
             self._room = shutil.get_terminal_size().columns
             self._widths = self._fitting(rows, self._room)
@@ -93,7 +93,7 @@ class Rows:
         sys.stdout.writelines(f"{self._line(row)}\n" for row in rows)
 
     def _line(self, row: Row) -> str:
-        return cut(aligned(row, self._widths, self._numbers).rstrip(), self._room)
+        return truncate(aligned_line(row, self._widths, self._numbers).rstrip(), self._room)
 
     def _fitting(self, rows: Sequence[Row], room: int) -> list[int]:
         """The widths with which these rows fit into so many cells."""

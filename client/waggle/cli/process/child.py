@@ -20,26 +20,26 @@ from typing import NoReturn
 
 import typer
 
-from waggle.cli.process.processes import GOODBYE, die_with_parent
+from waggle.cli.process.processes import TERM_TIMEOUT_S, die_with_parent
 from waggle.cli.process.terminal import Terminal
-from waggle.cli.shared.connect import say, signals_to
+from waggle.cli.shared.connect import notify, route_signals
 
-__all__ = ["NOT_FOUND", "NOT_RUNNABLE", "check_runnable", "run_program"]
+__all__ = ["EXIT_NOT_FOUND", "EXIT_NOT_RUNNABLE", "check_runnable", "run_program"]
 
-NOT_FOUND = 127
-NOT_RUNNABLE = 126
+EXIT_NOT_FOUND = 127
+EXIT_NOT_RUNNABLE = 126
 """Exit codes, as shells have them."""
-PASSED_ON = (
+FORWARDED_SIGNALS = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
 )  # fmt: skip
-TICK = 0.02
+GROUP_POLL_S = 0.02
 """Seconds between two looks whether all of a group has ended, which nothing tells."""
 
 
 def check_runnable(command: Sequence[str]) -> None:
     """End with an error if there is no such program: before anything is waited for, or taken from others."""
     if shutil.which(command[0]) is None:
-        _not_runnable(command[0])
+        _exit_not_runnable(command[0])
 
 
 async def run_program(
@@ -64,19 +64,19 @@ async def run_program(
         if process is None:
             early.append(number)
         else:
-            _send(process.pid, number)
+            _signal_group(process.pid, number)
 
-    with Terminal() as terminal, signals_to(pass_on, PASSED_ON):
+    with Terminal() as terminal, route_signals(pass_on, FORWARDED_SIGNALS):
         process = await _start(command, {**os.environ, **variables}, stdin is not None, terminal)
         for number in early:
-            _send(process.pid, number)
+            _signal_group(process.pid, number)
         with terminal.serve(process.pid):
-            code = await _end_of(process, stdin, stop)
+            code = await _wait_for_end(process, stdin, stop)
         terminal.interrupted(code)
     return code if code >= 0 else 128 - code
 
 
-async def _end_of(process: asyncio.subprocess.Process, stdin: bytes | None, stop: asyncio.Event) -> int:
+async def _wait_for_end(process: asyncio.subprocess.Process, stdin: bytes | None, stop: asyncio.Event) -> int:
     """Wait until a process has ended, or see to it when that is wanted; gives what it has ended with."""
     talking = asyncio.ensure_future(process.communicate(stdin))
     stopping = asyncio.ensure_future(stop.wait())
@@ -85,7 +85,7 @@ async def _end_of(process: asyncio.subprocess.Process, stdin: bytes | None, stop
     finally:
         stopping.cancel()
         if not talking.done():
-            await _end_all(process.pid)
+            await _end_group(process.pid)
         await talking
     code = process.returncode
     assert code is not None
@@ -104,29 +104,29 @@ async def _start(
     try:
         return await starting
     except OSError:
-        _not_runnable(command[0])
+        _exit_not_runnable(command[0])
 
 
-def _not_runnable(name: str) -> NoReturn:
+def _exit_not_runnable(name: str) -> NoReturn:
     if os.sep in name and os.path.exists(name):
-        say(f"{name} cannot be run: is it meant to be, and executable?")
-        raise typer.Exit(NOT_RUNNABLE)
-    say(f"{name}: there is no such command")
-    raise typer.Exit(NOT_FOUND)
+        notify(f"{name} cannot be run: is it meant to be, and executable?")
+        raise typer.Exit(EXIT_NOT_RUNNABLE)
+    notify(f"{name}: there is no such command")
+    raise typer.Exit(EXIT_NOT_FOUND)
 
 
-async def _end_all(group: int) -> None:
+async def _end_group(group: int) -> None:
     """Have all processes of a group end: those that have not after some seconds are killed."""
-    _send(group, signal.SIGTERM)
-    _send(group, signal.SIGCONT)  # or one that was stopped would not hear of it
-    for _ in range(int(GOODBYE / TICK)):
-        if not _send(group, None):
+    _signal_group(group, signal.SIGTERM)
+    _signal_group(group, signal.SIGCONT)  # or one that was stopped would not hear of it
+    for _ in range(int(TERM_TIMEOUT_S / GROUP_POLL_S)):
+        if not _signal_group(group, None):
             return
-        await asyncio.sleep(TICK)
-    _send(group, signal.SIGKILL)
+        await asyncio.sleep(GROUP_POLL_S)
+    _signal_group(group, signal.SIGKILL)
 
 
-def _send(group: int, number: signal.Signals | None) -> bool:
+def _signal_group(group: int, number: signal.Signals | None) -> bool:
     """Send a signal to a group, or none; whether there still is one."""
     with suppress(ProcessLookupError):
         os.killpg(group, number or 0)

@@ -19,17 +19,17 @@ from msgspec import UNSET
 from waggle import Event, Hub
 from waggle.cli.output.format import duration
 from waggle.cli.process.processes import run_to_end
-from waggle.cli.shared.connect import fail, say
+from waggle.cli.shared.connect import exit_error, notify
 
-__all__ = ["Handler", "variables"]
+__all__ = ["EventHandler", "event_variables"]
 
-LONGEST = 65536
+MAX_VARIABLE_BYTES = 65536
 """Bytes of a value that go into a variable: the kernel refuses more than 128 KiB. Standard input has it whole."""
-BEHIND = 5.0
+BEHIND_AFTER_S = 5.0
 """Seconds after which the person is told that the command is behind."""
 
 
-class Handler:
+class EventHandler:
     """Runs ``command`` in a shell for each event; with ``strict``, a failure is the end."""
 
     def __init__(self, command: str, *, strict: bool) -> None:
@@ -44,26 +44,26 @@ class Handler:
     async def __call__(self, event: Event) -> None:
         """Run the command, to its end. Raises typer.Exit if it fails and must not."""
         if event.type == "lost":
-            say("missed too much: all there is follows")
+            notify("missed too much: all there is follows")
         if event.type in ("synced", "lost"):
             return
         self._look_how_late(event)
-        env = {**os.environ, **variables(event)}
+        env = {**os.environ, **event_variables(event)}
         code = await run_to_end(["/bin/sh", "-c", self._command], env=env, stdin=msgspec.json.encode(event))
         if code:
             what = f"the command has ended with code {code}, at {event.type} {event.key!r}, rev {event.rev}"
             if self._strict:
-                fail(f"{what}: this ends here, because of --fail.")
-            say(what)
+                exit_error(f"{what}: this ends here, because of --fail.")
+            notify(what)
 
     def _look_how_late(self, event: Event) -> None:
         late = 0.0 if event.snapshot else time.time() + self._ahead - event.at
-        if late > BEHIND and not self._behind:
-            say(f"the command is slower than the events, and {duration(late)} behind: they wait, none is skipped")
-        self._behind = late > BEHIND
+        if late > BEHIND_AFTER_S and not self._behind:
+            notify(f"the command is slower than the events, and {duration(late)} behind: they wait, none is skipped")
+        self._behind = late > BEHIND_AFTER_S
 
 
-def variables(event: Event) -> dict[str, str]:
+def event_variables(event: Event) -> dict[str, str]:
     """What the command finds in its environment: the fields that most events have; a value as JSON."""
     content = event.data if event.value is UNSET else event.value
     values = {
@@ -76,6 +76,6 @@ def variables(event: Event) -> dict[str, str]:
     }
     if content is not UNSET:
         text = msgspec.json.encode(content)
-        if len(text) <= LONGEST:
+        if len(text) <= MAX_VARIABLE_BYTES:
             values["VALUE"] = text.decode()
     return {f"WAGGLE_EVENT_{name}": value for name, value in values.items()}

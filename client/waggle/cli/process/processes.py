@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-__all__ = ["GOODBYE", "Child", "Children", "die_with_parent", "run_to_end"]
+__all__ = ["TERM_TIMEOUT_S", "Child", "Children", "die_with_parent", "run_to_end"]
 
-GOODBYE = 4.0
+TERM_TIMEOUT_S = 4.0
 """Seconds that a process has to end after SIGTERM, until it is killed."""
 _PR_SET_PDEATHSIG = 1
 
@@ -61,7 +61,7 @@ class Children:
             if child.process.returncode is None:
                 child.process.send_signal(signal.SIGTERM)
         if self._all:
-            await asyncio.wait([child.ended for child in self._all], timeout=GOODBYE)
+            await asyncio.wait([child.ended for child in self._all], timeout=TERM_TIMEOUT_S)
         for child in self._all:
             if child.process.returncode is None:
                 child.process.kill()
@@ -85,18 +85,18 @@ async def run_to_end(
         await (await asyncio.shield(starting)).communicate(stdin)
     finally:
         process = await starting  # also when we were cancelled meanwhile: it must not be left behind
-        await _ended(process, apart)
+        await _end(process, apart)
     code = process.returncode
     assert code is not None
     return code if code >= 0 else 128 - code
 
 
-async def _ended(process: asyncio.subprocess.Process, apart: bool) -> None:
+async def _end(process: asyncio.subprocess.Process, apart: bool) -> None:
     """See to it that a process, or all of its group, ends: politely first."""
     if process.returncode is None:
         _signal(process, apart, signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), GOODBYE)
+            await asyncio.wait_for(process.wait(), TERM_TIMEOUT_S)
         except TimeoutError:
             _signal(process, apart, signal.SIGKILL)
             await process.wait()

@@ -17,10 +17,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
 from waggle import Hub, LockLost
-from waggle.cli.shared.connect import ERROR, say
+from waggle.cli.shared.connect import ERROR, notify
 from waggle.cli.shared.options import OnLoss, Options
 
-__all__ = ["surroundings", "while_held"]
+__all__ = ["lock_environment", "run_while_held"]
 
 
 class Holding(Protocol):
@@ -36,14 +36,14 @@ Run = Callable[[H, asyncio.Event], Awaitable[int]]
 """Runs the program until it has ended, or until it is told to end, and gives its exit code."""
 
 
-def surroundings(options: Options, hub: Hub, token: int) -> dict[str, str]:
+def lock_environment(options: Options, hub: Hub, token: int) -> dict[str, str]:
     """The variables with which `waggle` within the program means the same hub, and writes only while this is held."""
     said = {"NS": options.ns, "AGENT": options.agent, "TOKEN": options.token}
     known = {"URL": options.url, "LOCK_TOKEN": f"{token}", **{name: text for name, text in said.items() if text}}
     return {f"WAGGLE_{name}": text for name, text in known.items()}
 
 
-async def while_held(
+async def run_while_held(
     block: AbstractAsyncContextManager[H], run: Run[H], on_loss: OnLoss, *, harmless: str | None = None
 ) -> int:
     """Enter the block, run the program in it, and give its exit code. Raises what entering raises.
@@ -59,25 +59,25 @@ async def while_held(
                 return await asyncio.shield(running)
             finally:
                 if held.lost is None:
-                    await _ended(running)
+                    await _cancel_and_wait(running)
     except LockLost as lost:
         if running is None:
             raise
         if lost.reason == harmless:
             return await running
         if on_loss is OnLoss.warn:
-            say(f"{lost.message} The command goes on without it.")
+            notify(f"{lost.message} The command goes on without it.")
             return await running
         stop.set()
         code = await running
-        say(f"{lost.message} So the command was told to end.")
+        notify(f"{lost.message} So the command was told to end.")
         return code or ERROR
     finally:
         if running is not None:
-            await _ended(running)
+            await _cancel_and_wait(running)
 
 
-async def _ended(running: asyncio.Future[int]) -> None:
+async def _cancel_and_wait(running: asyncio.Future[int]) -> None:
     if not running.done():
         running.cancel()
         await asyncio.wait([running])

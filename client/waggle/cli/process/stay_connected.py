@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from waggle import Hub
 from waggle.cli.process.processes import run_to_end
-from waggle.cli.shared.connect import say
+from waggle.cli.shared.connect import notify
 from waggle.core.session import State
 
-__all__ = ["Told", "keep", "keep_while"]
+__all__ = ["HubStatus", "stay", "stay_while"]
 
-Again = Callable[[Hub], Awaitable[object]]
+Restore = Callable[[Hub], Awaitable[object]]
 
 
-class Told:
+class HubStatus:
     """Tells the person when the hub goes away and when it is back; ``back`` is set then, too. An ``on_state``."""
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class Told:
     def __call__(self, state: State) -> None:
         if state == "reconnecting":
             self._away = True
-            say("the hub is away; waiting for it to come back")
+            notify("the hub is away; waiting for it to come back")
         elif state == "connected" and self._away:
             self._away = False
-            say("the hub is back")
+            notify("the hub is back")
             self.back.set()
 
 
-async def keep(hub: Hub, told: Told, again: Again) -> None:
+async def stay(hub: Hub, told: HubStatus, again: Restore) -> None:
     """Stay for ever, and do ``again`` what has to be done anew in each new session."""
     session = hub.session
     while True:
@@ -47,10 +47,10 @@ async def keep(hub: Hub, told: Told, again: Again) -> None:
             await again(hub)
 
 
-async def keep_while(hub: Hub, told: Told, again: Again, command: Sequence[str]) -> int:
-    """As `keep`, while a program runs: gives its exit code."""
+async def stay_while(hub: Hub, told: HubStatus, again: Restore, command: Sequence[str]) -> int:
+    """As `stay`, while a program runs: gives its exit code."""
     program = asyncio.ensure_future(run_to_end(command))
-    keeping = asyncio.ensure_future(keep(hub, told, again))
+    keeping = asyncio.ensure_future(stay(hub, told, again))
     try:
         await asyncio.wait([program, keeping], return_when=asyncio.FIRST_COMPLETED)
         if not program.done():

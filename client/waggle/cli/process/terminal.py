@@ -21,7 +21,7 @@ from typing import Self
 
 __all__ = ["Terminal"]
 
-WANTS_IT = (signal.SIGTTIN, signal.SIGTTOU)
+TERMINAL_SIGNALS = (signal.SIGTTIN, signal.SIGTTOU)
 """What stops a program that uses a terminal it does not have."""
 
 
@@ -76,7 +76,7 @@ class Terminal:
             return  # it has ended
         if stopped is None or self._file < 0:
             return
-        wants_it = stopped.si_status in WANTS_IT and self._has(os.getpgrp())
+        wants_it = stopped.si_status in TERMINAL_SIGNALS and self._has(os.getpgrp())
         if not wants_it and self._lent:
             self._take_back()
             os.killpg(os.getpgrp(), signal.SIGTSTP)  # and here we stop, until somebody continues us

@@ -16,10 +16,10 @@ import typer
 
 from waggle import Where
 from waggle.api.wait import WaitFor
-from waggle.cli.shared.json_args import json_if_it_is, read_json
+from waggle.cli.shared.json_args import json_or_string, read_json
 from waggle.wire.messages import Comparison
 
-__all__ = ["conditions_in", "conditions_on", "where_of"]
+__all__ = ["build_conditions", "parse_conditions", "parse_where"]
 
 OPS: dict[str, Comparison] = {
     "==": "eq", "=": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge",
@@ -28,7 +28,7 @@ OPS: dict[str, Comparison] = {
 }  # fmt: skip
 
 
-def where_of(said: str) -> Where:
+def parse_where(said: str) -> Where:
     """What ``--where`` says. Raises typer.BadParameter if it says nothing."""
     pointer, rest = "", said.strip()
     if rest.startswith("/"):
@@ -39,10 +39,10 @@ def where_of(said: str) -> Where:
         raise typer.BadParameter(f"--where is like '/state == done' or '/error exists', with spaces: not {said!r}.")
     if op == "exists":
         return {"pointer": pointer, "op": op}
-    return {"pointer": pointer, "op": op, "value": json_if_it_is(value.strip())}
+    return {"pointer": pointer, "op": op, "value": json_or_string(value.strip())}
 
 
-def conditions_on(
+def build_conditions(
     keys: list[str],
     patterns: list[str],
     *,
@@ -68,7 +68,7 @@ def conditions_on(
     return found
 
 
-def conditions_in(said: str) -> list[WaitFor]:
+def parse_conditions(said: str) -> list[WaitFor]:
     """The conditions as JSON, in the words of the wire. Raises typer.BadParameter if they are none."""
     conditions: Any = read_json(said, "--conditions")
     if not isinstance(conditions, list) or not all(isinstance(one, str | dict) for one in conditions):

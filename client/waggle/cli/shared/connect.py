@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import typer
 
 from waggle import Conflict, Hub, Locked, NotFound, NotHolder, TimedOut, WaggleError, connect
-from waggle.cli import drop
+from waggle.cli import discard_output
 from waggle.cli.output.format import to_json, visible
 from waggle.cli.shared.options import Options
 from waggle.core.session import State
@@ -21,21 +21,21 @@ from waggle.core.session import State
 __all__ = [
     "ERROR",
     "NO",
-    "fail",
-    "in_words",
-    "no",
-    "refused",
-    "run",
-    "say",
-    "signals_to",
-    "unread",
-    "visit",
+    "describe",
+    "exit_error",
+    "exit_no",
+    "exit_output_closed",
+    "exit_refused",
+    "notify",
+    "route_signals",
+    "run_until_signal",
+    "run_with_hub",
 ]
 
 NO = 1
 ERROR = 2
 
-PATIENCE = 3.0
+CONNECT_TIMEOUT_S = 3.0
 """Seconds to find the hub: a command that is typed should not be silent for longer."""
 
 _ARGUMENT = re.compile(r"\b(url|token|snapshot)=(True)?")
@@ -46,30 +46,30 @@ _ADDRESS = re.compile(r"\bws(s?://\S+?)/ws\b")
 Work = Callable[[Hub], Coroutine[Any, Any, None]]
 Receiver = Callable[[signal.Signals], None]
 
-_receivers: dict[signal.Signals, Receiver] = {}
-"""Who is told of a signal now: see `signals_to`."""
+_signal_receivers: dict[signal.Signals, Receiver] = {}
+"""Who is told of a signal now: see `route_signals`."""
 
 
-def visit(options: Options, work: Work, *, on_state: Callable[[State], None] | None = None) -> None:
+def run_with_hub(options: Options, work: Work, *, on_state: Callable[[State], None] | None = None) -> None:
     """Do ``work`` with a connection to the hub. Raises typer.Exit unless all went well.
 
     The session says that it is a command line's. It has no name of its own unless one was given, so the hub makes
     one, which it does not remember. What the hub found absent, or not as expected, is a plain no.
     """
     try:
-        ended_by = run(_there_and_back(options, work, on_state))
+        ended_by = run_until_signal(_connect_and_run(options, work, on_state))
         sys.stdout.flush()
     except BrokenPipeError:
-        unread()
+        exit_output_closed()
     except (Conflict, Locked, NotFound, NotHolder) as refusal:
-        refused(options, refusal, in_words(refusal))
+        exit_refused(options, refusal, describe(refusal))
     except WaggleError as error:
-        fail(in_words(error))
+        exit_error(describe(error))
     if ended_by is not None:
         raise typer.Exit(128 + ended_by)
 
 
-def run(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
+def run_until_signal(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
     """Run ``work`` to its end; SIGINT and SIGTERM cancel it, and are then returned.
 
     Not by way of KeyboardInterrupt alone: a shell has its background jobs ignore SIGINT, and SIGTERM must still work.
@@ -84,7 +84,7 @@ def run(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
             ended_by.append(number)
             task.cancel()
 
-        with signals_to(stop, (signal.SIGINT, signal.SIGTERM)):
+        with route_signals(stop, (signal.SIGINT, signal.SIGTERM)):
             try:
                 await work
             except asyncio.CancelledError:
@@ -99,40 +99,40 @@ def run(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
 
 
 @contextmanager
-def signals_to(receiver: Receiver, numbers: Iterable[signal.Signals]) -> Iterator[None]:
+def route_signals(receiver: Receiver, numbers: Iterable[signal.Signals]) -> Iterator[None]:
     """Within the block ``receiver`` is told of these signals, instead of whoever is else; not of those ignored."""
     loop = asyncio.get_running_loop()
     heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: _receivers.get(number) for number in heard}
+    before = {number: _signal_receivers.get(number) for number in heard}
     for number in heard:
-        _receivers[number] = receiver
+        _signal_receivers[number] = receiver
         loop.add_signal_handler(number, receiver, number)
     try:
         yield
     finally:
         for number, earlier in before.items():
             if earlier is None:
-                del _receivers[number]
+                del _signal_receivers[number]
                 loop.remove_signal_handler(number)
             else:
-                _receivers[number] = earlier
+                _signal_receivers[number] = earlier
                 loop.add_signal_handler(number, earlier, number)
 
 
-async def _there_and_back(options: Options, work: Work, on_state: Callable[[State], None] | None) -> None:
+async def _connect_and_run(options: Options, work: Work, on_state: Callable[[State], None] | None) -> None:
     async with connect(
         options.url,
         agent=options.agent,
         ns="default",  # each command names its own, which may be one that no session can live in
         token=options.token,
         meta={"role": "cli"},
-        connect_timeout=PATIENCE,
+        connect_timeout=CONNECT_TIMEOUT_S,
         on_state=on_state,
     ) as hub:
         await work(hub)
 
 
-def in_words(error: WaggleError) -> str:
+def describe(error: WaggleError) -> str:
     """What went wrong and what to do, in the words of the command line."""
     if isinstance(error, TimedOut):
         return (
@@ -142,32 +142,32 @@ def in_words(error: WaggleError) -> str:
     return _ADDRESS.sub(r"http\1", _ARGUMENT.sub(r"--\1", error.message))
 
 
-def unread() -> NoReturn:
+def exit_output_closed() -> NoReturn:
     """Nobody reads our output any more: they have had enough, and that is no error."""
-    drop(sys.stdout)
+    discard_output(sys.stdout)
     raise typer.Exit
 
 
-def say(message: str) -> None:
+def notify(message: str) -> None:
     """Tell the person something that is not the result."""
     print(f"waggle: {visible(message)}", file=sys.stderr, flush=True)
 
 
-def refused(options: Options, refusal: WaggleError, message: str) -> NoReturn:
+def exit_refused(options: Options, refusal: WaggleError, message: str) -> NoReturn:
     """The hub's answer is a plain no, for people in these words."""
     if options.json:
         print(to_json({"error": refusal.to_wire()}))
-    no(message)
+    exit_no(message)
 
 
-def no(message: str) -> NoReturn:
+def exit_no(message: str) -> NoReturn:
     """The answer is a plain no."""
     sys.stdout.flush()  # what was asked for comes before what is said of it
-    say(message)
+    notify(message)
     raise typer.Exit(NO)
 
 
-def fail(message: str) -> NoReturn:
+def exit_error(message: str) -> NoReturn:
     """It is an error."""
-    say(message)
+    notify(message)
     raise typer.Exit(ERROR)

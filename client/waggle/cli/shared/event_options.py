@@ -15,14 +15,14 @@ from waggle import Event, Watcher
 from waggle.cli.shared import completion
 from waggle.wire.messages import EventType
 
-__all__ = ["ALL_TYPES", "Patterns", "Types", "close_without_reader", "event_types", "up_to"]
+__all__ = ["ALL_TYPES", "Patterns", "Types", "close_when_output_closes", "events_up_to", "parse_event_types"]
 
 ALL_TYPES: tuple[EventType, ...] = get_args(EventType)
 
-BATCH = 1000
+BATCH_EVENTS = 1000
 """Events that are taken at once."""
-TICK = 0.02
-"""Seconds between two looks at the cursor: see `up_to`. It is the client's own, and costs the hub nothing."""
+CURSOR_POLL_S = 0.02
+"""Seconds between two looks at the cursor: see `events_up_to`. It is the client's own, and costs the hub nothing."""
 
 Patterns = Annotated[
     list[str] | None,
@@ -38,7 +38,7 @@ Types = Annotated[
 ]
 
 
-def event_types(said: str | None) -> list[EventType] | None:
+def parse_event_types(said: str | None) -> list[EventType] | None:
     """The types that were asked for. Raises typer.BadParameter for one that there is not."""
     if said is None:
         return None
@@ -50,7 +50,7 @@ def event_types(said: str | None) -> list[EventType] | None:
     return [known[name] for name in names]
 
 
-async def up_to(events: Watcher, rev: int) -> AsyncIterator[Event]:
+async def events_up_to(events: Watcher, rev: int) -> AsyncIterator[Event]:
     """The events until all up to ``rev`` have come; or until the watcher is closed.
 
     Where the last of them does not match there is no event to wait for, only a mark, which moves the cursor.
@@ -58,8 +58,8 @@ async def up_to(events: Watcher, rev: int) -> AsyncIterator[Event]:
     batch = None
     try:
         while events.rev < rev:
-            batch = batch or asyncio.ensure_future(events.batch(BATCH))
-            if not (await asyncio.wait([batch], timeout=TICK))[0]:
+            batch = batch or asyncio.ensure_future(events.batch(BATCH_EVENTS))
+            if not (await asyncio.wait([batch], timeout=CURSOR_POLL_S))[0]:
                 continue
             taken, batch = batch.result(), None
             if not taken:
@@ -71,7 +71,7 @@ async def up_to(events: Watcher, rev: int) -> AsyncIterator[Event]:
             batch.cancel()
 
 
-def close_without_reader(events: Watcher) -> None:
+def close_when_output_closes(events: Watcher) -> None:
     """End the watch when whoever reads our output has gone, instead of at the event after that.
 
     The writing end of a pipe never becomes readable but by that.

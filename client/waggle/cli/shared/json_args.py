@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import typer
 
-__all__ = ["json_if_it_is", "json_or_text", "read_json"]
+__all__ = ["json_or_string", "read_json", "read_value"]
 
 
-def json_or_text(said: str, text: bool, name: str = "VALUE") -> Any:
+def read_value(said: str, text: bool, name: str = "VALUE") -> Any:
     """What an argument means that is JSON, or text with --text; ``-`` reads it from standard input.
 
     Raises typer.BadParameter if it is neither.
@@ -35,7 +35,7 @@ def read_json(said: str, name: str) -> Any:
         raise typer.BadParameter(f"{name} is not JSON ({fault}).") from None
 
 
-def json_if_it_is(said: str) -> Any:
+def json_or_string(said: str) -> Any:
     """What an argument means that is JSON where it can be, and else text."""
     try:
         return msgspec.json.decode(said)

@@ -33,16 +33,16 @@ __all__ = [
     "OnLoss",
     "Options",
     "Text",
-    "program",
-    "seconds",
+    "get_program",
+    "parse_time",
+    "parse_timeout",
     "shared",
-    "time",
 ]
 
 DEFAULT_URL = "http://127.0.0.1:4483"
 FOREVER = "forever"
 PROGRAM = "waggle.program"
-"""Where `app` leaves what stands after ``--``, for `program`."""
+"""Where `app` leaves what stands after ``--``, for `get_program`."""
 
 P = ParamSpec("P")
 
@@ -158,7 +158,7 @@ class OnLoss(StrEnum):
     warn = "warn"
 
 
-def program(ctx: typer.Context, example: str) -> list[str]:
+def get_program(ctx: typer.Context, example: str) -> list[str]:
     """What stands after ``--``. Raises typer.BadParameter, with the example, if it is nothing."""
     command: list[str] = ctx.meta.get(PROGRAM, [])
     if not command:
@@ -170,7 +170,7 @@ _TIME = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,2})?)(ms|s|m|h|d|)", re.A
 _UNITS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def time(said: str | float) -> float:
+def parse_time(said: str | float) -> float:
     """The parser of an option: seconds, or a number with a unit. Raises typer.BadParameter for what is neither."""
     found = _TIME(f"{said}")
     if found is None:
@@ -178,10 +178,10 @@ def time(said: str | float) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def seconds(said: str, option: str) -> float | None:
+def parse_timeout(said: str, option: str) -> float | None:
     """So many seconds, or None for ever. Raises typer.BadParameter for what is neither."""
     try:
-        return None if said == FOREVER else time(said)
+        return None if said == FOREVER else parse_time(said)
     except typer.BadParameter:
         said_else = f"{option} takes seconds, a time such as 30s, 10m, 12h or 7d, or {FOREVER}: not {said!r}."
         raise typer.BadParameter(said_else) from None

@@ -16,20 +16,20 @@ from typing import Annotated, NamedTuple
 import typer
 
 from waggle import Entry, Event, Hub, Lost, Statistics
-from waggle.cli.commands.agents import without
+from waggle.cli.commands.agents import without_self
 from waggle.cli.output.format import to_json
-from waggle.cli.process.stay_connected import Told
-from waggle.cli.shared.connect import fail, visit
-from waggle.cli.shared.event_options import up_to
+from waggle.cli.process.stay_connected import HubStatus
+from waggle.cli.shared.connect import exit_error, run_with_hub
+from waggle.cli.shared.event_options import events_up_to
 from waggle.cli.shared.options import Options, shared
 
 __all__ = ["Sample", "top"]
 
-PACE = 1.0
+REFRESH_EVERY_S = 1.0
 """Seconds from one look to the next."""
-PATIENCE = 2.0
+ANSWER_TIMEOUT_S = 2.0
 """Seconds for the hub to answer, before the person is told that it does not."""
-MOST = 100
+MAX_SAMPLE_ITEMS = 100
 """Agents, and events, of one look."""
 
 
@@ -54,18 +54,18 @@ def top(
     With --json: a line each second. Where the output is no terminal, it needs --once or --json.
     """
     if not (once or options.json or sys.stdout.isatty()):
-        fail("the output is no terminal, where this could be live: say --once, or --json for a line each second.")
+        exit_error("the output is no terminal, where this could be live: say --once, or --json for a line each second.")
 
     async def work(hub: Hub) -> None:
         if once:
             look = await _Poller(hub).look()
-            _print(look) if options.json else _board(options.url, look)
+            _print(look) if options.json else _print_once(options.url, look)
         elif options.json:
-            await _again_and_again(hub, _print)
+            await _poll(hub, _print)
         else:
             await _live(hub, options.url)
 
-    visit(options, work, on_state=Told() if options.json else None)
+    run_with_hub(options, work, on_state=HubStatus() if options.json else None)
 
 
 def _print(look: Sample | None) -> None:
@@ -73,13 +73,13 @@ def _print(look: Sample | None) -> None:
         print(to_json(look._asdict()), flush=True)
 
 
-def _board(url: str, look: Sample) -> None:
+def _print_once(url: str, look: Sample) -> None:
     from rich.console import Console
 
-    from waggle.cli.top.screen import Board
+    from waggle.cli.top.screen import TopScreen
 
     console = Console(highlight=False)
-    board = Board(url)
+    board = TopScreen(url)
     board.take(look)
     console.print(board.drawn(console.width, console.height))
 
@@ -89,35 +89,35 @@ async def _live(hub: Hub, url: str) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from waggle.cli.top.screen import Board
+    from waggle.cli.top.screen import TopScreen
 
     console = Console(highlight=False)
-    board = Board(url)
-    with _until_q() as enough, Live(console=console, screen=True, auto_refresh=False) as screen:
+    board = TopScreen(url)
+    with _quit_on_q() as enough, Live(console=console, screen=True, auto_refresh=False) as screen:
 
         def show(look: Sample | None) -> None:
             board.take(look)
             screen.update(board.drawn(console.width, console.height), refresh=True)
 
-        looking = asyncio.ensure_future(_again_and_again(hub, show))
+        looking = asyncio.ensure_future(_poll(hub, show))
         await asyncio.wait([looking, enough], return_when=asyncio.FIRST_COMPLETED)
         if looking.done():
             looking.result()
         looking.cancel()
 
 
-async def _again_and_again(hub: Hub, show: Show) -> None:
+async def _poll(hub: Hub, show: Show) -> None:
     """Show each look, and None where the hub does not answer in time."""
     eyes = _Poller(hub)
     while True:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 look = await eyes.look()
         except TimeoutError:
             show(None)
         else:
             show(look)
-            await asyncio.sleep(PACE)
+            await asyncio.sleep(REFRESH_EVERY_S)
 
 
 class _Poller:
@@ -130,25 +130,25 @@ class _Poller:
     async def look(self) -> Sample:
         """Look once."""
         stats = await self._hub.stats()
-        agents = await self._hub.list(ns="$agents", limit=MOST)
-        return Sample(stats, without(self._hub, agents), await self._news(stats))
+        agents = await self._hub.list(ns="$agents", limit=MAX_SAMPLE_ITEMS)
+        return Sample(stats, without_self(self._hub, agents), await self._news(stats))
 
     async def _news(self, stats: Statistics) -> list[Event]:
         """The last events since the look before; none if they have left the log already."""
         epoch, (seen_epoch, seen) = self._hub.epoch, self._seen
-        begin = max(stats.log.floor, stats.rev - MOST, seen if epoch == seen_epoch else 0)
+        begin = max(stats.log.floor, stats.rev - MAX_SAMPLE_ITEMS, seen if epoch == seen_epoch else 0)
         self._seen = epoch, stats.rev
         if begin >= stats.rev:
             return []
         try:
             async with self._hub.watch(ns="*", values=False, since=(epoch, begin)) as events:
-                return [event async for event in up_to(events, stats.rev)]
+                return [event async for event in events_up_to(events, stats.rev)]
         except Lost:
             return []
 
 
 @contextmanager
-def _until_q() -> Iterator[asyncio.Future[None]]:
+def _quit_on_q() -> Iterator[asyncio.Future[None]]:
     """A future that is done once the person has pressed q; what is typed meanwhile does not show."""
     loop = asyncio.get_running_loop()
     enough: asyncio.Future[None] = loop.create_future()

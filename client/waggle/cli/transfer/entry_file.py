@@ -27,40 +27,40 @@ from waggle.wire.exports import (
 from waggle.wire.names import check_key, check_ns
 
 __all__ = [
-    "FAULTS",
-    "HEADER",
+    "FILE_ERRORS",
+    "HEADER_BYTES",
     "MAX_BATCH_BYTES",
     "MAX_BATCH_ENTRIES",
     "VERSION",
-    "Checked",
+    "CheckedFile",
     "ExportLine",
-    "Found",
     "Header",
-    "Read",
+    "LocatedEntry",
+    "ReadEntries",
     "batches",
-    "check",
-    "good",
-    "lines",
+    "check_file",
+    "read_export",
+    "valid_entries",
 ]  # fmt: skip
 
-Found = tuple[str, ExportLine | Exception]
+LocatedEntry = tuple[str, ExportLine | Exception]
 """Where something stands in a file, and the entry that it is, or what is wrong with it."""
-Read = Callable[[], Iterable[Found]]
+ReadEntries = Callable[[], Iterable[LocatedEntry]]
 """Reads a file from its beginning, as often as it is called."""
-FAULTS = (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError)
+FILE_ERRORS = (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError)
 """What is raised for what is wrong in a file."""
 
-HEADER = 160
+HEADER_BYTES = 160
 """Bytes of the first line of an export, filled up with spaces: it is written when the entries have been counted."""
-VALUE = 11 * 2**20
-META = 64 * 2**10
-TTL = 10 * 365.25 * 86400
+MAX_VALUE_BYTES = 11 * 2**20
+MAX_META_BYTES = 64 * 2**10
+MAX_TTL_S = 10 * 365.25 * 86400
 """What a value, a meta and a ttl may be at most (protocol 1)."""
-SHOWN = 20
+MAX_SHOWN_FAULTS = 20
 """Faults that are told one by one."""
 
 
-class Checked:
+class CheckedFile:
     """What is in a file, and what is wrong with it."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Checked:
     def fault(self, where: str, what: str) -> None:
         """What stands there is wrong."""
         self.faults += 1
-        if len(self.shown) < SHOWN:
+        if len(self.shown) < MAX_SHOWN_FAULTS:
             self.shown.append(f"{where}: {what}")
 
     def add(self, place: tuple[str, str]) -> None:
@@ -87,12 +87,12 @@ class Checked:
         self.count += 1
 
 
-def lines(file: BinaryIO) -> Iterator[Found]:
+def read_export(file: BinaryIO) -> Iterator[LocatedEntry]:
     """What is in an export, from its beginning."""
     file.seek(0)
     try:
         header = read_header(file.readline())
-    except FAULTS as fault:
+    except FILE_ERRORS as fault:
         yield "line 1", BadRequest(f"this is not the beginning of an export: {fault}")
         return
     number, count = 1, 0
@@ -102,17 +102,17 @@ def lines(file: BinaryIO) -> Iterator[Found]:
         count += 1
         try:
             yield f"line {number}", read_line(text, None)
-        except FAULTS as fault:
+        except FILE_ERRORS as fault:
             yield f"line {number}", fault
     if header.entries is not None and header.entries != count:
         said = f"the file ends after {count:,} entries and should have {header.entries:,}: it was cut off or changed"
         yield f"line {number}", BadRequest(said)
 
 
-def good(found: Iterable[Found], ns: str | None, checked: Checked) -> Iterator[ExportLine]:
+def valid_entries(found: Iterable[LocatedEntry], ns: str | None, checked: CheckedFile) -> Iterator[ExportLine]:
     """The entries that a hub would take; ``checked`` is told of them, and of what is wrong with the others. ``ns`` is
     the namespace that all are to go to, if not to their own."""
-    latest = time.time() + TTL
+    latest = time.time() + MAX_TTL_S
     for where, line in found:
         try:
             if isinstance(line, Exception):
@@ -121,16 +121,16 @@ def good(found: Iterable[Found], ns: str | None, checked: Checked) -> Iterator[E
                 line.ns = ns
             _check(line, latest)
             checked.add(line.place)
-        except FAULTS as fault:
+        except FILE_ERRORS as fault:
             checked.fault(where, str(fault))
         else:
             yield line
 
 
-def check(found: Iterable[Found], ns: str | None) -> Checked:
+def check_file(found: Iterable[LocatedEntry], ns: str | None) -> CheckedFile:
     """Look at all that is in a file."""
-    checked = Checked()
-    for _ in good(found, ns, checked):
+    checked = CheckedFile()
+    for _ in valid_entries(found, ns, checked):
         pass
     return checked
 
@@ -140,11 +140,11 @@ def _check(line: ExportLine, latest: float) -> None:
     check_ns(line.place[0])
     check_key(line.key)
     plain_json.check(msgspec.json.decode(line.value), "value")
-    if len(line.value) > VALUE and len(msgspec.json.format(line.value, indent=-1)) > VALUE:
-        raise BadRequest(f"value has {len(line.value):,} bytes, the limit is {VALUE:,}")
+    if len(line.value) > MAX_VALUE_BYTES and len(msgspec.json.format(line.value, indent=-1)) > MAX_VALUE_BYTES:
+        raise BadRequest(f"value has {len(line.value):,} bytes, the limit is {MAX_VALUE_BYTES:,}")
     if line.meta is not None:
         plain_json.check(line.meta, "meta")
-        if (size := len(msgspec.json.encode(line.meta))) > META:
-            raise BadRequest(f"meta has {size:,} bytes, the limit is {META:,}")
+        if (size := len(msgspec.json.encode(line.meta))) > MAX_META_BYTES:
+            raise BadRequest(f"meta has {size:,} bytes, the limit is {MAX_META_BYTES:,}")
     if line.expires_at is not None and not (math.isfinite(line.expires_at) and line.expires_at <= latest):
         raise BadRequest("expires_at is more than ten years from now")

@@ -23,13 +23,13 @@ from waggle import Event, Hub
 from waggle.cli.commands.list import Pattern
 from waggle.cli.output.format import amount, to_json, visible
 from waggle.cli.output.progress import Progress
-from waggle.cli.shared.connect import fail, unread, visit
+from waggle.cli.shared.connect import exit_error, exit_output_closed, run_with_hub
 from waggle.cli.shared.options import Options, shared
-from waggle.cli.transfer.entry_file import HEADER, VERSION, ExportLine, Header
+from waggle.cli.transfer.entry_file import HEADER_BYTES, VERSION, ExportLine, Header
 
 __all__ = ["export"]
 
-OUTPUT = "-"
+STDOUT = "-"
 
 
 @shared
@@ -39,7 +39,7 @@ def export(
     everything: Annotated[bool, typer.Option("--all", help="Every namespace, but for the hub's own.")] = False,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to; it appears when it is whole.")
-    ] = OUTPUT,
+    ] = STDOUT,
 ) -> None:
     """Write the entries whose key matches PATTERN as JSON lines, all as they were at one revision.
 
@@ -49,21 +49,21 @@ def export(
     ns = "*" if everything else options.ns
 
     header = Header(waggle="export", version=VERSION, entries=0)
-    with _file(output) as file:
+    with _output_file(output) as file:
 
         async def work(hub: Hub) -> None:
             with Progress("exported") as progress:
                 await _export(hub, pattern, ns, file, header, progress)
 
-        visit(options, work)
-    if output != OUTPUT:
+        run_with_hub(options, work)
+    if output != STDOUT:
         said = f"{visible(output)}: {amount(header.entries or 0)} exported, at rev {header.rev}"
         print(to_json(header) if options.json else said)
 
 
 async def _export(hub: Hub, pattern: str, ns: str | None, file: IO[bytes], header: Header, progress: Progress) -> None:
     """Write a header and the entries."""
-    file.write(_first(header))
+    file.write(_header_line(header))
     async with hub.watch(pattern, ns=ns, types=["set"], snapshot=True) as events:
         async for event in events:
             if event.type == "synced":
@@ -71,19 +71,19 @@ async def _export(hub: Hub, pattern: str, ns: str | None, file: IO[bytes], heade
                 break
             if event.type == "lost":
                 progress.add(-progress.done)
-                file.seek(HEADER)
+                file.seek(HEADER_BYTES)
                 file.truncate()
             else:
                 file.write(_line(event))
                 progress.add(1)
     header.at, header.entries = (await hub.ping()).at, progress.done
     file.seek(0)
-    file.write(_first(header))
+    file.write(_header_line(header))
 
 
-def _first(header: Header) -> bytes:
+def _header_line(header: Header) -> bytes:
     """The header as a line that is as long as any."""
-    return msgspec.json.encode(header).ljust(HEADER - 1) + b"\n"
+    return msgspec.json.encode(header).ljust(HEADER_BYTES - 1) + b"\n"
 
 
 def _line(event: Event) -> bytes:
@@ -99,9 +99,9 @@ def _line(event: Event) -> bytes:
 
 
 @contextmanager
-def _file(output: str) -> Iterator[IO[bytes]]:
+def _output_file(output: str) -> Iterator[IO[bytes]]:
     """What to write to. It is shown when the block has ended well, and then as a whole."""
-    if output == OUTPUT:
+    if output == STDOUT:
         with tempfile.TemporaryFile() as file:
             yield file
             file.seek(0)
@@ -109,15 +109,15 @@ def _file(output: str) -> Iterator[IO[bytes]]:
                 shutil.copyfileobj(file, sys.stdout.buffer)
                 sys.stdout.flush()
             except BrokenPipeError:
-                unread()
+                exit_output_closed()
         return
     path = Path(output).resolve()
     if path.exists() and not path.is_file():
-        fail(f"{output} is no file: name one, or let it go to standard output.")
+        exit_error(f"{output} is no file: name one, or let it go to standard output.")
     try:
         descriptor, prepared = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        fail(f"{output} cannot be written: {error.strerror}.")
+        exit_error(f"{output} cannot be written: {error.strerror}.")
     try:
         with open(descriptor, "wb") as file:
             yield file

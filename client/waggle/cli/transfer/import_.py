@@ -22,22 +22,30 @@ import typer
 from waggle import BadRequest, Conflict, Hub, WaggleError
 from waggle.cli.commands.backup import NoBackup, backup_first
 from waggle.cli.output.format import amount, to_json, visible
-from waggle.cli.output.pages import pages
+from waggle.cli.output.pages import entry_pages
 from waggle.cli.output.progress import Progress
-from waggle.cli.shared.connect import fail, no, say, visit
+from waggle.cli.shared.connect import exit_error, exit_no, notify, run_with_hub
 from waggle.cli.shared.options import Options, shared
-from waggle.cli.transfer.entry_file import Checked, ExportLine, Read, batches, check, good, lines
+from waggle.cli.transfer.entry_file import (
+    CheckedFile,
+    ExportLine,
+    ReadEntries,
+    batches,
+    check_file,
+    read_export,
+    valid_entries,
+)
 from waggle.compat.import_sources import ImportSource, from_database, from_json
 from waggle.compat.mapping import MEMORY, SETTINGS, most_memories
 from waggle.wire.messages import Done, Txn
 
 __all__ = ["import_"]
 
-NAMED = 5
+MAX_NAMED_KEYS = 5
 """Keys that are named of those that are there already."""
 
 
-class Result(msgspec.Struct):
+class ImportResult(msgspec.Struct):
     """What became of the entries of a file."""
 
     written: int = 0
@@ -81,18 +89,20 @@ def import_(
         raise typer.BadParameter("say --overwrite or --skip-existing, not both.")
     if seed is ImportSource.claude_flow and file == "-":
         raise typer.BadParameter("a database is not read from standard input: name its file.")
-    with _opened(file, seed) as read:
-        checked = _checked(read, ns, skip_wrong)
+    with _open_source(file, seed) as read:
+        checked = _check(read, ns, skip_wrong)
 
         async def work(hub: Hub) -> None:
-            there = {} if overwrite else await _there(hub, checked)
+            there = {} if overwrite else await _existing_keys(hub, checked)
             taken = sum(map(len, there.values()))
             if taken and not skip:
-                _refuse(there, taken)
+                _refuse_existing(there, taken)
             entries = (
-                line for line in good(read(), ns, Checked()) if line.place[1] not in there.get(line.place[0], ())
+                line
+                for line in valid_entries(read(), ns, CheckedFile())
+                if line.place[1] not in there.get(line.place[0], ())
             )
-            writing = _Writing(hub, (await hub.ping()).at, overwrite=overwrite, skip=skip)
+            writing = _Writer(hub, (await hub.ping()).at, overwrite=overwrite, skip=skip)
             writing.result.skipped, writing.result.wrong = taken, checked.faults
             if not dry_run and checked.count > taken:
                 await backup_first(hub, no_backup)
@@ -100,18 +110,18 @@ def import_(
                 for batch in batches(entries):
                     await writing.write(batch, dry_run)
                     progress.add(len(batch))
-            print(to_json(writing.result) if options.json else _in_words(writing.result, dry_run))
+            print(to_json(writing.result) if options.json else _summary(writing.result, dry_run))
             if seed is ImportSource.shared_memory and MEMORY in checked.keys:
-                await _tell_of_rotation(hub)
+                await _warn_of_rotation(hub)
 
-        visit(options, work)
+        run_with_hub(options, work)
 
 
-class _Writing:
+class _Writer:
     """Writes batches. ``at`` is the hub's time now."""
 
     def __init__(self, hub: Hub, at: float, *, overwrite: bool, skip: bool) -> None:
-        self.result = Result()
+        self.result = ImportResult()
         self._hub, self._overwrite, self._skip = hub, overwrite, skip
         self._ahead = at - time.monotonic()
 
@@ -151,23 +161,23 @@ class _Writing:
 
 
 @contextmanager
-def _opened(file: str, seed: ImportSource) -> Iterator[Read]:
+def _open_source(file: str, seed: ImportSource) -> Iterator[ReadEntries]:
     """What is in the file. Ends the command if it is not what was said."""
     try:
         if seed is ImportSource.claude_flow:
-            with _bytes(file):  # whether it is there, and may be read
+            with _open_binary(file):  # whether it is there, and may be read
                 pass
             with from_database(file) as read:
                 yield read
             return
-        with _bytes(file) as opened:
-            yield (lambda: lines(opened)) if seed is ImportSource.export else from_json(seed, opened)
+        with _open_binary(file) as opened:
+            yield (lambda: read_export(opened)) if seed is ImportSource.export else from_json(seed, opened)
     except BadRequest as wrong:
-        fail(f"{file} is not what {seed} keeps: {wrong.message}.")
+        exit_error(f"{file} is not what {seed} keeps: {wrong.message}.")
 
 
 @contextmanager
-def _bytes(file: str) -> Iterator[BinaryIO]:
+def _open_binary(file: str) -> Iterator[BinaryIO]:
     """The file, to be read more than once."""
     if file == "-":
         with tempfile.TemporaryFile() as copy:
@@ -178,24 +188,24 @@ def _bytes(file: str) -> Iterator[BinaryIO]:
     try:
         opened = open(file, "rb")  # noqa: SIM115 - closed below
     except OSError as error:
-        fail(f"{file} cannot be read: {error.strerror}.")
+        exit_error(f"{file} cannot be read: {error.strerror}.")
     with opened:
         yield opened
 
 
-def _checked(read: Read, ns: str | None, skip_wrong: bool) -> Checked:
+def _check(read: ReadEntries, ns: str | None, skip_wrong: bool) -> CheckedFile:
     """What is in the file, and what is wrong with it. Ends the command if that is not to be left out."""
-    checked = check(read(), ns)
+    checked = check_file(read(), ns)
     for fault in checked.shown:
-        say(fault)
+        notify(fault)
     more = f" ({amount(checked.faults - len(checked.shown))} more)" if checked.faults > len(checked.shown) else ""
     if checked.faults and not (skip_wrong and checked.count):
         remedy = ". --skip-wrong leaves out what is wrong" if checked.count else ""
-        fail(f"nothing was written: {amount(checked.faults)} wrong{more}{remedy}")
+        exit_error(f"nothing was written: {amount(checked.faults)} wrong{more}{remedy}")
     return checked
 
 
-async def _there(hub: Hub, checked: Checked) -> dict[str, set[str]]:
+async def _existing_keys(hub: Hub, checked: CheckedFile) -> dict[str, set[str]]:
     """The keys of the file that the hub has already, by namespace."""
     there: dict[str, set[str]] = {}
     with Progress("compared") as progress:
@@ -203,32 +213,34 @@ async def _there(hub: Hub, checked: Checked) -> dict[str, set[str]]:
             wanted = checked.keys.get(one.ns)
             if wanted:
                 found = there[one.ns] = set()
-                async for page in pages(hub, "*", ns=one.ns, values=False):
+                async for page in entry_pages(hub, "*", ns=one.ns, values=False):
                     found |= wanted.intersection(entry.key for entry in page)
                     progress.add(len(page))
     return there
 
 
-def _refuse(there: dict[str, set[str]], taken: int) -> None:
-    names = [f"{key} in {ns}" for ns, keys in sorted(there.items()) for key in sorted(keys)[:NAMED]][:NAMED]
-    shown = ", ".join(map(visible, names)) + (", ..." if taken > NAMED else "")
-    no(f"nothing was written: {amount(taken)} there already ({shown}). Say --overwrite or --skip-existing.")
+def _refuse_existing(there: dict[str, set[str]], taken: int) -> None:
+    names = [f"{key} in {ns}" for ns, keys in sorted(there.items()) for key in sorted(keys)[:MAX_NAMED_KEYS]][
+        :MAX_NAMED_KEYS
+    ]
+    shown = ", ".join(map(visible, names)) + (", ..." if taken > MAX_NAMED_KEYS else "")
+    exit_no(f"nothing was written: {amount(taken)} there already ({shown}). Say --overwrite or --skip-existing.")
 
 
-async def _tell_of_rotation(hub: Hub) -> None:
+async def _warn_of_rotation(hub: Hub) -> None:
     """Say so if there are more memories than there may be: the next that is added drops the oldest."""
     entry = await hub.get(SETTINGS, ns=MEMORY)
     most, _ = most_memories(None if entry is None else msgspec.json.encode(entry.value))
     there = sum(one.keys for one in await hub.namespaces() if one.ns == MEMORY) - (entry is not None)
     if there > most:
         setting = to_json({"max_entries": max(2 * there, most)})
-        say(
+        notify(
             f"the profile shared-memory keeps {amount(most)} memories, and {amount(there)} are there: the next that is"
             f" added drops the oldest. To keep more: waggle set {SETTINGS} '{setting}' --ns {MEMORY}"
         )
 
 
-def _in_words(result: Result, dry_run: bool) -> str:
+def _summary(result: ImportResult, dry_run: bool) -> str:
     parts = [f"{amount(result.written)} {'would be ' if dry_run else ''}written"]
     if result.skipped:
         parts.append(f"{amount(result.skipped)} skipped, there already")

@@ -1,11 +1,11 @@
 """The profile `shared-memory`: the nine tools of Shared Memory MCP v2, as its document promises them.
 
 A memory is an entry of namespace `memory`, its key the `entry_id`, its value the memory
-(`waggle.compat.mapping.Memory`): every
-door sees it, and hears of it. `arguments` is what a model may say; `writing` and `clearing` what changes, each by
-commands of the hub; `index` and `memories` how it is found; `showing` how it looks; `tools` all of that together.
+(`waggle.compat.mapping.Memory`): every door sees it and its events. `memory_schemas` has the arguments;
+`memory_changes` and `clear_memory` write, by commands of the hub; `memory_index` and `memories` find;
+`memory_render` shows; `memory_tools` puts all of that together.
 
-Whatever comes of a call is text, an error too, as its clients know it: ``{"success": false, "error": "..."}``.
+Every result of a call is text, an error too, as its clients know it: ``{"success": false, "error": "..."}``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INSTRUCTIONS = (
 
 
 class SharedMemory:
-    """As `Profile`."""
+    """The nine tools as a `Profile`."""
 
     instructions = INSTRUCTIONS
     resources = False
@@ -40,7 +40,7 @@ class SharedMemory:
         self._memories = Memories()
 
     async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
-        """As `Profile.call`."""
+        """Call a tool, as `Profile.call`."""
         tool = TOOLS.get(name)
         if tool is None:
             raise unknown(name)
@@ -54,7 +54,7 @@ class SharedMemory:
             return _failed(f"Failed to {tool.attempt}: {error.message}")
 
     def refused(self, error: WaggleError) -> ToolResult:
-        """As `Profile.refused`."""
+        """Return an error, as `Profile.refused`."""
         return _failed(error.message)
 
 

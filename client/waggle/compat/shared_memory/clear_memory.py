@@ -1,12 +1,11 @@
-"""Clearing: all memories are copied into a namespace of their own first, and then exactly what was copied is deleted.
+"""Clearing: all memories are copied into a backup namespace first, and then exactly what was copied is deleted.
 
 Rules:
-1. A backup is a namespace, `memory.backup.YYYYMMDD-HHMMSS-ffffff-xxxx`, with the entries under their keys: what any
-   door reads, exports, and imports again.
-2. Nothing is deleted before all of it is there. Where there is no room for that, what was copied is taken away again.
-3. What was written since it was copied stays: each deletion names the revision of the copy. So does what somebody
-   holds a lock on.
-4. The newest backups are kept, `KEPT` of them, and the own one in any case: others may be as fast.
+1. A backup is a namespace, `memory.backup.YYYYMMDD-HHMMSS-ffffff-xxxx`, with the entries under their keys: any door
+   can read it, export it, and import it again.
+2. Nothing is deleted before all of it is copied. If there is no room for that, the copy is removed again.
+3. A memory written since it was copied stays: each deletion names the revision of the copy. So does a locked memory.
+4. The newest `MAX_BACKUPS` backups are kept, and the own one in any case: other callers may be as fast.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from waggle.compat.mapping import MEMORY, memory_of
 from waggle.ops import Caller
 from waggle.wire.errors import Conflict, Locked, WaggleError
 
-__all__ = ["BACKUPS", "KEPT", "Cleared", "backups", "clear"]
+__all__ = ["BACKUP_PREFIX", "MAX_BACKUPS", "Cleared", "backups", "clear"]
 
-BACKUPS: Final = f"{MEMORY}.backup."
+BACKUP_PREFIX: Final = f"{MEMORY}.backup."
 """How the names of the backups begin."""
-KEPT: Final = 10
-STEPS: Final = 128
+MAX_BACKUPS: Final = 10
+STEPS_PER_TXN: Final = 128
 """Steps of a txn."""
-BATCH: Final = 2**20
+BATCH_BYTES: Final = 2**20
 """Bytes of what one txn copies, unless one value alone is larger: a message may have 16 MiB."""
-PAGE: Final = STEPS
+PAGE_ENTRIES: Final = STEPS_PER_TXN
 """Entries that are read at a time."""
 
 
@@ -52,14 +51,14 @@ Copied = tuple[str, int]
 
 def backups(namespaces: list[dict[str, Any]]) -> list[str]:
     """Those of the hub's namespaces that are backups, the oldest first."""
-    return sorted(one["ns"] for one in namespaces if one["ns"].startswith(BACKUPS))
+    return sorted(one["ns"] for one in namespaces if one["ns"].startswith(BACKUP_PREFIX))
 
 
 async def clear(caller: Caller, at: int) -> Cleared:
     """Copy all memories, then delete them; ``at`` is the instant, in microseconds. Raises WaggleError if they cannot
     be copied: then nothing is deleted."""
     when = datetime.fromtimestamp(at // 1_000_000, UTC)
-    backup = f"{BACKUPS}{when:%Y%m%d-%H%M%S}-{at % 1_000_000:06}-{secrets.token_hex(2)}"
+    backup = f"{BACKUP_PREFIX}{when:%Y%m%d-%H%M%S}-{at % 1_000_000:06}-{secrets.token_hex(2)}"
     try:
         copied = await _copy(caller, backup, at / 1e6)
     except BaseException:
@@ -70,11 +69,11 @@ async def clear(caller: Caller, at: int) -> Cleared:
         return Cleared(0, 0, None)
     count = 0
     try:
-        for first in range(0, len(copied), STEPS):
-            count += await _delete(caller, copied[first : first + STEPS])
+        for first in range(0, len(copied), STEPS_PER_TXN):
+            count += await _delete(caller, copied[first : first + STEPS_PER_TXN])
         there = (await caller.call("namespaces", {}))["namespaces"]
         others = [one for one in backups(there) if one != backup]
-        for older in others[: 1 - KEPT]:
+        for older in others[: 1 - MAX_BACKUPS]:
             await _empty(caller, older)
     except WaggleError as error:
         error.message = f"{error.message.rstrip('.')}. Up to there {count} were cleared; all are in {backup}."
@@ -88,14 +87,14 @@ async def _copy(caller: Caller, backup: str, at: float) -> list[Copied]:
     ahead = at - time.monotonic()
     after: str | None = None
     while True:
-        page = await caller.call("list", {"ns": MEMORY, "pattern": "*", "limit": PAGE, "after": after})
+        page = await caller.call("list", {"ns": MEMORY, "pattern": "*", "limit": PAGE_ENTRIES, "after": after})
         batch: list[tuple[Entry, int]] = []
         size = 0
         for entry in page["entries"]:
             value = msgspec.json.encode(entry["value"])
             if memory_of(entry["key"], value) is None:
                 continue
-            if batch and (len(batch) == STEPS or size + len(value) > BATCH):
+            if batch and (len(batch) == STEPS_PER_TXN or size + len(value) > BATCH_BYTES):
                 copied += await _write(caller, backup, batch, ahead)
                 batch, size = [], 0
             batch.append((entry, len(value)))

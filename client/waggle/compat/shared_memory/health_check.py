@@ -1,11 +1,11 @@
-"""The check of health: what is true of this hub, under the names of the original."""
+"""The health check: the state of this hub, under the names of the original."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from waggle.compat.mapping import MEMORY, MOST_MEMORIES, SETTINGS
-from waggle.compat.shared_memory.clear_memory import BACKUPS, backups
+from waggle.compat.shared_memory.clear_memory import BACKUP_PREFIX, backups
 from waggle.compat.shared_memory.memories import Memories, told
 from waggle.ops import Caller
 
@@ -38,7 +38,7 @@ async def health(memories: Memories, caller: Caller) -> dict[str, Any]:
         "json_parsing": {"status": "warning" if others else "ok", "entry_count": total, "others": others},
         "backup_system": {
             "status": "ok",
-            "backup_dir": f"namespaces {BACKUPS}*",
+            "backup_dir": f"namespaces {BACKUP_PREFIX}*",
             "backup_count": len(kept),
             "newest": kept[-1] if kept else None,
         },

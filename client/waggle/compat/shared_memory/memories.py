@@ -1,11 +1,12 @@
-"""The memories as the tools ask for them: an index that has caught up with the hub before it answers.
+"""The memories as the tools read them: an index that catches up with the hub before it answers.
 
 Rules:
-1. Whoever asks is told of all that was acknowledged to anybody before. So each question is preceded by catching up: one
-   at a time, and those who come meanwhile share the next. Between two questions nothing is done.
-2. The loop never waits for the index: it lives in a thread, and is told slice by slice.
-3. It is made when it is first asked, and dropped when it was not for a while, or when anything goes wrong halfway.
-4. Who gives up waiting stops nothing: what was begun is there for the next, who may be as impatient.
+1. A question sees every change that was acknowledged before it. So each question first catches up: one at a time,
+   and questions that come meanwhile share the next catch-up. Between two questions nothing is done.
+2. The event loop never waits for the index: it lives in a thread, and gets its changes slice by slice.
+3. It is built at the first question, and dropped when it is not used for a while, or when anything goes wrong
+   halfway.
+4. A caller that gives up stops nothing: the work that was begun serves the next caller.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from waggle.compat.mapping import MEMORY
-from waggle.compat.shared_memory.memory_index import PAGES, Index
+from waggle.compat.shared_memory.memory_index import MAX_DATABASE_PAGES, Index
 from waggle.ops import Caller
 from waggle.wire.changefeed import Slice
 from waggle.wire.errors import LimitReached, RateLimited, Unavailable
@@ -28,16 +29,16 @@ from waggle.wire.messages import Since
 
 __all__ = ["Memories", "told"]
 
-UNUSED: Final = 600.0
+DROP_UNUSED_AFTER_S: Final = 600.0
 """Seconds after which an index that nobody asks is dropped."""
-MOST: Final = 100
+MAX_QUESTIONS_OF_AGENT: Final = 100
 """Questions of one agent that are under way."""
 T = TypeVar("T")
 log = logging.getLogger("waggle")
 
 
 class Memories:
-    """All that a profile asks the index, and its clock."""
+    """The memories, as the tools ask for them."""
 
     def __init__(self) -> None:
         self._one = asyncio.Lock()
@@ -52,9 +53,13 @@ class Memories:
         """The newest instant that was given, in microseconds."""
 
     async def ask(self, caller: Caller, question: Callable[[Index], T]) -> T:
-        """What the index says to this, asked in its thread, when it has caught up. Raises WaggleError."""
-        if self._asked[caller.agent] >= MOST:
-            raise RateLimited(f"{MOST} questions are under way: wait for their answers", limit=MOST, retry_after=1.0)
+        """Return the answer of the index, asked in its thread once it has caught up. Raises WaggleError."""
+        if self._asked[caller.agent] >= MAX_QUESTIONS_OF_AGENT:
+            raise RateLimited(
+                f"{MAX_QUESTIONS_OF_AGENT} questions are under way: wait for their answers",
+                limit=MAX_QUESTIONS_OF_AGENT,
+                retry_after=1.0,
+            )
         self._asked[caller.agent] += 1
         work = asyncio.ensure_future(self._answer(caller, question, self._begun))
         work.add_done_callback(lambda done: self._answered(caller.agent, done))
@@ -87,16 +92,16 @@ class Memories:
             done.exception()  # nobody may be there any more to hear of it
 
     async def instant(self, caller: Caller) -> int:
-        """The hub's time in microseconds, later than any that was given before."""
+        """Return the hub's time in microseconds, later than any that was returned before."""
         at = int((await caller.call("ping", {}))["at"] * 1e6)
         self._latest = max(at, self._latest + 1)
         return self._latest
 
     def _use(self) -> None:
-        """It was asked just now."""
+        """Restart the timer that drops an unused index."""
         if self._unused is not None:
             self._unused.cancel()
-        self._unused = asyncio.get_running_loop().call_later(UNUSED, self._forget)
+        self._unused = asyncio.get_running_loop().call_later(DROP_UNUSED_AFTER_S, self._forget)
 
     def _forget(self) -> None:
         if not self._one.locked():
@@ -109,7 +114,7 @@ class Memories:
 
 
 class _Open:
-    """An index in its thread, and up to where it knows everything."""
+    """An index in its thread, and the cursor up to which it is complete."""
 
     def __init__(self) -> None:
         self.index = Index()
@@ -117,24 +122,24 @@ class _Open:
         self._thread = ThreadPoolExecutor(1, "memories")
 
     async def put(self, slice: Slice) -> None:
-        """Let it know this."""
+        """Apply a slice of changes."""
         await self.work(lambda: self.index.put(slice))
 
     async def work(self, work: Callable[[], T]) -> T:
-        """What comes of this in its thread."""
+        """Run work in the thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def close(self) -> None:
-        """Nobody asks it any more; what is under way comes to its end before."""
+        """Close the index after the work that is running."""
         self._thread.submit(self.index.close)
         self._thread.shutdown(wait=False)
 
 
 def _failed(error: Exception) -> LimitReached | Unavailable:
-    """What is told of an index that is of no use any more."""
+    """Make the error for an index that failed and is dropped."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         said = "there are more memories than can be looked through: delete some, or clear_memory, which backs up first"
-        return LimitReached(said, limit=PAGES * 4096)
+        return LimitReached(said, limit=MAX_DATABASE_PAGES * 4096)
     log.error("the index of memories is dropped, and made anew by the next call: %s", error)
     return Unavailable(f"the index of memories failed ({error}): try again", retry_after=1.0)
 

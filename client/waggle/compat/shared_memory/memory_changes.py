@@ -1,11 +1,11 @@
-"""What changes memories: each change is a command of the hub that takes effect only on what was read.
+"""Changes of memories: each is a command of the hub that takes effect only on what was read.
 
 Rules:
-1. Acknowledged is kept. To add is to write where nothing is; to change or delete one is to name the revision that was
-   read, and to read again if somebody was faster.
-2. Rotation: after an add, whoever finds more memories than there may be deletes the oldest beyond that. Which they are
-   is a condition of the txn that deletes them, so those who find it at the same time do it once. A message on channel
-   `ROTATION`, at the same revision, tells everybody which they were.
+1. An acknowledged change is kept. To add is to write where nothing is; to change or delete is to name the revision
+   that was read, and to read again if another caller was faster.
+2. Rotation: after an add, a caller that finds more memories than the limit deletes the oldest beyond it. Which they
+   are is a condition of the txn that deletes them, so callers that find it at the same time do it once. A message on
+   channel `ROTATION`, at the same revision, names them.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ __all__ = ["ROTATION", "Added", "add", "delete", "get", "update"]
 
 ROTATION: Final = "rotation"
 """The channel, in the namespace of the memories, that tells which were dropped."""
-STEPS: Final = 127
+STEPS_PER_TXN: Final = 127
 """Memories that one txn drops, its message being one step more."""
-SURPLUS: Final = 40 * STEPS
+MAX_SURPLUS: Final = 40 * STEPS_PER_TXN
 """Memories that are looked up at a time to be dropped: some are gone when their turn comes."""
-TRIES: Final = 100
+MAX_TRIES: Final = 100
 """Times that a change is tried when others are faster."""
 
 
 class Added(NamedTuple):
-    """A memory that was added; which one it is in the order of time, and what was dropped for it. ``unsure`` says why
-    that is not known."""
+    """A memory that was added: its number in the order of time, and the memories dropped for it. ``unsure`` says
+    why the number is unknown."""
 
     memory: Memory
     number: int | None
@@ -46,7 +46,7 @@ class Added(NamedTuple):
 
 
 async def get(caller: Caller, id: str) -> tuple[Memory, int]:
-    """A memory and its revision. Raises Refused."""
+    """Return a memory and its revision. Raises Refused."""
     entry = (await caller.call("get", {"ns": MEMORY, "key": id}))["entry"]
     memory = None if entry is None else memory_of(id, msgspec.json.encode(entry["value"]))
     if memory is None:
@@ -55,15 +55,14 @@ async def get(caller: Caller, id: str) -> tuple[Memory, int]:
 
 
 async def update(memories: Memories, caller: Caller, said: Update) -> tuple[list[str], str]:
-    """Change what was said of a memory; gives the names of that, and when it was. Raises Refused, or what the hub has
-    against it."""
+    """Change fields of a memory; return their names and the time. Raises Refused or the hub's error."""
     plain_json.check(said.metadata, "metadata")
     new: dict[str, Any] = {name: getattr(said, name) for name in ("content", "tags", "priority", "metadata")}
     new = {name: value for name, value in new.items() if value is not None}
     names = list(new)
     if "content" in new:
         new["word_count"] = len(new["content"].split())
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         _, rev = await get(caller, said.entry_id)
         at = told(await memories.instant(caller))
         patch = [{"op": "add", "path": f"/{name}", "value": one} for name, one in {**new, "updated_at": at}.items()]
@@ -76,8 +75,8 @@ async def update(memories: Memories, caller: Caller, said: Update) -> tuple[list
 
 
 async def delete(memories: Memories, caller: Caller, id: str) -> tuple[Memory, str]:
-    """Delete a memory; gives what it was, and when that was. Raises Refused, or what the hub has against it."""
-    for _ in range(TRIES):
+    """Delete a memory; return it and the time. Raises Refused or the hub's error."""
+    for _ in range(MAX_TRIES):
         memory, rev = await get(caller, id)
         try:
             deleted = (await caller.call("delete", {"ns": MEMORY, "key": id, "if_rev": rev}))["deleted"]
@@ -89,7 +88,7 @@ async def delete(memories: Memories, caller: Caller, id: str) -> tuple[Memory, s
 
 
 async def add(memories: Memories, caller: Caller, said: Add) -> Added:
-    """Add a memory, and drop the oldest if there are too many. Raises what the hub has against it."""
+    """Add a memory, and drop the oldest if there are too many. Raises the hub's error."""
     plain_json.check(said.metadata, "metadata")
     memory = Memory(
         entry_id=str(uuid.uuid4()),
@@ -118,8 +117,8 @@ async def add(memories: Memories, caller: Caller, said: Add) -> Added:
 
 
 class _Surplus(NamedTuple):
-    """How many memories there are, how many there may be, and those that go: the oldest, but never the one that is
-    being added, also where others claim to be of the future."""
+    """The count of memories, their limit, and those to delete: the oldest, but never the one that is being added,
+    even if others carry a later time."""
 
     total: int
     most: int
@@ -130,16 +129,16 @@ def _surplus(index: Index, added: str) -> _Surplus:
     total, most = index.total(), index.most[0]
     if total <= most:
         return _Surplus(total, most, [])
-    count = min(total - most, SURPLUS)
+    count = min(total - most, MAX_SURPLUS)
     oldest = [one for one in index.oldest(count + 1) if one[0] != added]
     return _Surplus(total, most, oldest[:count])
 
 
 async def _rotate(caller: Caller, surplus: _Surplus, dropped: list[str]) -> None:
-    """Drop these, unless somebody is faster; ``dropped`` is told which those were that were dropped here."""
+    """Delete the surplus, unless another caller is faster; ``dropped`` is told which were deleted here."""
     kept = surplus.total
-    for first in range(0, len(surplus.oldest), STEPS):
-        some = surplus.oldest[first : first + STEPS]
+    for first in range(0, len(surplus.oldest), STEPS_PER_TXN):
+        some = surplus.oldest[first : first + STEPS_PER_TXN]
         kept -= len(some)
         if not await _drop(caller, some, kept, surplus.most):
             break
@@ -147,7 +146,7 @@ async def _rotate(caller: Caller, surplus: _Surplus, dropped: list[str]) -> None
 
 
 async def _drop(caller: Caller, some: list[tuple[str, int]], kept: int, most: int) -> bool:
-    """Delete these if they are all there as they were read, and tell of it; whether that was so."""
+    """Delete these if all are there as they were read, and publish that; return whether they were."""
     done = await caller.call(
         "txn",
         {

@@ -1,14 +1,14 @@
-"""The index: all memories in an SQLite database in memory, to be counted, filtered, sorted and searched quickly.
+"""The index: all memories in an SQLite database in memory, to count, filter, sort and search them quickly.
 
 Rules:
-1. It keeps no truth: it is made from what the hub tells, and may be dropped at any time. What stands in the namespace
-   and is no memory is left out, and counted as that.
-2. Nothing here waits for the hub, nor for anybody: it is called in a thread of its own, one call at a time.
-3. A call takes few steps of SQLite, and rows go in and out many at once: each step lets go of the interpreter and must
-   win it back from the event loop, up to 5 ms each time.
-4. An order is total: by instant, then by id, and by priority before that where it is asked for. A place in it is a
-   tuple of these numbers and names, which stays good whatever is written or deleted meanwhile.
-5. It is bounded: of a memory that is long, so much is kept as is shown among others, and looked through.
+1. It holds no truth: it is made from the hub's changes, and may be dropped at any time. Values in the namespace that
+   are no memory are left out, and counted.
+2. Nothing here waits for the hub or for anything else: it is called in a thread of its own, one call at a time.
+3. A call takes few steps of SQLite, and rows go in and out many at once: each step releases the interpreter lock and
+   must win it back from the event loop, up to 5 ms each time.
+4. An order is total: by instant, then by id, and by priority before that where asked for. A place in it is a tuple
+   of these values, which stays good whatever is written or deleted meanwhile.
+5. It is bounded: of a long memory, only as much is kept and searched as is shown among others.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from waggle.compat.mapping import SETTINGS, Memory, memory_of, most_memories, ta
 from waggle.compat.shared_memory.memory_rows import RANKS, Order, Place, Shown, place_of, row_of
 from waggle.wire.changefeed import Change, Slice
 
-__all__ = ["PAGES", "Found", "Index", "Query", "Stats"]
+__all__ = ["MAX_DATABASE_PAGES", "Found", "Index", "Query", "Stats"]
 
-PAGES: Final = 2**19
+MAX_DATABASE_PAGES: Final = 2**19
 """Pages of 4 KiB that the database may have: 2 GiB, about a million memories."""
-_STATEMENT: Final = 256
+_STATEMENT_ROWS: Final = 256
 """Rows in one statement."""
-_PAGE: Final = 128
+_PAGE_ROWS: Final = 128
 """Memories that are read for one page: more than a reply has room for."""
-_NAME: Final = 500
+_MAX_NAME_CHARS: Final = 500
 """Characters of an agent or a tag that is counted by its name: longer ones are counted as others."""
 _SCHEMA: Final = (
     """CREATE TABLE memories (n INTEGER PRIMARY KEY, id TEXT UNIQUE, at INTEGER, agent TEXT, rank INTEGER,
@@ -55,7 +55,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Query(NamedTuple):
-    """Which memories: all that all of this holds for."""
+    """A filter: memories for which all given fields hold."""
 
     agent: str | None = None
     tags: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Query(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Some of the memories that were asked for, in order."""
+    """A page of matching memories, in order."""
 
     total: int
     """How many there are, limit or not."""
@@ -80,7 +80,7 @@ class Found(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """What is counted over all memories; of agents and tags the most frequent."""
+    """The counts over all memories; of agents and tags the most frequent."""
 
     total: int
     words: int
@@ -96,11 +96,11 @@ class Stats(NamedTuple):
 
 
 class Index:
-    """All of them."""
+    """The index of all memories."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode = OFF", "page_size = 4096", f"max_page_count = {PAGES}"):
+        for pragma in ("journal_mode = OFF", "page_size = 4096", f"max_page_count = {MAX_DATABASE_PAGES}"):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
         for part in _SCHEMA:
             self._db.execute(part)
@@ -109,13 +109,13 @@ class Index:
         self._numbers = count(1)
 
     def close(self) -> None:
-        """There is no index any more."""
+        """Close the database."""
         self._db.close()
 
     # --- what is told --------------------------------------------------------------------------------------------
 
     def put(self, slice: Slice) -> None:
-        """Know this, too."""
+        """Apply a slice of changes."""
         self._db.execute("BEGIN")
         if slice.anew:
             self._settings, self._others = None, set()
@@ -137,7 +137,7 @@ class Index:
         self._db.execute("COMMIT")
 
     def _memory(self, change: Change) -> Memory | None:
-        """The memory that is there now; None if there is none."""
+        """Return the memory of a change; None if there is none."""
         if change.key == SETTINGS:
             self._settings = None if change.value is None else bytes(change.value)
             return None
@@ -149,34 +149,34 @@ class Index:
         return memory
 
     def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        for first in range(0, len(rows), _STATEMENT):
-            some = rows[first : first + _STATEMENT]
+        for first in range(0, len(rows), _STATEMENT_ROWS):
+            some = rows[first : first + _STATEMENT_ROWS]
             self._db.execute(_into(table, len(some), len(some[0])), list(chain.from_iterable(some)))
 
     # --- what is asked -------------------------------------------------------------------------------------------
 
     @property
     def others(self) -> int:
-        """How many values in the namespace are no memory, the settings left aside."""
+        """Return the count of values in the namespace that are no memory, the settings left aside."""
         return len(self._others)
 
     @property
     def most(self) -> tuple[int, str | None]:
-        """How many memories there may be, and what is wrong with the setting, if something is."""
+        """Return the limit on memories, and what is wrong with its setting, if something is."""
         return most_memories(self._settings)
 
     def total(self) -> int:
-        """How many memories there are."""
+        """Return the count of memories."""
         return int(self._one("SELECT count(*) FROM memories"))
 
     def number(self, id: str) -> int | None:
-        """Which one it is in the order of time, 1 the oldest; None if there is none."""
+        """Return the number of a memory in the order of time, 1 the oldest; None if it is not there."""
         at = "SELECT at, id FROM memories WHERE id = ?"
         found = self._one(f"SELECT count(*) FROM memories WHERE (at, id) <= ({at})", id)
         return int(found) or None
 
     def oldest(self, most: int) -> list[tuple[str, int]]:
-        """So many of the oldest: id and revision."""
+        """Return so many of the oldest: id and revision."""
         rows = "SELECT json_array(id, rev) AS one FROM memories ORDER BY at, id LIMIT ?"
         return [(id, rev) for id, rev in self._all(rows, most)]
 
@@ -190,8 +190,8 @@ class Index:
         after: Place | None = None,
         until: Place | None = None,
     ) -> Found:
-        """The memories that are asked for: in chronological order the last ``limit`` of them, else the first. Of these
-        as many as ``room`` characters of JSON hold, or one; ``after`` a place, if there is one, ``until`` another."""
+        """Return matching memories: in chronological order the last ``limit`` of them, else the first. Of these as
+        many as ``room`` characters of JSON hold, or one; ``after`` a place, if given, ``until`` another."""
         where, said = _where(query)
         total = left = self._count(where, said)
         first: Place | None = None
@@ -214,7 +214,7 @@ class Index:
         return int(self._one(f"SELECT count(*) FROM memories WHERE {where}", *said))
 
     def _at(self, where: str, said: tuple[Any, ...], order: Order, number: int, wanted: bool) -> Place | None:
-        """The place of the one that so many stand before, if that is wanted and there is one."""
+        """Return the place of the memory that so many stand before, if wanted and there."""
         if not wanted:
             return None
         names = _ORDERS[order].replace(" DESC", "")
@@ -223,9 +223,9 @@ class Index:
         return None if row is None else tuple(row)
 
     def _page(self, where: str, said: tuple[Any, ...], order: Order, room: int) -> list[Shown]:
-        """The first of them: as many as there is room for, or one."""
+        """Return the first memories: as many as there is room for, or one."""
         by = _ORDERS[order]
-        some = f"SELECT n, at, id, rank, chars FROM memories WHERE {where} ORDER BY {by} LIMIT {_PAGE}"
+        some = f"SELECT n, at, id, rank, chars FROM memories WHERE {where} ORDER BY {by} LIMIT {_PAGE_ROWS}"
         sized = f"SELECT n, chars, sum(chars) OVER (ORDER BY {by}) AS upto FROM ({some})"
         fit = f"SELECT n FROM ({sized}) WHERE upto <= ? OR upto = chars"
         text = self._one(f"SELECT group_concat(json) FROM memories WHERE n IN ({fit})", *said, room)
@@ -233,7 +233,7 @@ class Index:
         return sorted(memories, key=lambda memory: place_of(memory, order), reverse=order == "reverse")
 
     def stats(self, most: int) -> Stats:
-        """What is counted; at most so many agents and tags."""
+        """Return the counts; at most so many agents and tags."""
         ranks = dict(self._all("SELECT json_array(rank, count(*)) AS one FROM memories GROUP BY rank"))
         sums = "SELECT json_array(count(*), coalesce(sum(words), 0), coalesce(sum(size), 0)) FROM memories"
         total, words, size = _plain(self._one(sums))
@@ -252,23 +252,22 @@ class Index:
         )
 
     def _frequent(self, table: str, name: str, most: int) -> list[tuple[str, int]]:
-        rows = (
-            f"SELECT json_array({name}, count(*)) AS one FROM {table} WHERE length({name}) <= {_NAME} GROUP BY {name}"
-        )
+        counted = f"SELECT json_array({name}, count(*)) AS one FROM {table}"
+        rows = f"{counted} WHERE length({name}) <= {_MAX_NAME_CHARS} GROUP BY {name}"
         return [(one, often) for one, often in self._all(f"{rows} ORDER BY count(*) DESC, {name} LIMIT ?", most)]
 
     def _one(self, statement: str, *said: Any) -> Any:
         return self._db.execute(statement, said).fetchone()[0]
 
     def _all(self, statement: str, *said: Any) -> list[list[Any]]:
-        """The rows of a statement, each of them JSON under the name of one, in one step."""
+        """Return the rows of a statement in one step, each of them JSON under one name."""
         text = self._one(f"SELECT group_concat(one) FROM ({statement})", *said)
         rows: list[list[Any]] = _plain(f"[{text or ''}]")
         return rows
 
 
 def _where(query: Query) -> tuple[str, tuple[Any, ...]]:
-    """A query as a condition, and what is said in it."""
+    """Return a query as an SQL condition, and its parameters."""
     parts: list[tuple[str, Any]] = []
     if query.agent is not None:
         parts.append(("agent = ?", query.agent))
@@ -281,7 +280,7 @@ def _where(query: Query) -> tuple[str, tuple[Any, ...]]:
 
 
 def _beside(order: Order, within: str, length: int) -> str:
-    """That a place stands on this side of another in an order."""
+    """Return the SQL condition that a place stands on this side of another in an order."""
     if order == "reverse":
         within = within.replace(">", "\0").replace("<", ">").replace("\0", "<")
     names = _ORDERS[order].replace(" DESC", "")

@@ -1,13 +1,13 @@
-"""How memories look: as JSON or as markdown, whole, and no more at a time than the original's 25,000 characters.
+"""Memories as text: as JSON or as markdown, whole, and at most the original's 25,000 characters at a time.
 
 Rules:
-1. A reply has as many whole memories as there is room for, and a cursor that goes on behind the last of them. JSON is
-   always JSON.
-2. A memory that is too long for a reply by itself is shown without its metadata, and if need be with the beginning of
-   its content only (`index`); what is left out is said. `get_memory` reads it whole.
-3. A cursor says where the last memory stood that was shown, where the last stands that is wanted, and how many were
-   shown: so what is written in between is never told twice, nor makes anything be skipped. It is good for the same
-   arguments only.
+1. A reply has as many whole memories as there is room for, and a cursor that goes on behind the last. JSON is always
+   JSON.
+2. A memory that is too long for a reply by itself is shown without its metadata, and if need be with the beginning
+   of its content only (`memory_index`); the reply says what is left out. `get_memory` reads it whole.
+3. A cursor holds the place of the last memory shown, the place of the last one wanted, and the count shown: so
+   memories written in between are never told twice, nor make the reader skip any. It is good for the same arguments
+   only.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from msgspec import Meta
 from waggle.compat.mapping import Memory
 from waggle.compat.shared_memory.memory_index import Found, Query, Stats
 from waggle.compat.shared_memory.memory_rows import Order, Place, Shown, place_of
-from waggle.compat.shared_memory.memory_schemas import WORDS, Refused
+from waggle.compat.shared_memory.memory_schemas import MAX_QUERY_CHARS, Refused
 from waggle.mcp.render import to_json
 
 __all__ = [
-    "REPLY", "Asked", "asked", "entry_markdown", "on_a_line", "page_json", "page_markdown", "stats_markdown",
+    "MAX_REPLY_CHARS", "Asked", "asked", "entry_markdown", "on_a_line", "page_json", "page_markdown", "stats_markdown",
     "stats_shown",
 ]  # fmt: skip
 
-REPLY: Final = 25_000
+MAX_REPLY_CHARS: Final = 25_000
 """Characters of a reply."""
-NAMES: Final = 6_000
+MAX_NAMES_CHARS: Final = 6_000
 """Characters of the counts of agents, and of those of tags."""
-_ROOM: Final = 700
+_HEAD_CHARS: Final = 700
 """Characters of a cursor and what stands around it, at most."""
 
 _Number = Annotated[int, Meta(ge=-(2**62), le=2**62)]
@@ -44,7 +44,7 @@ _Name = Annotated[str, Meta(max_length=300)]
 
 
 class Cursor(NamedTuple):
-    """Where a page ended."""
+    """The place where a page ended."""
 
     asked: _Number
     """A sum of the arguments."""
@@ -54,7 +54,8 @@ class Cursor(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a page is asked for: which memories, and where it begins. ``mark`` is a sum of the arguments."""
+    """A request for a page: the filter and the place where the page begins. ``mark`` is a checksum of the
+    arguments."""
 
     query: Query
     order: Order
@@ -69,7 +70,7 @@ _read = msgspec.json.Decoder(Cursor).decode
 
 
 def asked(query: Query, order: Order, limit: int | None, cursor: str | None) -> Asked:
-    """What is asked for, from where the cursor says on. Raises Refused if it is none, or of other arguments."""
+    """Return what is asked for, from the cursor on. Raises Refused for a bad cursor, or one of other arguments."""
     mark = crc32(msgspec.json.encode((query, order, limit)))
     if not cursor:
         return Asked(query, order, limit, None, None, 0, mark)
@@ -98,7 +99,7 @@ def _is_ranked(place: list[Any]) -> bool:
 
 
 def page_json(head: dict[str, Any], asked: Asked, found: Found) -> str:
-    """A page as JSON: what it begins with, the memories, and how to go on."""
+    """Return a page as JSON: the head, the memories, and how to go on."""
 
     def whole(shown: list[str], cursor: str | None) -> str:
         more = to_json({"has_more": cursor is not None, "next_cursor": cursor})
@@ -108,7 +109,7 @@ def page_json(head: dict[str, Any], asked: Asked, found: Found) -> str:
 
 
 def page_markdown(title: str, tool: str, asked: Asked, found: Found) -> str:
-    """A page as markdown: a title, the memories, and how to go on."""
+    """Return a page as markdown: a title, the memories, and how to go on."""
 
     def whole(shown: list[str], cursor: str | None) -> str:
         nothing = [] if shown or asked.shown else ["*No memory entries found.*"]
@@ -129,8 +130,8 @@ def _fitted(
     one: Callable[[int, Memory], str],
     whole: Callable[[list[str], str | None], str],
 ) -> str:
-    """The whole with as many as there is room for, at least one."""
-    room = REPLY - len(whole([], "")) - _ROOM - 2
+    """Return the whole text with as many memories as there is room for, at least one."""
+    room = MAX_REPLY_CHARS - len(whole([], "")) - _HEAD_CHARS - 2
     shown: list[str] = []
     for memory in found.memories:
         text = one(asked.shown + len(shown) + 1, memory)
@@ -147,12 +148,12 @@ def _fitted(
 
 
 def entry_markdown(title: str, memory: Memory) -> str:
-    """A memory as markdown, under this title."""
+    """Return a memory as markdown, under this title."""
     lines = [
         title,
         f"**ID**: `{memory.entry_id}`",
         f"**Time**: {memory.timestamp}",
-        f"**Words**: {memory.word_count}/{WORDS}",
+        f"**Words**: {memory.word_count}/{MAX_QUERY_CHARS}",
         f"**Priority**: {memory.priority}",
     ]
     if memory.tags:
@@ -165,7 +166,7 @@ def entry_markdown(title: str, memory: Memory) -> str:
 
 
 def on_a_line(text: str) -> str:
-    """A name as it may stand in a line."""
+    """Return a name as it may stand in a line."""
     return " ".join(text.split())
 
 
@@ -173,7 +174,7 @@ def on_a_line(text: str) -> str:
 
 
 def stats_shown(stats: Stats, most: int) -> dict[str, Any]:
-    """The statistics as the original has them; of agents and tags the most frequent that there is room for."""
+    """Return the statistics as the original has them; of agents and tags the most frequent that there is room for."""
     agents, tags = _fitting(stats.agents), _fitting(stats.tags)
     shown = {
         "success": True,
@@ -201,7 +202,7 @@ def stats_shown(stats: Stats, most: int) -> dict[str, Any]:
 
 
 def stats_markdown(shown: dict[str, Any]) -> str:
-    """The statistics as a report."""
+    """Return the statistics as a report."""
     dates, priorities = shown["date_range"], shown["priority_distribution"]
     lines = [
         "# Memory Statistics",
@@ -225,12 +226,12 @@ def stats_markdown(shown: dict[str, Any]) -> str:
 
 
 def _fitting(counts: list[tuple[str, int]]) -> dict[str, int]:
-    """The first of these that there is room for; names that are absurdly long are passed over."""
-    room = NAMES
+    """Return the first counts that there is room for; absurdly long names are left out."""
+    room = MAX_NAMES_CHARS
     fit: dict[str, int] = {}
     for name, count in counts:
         size = len(to_json(name)) + 8
-        if size > NAMES // 10:
+        if size > MAX_NAMES_CHARS // 10:
             continue
         room -= size
         if room < 0:

@@ -1,8 +1,8 @@
-"""What a model may say to each of the nine tools, and what it is told if it may not.
+"""The arguments of the nine tools, and the errors about them.
 
-It is read as the original read it, by the same library: flat, as its document shows it, or under ``params``, as it was
-on the wire; text is stripped, a number may be said as text, and what is not known is an error. Messages of the table in
-its document are exact.
+They are read as the original read them, by the same library: flat, as its document shows, or under ``params``, as on
+the wire; text is stripped, a number may be given as text, and an unknown argument is an error. The messages of the
+table in its document are exact.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from waggle.compat.mapping import Priority, tags_of
 from waggle.compat.shared_memory.memory_rows import Order
 
 __all__ = [
-    "WORDS", "Add", "Arguments", "Clear", "Delete", "Get", "Health", "Read", "Refused", "Search", "Stats", "Update",
-    "cut", "read", "schema",
+    "MAX_QUERY_CHARS", "Add", "Arguments", "Clear", "Delete", "Get", "Health", "Read", "Refused", "Search", "Stats",
+    "Update", "cut", "read", "schema",
 ]  # fmt: skip
 
-WORDS = 200
+MAX_QUERY_CHARS = 200
 """Words of a memory's content."""
-TAGS = 10
-FILTERED = 100
+MAX_TAGS = 10
+MAX_FILTERED = 100
 """Tags of a filter: each is a condition of a statement, of which SQLite takes no more than 1,000."""
-LONGEST = 1_000
+MAX_ERROR_CHARS = 1_000
 """Characters of what is told of an error."""
 
 
 class Refused(Exception):
-    """What was said cannot be meant; its text says why, in the words of the original where it has some."""
+    """An error about arguments; its text says why, in the words of the original where it has some."""
 
 
 def _few_words(more: str) -> AfterValidator:
     def check(content: str) -> str:
         words = len(content.split())
-        if words > WORDS:
-            said = f"Content exceeds maximum of {WORDS} words. Current word count: {words}.{more}"
+        if words > MAX_QUERY_CHARS:
+            said = f"Content exceeds maximum of {MAX_QUERY_CHARS} words. Current word count: {words}.{more}"
             raise PydanticCustomError("said", "{said}", {"said": said})
         return content
 
@@ -55,8 +55,8 @@ def _is_id(text: str) -> str:
 
 
 Id = Annotated[str, Field(description="The entry_id, a UUID"), AfterValidator(_is_id)]
-Tags = Annotated[list[str], Field(max_length=TAGS), AfterValidator(tags_of)]
-FilterTags = Annotated[list[str], Field(max_length=FILTERED), AfterValidator(tags_of)]
+Tags = Annotated[list[str], Field(max_length=MAX_TAGS), AfterValidator(tags_of)]
+FilterTags = Annotated[list[str], Field(max_length=MAX_FILTERED), AfterValidator(tags_of)]
 Format = Literal["markdown", "json"]
 Limit = Annotated[int, Field(ge=1, le=1_000)]
 Metadata = dict[str, Any]
@@ -64,7 +64,7 @@ _CURSOR = "next_cursor of the page before, with the same other arguments"
 
 
 class Arguments(BaseModel):
-    """What is said to a tool."""
+    """The arguments of a tool."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -72,9 +72,9 @@ class Arguments(BaseModel):
 class Add(Arguments):
     agent_name: str = Field(min_length=1, max_length=100, description="Name of the agent")
     content: Annotated[str, Field(min_length=1), _few_words(" Please shorten your message.")] = Field(
-        description=f"Memory content, at most {WORDS} words"
+        description=f"Memory content, at most {MAX_QUERY_CHARS} words"
     )
-    tags: Tags | None = Field(default=None, description=f"Tags for categorization, at most {TAGS}")
+    tags: Tags | None = Field(default=None, description=f"Tags for categorization, at most {MAX_TAGS}")
     priority: Priority = "medium"
     metadata: Metadata | None = Field(default=None, description="Custom metadata, any JSON object")
 
@@ -92,7 +92,7 @@ class Read(Arguments):
 class Update(Arguments):
     entry_id: Id
     content: Annotated[str, Field(min_length=1), _few_words("")] | None = Field(
-        default=None, description=f"New content, at most {WORDS} words"
+        default=None, description=f"New content, at most {MAX_QUERY_CHARS} words"
     )
     tags: Tags | None = Field(default=None, description="New tags, instead of those that there are")
     priority: Priority | None = None
@@ -132,7 +132,7 @@ A = TypeVar("A", bound=Arguments)
 
 
 def read(arguments: type[A], said: dict[str, Any]) -> A:
-    """What was said. Raises Refused."""
+    """Return the checked arguments. Raises Refused."""
     try:
         return arguments.model_validate(_flat(said))
     except ValidationError as fault:
@@ -144,7 +144,7 @@ def read(arguments: type[A], said: dict[str, Any]) -> A:
 
 
 def schema(arguments: type[Arguments]) -> dict[str, Any]:
-    """The schema of a tool's arguments, as it is listed."""
+    """Return the schema of a tool's arguments, as it is listed."""
     found = arguments.model_json_schema()
     for one in (found, *found.get("properties", {}).values()):
         one.pop("title", None)
@@ -153,7 +153,8 @@ def schema(arguments: type[Arguments]) -> dict[str, Any]:
 
 
 def _flat(said: dict[str, Any]) -> Any:
-    """The arguments, whether they stood under ``params`` or not; as JSON text, too, as some clients send it."""
+    """Return the arguments, whether they stood under ``params`` or not; also from JSON text, as some clients send
+    them."""
     if list(said) != ["params"]:
         return said
     params = said["params"]
@@ -175,5 +176,5 @@ def _told(error: Any, known: str) -> str:
 
 
 def cut(text: str) -> str:
-    """As much of an error as is told."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    """Return as much of an error as is shown."""
+    return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."

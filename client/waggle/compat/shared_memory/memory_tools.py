@@ -1,4 +1,4 @@
-"""The nine tools: what each does with what was said, and the text that it replies."""
+"""The nine tools: the effect of each, and the text of its reply."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from waggle.compat.shared_memory.health_check import health
 from waggle.compat.shared_memory.memories import Memories, told
 from waggle.compat.shared_memory.memory_index import Found, Index, Query
 from waggle.compat.shared_memory.memory_render import (
-    REPLY,
+    MAX_REPLY_CHARS,
     Asked,
     asked,
     entry_markdown,
@@ -29,17 +29,17 @@ from waggle.ops import Caller
 
 __all__ = ["TOOLS", "Tool", "listed"]
 
-COUNTED: Final = 300
+MAX_COUNTED: Final = 300
 """Agents, and tags, that are counted one by one, the most frequent."""
-DROPPED: Final = 100
+MAX_DROPPED_SHOWN: Final = 100
 """Memories that were dropped for a new one, told by their ids."""
 
 Does = Callable[[Memories, Caller, Any], Awaitable[str]]
 
 
 class Tool(NamedTuple):
-    """A tool. ``reads``: it changes nothing. ``destroys``: what it takes away is gone. ``again``: doing it twice is the
-    same as once. ``attempt`` is what was tried, where the hub refuses it."""
+    """A tool. ``reads``: it changes nothing. ``destroys``: what it removes is gone. ``again``: doing it twice is
+    the same as once. ``attempt`` is what was tried, for errors of the hub."""
 
     arguments: type[a.Arguments]
     does: Does
@@ -52,7 +52,7 @@ class Tool(NamedTuple):
 
 
 def listed(name: str, tool: Tool) -> types.Tool:
-    """A tool as it is listed."""
+    """Describe a tool as it is listed."""
     annotations = types.ToolAnnotations(
         title=tool.title,
         read_only_hint=tool.reads,
@@ -85,7 +85,7 @@ async def _add(memories: Memories, caller: Caller, said: a.Add) -> str:
         "message": f"Memory entry{which} added successfully by {memory.agent_name}",
     }
     if added.dropped:
-        reply["rotated"] = {"count": len(added.dropped), "entry_ids": added.dropped[:DROPPED]}
+        reply["rotated"] = {"count": len(added.dropped), "entry_ids": added.dropped[:MAX_DROPPED_SHOWN]}
         reply["message"] += f"; {len(added.dropped)} of the oldest dropped, since there were too many"
     if added.unsure is not None:
         reply["warning"] = f"It was added; whether there are too many is not known: {added.unsure}"
@@ -143,7 +143,7 @@ async def _clear(memories: Memories, caller: Caller, said: a.Clear) -> str:
 
 async def _found(memories: Memories, caller: Caller, asked: Asked) -> Found:
     def find(index: Index) -> Found:
-        return index.find(asked.query, asked.order, asked.limit, REPLY, after=asked.after, until=asked.until)
+        return index.find(asked.query, asked.order, asked.limit, MAX_REPLY_CHARS, after=asked.after, until=asked.until)
 
     return await memories.ask(caller, find)
 
@@ -174,7 +174,7 @@ async def _get(memories: Memories, caller: Caller, said: a.Get) -> str:
 
 
 async def _stats(memories: Memories, caller: Caller, said: a.Stats) -> str:
-    stats, most = await memories.ask(caller, lambda index: (index.stats(COUNTED), index.most[0]))
+    stats, most = await memories.ask(caller, lambda index: (index.stats(MAX_COUNTED), index.most[0]))
     shown = stats_shown(stats, most)
     return to_json(shown) if said.response_format == "json" else stats_markdown(shown)
 

@@ -1,7 +1,7 @@
 """Profiles: sets of tools, of which a client chooses one.
 
-Each is a class in a module of its own, all of the shape in `profile`. A profile is a thin layer over the hub's
-commands: what it writes are entries like any other, which every door sees.
+Each is a class of the shape in `profile`. A profile is a thin layer over the hub's commands: it writes entries like
+any other, which every door sees. Profiles of earlier systems are in `waggle.compat`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["make_profile"]
 
 
 def make_profile(name: str) -> Profile:
-    """A profile for one server. Raises KeyError if there is none of that name."""
+    """Make the profile of this name, for one server. Raises KeyError."""
     match name:
         case "native":
             from waggle.mcp.profiles.native import Native

@@ -23,7 +23,7 @@ INSTRUCTIONS = (
 
 
 class Native:
-    """As `Profile`."""
+    """Waggle's own tools as a `Profile`."""
 
     instructions = INSTRUCTIONS
     resources = True
@@ -32,19 +32,18 @@ class Native:
         self.tools = [_listed(name, tool) for name, tool in TOOLS.items()]
 
     async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
-        """As `Profile.call`."""
+        """Call a tool, as `Profile.call`."""
         if name not in TOOLS:
             raise unknown(name)
         return answered(*await run(name, said, call))
 
     def refused(self, error: WaggleError) -> ToolResult:
-        """As `Profile.refused`."""
+        """Return an error, as `Profile.refused`."""
         return answered({"error": error.to_wire()}, failed=True)
 
 
 def _listed(name: str, tool: Tool) -> types.Tool:
-    """As a client is told of it. What the protocol takes for granted is left out: that a tool does more than read, that
-    it matters how often; and of one that reads, that it destroys nothing."""
+    """Describe a tool for a client. Annotations that are the protocol's defaults are left out, to save tokens."""
     annotations = types.ToolAnnotations(
         read_only_hint=tool.reads or None,
         destructive_hint=None if tool.reads else tool.destroys,

@@ -1,4 +1,4 @@
-"""The shape of a profile, and what comes of one call of its tools."""
+"""The interface of a profile, and the result of one tool call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHANGES = types.ToolAnnotations(
 
 
 class ToolResult(NamedTuple):
-    """What a client is told: the text, the same as an object if it is one, and whether it is an error."""
+    """The result for the client: the text, the same as an object if it is one, and whether it is an error."""
 
     text: str
     structured: dict[str, Any] | None = None
@@ -35,39 +35,39 @@ class Profile(Protocol):
 
     @property
     def instructions(self) -> str:
-        """What a model is told of all of them together."""
+        """The text that a model reads about all tools together."""
 
     @property
     def resources(self) -> bool:
-        """Whether the entries are told as resources, too."""
+        """Whether the entries are served as resources, too."""
 
     @property
     def tools(self) -> list[types.Tool]:
         """The tools, in the order in which they are listed."""
 
     async def call(self, name: str, said: dict[str, Any], call: Call) -> ToolResult:
-        """Call a tool, its arguments as they were said. What the hub refuses is an answer. Raises MCPError if there
-        is no such tool, unless that is an answer, too."""
+        """Call a tool with its arguments as the model gave them. An error of the hub is a result. Raises MCPError
+        if there is no such tool, unless the profile returns that as a result, too."""
 
     def refused(self, error: WaggleError) -> ToolResult:
-        """That a call came to nothing, for a reason that lies outside of the tools."""
+        """Return the result of a call that failed for a reason outside of the tools."""
 
 
 def answered(reply: dict[str, Any], failed: bool = False) -> ToolResult:
-    """An answer that is an object."""
+    """Make a result of an object."""
     return ToolResult(to_json(reply), reply, failed)
 
 
 def unknown(name: str) -> MCPError:
-    """That there is no such tool, as the protocol has it."""
+    """Make the protocol's error for a tool that does not exist."""
     return MCPError(types.INVALID_PARAMS, f"Unknown tool: {name}")
 
 
 def now() -> str:
-    """This instant as the earlier systems write it: ISO 8601, UTC, milliseconds."""
+    """Return this instant as the earlier systems write it: ISO 8601, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def units(text: str) -> int:
-    """How long a text is for the earlier systems in JavaScript, whose characters are units of UTF-16."""
+    """Return the length of a text in UTF-16 code units, as the earlier systems in JavaScript count."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2

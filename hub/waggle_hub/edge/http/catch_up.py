@@ -1,9 +1,9 @@
-"""What has changed in a namespace, for an index that tools of MCP keep beside the hub (`waggle.wire.changefeed`).
+"""Catch-up of an index that MCP tools keep beside the hub (`waggle.wire.changefeed`).
 
-Who has caught up knows all that was acknowledged to anybody before it asked. What has changed lately is read from the
-log, as far as it was released: that costs little, and nobody sees it. Who asks first, or was away for longer than the
-log reaches back, is told by a reading, which ends where it has caught up: a replay at the `mark` at its end, a snapshot
-at `synced`.
+An index that has caught up knows every change that was acknowledged before it asked. Recent changes are read from
+the log, as far as it is released; that costs little. An index that is new, or was away for longer than the log
+reaches back, reads a subscription, which ends where the index has caught up: at the `mark` after a replay, or at
+`synced` after a snapshot.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from waggle.wire.changefeed import GONE, TYPES, Change, Put, Slice
 from waggle.wire.errors import Unavailable
 from waggle_hub.engine.engine import Engine
 
-from .internal_subscription import HELLO, Reading, Teller, subscribe
+from .internal_subscription import HELLO_ID, InternalSubscription, LineConsumer, subscribe
 
-_SLICE = 500
+_SLICE_COMMITS = 500
 """Commits that are looked at in one go."""
-_RETRY = 1.0
+_RETRY_AFTER_S = 1.0
 """Seconds after which to ask again when a reading was broken off."""
 
 
-class _Told(Struct):
-    """A line of the subscription."""
+class _SubscriptionLine(Struct):
+    """The parsed line of a subscription."""
 
     type: str
     rev: int = 0
@@ -36,11 +36,11 @@ class _Told(Struct):
     value: Raw = Raw(b"null")
 
 
-_look = msgspec.json.Decoder(_Told).decode
+_parse = msgspec.json.Decoder(_SubscriptionLine).decode
 
 
 async def catch_up(engine: Engine, ns: str, since: m.Since | None, put: Put) -> m.Since:
-    """As `waggle.ops.Caller.catch_up`."""
+    """Hand over all changes since a cursor and return the cursor behind them, as `waggle.ops.Caller.catch_up`."""
     if since is not None and engine.refusal is None and since.epoch == engine.machine.state.epoch:
         until = engine.fanout.rev
         since = await _read_log(engine, ns, since, until, put)
@@ -50,11 +50,11 @@ async def catch_up(engine: Engine, ns: str, since: m.Since | None, put: Put) -> 
 
 
 async def _read_log(engine: Engine, ns: str, since: m.Since, until: int, put: Put) -> m.Since:
-    """Hand over what the log still has up to a revision that was released; gives the cursor behind it."""
+    """Hand over the changes that the log still has, up to a released revision, and return the cursor behind them."""
     log, rev = engine.machine.state.log, since.rev
     while log.floor <= rev < until:
         released = takewhile(lambda commit: commit.rev <= until, log.commits_after(rev))
-        commits = list(islice(released, _SLICE))
+        commits = list(islice(released, _SLICE_COMMITS))
         rev = commits[-1].rev if commits else until
         changes = [
             Change(event.key, None if event.entry is None else Raw(event.entry.value), event.rev)
@@ -67,25 +67,25 @@ async def _read_log(engine: Engine, ns: str, since: m.Since, until: int, put: Pu
 
 
 async def _read(engine: Engine, ns: str, since: m.Since | None, put: Put) -> m.Since:
-    """The same by a reading."""
+    """Hand over changes by a subscription of a short session."""
     catching = _Catching(engine, put)
-    hello = m.Hello(id=HELLO, meta={"role": "index"})
+    hello = m.Hello(id=HELLO_ID, meta={"role": "index"})
     await catching.reading.run(
         hello,
         subscribe(["*"], ns=ns, types=TYPES, snapshot=since is None, since=since),
-        Teller(catching.begin, catching.tell),
+        LineConsumer(catching.begin, catching.tell),
     )
     catching.reading.check()
     if catching.end is None:
-        raise Unavailable("the hub has broken off: try again", retry_after=_RETRY)
+        raise Unavailable("the hub has broken off: try again", retry_after=_RETRY_AFTER_S)
     return catching.end
 
 
 class _Catching:
-    """How far it is."""
+    """The progress of one catch-up by subscription."""
 
     def __init__(self, engine: Engine, put: Put) -> None:
-        self.reading = Reading(engine)
+        self.reading = InternalSubscription(engine)
         self.end: m.Since | None = None
         """The cursor where all is known."""
         self._put = put
@@ -105,15 +105,15 @@ class _Catching:
             return
         changes: list[Change] = []
         anew = False
-        for told in map(_look, lines):
-            if told.type == "set":
-                changes.append(Change(told.key, told.value, told.rev))
-            elif told.type in GONE:
-                changes.append(Change(told.key, None, told.rev))
-            elif told.type == "lost":
+        for line in map(_parse, lines):
+            if line.type == "set":
+                changes.append(Change(line.key, line.value, line.rev))
+            elif line.type in GONE:
+                changes.append(Change(line.key, None, line.rev))
+            elif line.type == "lost":
                 changes, anew, self._filling = [], True, True
-            elif told.type == "synced" or (not self._filling and told.rev >= self._until):
-                self.end = m.Since(self._epoch, told.rev)
+            elif line.type == "synced" or (not self._filling and line.rev >= self._until):
+                self.end = m.Since(self._epoch, line.rev)
                 self.reading.close()
                 break
         if changes or anew:

@@ -1,7 +1,7 @@
-"""The HTTP door: single calls (protocol 10). `/v1/{op}` takes any command that needs no connection; `/v1/keys` is the
+"""Single commands over HTTP (protocol 10): `/v1/{op}` takes any command that needs no connection, `/v1/keys` is the
 same in HTTP's own terms, where the ETag of an entry is its revision.
 
-What each call means is decided by the machine, who calls is for `callers`; this is how it is written down in HTTP.
+The machine decides what a command means, `calls` who gives it; here is how it is written in HTTP.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from starlette.responses import Response
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, NotFound
+from waggle_hub.edge.asgi import App
+from waggle_hub.edge.identity import identify
 
 from .calls import Call, CallRegistry, HttpCaller
-from .exchange import App, Exchange, Gone
+from .exchange import Exchange, Gone
 from .status_codes import JSON
 
 OPS: dict[str, type[m.Command]] = {
@@ -27,13 +29,13 @@ OPS: dict[str, type[m.Command]] = {
 }
 """The commands that can be called, by op."""
 
-_LONG = m.Lock | m.Take | m.Wait | m.Backup | m.Search
+_MAY_WAIT = m.Lock | m.Take | m.Wait | m.Backup | m.Search
 """What may take its time, or grants what must not be granted to nobody."""
 _encode = msgspec.json.Encoder().encode
 
 
 class OpQuery(Struct, forbid_unknown_fields=True):
-    """Query parameters of `POST /v1/{op}`: the namespace that the call is of, unless its fields name one."""
+    """Query parameters of `POST /v1/{op}`: the namespace of the call, unless its fields name one."""
 
     ns: str | None = None
 
@@ -97,19 +99,19 @@ _read_raw = msgspec.json.Decoder(Raw).decode
 
 
 class HttpCommands:
-    """Calls over HTTP; `limit` is the number of bytes that a body may have."""
+    """The handlers of commands and keys. `limit` is the number of bytes that a body may have."""
 
-    def __init__(self, callers: CallRegistry, limit: int) -> None:
-        self._callers = callers
+    def __init__(self, registry: CallRegistry, limit: int) -> None:
+        self._registry = registry
         self._limit = limit
 
     def caller(self, exchange: Exchange, ns: str | None = None) -> HttpCaller:
-        """Who calls."""
-        agent = exchange.agent
-        return self._callers.nameless(ns) if agent is None else self._callers.named(agent, ns)
+        """Return the caller of a request."""
+        identity = identify(exchange)
+        return self._registry.caller(identity if ns is None else identity._replace(ns=ns))
 
     async def call(self, exchange: Exchange) -> App:
-        """`POST /v1/{op}`: the body holds the fields, the answer is the `ok`."""
+        """Handle `POST /v1/{op}`: the body holds the fields, the response is the `ok`."""
         op = exchange.path_after("/v1/")
         command = OPS.get(op)
         if command is None:
@@ -124,27 +126,27 @@ class HttpCommands:
     # --- keys ---
 
     async def list(self, exchange: Exchange) -> App:
-        """`GET /v1/keys`: a page of entries."""
+        """Handle `GET /v1/keys`: a page of entries."""
         return _json(await self.caller(exchange).ask("list", _encode(exchange.query(ListQuery))))
 
     async def get(self, exchange: Exchange) -> App:
-        """`GET /v1/keys/{key}`: the entry, unless it is the one that the caller has."""
+        """Handle `GET /v1/keys/{key}`: the entry, or 304 if the client has it already."""
         key = exchange.path_after("/v1/keys/")
         query = structs.asdict(exchange.query(GetQuery))
         ok = await self.caller(exchange).ask("get", _encode({"key": key, **query}))
-        found = _read_found(ok).entry
-        if found is None:
+        entry = _read_found(ok).entry
+        if entry is None:
             raise NotFound(f"there is no entry {key!r}")
-        etag = _etag(found.rev)
-        had = exchange.header("if-none-match")
-        if had is not None and (
-            had.strip() == "*" or etag in [one.strip().removeprefix("W/") for one in had.split(",")]
+        etag = _etag(entry.rev)
+        known_etags = exchange.header("if-none-match")
+        if known_etags is not None and (
+            known_etags.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in known_etags.split(",")]
         ):
             return Response(status_code=304, headers={"etag": etag})
         return _json(ok, etag)
 
     async def put(self, exchange: Exchange) -> App:
-        """`PUT /v1/keys/{key}`: the body is the value."""
+        """Handle `PUT /v1/keys/{key}`: the body is the value."""
         exchange.check_json()
         query = exchange.query(PutQuery)
         body = await exchange.body(self._limit)
@@ -157,36 +159,36 @@ class HttpCommands:
         return _json(ok, _etag(_read_rev(ok).rev))
 
     async def delete(self, exchange: Exchange) -> App:
-        """`DELETE /v1/keys/{key}`: whether there was something to delete."""
+        """Handle `DELETE /v1/keys/{key}`: the response says whether there was an entry."""
         query = exchange.query(DeleteQuery)
         fields = {"key": exchange.path_after("/v1/keys/"), **_fields(query)}
         return _json(await self._write(exchange, "delete", fields))
 
     async def _write(self, exchange: Exchange, op: str, fields: dict[str, Any]) -> bytes:
-        """Do this if the entry is as the caller says that it is."""
+        """Write or delete under the condition of the If-Match or If-None-Match header."""
         caller = self.caller(exchange)
-        match, none = exchange.header("if-match"), exchange.header("if-none-match")
-        if match is not None and none is not None:
+        if_match, if_none_match = exchange.header("if-match"), exchange.header("if-none-match")
+        if if_match is not None and if_none_match is not None:
             raise BadRequest("If-Match and If-None-Match exclude each other: give one", field="if-match")
-        if match is not None and match.strip() == "*":
+        if if_match is not None and if_match.strip() == "*":
             return await _write_over(caller, op, fields)
-        if match is not None:
-            fields["if_rev"] = _rev_of(match)
-        elif none is not None:
-            if none.strip() != "*":
+        if if_match is not None:
+            fields["if_rev"] = _rev_of(if_match)
+        elif if_none_match is not None:
+            if if_none_match.strip() != "*":
                 raise BadRequest("a write takes If-None-Match: *, or If-Match with the ETag", field="if-none-match")
             fields["if_rev"] = 0
         return await caller.ask(op, _encode(fields))
 
 
 async def _write_over(caller: HttpCaller, op: str, fields: dict[str, Any]) -> bytes:
-    """Do this if there is an entry at all."""
+    """Write or delete under the condition that the entry exists."""
     where = {name: fields[name] for name in ("key", "ns") if name in fields}
     rid = fields.pop("rid", None)
-    asked: dict[str, Any] = {"if": [{**where, "exists": True}], "then": [{"op": op, **fields}], "rid": rid}
-    branch = _read_branch(await caller.ask("txn", _encode(asked)))
-    mine = {"then": [set(m.REPLIES[OPS[op]].__struct_encode_fields__)], "else": []}
-    if [set(result) for result in branch.results] != mine[branch.done]:
+    txn: dict[str, Any] = {"if": [{**where, "exists": True}], "then": [{"op": op, **fields}], "rid": rid}
+    branch = _read_branch(await caller.ask("txn", _encode(txn)))
+    expected = {"then": [set(m.REPLIES[OPS[op]].__struct_encode_fields__)], "else": []}
+    if [set(result) for result in branch.results] != expected[branch.done]:
         raise BadRequest("this rid was that of another txn: choose a new one", field="rid")
     if branch.done == "else":
         raise Conflict("expected an entry, but there is none: decide again", current=None)
@@ -194,19 +196,19 @@ async def _write_over(caller: HttpCaller, op: str, fields: dict[str, Any]) -> by
 
 
 async def _answer(exchange: Exchange, call: Call) -> bytes:
-    """The `ok` of a call; where that may take long, it is dropped with whoever waits for it."""
-    if not isinstance(call.command, _LONG):
+    """Wait for the `ok` of a call; a call that may take long is dropped when its client disconnects."""
+    if not isinstance(call.command, _MAY_WAIT):
         return await call.reply
     gone = asyncio.ensure_future(exchange.gone())
     either: set[asyncio.Future[Any]] = {call.reply, gone}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if gone.done():
-            call.drop()
+            call.cancel_or_release()
             raise Gone
         return call.reply.result()
     except asyncio.CancelledError:
-        call.drop()
+        call.cancel_or_release()
         raise
     finally:
         gone.cancel()
@@ -217,7 +219,7 @@ def _json(ok: bytes, etag: str | None = None) -> Response:
 
 
 def _fields(query: PutQuery | DeleteQuery) -> dict[str, Any]:
-    """The fields of the command that these parameters mean."""
+    """Return the fields of the command that these parameters stand for."""
     fields: dict[str, Any] = msgspec.to_builtins(query)
     if "guard" in fields:
         fields["guard"] = {"token": fields["guard"]}

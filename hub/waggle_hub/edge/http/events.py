@@ -1,13 +1,13 @@
 """Server-Sent Events: a subscription that a browser's EventSource, or curl, reads (protocol 5, 10).
 
 Rules:
-1. The data of each is an event as it stands on the wire. Its `id` is `epoch:rev`, the cursor after it; what does not
-   move the cursor (a snapshot, all but the last of a revision) has none. So whoever comes back with the last id it
-   heard of (`Last-Event-ID`) misses nothing, and hears nothing twice.
-2. The first is a `mark` that says where the cursor stands; or, where a subscription cannot go on from the id, `lost`
-   with the reason, and the snapshot that takes its place.
-3. An idle stream hears a `mark` now and then. A slow one is refilled from the log; one too slow for that ends, as all
-   do when the hub stops: EventSource comes back by itself.
+1. The data of each is an event as it stands on the wire. Its `id` is `epoch:rev`, the cursor after it. Lines that do
+   not move the cursor (a snapshot, all but the last of a revision) have no id. So a client that comes back with the
+   last id that it read (`Last-Event-ID`) misses nothing, and reads nothing twice.
+2. The first is a `mark` with the place of the cursor; or, where a subscription cannot go on from the id, `lost` with
+   the reason, and then a snapshot.
+3. An idle stream gets a `mark` from time to time. A slow stream catches up from the log; one that is too slow for
+   that ends, as all streams do when the hub stops. EventSource reconnects by itself.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from msgspec import Struct, field
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, WaggleError
 from waggle_hub.delivery.encoding import lost_line, mark_line
+from waggle_hub.edge.asgi import App, Receive, Scope, Send
 
-from .exchange import App, Exchange, Receive, Scope, Send
-from .internal_subscription import Teller, subscribe
+from .exchange import Exchange
+from .internal_subscription import LineConsumer, subscribe
 from .status_codes import refusal
 from .stream import Body, Stream, Streams, hello
 
-RETRY = 2_000
+RETRY_MS = 2_000
 """Milliseconds after which an EventSource comes back."""
 
 
@@ -43,8 +44,8 @@ class EventsQuery(Struct, forbid_unknown_fields=True, omit_defaults=True):
     conflate: float | None = None
 
 
-class _Moves(Struct):
-    """What of a line says whether it moves the cursor."""
+class _CursorFields(Struct):
+    """The fields of a line that decide whether the line moves the cursor."""
 
     type: str
     rev: int = 0
@@ -52,17 +53,17 @@ class _Moves(Struct):
     snapshot: bool = False
 
 
-_look = msgspec.json.Decoder(_Moves).decode
+_parse = msgspec.json.Decoder(_CursorFields).decode
 
 
 class EventStream:
-    """`GET /v1/events`."""
+    """The handler of `GET /v1/events`."""
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
 
     async def events(self, exchange: Exchange) -> App:
-        """The stream that is asked for."""
+        """Handle `GET /v1/events`."""
         query = exchange.query(EventsQuery)
         fields = msgspec.to_builtins(query)
         if query.types is not None:
@@ -78,7 +79,7 @@ class EventStream:
 
 
 class _Events:
-    """The answer: all that is told, as it comes."""
+    """The response: all lines of the subscription, as they come."""
 
     def __init__(self, stream: Stream, hello: m.Hello, subscribe: m.Subscribe) -> None:
         self._stream = stream
@@ -93,13 +94,13 @@ class _Events:
             nonlocal epoch
             epoch = subscribed.epoch
             await body.start()
-            await body.write(b"retry: %d\n" % RETRY + b"".join(_first(subscribed, self._subscribe)))
+            await body.write(b"retry: %d\n" % RETRY_MS + b"".join(_first(subscribed, self._subscribe)))
 
         async def tell(lines: list[bytes]) -> None:
-            await body.write(b"".join(_shown(line, epoch) for line in lines))
+            await body.write(b"".join(_as_sse(line, epoch) for line in lines))
 
         try:
-            await self._stream.run(self._hello, self._subscribe, Teller(begin, tell))
+            await self._stream.run(self._hello, self._subscribe, LineConsumer(begin, tell))
         except WaggleError as error:
             await refusal(error)(scope, receive, send)
         else:
@@ -107,23 +108,23 @@ class _Events:
 
 
 def _first(subscribed: m.Subscribed, asked: m.Subscribe) -> Iterator[bytes]:
-    """Where the cursor stands, unless a replay or a snapshot says so at its end."""
+    """Yield the place of the cursor, unless a replay or a snapshot gives it at its end."""
     if subscribed.reason is not None:
         yield b"data: %b\n\n" % lost_line(subscribed.sub, subscribed.reason)
     elif not subscribed.resumed and not asked.snapshot:
-        yield _shown(mark_line(subscribed.rev, subscribed.sub), subscribed.epoch)
+        yield _as_sse(mark_line(subscribed.rev, subscribed.sub), subscribed.epoch)
 
 
-def _shown(line: bytes, epoch: str) -> bytes:
-    """A line as an event of the stream."""
-    seen = _look(line)
-    if seen.more or seen.snapshot or seen.type == "lost":
+def _as_sse(line: bytes, epoch: str) -> bytes:
+    """Return a line as a Server-Sent Event."""
+    fields = _parse(line)
+    if fields.more or fields.snapshot or fields.type == "lost":
         return b"data: %b\n\n" % line
-    return b"id: %b:%d\ndata: %b\n\n" % (epoch.encode(), seen.rev, line)
+    return b"id: %b:%d\ndata: %b\n\n" % (epoch.encode(), fields.rev, line)
 
 
 def _cursor(text: str) -> dict[str, object]:
-    """The cursor that an id means. One that is no id of this hub is of no epoch that is known here."""
+    """Return the cursor of an id. An id that is not of this hub becomes a cursor of an unknown epoch."""
     epoch, _, rev = text.rpartition(":")
     if not (rev.isascii() and rev.isdecimal()) or len(rev) > 16:
         return {"epoch": "", "rev": 0}

@@ -1,16 +1,16 @@
-"""An exchange: one request over HTTP and its answer, with what all routes have in common (protocol 10).
+"""An exchange: one HTTP request and its response, with what all routes have in common (protocol 10).
 
 Rules:
-1. Every answer is JSON, also that something went wrong; but for those that say otherwise themselves.
-2. A body is read when it is wanted, and no further than it may be long.
-3. A write says that its body is JSON: no form of another site can say so unasked.
-4. Query parameters are fields of a struct; one that is not known or comes twice is refused, not overlooked.
+1. Every response is JSON, errors included, except where a route says otherwise.
+2. A body is read when a handler wants it, and no further than its limit.
+3. A write must declare its body as JSON: a form of another site cannot do that without permission.
+4. Query parameters are fields of a struct. An unknown or repeated parameter is refused, not ignored.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -20,52 +20,41 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from waggle.wire.errors import BadRequest, NotFound, TooLarge, WaggleError
+from waggle_hub.edge.asgi import App, Message, Receive, Scope, Send
 from waggle_hub.faults import report_fault
 
 from .status_codes import refusal
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 S = TypeVar("S", bound=Struct)
 
-AGENT = "x-waggle-agent"
-"""The header by which a caller says who it is."""
-_PARAMETERS = 1_000
+_MAX_PARAMETERS = 1_000
 """Query parameters that are looked at."""
 
 
 class Gone(Exception):
-    """Whoever asked has gone: nobody is to be answered."""
+    """The client has disconnected: there is nothing left to answer."""
 
 
 class Exchange:
-    """One request."""
+    """One request, with the checks that all routes share."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self.receive = receive
 
     def header(self, name: str) -> str | None:
-        """A header, None if it is not there. Raises BadRequest if it comes twice, or is no UTF-8."""
-        found = [value for given, value in self.scope["headers"] if given == name.encode()]
-        if len(found) > 1:
+        """Return a header, or None without it. Raises BadRequest if it comes twice or is not UTF-8."""
+        values = [value for given, value in self.scope["headers"] if given == name.encode()]
+        if len(values) > 1:
             raise BadRequest(f"the header {name} comes twice", field=name)
         try:
-            return found[0].decode() if found else None
+            return values[0].decode() if values else None
         except UnicodeDecodeError:
             raise BadRequest(f"the header {name} is not UTF-8", field=name) from None
 
-    @property
-    def agent(self) -> str | None:
-        """Who asks."""
-        return self.header(AGENT)
-
     def path_after(self, prefix: str) -> str:
-        """What follows in the path, its percent-encoding undone. Raises NotFound if the prefix is not what precedes: an
-        encoded slash separates nothing."""
+        """Return the rest of the path, percent-decoded. Raises NotFound if the path does not begin with the prefix
+        as written: an encoded slash does not separate."""
         raw = self.scope.get("raw_path") or self.scope["path"].encode()
         path = raw.partition(b"?")[0].removeprefix(self.scope.get("root_path", "").encode())
         *before, tail = path.split(b"/", prefix.count("/"))
@@ -77,18 +66,18 @@ class Exchange:
             raise BadRequest("the path is not UTF-8: percent-encode each byte of it", field="key") from None
 
     def query(self, type: type[S]) -> S:
-        """The query parameters; a field that is a list may come several times."""
+        """Return the query parameters; a field of a list type may come several times. Raises BadRequest."""
         lists = {field.encode_name for field in structs.fields(type) if field.type in (list[str], list[str] | None)}
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, value in self._parameters():
             if name in lists:
-                found.setdefault(name, []).append(value)
-            elif name in found:
+                values.setdefault(name, []).append(value)
+            elif name in values:
                 raise BadRequest(f"{name} comes twice", field=name)
             else:
-                found[name] = value
+                values[name] = value
         try:
-            query = msgspec.convert(found, type, strict=False)
+            query = msgspec.convert(values, type, strict=False)
         except msgspec.ValidationError as error:
             names = ", ".join(type.__struct_encode_fields__)
             raise BadRequest(f"query parameters: {error}: there are {names}", field=_field(str(error))) from None
@@ -100,18 +89,18 @@ class Exchange:
     def _parameters(self) -> list[tuple[str, str]]:
         try:
             text = self.scope["query_string"].decode()
-            return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS)
+            return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
         except ValueError as error:
             raise BadRequest(f"the query is not UTF-8, or too long: {error}") from None
 
     def check_json(self, *types: str) -> None:
-        """BadRequest unless the body is said to be JSON, or one of these types."""
+        """Raise BadRequest unless Content-Type is JSON or one of these types."""
         given = (self.header("content-type") or "").partition(";")[0].strip().lower()
         if given not in ("application/json", *types):
             raise BadRequest(f"a write needs Content-Type: application/json, not {given!r}", field="content-type")
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes."""
+        """Yield the body as it arrives. Raises Gone."""
         if self.header("content-encoding") not in (None, "", "identity"):
             raise BadRequest("a body is sent as it is: leave out Content-Encoding", field="content-encoding")
         more = True
@@ -123,10 +112,10 @@ class Exchange:
             more = message.get("more_body", False)
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises TooLarge if it is longer than `limit` bytes."""
-        said = self.header("content-length") or ""
-        if said.isdecimal() and (len(said) > 18 or int(said) > limit):
-            raise TooLarge(f"the body has {said} bytes, the limit is {limit}", limit=limit)
+        """Return the whole body. Raises TooLarge if it is longer than `limit` bytes."""
+        length = self.header("content-length") or ""
+        if length.isdecimal() and (len(length) > 18 or int(length) > limit):
+            raise TooLarge(f"the body has {length} bytes, the limit is {limit}", limit=limit)
         parts: list[bytes] = []
         size = 0
         async for chunk in self.chunks():
@@ -137,13 +126,13 @@ class Exchange:
         return b"".join(parts)
 
     async def gone(self) -> None:
-        """Return when whoever asked has gone. Not before the body was read."""
+        """Return when the client has disconnected. Only after the body was read."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
 
-def _field(said: str) -> str | None:
-    parts = said.split("`")
+def _field(length: str) -> str | None:
+    parts = length.split("`")
     return parts[-2].removeprefix("$.").partition("[")[0] if len(parts) > 2 else None
 
 
@@ -161,7 +150,7 @@ class Endpoint:
 
     @property
     def methods(self) -> list[str]:
-        """All that are answered."""
+        """The methods that are answered."""
         head = ["HEAD"] if self._head and "GET" in self.handlers else []
         return sorted([*self.handlers, *head])
 
@@ -183,25 +172,25 @@ class Endpoint:
 
 
 def wrong_method(methods: Iterable[str]) -> Response:
-    """The answer to a method that a path does not have."""
+    """Make the response to a method that a path does not have."""
     allowed = ", ".join(methods)
     return refusal(BadRequest(f"this path takes {allowed}", field="method"), 405, {"allow": allowed})
 
 
 async def refused(request: object, error: Exception) -> Response:
-    """The answer to what starlette refuses, for whom paths lead elsewhere."""
+    """Make the response for an error of starlette's, such as a path that is not routed."""
     assert isinstance(error, HTTPException)
     code = NotFound if error.status_code == 404 else BadRequest
     return refusal(code(error.detail), error.status_code, dict(error.headers or {}))
 
 
 async def no_such_path(exchange: Exchange) -> App:
-    """Nothing is here."""
+    """Raise NotFound: no route has this path."""
     raise NotFound("there is no such path: /openapi.json tells of all there are")
 
 
 def _headless(send: Send) -> Send:
-    """Send all but the body."""
+    """Return a send function that leaves out the body."""
 
     async def send_head(message: Message) -> None:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)

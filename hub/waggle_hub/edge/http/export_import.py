@@ -1,12 +1,13 @@
-"""Export and import over HTTP: entries as JSON lines, the file of `waggle export` and `waggle import` (protocol 10).
+"""Export and import over HTTP: entries as JSON lines, the file of `waggle export` and `waggle import` (protocol
+10).
 
 Rules:
 1. An export is a snapshot: all entries as they were at the revision in its first line. It is sent as it is read, so
-   that line cannot say how many follow; an answer that breaks off shows as that in HTTP.
-2. An import is written in batches, each of them a `txn`, through the caller that asked. What fits into one message is
-   looked at whole before anything of it is written; of more than that, a batch is written when as much is waiting.
-3. Memory is bounded in both directions: a slice of the snapshot, one message of lines. Lines are looked at in slices of
-   a few milliseconds, and others get their turn in between.
+   that line cannot say how many entries follow; a broken response shows as such in HTTP.
+2. An import is written in batches, each of them a `txn`, as the caller that asked. A body that fits into one message
+   is checked whole before anything is written; of a longer body, each batch is checked before it is written.
+3. Memory is bounded in both directions: a slice of the snapshot, one message of lines. Lines are checked in slices
+   of a few milliseconds; other connections get their turn in between.
 """
 
 from __future__ import annotations
@@ -24,31 +25,33 @@ from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, TooLarge, WaggleError
 from waggle.wire.exports import VERSION, ExportLine, Header, batches, read_header, read_line
 from waggle.wire.names import check_key, check_ns
+from waggle_hub.edge.asgi import App, Receive, Scope, Send
+from waggle_hub.edge.identity import identify
 from waggle_hub.settings import Bounds, Limits
 from waggle_hub.state.store.json_values import encode_value
 
 from .calls import CallRegistry, HttpCaller
-from .exchange import App, Exchange, Receive, Scope, Send
-from .internal_subscription import Teller, subscribe
+from .exchange import Exchange
+from .internal_subscription import LineConsumer, subscribe
 from .status_codes import JSON, refusal
 from .stream import Body, Stream, Streams, hello
 
-LINES = "application/x-ndjson"
-_LINE_BYTES = 400
+NDJSON = "application/x-ndjson"
+_LINE_OVERHEAD_BYTES = 400
 """What a line takes in memory beside its text."""
 _encode = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder().decode
 
 
 class ExportQuery(Struct, forbid_unknown_fields=True):
-    """Query parameters of `GET /v1/export`: which entries; of every namespace if none is named."""
+    """Query parameters of `GET /v1/export`: which entries; those of every namespace if none is named."""
 
     pattern: str = "*"
     ns: str = "*"
 
 
 class ImportQuery(Struct, forbid_unknown_fields=True):
-    """Query parameters of `POST /v1/import`: where all go, if not where each was; what to do with what is there."""
+    """Query parameters of `POST /v1/import`: the namespace for all entries, and what to do about keys that exist."""
 
     ns: str | None = None
     overwrite: bool = False
@@ -56,15 +59,15 @@ class ImportQuery(Struct, forbid_unknown_fields=True):
 
 
 class Imported(Struct):
-    """What became of the entries of an import: `skipped` were there already, the time of `expired` was over."""
+    """The counts of an import: `skipped` entries existed already, `expired` entries had passed their deadline."""
 
     written: int = 0
     skipped: int = 0
     expired: int = 0
 
 
-class _Told(Struct):
-    """A line of the snapshot."""
+class _SnapshotLine(Struct):
+    """The parsed line of a snapshot."""
 
     type: str
     ns: str = ""
@@ -75,11 +78,11 @@ class _Told(Struct):
     expires_at: float | None = None
 
 
-_look = msgspec.json.Decoder(_Told).decode
+_parse = msgspec.json.Decoder(_SnapshotLine).decode
 
 
 class ExportImport:
-    """`GET /v1/export` and `POST /v1/import`."""
+    """The handlers of `GET /v1/export` and `POST /v1/import`."""
 
     def __init__(self, streams: Streams, callers: CallRegistry, bounds: Bounds, limits: Limits) -> None:
         self._streams = streams
@@ -88,37 +91,36 @@ class ExportImport:
         self._limits = limits
 
     async def export(self, exchange: Exchange) -> App:
-        """All entries, or those that are asked for."""
+        """Handle `GET /v1/export`."""
         query = exchange.query(ExportQuery)
         command = subscribe([query.pattern], ns=query.ns, types=["set"], snapshot=True)
         return _Export(Stream(self._streams, exchange), hello(exchange), command)
 
     async def import_(self, exchange: Exchange) -> App:
-        """Write the entries in the body, and say what became of them."""
-        exchange.check_json(LINES, "application/jsonl")
+        """Handle `POST /v1/import`: write the entries of the body and respond with the counts."""
+        exchange.check_json(NDJSON, "application/jsonl")
         query = exchange.query(ImportQuery)
         if query.overwrite and query.skip_existing:
             raise BadRequest("say overwrite or skip_existing, not both", field="overwrite")
-        agent = exchange.agent
-        caller = self._callers.nameless() if agent is None else self._callers.named(agent)
+        caller = self._callers.caller(identify(exchange))
         ahead = (_read(await caller.ask("ping", b"{}")))["at"] - time.monotonic()
-        writing = _Writing(caller, query, ahead)
-        waiting: list[ExportLine] = []
+        writer = _BatchWriter(caller, query, ahead)
+        batch_lines: list[ExportLine] = []
         size = 0
-        async for line, length in self._entries(exchange, query.ns, writing):
-            waiting.append(line)
-            size += length + _LINE_BYTES
+        async for line, length in self._entries(exchange, query.ns, writer):
+            batch_lines.append(line)
+            size += length + _LINE_OVERHEAD_BYTES
             if size > self._bounds.message:
-                await writing.write(waiting)
-                waiting, size = [], 0
-        await writing.write(waiting)
-        return Response(_encode(writing.result), media_type=JSON)
+                await writer.write(batch_lines)
+                batch_lines, size = [], 0
+        await writer.write(batch_lines)
+        return Response(_encode(writer.result), media_type=JSON)
 
     async def _entries(
-        self, exchange: Exchange, ns: str | None, writing: _Writing
+        self, exchange: Exchange, ns: str | None, writer: _BatchWriter
     ) -> AsyncIterator[tuple[ExportLine, int]]:
-        """The entries in the body, with their lengths, each looked at by itself. Raises BadRequest, with the number of
-        the line."""
+        """Yield the entries of the body with their lengths, each checked by itself. Raises BadRequest with the line
+        number."""
         number = 0
         until = time.monotonic() + self._bounds.slice
         async for text in self._lines(exchange):
@@ -136,20 +138,20 @@ class ExportImport:
                 self._check(line)
             except (msgspec.MsgspecError, UnicodeError, RecursionError, WaggleError) as error:
                 what = "this is not the beginning of an export: " if number == 1 else ""
-                raise writing.stopped(BadRequest(f"line {number}: {what}{error}", field="body", line=number)) from None
+                raise writer.stopped(BadRequest(f"line {number}: {what}{error}", field="body", line=number)) from None
             yield line, len(text)
         if not number:
             raise BadRequest("the body is empty: an import begins with the header of an export", field="body")
 
     async def _lines(self, exchange: Exchange) -> AsyncIterator[bytes]:
-        """The lines of the body. Raises TooLarge if one is longer than a message may be."""
+        """Yield the lines of the body. Raises TooLarge if one is longer than a message may be."""
         limit = self._bounds.message
         rest = bytearray()
         async for chunk in exchange.chunks():
-            looked = len(rest)
+            searched = len(rest)
             rest += chunk
             start = 0
-            while (end := rest.find(b"\n", max(start, looked))) >= 0:
+            while (end := rest.find(b"\n", max(start, searched))) >= 0:
                 yield bytes(rest[start:end])
                 start = end + 1
             del rest[:start]
@@ -159,7 +161,7 @@ class ExportImport:
             yield bytes(rest)
 
     def _check(self, line: ExportLine) -> None:
-        """Raise what the hub would refuse it for, as far as that can be told from the line alone."""
+        """Raise the error that the hub would refuse this entry with, as far as the line alone can tell."""
         check_ns(line.place[0])
         check_key(line.key)
         encode_value(_read(line.value), "value", limit=self._limits.value, depth=self._limits.depth)
@@ -168,16 +170,16 @@ class ExportImport:
 
 
 class _Export:
-    """The answer: the header, and the entries as they are read."""
+    """The response of an export: the header line, and the entries as they are read."""
 
     def __init__(self, stream: Stream, hello: m.Hello, subscribe: m.Subscribe) -> None:
         self._stream = stream
         self._hello = hello
         self._subscribe = subscribe
-        self._whole = False
+        self._complete = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = Body(send, LINES.encode())
+        body = Body(send, NDJSON.encode())
 
         async def begin(subscribed: m.Subscribed) -> None:
             header = Header(waggle="export", version=VERSION, epoch=subscribed.epoch, rev=subscribed.rev)
@@ -185,39 +187,39 @@ class _Export:
             await body.write(_encode(header) + b"\n")
 
         async def tell(lines: list[bytes]) -> None:
-            await body.write(b"".join(self._written(lines)))
+            await body.write(b"".join(self._file_lines(lines)))
 
         try:
-            await self._stream.run(self._hello, self._subscribe, Teller(begin, tell))
+            await self._stream.run(self._hello, self._subscribe, LineConsumer(begin, tell))
         except WaggleError as error:
             await refusal(error)(scope, receive, send)
             return
-        if self._whole:
+        if self._complete:
             await body.end()
         else:
             await self._stream.break_off()
 
-    def _written(self, lines: list[bytes]) -> list[bytes]:
-        """The entries of these lines, as they stand in the file; the end of the snapshot is the end."""
-        found = []
-        for told in map(_look, lines):
-            if told.type != "set":
-                self._whole = self._whole or told.type == "synced"
+    def _file_lines(self, lines: list[bytes]) -> list[bytes]:
+        """Return the entries of these lines as file lines; `synced` ends the export."""
+        file_lines = []
+        for line in map(_parse, lines):
+            if line.type != "set":
+                self._complete = self._complete or line.type == "synced"
                 self._stream.stop()
                 break
-            line: dict[str, Any] = {"ns": told.ns, "key": told.key, "value": told.value}
-            if told.kind != "persistent":
-                line["kind"] = told.kind
-            if not isinstance(told.meta, UnsetType):
-                line["meta"] = told.meta
-            if told.expires_at is not None:
-                line["expires_at"] = told.expires_at
-            found.append(_encode(line) + b"\n")
-        return found
+            fields: dict[str, Any] = {"ns": line.ns, "key": line.key, "value": line.value}
+            if line.kind != "persistent":
+                fields["kind"] = line.kind
+            if not isinstance(line.meta, UnsetType):
+                fields["meta"] = line.meta
+            if line.expires_at is not None:
+                fields["expires_at"] = line.expires_at
+            file_lines.append(_encode(fields) + b"\n")
+        return file_lines
 
 
-class _Writing:
-    """Writes batches; `ahead` is how far the hub's time is ahead of the monotonic clock."""
+class _BatchWriter:
+    """The writer of batches; `ahead` is how far the hub's time is ahead of the monotonic clock."""
 
     def __init__(self, caller: HttpCaller, query: ImportQuery, ahead: float) -> None:
         self.result = Imported()
@@ -226,12 +228,12 @@ class _Writing:
         self._ahead = ahead
 
     async def write(self, lines: list[ExportLine]) -> None:
-        """Write these in as many batches as it takes."""
+        """Write these lines in as many batches as needed."""
         for batch in batches(lines):
             await self._write(batch)
 
     async def _write(self, batch: list[ExportLine]) -> None:
-        """Write what is not over, all or nothing."""
+        """Write the entries of a batch that have not expired, all or nothing."""
         while batch:
             now = time.monotonic() + self._ahead
             rest = [line for line in batch if line.expires_at is None or line.expires_at > now]
@@ -256,7 +258,7 @@ class _Writing:
                 return
 
     def stopped(self, error: WaggleError, batch: list[ExportLine] | None = None) -> WaggleError:
-        """The error, which says where it stopped and how to go on."""
+        """Return the error with the place where the import stopped and how to go on."""
         where = ""
         if batch is not None and "index" in error.details:
             ns, key = batch[error.details["index"]].place

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what `stats` tells, in its text format (protocol 10)."""
+"""Metrics for Prometheus: the counts of op `stats`, in its text format (protocol 10)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from waggle.wire import messages as m
+from waggle_hub.edge.asgi import App
 from waggle_hub.engine.engine import Engine
 
-from .exchange import App, Exchange
+from .exchange import Exchange
 
 GAUGES = {
     "keys": "Entries in the store.",
@@ -41,7 +42,7 @@ COUNTERS = {
 
 
 class Metrics:
-    """`GET /metrics`."""
+    """The handler of `GET /metrics`."""
 
     def __init__(self, engine: Engine) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -49,46 +50,52 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     async def metrics(self, exchange: Exchange) -> App:
-        """All of them, in the format that is asked for."""
+        """Handle `GET /metrics` in the format that the client accepts."""
         encode, type = choose_encoder(exchange.header("accept") or "")
         return Response(encode(self._registry), media_type=type)
 
 
 class _Statistics(Collector):
-    """Reads them when somebody asks."""
+    """A Prometheus collector that reads the statistics on each scrape."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
-        found = self._engine.statistics()
+        statistics = self._engine.statistics()
         for name, text in GAUGES.items():
-            yield GaugeMetricFamily(f"waggle_{name}", text, value=getattr(found, name))
+            yield GaugeMetricFamily(f"waggle_{name}", text, value=getattr(statistics, name))
         for name, text in COUNTERS.items():
-            yield CounterMetricFamily(f"waggle_{name}", text, value=getattr(found, name))
-        yield GaugeMetricFamily("waggle_started_at_seconds", "When the hub started, Unix time.", value=found.started_at)
+            yield CounterMetricFamily(f"waggle_{name}", text, value=getattr(statistics, name))
+        yield GaugeMetricFamily(
+            "waggle_started_at_seconds", "When the hub started, Unix time.", value=statistics.started_at
+        )
         yield GaugeMetricFamily("waggle_ready", "Whether everything is accepted.", value=self._engine.refusal is None)
-        yield GaugeMetricFamily("waggle_log_events", "Events in the window of the log.", value=found.log.events)
-        yield GaugeMetricFamily("waggle_log_bytes", "Bytes in the window of the log.", value=found.log.bytes)
-        yield from _commands(found)
-        yield _lateness(found)
+        yield GaugeMetricFamily("waggle_log_events", "Events in the window of the log.", value=statistics.log.events)
+        yield GaugeMetricFamily("waggle_log_bytes", "Bytes in the window of the log.", value=statistics.log.bytes)
+        yield from _commands(statistics)
+        yield _lateness(statistics)
 
 
-def _commands(found: m.Statistics) -> Iterator[Metric]:
+def _commands(statistics: m.Statistics) -> Iterator[Metric]:
     decided = CounterMetricFamily("waggle_commands", "Commands decided.", labels=["op"])
     refused = CounterMetricFamily("waggle_command_errors", "Commands refused.", labels=["op"])
     seconds = CounterMetricFamily("waggle_command_seconds", "Time spent deciding.", labels=["op"])
-    for op, count in sorted(found.ops.items()):
+    for op, count in sorted(statistics.ops.items()):
         decided.add_metric([op], count.count)
         refused.add_metric([op], count.errors)
         seconds.add_metric([op], count.count * count.mean)
     yield from (decided, refused, seconds)
 
 
-def _lateness(found: m.Statistics) -> Metric:
+def _lateness(statistics: m.Statistics) -> Metric:
     late = GaugeMetricFamily(
         "waggle_expiry_lateness_seconds", "How late the last thousand entries expired.", labels=["quantile"]
     )
-    for quantile, value in (("0.5", found.lateness.p50), ("0.99", found.lateness.p99), ("1", found.lateness.max)):
+    for quantile, value in (
+        ("0.5", statistics.lateness.p50),
+        ("0.99", statistics.lateness.p99),
+        ("1", statistics.lateness.max),
+    ):
         late.add_metric([quantile], value)
     return late

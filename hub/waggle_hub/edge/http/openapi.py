@@ -1,4 +1,4 @@
-"""The description of the HTTP door: OpenAPI 3.1, made of the vocabulary (`waggle.wire.messages`) and the statuses."""
+"""The OpenAPI 3.1 description of HTTP, made of the vocabulary (`waggle.wire.messages`) and the status codes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from starlette.responses import Response
 from waggle.version import __version__
 from waggle.wire import messages as m
 from waggle.wire.names import AGENT, MAX_AGENT_CHARS
+from waggle_hub.edge.asgi import App
 
 from .commands import OPS, DeleteQuery, GetQuery, ListQuery, OpQuery, PutQuery
 from .events import EventsQuery
-from .exchange import App, Exchange
-from .export_import import LINES, ExportQuery, Imported, ImportQuery
+from .exchange import Exchange
+from .export_import import NDJSON, ExportQuery, Imported, ImportQuery
 from .status_codes import JSON, STATUSES
 
 _REF = "#/components/schemas/{name}"
@@ -51,18 +52,18 @@ _SINGLE = re.compile(r"`([^`]*)`")
 
 
 class Description:
-    """`GET /openapi.json`."""
+    """The handler of `GET /openapi.json`."""
 
     def __init__(self) -> None:
         self._text = msgspec.json.encode(describe())
 
     async def openapi(self, exchange: Exchange) -> App:
-        """The whole description."""
+        """Handle `GET /openapi.json`."""
         return Response(self._text, media_type=JSON)
 
 
 def describe() -> dict[str, Any]:
-    """The document."""
+    """Build the whole document."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -100,19 +101,19 @@ def _paths() -> dict[str, Any]:
             ),
         },
         "/v1/events": {
-            "get": _told(
+            "get": _stream_operation(
                 "events", "Events as they happen (Server-Sent Events).", "text/event-stream",
                 [_AGENT, _header("Last-Event-ID", "Go on after this one, `epoch:rev`."), *_query(EventsQuery)], read,
             )
         },
         "/v1/export": {
-            "get": _told("export", "Entries as JSON lines.", LINES, [_AGENT, *_query(ExportQuery)], read),
+            "get": _stream_operation("export", "Entries as JSON lines.", NDJSON, [_AGENT, *_query(ExportQuery)], read),
         },
         "/v1/import": {
             "post": {
                 **_operation("import", "Write what was exported.", Imported, [_AGENT, *_query(ImportQuery)], write),
                 "requestBody": {
-                    "required": True, "content": {LINES: {"schema": {"type": "string"}}},
+                    "required": True, "content": {NDJSON: {"schema": {"type": "string"}}},
                 },
             }
         },
@@ -167,12 +168,12 @@ def _operation(
     return operation
 
 
-def _told(
+def _stream_operation(
     name: str, summary: str, type: str, parameters: list[dict[str, Any]], statuses: Iterable[int]
 ) -> dict[str, Any]:
-    """An operation whose answer is a text that is sent as it comes."""
-    told = {"description": summary, "content": {type: {"schema": {"type": "string"}}}}
-    responses = {"200": told, **_errors(statuses)}
+    """Describe an operation whose response is a text that is sent as it comes."""
+    done = {"description": summary, "content": {type: {"schema": {"type": "string"}}}}
+    responses = {"200": done, **_errors(statuses)}
     return {"operationId": name, "summary": summary, "parameters": parameters, "responses": responses}
 
 
@@ -186,7 +187,7 @@ def _header(name: str, description: str) -> dict[str, Any]:
 
 
 def _query(type: type[Struct]) -> list[dict[str, Any]]:
-    """The parameters that the fields of a struct are."""
+    """Return the parameters that the fields of a struct describe."""
     schema = msgspec.json.schema(type)["$defs"][type.__name__]
     return [
         {"name": field.encode_name, "in": "query", "schema": _without_null(schema["properties"][field.encode_name])}
@@ -195,15 +196,15 @@ def _query(type: type[Struct]) -> list[dict[str, Any]]:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is there or not: it is never null."""
+    """Return the schema without null: a parameter is present or absent."""
     if "anyOf" in schema:
-        (kept,) = [one for one in schema["anyOf"] if one != {"type": "null"}]
-        return dict(kept)
+        (schema_of_value,) = [option for option in schema["anyOf"] if option != {"type": "null"}]
+        return dict(schema_of_value)
     return schema
 
 
 def _schemas() -> dict[str, Any]:
-    """Commands as their bodies are, replies, and what errors look like."""
+    """Return the schemas of command bodies, replies and errors."""
     commands = list(OPS.values())
     replies = [m.REPLIES[command] for command in commands]
     _, schemas = msgspec.json.schema_components([*commands, *replies, Imported], ref_template=_REF)

@@ -1,6 +1,6 @@
-"""Which path leads where: the one table of all that HTTP answers.
+"""Routes: the one table of all paths of HTTP.
 
-`openapi` describes what stands here, and a test holds the two together.
+`openapi` describes the same table, and a test holds the two together.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .stream import Streams
 
 
 class _Rest(PathConvertor):
-    """The rest of a path, whatever it holds: starlette's own ends at a line break."""
+    """The rest of a path, line breaks included: starlette's own convertor ends at a line break."""
 
     regex = r"(?s:.*)"
 
@@ -33,7 +33,7 @@ register_url_convertor("rest", _Rest())
 
 
 class Handlers(Struct, frozen=True):
-    """What the routes lead to."""
+    """The parts of the hub that the routes lead to."""
 
     engine: Engine
     callers: CallRegistry
@@ -41,16 +41,16 @@ class Handlers(Struct, frozen=True):
     settings: Settings
 
 
-def endpoints(doors: Handlers) -> dict[str, Endpoint]:
-    """The endpoint of each path, as OpenAPI writes paths."""
-    bounds, limits = doors.settings.bounds, doors.settings.limits
-    http = HttpCommands(doors.callers, bounds.message)
-    portable = ExportImport(doors.streams, doors.callers, bounds, limits)
-    health, metrics = Health(doors.engine), Metrics(doors.engine)
+def endpoints(handlers: Handlers) -> dict[str, Endpoint]:
+    """Return the endpoint of each path, as OpenAPI writes paths."""
+    bounds, limits = handlers.settings.bounds, handlers.settings.limits
+    http = HttpCommands(handlers.callers, bounds.message)
+    portable = ExportImport(handlers.streams, handlers.callers, bounds, limits)
+    health, metrics = Health(handlers.engine), Metrics(handlers.engine)
     return {
         "/v1/keys": Endpoint({"GET": http.list}),
         "/v1/keys/{key}": Endpoint({"GET": http.get, "PUT": http.put, "DELETE": http.delete}),
-        "/v1/events": Endpoint({"GET": EventStream(doors.streams).events}, head=False),
+        "/v1/events": Endpoint({"GET": EventStream(handlers.streams).events}, head=False),
         "/v1/export": Endpoint({"GET": portable.export}, head=False),
         "/v1/import": Endpoint({"POST": portable.import_}),
         **{f"/v1/{op}": Endpoint({"POST": http.call}) for op in OPS},
@@ -61,10 +61,10 @@ def endpoints(doors: Handlers) -> dict[str, Endpoint]:
     }
 
 
-def routes(doors: Handlers) -> list[BaseRoute]:
-    """The routes of these, and an answer for all else below `/v1`."""
-    found: list[BaseRoute] = [
-        Route(path.replace("{key}", "{key:rest}"), endpoint) for path, endpoint in endpoints(doors).items()
+def routes(handlers: Handlers) -> list[BaseRoute]:
+    """Return the routes of all endpoints, and a response for every other path below `/v1`."""
+    all_routes: list[BaseRoute] = [
+        Route(path.replace("{key}", "{key:rest}"), endpoint) for path, endpoint in endpoints(handlers).items()
     ]
-    anything = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"), no_such_path)
-    return [*found, Route("/v1/{rest:rest}", Endpoint(anything)), Route("/v1", Endpoint(anything))]
+    not_found = dict.fromkeys(("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"), no_such_path)
+    return [*all_routes, Route("/v1/{rest:rest}", Endpoint(not_found)), Route("/v1", Endpoint(not_found))]

@@ -1,4 +1,4 @@
-"""What an error of the wire is in HTTP: its status, and the answer that carries it (protocol 9, 10)."""
+"""The HTTP status of each error code of the wire, and the response that carries an error (protocol 9, 10)."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def refusal(error: WaggleError, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
-    """The answer that says so; a `status` of HTTP's own goes before that of the code."""
-    found = dict(headers or {})
+    """Make the response for an error. `status` goes before the status of the error's code."""
+    all_headers = dict(headers or {})
     retry_after = error.details.get("retry_after")
     if isinstance(retry_after, int | float):
-        found["retry-after"] = str(math.ceil(retry_after))
+        all_headers["retry-after"] = str(math.ceil(retry_after))
     if error.code == "unauthorized":
-        found["www-authenticate"] = "Bearer"
+        all_headers["www-authenticate"] = "Bearer"
     body = _encode({"error": error.to_wire()})
-    return Response(body, status or STATUSES.get(error.code, 500), found, JSON)
+    return Response(body, status or STATUSES.get(error.code, 500), all_headers, JSON)

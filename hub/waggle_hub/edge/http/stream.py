@@ -1,8 +1,8 @@
-"""A stream: a subscription whose lines are the body of an HTTP answer. `events` and `portable` stand on it.
+"""Streams: subscriptions whose lines are the body of an HTTP response. `events` and `export_import` use them.
 
 Rules:
-1. It is a reading (`reading`), which ends when whoever asked is gone.
-2. Nothing is answered before the subscription is known to be good: what is wrong with it is an error with a status.
+1. A stream is an internal subscription that ends when its client disconnects.
+2. The response begins only when the subscription is accepted: an error of it has a status.
 3. The next lines are taken when the server has sent the last.
 """
 
@@ -12,22 +12,25 @@ import asyncio
 import time
 
 from waggle.wire import messages as m
+from waggle_hub.edge.asgi import Send
+from waggle_hub.edge.identity import identify
 from waggle_hub.edge.websocket import ABORT
 from waggle_hub.engine.engine import Engine
 
-from .exchange import Exchange, Send
-from .internal_subscription import HELLO, Reading, Teller
+from .exchange import Exchange
+from .internal_subscription import HELLO_ID, InternalSubscription, LineConsumer
 
 
 class Streams:
-    """All that are open, and the way to end them."""
+    """All open streams."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.open: set[Stream] = set()
 
     async def drain(self, wait: float) -> None:
-        """Let each end when it has told what waits, within so many seconds: whoever reads it comes back by itself."""
+        """End each stream after the lines that wait for it, and cut those that take longer than so many seconds.
+        Clients reconnect by themselves."""
         for stream in list(self.open):
             stream.end()
         until = time.monotonic() + wait
@@ -38,47 +41,47 @@ class Streams:
 
 
 class Stream:
-    """One of them."""
+    """A subscription that is sent as the body of one response."""
 
     def __init__(self, streams: Streams, exchange: Exchange) -> None:
         self._streams = streams
         self._exchange = exchange
-        self._reading = Reading(streams.engine)
+        self._subscription = InternalSubscription(streams.engine)
         self._gone: asyncio.Future[None] | None = None
 
-    async def run(self, hello: m.Hello, subscribe: m.Subscribe, teller: Teller) -> None:
-        """Read to the end: until the reader's side is gone, the hub drains, or `stop` was called. Raises a WaggleError
-        if there is nothing to read, before `begin` was called."""
+    async def run(self, hello: m.Hello, subscribe: m.Subscribe, consumer: LineConsumer) -> None:
+        """Read until the client disconnects, the hub drains, or `stop` is called. Raises a WaggleError if the
+        subscription is refused, before `begin` was called."""
         self._streams.open.add(self)
-        reading = asyncio.ensure_future(self._reading.run(hello, subscribe, teller))
+        running = asyncio.ensure_future(self._subscription.run(hello, subscribe, consumer))
         self._gone = asyncio.ensure_future(self._exchange.gone())
-        either: set[asyncio.Future[None]] = {reading, self._gone}
+        tasks: set[asyncio.Future[None]] = {running, self._gone}
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                reading.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
         finally:
             self._streams.open.discard(self)
-            for task in either:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*either, return_exceptions=True)
-        self._reading.check()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._subscription.check()
 
     def stop(self) -> None:
-        """Everything was read that was asked for."""
-        self._reading.close()
+        """Stop reading: all that was asked for was read."""
+        self._subscription.close()
 
     def end(self) -> None:
-        """Tell what waits, and no more."""
-        self._reading.close(4000, flush=True)
+        """End the stream after the lines that wait."""
+        self._subscription.close(4000, flush=True)
 
     async def break_off(self) -> None:
-        """Let the reader know that there was more."""
+        """Cut the connection so that the client knows that the body is incomplete."""
         self.cut()
         await self._exchange.gone()
 
     def cut(self) -> None:
-        """Let whoever reads be gone."""
+        """Cut the connection, or end the stream where the server cannot."""
         abort = (self._exchange.scope.get("extensions") or {}).get(ABORT, {}).get("abort")
         if abort is not None:
             abort()
@@ -87,26 +90,26 @@ class Stream:
 
 
 class Body:
-    """The body of an answer that is sent as it comes."""
+    """The body of a response that is sent as it comes."""
 
     def __init__(self, send: Send, type: bytes) -> None:
         self._send = send
         self._type = type
 
     async def start(self) -> None:
-        """Say that all is well, and what follows."""
+        """Send status 200 and the headers."""
         headers = [(b"content-type", self._type), (b"x-accel-buffering", b"no")]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def write(self, data: bytes) -> None:
-        """Send this, when what was sent before has left."""
+        """Send data once the data before has left."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
-        """That was all."""
+        """Send the end of the body."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def hello(exchange: Exchange) -> m.Hello:
-    """The hello of whoever asks."""
-    return m.Hello(id=HELLO, agent=exchange.agent)
+    """Make the hello of the caller of a request."""
+    return m.Hello(id=HELLO_ID, agent=identify(exchange).agent)

@@ -1,16 +1,16 @@
-"""The fast lane: what a server can offer the WebSocket door beside ASGI's `receive` and `send`.
+"""The fast path: what a server can offer the WebSocket endpoint beside ASGI's `receive` and `send`.
 
-The server puts a `Lane` into the scope, as ``scope["extensions"]["waggle.lane"]["lane"]``. A door that has accepted may
-take it, with a `Listener` of its own, and return: the connection lives on without a task.
+The server puts a `FastPath` into the scope, as ``scope["extensions"]["waggle.fast_path"]["path"]``. An endpoint that
+has accepted may take it, with a `Listener` of its own, and return: the connection lives on without a task.
 
 Rules:
-1. Messages come by direct call, whole, in order, their UTF-8 checked. One that came before the lane was taken is the
-   first.
-2. A listener that is still busy with a message says so, and hears the next one when it has called `go_on`.
-3. Frames go out as they are, whole, in order, and without waiting; `on_pause` and `on_resume` tell how the socket
-   keeps up.
-4. `on_gone` comes once, after the last message; what is written then is dropped.
-5. A server that offers no lane is no worse: the same outcomes, with tasks (see `websocket`).
+1. Messages come by direct call, whole, in order, their UTF-8 checked. A message that came before the fast path was
+   taken is the first.
+2. A listener that is still busy with a message returns False, and gets the next one after it has called `go_on`.
+3. Frames go out as they are, whole, in order, and without waiting; `on_pause` and `on_resume` report the state of
+   the socket's buffer.
+4. `on_gone` comes once, after the last message; frames written after it are dropped.
+5. On a server without a fast path the outcomes are the same, with tasks (see `websocket`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, Protocol, cast
 
-LANE = "waggle.lane"
+FAST_PATH = "waggle.fast_path"
 
 
-class Lane(Protocol):
-    """The server's side of a connection."""
+class FastPath(Protocol):
+    """The server's side of a connection on the fast path."""
 
     def open(self, listener: Listener) -> None:
-        """From now on the listener is told, and the socket stays open when the application returns."""
+        """Attach the listener; the socket stays open when the application returns."""
 
     def go_on(self) -> None:
-        """The listener is no longer busy."""
+        """Resume reading: the listener is ready for the next message."""
 
     def write(self, frame: bytes) -> None:
         """Send a whole frame."""
@@ -38,30 +38,30 @@ class Lane(Protocol):
 
 
 class Listener(Protocol):
-    """The door's side of a connection."""
+    """The endpoint's side of a connection on the fast path."""
 
     def on_text(self, text: str) -> bool:
-        """A message. Whether the next one may come: if not, `Lane.go_on` will be called."""
+        """Handle a message and return whether the next may come. If not, the listener calls `FastPath.go_on` later."""
 
     def on_binary(self) -> None:
-        """A message that is no text."""
+        """Handle a message that is not text."""
 
     def on_pause(self) -> None:
-        """The socket holds more than it should."""
+        """Stop writing: the socket's buffer is full."""
 
     def on_resume(self) -> None:
-        """The socket takes frames again, or has gone."""
+        """Write again: the socket's buffer has room, or the socket is gone."""
 
     def on_gone(self) -> None:
-        """Nothing comes any more, and nothing is sent."""
+        """Handle the end of the connection: nothing more is received or sent."""
 
 
-def lane_of(scope: MutableMapping[str, Any]) -> Lane | None:
-    """The lane that this scope offers."""
-    found = (scope.get("extensions") or {}).get(LANE)
-    return None if found is None else cast(Lane, found["lane"])
+def fast_path_of(scope: MutableMapping[str, Any]) -> FastPath | None:
+    """Return the fast path that this scope offers, or None."""
+    found = (scope.get("extensions") or {}).get(FAST_PATH)
+    return None if found is None else cast(FastPath, found["path"])
 
 
-def fitting(reason: str) -> str:
-    """As much of the reason for a close as has room in its frame: 123 bytes."""
+def fitted_reason(reason: str) -> str:
+    """Return as much of a close reason as a close frame has room for: 123 bytes."""
     return reason.encode()[:123].decode(errors="ignore")

@@ -1,7 +1,7 @@
-"""The fast lane over uvicorn: see `lane` for what it promises, and `protocol` for what it is built on.
+"""The fast path over uvicorn. `fast_path` says what it promises, `uvicorn_websocket` is its base.
 
-uvicorn's methods put what they hear into a queue. Here it stays in that queue only while the listener is busy. Whatever
-may end a connection passes on what is in it afterwards, so that the end comes last.
+uvicorn's methods put received messages into a queue. Here a message stays in that queue only while the listener is
+busy. Every method that may end a connection hands over the queue afterwards, so that the end comes last.
 """
 
 from __future__ import annotations
@@ -12,43 +12,43 @@ from websockets.frames import Frame
 
 from waggle_hub.edge.websocket import ABORT
 
-from .fast_path import LANE, Listener, fitting
-from .uvicorn_websocket import LINGER, Protocol
+from .fast_path import FAST_PATH, Listener, fitted_reason
+from .uvicorn_websocket import CLOSE_LINGER_S, Protocol
 
 
-class LaneProtocol(Protocol):
-    """A connection that offers the fast lane; until an application takes it, it is as any other."""
+class FastPathProtocol(Protocol):
+    """A connection that offers the fast path. Until an application takes it, it behaves as any other."""
 
     _listener: Listener | None = None
-    _open = False
+    _attached = False
     _busy = False
 
     async def run_asgi(self) -> None:
-        """Run the application; where it has taken the lane, the connection outlives it."""
+        """Run the application. If the application took the fast path, the connection outlives it."""
         self._offer(ABORT, {"abort": self.transport.abort})
-        self._offer(LANE, {"lane": self})
+        self._offer(FAST_PATH, {"path": self})
         try:
             await self.app(self.scope, self.receive, self.send)
         except ClientDisconnected:
             pass
         except BaseException:
             self.logger.exception("Exception in ASGI application\n")
-        if not self._open:
+        if not self._attached:
             self.send_500_response()  # if the handshake has not been answered
             if self.close_timer is None:
                 self.transport.close()
-            self.loop.call_later(LINGER, self.transport.abort)
+            self.loop.call_later(CLOSE_LINGER_S, self.transport.abort)
 
     # --- what the door calls ---
 
     def open(self, listener: Listener) -> None:
         self._listener = listener
-        self._open = True
-        self._pass_on()
+        self._attached = True
+        self._hand_over()
 
     def go_on(self) -> None:
         self._busy = False
-        self._pass_on()
+        self._hand_over()
 
     def write(self, frame: bytes) -> None:
         if not self.close_sent and not self.transport.is_closing():
@@ -57,40 +57,40 @@ class LaneProtocol(Protocol):
     def close(self, code: int, reason: str) -> None:
         if self.close_sent or self.transport.is_closing():
             return
-        reason = fitting(reason)
+        reason = fitted_reason(reason)
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self._pass_on()
+        self._hand_over()
 
     # --- what the door is told ---
 
-    def _hear_text(self, data: bytes) -> None:
+    def _deliver_text(self, data: bytes) -> None:
         if self._listener is None or self._busy or self.close_sent:
-            super()._hear_text(data)
+            super()._deliver_text(data)
             return
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            super()._hear_text(data)
+            super()._deliver_text(data)
         else:
             self._busy = not self._listener.on_text(text)
 
-    def _hear(self, message: ASGIReceiveEvent) -> None:
-        super()._hear(message)
-        self._pass_on()
+    def _deliver(self, message: ASGIReceiveEvent) -> None:
+        super()._deliver(message)
+        self._hand_over()
 
-    def _pass_on(self) -> None:
-        """Tell the listener what waits, until it is busy."""
+    def _hand_over(self) -> None:
+        """Hand waiting messages to the listener until it is busy."""
         if self._listener is None:
             return
         while not self._busy and not self.queue.empty():
-            self._tell(self._listener, self.queue.get_nowait())
-        self._read_on()
+            self._notify(self._listener, self.queue.get_nowait())
+        self._resume_when_empty()
 
-    def _tell(self, listener: Listener, message: ASGIReceiveEvent) -> None:
+    def _notify(self, listener: Listener, message: ASGIReceiveEvent) -> None:
         if message["type"] == "websocket.receive":
             text = message.get("text")
             if text is not None:
@@ -113,18 +113,18 @@ class LaneProtocol(Protocol):
 
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)
-        self._pass_on()
+        self._hand_over()
 
     def handle_parser_exception(self) -> None:
         super().handle_parser_exception()
-        self._pass_on()
+        self._hand_over()
 
     def shutdown(self) -> None:
         super().shutdown()
-        self._pass_on()
+        self._hand_over()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._listener is not None:
             self._listener.on_resume()
-        self._pass_on()
+        self._hand_over()

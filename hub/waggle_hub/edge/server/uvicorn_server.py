@@ -13,13 +13,13 @@ import uvicorn
 
 from waggle_hub.settings import Settings
 
-from .uvicorn_fast_path import LaneProtocol
+from .uvicorn_fast_path import FastPathProtocol
 from .uvicorn_http import HttpProtocol
 from .uvicorn_websocket import Protocol
 
 
 class Server(uvicorn.Server):
-    """uvicorn that asks all agents to come back later before it closes their connections."""
+    """A uvicorn server that asks all agents to come back later before it closes their connections."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
         self._needed_at = time.monotonic()
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second: whether to stop."""
+        """Return whether to stop. Called ten times a second."""
         if self._idle is not None:
             now = time.monotonic()
             if self.server_state.connections or self._occupied():
@@ -44,8 +44,8 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; a second Ctrl-C stops at once. uvicorn's own would raise the signal again at the end, so that
-        an orderly stop would look like a fault."""
+        """Begin to stop; a second Ctrl-C stops at once. uvicorn's own handler would raise the signal again at the
+        end, so that an orderly stop would look like a fault."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
 def make_server(
     app: Any, settings: Settings, drain: Callable[[], Awaitable[None]], occupied: Callable[[], bool]
 ) -> Server:
-    """A server for the hub's application, which is `occupied` while any agent has a session."""
+    """Make the server of the hub's application. `occupied` tells whether any agent has a session."""
 
     class Http(HttpProtocol):
         bounds = settings.bounds
@@ -69,7 +69,7 @@ def make_server(
         host=settings.host,
         port=settings.port,
         http=Http,
-        ws=LaneProtocol if settings.lane else Protocol,
+        ws=FastPathProtocol if settings.fast_path else Protocol,
         ws_max_size=settings.bounds.message,
         ws_ping_interval=settings.bounds.ping,
         ws_ping_timeout=settings.bounds.ping,

@@ -1,14 +1,14 @@
-"""uvicorn's WebSocket protocol, mended where an agent that is stuck or hostile could harm it.
+"""uvicorn's WebSocket protocol, hardened where a stuck or hostile agent could harm it.
 
 Rules:
-1. The sans-I/O parser of websockets gets whole frames, one at a time, so that it is never in the middle of one. A text
-   message in a single frame, the usual, does not need it. A frame that cannot be right is left to it, with all that
-   follows: it knows what to answer.
-2. Frames are taken for a slice of time in each turn of the loop, and none while a message waits to be heard.
-3. What an agent sends is kept once, in one piece, and what it does not read is bounded, pongs included.
-4. A transport that may never drain (the agent does not read) is cut: uvicorn closes it, and then waits for it. So a
-   keepalive that fails, and an application that has returned, cut the socket; the door has the same knife.
-5. A handshake that cannot be read is answered: nobody else looks after its connection any more.
+1. The sans-I/O parser of websockets gets whole frames, one at a time, so that it is never in the middle of one. A
+   text message in a single frame, the usual case, does not need the parser. A frame that is not valid is left to it,
+   with all that follows: it knows what to answer.
+2. Frames are parsed for a slice of time in each turn of the loop, and none while a message waits to be delivered.
+3. A message is kept once, in one piece; output that the agent does not read is bounded, pongs included.
+4. A transport that may never drain (the agent does not read) is cut: uvicorn would close it, and then wait for it.
+   So a keepalive that fails, and an application that has returned, cut the socket; the endpoint can cut it, too.
+5. A handshake that cannot be read is answered: uvicorn would leave its connection open for ever.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ try:
 except ImportError:  # a build without its C parts
     from websockets.utils import apply_mask
 
-LINGER = 2.0
+CLOSE_LINGER_S = 2.0
 """Seconds for the last bytes to leave after the application has returned, or the agent has broken the protocol."""
-_SLICE = 0.004
+_PARSE_SLICE_S = 0.004
 """Seconds of one connection's frames, before others get their turn."""
-_TEXT = 0x81
+_FINAL_TEXT_FRAME = 0x81
 """The first byte of a text message in a single frame."""
-_USUAL = frozenset({0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A})
+_KNOWN_FIRST_BYTES = frozenset({0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A})
 """First bytes of frames that may be right: an opcode that is one, no reserved bits, no control frame in fragments."""
 
 
 class Protocol(WebSocketsSansIOProtocol):
-    """A connection, as ASGI has it: messages wait until the application asks for them."""
+    """A WebSocket connection as ASGI has it: messages wait until the application asks for them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._arrived = bytearray()
+        self._received = bytearray()
         """What has not been taken: less than a frame, or there are messages before it, or others have their turn."""
-        self._resting = False
+        self._parsing_later = False
         """Whether others have their turn, and reading is paused meanwhile."""
-        self._broken = False
+        self._failed = False
         """Whether there was a frame that cannot be right: what comes after it is not answered."""
         self._fragments = bytearray()
         self._pong = b""
@@ -60,87 +60,89 @@ class Protocol(WebSocketsSansIOProtocol):
             super().data_received(data)
             self._refuse_unreadable()
             return
-        if self._broken:
+        if self._failed:
             super().data_received(data)
             return
-        self._arrived += data
-        if not self._resting and not self.read_paused:
-            self._take_frames()
+        self._received += data
+        if not self._parsing_later and not self.read_paused:
+            self._parse_frames()
 
     def _refuse_unreadable(self) -> None:
-        """Answer a handshake that websockets cannot read: it has a body, say, or a head beyond its bounds. uvicorn
-        would say nothing, and wait for ever."""
+        """Answer a handshake that websockets cannot read: one with a body, or with a head beyond its bounds.
+        uvicorn would not answer, and wait for ever."""
         if self.conn.handshake_exc is None or self.handshake_initiated or self.transport.is_closing():
             return
-        why = self.conn.handshake_exc.__cause__ or self.conn.handshake_exc
-        body = f"This cannot become a WebSocket: {why}.".encode(errors="replace")
+        reason = self.conn.handshake_exc.__cause__ or self.conn.handshake_exc
+        body = f"This cannot become a WebSocket: {reason}.".encode(errors="replace")
         head = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
         self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         self.transport.close()
 
-    def _take_frames(self) -> None:
-        """Take whole frames from what has arrived, for a slice of time; while messages wait, the door asks for more."""
-        self._resting = False
-        arrived, start, tired = self._arrived, 0, False
-        until = time.monotonic() + _SLICE
-        while not (tired or self.read_paused or self.transport.is_closing()) and (end := self._take_frame(start)):
+    def _parse_frames(self) -> None:
+        """Parse whole frames of the received bytes for a slice of time; while messages wait, the endpoint asks for
+        more."""
+        self._parsing_later = False
+        received, start, late = self._received, 0, False
+        until = time.monotonic() + _PARSE_SLICE_S
+        while not (late or self.read_paused or self.transport.is_closing()) and (end := self._parse_frame(start)):
             start = end
-            tired = time.monotonic() > until
-        del arrived[:start]
-        if tired and arrived:
-            self._rest()
+            late = time.monotonic() > until
+        del received[:start]
+        if late and received:
+            self._parse_later()
         elif not self.read_paused:
-            self._listen()
+            self._resume_reading()
 
-    def _rest(self) -> None:
-        """Read nothing more, and take what has arrived in the next turn."""
-        if not self._resting:
-            self._resting = True
-            self._be_deaf()
-            self.loop.call_soon(self._take_frames)
+    def _parse_later(self) -> None:
+        """Pause reading, and parse the rest of the received bytes in the next turn."""
+        if not self._parsing_later:
+            self._parsing_later = True
+            self._pause_reading()
+            self.loop.call_soon(self._parse_frames)
 
-    def _listen(self) -> None:
+    def _resume_reading(self) -> None:
         if not self.transport.is_closing() and not self.transport.is_reading():
             self.transport.resume_reading()
 
-    def _be_deaf(self) -> None:
+    def _pause_reading(self) -> None:
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
-    def _take_frame(self, start: int) -> int:
-        """Take the frame that begins here; where it ends, or 0 if that has not arrived."""
-        arrived = self._arrived
-        length = len(arrived)
+    def _parse_frame(self, start: int) -> int:
+        """Parse the frame that begins here. Return its end, or 0 if it has not arrived whole."""
+        received = self._received
+        length = len(received)
         if length - start < 2:
             return 0
-        first, size = arrived[start], arrived[start + 1] - 0x80
+        first, size = received[start], received[start + 1] - 0x80
         begin = start + 6
         if size == 126:
             begin += 2
-            size = int.from_bytes(arrived[start + 2 : start + 4], "big")
+            size = int.from_bytes(received[start + 2 : start + 4], "big")
         elif size == 127:
             begin += 8
-            size = int.from_bytes(arrived[start + 2 : start + 10], "big")
-        if first not in _USUAL or size < 0 or (size > self._most() and length >= begin - 4):
-            self._broken = True
-            super().data_received(bytes(arrived[start:]))
+            size = int.from_bytes(received[start + 2 : start + 10], "big")
+        if first not in _KNOWN_FIRST_BYTES or size < 0 or (size > self._max_frame_bytes() and length >= begin - 4):
+            self._failed = True
+            super().data_received(bytes(received[start:]))
             return length
         end = begin + size
         if length < begin or length < end:
             return 0
-        if first == _TEXT and not self.frames:
-            self._hear_text(apply_mask(arrived[begin:end], arrived[begin - 4 : begin]))
+        if first == _FINAL_TEXT_FRAME and not self.frames:
+            self._deliver_text(apply_mask(received[begin:end], received[begin - 4 : begin]))
         else:
-            super().data_received(bytes(arrived[start:end]))
+            super().data_received(bytes(received[start:end]))
         return end
 
-    def _most(self) -> int:
-        """Bytes that the next frame may hold."""
-        most: int = self.config.ws_max_size
-        return most - len(self.frames[0]) - len(self._fragments) if self.frames else most
+    def _max_frame_bytes(self) -> int:
+        """Return the number of bytes that the next frame may hold."""
+        max_bytes: int = self.config.ws_max_size
+        return max_bytes - len(self.frames[0]) - len(self._fragments) if self.frames else max_bytes
 
     def handle_cont(self, event: Frame) -> None:
-        """One buffer for all fragments: apart, a million of one byte would cost a hundred times what they hold."""
+        """Append a fragment to one buffer: a million fragments of one byte, kept apart, would cost a hundred times
+        their size."""
         self._fragments += event.data
         if event.fin:
             self.frames.append(bytes(self._fragments))
@@ -151,54 +153,55 @@ class Protocol(WebSocketsSansIOProtocol):
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
         self.frames = []
         if self.curr_msg_data_type == "text":
-            self._hear_text(data)
+            self._deliver_text(data)
         elif not self.close_sent:
-            self._hear({"type": "websocket.receive", "bytes": data})
+            self._deliver({"type": "websocket.receive", "bytes": data})
 
-    def _hear_text(self, data: bytes) -> None:
-        """Text that is no UTF-8 closes without a word: uvicorn would write a traceback for each."""
+    def _deliver_text(self, data: bytes) -> None:
+        """Queue a text message. Text that is not UTF-8 closes the connection: uvicorn would log a traceback for
+        each."""
         if self.close_sent:
             return
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            self._broken = True
+            self._failed = True
             self.conn.send_close(1007)
             self.handle_parser_exception()
         else:
-            self._hear({"type": "websocket.receive", "text": text})
+            self._deliver({"type": "websocket.receive", "text": text})
 
-    def _hear(self, message: ASGIReceiveEvent) -> None:
-        """Let a message wait until the application asks for it."""
+    def _deliver(self, message: ASGIReceiveEvent) -> None:
+        """Queue a message until the application asks for it."""
         self.queue.put_nowait(message)
         if not self.read_paused:
             self.read_paused = True
-            self._be_deaf()
+            self._pause_reading()
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()
-        self._read_on()
+        self._resume_when_empty()
         return message
 
-    def _read_on(self) -> None:
-        """Read again, if no message waits any more."""
+    def _resume_when_empty(self) -> None:
+        """Resume reading once no message waits."""
         if self.read_paused and self.queue.empty():
             self.read_paused = False
-            if self._arrived:
-                self._rest()
+            if self._received:
+                self._parse_later()
             else:
-                self._listen()
+                self._resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._arrived.clear()
+        self._received.clear()
         super().connection_lost(exc)
 
     # --- what is answered ---
 
     def handle_ping(self) -> None:
-        """Where the agent does not read, only the newest pong waits (RFC 6455, 5.5.3)."""
+        """Queue a pong. If the agent does not read, only the newest pong waits (RFC 6455, 5.5.3)."""
         pong = b"".join(self.conn.data_to_send())
-        if self._broken:
+        if self._failed:
             return
         if self.writable.is_set():
             self.transport.write(pong)
@@ -212,7 +215,8 @@ class Protocol(WebSocketsSansIOProtocol):
             self._pong = b""
 
     def handle_parser_exception(self) -> None:
-        """Say why, and hear the rest out: a socket closed with data unread is reset, and the reason is lost with it."""
+        """Send the reason and read on to the end: a socket closed with data unread is reset, and the reason is
+        lost."""
         if self.close_sent:
             self.transport.close()
             return
@@ -225,7 +229,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(LINGER, self.transport.abort)
+        self.close_timer = self.loop.call_later(CLOSE_LINGER_S, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
@@ -234,8 +238,8 @@ class Protocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         self._offer(ABORT, {"abort": self.transport.abort})
         await super().run_asgi()
-        self.loop.call_later(LINGER, self.transport.abort)
+        self.loop.call_later(CLOSE_LINGER_S, self.transport.abort)
 
     def _offer(self, name: str, extension: dict[str, Any]) -> None:
-        """Tell the application in its scope what this server has beside ASGI."""
+        """Put an extension of this server into the application's scope."""
         cast(dict[str, Any], self.scope["extensions"])[name] = extension

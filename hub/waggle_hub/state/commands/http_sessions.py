@@ -1,8 +1,8 @@
 """The rules of connectionless sessions: agents that send single HTTP or MCP calls and hold no connection (protocol 10).
 
 1. All calls under one agent name share one session. It does not end with a connection: it lives while it holds anything
-   (locks, pending commands, ephemeral entries), and `limits.rest` seconds after its last use. So one call can release a
-   lock that another call took, even if the hub restarted in between.
+   (locks, pending commands, ephemeral entries), and `limits.http_idle` seconds after its last use. So one call can
+   release a lock that another call took, even if the hub restarted in between.
 2. Whatever it holds ends by itself: locks have a ttl, a client waits for each pending command, and an ephemeral entry
    needs a ttl.
 3. A call whose client disconnects is cancelled, and a lock that was granted to it is released. A restart of the hub

@@ -154,7 +154,9 @@ class Patch:
         elif isinstance(parent, list) and path[-1] in ("-", str(len(parent))):
             parent.append(value)
         else:
-            parent.insert(array_index(parent, path[-1]), value)
+            # The check of the index comes first: the parent may be no array at all, and have no `insert`.
+            index = array_index(parent, path[-1])
+            parent.insert(index, value)
 
     def _remove(self, path: list[str]) -> None:
         if not path:

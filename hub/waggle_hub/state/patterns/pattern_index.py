@@ -1,25 +1,26 @@
-"""Which items have a pattern that matches this key, without trying every pattern.
+"""The pattern index: finds the items whose patterns match a key, without trying every pattern.
 
-Where a pattern is kept:
+Where a pattern is filed:
 
 1. A pattern without a wildcard: in a dict, by the key it is.
-2. Any other: in the *shelf* of its literal prefix. There is a dict of shelves for each length of prefix in use, so a
+2. Any other: on the *shelf* of its literal prefix. There is a dict of shelves for each length of prefix in use, so a
    find looks up one slice of the key for each length, however many patterns there are.
-3. On its shelf, a pattern that asks for nothing more than the prefix is a match at once. One that has plain text
-   after the prefix is filed under one of its *runs* of plain text, the one that fewest others are filed under: in
-   ``*:task:*:17`` that soon is ``:17``, since all its neighbours have ``:task:`` too. A key can only match if it
-   contains the run, so a find looks up the slices of the key after the prefix, for each length of run in use. What
-   has no such text (``a?*``, ``[0-9]*``) is tried one by one.
+3. On its shelf, a pattern that is nothing but the prefix and a star is a match at once. One with plain text after the
+   prefix is filed under one of its *runs* of plain text, the one that the fewest others are filed under: for
+   ``*:task:*:17`` that is soon ``:17``, since all its neighbours have ``:task:`` too. A key can only match if it
+   contains the run, so a find looks up the slices of the key after the prefix, for each length of run in use.
+   Patterns without such text (``a?*``, ``[0-9]*``) are tried one by one.
 
 Laws:
 
 4. A find costs no more than trying every pattern on the shelves it opens: where slices would be more work (few
-   patterns, or runs of very many lengths) these are tried one by one instead.
-5. A pair is in as often as it was added, less how often it was removed; patterns that are equal are one. An item is
-   found while a pair of its is in, once however many of its patterns match, in the order in which the items came.
-   An item that left and comes back comes last.
-6. Where patterns are filed depends on what came before; what is found never does. Nothing is empty but the index.
-7. The front cache holds what ``find`` said since the last change, and no more than CACHE_ROOM.
+   patterns, or runs of very many lengths), the patterns are tried one by one instead.
+5. A pair is in the index as often as it was added, less the times that it was removed. Equal patterns are one. An item
+   is found while one of its pairs is in, once however many of its patterns match, in the order in which the items
+   were added. An item that was removed and added again comes last.
+6. Where a pattern is filed depends on what was added before; the result of a find never does. Nothing in the index is
+   empty but the index itself.
+7. The cache in front holds the results of ``find`` since the last change, and no more than MAX_CACHED_ITEMS.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from waggle.wire.names import Pattern
 
 T = TypeVar("T", bound=Hashable)
 
-CACHE_ROOM: Final = 65_536
-"""Answers in the front cache plus items in them: at 255 characters a key, about 25 MB at worst, 5 MB as a rule."""
+MAX_CACHED_ITEMS: Final = 65_536
+"""Results in the cache plus items in them: at 255 characters a key, about 25 MB at worst, 5 MB as a rule."""
 
-TRY: Final = 4
-"""What it costs to try a pattern, in lookups of a slice (0.4 against 0.1 µs)."""
+TRY_COST: Final = 4
+"""The cost of trying a pattern, in lookups of a slice (0.4 against 0.1 µs)."""
 
 
 class PatternIndex(Generic[T]):
-    """Pairs of pattern and item; the items whose patterns match a key."""
+    """Pairs of pattern and item, and the items whose patterns match a key."""
 
     __slots__ = ("_cache", "_exact", "_free", "_next", "_pairs", "_postings", "_shelves", "_size")
 
@@ -47,18 +48,19 @@ class PatternIndex(Generic[T]):
         self._postings: dict[Pattern, _Posting[T]] = {}
         self._exact: dict[str, _Posting[T]] = {}
         self._shelves: dict[int, dict[str, _Shelf[T]]] = {}
-        self._pairs: dict[T, list[int]] = {}  # for each item: its place in the order, how many pairs it has
+        self._pairs: dict[T, list[int]] = {}
+        """For each item: its place in the order, and the number of its pairs."""
         self._next = 0
         self._size = 0
         self._cache: dict[str, tuple[T, ...]] = {}
-        self._free = CACHE_ROOM
+        self._free = MAX_CACHED_ITEMS
 
     def __len__(self) -> int:
-        """How many pairs are in, each counted as often as it is in."""
+        """The number of pairs, each counted as often as it is in."""
         return self._size
 
     def add(self, pattern: Pattern, item: T) -> None:
-        """Put the pair in, once more if it is in already."""
+        """Add a pair, once more if it is in already."""
         posting = self._postings.get(pattern)
         if posting is None:
             posting = self._postings[pattern] = _Posting(pattern)
@@ -71,10 +73,10 @@ class PatternIndex(Generic[T]):
         else:
             pairs[1] += 1
         self._size += 1
-        self._forget()
+        self._clear_cache()
 
     def remove(self, pattern: Pattern, item: T) -> None:
-        """Take the pair out, once; KeyError if it is not in."""
+        """Remove a pair once; KeyError if it is not in."""
         posting = self._postings[pattern]
         posting.items[item] -= 1
         if not posting.items[item]:
@@ -87,10 +89,10 @@ class PatternIndex(Generic[T]):
         if not pairs[1]:
             del self._pairs[item]
         self._size -= 1
-        self._forget()
+        self._clear_cache()
 
     def find(self, key: str) -> list[T]:
-        """The items with a pattern that matches ``key``, in the order in which they came; the list is the caller's."""
+        """Return a new list of the items with a pattern that matches ``key``, in the order in which they were added."""
         cached = self._cache.get(key)
         if cached is None:
             cached = self._look_up(key)
@@ -98,22 +100,22 @@ class PatternIndex(Generic[T]):
         return list(cached)
 
     def _look_up(self, key: str) -> tuple[T, ...]:
-        found: dict[T, int] = {}
+        matching: dict[T, int] = {}
         exact = self._exact.get(key)
         if exact is not None:
-            found.update(exact.items)
+            matching.update(exact.items)
         for length, shelves in self._shelves.items():
             shelf = shelves.get(key[:length])
             if shelf is None:
                 continue
             if shelf.whole is not None:
-                found.update(shelf.whole.items)
+                matching.update(shelf.whole.items)
             for posting in shelf.candidates(key):
                 if posting.pattern.match(key):
-                    found.update(posting.items)
-        if len(found) < 2:
-            return tuple(found)
-        return tuple(sorted(found, key=lambda item: self._pairs[item][0]))
+                    matching.update(posting.items)
+        if len(matching) < 2:
+            return tuple(matching)
+        return tuple(sorted(matching, key=lambda item: self._pairs[item][0]))
 
     def _file(self, posting: _Posting[T]) -> None:
         pattern = posting.pattern
@@ -142,15 +144,15 @@ class PatternIndex(Generic[T]):
     def _remember(self, key: str, items: tuple[T, ...]) -> None:
         room = 1 + len(items)
         if room > self._free:
-            self._forget()
+            self._clear_cache()
         if room <= self._free:
             self._cache[key] = items
             self._free -= room
 
-    def _forget(self) -> None:
+    def _clear_cache(self) -> None:
         if self._cache:
             self._cache.clear()
-            self._free = CACHE_ROOM
+            self._free = MAX_CACHED_ITEMS
 
     def check(self) -> None:
         """Assert the laws of this module, by counting everything again."""
@@ -175,12 +177,12 @@ class PatternIndex(Generic[T]):
         assert sum(pairs.values()) == self._size
         places = [place for place, _ in self._pairs.values()]
         assert places == sorted(set(places))
-        assert self._free == CACHE_ROOM - sum(1 + len(items) for items in self._cache.values()) >= 0
+        assert self._free == MAX_CACHED_ITEMS - sum(1 + len(items) for items in self._cache.values()) >= 0
         assert all(self._look_up(key) == items for key, items in self._cache.items())
 
 
 class _Posting(Generic[T]):
-    """A pattern with its items (and how often each is in), and the run it is filed under, if any."""
+    """A pattern with its items (and how often each is in), and the run that it is filed under, if any."""
 
     __slots__ = ("items", "pattern", "run")
 
@@ -193,8 +195,8 @@ class _Posting(Generic[T]):
 class _Shelf(Generic[T]):
     """The patterns with wildcards that have one literal prefix.
 
-    ``whole`` is the one that asks for nothing more. Those that have a run are in ``with_run``, and by that run in
-    ``by_run``, which is a dict for each length of run. ``without_run`` are the rest.
+    ``whole`` is the pattern that is nothing but the prefix and a star. Patterns with a run are in ``with_run``, and by
+    that run in ``by_run``, which is a dict for each length of run. ``without_run`` holds the rest.
     """
 
     __slots__ = ("by_run", "prefix", "whole", "with_run", "without_run")
@@ -236,29 +238,29 @@ class _Shelf(Generic[T]):
                 del self.by_run[len(posting.run)]
 
     def _filed_under(self, run: str) -> int:
-        """How many patterns are filed under ``run``."""
+        """Return the number of patterns filed under ``run``."""
         return len(self.by_run.get(len(run), {}).get(run, ()))
 
     def candidates(self, key: str) -> Iterable[_Posting[T]]:
-        """The postings, besides ``whole``, that may match a key with this prefix: each once, all that do among them."""
+        """Return the postings, besides ``whole``, that may match a key with this prefix, each once."""
         if not self.with_run:
             return self.without_run.values()
         start = len(self.prefix)
         slices = (len(key) - start) * len(self.by_run)
-        if len(self.with_run) * TRY <= slices:
+        if len(self.with_run) * TRY_COST <= slices:
             return (*self.without_run.values(), *self.with_run.values())
         candidates = list(self.without_run.values())
         for length, runs in self.by_run.items():
-            met: dict[str, None] = {}
+            seen: dict[str, None] = {}
             for at in range(start, len(key) - length + 1):
                 run = key[at : at + length]
-                if run in runs and run not in met:
-                    met[run] = None
+                if run in runs and run not in seen:
+                    seen[run] = None
                     candidates += runs[run].values()
         return candidates
 
     def check(self) -> list[_Posting[T]]:
-        """Assert that each of its patterns is in its place; gives their postings."""
+        """Assert that each pattern is filed in the right place; return the postings."""
         postings = [*self.with_run.values(), *self.without_run.values()]
         if self.whole is not None:
             assert self.whole.pattern.only_prefix

@@ -1,7 +1,7 @@
-"""Changed: the nouns of the state whose records are out of date.
+"""The dirty set: the items of the state whose stored records are out of date.
 
-Whoever changes a noun that must survive marks it here, in the same step; `take` makes the records of all that were
-marked, as they are by then. What happens to entries is told by commits and is not marked.
+Code that changes a persisted item marks it here in the same step. `collect` then makes one record of each marked item,
+as it is by then, however often it changed. Changes of entries are not marked: the commits tell of them.
 """
 
 from __future__ import annotations
@@ -12,45 +12,45 @@ from .records import Key, Record
 
 
 class Recorded(Protocol):
-    """A noun that has a record."""
+    """An item of the state that has a stored record."""
 
     @property
     def record_name(self) -> Key:
-        """What names its record; the same as long as it lives."""
+        """The name of its record. It never changes."""
 
     def record(self) -> Record:
-        """It, as it stands."""
+        """Return the stored form of the item as it is now."""
 
 
 class DirtySet:
-    """What was marked since it was last taken."""
+    """The items and records marked since the last `collect`."""
 
     def __init__(self) -> None:
-        self._nouns: dict[Key, Recorded | Record | None] = {}
+        self._items: dict[Key, Recorded | Record | None] = {}
 
-    def mark(self, noun: Recorded) -> None:
-        """It has come, or has changed."""
-        self._nouns[noun.record_name] = noun
+    def mark(self, item: Recorded) -> None:
+        """Mark an item that is new or has changed."""
+        self._items[item.record_name] = item
 
-    def mark_removed(self, noun: Recorded) -> None:
-        """It is no more."""
-        self._nouns[noun.record_name] = None
+    def mark_removed(self, item: Recorded) -> None:
+        """Mark an item that has ended: its record is to be deleted."""
+        self._items[item.record_name] = None
 
     def put(self, record: Record) -> None:
-        """This is its record from now on."""
-        self._nouns[record.name] = record
+        """Mark a record that has no item of its own, to be written as it is."""
+        self._items[record.name] = record
 
     def remove(self, name: Key) -> None:
-        """There is no such record any more."""
-        self._nouns[name] = None
+        """Mark a record, by its name, to be deleted."""
+        self._items[name] = None
 
     def collect(self) -> dict[Key, Record | None]:
-        """The records of all that were marked, None of those that are gone."""
-        nouns, self._nouns = self._nouns, {}
+        """Return the records of all that was marked, None for those to be deleted; then start anew."""
+        items, self._items = self._items, {}
         return {
-            name: noun if noun is None or isinstance(noun, Record) else noun.record() for name, noun in nouns.items()
+            name: item if item is None or isinstance(item, Record) else item.record() for name, item in items.items()
         }
 
     def discard(self) -> None:
-        """Forget what was marked."""
-        self._nouns.clear()
+        """Forget all marks: nothing of them is to be written."""
+        self._items.clear()

@@ -1,9 +1,11 @@
-"""Records: what must survive, in the form in which it leaves the machine and comes back (G2, G7).
+"""Records: everything that must survive a restart, in the form in which it leaves the machine and comes back (G2, G7).
 
-The nouns of the state change; a record is one of them as it stands, in plain data that never changes. Entries and
-commits never change: they are their own records.
+The items of the state change; a record is the stored form of one item at one instant, and never changes. Entries and
+commits never change either: they are their own records.
 
-`WriteBatch` is what one turn of the loop has changed of all that, `StoredState` is all of it together.
+The names of kinds and fields are stored. A field whose stored name is older than its name here says so (`rename`).
+
+A `WriteBatch` is what changed since the last write; a `StoredState` is everything that was written.
 """
 
 from __future__ import annotations
@@ -24,29 +26,47 @@ EntryId = tuple[str, str]
 """Namespace and key."""
 
 Key = tuple[str | int, ...]
-"""What names a record: its kind, then its values of `named_by`."""
+"""The name of a record: its kind, then the values of its `named_by` fields."""
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A noun of the state as it stands."""
+    """The stored form of an item of the state."""
 
     kind: ClassVar[str]
     named_by: ClassVar[tuple[str, ...]]
-    """The fields that name it among its kind: text or integers."""
+    """The fields that tell it from others of its kind: text or integers."""
 
     @property
     def name(self) -> Key:
         return (self.kind, *(getattr(self, field) for field in self.named_by))
 
 
+class SerialRecord(Record, frozen=True, kw_only=True):
+    """A record of something that a session has, named by its serial."""
+
+    named_by = ("serial",)
+
+    serial: int
+    session: str
+
+
+class PendingRecord(SerialRecord, frozen=True, kw_only=True):
+    """A command that waits for its reply: what `lock`, `wait` and `take` have in common."""
+
+    id: m.Id
+    since: float
+    deadline: float | None = None
+    """None: without end."""
+
+
 class HubRecord(Record, frozen=True, kw_only=True):
-    """The hub itself."""
+    """The hub itself: its epoch, and how far its counters may have come."""
 
     kind = "hub"
     named_by = ()
 
     epoch: str
-    """Empty in a backup that was put back: higher revisions may have been given than it knows of."""
+    """Empty in a restored backup: the hub that it was made of may have given higher revisions since."""
     rev: int
     """No revision above this one has ever been given."""
     floor: int = 0
@@ -54,28 +74,33 @@ class HubRecord(Record, frozen=True, kw_only=True):
     sub: int = 0
     """No number of a subscription above this one has ever been given."""
     running: str | None = None
-    """The durability with which a hub runs on this data, or ran until it broke off; None after an orderly stop."""
+    """The durability of the hub that runs on this data, or crashed on it; None after an orderly stop."""
 
 
-class NamespaceRecord(Record, frozen=True, kw_only=True):
-    """A namespace, as far as its entries do not tell."""
+class NamespaceRecord(
+    Record,
+    frozen=True,
+    kw_only=True,
+    rename={"floor": "forgotten", "ceiling": "versions", "volatile": "fleeting"},
+):
+    """The versions and gaps of a namespace: see `store/tombstones`."""
 
     kind = "space"
     named_by = ("ns",)
 
     ns: str
-    forgotten: int = 0
-    """No version of a deleted key above this one has been forgotten."""
-    versions: int = 0
-    """No version of an entry that is not kept is above this one."""
-    fleeting: bool = False
-    """Whether something has happened here since the last start that is not kept."""
+    floor: int = 0
+    """A key without a tombstone starts above this version."""
+    ceiling: int = 0
+    """No version of an entry that the journal does not store is above this one."""
+    volatile: bool = False
+    """Whether something has happened here, since the last start, that the journal does not store."""
     gap: int = 0
-    """The last revision up to which something may have happened here that was not kept, and is gone."""
+    """The last revision up to which events may be missing."""
 
 
 class TombstoneRecord(Record, frozen=True, kw_only=True):
-    """The version of a key that was deleted."""
+    """The last version of a deleted key."""
 
     kind = "grave"
     named_by = ("ns", "key")
@@ -84,11 +109,11 @@ class TombstoneRecord(Record, frozen=True, kw_only=True):
     key: str
     version: int
     number: int
-    """Graves are forgotten in the order of their numbers."""
+    """Tombstones are dropped in the order of their numbers."""
 
 
 class SessionRecord(Record, frozen=True, kw_only=True):
-    """A session, without what it holds."""
+    """A session, without the things that it holds."""
 
     kind = "session"
     named_by = ("id",)
@@ -102,14 +127,14 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     status: Raw
     since: float
     last: float | None = None
-    """When it was last connected; None while it is."""
+    """When it was last connected; None while it is connected."""
     serial: int
     caller: bool = False
-    """Whether it is one of calls, and has no connection."""
+    """Whether it is used by calls over HTTP, and never has a connection."""
 
 
 class SubscriptionRecord(Record, frozen=True, kw_only=True):
-    """A session's cursor on an interest: what was asked, and where it began."""
+    """A cursor of a session: its interest, its options, and where it started."""
 
     kind = "subscription"
     named_by = ("session", "sub")
@@ -129,31 +154,23 @@ class SubscriptionRecord(Record, frozen=True, kw_only=True):
     lost: str | None = None
 
 
-class OutcomeRecord(Record, frozen=True, kw_only=True):
-    """An outcome that is kept for its rid: one of `ok` and `error` is set, as on the wire."""
+class OutcomeRecord(SerialRecord, frozen=True, kw_only=True):
+    """The remembered outcome of a rid: one of `ok` and `error` is set, as on the wire."""
 
     kind = "outcome"
-    named_by = ("serial",)
 
-    serial: int
-    session: str
     rid: str
     op: str = ""
     ok: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
 
-class ClaimRecord(Record, frozen=True, kw_only=True):
-    """A lock that is held (it has a token) or waited for; its deadline ends its ttl, or its patience."""
+class ClaimRecord(PendingRecord, frozen=True, kw_only=True):
+    """A lock request: held if it has a token, else waiting. Its deadline is the end of its ttl, or of its timeout."""
 
     kind = "claim"
-    named_by = ("serial",)
 
-    serial: int
-    session: str
-    id: m.Id
     rid: str | None = None
-    since: float
     ns: str
     names: list[str] = []
     patterns: list[str] = []
@@ -163,39 +180,25 @@ class ClaimRecord(Record, frozen=True, kw_only=True):
     taken: bool = False
     token: int | None = None
     granted_at: float = 0.0
-    deadline: float | None = None
 
 
-class WaitRecord(Record, frozen=True, kw_only=True):
-    """A `wait` that has not been answered."""
+class WaitRecord(PendingRecord, frozen=True, kw_only=True):
+    """A `wait` that has no reply yet. Without a deadline it has timed out, and replies when its scan has ended."""
 
     kind = "wait"
-    named_by = ("serial",)
 
-    serial: int
-    session: str
-    id: m.Id
-    since: float
-    deadline: float | None = None
-    """None: its time is over, and only a scan is waited for."""
     conditions: list[m.Awaited]
     need_all: bool
 
 
-class TakerRecord(Record, frozen=True, kw_only=True):
-    """A `take` that has not been answered."""
+class TakerRecord(PendingRecord, frozen=True, kw_only=True):
+    """A `take` that has no reply yet."""
 
     kind = "taker"
-    named_by = ("serial",)
 
-    serial: int
-    session: str
-    id: m.Id
     rid: str | None = None
-    since: float
-    deadline: float | None = None
     late: bool = False
-    """Whether its time is over, and it only looks to the end."""
+    """Whether it has timed out, and replies when its scan has ended."""
     ns: str
     patterns: list[str]
     lease: float
@@ -203,7 +206,7 @@ class TakerRecord(Record, frozen=True, kw_only=True):
 
 
 class DeliveryRecord(Record, frozen=True, kw_only=True):
-    """How often an entry has been taken."""
+    """The number of times that an entry has been taken."""
 
     kind = "delivery"
     named_by = ("ns", "key")
@@ -213,14 +216,11 @@ class DeliveryRecord(Record, frozen=True, kw_only=True):
     count: int
 
 
-class QueuedNoticeRecord(Record, frozen=True, kw_only=True):
-    """What a session is told when its agent is back: an answer (`id`, and `ok` or `error`), or a lock that it lost."""
+class QueuedNoticeRecord(SerialRecord, frozen=True, kw_only=True):
+    """A notice for an agent that is away: a reply (`id`, and `ok` or `error`), or a lost lock."""
 
     kind = "unsaid"
-    named_by = ("serial",)
 
-    serial: int
-    session: str
     id: m.Id | None = None
     ok: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
@@ -231,29 +231,28 @@ KINDS: dict[str, type[Record]] = {
     record.kind: record
     for record in (
         HubRecord, NamespaceRecord, TombstoneRecord, SessionRecord, SubscriptionRecord, OutcomeRecord, ClaimRecord,
-        WaitRecord,
-        TakerRecord, DeliveryRecord, QueuedNoticeRecord,
+        WaitRecord, TakerRecord, DeliveryRecord, QueuedNoticeRecord,
     )
 }  # fmt: skip
 
 
 class WriteBatch(Struct):
-    """What is to be written: all of it or nothing. None says that something is gone."""
+    """Changes to be written in one transaction of the store: all or none. None stands for a deletion."""
 
     entries: dict[EntryId, Entry | None] = {}
     earlier: dict[tuple[str, str, int], Entry | None] = {}
     """Earlier versions of versioned entries, by namespace, key and version."""
     commits: list[Commit] = []
-    """In order of their revisions, all above those written before."""
+    """In the order of their revisions, all above those written before."""
     records: dict[Key, Record | None] = {}
     floor: int = 0
-    """Commits up to and with this revision are not asked for again."""
+    """Commits up to this revision, and it, are not needed any more."""
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.earlier or self.commits or self.records)
 
     def add(self, later: WriteBatch) -> None:
-        """Let these be followed by later ones."""
+        """Append a later batch to this one."""
         self.entries.update(later.entries)
         self.earlier.update(later.earlier)
         self.commits += later.commits
@@ -262,12 +261,12 @@ class WriteBatch(Struct):
 
 
 class StoredState(Struct):
-    """All that was kept."""
+    """Everything that was stored."""
 
     entries: Iterable[Entry]
-    """In order of namespace and key; those that have earlier versions have them."""
+    """In order of namespace and key, with their earlier versions."""
     commits: list[Commit]
-    """The window of the log, oldest first, without what was not kept."""
+    """The window of the log, oldest first, without events that are not persisted."""
     records: list[Record]
     clean: bool = True
-    """Whether all that was shown was written, or follows from what was."""
+    """Whether clients can have seen nothing beyond what was stored."""

@@ -1,8 +1,10 @@
-"""Keeping: what of the state must survive, how it comes back, and how what was not kept is taken back (G2, G7).
+"""Recovery: what the journal has to write, how stored state is loaded, how unwritten changes are rolled back (G2, G7).
 
-Entries and their earlier versions follow from the commits. Everything else is records of nouns that were marked
-(`changed`). Revisions and numbers of subscriptions are reserved ahead of need, so that a restart can begin above all
-that were ever given without a write for each.
+Entries and their earlier versions follow from the commits. Everything else is in records of items that were marked
+dirty.
+
+Revisions and subscription numbers are *reserved* ahead of need: the hub's record says how far they may go, and is
+written once for many of them. So a restart begins above all that were ever given, without a write for each.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from waggle_hub.state.commands import wait as waits
 from waggle_hub.state.effects import Effect, notice_of
 from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.log import Commit
-from waggle_hub.state.sessions import KeptOutcome, Outcome, QueuedNotice
+from waggle_hub.state.sessions import Outcome, QueuedNotice, RememberedOutcome
 from waggle_hub.state.state import State
 from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
@@ -32,6 +34,7 @@ from .records import (
     OutcomeRecord,
     QueuedNoticeRecord,
     Record,
+    SerialRecord,
     SessionRecord,
     StoredState,
     SubscriptionRecord,
@@ -41,75 +44,82 @@ from .records import (
     WriteBatch,
 )
 
-_REVS_AHEAD = 1_000_000
-"""Revisions that are reserved in one go: what a restart after a crash may leave out."""
-_SUBS_AHEAD = 10_000
-_TRIM = 32
-"""The log is cut on disk when it may lose this part of itself."""
+_RESERVED_REVS = 1_000_000
+"""Revisions that are reserved at a time: a restart after a crash may skip as many."""
+_RESERVED_SUBS = 10_000
+_LOG_TRIM_DIVISOR = 32
+"""The stored log is cut when at least one part in so many of it has left the window."""
 R = TypeVar("R", bound=Record)
 
 
-def changes(state: State, commits: list[Commit]) -> WriteBatch:
-    """What the newest commits, and whatever was marked since the last call, have changed of what must survive."""
-    found = WriteBatch(records=state.dirty.collect())
+def collect_changes(state: State, commits: list[Commit]) -> WriteBatch:
+    """Collect what the journal must write: persisted entries of the newest commits, and every record marked dirty."""
+    batch = WriteBatch(records=state.dirty.collect())
     for commit in commits:
-        kept = False
+        persisted = False
         for event in commit.events:
             if event.persisted:
-                kept = True
+                persisted = True
                 if event.type in m.ENTRY_TYPES:
-                    _add_entry(found, event.ns, event.key, event.entry, event.prev)
-        if kept:
-            found.commits.append(commit)
-    _reserve(state, found)
-    return found
+                    _add_entry(batch, event.ns, event.key, event.entry, event.prev)
+        if persisted:
+            batch.commits.append(commit)
+    _reserve(state, batch)
+    return batch
 
 
-def _add_entry(found: WriteBatch, ns: str, key: str, entry: Entry | None, prev: Entry | None) -> None:
-    found.entries[ns, key] = entry if entry is not None and entry.persisted else None
+def _add_entry(batch: WriteBatch, ns: str, key: str, entry: Entry | None, prev: Entry | None) -> None:
+    batch.entries[ns, key] = entry if entry is not None and entry.persisted else None
+    # A write of a versioned entry puts the previous entry in front of `earlier` and may drop the oldest: only these two
+    # differ, so only these are written.
     before = () if prev is None else prev.earlier
     after = () if entry is None else entry.earlier
     if before is not after:
         if after:
-            found.earlier[ns, key, after[0].version] = after[0]
+            batch.earlier[ns, key, after[0].version] = after[0]
         for gone in before[max(len(after) - 1, 0) :]:
-            found.earlier[ns, key, gone.version] = None
+            batch.earlier[ns, key, gone.version] = None
 
 
-def _reserve(state: State, found: WriteBatch) -> None:
-    """Write down how far revisions and numbers may go, and where the log begins, ahead of need."""
+def _reserve(state: State, batch: WriteBatch) -> None:
+    """Add the record of the hub to a batch, if counters come near their reserve or the log can be cut."""
     hub, log = state.hub_record, state.log
-    found.floor = hub.floor
+    batch.floor = hub.floor
+    # While the journal fails the stored reserve is the limit. Without `running` no hub has started on the data yet.
     if state.refusing is not None or hub.running is None:
         return
-    if log.rev > hub.rev - _REVS_AHEAD // 2:
-        hub = structs.replace(hub, rev=log.rev + _REVS_AHEAD)
-    if state.interests.last_sub > hub.sub - _SUBS_AHEAD // 2:
-        hub = structs.replace(hub, sub=state.interests.last_sub + _SUBS_AHEAD)
-    if (log.floor - hub.floor) * _TRIM > log.rev - log.floor:
+    if log.rev > hub.rev - _RESERVED_REVS // 2:
+        hub = structs.replace(hub, rev=log.rev + _RESERVED_REVS)
+    if state.interests.last_sub > hub.sub - _RESERVED_SUBS // 2:
+        hub = structs.replace(hub, sub=state.interests.last_sub + _RESERVED_SUBS)
+    if (log.floor - hub.floor) * _LOG_TRIM_DIVISOR > log.rev - log.floor:
         hub = structs.replace(hub, floor=log.floor)
-    if hub is not state.hub_record and (found or hub.rev != state.hub_record.rev):
-        found.records[hub.name] = state.hub_record = hub
-    found.floor = state.hub_record.floor
+    # Cutting the log can wait for something else to write; the reserve cannot.
+    if hub is not state.hub_record and (batch or hub.rev != state.hub_record.rev):
+        batch.records[hub.name] = state.hub_record = hub
+    batch.floor = state.hub_record.floor
 
 
-# --- coming back -------------------------------------------------------------------------------------------------
+# --- restoring ------------------------------------------------------------------------------------------------------
 
 
 def load(state: State, kept: StoredState, now: float) -> list[Effect]:
-    """Let a state that is empty but for its epoch be what was kept: time spent down counts for entries (G6). What
-    there is to say of that."""
+    """Load stored state into an empty machine. Entry TTLs keep running while the hub is down (G6).
+
+    Returns the resulting effects.
+    """
     hub = next(record for record in kept.records if isinstance(record, HubRecord))
     state.hub_record = structs.replace(hub, epoch=state.epoch)
-    state.log.rev = max(state.log.rev, hub.rev + 1)  # a cursor that stood at the end may have missed what is gone
+    # One above the reserve: a cursor at the end of the old log may have missed events that are lost.
+    state.log.rev = max(state.log.rev, hub.rev + 1)
     state.log.load(kept.commits, hub.floor)
     state.keyspace.load(kept.entries)
-    for space in _of(kept.records, NamespaceRecord):
-        state.keyspace.version_floors.restore(space, state.log.rev)
-    _restore_graves(state, kept.records)
+    for namespace in _of(kept.records, NamespaceRecord):
+        state.keyspace.version_floors.restore(namespace, state.log.rev)
+    _restore_tombstones(state, kept.records)
     if hub.running is not None and not kept.clean:
         state.keyspace.tombstones.mark_unknown(state.log.rev)
-    serials = [record.serial for record in kept.records if isinstance(record, _Numbered)]
+    serials = [record.serial for record in kept.records if isinstance(record, SessionRecord | SerialRecord)]
     state.reset_volatile_state(max(serials, default=0), hub.sub)
     transaction = Transaction(state, now)
     _restore(transaction, kept.records, (), lost=None if hub.epoch == state.epoch else "epoch")
@@ -117,9 +127,13 @@ def load(state: State, kept: StoredState, now: float) -> list[Effect]:
     return transaction.effects
 
 
-def rewind(state: State, commits: list[Commit], records: list[Record], connected: Collection[str], now: float) -> None:
-    """Take back the newest commits, and let everything but entries be as it was kept. `connected` are the sessions
-    whose agents are there."""
+def roll_back(
+    state: State, commits: list[Commit], records: list[Record], connected: Collection[str], now: float
+) -> None:
+    """Undo the newest commits, and restore everything but entries from these records.
+
+    `connected` are the ids of the sessions that have a connection now.
+    """
     for commit in reversed(commits):
         state.undo_events(commit.events)
         state.log.undo(commit)
@@ -127,12 +141,12 @@ def rewind(state: State, commits: list[Commit], records: list[Record], connected
     state.reset_volatile_state(state.timers.last_serial, state.interests.last_sub)
     state.dirty.discard()
     state.keyspace.version_floors.roll_back(_of(records, NamespaceRecord))
-    _restore_graves(state, records)
+    _restore_tombstones(state, records)
     _restore(Transaction(state, now), records, connected)
 
 
-def begin(transaction: Transaction) -> None:
-    """The hub has started, or gone back: show who is here, end the locks of work that is gone, and ask the waits."""
+def start(transaction: Transaction) -> None:
+    """Bring the state in order after a load or a rollback: presence, locks of work that is gone, waits that are met."""
     state = transaction.state
     for agent in state.sessions.agent_names():
         newest = state.sessions.of_agent(agent)[-1]
@@ -140,15 +154,14 @@ def begin(transaction: Transaction) -> None:
             newest.connectionless and state.keyspace.get(session_lifecycle.AGENTS, agent) is None
         ):
             session_lifecycle.update_presence(transaction, agent)
-    for claim in [claim for (ns, key), claim in state.lock_table.taken.items() if state.keyspace.get(ns, key) is None]:
-        lifecycle.release(transaction, claim, "released", lost=True)
+    taken = state.lock_table.taken.items()
+    for request in [request for (ns, key), request in taken if state.keyspace.get(ns, key) is None]:
+        lifecycle.release(transaction, request, "released", lost=True)
     transaction.commit()
+    # A copy, and a look at each: the decision of one wait may end others.
     for wait in list(state.condition_index.waits):
         if wait in state.condition_index.waits:
             waits.decide(transaction, wait)
-
-
-_Numbered = SessionRecord | OutcomeRecord | ClaimRecord | WaitRecord | TakerRecord | QueuedNoticeRecord
 
 
 def _restore(
@@ -164,13 +177,17 @@ def _restore(
     for cursor in _of(records, SubscriptionRecord):
         subscribe.restore(transaction, sessions[cursor.session], cursor, lost)
     for outcome in _by_serial(records, OutcomeRecord):
-        found = Outcome.from_json(outcome.ok, outcome.error)
-        kept = KeptOutcome(outcome.serial, outcome.session, outcome.rid, outcome.op, found)
-        sessions[outcome.session].outcomes[outcome.rid] = kept
-    claims = [(locks.restore(transaction, sessions[one.session], one), one) for one in _by_serial(records, ClaimRecord)]
+        result = Outcome.from_json(outcome.ok, outcome.error)
+        remembered = RememberedOutcome(outcome.serial, outcome.session, outcome.rid, outcome.op, result)
+        sessions[outcome.session].outcomes[outcome.rid] = remembered
+    # All requests arrive before any is granted: so each sees the conflicts that it had. Grants follow in the old order.
+    requests = [
+        (locks.restore(transaction, sessions[record.session], record), record)
+        for record in _by_serial(records, ClaimRecord)
+    ]
     until = deadline_after(transaction.now, state.limits.grace)
-    for claim, record in sorted(claims, key=lambda pair: pair[1].token or 0):
-        locks.restore_grant(transaction, claim, record, until)
+    for request, record in sorted(requests, key=lambda pair: pair[1].token or 0):
+        locks.restore_grant(transaction, request, record, until)
     for delivery in _of(records, DeliveryRecord):
         if state.keyspace.get(delivery.ns, delivery.key) is not None:
             state.work_queues.deliveries[delivery.ns, delivery.key] = delivery.count
@@ -180,20 +197,20 @@ def _restore(
         waits.restore(transaction, sessions[wait.session], wait)
     for taker in _by_serial(records, TakerRecord):
         take.restore(transaction, sessions[taker.session], taker)
-    for unsaid in _by_serial(records, QueuedNoticeRecord):
-        sessions[unsaid.session].queued_notices.append(QueuedNotice(unsaid.serial, notice_of(unsaid)))
+    for queued in _by_serial(records, QueuedNoticeRecord):
+        sessions[queued.session].queued_notices.append(QueuedNotice(queued.serial, notice_of(queued)))
 
 
-def _restore_graves(state: State, records: list[Record]) -> None:
-    state.keyspace.tombstones.restore(sorted(_of(records, TombstoneRecord), key=lambda grave: grave.number))
+def _restore_tombstones(state: State, records: list[Record]) -> None:
+    state.keyspace.tombstones.restore(sorted(_of(records, TombstoneRecord), key=lambda tombstone: tombstone.number))
 
 
 def _of(records: list[Record], kind: type[R]) -> list[R]:
     return [record for record in records if isinstance(record, kind)]
 
 
-N = TypeVar("N", SessionRecord, OutcomeRecord, ClaimRecord, WaitRecord, TakerRecord, QueuedNoticeRecord)
+S = TypeVar("S", bound=SessionRecord | SerialRecord)
 
 
-def _by_serial(records: list[Record], kind: type[N]) -> list[N]:
+def _by_serial(records: list[Record], kind: type[S]) -> list[S]:
     return sorted(_of(records, kind), key=lambda record: record.serial)

@@ -1,8 +1,8 @@
-"""Values: what JSON may enter the store, and its one stored form (protocol 1).
+"""JSON values: which ones may enter the store, and their stored form (protocol 1).
 
-A value arrives decoded and is kept as compact UTF-8 JSON text, encoded once and then spliced into every reply and
-event. It is checked level by level with the set of types on each level, so that five million numbers in one array
-cost a few passes in C instead of a loop in Python.
+A value arrives decoded and is stored as compact UTF-8 JSON text. It is encoded once, and this text is copied into every
+reply and event. The check goes level by level and looks at the set of types on each, so five million numbers in one
+array cost a few passes in C, not a loop in Python.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode_value(value: Any, field: str, *, limit: int, depth: int) -> bytes:
-    """The stored form of a decoded JSON value; BadRequest names `field`, TooLarge carries the limit in bytes."""
+    """Return the stored form of a decoded JSON value.
+
+    `limit` is in bytes. Raises BadRequest, which names `field`, or TooLarge, which carries the limit.
+    """
     if type(value) not in _LEAVES:
         _check_levels(value, field, depth)
     try:

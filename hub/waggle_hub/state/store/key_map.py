@@ -1,10 +1,13 @@
-"""A space: the entries of one namespace, by key and in key order.
+"""A key map: items by key and in key order, which grows without a long pause.
+
+Why not one dict: at 700,000 keys a dict grows for a tenth of a second, and the hub would do nothing else meanwhile.
+Here the items are spread over many dicts of a few thousand (*parts*) by linear hashing (Litwin, 1980): whenever the
+average part is full, one part is split into two, and only that one. So no single write takes longer than some
+milliseconds.
 
 Rules:
-1. The entries lie in parts of a few thousand, by the hash of their key. Above `part` entries a part on the average one
-   part is split into two, and only that one: a dict of 700,000 entries grows for a tenth of a second, in which the hub
-   would do nothing else. (Linear hashing: Litwin 1980.)
-2. Where an entry lies is seen by nobody: whoever looks at many does so in key order.
+1. The part of a key follows from its hash and the number of parts. Parts are split in turn, not when they are full.
+2. The order of the parts is never seen from outside: iteration is in key order.
 """
 
 from __future__ import annotations
@@ -16,82 +19,85 @@ from sortedcontainers import SortedList
 
 T = TypeVar("T")
 
-PART = 2_048
+MAX_PART_ITEMS = 2_048
+"""Items in a part, on average, before one more part is made."""
 
 
 class KeyMap(Generic[T]):
-    """Things by key, from as many as are given, which come in key order."""
+    """Items by key. Those given at first must come in key order."""
 
-    __slots__ = ("_keys", "_mask", "_part", "_parts")
+    __slots__ = ("_keys", "_mask", "_max_part_items", "_parts")
 
-    def __init__(self, things: Iterable[tuple[str, T]] = (), part: int = PART) -> None:
-        self._part = part
+    def __init__(self, items: Iterable[tuple[str, T]] = (), max_part_items: int = MAX_PART_ITEMS) -> None:
+        self._max_part_items = max_part_items
         self._parts: list[dict[str, T]] = [{}]
         self._mask = 1
-        """So much of a hash tells the part, or one bit less where that part is not there yet."""
+        """The bits of a hash that tell the part; one bit less for parts that do not exist yet."""
         self._keys: SortedList[str] = SortedList()
-        self._load(list(things))
+        self._load(list(items))
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def get(self, key: str) -> T | None:
-        return self._parts[self._place(key)].get(key)
+        """Return the item of a key, or None."""
+        return self._parts[self._part_of(key)].get(key)
 
-    def put(self, key: str, thing: T) -> None:
-        """Let this be what the key has."""
-        part = self._parts[self._place(key)]
+    def put(self, key: str, item: T) -> None:
+        """Store an item under a key, in place of any other."""
+        part = self._parts[self._part_of(key)]
         if key in part:
-            part[key] = thing
+            part[key] = item
             return
-        part[key] = thing
+        part[key] = item
         self._keys.add(key)
-        if len(self._keys) > self._part * len(self._parts):
+        if len(self._keys) > self._max_part_items * len(self._parts):
             self._split()
 
     def remove(self, key: str) -> None:
-        """Take out what the key has; KeyError if that is nothing."""
-        del self._parts[self._place(key)][key]
+        """Remove the item of a key; KeyError if there is none."""
+        del self._parts[self._part_of(key)][key]
         self._keys.remove(key)
 
     def values(self) -> Iterator[T]:
-        """All, in key order."""
-        return (self._parts[self._place(key)][key] for key in self._keys)
+        """Yield all items in key order."""
+        return (self._parts[self._part_of(key)][key] for key in self._keys)
 
     def items_from(self, key: str, *, inclusive: bool) -> Iterator[tuple[str, T]]:
-        """All from this key on, or after it, in key order. The space must not change while this is read."""
-        for found in self._keys.irange(minimum=key, inclusive=(inclusive, True)):
-            yield found, self._parts[self._place(found)][found]
+        """Yield keys and items from this key on (or above it), in key order. The map must not change meanwhile."""
+        for name in self._keys.irange(minimum=key, inclusive=(inclusive, True)):
+            yield name, self._parts[self._part_of(name)][name]
 
-    def _place(self, key: str) -> int:
-        place = hash(key) & self._mask
-        return place if place < len(self._parts) else place & (self._mask >> 1)
+    def _part_of(self, key: str) -> int:
+        number = hash(key) & self._mask
+        return number if number < len(self._parts) else number & (self._mask >> 1)
 
     def _split(self) -> None:
-        """Make one more part, of what is in the one that has had its hashes until now."""
+        """Add a part, and move to it those items of one older part whose hash now belongs there."""
         new = len(self._parts)
+        # The number of the new part without its highest bit: that part has held its items until now.
         older = new & (self._mask >> 1)
         parts: tuple[dict[str, T], dict[str, T]] = ({}, {})
-        for key, thing in self._parts[older].items():
-            parts[hash(key) & self._mask == new][key] = thing
+        for key, item in self._parts[older].items():
+            parts[hash(key) & self._mask == new][key] = item
         self._parts[older] = parts[0]
         self._parts.append(parts[1])
         if new == self._mask:
             self._mask = 2 * self._mask + 1
 
-    def _load(self, things: list[tuple[str, T]]) -> None:
-        parts = max(1, -(-len(things) // self._part))
+    def _load(self, items: list[tuple[str, T]]) -> None:
+        parts = max(1, -(-len(items) // self._max_part_items))
         self._parts = [{} for _ in range(parts)]
         self._mask = 2 ** parts.bit_length() - 1
-        for key, thing in things:
-            self._parts[self._place(key)][key] = thing
-        self._keys.update(key for key, _ in things)
+        for key, item in items:
+            self._parts[self._part_of(key)][key] = item
+        self._keys.update(key for key, _ in items)
 
     def check(self) -> None:
         """Assert the rules of this module."""
         self._keys._check()
         assert sum(map(len, self._parts)) == len(self._keys)
-        assert all(self._place(key) == number for number, part in enumerate(self._parts) for key in part)
+        assert all(self._part_of(key) == number for number, part in enumerate(self._parts) for key in part)
         assert self._mask // 2 < len(self._parts) <= self._mask
         assert len(self._parts) >= 1
-        assert len(self._keys) <= self._part * len(self._parts)
+        assert len(self._keys) <= self._max_part_items * len(self._parts)

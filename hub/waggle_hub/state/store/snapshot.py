@@ -1,21 +1,20 @@
-"""A snapshot: the entries that matched at one revision, read in slices while the machine goes on.
+"""Snapshots: the entries that match an interest at one revision, read in slices while the machine goes on.
 
-How it stays exact without copying anything up front (copy on update): the snapshot walks the keys in order. Before a
-key that lies ahead of the walk changes, the entry as it was is handed over; it goes out with the next slice, and the
-walk skips that key when it gets there. A key behind the walk has been read already. So each matching key is read once,
-as it was at the revision, and what came later follows as events. A touch is no such change: few hear of touches, so the
-deadline that is shown, and that decides whether an entry is due, is the one it has by now.
+How a snapshot is exact without a copy of everything at its start (*copy on update*): it walks the keys in order. Before
+a key ahead of the walk changes, the entry as it was is handed over to the snapshot; it is sent with the next slice, and
+the walk skips that key later. A key behind the walk has been read already. So each matching key is read once, as it was
+at the revision, and later changes follow as events.
 
-The order of the walk: namespaces by name; in each, the patterns in turn; for each pattern its keys in order, but for
-those that an earlier pattern has matched. Of an interest that does not ask for ``set`` there is nothing to read.
-
-Locks are few beside entries: those that are held are copied when the snapshot is opened.
-
-What is handed over is bounded by `limit` bytes: beyond it the snapshot is `overrun`, lets go of everything, and has to
-be started again.
-
-A snapshot is open, and changes are handed over to it, until everything has been read, it is overrun, or whoever reads
-it closes it. `Snapshots` are those that are open, by what they are of: a change costs only those that it concerns.
+Rules:
+1. A touch is not such a change: most subscribers do not ask for touches. So the deadline that is shown, and that
+   decides whether an entry is due, is the one that the entry has when it is read.
+2. The walk goes through the namespaces by name; in each through the patterns in turn; for each pattern through its keys
+   in order, without those that an earlier pattern has matched. An interest without ``set`` has no entries to read.
+3. Locks are few beside entries: those that are held are copied when the snapshot is opened.
+4. The entries handed over take at most `limit` bytes. Beyond that the snapshot is `overrun`: it drops everything and
+   has to be started again.
+5. A snapshot is open, and entries are handed over to it, until everything has been read, it is overrun, or its reader
+   closes it. The open ones are indexed by their interest: a change costs only the snapshots that it belongs to.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from .entry import Entry
 from .keyspace import Keyspace
 
 _HANDED_BYTES = 200
-"""What it costs to remember that a key was handed over."""
+"""Bytes that it takes to remember that a key was handed over."""
 _SHOWN_BYTES = 200
-"""What an entry takes on the wire, beside its key, value and meta."""
+"""Bytes that an entry takes on the wire, beside its key, value and meta."""
 
 
 class Snapshots:
-    """All snapshots that are open."""
+    """All open snapshots."""
 
     def __init__(self, keyspace: Keyspace, limit: int) -> None:
         self._keyspace = keyspace
@@ -45,7 +44,7 @@ class Snapshots:
         return sum(len(snapshots) for snapshots in self._open.values())
 
     def open(self, interest: Interest, rev: int, locks: list[Event]) -> Snapshot:
-        """A snapshot of the state as it stands, which is that of the revision `rev`, with these locks."""
+        """Open a snapshot of the state as it is now, at revision `rev`, with these locks."""
         snapshot = Snapshot(self, self._keyspace, interest, rev, self._limit, locks)
         if not snapshot.read_all:
             if interest not in self._open:
@@ -55,7 +54,7 @@ class Snapshots:
         return snapshot
 
     def close(self, snapshot: Snapshot) -> None:
-        """Hand nothing over to it any more; one that is not open stays as it is."""
+        """Stop handing entries over to a snapshot; one that is not open stays as it is."""
         interest = snapshot.interest
         snapshots = self._open.get(interest, {})
         if snapshot in snapshots:
@@ -65,7 +64,7 @@ class Snapshots:
                 self._index.remove(interest)
 
     def before_change(self, ns: str, key: str, prev: Entry | None) -> None:
-        """Hand over the entry that is about to change, None where there is none, to all that have not read it."""
+        """Hand over an entry that is about to change (None: a new key) to the open snapshots that it belongs to."""
         if self._open:
             for interest in self._index.find(ns, key, "set"):
                 pattern = interest.first_match(key)
@@ -74,7 +73,7 @@ class Snapshots:
                     snapshot.before_change(ns, key, pattern, prev)
 
     def undo_touch(self, touched: Entry, prev: Entry) -> None:
-        """A touch has not happened: who was handed the entry with the deadline that it gave has the one before it."""
+        """Undo a touch: in snapshots that were handed the touched entry, put back the one before it."""
         if self._open:
             for interest in self._index.find(prev.ns, prev.key, "set"):
                 for snapshot in self._open[interest]:
@@ -93,7 +92,7 @@ class Snapshots:
 
 
 class Snapshot:
-    """The state at revision `rev`, for one interest."""
+    """The state at revision `rev`, as far as it matches one interest."""
 
     def __init__(
         self,
@@ -108,17 +107,21 @@ class Snapshot:
         self.interest = interest
         self.overrun = False
         self.locks = locks
-        """The locks that were held at the revision and that nobody has read yet, as the events of their grants."""
+        """The locks held at the revision that are still to be read, as the events of their grants."""
         self._snapshots = snapshots
         self._keyspace = keyspace
         self._limit = limit
         wanted = "set" in interest.scope.types
-        self._spaces = [ns for ns in keyspace.namespaces() if wanted and interest.covers(ns)]
-        self._space = 0
+        # Namespaces that come later hold nothing at this revision.
+        self._namespaces = [ns for ns in keyspace.namespaces() if wanted and interest.covers(ns)]
+        self._namespace = 0
+        """The index of the namespace that is walked now; with `_pattern` and `_after` the position of the walk."""
         self._pattern = 0
         self._after = ""
         self._ahead: set[tuple[str, str]] = set()
+        """Keys ahead of the walk whose entries were handed over: the walk skips them."""
         self._handed: list[Entry] = []
+        """Entries that were handed over and are still to be read."""
         self._bytes = 0
 
     @property
@@ -129,18 +132,21 @@ class Snapshot:
     @property
     def read_all(self) -> bool:
         """Whether all entries have been read."""
-        return self._space >= len(self._spaces) and not self._handed
+        return self._namespace >= len(self._namespaces) and not self._handed
 
     def close(self) -> None:
-        """Nobody reads it any more."""
+        """Close the snapshot: it has no reader any more."""
         self._snapshots.close(self)
 
     def before_change(self, ns: str, key: str, pattern: int, prev: Entry | None) -> None:
-        """Take the entry that is about to change, None where there is none, unless it has been read. `pattern` is the
-        number of the first that matches it."""
-        if self._space >= len(self._spaces) or ns < self._spaces[self._space] or (ns, key) in self._ahead:
+        """Take an entry that is about to change (None: the key is new), unless the walk has passed it.
+
+        `pattern` is the index of the first pattern that matches the key.
+        """
+        if self._namespace >= len(self._namespaces) or (ns, key) in self._ahead:
             return
-        if ns == self._spaces[self._space] and (pattern, key) <= (self._pattern, self._after):
+        walked = self._namespaces[self._namespace]
+        if ns < walked or (ns == walked and (pattern, key) <= (self._pattern, self._after)):
             return
         self._ahead.add((ns, key))
         self._bytes += _HANDED_BYTES + len(key)
@@ -154,13 +160,15 @@ class Snapshot:
             self.close()
 
     def undo_touch(self, touched: Entry, prev: Entry) -> None:
-        """Should this entry have been handed over, then as it was before."""
+        """Replace a touched entry, if it was handed over, by the one before the touch."""
         self._handed = [prev if entry is touched else entry for entry in self._handed]
 
     def read(self, now: float, *, max_keys: int, max_bytes: int) -> list[Entry]:
-        """The next entries, none that are due. It ends after looking at `max_keys` or collecting about `max_bytes` of
-        lines; a key counts once more for each earlier pattern that it is tried against."""
-        found = []
+        """Read the next entries that are not due: look at `max_keys` at most, collect about `max_bytes` of lines.
+
+        A key counts once more for each earlier pattern that it is tried against.
+        """
+        entries = []
         size = 0
         looked = 0
         while self._handed and looked < max_keys and size < max_bytes:
@@ -168,12 +176,12 @@ class Snapshot:
             entry = self._handed.pop()
             self._bytes -= entry.size
             if not entry.is_due(now):
-                found.append(entry)
+                entries.append(entry)
                 size += _SHOWN_BYTES + entry.size
-        while self._space < len(self._spaces) and looked < max_keys and size < max_bytes:
+        while self._namespace < len(self._namespaces) and looked < max_keys and size < max_bytes:
             finished = True
             pattern = self.interest.patterns[self._pattern]
-            for entry in self._keyspace.scan(self._spaces[self._space], pattern, self._after or None):
+            for entry in self._keyspace.scan(self._namespaces[self._namespace], pattern, self._after or None):
                 if looked >= max_keys or size >= max_bytes:
                     finished = False
                     break
@@ -183,21 +191,21 @@ class Snapshot:
                     continue
                 looked += self._pattern
                 if self._wanted(entry, now):
-                    found.append(entry)
+                    entries.append(entry)
                     size += _SHOWN_BYTES + entry.size
             if finished:
                 self._next_pattern()
         if self.read_all:
             self.close()
-        return found
+        return entries
 
     def read_locks(self, most: int) -> list[Event]:
-        """The next locks, at most so many."""
-        found, self.locks = self.locks[:most], self.locks[most:]
-        return found
+        """Read the next locks, at most `most` of them."""
+        locks, self.locks = self.locks[:most], self.locks[most:]
+        return locks
 
     def _wanted(self, entry: Entry, now: float) -> bool:
-        """Whether an entry that matches has not been handed over or read with an earlier pattern, and is there."""
+        """Return whether the walk reads this matching entry: not due, not handed over, not of an earlier pattern."""
         if (entry.ns, entry.key) in self._ahead or entry.is_due(now):
             return False
         return self.interest.first_match(entry.key, self._pattern) is None
@@ -207,4 +215,4 @@ class Snapshot:
         self._after = ""
         if self._pattern == len(self.interest.patterns):
             self._pattern = 0
-            self._space += 1
+            self._namespace += 1

@@ -110,7 +110,7 @@ class Tombstones:
 
 
 class NamespaceVersions:
-    """What is known of the versions and gaps of one namespace."""
+    """Floor, ceiling and gap of one namespace."""
 
     __slots__ = ("ceiling", "floor", "gap", "ns", "volatile")
 
@@ -130,10 +130,8 @@ class NamespaceVersions:
         return (NamespaceRecord.kind, self.ns)
 
     def record(self) -> Record:
-        """Return the stored form; its fields have the names that older data uses."""
-        return NamespaceRecord(
-            ns=self.ns, forgotten=self.floor, versions=self.ceiling, fleeting=self.volatile, gap=self.gap
-        )
+        """Return the stored form of these versions."""
+        return NamespaceRecord(ns=self.ns, floor=self.floor, ceiling=self.ceiling, volatile=self.volatile, gap=self.gap)
 
 
 class VersionFloors:
@@ -191,9 +189,9 @@ class VersionFloors:
     def restore(self, record: NamespaceRecord, rev: int) -> None:
         """Restore a namespace at a start at revision `rev`: what was not stored of it is lost."""
         versions = self._of(record.ns)
-        versions.floor = max(versions.floor, record.forgotten, record.versions)
-        versions.ceiling = max(versions.ceiling, record.versions)
-        versions.gap = max(versions.gap, rev if record.fleeting else record.gap)
+        versions.floor = max(versions.floor, record.floor, record.ceiling)
+        versions.ceiling = max(versions.ceiling, record.ceiling)
+        versions.gap = max(versions.gap, rev if record.volatile else record.gap)
         self._dirty.mark(versions)
 
     def mark_unknown(self, rev: int) -> None:
@@ -211,6 +209,6 @@ class VersionFloors:
         stored = {record.ns: record for record in records}
         for versions in self:
             record = stored.get(versions.ns)
-            versions.volatile = record is not None and record.fleeting
-            versions.ceiling = 0 if record is None else record.versions
+            versions.volatile = record is not None and record.volatile
+            versions.ceiling = 0 if record is None else record.ceiling
             self._dirty.mark(versions)

@@ -83,7 +83,7 @@ def test_the_editor_finds_the_hub_that_this_shell_does_and_no_token_is_written(
     assert "waggle" not in (home / FILES[name]).read_text()
 
 
-def test_what_else_is_in_the_file_stays_and_so_does_who_may_read_it(home: Path) -> None:
+def test_other_settings_and_the_permissions_of_the_file_stay(home: Path) -> None:
     path = home / ".gemini" / "settings.json"
     path.parent.mkdir()
     text = '// mine\n{\n   "theme": "x",\n   "mcpServers": {\n      "other": {"url": "y"}\n   }\n}\n'
@@ -116,7 +116,7 @@ def test_a_file_that_cannot_be_changed_safely_is_left_alone_and_the_person_told_
     assert path.read_text() == '{"a": 1,}'
 
 
-def test_nothing_is_written_where_nobody_can_be_asked(home: Path) -> None:
+def test_without_a_terminal_nothing_is_written_unasked(home: Path) -> None:
     result = run("cursor")
     assert result.exit_code == 2
     assert "--yes" in result.output

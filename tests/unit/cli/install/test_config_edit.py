@@ -30,7 +30,7 @@ JSON = {
 
 
 @pytest.mark.parametrize("text", JSON.values(), ids=list(JSON))
-def test_what_is_put_into_json_is_all_that_changes_and_can_be_taken_out(text: str) -> None:
+def test_an_edit_of_json_changes_nothing_else_and_can_be_undone(text: str) -> None:
     changed = json_with(text, "mcpServers", "waggle", ENTRY)
     before, after = json_data(text), json_data(changed)
     assert after.pop("mcpServers") == {**before.pop("mcpServers", {}), "waggle": ENTRY}
@@ -76,7 +76,7 @@ TOML = {
 
 
 @pytest.mark.parametrize("text", TOML.values(), ids=list(TOML))
-def test_what_is_put_into_toml_is_all_that_changes_and_can_be_taken_out(text: str) -> None:
+def test_an_edit_of_toml_changes_nothing_else_and_can_be_undone(text: str) -> None:
     entry = {**ENTRY, "env": {"WAGGLE_NS": 'a "shop"', "WAGGLE_URL": "http://h"}, "tool_timeout_sec": 300}
     changed = toml_with(text, "mcp_servers", "waggle", entry)
     assert changed.startswith(text)

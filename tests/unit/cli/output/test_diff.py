@@ -36,7 +36,7 @@ def test_a_change_is_named_by_its_place(before: Any, after: Any, lines: list[str
     assert said(before, after) == lines
 
 
-def test_of_long_values_what_differs_is_shown() -> None:
+def test_the_difference_of_long_values_is_shown() -> None:
     long = "word " * 50
     (line,) = said({"text": f"{long}one"}, {"text": f"{long}two"}, 80)
     assert line.endswith('…d word word one" -> …d word word two"')
@@ -47,7 +47,7 @@ def test_of_long_values_what_differs_is_shown() -> None:
     assert len(line) <= 80
 
 
-def test_what_agents_wrote_cannot_act_on_the_terminal() -> None:
+def test_values_of_agents_cannot_control_the_terminal() -> None:
     nasty = "\x1b[2J\u202e"
     for line in said({nasty: nasty, "a": 1}, {nasty + "x": nasty, "a": nasty}):
         assert line.isprintable()

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from waggle.cli.output.explain import Reasons, against, clause, joined, unmet
-from waggle.cli.output.format import clock
+from waggle.cli.output.explain import Reasons, describe_condition, describe_progress, explain_refusal, join_words
+from waggle.cli.output.format import time_of_day
 from waggle.wire.messages import Awaited, HeldLock, Holder, Inspection, SeenSession, SeenWait, Waiter, Where
 
 NOW = 1000.0
-UNTIL = clock(1003.0)[:8]
+UNTIL = time_of_day(1003.0)[:8]
 
 
 def held(agent: str, *names: str, queue: tuple[SeenWait, ...] = (), **fields: Any) -> HeldLock:
@@ -49,7 +49,7 @@ def told(wait: SeenWait, *others: SeenWait, locks: tuple[HeldLock, ...] = (), aw
 # --- locks -------------------------------------------------------------------------------------------------------
 
 
-def test_who_waits_for_a_lock_is_told_with_who_holds_it_and_until_when() -> None:
+def test_a_lock_wait_is_explained_with_its_holder_and_deadline() -> None:
     lock = held("impl-2", "src/a.py")
     assert told(waits("impl-1", "src/a.py", by=(lock,)), locks=(lock,)) == (
         f"impl-1 waits for src/a.py since 12s: impl-2 holds it until {UNTIL} (3.0s more)"
@@ -72,7 +72,7 @@ def test_a_holder_that_waits_is_followed_as_far_as_it_leads() -> None:
     )
 
 
-def test_a_circle_is_named_and_ends_the_sentence() -> None:
+def test_a_deadlock_cycle_is_named_and_ends_the_sentence() -> None:
     first, second = held("one", "a"), held("two", "b")
     circle = waits("one", "b", by=(second,))
     assert told(waits("two", "a", by=(first,)), circle, locks=(first, second)).endswith("which closes a circle")
@@ -89,7 +89,7 @@ def test_what_is_held_is_named_where_it_is_not_what_is_asked_for() -> None:
     assert ", shared, until" in sentence
 
 
-def test_those_who_asked_before_are_counted() -> None:
+def test_earlier_waiters_are_counted() -> None:
     first = waits("impl-3", "a", since=980.0)
     second = waits("impl-1", "a", by=(held("impl-2", "a"),))
     lock = held("impl-2", "a", queue=(first, second))
@@ -100,12 +100,12 @@ def test_those_who_asked_before_are_counted() -> None:
 
 def test_why_a_lock_is_not_granted_says_since_when_and_until_when() -> None:
     locks = [holder(held(f"impl-{n}", "a", mode="shared")) for n in range(5)]
-    since = clock(990.0)[:8]
-    assert against("a", locks[:1], 2, NOW) == (
+    since = time_of_day(990.0)[:8]
+    assert explain_refusal("a", locks[:1], 2, NOW) == (
         f"impl-0 holds it, shared, since {since}, until {UNTIL} (3.0s more) if it is not renewed; "
         "2 asked before and wait"
     )
-    assert against("a", locks, 0, NOW).endswith("; 2 more hold some of it")
+    assert explain_refusal("a", locks, 0, NOW).endswith("; 2 more hold some of it")
 
 
 # --- conditions --------------------------------------------------------------------------------------------------
@@ -134,12 +134,12 @@ def test_why_a_lock_is_not_granted_says_since_when_and_until_when() -> None:
     ],
 )
 def test_a_condition_is_a_clause(condition: Awaited, said: str) -> None:
-    assert clause(condition) == said
+    assert describe_condition(condition) == said
 
 
 def test_of_several_conditions_it_says_which_are_met() -> None:
     conditions = [Awaited(key=key) for key in "abc"]
-    assert unmet(conditions, [1]) == "met: b is there; not yet: a is there and c is there"
+    assert describe_progress(conditions, [1]) == "met: b is there; not yet: a is there and c is there"
     wait = waits("impl-1", op="wait", all=conditions, met=[1], until=1020.0)
     assert told(wait) == (
         "impl-1 waits since 12s, and 20s more at most, until all of 3 hold"
@@ -160,7 +160,7 @@ def test_of_several_conditions_it_says_which_are_met() -> None:
         (Awaited(key="a"), held("impl-2", "a"), False),
     ],
 )
-def test_who_waits_until_nothing_is_locked_learns_who_has_it(condition: Awaited, lock: HeldLock, told_of: bool) -> None:
+def test_a_wait_for_unlocked_keys_names_the_holder(condition: Awaited, lock: HeldLock, told_of: bool) -> None:
     sentence = told(waits("impl-1", op="wait", all=[condition], met=[]), locks=(lock,))
     assert (": impl-2 holds" in sentence) == told_of
 
@@ -173,13 +173,13 @@ def test_who_is_ready_for_work_is_told_of_and_not_stuck() -> None:
     assert told(wait) == "w is ready for work on job:* and task:* since 12s"
 
 
-def test_a_sentence_is_about_who_waits_and_who_stands_in_the_way() -> None:
+def test_a_sentence_names_the_waiter_and_the_holder() -> None:
     lock = held("impl-2", "a")
     wait = waits("impl-1", "a", by=(lock,))
     assert Reasons(seen(wait, locks=(lock,))).agents(wait) == {"impl-1", "impl-2"}
 
 
-def test_what_agents_wrote_cannot_act_on_the_terminal() -> None:
+def test_values_of_agents_cannot_control_the_terminal() -> None:
     lock = held("\x1b[2J", "\x1b[3J")
     wait = waits("\x1b[1J", "\x1b[3J", by=(lock,))
     key = waits("a", op="wait", all=[Awaited(key="\x1b", where=Where(pointer="/\x1b", value="\x1b"))], met=[])
@@ -187,7 +187,7 @@ def test_what_agents_wrote_cannot_act_on_the_terminal() -> None:
 
 
 def test_an_enumeration_is_cut_where_it_is_long() -> None:
-    assert joined(["a"]) == "a"
-    assert joined(["a", "b"]) == "a and b"
-    assert joined(list("abcd")) == "a, b, c and d"
-    assert joined(list("abcdef")) == "a, b, c and 3 more"
+    assert join_words(["a"]) == "a"
+    assert join_words(["a", "b"]) == "a and b"
+    assert join_words(list("abcd")) == "a, b, c and d"
+    assert join_words(list("abcdef")) == "a, b, c and 3 more"

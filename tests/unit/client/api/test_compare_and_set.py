@@ -68,7 +68,7 @@ def test_none_is_taken_for_a_forgotten_return() -> None:
         begun(entry(7, 1)).command(None)
 
 
-def test_what_json_cannot_hold_is_not_written() -> None:
+def test_values_that_json_cannot_hold_are_not_written() -> None:
     with pytest.raises(BadRequest, match=r"value\['n'\]"):
         begun(None).command({"n": float("nan")})
 
@@ -96,7 +96,7 @@ def test_no_way_is_refused_too() -> None:
         check_update(Update(id=0, key="k"), None)
 
 
-def test_what_does_not_go_with_a_function_is_refused() -> None:
+def test_options_that_exclude_an_update_function_are_refused() -> None:
     with pytest.raises(BadRequest, match="whole value"):
         check_update(Update(id=0, key="k", pointer="/a"), repr)
     with pytest.raises(BadRequest, match=r"set\(if_rev=\)"):

@@ -77,7 +77,7 @@ def test_a_fresh_snapshot_replaces_all_and_the_former_state_stays_until_then(wir
     assert (list(view), view.synced) == (["new"], True)
 
 
-def test_it_can_be_changed_while_it_is_read(wire: Wire, view: MirrorView) -> None:
+def test_a_mirror_can_be_changed_while_it_is_read(wire: Wire, view: MirrorView) -> None:
     wire.say(snapshot(1, 40, "a"), snapshot(1, 41, "b"), synced(1, 100))
     seen: list[str] = []
     for key, entry in view.items():
@@ -89,5 +89,5 @@ def test_it_can_be_changed_while_it_is_read(wire: Wire, view: MirrorView) -> Non
 
 
 def test_a_mirror_is_of_one_namespace() -> None:
-    with pytest.raises(BadRequest, match="one for each"):
+    with pytest.raises(BadRequest, match="one mirror for each"):
         mirroring("*", "*")

@@ -67,7 +67,9 @@ def test_results_are_what_the_steps_give_outside_of_a_txn() -> None:
         ([{"rev": 0}], [], "if", 0),
     ],
 )
-def test_what_is_no_list_of_dicts_is_told_with_its_place(if_: Any, then: Any, field: str, index: int | None) -> None:
+def test_a_list_with_other_items_than_dicts_is_reported_with_its_index(
+    if_: Any, then: Any, field: str, index: int | None
+) -> None:
     with pytest.raises(BadRequest, match=field) as refused:
         txn_of(if_, then, ())
     assert (refused.value.details["field"], refused.value.details.get("index")) == (field, index)

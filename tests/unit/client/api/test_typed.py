@@ -140,7 +140,7 @@ def test_every_kind_of_type_goes_in_and_comes_back(model: type[Any], value: Any,
 
 
 @pytest.mark.parametrize("wrong", [Task(5), {"owner": 5}, "text", Task("me", log=[1]), Unknown(), {1: Unknown()}])  # type: ignore[arg-type, list-item]
-def test_what_could_not_be_read_is_not_written(lens: TypedCodec[Task], wrong: Any) -> None:
+def test_a_value_that_could_not_be_read_back_is_not_written(lens: TypedCodec[Task], wrong: Any) -> None:
     with pytest.raises(Mismatch, match="'task:auth'"):
         lens.plain("auth", wrong)
 

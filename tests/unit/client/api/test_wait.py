@@ -44,7 +44,7 @@ def test_a_text_is_a_key_whatever_characters_it_has() -> None:
         ([{"key": "a", "where": {"value": float("nan")}}], r"wait_all\[0\]\['where'\]\['value'\]"),
     ],
 )
-def test_what_is_no_condition_is_told_with_its_place(conditions: Any, said: str) -> None:
+def test_an_invalid_condition_is_reported_with_its_index(conditions: Any, said: str) -> None:
     with pytest.raises(BadRequest, match=said):
         conditions_of(conditions, "wait_all")
 

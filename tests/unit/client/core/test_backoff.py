@@ -23,7 +23,7 @@ def test_the_address_is_made_from_the_url(url: str, address: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://hub", "http://", ""])
-def test_what_is_no_url_is_refused_with_an_example(url: str) -> None:
+def test_an_invalid_url_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(BadRequest, match="is not the address of a hub"):
         websocket_url(url)
 

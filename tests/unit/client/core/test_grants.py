@@ -153,7 +153,7 @@ def test_an_answer_that_comes_with_the_welcome_is_not_asked_for_again() -> None:
     assert wire.sent() == []
 
 
-def test_what_was_not_sent_yet_is_sent_once() -> None:
+def test_commands_not_sent_before_a_disconnect_are_sent_once() -> None:
     wire = connected()
     wire.session.dropped()
     wire.session.submit(lock())
@@ -177,7 +177,7 @@ def test_in_a_new_session_what_was_not_granted_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize("command", [lock(), wait(), Take(id=0, patterns=["*"], timeout=5.0)])
-def test_what_was_never_sent_is_never_sent(command: Any) -> None:
+def test_a_cancelled_command_that_was_not_sent_is_never_sent(command: Any) -> None:
     wire = Wire()
     wire.session.cancel(wire.session.submit(command))
     wire.connect()
@@ -265,7 +265,7 @@ def test_a_task_asks_for_no_other_lock_while_it_has_one_to_give_back() -> None:
     assert (unlock["op"], second["op"], second["names"]) == ("unlock", "lock", ["a"])
 
 
-def test_what_is_let_go_is_let_go_whoever_waits_for_it() -> None:
+def test_a_released_lock_is_released_whatever_waits_for_it() -> None:
     wire = connected()
     letting = wire.session.unlock(held(wire))
     (first,) = wire.sent()

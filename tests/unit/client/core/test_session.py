@@ -72,7 +72,7 @@ def test_a_conflict_shows_the_entry_as_it_is() -> None:
     assert conflict.current.value == [1]
 
 
-def test_a_reply_to_nobody_is_ignored_and_so_is_what_a_later_version_says() -> None:
+def test_unknown_replies_losses_and_events_are_ignored() -> None:
     wire = Wire()
     wire.connect()
     wire.say(
@@ -169,7 +169,7 @@ def test_a_takeover_repeats_what_is_unanswered_in_order_and_a_change_under_its_r
     assert "rid" not in second
 
 
-def test_what_was_sent_comes_before_what_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_sent_before_a_disconnect_come_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("waggle.core.session.MAX_UNANSWERED", 1)
     wire = Wire()
     wire.connect()
@@ -212,7 +212,7 @@ def test_a_takeover_finds_subscriptions_under_their_new_numbers() -> None:
     assert wire.sent() == []
 
 
-def test_what_a_takeover_does_not_know_is_subscribed_again_from_its_cursor() -> None:
+def test_a_subscription_unknown_to_a_takeover_is_subscribed_again_from_its_cursor() -> None:
     wire = Wire()
     wire.connect()
     subscription = watching("a")
@@ -323,7 +323,7 @@ def test_the_name_that_the_hub_made_is_asked_for_again() -> None:
 # --- the end -----------------------------------------------------------------------------------------------------
 
 
-def test_the_end_is_told_to_everybody_and_to_those_who_come_later() -> None:
+def test_the_end_of_a_session_fails_pending_and_later_commands() -> None:
     wire = Wire()
     wire.connect()
     subscription = watching()
@@ -385,7 +385,7 @@ def test_a_backup_is_asked_for_again_after_a_lost_connection_and_the_first_answe
     assert wire.outcomes == {pending: BackedUp("/b", 1, 2, 0.1)}
 
 
-def test_a_backup_that_nobody_waits_for_is_not_asked_for_again() -> None:
+def test_a_backup_whose_caller_gave_up_is_not_sent_again() -> None:
     wire = Wire()
     wire.connect()
     pending = wire.session.submit(Backup(id=0))

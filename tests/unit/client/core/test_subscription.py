@@ -223,7 +223,7 @@ def test_a_snapshot_that_is_interrupted_begins_again_and_says_so(wire: Wire) -> 
     assert watched.keys() == ["b", "synced"]
 
 
-def test_a_loss_is_told_and_replaced_for_who_asked_for_snapshots(wire: Wire) -> None:
+def test_a_loss_is_told_and_followed_by_a_snapshot_where_snapshots_were_asked_for(wire: Wire) -> None:
     watched = Watched(snapshot=True)
     wire.subscribe(watched.subscription, 1)
     wire.say(synced(1, 100), event(1, 101, 100, "unread"))
@@ -233,7 +233,7 @@ def test_a_loss_is_told_and_replaced_for_who_asked_for_snapshots(wire: Wire) -> 
     assert [event.key or event.type for event in rest] == ["b", "synced"]
 
 
-def test_a_loss_is_raised_after_what_came_before_for_who_did_not(wire: Wire) -> None:
+def test_a_loss_is_raised_after_earlier_events_where_no_snapshots_were_asked_for(wire: Wire) -> None:
     watched = Watched()
     wire.subscribe(watched.subscription, 1)
     wire.say(event(1, 101, 100, "a"), {"sub": 1, "type": "lost", "reason": "compacted"}, snapshot(1, 150, "b"))
@@ -245,7 +245,7 @@ def test_a_loss_is_raised_after_what_came_before_for_who_did_not(wire: Wire) -> 
     assert [(command["op"], command["sub"]) for command in wire.sent()] == [("unsubscribe", 1)]
 
 
-def test_a_snapshot_that_nobody_announced_replaces_what_came_before(wire: Wire) -> None:
+def test_a_snapshot_that_was_not_announced_replaces_earlier_entries(wire: Wire) -> None:
     asked, plain = Watched("a", snapshot=True), Watched("b")
     wire.subscribe(asked.subscription, 1)
     wire.subscribe(plain.subscription, 2)

@@ -141,7 +141,7 @@ async def test_a_refusal_is_heard_with_its_body() -> None:
     assert (refused.value.response.status_code, refused.value.response.body) == (403, body)
 
 
-async def test_what_is_no_answer_to_a_handshake_is_told_at_once() -> None:
+async def test_a_wrong_answer_to_the_handshake_fails_at_once() -> None:
     wire = Socketless()
     await wire.head()
     wire.feed(b"SSH-2.0-OpenSSH_9.2p1\r\n")

@@ -44,7 +44,7 @@ async def visited(fake: FakeHub, url: str) -> None:
     await running
 
 
-async def test_a_hub_behind_tls_is_reached_by_who_trusts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hub_behind_tls_is_reached_with_a_trusted_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(LOCALHOST)
     async with FakeHub(ssl=context) as fake:

@@ -97,7 +97,7 @@ async def test_a_command_that_waits_has_a_timer_of_its_own(monkeypatch: pytest.M
     assert timers.standing() == 0
 
 
-async def test_each_is_late_in_its_turn_and_nobody_sooner() -> None:
+async def test_each_reply_times_out_at_its_own_deadline() -> None:
     replies = ReplyFutures(0.02)
     loop = asyncio.get_running_loop()
     asked = []

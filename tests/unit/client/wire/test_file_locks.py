@@ -44,7 +44,7 @@ def test_a_link_that_leads_out_keeps_its_own_name(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["deploy", "task:7", "merge to main", "http://host//a", "src/[id].tsx", "a b", "über"])
-def test_what_is_no_path_stays_what_it_is_from_whatever_directory(place: Place, name: str) -> None:
+def test_a_name_that_is_no_path_is_kept_in_every_directory(place: Place, name: str) -> None:
     assert lock_name(name, place) == lock_name(name, UNKNOWN_ROOT) == name
 
 

@@ -200,7 +200,7 @@ def test_characters_are_code_points() -> None:
         "[b-a]", "[a--]", "[!z-a]", "[a-cz-x]",
     ],
 )  # fmt: skip
-def test_what_is_no_pattern_is_a_bad_request_with_a_remedy(text: str) -> None:
+def test_an_invalid_pattern_is_a_bad_request_with_a_remedy(text: str) -> None:
     error = refused(lambda: compile_pattern(text))
     assert error.details == {"field": "pattern"}
     assert error.message.count(":") or "," in error.message

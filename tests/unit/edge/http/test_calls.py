@@ -14,6 +14,7 @@ from tests.journals import LateJournal
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Cancelled, Conflict, Locked, SessionLost, TimedOut, Unavailable
 from waggle_hub.edge.http.calls import CallRegistry, HttpCaller
+from waggle_hub.edge.identity import ANONYMOUS, Identity
 from waggle_hub.engine.background import BackUp, Settled, refuse_backup
 from waggle_hub.engine.engine import Engine
 from waggle_hub.journal.interface import JournalListener
@@ -48,11 +49,11 @@ class Room:
         return await self.back_up(settled)
 
     def named(self, agent: str = "x") -> HttpCaller:
-        return self.callers.named(agent)
+        return self.callers.caller(Identity(agent, None))
 
     async def call(self, agent: str | None, op: str, /, **fields: Any) -> Any:
         """A call, kept at once."""
-        caller = self.callers.nameless() if agent is None else self.named(agent)
+        caller = self.callers.caller(ANONYMOUS) if agent is None else self.named(agent)
         task = asyncio.create_task(caller.call(op, fields))
         await self.keep()
         return await task
@@ -121,7 +122,7 @@ async def test_an_error_comes_with_all_it_carries(room: Room) -> None:
     ("get", b'{"key": "k"', None), ("get", b'{"key": "k", "id": "$7"}', "id"), ("hello", b"{}", "op"),
     ("set", b'{"key": "k", "value": ' + b"[" * 100_000, None), ("subscribe", b'{"patterns": ["*"]}', "op"),
 ])  # fmt: skip
-async def test_what_is_no_command_is_refused(room: Room, op: str, fields: bytes, field: str | None) -> None:
+async def test_a_body_that_is_no_command_is_refused(room: Room, op: str, fields: bytes, field: str | None) -> None:
     task = asyncio.create_task(room.named().ask(op, fields))
     await room.keep()
     with pytest.raises(BadRequest) as bad:
@@ -136,7 +137,7 @@ async def test_fields_that_are_not_json_are_refused(room: Room) -> None:
             await room.call("x", "set", key="k", value=value)
 
 
-async def test_a_name_that_cannot_be_kept_harms_nobody(room: Room) -> None:
+async def test_a_name_that_cannot_be_stored_is_refused(room: Room) -> None:
     with pytest.raises(BadRequest):
         await room.call("\ud800", "ping")
     assert await room.call("x", "ping")
@@ -194,7 +195,7 @@ async def test_an_answer_that_could_not_be_passed_on_is_given_back(room: Room) -
     call = room.named().begin("lock", b'{"name": "n"}')
     await room.keep()
     assert call.reply.done()
-    call.drop()
+    call.cancel_or_release()
     await room.keep()
     assert await room.locks() == []
 
@@ -203,14 +204,14 @@ async def test_what_repeats_an_older_grant_takes_nothing_with_it(room: Room) -> 
     await room.call("x", "lock", name="n", rid="r")
     call = room.named().begin("lock", b'{"name": "n", "rid": "r"}')
     await room.keep()
-    call.drop()
+    call.cancel_or_release()
     await room.keep()
     assert await room.locks() == ["x"]
 
 
 async def test_a_grant_whose_rid_is_asked_again_stays(room: Room) -> None:
     dropped = room.named().begin("lock", b'{"name": "n", "rid": "r"}')
-    dropped.drop()
+    dropped.cancel_or_release()
     again = room.named().begin("lock", b'{"name": "n", "rid": "r"}')
     await room.keep()
     assert json.loads(await again.reply)["dup"]
@@ -236,7 +237,7 @@ async def test_draining_answers_what_waits_and_refuses_the_rest(room: Room) -> N
 # --- sessions ---
 
 
-async def test_a_session_that_has_ended_is_begun_anew_in_the_same_turn(room: Room) -> None:
+async def test_an_ended_session_is_started_again_in_the_same_turn(room: Room) -> None:
     await room.call("x", "ping")
     room.now += 60.0
     calls = [asyncio.create_task(room.named().call("ping", {})) for _ in range(2)]

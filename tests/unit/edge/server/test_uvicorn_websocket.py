@@ -16,10 +16,10 @@ from tests.frames import FIN, PING, frame, masked
 from tests.unit.edge.corpus import CORPUS, close, text
 from tests.unit.edge.socketless import Application, Outcome, Socketless, turns
 from waggle_hub.delivery.frame import Payload
-from waggle_hub.edge.server.uvicorn_fast_path import LaneProtocol
+from waggle_hub.edge.server.uvicorn_fast_path import FastPathProtocol
 from waggle_hub.edge.server.uvicorn_websocket import Protocol
 
-OURS = {"plain": (Protocol, False), "lane": (LaneProtocol, False), "busy lane": (LaneProtocol, True)}
+OURS = {"plain": (Protocol, False), "lane": (FastPathProtocol, False), "busy lane": (FastPathProtocol, True)}
 
 
 async def _play(
@@ -67,7 +67,7 @@ async def test_the_outcome_is_that_of_uvicorns_own(what: str, ours: str, cut: st
 async def test_the_outcome_is_the_same_when_every_frame_takes_a_turn(
     ours: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("waggle_hub.edge.server.uvicorn_websocket._SLICE", -1.0)
+    monkeypatch.setattr("waggle_hub.edge.server.uvicorn_websocket._PARSE_SLICE_S", -1.0)
     kind, busy = OURS[ours]
     for frames in CORPUS.values():
         assert await _play([b"".join(frames)], kind, busy) == await _play(frames, WebSocketsSansIOProtocol)
@@ -108,7 +108,7 @@ def application() -> Application:
 @pytest.fixture
 async def lane(application: Application) -> AsyncIterator[Socketless]:
     """A connection whose application has taken the lane."""
-    connection = Socketless(LaneProtocol, application)
+    connection = Socketless(FastPathProtocol, application)
     await turns()
     yield connection
     await connection.lose()
@@ -130,8 +130,8 @@ async def test_the_connection_lives_on_without_a_task(lane: Socketless, applicat
     assert not lane.transport.ended
 
 
-async def test_what_came_before_the_lane_was_taken_is_heard_first(application: Application) -> None:
-    lane = Socketless(LaneProtocol, application)
+async def test_messages_before_the_fast_path_are_read_first(application: Application) -> None:
+    lane = Socketless(FastPathProtocol, application)
     lane.protocol.data_received(text(b"a"))
     assert application.heard == []
     await lane.feed(text(b"b"))
@@ -141,7 +141,7 @@ async def test_what_came_before_the_lane_was_taken_is_heard_first(application: A
 
 async def test_while_the_listener_is_busy_one_message_waits_and_nothing_is_read() -> None:
     application = Application(busy=True)
-    lane = Socketless(LaneProtocol, application)
+    lane = Socketless(FastPathProtocol, application)
     await turns()
     lane.protocol.data_received(text(b"a") + text(b"b") + masked(FIN | PING, b"p") + text(b"c"))
     assert application.heard == ["a"]
@@ -155,7 +155,7 @@ async def test_while_the_listener_is_busy_one_message_waits_and_nothing_is_read(
 
 async def test_a_ping_is_answered_while_the_listener_is_busy() -> None:
     """Who takes long is not cut off by the keepalive."""
-    lane = Socketless(LaneProtocol, Application(busy=True))
+    lane = Socketless(FastPathProtocol, Application(busy=True))
     await turns()
     lane.protocol.data_received(text(b"a") + masked(FIN | PING, b"p"))
     assert lane.outcome().pongs == [b"p"]
@@ -217,7 +217,7 @@ async def test_an_application_that_does_not_answer_the_handshake_is_no_protocol(
         if fails:
             raise ValueError("a fault")
 
-    connection = Socketless(LaneProtocol, application)
+    connection = Socketless(FastPathProtocol, application)
     await turns()
     assert connection.transport.writes[0].startswith(b"HTTP/1.1 500")
     assert connection.transport.ended

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.journal.disk import Disk
 from tests.unit.journal.world import World, plain, random_turns, told
 from waggle_hub.journal.interface import StoreError
-from waggle_hub.journal.json.store import MOST, DocumentStore
+from waggle_hub.journal.json.store import MAX_ENTRIES, DocumentStore
 from waggle_hub.state.persistence.records import WriteBatch
 from waggle_hub.state.store.entry import Entry
 
@@ -51,7 +51,7 @@ def test_when_the_power_fails_during_a_write_all_of_it_is_there_or_nothing(seed:
 
 
 @pytest.mark.parametrize("call", ["create", "write", "sync", "rename", "sync_directory"])
-def test_what_failed_on_the_disk_is_not_there_after_a_crash_either(call: str) -> None:
+def test_a_write_that_failed_on_disk_is_absent_after_a_crash(call: str) -> None:
     chance = random.Random(1)
     world, disk = World(), Disk()
     store = DocumentStore(PATH, disk)
@@ -75,7 +75,7 @@ def test_what_failed_on_the_disk_is_not_there_after_a_crash_either(call: str) ->
         assert world.state().matches(DocumentStore(PATH, disk).load(told))
 
 
-def test_what_was_being_prepared_when_the_power_failed_is_removed(tmp_path: Path) -> None:
+def test_files_left_half_written_by_a_power_failure_are_removed(tmp_path: Path) -> None:
     left = tmp_path / "waggle.json.partial"
     left.write_bytes(b"{")
     assert DocumentStore(tmp_path / "waggle.json").load(told) is None
@@ -100,14 +100,14 @@ def test_to_find_out_whether_there_is_room_as_much_is_written_as_the_next_write_
 
 def test_more_entries_than_a_document_may_have_are_refused_before_anything_changes(tmp_path: Path) -> None:
     with DocumentStore(tmp_path / "waggle.json") as store:
-        store.write(many(MOST))
+        store.write(many(MAX_ENTRIES))
         before = (tmp_path / "waggle.json").read_bytes()
         with pytest.raises(StoreError, match=r"10,001 entries.*SQLite"):
-            store.write(many(MOST + 1))
+            store.write(many(MAX_ENTRIES + 1))
         assert (tmp_path / "waggle.json").read_bytes() == before
         store.write(WriteBatch(entries={("default", "k000000"): None}))
     with DocumentStore(tmp_path / "waggle.json") as store:
-        assert len(plain(store.load(told))["entries"]) == MOST - 1
+        assert len(plain(store.load(told))["entries"]) == MAX_ENTRIES - 1
 
 
 # --- people ---

@@ -96,7 +96,7 @@ def test_when_the_power_fails_while_the_log_is_copied_to_its_place_nothing_is_lo
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_when_the_power_fails_while_the_log_begins_anew_nothing_is_lost(seed: int, tmp_path: Path) -> None:
+def test_a_power_failure_while_a_new_log_begins_loses_nothing(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     world = World()
     with SqliteStore(tmp_path / "data") as store:
@@ -159,9 +159,7 @@ def test_a_log_without_its_database_is_refused(tmp_path: Path) -> None:
     ("call", "error", "words"),
     [("write", FULL, "the disk is full"), ("write", BROKEN, "the disk reports an error"), ("sync", BROKEN, "the disk")],
 )
-def test_what_failed_on_the_disk_is_not_there_after_a_crash_either(
-    call: str, error: int, words: str, tmp_path: Path
-) -> None:
+def test_a_write_that_failed_on_disk_is_absent_after_a_crash(call: str, error: int, words: str, tmp_path: Path) -> None:
     world = World()
     with SqliteStore(tmp_path / "data") as store:
         for turn in random_turns(5, 10):
@@ -316,7 +314,7 @@ def test_a_newer_format_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
     assert (tmp_path / "data").read_bytes() == whole
 
 
-def test_a_table_that_somebody_has_changed_is_refused(tmp_path: Path) -> None:
+def test_a_table_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
     with SqliteStore(tmp_path / "data") as store:
         store.write(many(0, 1))
     with sqlite3.connect(tmp_path / "data") as db:
@@ -326,7 +324,7 @@ def test_a_table_that_somebody_has_changed_is_refused(tmp_path: Path) -> None:
         store.load(told)
 
 
-def test_a_row_that_somebody_has_changed_is_refused_and_named(tmp_path: Path) -> None:
+def test_a_row_that_was_changed_by_hand_is_refused_and_named(tmp_path: Path) -> None:
     with SqliteStore(tmp_path / "data") as store:
         store.write(many(0, 3))
     with sqlite3.connect(tmp_path / "data") as db:

@@ -1,4 +1,4 @@
-"""Clear in steps: bounded, always getting on, and leaving nothing that was there."""
+"""Clear in several calls: each is bounded and advances, and none leaves an entry that was there (protocol 4)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.unit.state.commands.test_txn import Desk
 from waggle_hub.settings import Limits
 
 
-def test_what_is_written_behind_a_clear_that_stopped_at_its_bound_goes_with_the_next() -> None:
+def test_a_key_written_behind_a_stopped_clear_is_deleted_by_the_next_call() -> None:
     desk = Desk(Limits(clear=10))
     for number in range(11):
         desk.do("set", key=f"k{number:02}", value=1)
@@ -18,7 +18,7 @@ def test_what_is_written_behind_a_clear_that_stopped_at_its_bound_goes_with_the_
     assert desk.picture() == []
 
 
-def test_a_clear_of_few_among_many_gets_on_with_each_call() -> None:
+def test_a_clear_of_few_keys_among_many_advances_with_each_call() -> None:
     desk = Desk(Limits(scan=10))
     for number in range(55):
         desk.do("set", key=f"k{number:02}{'x' if number % 25 == 24 else ''}", value=1)
@@ -27,7 +27,7 @@ def test_a_clear_of_few_among_many_gets_on_with_each_call() -> None:
     assert sum(reply.deleted for reply in replies) == 2
 
 
-def test_what_is_written_where_a_clear_has_looked_goes_with_the_next_call_for_the_same() -> None:
+def test_a_key_written_behind_the_cursor_of_a_clear_is_deleted_by_the_next_call() -> None:
     desk = Desk(Limits(scan=10))
     for number in range(15):
         desk.do("set", key=f"k{number:02}", value=1)
@@ -38,7 +38,7 @@ def test_what_is_written_where_a_clear_has_looked_goes_with_the_next_call_for_th
     assert [(reply.deleted, reply.more) for reply in replies] == [(1, True), (0, False)]
 
 
-def test_a_clear_that_was_given_up_long_ago_begins_anew() -> None:
+def test_a_clear_whose_cursor_is_old_starts_from_the_first_key() -> None:
     desk = Desk(Limits(scan=10, clear=20))
     for number in range(15):
         desk.do("set", key=f"k{number:02}", value=1)

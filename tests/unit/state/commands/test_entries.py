@@ -1,4 +1,4 @@
-"""The commands on entries: what they do, what they answer, what they refuse (protocol 4)."""
+"""The commands on entries: what they do, reply and refuse (protocol 4)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def wire(entry: Any) -> dict[str, Any]:
 # --- set and get ---
 
 
-def test_an_entry_has_everything_that_is_known_of_it() -> None:
+def test_get_returns_all_fields_of_an_entry() -> None:
     harness = with_sessions()
     written = harness.do("s", "set", key="k", value={"n": 1}, ttl=2, kind="transient", meta={"m": 1}, ns="other")
     assert (written.rev, written.version, written.expires_at) == (2, 1, 1_003.0)
@@ -38,7 +38,7 @@ def test_an_entry_has_everything_that_is_known_of_it() -> None:
     assert (bytes(got.entry.value), bytes(got.entry.meta)) == (b'{"n":1}', b'{"m":1}')
 
 
-def test_a_second_write_keeps_when_it_began_and_nothing_else() -> None:
+def test_a_second_write_keeps_only_the_creation_of_an_entry() -> None:
     harness = with_sessions()
     harness.do("s", "set", key="k", value=1, ttl=9, meta={"m": 1}, kind="transient")
     harness.open_session("w", agent="b")
@@ -49,7 +49,7 @@ def test_a_second_write_keeps_when_it_began_and_nothing_else() -> None:
     assert (entry.expires_at, entry.meta, entry.kind) == (None, None, "persistent")
 
 
-def test_what_is_absent_is_null_and_no_error() -> None:
+def test_get_of_an_absent_key_returns_null() -> None:
     harness = with_sessions()
     assert harness.do("s", "get", key="k").entry is None
     assert harness.do("s", "delete", key="k").deleted is False
@@ -90,7 +90,7 @@ def test_times_are_shown_in_milliseconds() -> None:
     assert harness.do("s", "ping").at == 1_700_000_000.123
 
 
-def test_keep_ttl_keeps_the_deadline_there_is() -> None:
+def test_keep_ttl_keeps_the_deadline_of_the_entry() -> None:
     harness = with_sessions()
     assert harness.do("s", "set", key="k", value=1, keep_ttl=True).expires_at is None
     harness.do("s", "set", key="k", value=1, ttl=5)
@@ -103,7 +103,7 @@ def test_keep_ttl_keeps_the_deadline_there_is() -> None:
 # --- if_rev ---
 
 
-def test_if_rev_lets_through_who_knows_what_is_there() -> None:
+def test_a_write_with_the_right_if_rev_is_accepted() -> None:
     harness = with_sessions()
     rev = harness.do("s", "set", key="k", value=1, if_rev=0).rev
     rev = harness.do("s", "set", key="k", value=2, if_rev=rev).rev
@@ -112,7 +112,7 @@ def test_if_rev_lets_through_who_knows_what_is_there() -> None:
 
 
 @pytest.mark.parametrize("op", ["set", "delete"])
-def test_a_conflict_carries_what_is_there_now(op: str) -> None:
+def test_a_conflict_has_the_current_entry(op: str) -> None:
     harness = with_sessions()
     harness.do("s", "set", key="k", value="now")
     fields = {"value": 1} if op == "set" else {}
@@ -126,7 +126,7 @@ def test_a_conflict_carries_what_is_there_now(op: str) -> None:
     assert refused.value.details == {"current": None}
 
 
-def test_a_touch_is_no_use_as_if_rev() -> None:
+def test_a_touch_does_not_change_the_revision_for_if_rev() -> None:
     harness = with_sessions()
     rev = harness.do("s", "set", key="k", value=1).rev
     touched = harness.do("s", "touch", key="k", ttl=5)
@@ -155,7 +155,7 @@ def test_touch_changes_the_deadline_and_neither_rev_nor_version() -> None:
     assert harness.value("w", "k") is None, "it was still tied to the session"
 
 
-def test_what_is_absent_cannot_be_touched() -> None:
+def test_a_touch_of_an_absent_key_is_refused() -> None:
     harness = with_sessions()
     with pytest.raises(NotFound):
         harness.do("s", "touch", key="k", ttl=1)
@@ -181,7 +181,7 @@ def test_a_command_that_names_a_due_entry_expires_it_first(op: str, fields: dict
         assert commit.events[0].prev is None
 
 
-def test_at_its_deadline_an_entry_is_gone_and_not_before() -> None:
+def test_an_entry_is_gone_at_its_deadline_and_not_before() -> None:
     harness = with_sessions()
     harness.do("s", "set", key="k", value=1, ttl=5)
     harness.now = 1_005.999
@@ -193,7 +193,7 @@ def test_at_its_deadline_an_entry_is_gone_and_not_before() -> None:
     assert harness.value("s", "k") is None
 
 
-def test_due_entries_are_absent_to_commands_that_look_at_many() -> None:
+def test_due_entries_are_absent_for_commands_that_scan_many_keys() -> None:
     harness = with_sessions()
     for number in range(4):
         harness.do("s", "set", key=f"k{number}", value=1, ttl=5 if number % 2 else None)
@@ -202,7 +202,7 @@ def test_due_entries_are_absent_to_commands_that_look_at_many() -> None:
     assert harness.do("s", "clear", pattern="*", confirm=True).deleted == 2
 
 
-def test_what_is_due_expires_in_order_in_slices_each_a_revision() -> None:
+def test_due_entries_expire_in_order_in_slices_each_in_its_own_revision() -> None:
     harness = with_sessions()
     for key, ttl in (("c", 3), ("a", 1), ("b", 2), ("late", 9)):
         harness.do("s", "set", key=key, value=1, ttl=ttl)
@@ -215,8 +215,8 @@ def test_what_is_due_expires_in_order_in_slices_each_a_revision() -> None:
     assert harness.machine.next_deadline() == 1_010.0
 
 
-def test_a_ttl_that_ends_within_the_millisecond_ends_no_command_half_way() -> None:
-    """What a step of a txn has written is not due for the next step."""
+def test_an_entry_with_a_tiny_ttl_does_not_expire_within_its_txn() -> None:
+    """An entry that one step of a txn has written is not due for the next step."""
     harness = with_sessions()
     steps = [{"op": "set", "key": "k", "value": 1, "ttl": 1e-12}, {"op": "touch", "key": "k", "ttl": 1e-12}]
     assert harness.do("s", "txn", **{"if": [], "then": steps}).done == "then"
@@ -239,7 +239,7 @@ def test_pages_follow_one_another_without_gap_or_repetition() -> None:
     assert ([entry.key for entry in third.entries], third.next) == (["e"], None)
 
 
-def test_a_page_that_holds_exactly_all_says_that_there_is_no_next() -> None:
+def test_a_page_with_exactly_all_entries_has_no_next() -> None:
     harness = with_sessions()
     for key in "ab":
         harness.do("s", "set", key=key, value=key)
@@ -254,7 +254,7 @@ def test_a_list_without_values_has_none() -> None:
     assert entry.version == 1
 
 
-def test_a_page_ends_after_so_many_keys_were_looked_at_even_if_it_is_empty() -> None:
+def test_a_page_ends_at_the_scan_limit_even_if_it_is_empty() -> None:
     harness = with_sessions(Limits(scan=10))
     for number in range(25):
         harness.do("s", "set", key=f"{number:02}", value=1)
@@ -269,7 +269,7 @@ def test_a_page_ends_after_so_many_keys_were_looked_at_even_if_it_is_empty() -> 
     assert pages == [["09"], ["19"], []]
 
 
-def test_a_page_ends_early_when_it_has_enough_bytes() -> None:
+def test_a_page_ends_at_its_limit_of_bytes() -> None:
     harness = with_sessions(Limits(page_bytes=1_000))
     for key in "abc":
         harness.do("s", "set", key=key, value="x" * 900)
@@ -299,13 +299,13 @@ def test_clear_deletes_what_matches_in_one_step() -> None:
     assert harness.keys("s") == ["b:1"]
 
 
-def test_clear_asks_twice() -> None:
+def test_clear_needs_a_confirmation() -> None:
     with pytest.raises(BadRequest) as refused:
         with_sessions().do("s", "clear", pattern="*", confirm=False)
     assert refused.value.details["field"] == "confirm"
 
 
-def test_a_large_clear_goes_on_where_it_stopped() -> None:
+def test_a_large_clear_goes_on_in_the_next_call() -> None:
     harness = with_sessions(Limits(clear=2, scan=4))
     for number in range(10):
         harness.do("s", "set", key=f"{number:02}", value=1)
@@ -318,7 +318,7 @@ def test_a_large_clear_goes_on_where_it_stopped() -> None:
     assert harness.keys("s") == ["01", "03", "05", "07", "09"]
 
 
-def test_another_clear_in_between_begins_at_the_beginning() -> None:
+def test_a_clear_of_another_pattern_drops_the_cursor() -> None:
     harness = with_sessions(Limits(clear=1))
     for key in "abc":
         harness.do("s", "set", key=key, value=1)
@@ -336,7 +336,7 @@ def test_another_clear_in_between_begins_at_the_beginning() -> None:
 @pytest.mark.parametrize(("op", "fields"), [
     ("set", {"value": 1}), ("get", {}), ("delete", {}), ("touch", {"ttl": 1}), ("update", {"incr": 1}), ("history", {}),
 ])  # fmt: skip
-def test_what_cannot_be_a_key_is_refused(op: str, fields: dict[str, Any], key: str) -> None:
+def test_an_invalid_key_is_refused(op: str, fields: dict[str, Any], key: str) -> None:
     with pytest.raises(BadRequest) as refused:
         with_sessions().do("s", op, key=key, **fields)
     assert refused.value.details["field"] == "key"
@@ -351,7 +351,7 @@ WRITES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("op", "fields"), WRITES)
 @pytest.mark.parametrize("ns", ["$agents", "$seen", "$anything"])
-def test_the_hubs_own_namespaces_are_written_by_nobody(op: str, fields: dict[str, Any], ns: str) -> None:
+def test_the_hubs_namespaces_cannot_be_written(op: str, fields: dict[str, Any], ns: str) -> None:
     with pytest.raises(Forbidden) as refused:
         with_sessions().do("s", op, ns=ns, **fields)
     assert refused.value.details["need"] == "hub"
@@ -359,7 +359,7 @@ def test_the_hubs_own_namespaces_are_written_by_nobody(op: str, fields: dict[str
 
 @pytest.mark.parametrize(("op", "fields"), [*WRITES, ("get", {"key": "k"}), ("list", {"pattern": "*"})])
 @pytest.mark.parametrize("ns", ["", "a b", "x" * 65, "*", "$"])
-def test_what_cannot_be_a_namespace_is_refused(op: str, fields: dict[str, Any], ns: str) -> None:
+def test_an_invalid_namespace_is_refused(op: str, fields: dict[str, Any], ns: str) -> None:
     with pytest.raises(BadRequest) as refused:
         with_sessions().do("s", op, ns=ns, **fields)
     assert refused.value.details["field"] == "ns"
@@ -384,7 +384,7 @@ def test_a_ttl_is_above_0_and_at_most_ten_years(op: str, fields: dict[str, Any],
         ({"meta": {"n": 2**64}}, "meta"),
     ],
 )
-def test_a_set_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
+def test_a_malformed_set_is_refused_with_the_field(fields: dict[str, Any], field: str) -> None:
     harness = with_sessions()
     with pytest.raises(BadRequest) as refused:
         harness.do("s", "set", **{"key": "k", "value": 1, **fields})
@@ -394,14 +394,14 @@ def test_a_set_that_is_wrong_names_the_field(fields: dict[str, Any], field: str)
 
 @pytest.mark.parametrize("pattern", ["", "[", "[]", "[z-a]", "\\", "x" * 256])
 @pytest.mark.parametrize("op", ["list", "clear"])
-def test_what_cannot_be_a_pattern_is_refused(op: str, pattern: str) -> None:
+def test_an_invalid_pattern_is_refused(op: str, pattern: str) -> None:
     fields = {"confirm": True} if op == "clear" else {}
     with pytest.raises(BadRequest) as refused:
         with_sessions().do("s", op, pattern=pattern, **fields)
     assert refused.value.details["field"] == "pattern"
 
 
-def test_too_large_says_how_large_it_may_be() -> None:
+def test_a_too_large_value_is_refused_with_the_limit() -> None:
     harness = with_sessions(Limits(value=100, meta=10))
     for fields in ({"value": "x" * 99}, {"value": 1, "meta": {"x": "y" * 9}}):
         with pytest.raises(TooLarge) as refused:
@@ -409,7 +409,7 @@ def test_too_large_says_how_large_it_may_be() -> None:
         assert refused.value.details["limit"] in (100, 10)
 
 
-def test_a_full_hub_takes_what_makes_it_no_fuller() -> None:
+def test_a_full_hub_accepts_writes_that_need_no_more_room() -> None:
     harness = with_sessions(Limits(keys=3, bytes=250))
     harness.do("s", "set", key="k", value=1)
     with pytest.raises(LimitReached) as refused:
@@ -423,13 +423,13 @@ def test_a_full_hub_takes_what_makes_it_no_fuller() -> None:
     harness.do("s", "set", key="l", value=1)
 
 
-def test_a_full_hub_goes_on_showing_who_is_there() -> None:
+def test_a_full_hub_still_shows_the_agents() -> None:
     harness = with_sessions(Limits(keys=2, bytes=10))
     harness.open_session("w", agent="b")
     assert harness.keys("s", ns="$agents") == ["a", "b"]
 
 
-def test_so_many_ephemeral_entries_belong_to_a_session() -> None:
+def test_a_session_has_a_limit_of_ephemeral_entries() -> None:
     harness = with_sessions(Limits(ephemeral=1))
     harness.do("s", "set", key="k", value=1, ephemeral=True)
     harness.do("s", "set", key="k", value=2, ephemeral=True)

@@ -1,4 +1,4 @@
-"""Callers: one session for each name, that lives by what it holds and by its last use."""
+"""Connectionless sessions: one for each agent name, which lives by what it holds and by its last use (protocol 10)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from waggle_hub.state.sessions import SessionIds
 
 
 class CallTable(PersistentHarness):
-    """Four sessions, and those who call."""
+    """A machine with four connected sessions, and with calls."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits)
         self._drawn = count(1)
 
     def visit(self, agent: str | None, ns: str | None = None) -> str:
-        """The session of those who call under this name; raises its error."""
+        """Return the session of this agent name; raise its error."""
         name = f"c-{next(self._drawn)}"
         session, self.outputs = self.machine.open_http_session(
             agent, ns, SessionIds(name, "secret", "unused"), self.now
@@ -40,22 +40,22 @@ class CallTable(PersistentHarness):
         return session
 
     def call(self, agent: str | None, op: str, /, ns: str | None = None, **fields: Any) -> Any:
-        """The `ok` of a call; raises its error."""
+        """Return the `ok` of a call; raise its error."""
         return self.do(self.visit(agent, ns), op, **fields)
 
     def begin(self, agent: str | None, op: str, **fields: Any) -> int:
-        """A call that waits; its id."""
+        """Send a call that waits, and return its id."""
         return self.ask(self.visit(agent), op, **fields)
 
     def hang_up(self, agent: str, id: m.Id, rid: str | None = None, token: int | None = None) -> None:
-        """Who asked this is gone."""
+        """Disconnect the client of a call."""
         session = self.machine.state.sessions.connectionless_of(agent)
         assert session is not None
         self.outputs = self.machine.drop_call(session.id, id, rid, token, self.now)
         self.machine.check()
 
     def here(self, agent: str) -> bool:
-        """Whether those who call under this name have a session."""
+        """Return whether there is a session of calls under this agent name."""
         return self.machine.state.sessions.connectionless_of(agent) is not None
 
 
@@ -67,11 +67,11 @@ def harness() -> CallTable:
 # --- how long a session lives ---
 
 
-def test_all_who_call_under_a_name_share_a_session(harness: CallTable) -> None:
+def test_all_calls_under_one_agent_name_share_a_session(harness: CallTable) -> None:
     assert harness.visit("x") == harness.visit("x") != harness.visit("y")
 
 
-def test_it_ends_a_minute_after_its_last_use(harness: CallTable) -> None:
+def test_a_session_of_calls_ends_a_minute_after_its_last_use(harness: CallTable) -> None:
     harness.call("x", "ping")
     harness.tick(59.0)
     harness.call("x", "get", key="k")
@@ -82,7 +82,7 @@ def test_it_ends_a_minute_after_its_last_use(harness: CallTable) -> None:
     assert any(isinstance(output, SessionEnded) for output in harness.outputs)
 
 
-def test_it_lives_as_long_as_it_holds_a_lock_and_not_longer(harness: CallTable) -> None:
+def test_a_session_of_calls_lives_as_long_as_it_holds_a_lock(harness: CallTable) -> None:
     harness.call("x", "lock", name="n", ttl=200)
     harness.tick(199.0)
     assert harness.here("x")
@@ -90,7 +90,7 @@ def test_it_lives_as_long_as_it_holds_a_lock_and_not_longer(harness: CallTable) 
     assert not harness.here("x")
 
 
-def test_it_lives_as_long_as_its_ephemeral_entry(harness: CallTable) -> None:
+def test_a_session_of_calls_lives_as_long_as_its_ephemeral_entry(harness: CallTable) -> None:
     harness.call("x", "set", key="k", value=1, ttl=100, ephemeral=True)
     harness.tick(99.0)
     assert harness.here("x")
@@ -99,13 +99,13 @@ def test_it_lives_as_long_as_its_ephemeral_entry(harness: CallTable) -> None:
     assert not harness.here("x")
 
 
-def test_an_ephemeral_entry_goes_with_it_no_sooner(harness: CallTable) -> None:
+def test_an_ephemeral_entry_of_a_call_lives_until_its_deadline(harness: CallTable) -> None:
     harness.call("x", "set", key="k", value=1, ttl=61, ephemeral=True)
     harness.tick(60.5)
     assert harness.value("a", "k") == 1
 
 
-def test_when_somebody_else_frees_what_it_held_it_ends(harness: CallTable) -> None:
+def test_a_session_of_calls_ends_if_another_session_forces_its_last_lock(harness: CallTable) -> None:
     token = harness.call("x", "lock", name="n", ttl=1_000).token
     harness.tick(100.0)
     harness.do("a", "unlock", token=token, force=True, reason="stuck")
@@ -114,7 +114,7 @@ def test_when_somebody_else_frees_what_it_held_it_ends(harness: CallTable) -> No
     assert not harness.losses()
 
 
-def test_it_lives_as_long_as_a_call_waits_and_a_minute_after(harness: CallTable) -> None:
+def test_a_session_of_calls_lives_until_a_minute_after_its_last_waiting_call(harness: CallTable) -> None:
     id = harness.begin("x", "wait", all=[{"key": "k"}], timeout=300)
     harness.tick(299.0)
     assert harness.here("x")
@@ -126,7 +126,7 @@ def test_it_lives_as_long_as_a_call_waits_and_a_minute_after(harness: CallTable)
     assert not harness.here("x")
 
 
-def test_it_is_present_under_its_name_and_remembered(harness: CallTable) -> None:
+def test_a_session_of_calls_is_shown_in_agents_and_seen(harness: CallTable) -> None:
     harness.call("x", "ping")
     assert harness.value("a", "x", ns="$agents")["connected"] is True
     harness.tick(61.0)
@@ -134,7 +134,7 @@ def test_it_is_present_under_its_name_and_remembered(harness: CallTable) -> None
     assert harness.value("a", "x", ns="$seen") == {"last": 1_000.0}
 
 
-def test_its_end_frees_nothing_that_an_agent_of_the_same_name_holds(harness: CallTable) -> None:
+def test_the_end_of_a_session_of_calls_keeps_the_locks_of_a_connected_agent_of_that_name(harness: CallTable) -> None:
     token = harness.do("a", "lock", name="n", ttl=1_000).token
     harness.call("agent-a", "ping")
     harness.tick(61.0)
@@ -142,7 +142,7 @@ def test_its_end_frees_nothing_that_an_agent_of_the_same_name_holds(harness: Cal
     assert harness.do("a", "renew", token=token)
 
 
-def test_a_lock_belongs_to_the_callers_of_its_name(harness: CallTable) -> None:
+def test_a_lock_can_be_released_by_any_call_under_its_agent_name(harness: CallTable) -> None:
     token = harness.call("x", "lock", name="n").token
     with pytest.raises(NotHolder):
         harness.call("y", "renew", token=token)
@@ -150,13 +150,13 @@ def test_a_lock_belongs_to_the_callers_of_its_name(harness: CallTable) -> None:
     assert harness.call("x", "unlock", token=token)
 
 
-def test_a_rid_has_its_effect_once_for_each_name(harness: CallTable) -> None:
+def test_a_rid_has_its_effect_once_for_each_agent_name(harness: CallTable) -> None:
     for agent in ("x", "x", "y"):
         harness.call(agent, "update", key="n", incr=1, rid="r")
     assert harness.value("a", "n") == 2
 
 
-def test_the_namespace_is_that_of_the_call(harness: CallTable) -> None:
+def test_a_call_uses_its_own_namespace(harness: CallTable) -> None:
     harness.call("x", "set", ns="one", key="k", value=1)
     id = harness.ask(harness.visit("x", "one"), "wait", all=[{"key": "w"}])
     assert harness.call("x", "get", ns="two", key="k").entry is None
@@ -174,7 +174,7 @@ def test_a_bad_name_or_namespace_is_refused(harness: CallTable) -> None:
             harness.visit(agent, ns)
 
 
-def test_callers_count_among_the_sessions_of_the_hub() -> None:
+def test_sessions_of_calls_count_towards_the_limit_of_sessions() -> None:
     harness = CallTable(Limits(sessions=5))
     harness.visit("x")
     with pytest.raises(LimitReached):
@@ -185,7 +185,7 @@ def test_callers_count_among_the_sessions_of_the_hub() -> None:
 # --- what cannot be asked ---
 
 
-def test_an_ephemeral_entry_needs_a_ttl_and_keeps_one(harness: CallTable) -> None:
+def test_an_ephemeral_entry_of_a_call_needs_a_ttl_and_keeps_one(harness: CallTable) -> None:
     without: tuple[dict[str, Any], ...] = ({}, {"keep_ttl": True})
     for fields in without:
         with pytest.raises(BadRequest, match="ttl"):
@@ -199,7 +199,7 @@ def test_an_ephemeral_entry_needs_a_ttl_and_keeps_one(harness: CallTable) -> Non
         )
 
 
-def test_what_needs_a_connection_is_refused(harness: CallTable) -> None:
+def test_a_call_cannot_use_an_op_that_needs_a_connection(harness: CallTable) -> None:
     for op, fields in (("hello", {}), ("bye", {}), ("subscribe", {"patterns": ["*"]}), ("unsubscribe", {"sub": 1})):
         with pytest.raises(BadRequest):
             harness.call("x", op, **fields)
@@ -210,12 +210,12 @@ def test_what_needs_a_connection_is_refused(harness: CallTable) -> None:
     ("cancel", {"target": 1}),
     ("set", {"key": "k", "value": 1, "ttl": 5, "ephemeral": True}), ("set", {"key": "k", "value": 1, "rid": "r"}),
 ])  # fmt: skip
-def test_who_has_no_name_can_have_nothing_of_their_own(harness: CallTable, op: str, fields: dict[str, Any]) -> None:
+def test_an_anonymous_call_cannot_use_what_needs_an_owner(harness: CallTable, op: str, fields: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match="X-Waggle-Agent"):
         harness.call(None, op, **fields)
 
 
-def test_the_nameless_read_write_and_wait_and_nobody_sees_them(harness: CallTable) -> None:
+def test_anonymous_calls_read_write_and_wait_and_are_not_shown_in_agents(harness: CallTable) -> None:
     before = harness.machine.state.log.rev
     assert harness.call(None, "get", key="k").rev == before
     id = harness.begin(None, "wait", all=[{"key": "k"}])
@@ -241,7 +241,7 @@ def test_a_dropped_call_is_cancelled(harness: CallTable) -> None:
     assert harness.do("b", "lock", name="n")
 
 
-def test_a_grant_that_nobody_heard_of_is_given_back(harness: CallTable) -> None:
+def test_a_lock_granted_to_a_dropped_call_is_released(harness: CallTable) -> None:
     token = harness.call("x", "lock", name="n", rid="r").token
     harness.hang_up("x", 1, "r", token)
     assert harness.told() == [[("unlock", "n")]]
@@ -250,7 +250,7 @@ def test_a_grant_that_nobody_heard_of_is_given_back(harness: CallTable) -> None:
     assert harness.call("x", "renew", token=again.token)
 
 
-def test_nobody_gives_back_what_is_not_theirs(harness: CallTable) -> None:
+def test_a_dropped_call_releases_no_lock_of_another_session(harness: CallTable) -> None:
     token = harness.do("a", "lock", name="n").token
     harness.visit("x")
     harness.hang_up("x", 1, None, token)
@@ -258,14 +258,14 @@ def test_nobody_gives_back_what_is_not_theirs(harness: CallTable) -> None:
         harness.do("b", "lock", name="n")
 
 
-def test_a_taken_entry_that_nobody_heard_of_is_there_for_the_next(harness: CallTable) -> None:
+def test_an_entry_taken_by_a_dropped_call_goes_to_the_next_taker(harness: CallTable) -> None:
     harness.set("job")
     taken = harness.call("x", "take", patterns=["*"])
     harness.hang_up("x", 1, None, taken.token)
     assert harness.do("b", "take", patterns=["*"]).delivery == 2
 
 
-def test_a_call_that_is_asked_again_by_its_rid_is_told_so(harness: CallTable) -> None:
+def test_a_call_that_is_retried_by_another_call_is_cancelled(harness: CallTable) -> None:
     held = harness.do("a", "lock", name="n").token
     first = harness.begin("x", "lock", name="n", wait=60, rid="r")
     second = harness.begin("x", "lock", name="n", wait=60, rid="r")
@@ -289,7 +289,7 @@ def test_a_lock_outlives_a_restart_with_its_session(harness: CallTable) -> None:
     assert harness.call("x", "unlock", token=token)
 
 
-def test_one_that_holds_nothing_rests_for_a_minute_after_a_restart(harness: CallTable) -> None:
+def test_a_session_of_calls_that_holds_nothing_ends_a_minute_after_a_restart(harness: CallTable) -> None:
     harness.visit("x")
     harness.keep()
     harness.crash(down=1_000.0)
@@ -300,7 +300,7 @@ def test_one_that_holds_nothing_rests_for_a_minute_after_a_restart(harness: Call
 
 
 @pytest.mark.parametrize("down", [1.0, 1_000.0])
-def test_a_restart_drops_the_calls_that_wait(harness: CallTable, down: float) -> None:
+def test_a_restart_drops_all_waiting_calls(harness: CallTable, down: float) -> None:
     held = harness.do("a", "lock", name="n", ttl=10_000).token
     waiter = harness.ask("b", "lock", name="n", wait=None)
     for op, fields in (("lock", {"name": "n", "wait": 5}), ("take", {"patterns": ["j"], "timeout": 5}),
@@ -318,7 +318,7 @@ def test_a_restart_drops_the_calls_that_wait(harness: CallTable, down: float) ->
     assert not harness.here("x")
 
 
-def test_when_the_journal_fails_calls_wait_on(harness: CallTable) -> None:
+def test_a_waiting_call_waits_on_when_the_journal_fails(harness: CallTable) -> None:
     id = harness.begin("x", "wait", all=[{"key": "w"}])
     harness.keep()
     harness.call("x", "set", key="k", value=1)
@@ -327,7 +327,7 @@ def test_when_the_journal_fails_calls_wait_on(harness: CallTable) -> None:
     assert harness.answer(id).met == [0]
 
 
-def test_it_binds_no_connection_by_itself(harness: CallTable) -> None:
+def test_a_session_of_calls_binds_no_connection(harness: CallTable) -> None:
     harness.visit("x")
     assert not any(isinstance(output, BindSession) for output in harness.outputs)
 
@@ -347,11 +347,11 @@ COMMANDS = st.sampled_from([
 
 
 class Walk(RuleBasedStateMachine):
-    """Calls, their ends, time, and restarts: who holds something is here, who does not is gone after a minute."""
+    """A random walk of calls, disconnects, time and restarts that checks how long each session lives."""
 
     @initialize()
     def open_session(self) -> None:
-        self.harness = CallTable(Limits(rest=60.0))
+        self.harness = CallTable(Limits(http_idle=60.0))
         self.used: dict[str, float] = {}
         self.ids = count(1_000)
         self.open: dict[m.Id, tuple[str, str | None]] = {}
@@ -400,7 +400,7 @@ class Walk(RuleBasedStateMachine):
         self.hear()
 
     def hear(self) -> None:
-        """What was answered is open no longer, and its session was used."""
+        """Note that a pending call was answered, and its session used."""
         heard, self.harness.outputs = self.harness.outputs, []
         self.harness.proceed()
         for answer in (output for output in heard + self.harness.outputs if isinstance(output, DeferredReply)):

@@ -1,4 +1,4 @@
-"""Inspect: why is it stuck (protocol 8)."""
+"""Inspect: what the hub shows of its state (protocol 8)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_an_idle_hub_shows_its_sessions_and_nothing_else() -> None:
     assert (seen.locks, seen.waits, seen.subscriptions, seen.cut) == ([], [], [], [])
 
 
-def test_a_session_is_shown_with_what_it_holds_and_since_when() -> None:
+def test_inspect_shows_a_session_with_what_it_holds() -> None:
     harness = WaitingHarness()
     harness.do("b", "set", key="k", value=1, ephemeral=True)
     harness.do("b", "lock", names=["x", "y"])
@@ -48,7 +48,7 @@ def test_a_session_is_shown_with_what_it_holds_and_since_when() -> None:
     }  # fmt: skip
 
 
-def test_locks_are_shown_with_those_who_wait_for_them_and_taken_work_is_a_lock() -> None:
+def test_inspect_shows_locks_with_their_queues_and_taken_entries_as_locks() -> None:
     harness = WaitingHarness()
     token = harness.do("a", "lock", pattern="x*").token
     harness.tick(1)
@@ -61,7 +61,7 @@ def test_locks_are_shown_with_those_who_wait_for_them_and_taken_work_is_a_lock()
     assert (second.names, second.session, second.queue) == (["k"], "c", [])
 
 
-def test_a_lock_that_is_waited_for_is_shown_with_who_is_in_its_way() -> None:
+def test_inspect_shows_a_waiting_lock_request_with_its_blocking_holders() -> None:
     harness = WaitingHarness()
     token = harness.do("a", "lock", name="x", mode="shared", ttl=60).token
     id = harness.ask("b", "lock", names=["x", "y"], wait=5)
@@ -78,7 +78,7 @@ def test_a_lock_that_is_waited_for_is_shown_with_who_is_in_its_way() -> None:
     assert [holder["session"] for holder in other["blocked_by"]] == ["a"]
 
 
-def test_a_wait_is_shown_as_it_was_asked_with_what_holds_by_now() -> None:
+def test_inspect_shows_a_wait_with_its_conditions_and_those_that_hold() -> None:
     harness = WaitingHarness()
     asked = [{"key": "x"}, {"pattern": "y*", "ns": "project", "count": 2, "where": {"pointer": "/a", "value": [1]}}]
     every = harness.ask("b", "wait", all=asked, timeout=9)
@@ -93,7 +93,7 @@ def test_a_wait_is_shown_as_it_was_asked_with_what_holds_by_now() -> None:
     assert waits(harness)[1]["met"] == []
 
 
-def test_one_who_waits_for_work_is_shown_with_its_patterns() -> None:
+def test_inspect_shows_a_waiting_taker_with_its_patterns() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "take", patterns=["y*", "x*"], ns="project", timeout=None)
     assert waits(harness) == [
@@ -102,7 +102,7 @@ def test_one_who_waits_for_work_is_shown_with_its_patterns() -> None:
     ]  # fmt: skip
 
 
-def test_an_id_may_be_text_and_is_the_newest_that_joined() -> None:
+def test_inspect_shows_a_pending_command_under_its_newest_id() -> None:
     harness = WaitingHarness()
     harness.ask("b", "take", patterns=["x"], timeout=None, rid="r")
     command = m.Take(id="newest", patterns=["x"], timeout=None, rid="r")
@@ -110,7 +110,7 @@ def test_an_id_may_be_text_and_is_the_newest_that_joined() -> None:
     assert [one["id"] for one in waits(harness)] == ["newest"]
 
 
-def test_what_is_over_is_shown_no_more() -> None:
+def test_inspect_does_not_show_what_has_ended() -> None:
     harness = WaitingHarness()
     harness.ask("b", "wait", all=[{"key": "x"}], timeout=1)
     harness.ask("c", "take", patterns=["x"], timeout=1)
@@ -123,7 +123,7 @@ def test_what_is_over_is_shown_no_more() -> None:
     assert len(inspect(harness).sessions) == 3
 
 
-def test_subscriptions_are_shown_by_interest_with_who_has_them() -> None:
+def test_inspect_shows_subscriptions_by_interest_with_their_agents() -> None:
     harness = WaitingHarness()
     subs = [harness.do(session, "subscribe", patterns=["b*", "a"], types=["set", "lock"]).sub for session in "cb"]
     (one,) = inspect(harness).subscriptions
@@ -133,7 +133,7 @@ def test_subscriptions_are_shown_by_interest_with_who_has_them() -> None:
     }  # fmt: skip
 
 
-def test_what_is_more_than_a_page_is_cut_and_said_so() -> None:
+def test_inspect_cuts_a_list_longer_than_a_page_and_tells_so() -> None:
     harness = WaitingHarness(Limits(page=4))
     for number in range(5):
         harness.do("a", "lock", name=f"x{number}")
@@ -143,7 +143,7 @@ def test_what_is_more_than_a_page_is_cut_and_said_so() -> None:
     assert seen.cut == ["locks", "waits"]
 
 
-def test_a_reply_ends_early_where_it_would_grow_too_long() -> None:
+def test_inspect_cuts_a_list_that_would_make_the_reply_too_long() -> None:
     limits = Limits(page_bytes=12_000)
     harness = WaitingHarness(limits)
     for number in range(5):
@@ -155,7 +155,7 @@ def test_a_reply_ends_early_where_it_would_grow_too_long() -> None:
     assert (len(seen.sessions), len(seen.locks), len(seen.waits)) == (4, 2, 2)
 
 
-def test_a_value_to_compare_with_is_not_shown_if_it_is_long() -> None:
+def test_inspect_does_not_show_a_long_value_of_a_where() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "wait", all=[{"key": "y", "where": {"op": "in", "value": ["v" * 1_500]}}])
     harness.ask("b", "wait", all=[{"key": "y", "where": {"value": "v" * 900}}])

@@ -1,4 +1,4 @@
-"""Locks: who holds, who waits, who is told, and what a lock means for writes (protocol 2, 3, 4, 6; G8, G10)."""
+"""Locks: grants, queues, losses, deadlocks, and what a lock means for writes (protocol 2, 3, 4, 6; G8, G10)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GRACE = Limits().grace
 
 
 def with_sessions(*names: str, limits: Limits | None = None) -> MachineHarness:
-    """A harness at which these open_session; nobody's events are left from that."""
+    """Return a harness with a session of each of these names, by default a to d."""
     harness = MachineHarness(limits)
     for name in names or ("a", "b", "c", "d"):
         harness.open_session(name, agent=f"agent-{name}")
@@ -38,7 +38,7 @@ def with_sessions(*names: str, limits: Limits | None = None) -> MachineHarness:
 
 
 def lock(harness: MachineHarness, session: str, *names: str, **fields: Any) -> m.Granted:
-    """Try once; the grant."""
+    """Send a lock that does not wait, and return its grant."""
     granted = (
         harness.do(session, "lock", names=list(names), **fields) if names else harness.do(session, "lock", **fields)
     )
@@ -49,7 +49,7 @@ def lock(harness: MachineHarness, session: str, *names: str, **fields: Any) -> m
 def line_up(
     harness: MachineHarness, session: str, *names: str, id: m.Id, wait: float | None = None, **fields: Any
 ) -> None:
-    """Ask under this id, and wait: nothing is replied yet."""
+    """Send a lock that waits under this id. No reply comes yet."""
     if names:
         fields["names"] = list(names)
     command = msgspec.convert({"op": "lock", "id": id, "wait": wait, **fields}, m.AnyCommand)
@@ -63,7 +63,7 @@ def unlock(harness: MachineHarness, session: str, granted: m.Granted) -> None:
 
 
 def answers(harness: MachineHarness) -> dict[m.Id, m.Granted | WaggleError]:
-    """What those who waited were told by the last command, by id."""
+    """Return the deferred replies to the last command, by id."""
     told: dict[m.Id, m.Granted | WaggleError] = {}
     for output in harness.outputs:
         if isinstance(output, DeferredReply):
@@ -80,18 +80,18 @@ def _granted(outcome: m.Granted | WaggleError) -> m.Granted:
 
 
 def granted_now(harness: MachineHarness) -> list[m.Id]:
-    """The ids that were granted by the last command, in order."""
+    """Return the ids that the last command granted, in order."""
     return [id for id, told in answers(harness).items() if isinstance(told, m.Granted)]
 
 
 def lost(harness: MachineHarness) -> list[tuple[str, int, str]]:
-    """Who was told by the last command that a lock is lost: session, token, reason."""
+    """Return the losses that the last command reported: session, token, reason."""
     found = [output for output in harness.outputs if isinstance(output, LockLost)]
     return [(one.session, one.lock.token, one.lock.reason) for one in found]
 
 
 def refusal(harness: MachineHarness, session: str, op: str, **fields: Any) -> WaggleError:
-    """The error of a command that must be refused, and must change nothing."""
+    """Return the error of a command that must be refused and change nothing."""
     with pytest.raises(WaggleError) as refused:
         harness.do(session, op, **fields)
     assert harness.commits() == []
@@ -99,14 +99,14 @@ def refusal(harness: MachineHarness, session: str, op: str, **fields: Any) -> Wa
 
 
 def refusal_after_time(harness: MachineHarness, session: str, op: str, **fields: Any) -> WaggleError:
-    """The error of a command before which something was due."""
+    """Return the error of a command that must be refused, after something was due."""
     with pytest.raises(WaggleError) as refused:
         harness.do(session, op, **fields)
     return refused.value
 
 
 def lines(harness: MachineHarness) -> list[dict[str, Any]]:
-    """The events of the last command, as they stand on the wire."""
+    """Return the events of the last command as the wire has them."""
     return [
         json.loads(event_line(1, event.rev, 0, False, event_body(event, values=True, prev=False)))
         for event in harness.events()
@@ -115,7 +115,7 @@ def lines(harness: MachineHarness) -> list[dict[str, Any]]:
 
 
 def told(harness: MachineHarness) -> list[tuple[str, str]]:
-    """Type and key of what happened at the last command, but for presence."""
+    """Return type and key of the events of the last command, without those of presence."""
     return [(event.type, event.key) for event in harness.events() if not event.ns.startswith("$")]
 
 
@@ -130,7 +130,7 @@ def test_a_free_lock_is_granted_at_once() -> None:
     assert [type(output) for output in harness.outputs] == [Commit, Reply]
 
 
-def test_a_lock_lasts_thirty_seconds_where_nobody_says_otherwise() -> None:
+def test_a_lock_without_a_ttl_lasts_thirty_seconds() -> None:
     harness = with_sessions("a")
     assert harness.do("a", "lock", name="x").expires_at == 1_030.0
 
@@ -146,13 +146,13 @@ def test_the_token_is_the_revision_of_the_grant_and_only_grows() -> None:
     assert tokens == sorted(set(tokens))
 
 
-def test_tokens_begin_above_all_revisions_of_the_life_before() -> None:
+def test_the_first_token_is_above_all_revisions_before_the_restart() -> None:
     harness = MachineHarness(rev=1_700_000_000_000_000)
     harness.open_session("a")
     assert lock(harness, "a", "x").token > 1_700_000_000_000_000
 
 
-def test_what_one_session_holds_exclusively_no_other_gets() -> None:
+def test_an_exclusive_lock_is_not_granted_to_another_session() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     error = refusal(harness, "b", "lock", name="x", wait=0)
@@ -173,7 +173,7 @@ def test_locks_are_not_reentrant() -> None:
     assert [holder.self for holder in error.details["holders"]] == [True]
 
 
-def test_many_share_but_not_with_one_who_does_not() -> None:
+def test_shared_locks_are_held_together_but_not_with_an_exclusive_one() -> None:
     harness = with_sessions()
     lock(harness, "a", "x", mode="shared")
     lock(harness, "b", "x", mode="shared")
@@ -192,7 +192,7 @@ def test_each_namespace_has_its_own_locks() -> None:
     assert isinstance(refusal(harness, "e", "lock", pattern="*", ns="default"), Locked)
 
 
-def test_names_that_occur_twice_count_once() -> None:
+def test_a_name_that_occurs_twice_in_a_lock_counts_once() -> None:
     harness = with_sessions("a")
     granted = lock(harness, "a", "x", "y", "x")
     assert granted.names == ["x", "y"]
@@ -204,7 +204,7 @@ def test_names_that_occur_twice_count_once() -> None:
 # --- unlock and renew ---
 
 
-def test_unlock_frees_and_says_at_which_revision() -> None:
+def test_unlock_releases_the_lock_and_returns_the_revision() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     assert harness.do("a", "unlock", token=granted.token).rev == granted.token + 1
@@ -212,7 +212,7 @@ def test_unlock_frees_and_says_at_which_revision() -> None:
 
 
 @pytest.mark.parametrize("op", ["unlock", "renew"])
-def test_only_the_session_that_holds_it_lets_go_or_renews(op: str) -> None:
+def test_only_the_holding_session_can_release_or_renew_a_lock(op: str) -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     assert isinstance(refusal(harness, "b", op, token=granted.token), NotHolder)
@@ -220,7 +220,7 @@ def test_only_the_session_that_holds_it_lets_go_or_renews(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", ["unlock", "renew"])
-def test_a_token_that_is_not_held_now_is_not_holder_and_never_silence(op: str) -> None:
+def test_a_token_of_no_held_lock_is_refused_with_not_holder(op: str) -> None:
     harness = with_sessions("a")
     granted = lock(harness, "a", "x")
     unlock(harness, "a", granted)
@@ -228,7 +228,7 @@ def test_a_token_that_is_not_held_now_is_not_holder_and_never_silence(op: str) -
         assert isinstance(refusal(harness, "a", op, token=token), NotHolder)
 
 
-def test_renewing_gives_a_new_deadline_by_default_the_same_ttl_from_now() -> None:
+def test_a_renewed_lock_gets_its_ttl_again_from_now_on() -> None:
     harness = with_sessions("a")
     granted = lock(harness, "a", "x", "y", ttl=10)
     harness.now += 4
@@ -239,7 +239,7 @@ def test_renewing_gives_a_new_deadline_by_default_the_same_ttl_from_now() -> Non
     assert isinstance(refusal_after_time(harness, "a", "renew", token=granted.token), NotHolder)
 
 
-def test_a_lock_ends_with_its_ttl_and_not_before() -> None:
+def test_a_lock_expires_at_the_end_of_its_ttl_and_not_before() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x", ttl=5)
     harness.now += 4.999
@@ -249,7 +249,7 @@ def test_a_lock_ends_with_its_ttl_and_not_before() -> None:
     assert lost(harness) == [("a", granted.token, "expired")]
 
 
-def test_renewing_does_not_revive() -> None:
+def test_an_expired_lock_cannot_be_renewed() -> None:
     harness = with_sessions("a")
     granted = lock(harness, "a", "x", ttl=5)
     harness.now += 5
@@ -257,7 +257,7 @@ def test_renewing_does_not_revive() -> None:
     assert harness.do("a", "locks").locks == []
 
 
-def test_time_takes_a_lock_without_any_command() -> None:
+def test_a_lock_expires_without_any_command() -> None:
     harness = with_sessions("a")
     granted = lock(harness, "a", "x", ttl=5)
     assert harness.machine.next_deadline() == 1_005.0
@@ -271,14 +271,14 @@ def test_time_takes_a_lock_without_any_command() -> None:
 # --- several names, and patterns ---
 
 
-def test_several_names_are_locked_all_or_none() -> None:
+def test_a_lock_on_several_names_is_granted_for_all_or_none() -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "y")
     assert isinstance(refusal(harness, "b", "lock", names=["x", "y", "z"]), Locked)
     lock(harness, "c", "x", "z")
 
 
-def test_several_names_are_freed_together() -> None:
+def test_a_lock_on_several_names_is_released_for_all_together() -> None:
     harness = with_sessions("a", "b", "c")
     granted = lock(harness, "a", "x", "y")
     line_up(harness, "b", "x", id="b")
@@ -288,7 +288,7 @@ def test_several_names_are_freed_together() -> None:
     assert [commit.rev for commit in harness.commits()] == [harness.machine.state.log.rev + n for n in (-2, -1, 0)]
 
 
-def test_a_claim_on_several_names_waits_until_all_are_free() -> None:
+def test_a_request_for_several_names_waits_until_all_are_free() -> None:
     harness = with_sessions("a", "b", "c")
     x, y = lock(harness, "a", "x"), lock(harness, "b", "y")
     line_up(harness, "c", "x", "y", id=7)
@@ -298,7 +298,7 @@ def test_a_claim_on_several_names_waits_until_all_are_free() -> None:
     assert granted_now(harness) == [7]
 
 
-def test_a_waiting_claim_on_several_names_keeps_its_place_on_those_that_are_free() -> None:
+def test_a_waiting_request_for_several_names_keeps_its_place_in_the_queues_of_free_names() -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x")
     line_up(harness, "b", "x", "y", id=7)
@@ -319,7 +319,9 @@ def test_a_waiting_claim_on_several_names_keeps_its_place_on_those_that_are_free
         ({"pattern": r"\*"}, {"name": "*"}),
     ],
 )
-def test_what_some_string_could_match_both_of_is_never_held_twice(held: dict[str, Any], asked: dict[str, Any]) -> None:
+def test_two_locks_that_some_string_could_match_both_are_not_held_together(
+    held: dict[str, Any], asked: dict[str, Any]
+) -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", **held)
     error = refusal(harness, "b", "lock", **asked)
@@ -339,7 +341,9 @@ def test_what_some_string_could_match_both_of_is_never_held_twice(held: dict[str
         ({"name": "a*"}, {"pattern": "ab*"}),
     ],
 )
-def test_what_no_string_could_match_both_of_is_held_side_by_side(held: dict[str, Any], asked: dict[str, Any]) -> None:
+def test_two_locks_that_no_string_could_match_both_are_held_together(
+    held: dict[str, Any], asked: dict[str, Any]
+) -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", **held)
     lock(harness, "b", **asked)
@@ -357,7 +361,7 @@ def test_shared_locks_on_patterns_overlap() -> None:
 # --- the queue ---
 
 
-def test_first_come_first_served() -> None:
+def test_waiting_requests_are_granted_in_order_of_arrival() -> None:
     harness = with_sessions("a", "b", "c", "d")
     holder, granted = "a", lock(harness, "a", "x")
     for name in "dbc":
@@ -369,7 +373,7 @@ def test_first_come_first_served() -> None:
         holder, granted = name, _granted(answers(harness)[name])
 
 
-def test_a_grant_says_how_long_it_was_waited_for_and_lasts_from_then_on() -> None:
+def test_a_grant_has_the_seconds_waited_and_its_ttl_starts_then() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, ttl=10)
@@ -380,7 +384,7 @@ def test_a_grant_says_how_long_it_was_waited_for_and_lasts_from_then_on() -> Non
     assert next_one.token == harness.machine.state.log.rev
 
 
-def test_a_grant_comes_after_the_revision_that_made_room_in_one_of_its_own() -> None:
+def test_a_grant_has_its_own_revision_after_that_of_the_release() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7)
@@ -393,8 +397,8 @@ def test_a_grant_comes_after_the_revision_that_made_room_in_one_of_its_own() -> 
     ]
 
 
-def test_nobody_overtakes_whom_he_conflicts_with() -> None:
-    """The second could have y at once, but for the one before, who waits for x and y."""
+def test_a_request_never_overtakes_an_earlier_one_that_it_conflicts_with() -> None:
+    """The second request could have y at once, but the first one waits for x and y."""
     harness = with_sessions("a", "b", "c", "d")
     x = lock(harness, "a", "x")
     line_up(harness, "b", "x", "y", id="b")
@@ -406,14 +410,14 @@ def test_nobody_overtakes_whom_he_conflicts_with() -> None:
     assert granted_now(harness) == ["c"]
 
 
-def test_who_conflicts_with_nobody_before_does_not_wait_for_them() -> None:
+def test_a_request_does_not_wait_for_earlier_ones_without_a_conflict() -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x")
     line_up(harness, "b", "x", "y", id="b")
     lock(harness, "c", "z")
 
 
-def test_shared_locks_do_not_starve_one_who_wants_it_alone() -> None:
+def test_shared_locks_do_not_starve_an_exclusive_one() -> None:
     harness = with_sessions("a", "b", "c")
     granted = lock(harness, "a", "x", mode="shared")
     line_up(harness, "b", "x", id="b")
@@ -425,7 +429,7 @@ def test_shared_locks_do_not_starve_one_who_wants_it_alone() -> None:
     assert granted_now(harness) == ["c"]
 
 
-def test_shared_locks_that_come_together_are_granted_together() -> None:
+def test_shared_requests_that_wait_in_a_row_are_granted_together() -> None:
     harness = with_sessions("a", "b", "c", "d", "e")
     granted = lock(harness, "a", "x")
     for name in "bcd":
@@ -440,7 +444,7 @@ def test_shared_locks_that_come_together_are_granted_together() -> None:
     assert granted_now(harness) == ["e"]
 
 
-def test_a_queue_moves_up_when_the_one_in_between_gives_up() -> None:
+def test_a_queue_moves_up_when_a_request_in_the_middle_is_cancelled() -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x", mode="shared")
     line_up(harness, "b", "x", id="b")
@@ -451,7 +455,7 @@ def test_a_queue_moves_up_when_the_one_in_between_gives_up() -> None:
     assert granted_now(harness) == ["c"]
 
 
-def test_a_pattern_waits_in_line_like_a_name() -> None:
+def test_requests_for_patterns_are_granted_in_order_of_arrival() -> None:
     harness = with_sessions("a", "b", "c", "d")
     granted = lock(harness, "a", "src/a")
     line_up(harness, "b", id="b", pattern="src/*")
@@ -468,7 +472,7 @@ def test_a_pattern_waits_in_line_like_a_name() -> None:
 # --- waiting and its end ---
 
 
-def test_at_the_end_of_the_wait_it_is_a_timeout_with_holders_and_queue() -> None:
+def test_a_lock_that_times_out_gets_the_holders_and_the_queue_length() -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x")
     line_up(harness, "b", "x", id="b", wait=9)
@@ -487,7 +491,7 @@ def test_at_the_end_of_the_wait_it_is_a_timeout_with_holders_and_queue() -> None
     assert [type(output) for output in harness.outputs] == [Commit, DeferredReply]
 
 
-def test_who_timed_out_is_never_granted() -> None:
+def test_a_request_that_has_timed_out_is_never_granted() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id="b", wait=1)
@@ -497,7 +501,7 @@ def test_who_timed_out_is_never_granted() -> None:
     assert harness.do("a", "locks").locks == []
 
 
-def test_null_waits_for_ever() -> None:
+def test_wait_null_waits_without_limit() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x", ttl=10**8)
     line_up(harness, "b", "x", id="b", wait=None)
@@ -506,7 +510,7 @@ def test_null_waits_for_ever() -> None:
     assert granted_now(harness) == ["b"]
 
 
-def test_when_the_lock_and_the_patience_end_at_one_instant_the_older_of_the_two_is_settled_first() -> None:
+def test_if_a_lock_and_a_wait_for_it_end_at_one_instant_the_older_is_ended_first() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x", ttl=5)
     line_up(harness, "b", "x", id="b", wait=5)
@@ -516,7 +520,7 @@ def test_when_the_lock_and_the_patience_end_at_one_instant_the_older_of_the_two_
     assert lost(harness)[0][0] == "a"
 
 
-def test_a_ttl_that_ends_serves_the_queue() -> None:
+def test_a_lock_that_expires_is_granted_to_the_next_request() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x", ttl=5)
     line_up(harness, "b", "x", id="b")
@@ -526,8 +530,8 @@ def test_a_ttl_that_ends_serves_the_queue() -> None:
     assert _granted(answers(harness)["b"]).token == granted.token + 3
 
 
-def test_granted_locks_expire_one_after_another() -> None:
-    """Each waiter's ttl begins at its grant, also when time comes in one leap."""
+def test_locks_that_are_granted_in_turn_expire_in_turn() -> None:
+    """The ttl of each waiting request starts at its grant, even if time advances in one leap."""
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x", ttl=5)
     line_up(harness, "b", "x", id="b", ttl=5)
@@ -541,7 +545,7 @@ def test_granted_locks_expire_one_after_another() -> None:
 # --- cancel ---
 
 
-def test_cancel_answers_both() -> None:
+def test_a_cancel_and_the_cancelled_lock_are_both_answered() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7)
@@ -552,7 +556,7 @@ def test_cancel_answers_both() -> None:
     assert answers(harness) == {}
 
 
-def test_a_grant_that_was_faster_than_the_cancel_stays_a_grant() -> None:
+def test_a_lock_granted_before_its_cancel_stays_granted() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7)
@@ -563,7 +567,7 @@ def test_a_grant_that_was_faster_than_the_cancel_stays_a_grant() -> None:
     assert [one.token for one in harness.do("b", "locks").locks] == [token]
 
 
-def test_a_cancel_at_the_instant_at_which_the_lock_falls_free_finds_a_grant() -> None:
+def test_a_cancel_at_the_instant_of_an_expiry_finds_the_lock_granted() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x", ttl=5)
     line_up(harness, "b", "x", id=7)
@@ -573,7 +577,7 @@ def test_a_cancel_at_the_instant_at_which_the_lock_falls_free_finds_a_grant() ->
 
 
 @pytest.mark.parametrize("target", [7, 8, "7", "nobody"])
-def test_nobody_cancels_what_is_another_sessions(target: m.Id) -> None:
+def test_a_session_cannot_cancel_the_command_of_another(target: m.Id) -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7)
@@ -581,7 +585,7 @@ def test_nobody_cancels_what_is_another_sessions(target: m.Id) -> None:
     assert harness.outputs[:-1] == []
 
 
-def test_of_several_that_wait_the_one_that_is_named_is_cancelled() -> None:
+def test_cancel_ends_only_the_command_with_the_given_id() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     for id in (7, "7", 8):
@@ -595,7 +599,7 @@ def test_of_several_that_wait_the_one_that_is_named_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("op", ["ping", "lock", "cancel", "set", "bye"])
-def test_an_id_that_is_not_answered_yet_is_not_used_again(op: str) -> None:
+def test_the_id_of_a_pending_command_cannot_be_used_again(op: str) -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7)
@@ -610,7 +614,7 @@ def test_an_id_that_is_not_answered_yet_is_not_used_again(op: str) -> None:
     harness.do("b", "ping", id=7)
 
 
-def test_a_rid_that_is_repeated_while_it_waits_joins_and_the_newest_id_is_answered() -> None:
+def test_a_retry_of_a_pending_lock_joins_it_and_the_newest_id_is_answered() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, rid="r")
@@ -623,7 +627,7 @@ def test_a_rid_that_is_repeated_while_it_waits_joins_and_the_newest_id_is_answer
     assert granted_now(harness) == [9]
 
 
-def test_joining_keeps_place_patience_and_what_was_asked_for() -> None:
+def test_a_retry_keeps_the_place_the_deadline_and_the_fields_of_the_first_attempt() -> None:
     harness = with_sessions("a", "b", "c")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, rid="r", wait=5)
@@ -636,7 +640,7 @@ def test_joining_keeps_place_patience_and_what_was_asked_for() -> None:
     assert _granted(answers(harness)[8]).waited == 3.0
 
 
-def test_a_joined_command_runs_out_of_patience_under_its_newest_id() -> None:
+def test_a_retried_command_times_out_under_its_newest_id() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, rid="r", wait=5)
@@ -646,7 +650,7 @@ def test_a_joined_command_runs_out_of_patience_under_its_newest_id() -> None:
     assert list(answers(harness)) == [8]
 
 
-def test_a_joined_command_is_cancelled_by_its_newest_id_alone() -> None:
+def test_a_retried_command_is_cancelled_only_by_its_newest_id() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, rid="r")
@@ -656,7 +660,7 @@ def test_a_joined_command_is_cancelled_by_its_newest_id_alone() -> None:
     assert list(answers(harness)) == [8]
 
 
-def test_joining_under_an_id_that_another_command_waits_under_is_refused() -> None:
+def test_a_retry_under_the_id_of_another_pending_command_is_refused() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, rid="r")
@@ -667,7 +671,7 @@ def test_joining_under_an_id_that_another_command_waits_under_is_refused() -> No
     assert granted_now(harness) == [7]
 
 
-def test_a_rid_that_is_repeated_after_the_grant_gets_that_grant_again() -> None:
+def test_a_retry_after_the_grant_gets_the_same_grant() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, rid="r")
@@ -677,7 +681,7 @@ def test_a_rid_that_is_repeated_after_the_grant_gets_that_grant_again() -> None:
     assert (harness.dup, again, harness.commits()) == (True, first, [])
 
 
-def test_a_grant_at_once_is_repeated_too_even_when_it_is_lost_since() -> None:
+def test_a_retry_gets_the_same_grant_even_if_the_lock_was_lost_since() -> None:
     harness = with_sessions("a", "b")
     first = lock(harness, "a", "x", rid="r")
     unlock(harness, "a", first)
@@ -688,7 +692,7 @@ def test_a_grant_at_once_is_repeated_too_even_when_it_is_lost_since() -> None:
 
 
 @pytest.mark.parametrize("end", ["locked", "timeout", "cancelled", "deadlock"])
-def test_a_refusal_is_not_kept_and_the_same_rid_asks_anew(end: str) -> None:
+def test_a_retry_after_a_refusal_asks_again(end: str) -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     if end == "locked":
@@ -712,7 +716,7 @@ def test_a_refusal_is_not_kept_and_the_same_rid_asks_anew(end: str) -> None:
 # --- sessions: grace, takeover, end ---
 
 
-def test_a_lock_outlives_its_connection_by_the_grace_and_no_longer() -> None:
+def test_a_lock_outlives_its_connection_by_the_grace_of_its_session() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x", ttl=1_000)
     line_up(harness, "b", "x", id=7)
@@ -731,7 +735,7 @@ def test_a_lock_outlives_its_connection_by_the_grace_and_no_longer() -> None:
     assert [event.type for event in given.events] == ["lock", "queue"]
 
 
-def test_all_that_a_session_leaves_is_one_revision_and_the_next_are_granted_after_it() -> None:
+def test_a_session_that_ends_releases_all_locks_in_one_revision_before_the_next_grants() -> None:
     harness = with_sessions("a", "b", "c")
     harness.do("a", "set", key="k", value=1, ephemeral=True)
     lock(harness, "a", "x", "y")
@@ -750,7 +754,7 @@ def test_all_that_a_session_leaves_is_one_revision_and_the_next_are_granted_afte
     assert granted_now(harness) == ["c", "b"]
 
 
-def test_a_waiter_whose_session_has_ended_is_never_granted() -> None:
+def test_a_request_whose_session_has_ended_is_never_granted() -> None:
     harness = with_sessions("a", "b", "c")
     granted = lock(harness, "a", "x", ttl=1_000)
     line_up(harness, "b", "x", id=7)
@@ -763,7 +767,7 @@ def test_a_waiter_whose_session_has_ended_is_never_granted() -> None:
     assert granted_now(harness) == [8]
 
 
-def test_a_waiter_in_its_grace_is_granted_in_its_turn_and_told_at_the_takeover() -> None:
+def test_a_grant_during_the_grace_is_sent_after_the_takeover() -> None:
     harness = with_sessions("a", "b", "c")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7)
@@ -780,7 +784,7 @@ def test_a_waiter_in_its_grace_is_granted_in_its_turn_and_told_at_the_takeover()
     assert granted_now(harness) == [8]
 
 
-def test_the_queue_is_kept_through_a_takeover() -> None:
+def test_a_takeover_keeps_the_place_in_the_queue() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7)
@@ -792,7 +796,7 @@ def test_the_queue_is_kept_through_a_takeover() -> None:
     assert granted_now(harness) == [7]
 
 
-def test_after_a_takeover_the_same_rid_under_the_same_id_is_answered_once() -> None:
+def test_a_retry_with_the_same_rid_and_id_after_a_takeover_is_answered_once() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, rid="r")
@@ -803,7 +807,7 @@ def test_after_a_takeover_the_same_rid_under_the_same_id_is_answered_once() -> N
     assert granted_now(harness) == [7]
 
 
-def test_after_a_takeover_a_grant_of_which_nothing_was_heard_is_had_by_repeating_its_rid() -> None:
+def test_a_retry_after_a_takeover_gets_a_grant_whose_reply_was_lost() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, rid="r")
@@ -815,7 +819,7 @@ def test_after_a_takeover_a_grant_of_which_nothing_was_heard_is_had_by_repeating
     assert harness.dup
 
 
-def test_what_was_told_at_a_takeover_is_not_told_again_at_the_next() -> None:
+def test_a_notice_sent_at_a_takeover_is_not_sent_again_at_the_next() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7)
@@ -827,7 +831,7 @@ def test_what_was_told_at_a_takeover_is_not_told_again_at_the_next() -> None:
     assert answers(harness) == {}
 
 
-def test_a_patience_that_ends_in_the_grace_is_told_at_the_takeover() -> None:
+def test_a_timeout_during_the_grace_is_sent_after_the_takeover() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, wait=2)
@@ -839,7 +843,7 @@ def test_a_patience_that_ends_in_the_grace_is_told_at_the_takeover() -> None:
     assert isinstance(answers(harness)[7], TimedOut)
 
 
-def test_what_was_granted_and_lost_in_the_grace_is_told_in_that_order() -> None:
+def test_a_grant_and_a_loss_during_the_grace_are_sent_in_that_order() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7, ttl=2)
@@ -856,7 +860,7 @@ def test_what_was_granted_and_lost_in_the_grace_is_told_in_that_order() -> None:
 # --- forced release and loss ---
 
 
-def test_a_forced_release_frees_anyones_lock_and_tells_the_loser_and_why() -> None:
+def test_a_forced_release_ends_any_lock_and_tells_its_holder_the_reason() -> None:
     harness = with_sessions("a", "b", "c")
     granted = lock(harness, "a", "x", "y")
     line_up(harness, "b", "x", id=7)
@@ -872,7 +876,7 @@ def test_a_forced_release_frees_anyones_lock_and_tells_the_loser_and_why() -> No
     assert isinstance(refusal(harness, "a", "renew", token=granted.token), NotHolder)
 
 
-def test_a_loss_in_the_grace_is_told_after_the_takeover() -> None:
+def test_a_lock_lost_during_the_grace_is_reported_after_the_takeover() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", pattern="x*")
     harness.drop("a")
@@ -886,7 +890,7 @@ def test_a_loss_in_the_grace_is_told_after_the_takeover() -> None:
     assert loss.lock.patterns == ["x*"]
 
 
-def test_by_name_all_who_share_it_are_freed() -> None:
+def test_a_forced_release_by_name_ends_all_shared_locks_on_it() -> None:
     harness = with_sessions("a", "b", "c", "d")
     one = lock(harness, "a", "x", mode="shared")
     two = lock(harness, "b", "x", "y", mode="shared")
@@ -899,14 +903,14 @@ def test_by_name_all_who_share_it_are_freed() -> None:
     assert granted_now(harness) == [7]
 
 
-def test_a_forced_release_of_what_is_not_held_is_not_holder() -> None:
+def test_a_forced_release_of_no_held_lock_is_refused_with_not_holder() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     for fields in ({"name": "y"}, {"name": "x", "ns": "other"}, {"token": 99}):
         assert isinstance(refusal(harness, "b", "unlock", force=True, reason="now", **fields), NotHolder)
 
 
-def test_who_lets_go_of_its_own_is_told_of_no_loss() -> None:
+def test_a_session_that_forces_its_own_lock_is_not_told_of_a_loss() -> None:
     harness = with_sessions("a")
     unlock(harness, "a", lock(harness, "a", "x"))
     assert lost(harness) == []
@@ -916,14 +920,14 @@ def test_who_lets_go_of_its_own_is_told_of_no_loss() -> None:
 
 
 def links(error: WaggleError) -> list[tuple[str, Any]]:
-    """Who waits for what in a circle: session, and names or patterns."""
+    """Return the requests of a deadlock cycle: session, and names or patterns."""
     assert isinstance(error, Deadlock)
     cycle = error.details["cycle"]
     assert all(link["agent"] == f"agent-{link['session']}" for link in cycle)
     return [(link["session"], link.get("names") or link.get("patterns")) for link in cycle]
 
 
-def test_two_that_would_wait_for_each_other_are_a_circle() -> None:
+def test_two_sessions_that_would_wait_for_each_other_are_a_deadlock() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     y = lock(harness, "b", "y")
@@ -934,7 +938,7 @@ def test_two_that_would_wait_for_each_other_are_a_circle() -> None:
     assert granted_now(harness) == [7]
 
 
-def test_who_does_not_wait_closes_no_circle() -> None:
+def test_a_request_that_does_not_wait_is_no_deadlock() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     lock(harness, "b", "y")
@@ -942,7 +946,7 @@ def test_who_does_not_wait_closes_no_circle() -> None:
     assert isinstance(refusal(harness, "b", "lock", name="x", wait=0), Locked)
 
 
-def test_a_circle_may_have_many_in_it() -> None:
+def test_a_deadlock_of_many_sessions_is_found() -> None:
     harness = with_sessions("a", "b", "c", "d")
     for name in "abcd":
         lock(harness, name, name)
@@ -952,7 +956,7 @@ def test_a_circle_may_have_many_in_it() -> None:
     assert links(error) == [("d", ["a"]), ("a", ["b"]), ("b", ["c"]), ("c", ["d"])]
 
 
-def test_a_short_patience_closes_a_circle_all_the_same() -> None:
+def test_a_request_with_a_short_wait_is_a_deadlock_too() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     lock(harness, "b", "y")
@@ -962,8 +966,8 @@ def test_a_short_patience_closes_a_circle_all_the_same() -> None:
     line_up(harness, "b", "x", id=8)
 
 
-def test_a_circle_may_go_through_a_queue() -> None:
-    """c waits for b, who only asked earlier and holds nothing there."""
+def test_a_deadlock_through_a_waiting_request_is_found() -> None:
+    """Session c waits for b, which holds nothing there and only asked earlier."""
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x")
     lock(harness, "c", "z")
@@ -973,7 +977,7 @@ def test_a_circle_may_go_through_a_queue() -> None:
     assert links(error) == [("b", ["z"]), ("c", ["x"])]
 
 
-def test_a_circle_may_go_through_patterns() -> None:
+def test_a_deadlock_through_patterns_is_found() -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", pattern="src/*")
     lock(harness, "b", "doc/b")
@@ -984,7 +988,7 @@ def test_a_circle_may_go_through_patterns() -> None:
     assert links(error) == [("c", ["*.py", "q"]), ("a", ["d*"]), ("b", ["etc"])]
 
 
-def test_a_circle_may_go_through_what_is_shared() -> None:
+def test_a_deadlock_through_shared_locks_is_found() -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x", mode="shared")
     lock(harness, "b", "x", mode="shared")
@@ -994,7 +998,7 @@ def test_a_circle_may_go_through_what_is_shared() -> None:
     assert links(error) == [("c", ["x"]), ("b", ["y"])]
 
 
-def test_a_shared_one_behind_one_that_waits_closes_a_circle() -> None:
+def test_a_shared_request_behind_a_waiting_exclusive_one_can_be_a_deadlock() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x", mode="shared")
     line_up(harness, "b", "x", id=11)
@@ -1003,7 +1007,7 @@ def test_a_shared_one_behind_one_that_waits_closes_a_circle() -> None:
     assert links(error) == [("a", ["x"]), ("b", ["x"])]
 
 
-def test_two_that_share_what_they_ask_for_close_no_circle() -> None:
+def test_two_requests_for_shared_locks_are_no_deadlock() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x", mode="shared")
     lock(harness, "b", "y", mode="shared")
@@ -1011,27 +1015,27 @@ def test_two_that_share_what_they_ask_for_close_no_circle() -> None:
     lock(harness, "b", "x", mode="shared")
 
 
-def test_a_task_that_waits_for_what_it_holds_is_a_circle_of_one() -> None:
+def test_a_task_that_waits_for_its_own_lock_is_a_deadlock() -> None:
     harness = with_sessions("a")
     lock(harness, "a", "x", task="t")
     assert links(refusal(harness, "a", "lock", name="x", task="t", wait=None)) == [("a", ["x"])]
 
 
 @pytest.mark.parametrize("asked", [{"pattern": "*"}, {"names": ["q", "x"]}, {"name": "x", "mode": "shared"}])
-def test_a_circle_of_one_is_found_by_whatever_is_asked_for(asked: dict[str, Any]) -> None:
+def test_a_deadlock_of_one_task_is_found_for_names_and_patterns(asked: dict[str, Any]) -> None:
     harness = with_sessions("a")
     lock(harness, "a", "x", task="t")
     assert isinstance(refusal(harness, "a", "lock", **asked, task="t", wait=None), Deadlock)
 
 
-def test_a_task_may_not_queue_behind_what_it_already_waits_for() -> None:
+def test_a_task_that_would_wait_for_its_own_waiting_request_is_a_deadlock() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "b", "x")
     line_up(harness, "a", "x", id=11, task="t")
     assert isinstance(refusal(harness, "a", "lock", name="x", task="t", wait=None), Deadlock)
 
 
-def test_another_task_of_the_session_waits_for_the_first() -> None:
+def test_a_task_can_wait_for_another_task_of_its_session() -> None:
     harness = with_sessions("a")
     granted = lock(harness, "a", "x", task="t")
     line_up(harness, "a", "x", id=7, task="u")
@@ -1039,7 +1043,7 @@ def test_another_task_of_the_session_waits_for_the_first() -> None:
     assert granted_now(harness) == [7]
 
 
-def test_tasks_of_one_session_can_be_a_circle() -> None:
+def test_two_tasks_of_one_session_can_be_a_deadlock() -> None:
     harness = with_sessions("a")
     lock(harness, "a", "x", task="t")
     lock(harness, "a", "y", task="u")
@@ -1047,7 +1051,7 @@ def test_tasks_of_one_session_can_be_a_circle() -> None:
     assert links(refusal(harness, "a", "lock", name="x", task="u", wait=None)) == [("a", ["x"]), ("a", ["y"])]
 
 
-def test_tasks_of_the_same_name_in_two_sessions_are_two() -> None:
+def test_tasks_of_the_same_name_in_two_sessions_are_different() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x", task="t")
     line_up(harness, "b", "x", id=7, task="t")
@@ -1055,7 +1059,7 @@ def test_tasks_of_the_same_name_in_two_sessions_are_two() -> None:
     line_up(harness, "a", "y", id=8, task="t")
 
 
-def test_a_session_that_gives_no_task_does_not_block_itself() -> None:
+def test_a_session_without_tasks_can_wait_for_its_own_lock() -> None:
     harness = with_sessions("a")
     granted = lock(harness, "a", "x")
     line_up(harness, "a", "x", id=7)
@@ -1064,7 +1068,7 @@ def test_a_session_that_gives_no_task_does_not_block_itself() -> None:
     assert granted_now(harness) == [7]
 
 
-def test_a_session_that_gives_no_task_is_one_strand_in_a_circle_with_others() -> None:
+def test_a_session_without_tasks_is_one_owner_in_a_deadlock_with_others() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     lock(harness, "a", "own")
@@ -1074,8 +1078,10 @@ def test_a_session_that_gives_no_task_is_one_strand_in_a_circle_with_others() ->
 
 
 @pytest.mark.parametrize("names", [["y", "own"], ["own", "y"]])
-def test_a_circle_is_found_past_what_the_session_waits_for_itself(names: list[str]) -> None:
-    """a holds x and, further back among those who share it, waits for x: that way back says nothing of b's."""
+def test_a_deadlock_is_found_past_the_sessions_own_waiting_requests(names: list[str]) -> None:
+    """Session a holds x, and also waits for x behind other shared requests. The path through b must be found all the
+    same.
+    """
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x")
     lock(harness, "a", "own")
@@ -1086,8 +1092,8 @@ def test_a_circle_is_found_past_what_the_session_waits_for_itself(names: list[st
     assert links(refusal(harness, "a", "lock", names=names, wait=None)) == [("a", names), ("b", ["x"])]
 
 
-def test_a_circle_is_told_as_short_as_it_is() -> None:
-    """Not by way of everybody who stands in line."""
+def test_the_reported_deadlock_cycle_is_the_shortest() -> None:
+    """The cycle does not go through every request of the queue."""
     harness = with_sessions("a", "b", "c", "d", "e")
     lock(harness, "a", "x")
     lock(harness, "e", "y")
@@ -1096,7 +1102,7 @@ def test_a_circle_is_told_as_short_as_it_is() -> None:
     assert links(refusal(harness, "a", "lock", name="y", wait=None)) == [("a", ["y"]), ("e", ["x"])]
 
 
-def test_who_was_refused_as_a_deadlock_does_not_stand_in_the_queue() -> None:
+def test_a_request_refused_as_a_deadlock_leaves_nothing_in_the_queue() -> None:
     harness = with_sessions("a", "b", "c")
     x = lock(harness, "a", "x")
     lock(harness, "b", "y")
@@ -1119,7 +1125,9 @@ WRITES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("op", "fields"), WRITES)
 @pytest.mark.parametrize("held", [{"name": "x"}, {"names": ["w", "x"]}, {"pattern": "[x-z]"}])
-def test_a_write_under_anothers_exclusive_lock_is_locked(op: str, fields: dict[str, Any], held: dict[str, Any]) -> None:
+def test_a_write_under_the_exclusive_lock_of_another_session_is_refused(
+    op: str, fields: dict[str, Any], held: dict[str, Any]
+) -> None:
     harness = with_sessions("a", "b")
     harness.do("a", "set", key="x", value=1)
     granted = lock(harness, "a", **held)
@@ -1130,7 +1138,7 @@ def test_a_write_under_anothers_exclusive_lock_is_locked(op: str, fields: dict[s
 
 
 @pytest.mark.parametrize(("op", "fields"), WRITES)
-def test_the_holders_session_writes_without_a_guard_whichever_task_it_is(op: str, fields: dict[str, Any]) -> None:
+def test_the_holding_session_writes_without_a_guard_from_any_task(op: str, fields: dict[str, Any]) -> None:
     harness = with_sessions("a")
     harness.do("a", "set", key="x", value=1)
     lock(harness, "a", "x", task="t")
@@ -1148,7 +1156,7 @@ def test_a_guard_lets_a_write_through_only_while_its_lock_is_held(op: str, field
     assert isinstance(refusal_after_time(harness, "a", op, **fields, guard=guard), NotHolder)
 
 
-def test_the_guard_of_another_lock_does_not_open_this_one() -> None:
+def test_the_guard_of_another_lock_does_not_allow_a_write() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     mine = lock(harness, "b", "y")
@@ -1156,13 +1164,13 @@ def test_the_guard_of_another_lock_does_not_open_this_one() -> None:
 
 
 @pytest.mark.parametrize("held", [{"name": "x", "mode": "shared"}, {"name": "x", "ns": "other"}, {"name": "xx"}])
-def test_other_locks_do_not_keep_from_writing(held: dict[str, Any]) -> None:
+def test_shared_and_unrelated_locks_do_not_refuse_a_write(held: dict[str, Any]) -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", **held)
     harness.do("b", "set", key="x", value=1)
 
 
-def test_who_only_waits_keeps_nobody_from_writing() -> None:
+def test_a_waiting_request_does_not_refuse_a_write() -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x")
     line_up(harness, "b", "x", "y", id=7)
@@ -1170,14 +1178,14 @@ def test_who_only_waits_keeps_nobody_from_writing() -> None:
     harness.do("c", "set", key="y", value=1)
 
 
-def test_a_key_is_written_again_when_the_lock_is_over() -> None:
+def test_a_key_can_be_written_again_after_the_lock_has_ended() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x", ttl=5)
     harness.now += 5
     harness.do("b", "set", key="x", value=1)
 
 
-def test_one_step_of_a_txn_under_anothers_lock_refuses_it_whole() -> None:
+def test_a_txn_with_one_step_under_the_lock_of_another_is_refused_whole() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     steps = [{"op": "set", "key": "y", "value": 1}, {"op": "set", "key": "x", "value": 1}]
@@ -1188,15 +1196,15 @@ def test_one_step_of_a_txn_under_anothers_lock_refuses_it_whole() -> None:
     harness.do("b", "txn", **{"if": [], "then": guarded})
 
 
-def test_messages_go_through_a_lock() -> None:
+def test_a_lock_does_not_refuse_messages() -> None:
     harness = with_sessions("a", "b")
     lock(harness, "a", "x")
     harness.do("b", "publish", channel="x", data=1)
 
 
 @pytest.mark.parametrize("held", [{"name": "x:1"}, {"pattern": "*:1"}, {"pattern": "y?"}])
-def test_a_clear_that_may_touch_what_is_locked_is_refused_whole(held: dict[str, Any]) -> None:
-    """Also where no key is there that both match."""
+def test_a_clear_that_overlaps_an_exclusive_lock_is_refused_whole(held: dict[str, Any]) -> None:
+    """The clear is refused even if no key exists that both match."""
     harness = with_sessions("a", "b")
     for key in ("x:2", "y"):
         harness.do("a", "set", key=key, value=1)
@@ -1208,14 +1216,14 @@ def test_a_clear_that_may_touch_what_is_locked_is_refused_whole(held: dict[str, 
 
 
 @pytest.mark.parametrize("held", [{"name": "x:1", "mode": "shared"}, {"name": "z"}, {"pattern": "x*", "ns": "other"}])
-def test_a_clear_is_not_kept_by_locks_that_it_does_not_touch(held: dict[str, Any]) -> None:
+def test_a_clear_that_overlaps_no_exclusive_lock_is_not_refused(held: dict[str, Any]) -> None:
     harness = with_sessions("a", "b")
     harness.do("a", "set", key="x:1", value=1)
     lock(harness, "a", **held)
     assert harness.do("b", "clear", pattern="x*", confirm=True).deleted == 1
 
 
-def test_time_does_not_ask_for_locks() -> None:
+def test_a_lock_does_not_keep_an_entry_from_expiring() -> None:
     harness = with_sessions("a", "b")
     harness.do("a", "set", key="x", value=1, ttl=5)
     harness.do("b", "set", key="y", value=1, ephemeral=True)
@@ -1229,7 +1237,7 @@ def test_time_does_not_ask_for_locks() -> None:
 # --- events ---
 
 
-def test_the_events_of_a_lock() -> None:
+def test_each_change_of_a_lock_is_an_event() -> None:
     harness = with_sessions("a")
     granted = lock(harness, "a", "x", "y", ttl=10, mode="shared")
     common = {
@@ -1249,7 +1257,7 @@ def test_the_events_of_a_lock() -> None:
     assert {line["rev"] for line in lines(harness)} == {harness.machine.state.log.rev}
 
 
-def test_the_key_of_a_pattern_is_its_text() -> None:
+def test_the_key_of_a_pattern_locks_event_is_the_patterns_text() -> None:
     harness = with_sessions("a")
     lock(harness, "a", patterns=["b**", "a?"])
     assert [(line["key"], line["patterns"], "names" in line) for line in lines(harness)] == [
@@ -1257,7 +1265,7 @@ def test_the_key_of_a_pattern_is_its_text() -> None:
     ]  # fmt: skip
 
 
-def test_queue_events_say_who_and_how_many_wait_now() -> None:
+def test_a_queue_event_has_the_session_and_the_number_of_waiters() -> None:
     harness = with_sessions("a", "b", "c")
     granted = lock(harness, "a", "x")
     assert told(harness) == [("lock", "x")], "who waits for nothing stands in no queue"
@@ -1279,7 +1287,7 @@ def test_queue_events_say_who_and_how_many_wait_now() -> None:
     assert all("token" not in line for line in seen if line["type"] == "queue")
 
 
-def test_queue_events_of_a_pattern_count_those_who_wait_for_its_text() -> None:
+def test_a_queue_event_of_a_pattern_counts_the_waiters_with_the_same_text() -> None:
     harness = with_sessions("a", "b", "c")
     lock(harness, "a", "x")
     line_up(harness, "b", id=11, pattern="*")
@@ -1290,7 +1298,7 @@ def test_queue_events_of_a_pattern_count_those_who_wait_for_its_text() -> None:
 # --- locks: what is held ---
 
 
-def test_locks_shows_what_is_held_and_the_queue_in_order() -> None:
+def test_locks_lists_each_held_lock_with_its_queue_in_order() -> None:
     harness = with_sessions("a", "b", "c", "d")
     one = lock(harness, "a", "x", "y", ttl=10)
     harness.now += 1
@@ -1313,7 +1321,7 @@ def test_locks_shows_what_is_held_and_the_queue_in_order() -> None:
     assert harness.outputs[:-1] == []
 
 
-def test_locks_are_asked_for_by_pattern_and_namespace_and_come_in_the_order_of_their_grants() -> None:
+def test_locks_can_be_listed_by_pattern_and_namespace_in_the_order_of_grants() -> None:
     harness = with_sessions("a", "b")
     tokens = [
         lock(harness, "a", "src/b").token,
@@ -1363,7 +1371,7 @@ def test_locks_are_asked_for_by_pattern_and_namespace_and_come_in_the_order_of_t
         ({"name": "x", "rid": ""}, "rid"),
     ],
 )
-def test_a_lock_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
+def test_a_malformed_lock_is_refused_with_the_field(fields: dict[str, Any], field: str) -> None:
     harness = with_sessions("a")
     error = refusal(harness, "a", "lock", **fields)
     assert isinstance(error, BadRequest)
@@ -1389,7 +1397,9 @@ def test_a_lock_that_is_wrong_names_the_field(fields: dict[str, Any], field: str
         ("locks", {"ns": "no spaces"}, "ns"),
     ],
 )
-def test_what_else_is_wrong_names_the_field_too(op: str, fields: dict[str, Any], field: str) -> None:
+def test_a_malformed_unlock_renew_or_locks_is_refused_with_the_field(
+    op: str, fields: dict[str, Any], field: str
+) -> None:
     harness = with_sessions("a")
     error = refusal(harness, "a", op, **fields)
     assert isinstance(error, BadRequest)
@@ -1397,7 +1407,7 @@ def test_what_else_is_wrong_names_the_field_too(op: str, fields: dict[str, Any],
 
 
 @pytest.mark.parametrize("what", [{"name": "x"}, {"pattern": "*"}])
-def test_the_hubs_namespaces_are_not_locked(what: dict[str, Any]) -> None:
+def test_the_hubs_namespaces_cannot_be_locked(what: dict[str, Any]) -> None:
     harness = with_sessions("a")
     error = refusal(harness, "a", "lock", ns="$agents", **what)
     assert isinstance(error, Forbidden)
@@ -1413,7 +1423,7 @@ def limit_of(error: WaggleError) -> int:
     return limit
 
 
-def test_a_lock_has_so_many_names_or_patterns_and_no_more() -> None:
+def test_a_lock_has_a_limit_of_names_and_of_patterns() -> None:
     harness = with_sessions("a")
     lock(harness, "a", *(f"n{number}" for number in range(100)))
     assert limit_of(refusal(harness, "a", "lock", names=[f"m{number}" for number in range(101)])) == 100
@@ -1421,7 +1431,7 @@ def test_a_lock_has_so_many_names_or_patterns_and_no_more() -> None:
     assert limit_of(refusal(harness, "a", "lock", patterns=[f"q{number}*" for number in range(11)])) == 10
 
 
-def test_a_namespace_has_so_many_locks_on_patterns_held_or_waited_for() -> None:
+def test_a_namespace_has_a_limit_of_locks_on_patterns() -> None:
     harness = with_sessions("a", "b", limits=Limits(pattern_locks=3))
     granted = lock(harness, "a", pattern="a*")
     lock(harness, "a", pattern="b*")
@@ -1433,7 +1443,7 @@ def test_a_namespace_has_so_many_locks_on_patterns_held_or_waited_for() -> None:
     lock(harness, "b", pattern="d*")
 
 
-def test_a_session_holds_or_waits_for_so_many_locks() -> None:
+def test_a_session_has_a_limit_of_locks_held_or_waited_for() -> None:
     harness = with_sessions("a", "b", limits=Limits(claims=2))
     granted = lock(harness, "a", "x")
     lock(harness, "b", "y")
@@ -1446,7 +1456,7 @@ def test_a_session_holds_or_waits_for_so_many_locks() -> None:
     lock(harness, "a", "x")
 
 
-def test_a_session_has_so_many_commands_that_wait() -> None:
+def test_a_session_has_a_limit_of_pending_locks() -> None:
     harness = with_sessions("a", "b", limits=Limits(waiting=2))
     lock(harness, "a", "x")
     for id in (7, 8):
@@ -1456,7 +1466,7 @@ def test_a_session_has_so_many_commands_that_wait() -> None:
     lock(harness, "b", "y", wait=1)
 
 
-def test_so_many_pairs_that_conflict_by_pattern_are_remembered() -> None:
+def test_the_hub_has_a_limit_of_stored_conflict_pairs() -> None:
     harness = with_sessions("a", "b", limits=Limits(conflicts=3))
     held = [lock(harness, "a", name) for name in "xyz"]
     line_up(harness, "b", id=7, pattern="?")
@@ -1465,7 +1475,7 @@ def test_so_many_pairs_that_conflict_by_pattern_are_remembered() -> None:
     line_up(harness, "b", "x", id=8)
 
 
-def test_a_refusal_tells_of_so_many_holders() -> None:
+def test_a_refusal_has_a_limit_of_holders() -> None:
     harness = with_sessions("a", "b", limits=Limits(holders=2))
     for _ in range(3):
         lock(harness, "a", "x", mode="shared")
@@ -1473,7 +1483,7 @@ def test_a_refusal_tells_of_so_many_holders() -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "ü", "\U0001f41d"])
-def test_what_a_reply_shows_of_locks_is_bounded_whatever_their_names(letter: str) -> None:
+def test_a_reply_that_shows_locks_is_bounded_however_long_their_names_are(letter: str) -> None:
     harness = with_sessions("a", "b", "c", limits=Limits(page_bytes=200_000))
     names = [["x", *(f"{one}:{two}:{letter * 240}" for two in range(20))] for one in range(40)]
     for number in range(40):

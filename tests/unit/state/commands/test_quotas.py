@@ -1,4 +1,4 @@
-"""What namespaces may hold, and how long what is set without a ttl is kept."""
+"""Quotas of namespaces, and their default ttl."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_namespace_holds_no_more_bytes_than_its_quota() -> None:
     hub.do("a", "set", key="k", value="x")
 
 
-def test_a_quota_for_every_namespace_is_for_those_that_are_not_named_nor_the_hubs_own() -> None:
+def test_a_quota_for_every_namespace_does_not_apply_to_named_and_hub_namespaces() -> None:
     hub = harness(quotas={"*": Quota(keys=0), "work": Quota()})
     hub.do("a", "set", key="k", value=1)
     with pytest.raises(LimitReached):
@@ -47,7 +47,7 @@ def test_a_quota_for_every_namespace_is_for_those_that_are_not_named_nor_the_hub
     hub.open_session("b")
 
 
-def test_what_is_set_without_a_ttl_gets_that_of_its_namespace() -> None:
+def test_an_entry_set_without_a_ttl_gets_the_default_of_its_namespace() -> None:
     hub = harness(default_ttls={"*": 60.0, "work": 10.0})
     assert hub.do("a", "set", key="k", value=1).expires_at == hub.now + 10
     assert hub.do("a", "set", key="k", value=1, ns="other").expires_at == hub.now + 60

@@ -1,4 +1,4 @@
-"""What may be looked for: the rule of search."""
+"""The rule of search: which texts are accepted (protocol 4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from waggle_hub.state.effects import StartSearch, Word
 
 
 def wanted(harness: MachineHarness, **fields: object) -> StartSearch:
-    """What the index is to be asked."""
+    """Return the search that the machine has started."""
     with pytest.raises(ValueError, match="not enough values"):
         harness.do("a", "search", **fields)
     (output,) = harness.outputs
@@ -25,7 +25,7 @@ def harness() -> MachineHarness:
     return harness
 
 
-def test_a_search_is_for_whoever_has_the_index_and_changes_nothing(harness: MachineHarness) -> None:
+def test_a_search_is_an_effect_and_changes_nothing(harness: MachineHarness) -> None:
     rev = harness.machine.state.log.rev
     found = wanted(harness, text="jwt  Tokens*\n jwt")
     assert (found.session, found.ns, found.pattern.text, found.limit) == ("a", "home", "*", 20)
@@ -42,20 +42,20 @@ def test_a_search_is_for_whoever_has_the_index_and_changes_nothing(harness: Mach
         ("ab** \u00fc", [("ab", True), ("\u00fc", False)]),
     ],
 )
-def test_words_stand_with_white_space_between_them(
+def test_the_words_of_a_search_are_separated_by_white_space(
     harness: MachineHarness, text: str, words: list[tuple[str, bool]]
 ) -> None:
     assert wanted(harness, text=text).words == tuple(Word(*word) for word in words)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "*", "!! ?", "a*", "x" * 1_001, "\ud800x"])
-def test_a_text_without_words_or_with_too_open_ones_is_refused(harness: MachineHarness, text: str) -> None:
+def test_a_search_without_words_or_with_a_short_prefix_is_refused(harness: MachineHarness, text: str) -> None:
     with pytest.raises(BadRequest) as refused:
         harness.do("a", "search", text=text)
     assert refused.value.details["field"] == "text"
 
 
-def test_so_many_words_and_no_more(harness: MachineHarness) -> None:
+def test_a_search_has_a_limit_of_words(harness: MachineHarness) -> None:
     assert len(wanted(harness, text=" ".join(f"w{n}" for n in range(16))).words) == 16
     with pytest.raises(LimitReached):
         harness.do("a", "search", text=" ".join(f"w{n}" for n in range(17)))
@@ -65,11 +65,13 @@ def test_so_many_words_and_no_more(harness: MachineHarness) -> None:
     ("fields", "field"),
     [({"limit": 0}, "limit"), ({"limit": 1_001}, "limit"), ({"pattern": "[a"}, "pattern"), ({"ns": "no/ns"}, "ns")],
 )
-def test_what_is_wrong_is_named(harness: MachineHarness, fields: dict[str, object], field: str) -> None:
+def test_a_malformed_search_is_refused_with_the_field(
+    harness: MachineHarness, fields: dict[str, object], field: str
+) -> None:
     with pytest.raises(BadRequest) as refused:
         harness.do("a", "search", text="word", **fields)
     assert refused.value.details.get("field", field) == field
 
 
-def test_the_hubs_own_namespaces_may_be_looked_through(harness: MachineHarness) -> None:
+def test_a_search_can_be_in_a_namespace_of_the_hub(harness: MachineHarness) -> None:
     assert wanted(harness, text="word", ns="$agents").ns == "$agents"

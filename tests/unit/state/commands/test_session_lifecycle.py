@@ -1,4 +1,4 @@
-"""Sessions and presence: who is there, for how long, and what goes with them (protocol 3, G7)."""
+"""Sessions and presence: how sessions start and end, and what ends with them (protocol 3, G7)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_outputs_come_in_the_order_in_which_they_must_go_out() -> None:
     assert [type(output) for output in harness.outputs] == [Commit, Reply, SessionEnded]
 
 
-def test_who_chose_no_name_gets_one_and_is_not_remembered() -> None:
+def test_an_agent_without_a_name_gets_one_that_seen_does_not_keep() -> None:
     harness = MachineHarness()
     assert harness.open_session("s").agent == "made-s"
     assert presence(harness, "made-s", "$seen") is None
@@ -71,7 +71,7 @@ def test_who_chose_no_name_gets_one_and_is_not_remembered() -> None:
         ({"meta": {"n": 2**70}}, "meta"),
     ],
 )
-def test_a_hello_that_is_wrong_names_the_field_and_opens_nothing(fields: dict[str, Any], field: str) -> None:
+def test_a_malformed_hello_is_refused_with_the_field_and_opens_no_session(fields: dict[str, Any], field: str) -> None:
     harness = MachineHarness()
     with pytest.raises(BadRequest) as refused:
         harness.open_session("s", **fields)
@@ -89,7 +89,7 @@ def test_meta_and_status_are_bounded() -> None:
         harness.do("s", "status", status="y" * 5_000)
 
 
-def test_the_hub_has_so_many_sessions_and_no_more_until_a_grace_is_over() -> None:
+def test_the_hub_has_a_limit_of_sessions_until_one_has_ended() -> None:
     harness = MachineHarness(Limits(sessions=2))
     harness.open_session("a")
     harness.open_session("b")
@@ -103,7 +103,7 @@ def test_the_hub_has_so_many_sessions_and_no_more_until_a_grace_is_over() -> Non
     harness.open_session("c")
 
 
-def test_status_is_shown() -> None:
+def test_the_status_of_a_session_is_shown_in_agents() -> None:
     harness = MachineHarness()
     harness.open_session("s", agent="a")
     assert harness.do("s", "status", status={"busy": ["with", 1]}).rev == 2
@@ -137,7 +137,7 @@ def test_at_the_end_of_its_grace_a_session_is_gone() -> None:
     assert presence(harness, "a", "$seen") == {"last": 1_000.0}, "when it was last connected"
 
 
-def test_a_second_drop_does_not_prolong_the_grace() -> None:
+def test_a_second_disconnect_does_not_prolong_the_grace() -> None:
     harness = MachineHarness()
     harness.open_session("s")
     harness.drop("s")
@@ -147,7 +147,7 @@ def test_a_second_drop_does_not_prolong_the_grace() -> None:
 
 
 @pytest.mark.parametrize(("session", "secret"), [("s", "wrong"), ("s", ""), ("s", "ü\ud800"), ("nobody", "s")])
-def test_without_the_secret_nothing_is_taken_over(session: str, secret: str) -> None:
+def test_a_takeover_without_the_secret_is_refused(session: str, secret: str) -> None:
     harness = MachineHarness()
     harness.open_session("s")
     with pytest.raises(SessionLost):
@@ -155,14 +155,14 @@ def test_without_the_secret_nothing_is_taken_over(session: str, secret: str) -> 
     assert harness.commits() == []
 
 
-def test_taking_over_a_session_that_is_connected_changes_nothing_that_others_see() -> None:
+def test_a_takeover_of_a_connected_session_changes_nothing_that_others_see() -> None:
     harness = MachineHarness()
     harness.open_session("s")
     assert harness.return_to("s").resumed
     assert harness.commits() == []
 
 
-def test_got_says_where_each_cursor_goes_on() -> None:
+def test_a_takeover_resumes_each_cursor_where_its_cursors_say() -> None:
     harness = MachineHarness()
     harness.open_session("s")
     sub = harness.do("s", "subscribe", patterns=["*"]).sub
@@ -173,7 +173,7 @@ def test_got_says_where_each_cursor_goes_on() -> None:
     assert [(cursor.rev, cursor.replay, cursor.snapshot) for cursor in harness.attached()] == [(start + 1, True, None)]
 
 
-def test_a_sub_missing_from_got_goes_on_from_its_subscribe_reply() -> None:
+def test_a_subscription_missing_from_cursors_resumes_at_its_subscribe_reply() -> None:
     harness = MachineHarness()
     harness.open_session("s")
     start = harness.do("s", "subscribe", patterns=["*"]).rev
@@ -185,8 +185,10 @@ def test_a_sub_missing_from_got_goes_on_from_its_subscribe_reply() -> None:
 
 @pytest.mark.parametrize("synced", [False, True])
 @pytest.mark.parametrize("told", [False, True])
-def test_a_snapshot_that_did_not_arrive_starts_again(synced: bool, told: bool) -> None:
-    """The hub knows what it has sent, its agent what arrived: only with its end at both does the tail go on."""
+def test_a_takeover_starts_an_incomplete_snapshot_again(synced: bool, told: bool) -> None:
+    """The hub knows what it has sent, the agent what has arrived. Only if both have the end of the snapshot does the
+    cursor go on.
+    """
     harness = MachineHarness()
     harness.open_session("s")
     reply = harness.do("s", "subscribe", patterns=["*"], snapshot=True)
@@ -200,7 +202,7 @@ def test_a_snapshot_that_did_not_arrive_starts_again(synced: bool, told: bool) -
     assert cursor.lost is None
 
 
-def test_the_end_of_a_snapshot_that_was_begun_again_since_does_not_count() -> None:
+def test_the_end_of_a_snapshot_that_was_restarted_since_does_not_count() -> None:
     harness = MachineHarness()
     harness.open_session("s")
     reply = harness.do("s", "subscribe", patterns=["*"], snapshot=True)
@@ -213,7 +215,7 @@ def test_the_end_of_a_snapshot_that_was_begun_again_since_does_not_count() -> No
 
 
 @pytest.mark.parametrize("ahead", [1, -100])
-def test_a_cursor_that_cannot_be_is_refused_and_the_session_stays_as_it_is(ahead: int) -> None:
+def test_a_takeover_with_an_impossible_cursor_is_refused_and_changes_nothing(ahead: int) -> None:
     harness = MachineHarness()
     harness.open_session("s")
     sub = harness.do("s", "subscribe", patterns=["*"]).sub
@@ -226,13 +228,13 @@ def test_a_cursor_that_cannot_be_is_refused_and_the_session_stays_as_it_is(ahead
     assert harness.return_to("s", cursors={sub: rev}).resumed
 
 
-def test_got_of_a_sub_that_is_not_there_is_no_matter() -> None:
+def test_a_cursor_of_an_unknown_subscription_is_ignored() -> None:
     harness = MachineHarness()
     harness.open_session("s")
     assert harness.return_to("s", cursors={77: 0}).subs == {}
 
 
-def test_a_cursor_below_the_log_is_lost_and_begins_again() -> None:
+def test_a_cursor_below_the_log_is_lost_and_restarts_with_a_snapshot() -> None:
     harness = MachineHarness(Limits(log_events=3))
     harness.open_session("s")
     reply = harness.do("s", "subscribe", patterns=["*"])
@@ -246,7 +248,7 @@ def test_a_cursor_below_the_log_is_lost_and_begins_again() -> None:
     assert cursor.rev == harness.machine.state.log.rev
 
 
-def test_a_loss_of_which_the_agent_may_not_know_is_told_again() -> None:
+def test_a_lost_cursor_is_reported_again_if_the_agent_may_not_know() -> None:
     """The hub began the subscription again, and the connection broke before the `lost` line arrived: its agent has a
     cursor, asked for no snapshot, and must not take one for news."""
     harness = MachineHarness()
@@ -263,7 +265,7 @@ def test_a_loss_of_which_the_agent_may_not_know_is_told_again() -> None:
 # --- the end ---
 
 
-def test_the_end_of_a_session_is_one_step() -> None:
+def test_the_end_of_a_session_is_one_revision() -> None:
     harness = MachineHarness()
     harness.open_session("s", agent="a")
     harness.open_session("w")
@@ -283,7 +285,7 @@ def test_the_end_of_a_session_is_one_step() -> None:
         harness.do("s", "ping")
 
 
-def test_sessions_that_end_at_one_instant_end_one_after_another_before_the_next_command() -> None:
+def test_sessions_that_end_at_one_instant_end_in_turn_before_the_next_command() -> None:
     harness = MachineHarness()
     for name in "abc":
         harness.open_session(name, agent=name)
@@ -296,7 +298,7 @@ def test_sessions_that_end_at_one_instant_end_one_after_another_before_the_next_
     assert [type(output) for output in harness.outputs[-2:]] == [SessionEnded, Reply]
 
 
-def test_a_name_is_there_until_its_last_session_ends_and_the_newest_speaks_for_it() -> None:
+def test_an_agent_is_present_until_its_last_session_ends_and_the_newest_is_shown() -> None:
     harness = MachineHarness()
     harness.open_session("one", agent="a", meta={"n": 1})
     harness.open_session("two", agent="a", meta={"n": 2})
@@ -311,8 +313,8 @@ def test_a_name_is_there_until_its_last_session_ends_and_the_newest_speaks_for_i
     assert presence(harness, "a") is None
 
 
-def test_a_session_ends_without_what_others_have_taken_from_it() -> None:
-    """An ephemeral entry is tied to whoever wrote it last."""
+def test_a_session_that_ends_keeps_an_ephemeral_entry_that_another_session_wrote() -> None:
+    """An ephemeral entry belongs to the session that wrote it last."""
     harness = MachineHarness()
     harness.open_session("s")
     harness.open_session("w")
@@ -329,14 +331,14 @@ def test_a_session_ends_without_what_others_have_taken_from_it() -> None:
     assert harness.keys("x") == ["a", "c"]
 
 
-def test_what_hub_namespaces_show_is_read_by_all_and_written_by_none() -> None:
+def test_hub_namespaces_are_read_by_all_and_written_by_the_hub_alone() -> None:
     harness = MachineHarness()
     harness.open_session("s", agent="a")
     assert harness.keys("s", ns="$agents") == ["a"]
     assert harness.do("s", "get", key="a", ns="$seen").entry.expires_at == 1_000.0 + Limits().seen
 
 
-def test_a_name_that_was_not_here_for_long_is_forgotten() -> None:
+def test_seen_forgets_an_agent_after_its_time() -> None:
     harness = MachineHarness(Limits(seen=100.0))
     harness.open_session("s", agent="a")
     harness.do("s", "bye")
@@ -349,8 +351,8 @@ def test_a_name_that_was_not_here_for_long_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("step", ["hello", "bye"])
-def test_what_was_remembered_too_long_ago_expires_before_it_is_remembered_anew(step: str) -> None:
-    """Nobody sees an entry past its deadline, not even as the one before (G6)."""
+def test_a_due_entry_of_seen_expires_before_it_is_written_again(step: str) -> None:
+    """An entry past its deadline is not even visible as the previous one of an event (G6)."""
     harness = MachineHarness(Limits(seen=100.0))
     harness.open_session("s", agent="a")
     harness.open_session("w")
@@ -381,7 +383,7 @@ def test_a_command_with_a_rid_has_its_effect_once() -> None:
     assert harness.do("s", "get", key="k").entry.version == 1
 
 
-def test_a_conflict_is_an_outcome_too_and_stays_what_it_was() -> None:
+def test_a_retry_after_a_conflict_gets_the_same_conflict() -> None:
     harness = MachineHarness()
     harness.open_session("s")
     with pytest.raises(Conflict) as first:
@@ -400,8 +402,8 @@ def test_a_conflict_is_an_outcome_too_and_stays_what_it_was() -> None:
         m.Update(id=1, key="k", patch=[{"op": "test", "path": "", "value": 1}], rid="r"),
     ],
 )
-def test_what_is_kept_of_a_conflict_does_not_hold_on_to_the_command(command: m.AnyCommand) -> None:
-    """A traceback would: to its frames, and to the value in them."""
+def test_a_stored_conflict_does_not_keep_its_command_in_memory(command: m.AnyCommand) -> None:
+    """The traceback of an error would keep its frames, and the value in them."""
     harness = MachineHarness()
     harness.open_session("s")
     harness.machine.apply(command, "s", harness.now)
@@ -412,7 +414,7 @@ def test_what_is_kept_of_a_conflict_does_not_hold_on_to_the_command(command: m.A
     assert (error.__traceback__, error.__context__) == (None, None)
 
 
-def test_other_refusals_are_not_kept() -> None:
+def test_a_retry_after_another_refusal_is_decided_again() -> None:
     harness = MachineHarness()
     harness.open_session("s")
     with pytest.raises(BadRequest):
@@ -422,7 +424,7 @@ def test_other_refusals_are_not_kept() -> None:
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_rid_belongs_to_one_op(waits: bool) -> None:
-    """Else a set could be told of a lock that was granted, and nothing would be written."""
+    """Otherwise a set could get the reply of a lock, and nothing would be written."""
     harness = MachineHarness()
     harness.open_session("s")
     harness.open_session("w")
@@ -431,13 +433,13 @@ def test_a_rid_belongs_to_one_op(waits: bool) -> None:
         harness.machine.apply(m.Lock(id=99, name="n", wait=None, rid="r"), "s", harness.now)
     else:
         harness.do("s", "lock", name="n", rid="r")
-    with pytest.raises(BadRequest, match="that of a lock"):
+    with pytest.raises(BadRequest, match="belongs to a lock"):
         harness.do("s", "set", key="k", value=1, rid="r")
     assert harness.do("s", "get", key="k").entry is None
     assert harness.do("s", "set", key="k", value=1, rid="another").version == 1
 
 
-def test_rids_belong_to_a_session_and_outlive_its_connection() -> None:
+def test_a_rid_belongs_to_a_session_and_outlives_its_connection() -> None:
     harness = MachineHarness()
     harness.open_session("s")
     harness.open_session("w")
@@ -449,7 +451,7 @@ def test_rids_belong_to_a_session_and_outlive_its_connection() -> None:
     assert harness.dup
 
 
-def test_so_many_outcomes_are_kept_and_the_oldest_goes_first() -> None:
+def test_a_session_keeps_a_limited_number_of_outcomes_and_drops_the_oldest() -> None:
     harness = MachineHarness(Limits(outcomes=2))
     harness.open_session("s")
     for rid in "abc":

@@ -1,4 +1,4 @@
-"""Subscriptions as the machine knows them: who asks for what, under which number, from where (protocol 5)."""
+"""Subscriptions in the machine: their scope, their number, and where their cursors start (protocol 5)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def number(harness: MachineHarness, session: str, **fields: Any) -> int:
 # --- the number of an interest ---
 
 
-def test_two_sessions_that_ask_for_the_same_share_its_number() -> None:
+def test_two_sessions_with_the_same_scope_share_a_subscription_number() -> None:
     harness = with_sessions()
     first = number(harness, "s", patterns=["b", "a", "b"], types=["set", "delete"])
     assert number(harness, "w", ns="default", patterns=["a", "b"], types=["delete", "set", "set"]) == first
@@ -38,7 +38,7 @@ def test_two_sessions_that_ask_for_the_same_share_its_number() -> None:
     )
 
 
-def test_no_types_are_the_usual_types() -> None:
+def test_a_subscription_without_types_gets_the_default_types() -> None:
     harness = with_sessions()
     usual = ["set", "delete", "expire", "evict", "lock", "unlock", "message"]
     assert number(harness, "s") == number(harness, "s", types=usual)
@@ -48,12 +48,12 @@ def test_no_types_are_the_usual_types() -> None:
     {"ns": "other"}, {"ns": "*"}, {"ns": "$agents"}, {"patterns": ["a"]}, {"patterns": ["*", "a"]},
     {"types": ["set"]}, {"values": False}, {"prev": True}, {"conflate": 1},
 ])  # fmt: skip
-def test_whoever_asks_for_something_else_gets_another_number(fields: dict[str, Any]) -> None:
+def test_another_scope_gets_another_subscription_number(fields: dict[str, Any]) -> None:
     harness = with_sessions()
     assert number(harness, "s") != number(harness, "s", **fields)
 
 
-def test_a_conflated_interest_is_one_for_each_interval() -> None:
+def test_each_conflation_interval_is_an_interest_of_its_own() -> None:
     harness = with_sessions()
     second = number(harness, "s", conflate=1)
     assert number(harness, "w", ns="default", conflate=1.0, snapshot=True) == second
@@ -61,13 +61,13 @@ def test_a_conflated_interest_is_one_for_each_interval() -> None:
     assert number(harness, "s", conflate=None) == number(harness, "s")
 
 
-def test_the_namespace_of_the_session_is_meant_where_none_is_named() -> None:
+def test_a_subscription_is_on_the_sessions_namespace_unless_it_names_one() -> None:
     harness = with_sessions()
     assert number(harness, "s") != number(harness, "w")
     assert number(harness, "w") == number(harness, "s", ns="other")
 
 
-def test_a_number_is_never_given_again() -> None:
+def test_a_subscription_number_is_never_used_again() -> None:
     harness = with_sessions()
     first = number(harness, "s")
     harness.do("s", "unsubscribe", sub=first)
@@ -75,7 +75,7 @@ def test_a_number_is_never_given_again() -> None:
     assert len(harness.machine.state.interests) == 1
 
 
-def test_an_interest_lives_as_long_as_somebody_has_it() -> None:
+def test_an_interest_lives_as_long_as_a_session_has_it() -> None:
     harness = with_sessions()
     sub = number(harness, "s", ns="*")
     assert number(harness, "w", ns="*") == sub
@@ -88,7 +88,7 @@ def test_an_interest_lives_as_long_as_somebody_has_it() -> None:
 # --- where a cursor begins ---
 
 
-def test_a_cursor_begins_at_the_revision_of_the_reply() -> None:
+def test_a_cursor_starts_at_the_revision_of_the_reply() -> None:
     harness = with_sessions()
     harness.do("s", "set", key="k", value=1)
     reply = harness.do("s", "subscribe", patterns=["*"])
@@ -106,7 +106,7 @@ def test_a_snapshot_is_of_the_revision_of_the_reply() -> None:
 
 
 @pytest.mark.parametrize("back", [0, 1, 3])
-def test_since_a_revision_of_the_window_everything_after_it_follows(back: int) -> None:
+def test_a_subscription_since_a_revision_in_the_log_resumes_after_it(back: int) -> None:
     harness = with_sessions(Limits(log_events=3))
     for data in range(9):
         harness.do("s", "publish", channel="c", data=data)
@@ -121,7 +121,9 @@ def test_since_a_revision_of_the_window_everything_after_it_follows(back: int) -
     ({"epoch": "epoch", "rev": 0}, "compacted"), ({"epoch": "another", "rev": 9}, "epoch"),
     ({"epoch": "another", "rev": 10**15}, "epoch"),
 ])  # fmt: skip
-def test_since_what_cannot_be_resumed_there_is_a_snapshot_and_the_reason(since: dict[str, Any], reason: str) -> None:
+def test_a_subscription_since_a_revision_outside_of_the_log_gets_a_snapshot_and_the_reason(
+    since: dict[str, Any], reason: str
+) -> None:
     harness = with_sessions(Limits(log_events=3))
     for data in range(9):
         harness.do("s", "publish", channel="c", data=data)
@@ -133,13 +135,13 @@ def test_since_what_cannot_be_resumed_there_is_a_snapshot_and_the_reason(since: 
 
 
 @pytest.mark.parametrize("rev", [-1, 3, 2**53])
-def test_since_what_has_not_been_is_refused(rev: int) -> None:
+def test_a_subscription_since_a_future_revision_is_refused(rev: int) -> None:
     with pytest.raises(BadRequest) as refused:
         with_sessions().do("s", "subscribe", patterns=["*"], since={"epoch": "epoch", "rev": rev})
     assert refused.value.details["field"] == "since"
 
 
-def test_to_subscribe_again_begins_again() -> None:
+def test_a_repeated_subscribe_starts_again() -> None:
     harness = with_sessions()
     harness.do("s", "subscribe", patterns=["*"])
     harness.do("s", "set", key="k", value=1)
@@ -151,7 +153,7 @@ def test_to_subscribe_again_begins_again() -> None:
     assert len(session.subscriptions) == 1
 
 
-def test_a_cursor_that_is_gone_is_not_begun_again() -> None:
+def test_a_cursor_that_is_closed_is_not_restarted() -> None:
     harness = with_sessions()
     sub = number(harness, "s")
     harness.do("s", "unsubscribe", sub=sub)
@@ -171,7 +173,7 @@ def test_unsubscribe_ends_a_subscription() -> None:
         harness.do("s", "unsubscribe", sub=sub)
 
 
-def test_what_another_session_has_cannot_be_ended() -> None:
+def test_a_session_cannot_unsubscribe_for_another() -> None:
     harness = with_sessions()
     sub = number(harness, "s")
     with pytest.raises(NotFound):
@@ -219,7 +221,7 @@ def test_a_message_has_the_limits_of_a_value() -> None:
     ({"conflate": -1}, "conflate"), ({"conflate": 3_600.1}, "conflate"), ({"conflate": float("inf")}, "conflate"),
     ({"conflate": float("nan")}, "conflate"),
 ])  # fmt: skip
-def test_a_subscription_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
+def test_a_malformed_subscribe_is_refused_with_the_field(fields: dict[str, Any], field: str) -> None:
     harness = with_sessions()
     with pytest.raises(BadRequest) as refused:
         number(harness, "s", **fields)
@@ -227,7 +229,7 @@ def test_a_subscription_that_is_wrong_names_the_field(fields: dict[str, Any], fi
     assert len(harness.machine.state.interests) == 0
 
 
-def test_a_subscription_has_so_many_patterns() -> None:
+def test_a_subscription_has_a_limit_of_patterns() -> None:
     harness = with_sessions(Limits(patterns=3))
     number(harness, "s", patterns=["a", "b", "c"])
     with pytest.raises(LimitReached) as refused:
@@ -235,7 +237,7 @@ def test_a_subscription_has_so_many_patterns() -> None:
     assert refused.value.details["limit"] == 3
 
 
-def test_a_session_has_so_many_subscriptions_and_may_begin_them_again() -> None:
+def test_a_session_has_a_limit_of_subscriptions_and_can_repeat_those() -> None:
     harness = with_sessions(Limits(subscriptions=2))
     number(harness, "s", patterns=["a"])
     number(harness, "s", patterns=["b"])

@@ -1,4 +1,4 @@
-"""Take: work with one winner (protocol 7, G9)."""
+"""Take: work that exactly one taker gets (protocol 7, G9)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def take(harness: WaitingHarness, session: str, *patterns: str, **fields: Any) -
 
 
 def queue(harness: WaitingHarness, session: str, *patterns: str, **fields: Any) -> int:
-    """Wait for work."""
+    """Send a take that waits, and return its id."""
     return harness.ask(session, "take", patterns=list(patterns), **{"timeout": 100, **fields})
 
 
@@ -45,7 +45,7 @@ def taken_key(harness: WaitingHarness, id: int) -> str:
 # --- which entry ---
 
 
-def test_what_is_taken_is_locked_for_the_length_of_the_lease() -> None:
+def test_a_taken_entry_is_locked_for_the_lease() -> None:
     harness = WaitingHarness()
     harness.set("k", value={"n": 1})
     taken = take(harness, "b", "k", lease=7)
@@ -61,13 +61,13 @@ def test_what_is_taken_is_locked_for_the_length_of_the_lease() -> None:
     assert harness.do("b", "renew", token=taken.token, ttl=50).expires_at == 1_050.0
 
 
-def test_the_lease_is_30_seconds_where_none_is_given() -> None:
+def test_a_take_without_a_lease_gets_30_seconds() -> None:
     harness = WaitingHarness()
     harness.set("k")
     assert take(harness, "b", "*").expires_at == 1_030.0
 
 
-def test_the_oldest_comes_first_by_its_creation_and_not_by_its_last_write() -> None:
+def test_the_entry_that_was_created_first_is_taken_first() -> None:
     harness = WaitingHarness()
     harness.set("c", "a", "b")
     harness.set("c", "a")
@@ -75,7 +75,7 @@ def test_the_oldest_comes_first_by_its_creation_and_not_by_its_last_write() -> N
     nothing(harness, "b", "*")
 
 
-def test_what_is_deleted_and_written_again_is_new() -> None:
+def test_an_entry_that_is_deleted_and_written_again_counts_as_new() -> None:
     harness = WaitingHarness()
     harness.set("a", "b")
     nothing(harness, "b", "none*")
@@ -85,7 +85,7 @@ def test_what_is_deleted_and_written_again_is_new() -> None:
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["line from a scan", "line from events"])
-def test_the_order_is_the_same_whether_the_line_was_there_before(first: bool) -> None:
+def test_the_order_is_the_same_with_a_new_queue_and_an_existing_one(first: bool) -> None:
     harness = WaitingHarness()
     if first:
         nothing(harness, "b", "a*", "*1")
@@ -106,7 +106,7 @@ def test_namespaces_are_apart() -> None:
     assert take(harness, "b", "*").entry.ns == "default"
 
 
-def test_what_is_due_is_not_taken() -> None:
+def test_a_due_entry_is_not_taken() -> None:
     harness = WaitingHarness()
     harness.set("a", ttl=5)
     harness.set("b")
@@ -127,7 +127,7 @@ def test_what_is_due_is_not_taken() -> None:
     ],
 )
 @pytest.mark.parametrize("first", [False, True], ids=["locked before", "locked after the line"])
-def test_what_is_locked_is_passed_over(lock: dict[str, Any], first: bool) -> None:
+def test_a_locked_entry_is_not_taken(lock: dict[str, Any], first: bool) -> None:
     harness = WaitingHarness()
     harness.set("a", "bb")
     if first:
@@ -140,7 +140,7 @@ def test_what_is_locked_is_passed_over(lock: dict[str, Any], first: bool) -> Non
     assert take(harness, "b", "*").entry.key == "a"
 
 
-def test_what_somebody_waits_to_lock_is_passed_over() -> None:
+def test_an_entry_that_a_lock_request_waits_for_is_not_taken() -> None:
     harness = WaitingHarness()
     harness.set("a1", "a2", "b1")
     token = harness.do("c", "lock", names=["x", "y"]).token
@@ -155,7 +155,7 @@ def test_what_somebody_waits_to_lock_is_passed_over() -> None:
     harness.do("c", "unlock", token=token)
 
 
-def test_an_entry_that_is_written_under_a_lock_can_be_taken_when_that_ends() -> None:
+def test_an_entry_written_under_a_lock_can_be_taken_after_the_release() -> None:
     harness = WaitingHarness()
     id = queue(harness, "b", "*")
     token = harness.do("a", "lock", name="k").token
@@ -165,7 +165,7 @@ def test_an_entry_that_is_written_under_a_lock_can_be_taken_when_that_ends() -> 
     assert taken_key(harness, id) == "k"
 
 
-def test_a_lock_that_was_waited_for_goes_before_a_take() -> None:
+def test_a_waiting_lock_request_is_granted_before_a_take() -> None:
     harness = WaitingHarness()
     harness.set("k")
     token = harness.do("a", "lock", name="k").token
@@ -180,7 +180,7 @@ def test_a_lock_that_was_waited_for_goes_before_a_take() -> None:
 # --- takers in their order ---
 
 
-def test_what_comes_in_goes_to_who_came_first() -> None:
+def test_a_new_entry_goes_to_the_first_waiting_taker() -> None:
     harness = WaitingHarness()
     ids = [queue(harness, session, "*") for session in "bcb"]
     for id, key in zip(ids, ("z", "y", "x"), strict=True):
@@ -192,7 +192,7 @@ def test_what_comes_in_goes_to_who_came_first() -> None:
     assert harness.answers() == {}
 
 
-def test_takers_of_overlapping_patterns_are_served_in_their_order() -> None:
+def test_takers_of_overlapping_patterns_are_served_in_order_of_arrival() -> None:
     harness = WaitingHarness()
     wide, a_one, one = queue(harness, "b", "*"), queue(harness, "c", "a*", "b*"), queue(harness, "d", "?1")
     harness.set("b1")
@@ -205,7 +205,7 @@ def test_takers_of_overlapping_patterns_are_served_in_their_order() -> None:
     assert list(harness.answers()) == [a_one]
 
 
-def test_several_that_come_at_once_go_to_several_in_the_order_of_both() -> None:
+def test_entries_of_one_txn_go_to_waiting_takers_in_the_order_of_both() -> None:
     harness = WaitingHarness()
     ids = [queue(harness, "b", "a*"), queue(harness, "c", "*"), queue(harness, "d", "*")]
     steps = [{"op": "set", "key": key, "value": 1} for key in ("b1", "a1", "b2", "b3")]
@@ -216,7 +216,7 @@ def test_several_that_come_at_once_go_to_several_in_the_order_of_both() -> None:
     assert take(harness, "a", "*").entry.key == "b3"
 
 
-def test_of_several_that_are_given_up_at_once_the_oldest_goes_first() -> None:
+def test_the_oldest_of_entries_released_together_is_taken_first() -> None:
     harness = WaitingHarness()
     harness.set("old", "mid", "new")
     for key in ("new", "old", "mid"):
@@ -227,7 +227,7 @@ def test_of_several_that_are_given_up_at_once_the_oldest_goes_first() -> None:
     assert take(harness, "a", "*").entry.key == "new"
 
 
-def test_a_txn_that_takes_back_what_it_wrote_offers_nothing() -> None:
+def test_a_txn_that_deletes_its_own_entry_offers_nothing() -> None:
     harness = WaitingHarness()
     id = queue(harness, "b", "*")
     steps = [{"op": "set", "key": "k", "value": 1}, {"op": "delete", "key": "k"}]
@@ -243,7 +243,7 @@ def test_a_txn_that_takes_back_what_it_wrote_offers_nothing() -> None:
 # --- how it ends ---
 
 
-def test_done_is_a_delete_with_the_guard_and_the_lock_ends_in_the_same_revision() -> None:
+def test_deleting_a_taken_entry_releases_its_lock_in_the_same_revision() -> None:
     harness = WaitingHarness()
     harness.set("k")
     taken = take(harness, "b", "*")
@@ -258,7 +258,7 @@ def test_done_is_a_delete_with_the_guard_and_the_lock_ends_in_the_same_revision(
         done(harness, "b", taken)
 
 
-def test_the_holder_is_told_if_somebody_else_with_its_token_ends_the_entry() -> None:
+def test_the_holder_is_told_if_another_session_deletes_the_entry_with_its_token() -> None:
     harness = WaitingHarness()
     harness.set("k")
     taken = take(harness, "b", "*")
@@ -286,7 +286,7 @@ def test_the_holder_is_told_if_the_entry_is_evicted() -> None:
     assert harness.losses() == [("b", taken.token, "released")]
 
 
-def test_the_holder_is_told_if_the_entry_goes_with_the_session_that_it_was_tied_to() -> None:
+def test_the_holder_is_told_if_the_entry_ends_with_the_session_that_owns_it() -> None:
     harness = WaitingHarness()
     harness.set("k", ephemeral=True)
     taken = take(harness, "b", "*")
@@ -295,7 +295,7 @@ def test_the_holder_is_told_if_the_entry_goes_with_the_session_that_it_was_tied_
     assert harness.losses() == [("b", taken.token, "released")]
 
 
-def test_the_holder_of_its_own_ephemeral_entry_ends_with_both() -> None:
+def test_a_session_that_ends_loses_its_ephemeral_entry_and_the_lock_on_it() -> None:
     harness = WaitingHarness()
     harness.set("k", ephemeral=True, session="b")
     take(harness, "b", "*")
@@ -306,7 +306,7 @@ def test_the_holder_of_its_own_ephemeral_entry_ends_with_both() -> None:
     assert id not in harness.answers()
 
 
-def test_a_clear_by_the_holder_ends_what_it_has_taken() -> None:
+def test_a_clear_by_the_holder_ends_the_entries_that_it_has_taken() -> None:
     harness = WaitingHarness()
     harness.set("k")
     take(harness, "b", "*")
@@ -318,7 +318,7 @@ def test_a_clear_by_the_holder_ends_what_it_has_taken() -> None:
 
 
 @pytest.mark.parametrize("end", ["unlock", "lease", "bye", "grace", "force"])
-def test_what_is_given_up_goes_to_the_next_with_one_delivery_more(end: str) -> None:
+def test_a_released_entry_goes_to_the_next_taker_with_one_more_delivery(end: str) -> None:
     harness = WaitingHarness()
     harness.set("k")
     token = take(harness, "b", "*", lease=9).token
@@ -345,7 +345,7 @@ def test_what_is_given_up_goes_to_the_next_with_one_delivery_more(end: str) -> N
     assert taken.token > token
 
 
-def test_deliveries_are_counted_as_long_as_there_is_that_entry() -> None:
+def test_deliveries_are_counted_as_long_as_the_entry_exists() -> None:
     harness = WaitingHarness()
     harness.set("k")
     for delivery in (1, 2, 3):
@@ -358,7 +358,7 @@ def test_deliveries_are_counted_as_long_as_there_is_that_entry() -> None:
     assert take(harness, "b", "*").delivery == 1
 
 
-def test_an_entry_that_is_replaced_within_a_txn_is_another() -> None:
+def test_an_entry_that_a_txn_deletes_and_writes_again_counts_as_new() -> None:
     harness = WaitingHarness()
     harness.set("k", "j")
     taken = take(harness, "b", "*")
@@ -371,7 +371,7 @@ def test_an_entry_that_is_replaced_within_a_txn_is_another() -> None:
     assert (again.entry.key, again.delivery) == ("k", 1)
 
 
-def test_a_txn_that_deletes_what_is_taken_and_is_refused_later_changes_nothing() -> None:
+def test_a_refused_txn_that_deletes_a_taken_entry_changes_nothing() -> None:
     harness = WaitingHarness()
     harness.set("k")
     taken = take(harness, "b", "*")
@@ -395,7 +395,7 @@ def dead(harness: WaitingHarness) -> dict[str, Any]:
     return {key: harness.do("a", "get", ns="$dead", key=key).entry for key in harness.keys("a", ns="$dead")}
 
 
-def test_what_is_delivered_too_often_is_moved_to_the_dead_in_one_revision() -> None:
+def test_an_entry_delivered_too_often_moves_to_the_dead_letters_in_one_revision() -> None:
     harness = WaitingHarness()
     rev = harness.set("k", value={"n": 1}, meta={"from": "me"})
     harness.set("k", value={"n": 2}, meta={"from": "me"})
@@ -415,7 +415,7 @@ def test_what_is_delivered_too_often_is_moved_to_the_dead_in_one_revision() -> N
     assert harness.keys("a") == []
 
 
-def test_one_who_waits_is_not_given_what_is_dead_for_it_and_waits_on() -> None:
+def test_a_waiting_taker_waits_on_when_an_entry_moves_to_the_dead_letters() -> None:
     harness = WaitingHarness()
     harness.set("k")
     token = take(harness, "b", "*").token
@@ -429,7 +429,7 @@ def test_one_who_waits_is_not_given_what_is_dead_for_it_and_waits_on() -> None:
     assert list(harness.answers()) == [patient]
 
 
-def test_of_what_is_dead_the_rest_is_taken() -> None:
+def test_a_take_goes_on_past_entries_that_move_to_the_dead_letters() -> None:
     harness = WaitingHarness()
     harness.set("a", "b")
     harness.do("b", "unlock", token=take(harness, "b", "*").token)
@@ -437,7 +437,7 @@ def test_of_what_is_dead_the_rest_is_taken() -> None:
     assert [entry.key for entry in dead(harness).values()] == [*dead(harness)]
 
 
-def test_two_of_one_txn_that_die_are_kept_both() -> None:
+def test_two_entries_of_one_txn_both_stay_in_the_dead_letters() -> None:
     harness = WaitingHarness()
     harness.do("a", "txn", **{"if": [], "then": [{"op": "set", "key": key, "value": key} for key in "xy"]})
     for _ in "xy":
@@ -448,7 +448,7 @@ def test_two_of_one_txn_that_die_are_kept_both() -> None:
     assert all(key.startswith("default:") for key in dead(harness))
 
 
-def test_the_dead_can_be_read_taken_deleted_and_cleared_but_not_written() -> None:
+def test_dead_letters_can_be_read_taken_deleted_and_cleared_but_not_written() -> None:
     harness = WaitingHarness()
     harness.set("a", "b", "c")
     for _ in "abc":
@@ -475,7 +475,7 @@ def test_the_dead_can_be_read_taken_deleted_and_cleared_but_not_written() -> Non
         take(harness, "a", "*", ns="$dead", max_deliveries=1)
 
 
-def test_one_who_waits_for_the_dead_gets_them_as_they_come() -> None:
+def test_a_taker_that_waits_for_dead_letters_gets_new_ones() -> None:
     harness = WaitingHarness()
     id = queue(harness, "d", "*", ns="$dead")
     harness.set("k")
@@ -487,7 +487,7 @@ def test_one_who_waits_for_the_dead_gets_them_as_they_come() -> None:
 # --- the end of its time, rids, cancel, sessions ---
 
 
-def test_nothing_in_time_is_a_timeout() -> None:
+def test_a_take_without_an_entry_in_time_times_out() -> None:
     harness = WaitingHarness()
     nothing(harness, "b", "*")
     id = queue(harness, "b", "*", timeout=2.5)
@@ -501,7 +501,7 @@ def test_nothing_in_time_is_a_timeout() -> None:
     assert list(harness.answers()) == [for_ever]
 
 
-def test_the_same_rid_again_is_the_same_take() -> None:
+def test_a_retry_of_a_take_gets_the_same_entry() -> None:
     harness = WaitingHarness()
     harness.set("k", "j")
     taken = take(harness, "b", "*", rid="r")
@@ -511,7 +511,7 @@ def test_the_same_rid_again_is_the_same_take() -> None:
     assert take(harness, "b", "*", rid="other").entry.key == "j"
 
 
-def test_the_same_rid_while_it_waits_joins_it_and_the_newest_id_is_answered() -> None:
+def test_a_retry_of_a_pending_take_joins_it_and_the_newest_id_is_answered() -> None:
     harness = WaitingHarness()
     first = queue(harness, "b", "*", rid="r")
     newest = queue(harness, "b", "*", rid="r")
@@ -523,14 +523,14 @@ def test_the_same_rid_while_it_waits_joins_it_and_the_newest_id_is_answered() ->
     assert [one.names for one in harness.do("b", "locks").locks] == [["k"]]
 
 
-def test_nothing_in_time_is_not_kept_for_its_rid() -> None:
+def test_a_retry_after_a_timeout_takes_again() -> None:
     harness = WaitingHarness()
     nothing(harness, "b", "*", rid="r")
     harness.set("k")
     assert take(harness, "b", "*", rid="r").entry.key == "k"
 
 
-def test_a_take_that_is_cancelled_takes_nothing() -> None:
+def test_a_cancelled_take_takes_nothing() -> None:
     harness = WaitingHarness()
     id = queue(harness, "b", "*", rid="r")
     other = queue(harness, "c", "*")
@@ -553,7 +553,7 @@ def test_a_take_outlives_its_connection_and_is_answered_after_the_takeover() -> 
     assert harness.do("b", "locks").locks[0].session == "b"
 
 
-def test_a_session_that_has_ended_takes_nothing() -> None:
+def test_a_take_of_a_session_that_has_ended_takes_nothing() -> None:
     harness = WaitingHarness()
     queue(harness, "b", "*", timeout=1_000)
     left = queue(harness, "c", "*", timeout=1_000)
@@ -581,7 +581,7 @@ def test_a_session_that_has_ended_takes_nothing() -> None:
         ({"rid": ""}, "rid"),
     ],
 )
-def test_a_take_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
+def test_a_malformed_take_is_refused_with_the_field(fields: dict[str, Any], field: str) -> None:
     harness = WaitingHarness()
     harness.set("k")
     with pytest.raises(BadRequest) as refused:
@@ -590,7 +590,7 @@ def test_a_take_that_is_wrong_names_the_field(fields: dict[str, Any], field: str
     assert harness.commits() == []
 
 
-def test_a_take_has_100_patterns_and_no_more_and_none_of_the_hubs_namespaces() -> None:
+def test_a_take_has_at_most_100_patterns_and_not_a_namespace_of_the_hub() -> None:
     harness = WaitingHarness()
     harness.set("k:100")
     assert take(harness, "b", *(f"k:{number}" for number in range(1, 101))).entry.key == "k:100"
@@ -600,7 +600,7 @@ def test_a_take_has_100_patterns_and_no_more_and_none_of_the_hubs_namespaces() -
         take(harness, "b", "*", ns="$agents")
 
 
-def test_a_session_holds_so_many_locks_and_takes_no_more() -> None:
+def test_a_session_at_its_limit_of_locks_cannot_take() -> None:
     harness = WaitingHarness(Limits(claims=1))
     waiting = [queue(harness, "b", "*"), queue(harness, "b", "*")]
     other = queue(harness, "c", "*")
@@ -614,7 +614,7 @@ def test_a_session_holds_so_many_locks_and_takes_no_more() -> None:
     assert taken_key(harness, other) == "j"
 
 
-def test_a_session_that_has_come_to_its_limit_while_it_was_looking_takes_no_more() -> None:
+def test_a_session_that_reaches_its_limit_of_locks_during_a_scan_takes_nothing() -> None:
     harness = WaitingHarness(Limits(claims=1, scan=4))
     harness.set(*(f"k:{number}" for number in range(9)))
     waiting = queue(harness, "b", "*")
@@ -631,7 +631,7 @@ def many(harness: WaitingHarness, count: int = 18, prefix: str = "k") -> None:
     harness.set(*(f"{prefix}:{number:02}" for number in reversed(range(count))))
 
 
-def test_the_first_take_on_many_keys_looks_in_slices_and_takes_the_oldest() -> None:
+def test_the_first_take_from_many_keys_scans_in_slices_and_takes_the_oldest() -> None:
     harness = WaitingHarness(SLICES)
     many(harness)
     id = queue(harness, "b", "*", timeout=0)
@@ -640,7 +640,7 @@ def test_the_first_take_on_many_keys_looks_in_slices_and_takes_the_oldest() -> N
     assert take(harness, "b", "*").entry.key == "k:16", "the line is there now"
 
 
-def test_timeout_0_is_not_refused_before_all_was_looked_at() -> None:
+def test_a_take_with_timeout_0_is_not_refused_before_its_scan_is_complete() -> None:
     harness = WaitingHarness(SLICES)
     many(harness)
     id = queue(harness, "b", "*9", timeout=0)
@@ -652,7 +652,7 @@ def test_timeout_0_is_not_refused_before_all_was_looked_at() -> None:
     assert isinstance(harness.answers()[none], TimedOut)
 
 
-def test_one_who_waits_looks_in_slices_and_then_waits() -> None:
+def test_a_taker_scans_in_slices_and_then_waits() -> None:
     harness = WaitingHarness(SLICES)
     many(harness)
     id = queue(harness, "b", "j*", "*a")
@@ -661,7 +661,7 @@ def test_one_who_waits_looks_in_slices_and_then_waits() -> None:
     assert taken_key(harness, id) == "j"
 
 
-def test_changes_during_the_look_are_seen() -> None:
+def test_changes_during_a_takers_scan_are_seen() -> None:
     harness = WaitingHarness(SLICES)
     many(harness)
     id = queue(harness, "b", "*")
@@ -674,7 +674,7 @@ def test_changes_during_the_look_are_seen() -> None:
     assert taken_key(harness, id) == "k:15"
 
 
-def test_one_who_looks_is_not_passed_over() -> None:
+def test_a_scanning_taker_is_not_passed_over() -> None:
     harness = WaitingHarness(SLICES)
     many(harness)
     first = queue(harness, "b", "*a", "j")
@@ -689,8 +689,8 @@ def test_one_who_looks_is_not_passed_over() -> None:
     assert list(harness.answers()) == [second]
 
 
-def test_one_who_came_later_is_not_refused_while_it_is_open_what_is_left_for_it() -> None:
-    """The first is looking, and will take something else: what it leaves is for the second, who asks only once."""
+def test_a_later_taker_is_not_refused_while_an_earlier_one_scans() -> None:
+    """The first taker scans and will take another entry. What it leaves is for the second, which does not wait."""
     harness = WaitingHarness(SLICES)
     harness.set("x", "j")
     many(harness)
@@ -700,7 +700,7 @@ def test_one_who_came_later_is_not_refused_while_it_is_open_what_is_left_for_it(
     assert (taken_key(harness, first), taken_key(harness, second)) == ("x", "j")
 
 
-def test_one_who_came_later_takes_nothing_newer_while_the_oldest_is_open() -> None:
+def test_a_later_taker_gets_no_newer_entry_while_an_older_one_is_deferred() -> None:
     harness = WaitingHarness(SLICES)
     harness.set("x", "j1", "j2")
     many(harness)
@@ -710,7 +710,7 @@ def test_one_who_came_later_takes_nothing_newer_while_the_oldest_is_open() -> No
     assert (taken_key(harness, first), taken_key(harness, second)) == ("x", "j1")
 
 
-def test_what_comes_for_one_who_waits_stays_in_order_while_somebody_else_is_looking() -> None:
+def test_entries_for_a_waiting_taker_stay_in_order_while_another_scans() -> None:
     harness = WaitingHarness(SLICES)
     harness.set("x")
     many(harness)
@@ -722,7 +722,7 @@ def test_what_comes_for_one_who_waits_stays_in_order_while_somebody_else_is_look
     assert (taken_key(harness, first), taken_key(harness, second)) == ("x", "j1")
 
 
-def test_one_whose_time_is_over_while_it_is_open_what_is_left_for_it_is_not_refused() -> None:
+def test_a_taker_that_times_out_is_not_refused_while_an_entry_for_it_is_deferred() -> None:
     harness = WaitingHarness(SLICES)
     harness.set("x")
     many(harness)
@@ -737,7 +737,7 @@ def test_one_whose_time_is_over_while_it_is_open_what_is_left_for_it_is_not_refu
     assert isinstance(harness.answers()[third], TimedOut)
 
 
-def test_what_was_held_back_for_one_who_leaves_goes_to_the_next() -> None:
+def test_an_entry_deferred_for_a_cancelled_taker_goes_to_the_next() -> None:
     harness = WaitingHarness(SLICES)
     many(harness)
     first = queue(harness, "b", "*a", "j")
@@ -747,8 +747,8 @@ def test_what_was_held_back_for_one_who_leaves_goes_to_the_next() -> None:
     assert taken_key(harness, second) == "j"
 
 
-def test_one_who_looks_is_not_set_back_by_what_comes_in() -> None:
-    """Entries under a lock are passed over slowly: new ones come behind them, and do not make it begin again."""
+def test_new_entries_do_not_set_back_the_scan_of_a_taker() -> None:
+    """Locked entries make the scan slow. New entries come behind them, and do not make it start again."""
     harness = WaitingHarness(SLICES)
     many(harness, 12)
     harness.do("c", "lock", pattern="k:*")
@@ -763,7 +763,7 @@ def test_one_who_looks_is_not_set_back_by_what_comes_in() -> None:
     assert taken_key(harness, id) == "z:0"
 
 
-def test_what_is_given_up_behind_one_who_looks_goes_before_what_is_newer() -> None:
+def test_an_older_entry_released_behind_a_scan_is_taken_before_newer_ones() -> None:
     harness = WaitingHarness(SLICES)
     many(harness, 12)
     harness.set("zz")
@@ -780,7 +780,7 @@ def test_what_is_given_up_behind_one_who_looks_goes_before_what_is_newer() -> No
     assert taken_key(harness, id) == "k:11"
 
 
-def test_a_pattern_lock_on_all_of_it_needs_no_look_and_its_end_wakes_those_who_wait() -> None:
+def test_a_lock_on_all_patterns_of_a_take_needs_no_scan_and_its_release_wakes_the_taker() -> None:
     harness = WaitingHarness()
     many(harness, 12)
     token = harness.do("d", "lock", pattern="k:*").token
@@ -792,7 +792,7 @@ def test_a_pattern_lock_on_all_of_it_needs_no_look_and_its_end_wakes_those_who_w
     assert [taken_key(harness, id) for id in (*ids, other)] == ["k:11", "k:10", "k:05"]
 
 
-def test_a_pattern_lock_on_a_part_of_it_leaves_the_rest() -> None:
+def test_entries_outside_of_a_pattern_lock_can_be_taken() -> None:
     harness = WaitingHarness()
     harness.set("a", "b")
     harness.do("d", "lock", pattern="a*")
@@ -806,8 +806,8 @@ def test_a_pattern_lock_on_a_part_of_it_leaves_the_rest() -> None:
 # --- lines ---
 
 
-def test_lines_that_are_used_least_are_forgotten_and_built_again() -> None:
-    harness = WaitingHarness(Limits(lines=2))
+def test_the_least_recently_used_work_queue_is_dropped_and_built_again() -> None:
+    harness = WaitingHarness(Limits(work_queues=2))
     harness.set("a1", "b1", "c1", "a2", "b2", "c2")
     assert [take(harness, "b", pattern).entry.key for pattern in ("a*", "b*", "c*")] == ["a1", "b1", "c1"]
     harness.set("a0")
@@ -817,8 +817,8 @@ def test_lines_that_are_used_least_are_forgotten_and_built_again() -> None:
     assert [take(harness, "c", pattern).delivery for pattern in ("b*", "c*", "a*")] == [2, 2, 2]
 
 
-def test_a_line_that_somebody_waits_for_is_never_forgotten() -> None:
-    harness = WaitingHarness(Limits(lines=1))
+def test_a_work_queue_with_a_waiting_taker_is_never_dropped() -> None:
+    harness = WaitingHarness(Limits(work_queues=1))
     ids = {pattern: queue(harness, "b", pattern) for pattern in ("a*", "b*", "c*")}
     nothing(harness, "c", "d*")
     nothing(harness, "c", "e*")
@@ -827,7 +827,7 @@ def test_a_line_that_somebody_waits_for_is_never_forgotten() -> None:
         assert taken_key(harness, id) == pattern[0]
 
 
-def test_patterns_that_mean_the_same_are_one() -> None:
+def test_takes_with_the_same_patterns_in_another_order_share_a_work_queue() -> None:
     harness = WaitingHarness()
     first, second = queue(harness, "b", "a*", "b?", "a*"), queue(harness, "c", "b?", "a*")
     harness.set("b1")
@@ -840,7 +840,7 @@ def test_patterns_that_mean_the_same_are_one() -> None:
 # --- what it costs ---
 
 
-def test_takes_on_a_line_of_many_entries_do_not_scan_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_take_from_a_long_work_queue_does_not_scan_again(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = WaitingHarness()
     harness.machine.check = lambda: None  # type: ignore[method-assign]
     many(harness, 1_900)
@@ -863,8 +863,8 @@ def test_takes_on_a_line_of_many_entries_do_not_scan_again(monkeypatch: pytest.M
     assert scanned == 1_900
 
 
-def test_a_take_looks_no_further_than_it_has_to() -> None:
-    """The first of a long line is free: the others are not even listed."""
+def test_a_take_reads_only_the_start_of_a_long_work_queue() -> None:
+    """The first entry of a long queue is free: the others are not even listed."""
     harness = WaitingHarness()
     harness.machine.check = lambda: None  # type: ignore[method-assign]
     many(harness, 1_000)
@@ -886,7 +886,7 @@ def test_a_take_looks_no_further_than_it_has_to() -> None:
     assert 10 <= listed <= 10 * 20
 
 
-def test_a_slice_is_shorter_where_what_is_looked_at_is_put_into_the_line() -> None:
+def test_a_slice_has_fewer_keys_if_they_are_added_to_the_work_queue() -> None:
     harness = WaitingHarness(Limits(scan=40))
     many(harness, 100)
     harness.set(*(f"other:{number}" for number in range(100)))
@@ -898,8 +898,8 @@ def test_a_slice_is_shorter_where_what_is_looked_at_is_put_into_the_line() -> No
     assert quick not in harness.answers()
 
 
-def test_a_set_that_many_wait_for_asks_one_of_them() -> None:
-    """A thousand idle workers on one queue: what comes in is handed to the first, and the others are not looked at."""
+def test_a_set_that_many_takers_wait_for_looks_at_one_of_them() -> None:
+    """A thousand idle workers wait for one queue: a new entry goes to the first, and the others are not looked at."""
     harness = WaitingHarness()
     harness.machine.check = lambda: None  # type: ignore[method-assign]
     for number in range(1_000):
@@ -921,7 +921,7 @@ def test_a_set_that_many_wait_for_asks_one_of_them() -> None:
     assert asked == 3
 
 
-def test_where_nobody_takes_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_take_no_work_queue_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = WaitingHarness()
     monkeypatch.setattr(WorkQueue, "add", None)
     harness.set("a", "b")

@@ -1,4 +1,4 @@
-"""Updates and txns as commands: all or nothing, one revision, and what a refusal leaves behind (nothing)."""
+"""Updates and txns as commands: all or nothing, at one revision, and a refusal leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INFO = m.Welcome(
 
 
 class Desk:
-    """A machine with one session, and a clock that is set by hand."""
+    """A machine with one session, and a clock that the test sets."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.machine = Machine(limits or Limits(), "epoch")
@@ -33,7 +33,7 @@ class Desk:
         self.machine.hello(m.Hello(id=0, agent="a"), SessionIds("s", "secret", "made"), self.now, INFO)
 
     def do(self, op: str, **fields: Any) -> Any:
-        """The `ok` of a command; raises its error."""
+        """Return the `ok` of a command; raise its error."""
         command = msgspec.convert({"op": op, "id": 1, **fields}, m.AnyCommand)
         self.outputs = self.machine.apply(command, "s", self.now)
         self.machine.check()
@@ -43,7 +43,7 @@ class Desk:
         return reply.outcome.ok
 
     def commits(self) -> list[Commit]:
-        """What the last command changed."""
+        """Return the commits of the last command."""
         return [output for output in self.outputs if isinstance(output, Commit)]
 
     def value(self, key: str) -> Any:
@@ -51,7 +51,7 @@ class Desk:
         return None if entry is None else msgspec.json.decode(entry.value)
 
     def picture(self) -> list[tuple[Any, ...]]:
-        """Everything a txn could have changed."""
+        """Return everything that a txn could have changed."""
         entries = self.do("list", pattern="*", limit=1000).entries
         return [(e.key, bytes(e.value), e.rev, e.version, e.kind, e.expires_at, e.by) for e in entries]
 
@@ -73,7 +73,7 @@ def test_an_update_with_a_ttl_gives_a_new_deadline() -> None:
     assert desk.do("update", key="k", incr=1, ttl=5).expires_at == desk.now + 5
 
 
-def test_an_update_of_an_ephemeral_entry_leaves_it_to_its_session() -> None:
+def test_an_update_of_an_ephemeral_entry_keeps_its_owner() -> None:
     desk = Desk()
     desk.do("set", key="k", value=1, ephemeral=True)
     desk.do("update", key="k", incr=1)
@@ -81,7 +81,7 @@ def test_an_update_of_an_ephemeral_entry_leaves_it_to_its_session() -> None:
     assert desk.machine.state.keyspace.get("default", "k") is None
 
 
-def test_an_update_of_an_entry_that_is_due_begins_anew() -> None:
+def test_an_update_of_a_due_entry_starts_from_an_absent_value() -> None:
     desk = Desk()
     desk.do("set", key="k", value=5, ttl=1)
     desk.now += 1
@@ -101,7 +101,7 @@ def test_an_update_of_an_entry_that_is_due_begins_anew() -> None:
         ({"patch": [{"op": "zap", "path": ""}]}, "patch"),
     ],
 )
-def test_an_update_that_does_not_apply_changes_nothing_and_names_the_field(fields: Any, field: str) -> None:
+def test_an_update_that_does_not_fit_changes_nothing_and_names_the_field(fields: Any, field: str) -> None:
     desk = Desk()
     desk.do("set", key="k", value={"a": 1})
     before = desk.picture()
@@ -144,7 +144,7 @@ def test_a_versioned_entry_shows_its_history_newest_first_and_keeps_the_last_one
     assert [bytes(entry.value) for entry in desk.do("history", key="k", limit=2).entries] == [b"15", b"5"]
 
 
-def test_history_of_another_kind_is_the_entry_alone_and_of_an_absent_key_nothing() -> None:
+def test_history_of_another_kind_has_one_version_and_of_an_absent_key_none() -> None:
     desk = Desk()
     desk.do("set", key="k", value=1)
     desk.do("set", key="k", value=2)
@@ -211,7 +211,7 @@ def test_a_condition_chooses_the_branch(condition: dict[str, Any], holds: bool) 
         {"if": [], "then": [], "else": [{"op": "set", "key": "k", "value": 1, "zap": 1}]},
     ],
 )
-def test_a_txn_that_is_no_txn_is_refused_whole(txn: dict[str, Any]) -> None:
+def test_a_malformed_txn_is_refused_whole(txn: dict[str, Any]) -> None:
     desk = Desk()
     with pytest.raises(BadRequest) as refused:
         desk.do("txn", **txn)
@@ -220,19 +220,19 @@ def test_a_txn_that_is_no_txn_is_refused_whole(txn: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("step", [{"op": "sett", "key": "k"}, {"key": "k"}, {"op": ["set"]}, {"op": "get", "key": "k"}])
-def test_a_step_that_is_none_is_told_which_there_are(step: dict[str, Any]) -> None:
+def test_an_unknown_step_is_refused_with_the_valid_ops(step: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match=r"^then\[1\]: .* delete, publish, set, touch, update$") as refused:
         Desk().do("txn", **{"if": [], "then": [{"op": "set", "key": "k", "value": 1}, step]})
     assert refused.value.details["index"] == 1
 
 
-def test_a_txn_has_at_most_so_many_steps() -> None:
+def test_a_txn_has_a_limit_of_steps() -> None:
     desk = Desk(Limits(steps=2))
     with pytest.raises(LimitReached):
         desk.do("txn", **{"if": [], "then": [{"op": "delete", "key": "k"}] * 3})
 
 
-def test_a_refused_step_takes_everything_back_and_says_which_it_was() -> None:
+def test_a_refused_step_undoes_the_txn_and_is_named() -> None:
     desk = Desk()
     desk.do("set", key="plain", value=1)
     desk.do("set", key="mine", value=1, ephemeral=True, ttl=60)
@@ -267,7 +267,7 @@ def test_a_refused_step_takes_everything_back_and_says_which_it_was() -> None:
     assert desk.machine.state.keyspace.get("default", "mine") is None
 
 
-def test_a_conflict_within_a_txn_carries_current_and_index() -> None:
+def test_a_conflict_within_a_txn_has_current_and_index() -> None:
     desk = Desk()
     desk.do("set", key="k", value=1)
     with pytest.raises(Conflict) as conflict:
@@ -276,7 +276,7 @@ def test_a_conflict_within_a_txn_carries_current_and_index() -> None:
     assert conflict.value.details["index"] == 0
 
 
-def test_what_is_due_expires_before_a_txn_that_names_it() -> None:
+def test_a_due_entry_that_a_txn_names_expires_before_it() -> None:
     desk = Desk()
     desk.do("set", key="k", value=1, ttl=1)
     desk.now += 1

@@ -1,4 +1,4 @@
-"""Updates of a JSON value, as the RFCs say and as hostile input tries."""
+"""Updates of a JSON value: the examples of the RFCs, and hostile input."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MERGES = [  # RFC 7396, appendix A
 
 
 @pytest.mark.parametrize(("value", "change", "expected"), MERGES)
-def test_a_merge_does_what_its_rfc_shows(value: Any, change: Any, expected: Any) -> None:
+def test_a_merge_follows_the_examples_of_its_rfc(value: Any, change: Any, expected: Any) -> None:
     assert merge(value, change) == expected
 
 
@@ -74,7 +74,7 @@ PATCHES = [  # RFC 6902, appendix A, and the edges beside it
 
 
 @pytest.mark.parametrize(("value", "operations", "expected"), PATCHES)
-def test_a_patch_does_what_its_rfc_shows(value: Any, operations: list[Any], expected: Any) -> None:
+def test_a_patch_follows_the_examples_of_its_rfc(value: Any, operations: list[Any], expected: Any) -> None:
     assert Patch(value, 1000).apply(operations) == expected
 
 
@@ -88,6 +88,7 @@ def test_a_patch_does_what_its_rfc_shows(value: Any, operations: list[Any], expe
         {"op": "add", "value": 1},
         {"op": "add", "path": "b", "value": 1},
         {"op": "add", "path": "/x/y", "value": 1},
+        {"op": "add", "path": "/a/b", "value": 1},
         {"op": "add", "path": "/list/5", "value": 1},
         {"op": "add", "path": "/list/01", "value": 1},
         {"op": "add", "path": "/list/-1", "value": 1},
@@ -105,32 +106,32 @@ def test_a_patch_does_what_its_rfc_shows(value: Any, operations: list[Any], expe
         {"op": "test", "path": "/none", "value": None},
     ],
 )
-def test_an_operation_that_does_not_apply_is_refused_and_named(operation: Any) -> None:
+def test_a_patch_operation_that_does_not_fit_is_refused_with_its_number(operation: Any) -> None:
     with pytest.raises(BadRequest, match="operation 1 of the patch") as refused:
         Patch({"a": 1, "list": [1, 2], "obj": {}}, 1000).apply([{"op": "test", "path": "/a", "value": 1}, operation])
     assert refused.value.details["field"] == "patch"
 
 
 @pytest.mark.parametrize("value", [True, "1", [1], None, 2])
-def test_a_test_compares_as_json_does(value: Any) -> None:
+def test_the_test_of_a_patch_compares_as_json_does(value: Any) -> None:
     with pytest.raises(PatchTestFailed):
         Patch({"a": 1}, 1000).apply([{"op": "test", "path": "/a", "value": value}])
 
 
-def test_a_copy_is_apart_from_what_it_was_copied_from() -> None:
+def test_a_copy_is_independent_of_its_original() -> None:
     patched = Patch({"a": [1]}, 1000).apply(
         [{"op": "copy", "from": "/a", "path": "/b"}, {"op": "add", "path": "/b/-", "value": 2}]
     )
     assert patched == {"a": [1], "b": [1, 2]}
 
 
-def test_a_value_that_is_copied_into_itself_again_and_again_is_refused() -> None:
+def test_a_patch_that_copies_a_value_into_itself_again_and_again_is_refused() -> None:
     doubling = [{"op": "copy", "from": "", "path": f"/x{number}"} for number in range(64)]
     with pytest.raises((TooLarge, BadRequest)):
         Patch({"a": "x" * 1000}, 1_000_000).apply(doubling)
 
 
-def test_nesting_by_patch_ends_in_a_refusal() -> None:
+def test_a_patch_that_nests_too_deeply_is_refused() -> None:
     deeper = [{"op": "copy", "from": "", "path": "/a" * 2**number} for number in range(20)]
     with pytest.raises((TooLarge, BadRequest)):
         Patch({"a": 1}, 10**9).apply(deeper)
@@ -158,7 +159,7 @@ def test_incr_adds_at_the_pointer_and_absent_counts_as_zero(
     ("value", "pointer"),
     [("1", ""), (True, ""), (None, ""), ({"a": []}, "/a"), ({}, "/a/b"), ([], "/0"), ({}, "a"), (1, "/a"), (1e308, "")],
 )
-def test_incr_on_what_is_no_number_is_refused(value: Any, pointer: str) -> None:
+def test_incr_on_anything_but_a_number_is_refused(value: Any, pointer: str) -> None:
     with pytest.raises(BadRequest):
         increment(value, 1e308, pointer)
 
@@ -172,7 +173,7 @@ def test_append_adds_at_the_end_and_absent_counts_as_empty() -> None:
 
 
 @given(JSON, JSON)
-def test_same_is_json_equality(left: Any, right: Any) -> None:
+def test_equal_is_json_equality(left: Any, right: Any) -> None:
     assert equal(left, left)
     assert equal(left, right) == equal(right, left)
     if json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True):
@@ -187,12 +188,12 @@ def test_a_merge_is_idempotent(value: Any, change: Any) -> None:
 
 
 @given(st.lists(st.text(max_size=4), max_size=4))
-def test_a_pointer_is_read_as_it_was_written(tokens: list[str]) -> None:
+def test_parse_pointer_reverses_the_escaping_of_tokens(tokens: list[str]) -> None:
     pointer = "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in tokens)
     assert parse_pointer(pointer) == tokens
 
 
-def test_kinds_are_called_as_json_calls_them() -> None:
+def test_kind_of_returns_the_json_type_in_words() -> None:
     values: list[Any] = [None, True, 1, 1.5, "a", [], {}]
     named = [kind_of(value) for value in values]
     assert named == ["null", "a boolean", "a number", "a number", "text", "an array", "an object"]
@@ -200,13 +201,13 @@ def test_kinds_are_called_as_json_calls_them() -> None:
 
 @pytest.mark.parametrize("value", ["text", 7, None, True])
 @pytest.mark.parametrize("op", ["add", "remove", "replace", "test"])
-def test_a_patch_that_goes_into_what_has_no_parts_is_refused(value: Any, op: str) -> None:
+def test_a_patch_into_a_scalar_is_refused(value: Any, op: str) -> None:
     with pytest.raises(BadRequest) as refused:
         Patch(value, 1_000).apply([{"op": op, "path": "/n", "value": 1}])
     assert refused.value.details["field"] == "patch"
 
 
-def test_a_patch_leaves_its_operations_as_they_are() -> None:
+def test_a_patch_does_not_change_its_operations() -> None:
     operations = [{"op": "add", "path": "/n", "value": [1]}, {"op": "add", "path": "/n/-", "value": 2}]
     for _ in range(2):  # a command may be decided a second time
         assert Patch({}, 1_000).apply(operations) == {"n": [1, 2]}

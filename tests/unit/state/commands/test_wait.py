@@ -1,4 +1,4 @@
-"""Wait: conditions that hold now, or as soon as they come true (protocol 7, G9)."""
+"""Wait: conditions that hold now, or as soon as a change meets them (protocol 7, G9)."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def numbers(first: int, last: int) -> list[str]:
 # --- now, or as soon as it comes true ---
 
 
-def test_what_holds_now_is_answered_at_once() -> None:
+def test_a_wait_whose_condition_holds_is_answered_at_once() -> None:
     harness = WaitingHarness()
     rev = harness.set("k")
     waited = harness.do("b", "wait", all=[key("k")])
     assert (matched(waited), waited.met, waited.rev) == (["k"], [0], rev)
 
 
-def test_what_comes_true_is_answered_in_the_turn_of_the_change_at_its_revision() -> None:
+def test_a_wait_is_answered_by_the_change_that_meets_it_at_its_revision() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "wait", all=[key("k")])
     rev = harness.set("k", value={"n": 1})
@@ -57,7 +57,7 @@ def test_what_comes_true_is_answered_in_the_turn_of_the_change_at_its_revision()
     assert harness.answers() == {}, "each wait is answered once"
 
 
-def test_an_answer_stands_after_the_commit_that_met_it() -> None:
+def test_a_deferred_reply_follows_the_commit_that_met_the_wait() -> None:
     harness = WaitingHarness()
     harness.ask("b", "wait", all=[key("k")])
     harness.set("k")
@@ -65,7 +65,7 @@ def test_an_answer_stands_after_the_commit_that_met_it() -> None:
     assert kinds == ["Commit", "DeferredReply", "Reply"]
 
 
-def test_a_change_elsewhere_answers_nothing() -> None:
+def test_a_change_of_another_key_answers_no_wait() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "wait", any=[key("k"), keys("n:*")])
     harness.set("other", "kk")
@@ -77,7 +77,7 @@ def test_a_change_elsewhere_answers_nothing() -> None:
     assert matched(harness.answer(id)) == ["n:1"]
 
 
-def test_a_condition_names_its_namespace_and_has_the_sessions_by_default() -> None:
+def test_a_condition_is_on_the_sessions_namespace_unless_it_names_one() -> None:
     harness = WaitingHarness()
     harness.open_session("e", ns="project")
     id = harness.ask("e", "wait", all=[key("k"), key("k", ns="default")])
@@ -87,14 +87,14 @@ def test_a_condition_names_its_namespace_and_has_the_sessions_by_default() -> No
     assert [entry.ns for entry in harness.answer(id).matched] == ["project", "default"]
 
 
-def test_what_the_hub_writes_can_be_waited_for() -> None:
+def test_a_wait_can_be_on_a_namespace_of_the_hub() -> None:
     harness = WaitingHarness()
     gone = harness.ask("a", "wait", all=[key("agent-b", ns="$agents", absent=True)], timeout=100)
     harness.do("b", "bye")
     assert harness.answer(gone).met == [0]
 
 
-def test_all_holds_at_one_revision() -> None:
+def test_a_wait_for_all_is_met_when_all_hold_at_one_revision() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "wait", all=[key("x"), key("y")])
     harness.set("x")
@@ -105,7 +105,7 @@ def test_all_holds_at_one_revision() -> None:
     assert matched(harness.answer(id)) == ["x", "y"]
 
 
-def test_any_is_met_by_one_and_says_which() -> None:
+def test_a_wait_for_any_is_met_by_one_condition_and_tells_which() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "wait", any=[key("x"), key("y")])
     harness.set("y")
@@ -113,7 +113,7 @@ def test_any_is_met_by_one_and_says_which() -> None:
     assert (matched(waited), waited.met) == (["y"], [1])
 
 
-def test_any_says_all_that_hold() -> None:
+def test_a_wait_for_any_tells_all_conditions_that_hold() -> None:
     harness = WaitingHarness()
     harness.set("x", "n:1")
     waited = harness.do("b", "wait", any=[key("no"), keys("n:*"), key("x"), key("y", absent=True), key("x")])
@@ -138,7 +138,7 @@ def test_a_wait_is_decided_after_the_whole_of_a_txn() -> None:
     assert list(harness.answers()) == [one]
 
 
-def test_a_txn_that_is_refused_wakes_nobody() -> None:
+def test_a_refused_txn_answers_no_wait() -> None:
     harness = WaitingHarness()
     harness.ask("b", "wait", all=[key("x")])
     steps = [{"op": "set", "key": "x", "value": 1}, {"op": "set", "key": "y", "value": 1, "if_rev": 5}]
@@ -147,8 +147,8 @@ def test_a_txn_that_is_refused_wakes_nobody() -> None:
     assert harness.answers() == {}
 
 
-def test_a_wake_up_whose_reason_is_gone_in_the_next_revision_is_not_missed() -> None:
-    """A due entry expires and is set again by one command: in between it was absent."""
+def test_a_wait_is_answered_even_if_the_next_revision_undoes_what_met_it() -> None:
+    """One command lets a due entry expire and sets it again: in between it was absent."""
     harness = WaitingHarness()
     harness.set("k", ttl=1)
     gone = harness.ask("b", "wait", all=[key("k", absent=True)])
@@ -159,7 +159,7 @@ def test_a_wake_up_whose_reason_is_gone_in_the_next_revision_is_not_missed() -> 
     assert never not in harness.answers()
 
 
-def test_a_lock_that_goes_to_the_next_at_once_was_free_in_between() -> None:
+def test_a_wait_for_unlocked_is_met_between_a_release_and_the_next_grant() -> None:
     harness = WaitingHarness()
     token = harness.do("a", "lock", name="k").token
     next_one = harness.ask("b", "lock", name="k", wait=10)
@@ -179,7 +179,7 @@ def test_every_wait_that_a_change_meets_is_answered() -> None:
 # --- absent ---
 
 
-def test_absent_holds_while_there_is_no_such_entry() -> None:
+def test_absent_holds_while_no_entry_matches() -> None:
     harness = WaitingHarness()
     assert matched(harness.do("b", "wait", all=[key("k", absent=True), keys("n:*", absent=True)])) == []
     harness.set("k", "n:1", "n:2")
@@ -191,7 +191,7 @@ def test_absent_holds_while_there_is_no_such_entry() -> None:
     assert harness.answer(id) == m.Waited([], [0, 1], rev)
 
 
-def test_due_entries_are_absent_whoever_asks() -> None:
+def test_a_due_entry_is_absent_for_a_wait() -> None:
     harness = WaitingHarness()
     harness.set("k", "n:1", ttl=1)
     harness.now += 1
@@ -202,7 +202,7 @@ def test_due_entries_are_absent_whoever_asks() -> None:
     harness.ask("b", "wait", all=[keys("n:*")])
 
 
-def test_the_end_of_an_entry_wakes_who_waits_for_it_however_it_ends() -> None:
+def test_a_wait_for_absent_is_met_by_each_way_in_which_an_entry_ends() -> None:
     harness = WaitingHarness()
     ends: dict[str, Callable[[], Any]] = {
         "deleted": lambda: harness.do("a", "delete", key="k"),
@@ -224,7 +224,7 @@ def test_the_end_of_an_entry_wakes_who_waits_for_it_however_it_ends() -> None:
     assert harness.answer(id).met == [0]
 
 
-def test_absent_with_where_asks_that_no_entry_meets_it() -> None:
+def test_absent_with_where_holds_if_no_entry_meets_the_where() -> None:
     harness = WaitingHarness()
     harness.set("n:1", "n:2", value="open")
     id = harness.ask("b", "wait", all=[keys("n:*", absent=True, where={"value": "open"})])
@@ -237,7 +237,7 @@ def test_absent_with_where_asks_that_no_entry_meets_it() -> None:
 # --- count ---
 
 
-def test_count_asks_for_so_many_entries_and_no_more_are_shown() -> None:
+def test_count_needs_that_many_entries_and_the_reply_shows_no_more() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "wait", all=[keys("n:*", count=3)])
     harness.set("n:3", "n:1")
@@ -249,7 +249,7 @@ def test_count_asks_for_so_many_entries_and_no_more_are_shown() -> None:
     assert matched(harness.do("b", "wait", any=[keys("n:*"), keys("n:*", count=2)])) == ["n:0", "n:0", "n:1"]
 
 
-def test_what_is_gone_before_the_last_has_come_does_not_count() -> None:
+def test_an_entry_deleted_before_the_count_is_reached_does_not_count() -> None:
     harness = WaitingHarness()
     harness.set("n:0", ttl=5)
     id = harness.ask("b", "wait", all=[keys("n:*", count=2, where={"value": 1, "op": "ge"})])
@@ -261,7 +261,7 @@ def test_what_is_gone_before_the_last_has_come_does_not_count() -> None:
     assert matched(harness.answer(id)) == ["n:2", "n:3"]
 
 
-def test_what_is_due_does_not_count() -> None:
+def test_a_due_entry_does_not_count() -> None:
     harness = WaitingHarness()
     harness.set("n:1", ttl=5)
     id = harness.ask("b", "wait", all=[keys("n:*", count=2)])
@@ -275,7 +275,7 @@ def test_what_is_due_does_not_count() -> None:
 # --- since ---
 
 
-def test_since_asks_for_what_was_written_after_a_revision() -> None:
+def test_since_needs_an_entry_written_after_that_revision() -> None:
     harness = WaitingHarness()
     rev = harness.set("k")
     assert matched(harness.do("b", "wait", all=[key("k", since=rev - 1)])) == ["k"]
@@ -287,7 +287,7 @@ def test_since_asks_for_what_was_written_after_a_revision() -> None:
     assert sorted(harness.answers()) == [one, several]
 
 
-def test_since_the_beginning_is_every_entry_and_absent_since_then_is_none_written() -> None:
+def test_since_0_matches_every_entry_and_with_absent_none_may_exist() -> None:
     harness = WaitingHarness()
     rev = harness.set("k")
     assert matched(harness.do("b", "wait", all=[key("k", since=0)])) == ["k"]
@@ -298,7 +298,7 @@ def test_since_the_beginning_is_every_entry_and_absent_since_then_is_none_writte
 # --- where ---
 
 
-def test_where_is_asked_of_each_new_value() -> None:
+def test_a_where_is_compared_with_each_new_value() -> None:
     harness = WaitingHarness()
     harness.set("k", value={"state": "open", "votes": 1})
     where = {"pointer": "/state", "op": "in", "value": ["done", "failed"]}
@@ -325,7 +325,7 @@ def test_a_value_of_null_is_a_value() -> None:
 # --- unlocked ---
 
 
-def test_unlocked_waits_until_nobody_holds_the_name() -> None:
+def test_unlocked_is_met_when_the_name_is_not_held() -> None:
     harness = WaitingHarness()
     assert harness.do("b", "wait", all=[key("k", unlocked=True)]).met == [0], "it asks for no entry"
     token = harness.do("a", "lock", name="k", ttl=10).token
@@ -348,7 +348,9 @@ def test_unlocked_waits_until_nobody_holds_the_name() -> None:
         ({"name": "n:1", "mode": "shared"}, {"key": "n:1"}),
     ],
 )
-def test_locks_on_names_and_on_patterns_are_in_the_way(lock: dict[str, Any], on: dict[str, Any]) -> None:
+def test_unlocked_does_not_hold_while_a_lock_on_a_name_or_pattern_covers_it(
+    lock: dict[str, Any], on: dict[str, Any]
+) -> None:
     harness = WaitingHarness()
     harness.do("a", "lock", name="other")
     harness.do("a", "lock", pattern="m:*:9")
@@ -358,7 +360,7 @@ def test_locks_on_names_and_on_patterns_are_in_the_way(lock: dict[str, Any], on:
     assert harness.answer(id).met == [0]
 
 
-def test_unlocked_is_told_of_every_end_of_a_lock() -> None:
+def test_unlocked_is_met_by_each_way_in_which_a_lock_ends() -> None:
     harness = WaitingHarness()
     ends: dict[str, Callable[[int], Any]] = {
         "unlock": lambda token: harness.do("b", "unlock", token=token),
@@ -373,7 +375,7 @@ def test_unlocked_is_told_of_every_end_of_a_lock() -> None:
         assert harness.answer(id).met == [0], name
 
 
-def test_unlocked_waits_for_the_last_of_those_who_share() -> None:
+def test_unlocked_is_met_when_the_last_shared_lock_is_released() -> None:
     harness = WaitingHarness()
     tokens = [harness.do(session, "lock", name="k", mode="shared").token for session in "ab"]
     id = harness.ask("c", "wait", all=[key("k", unlocked=True)])
@@ -383,7 +385,7 @@ def test_unlocked_waits_for_the_last_of_those_who_share() -> None:
     assert harness.answer(id).met == [0]
 
 
-def test_a_lock_elsewhere_is_in_nobodys_way() -> None:
+def test_unlocked_holds_while_only_other_names_are_locked() -> None:
     harness = WaitingHarness()
     harness.do("a", "lock", name="k", ns="elsewhere")
     harness.do("a", "lock", pattern="m:*")
@@ -417,7 +419,7 @@ def test_a_taken_entry_that_is_done_is_unlocked_and_absent_in_one_revision() -> 
 # --- the end of its time ---
 
 
-def test_a_wait_whose_time_is_over_says_what_holds() -> None:
+def test_a_wait_that_times_out_tells_which_conditions_hold() -> None:
     harness = WaitingHarness()
     harness.set("x")
     id = harness.ask("b", "wait", all=[key("x"), key("y"), keys("n:*", absent=True)], timeout=2.5)
@@ -433,7 +435,7 @@ def test_a_wait_whose_time_is_over_says_what_holds() -> None:
     assert harness.answers() == {}
 
 
-def test_at_the_instant_of_its_end_what_falls_due_then_is_absent() -> None:
+def test_an_entry_due_at_the_deadline_of_a_wait_is_absent_for_it() -> None:
     harness = WaitingHarness()
     harness.set("k", ttl=2)
     ids = [harness.ask("b", "wait", all=[on], timeout=2) for on in (key("k", absent=True), keys("*", absent=True))]
@@ -441,7 +443,7 @@ def test_at_the_instant_of_its_end_what_falls_due_then_is_absent() -> None:
     assert [harness.answer(id).met for id in ids] == [[0], [0]]
 
 
-def test_timeout_0_asks_once() -> None:
+def test_a_wait_with_timeout_0_is_answered_at_once() -> None:
     harness = WaitingHarness()
     with pytest.raises(TimedOut) as timeout:
         harness.do("b", "wait", any=[key("k")], timeout=0)
@@ -459,7 +461,7 @@ def test_a_wait_may_last_an_hour() -> None:
     assert matched(harness.answer(id)) == ["k"]
 
 
-def test_without_a_timeout_it_is_30_seconds() -> None:
+def test_a_wait_without_a_timeout_lasts_30_seconds() -> None:
     harness = WaitingHarness()
     harness.ask("b", "wait", all=[key("k")])
     assert harness.machine.next_deadline() == 1_030.0
@@ -498,20 +500,20 @@ def test_without_a_timeout_it_is_30_seconds() -> None:
         ({"all": [key("k")], "timeout": 3_600.001}, "timeout"),
     ],
 )
-def test_a_wait_that_is_wrong_names_the_field(fields: dict[str, Any], field: str) -> None:
+def test_a_malformed_wait_is_refused_with_the_field(fields: dict[str, Any], field: str) -> None:
     harness = WaitingHarness()
     with pytest.raises(BadRequest) as refused:
         harness.do("b", "wait", **fields)
     assert refused.value.details["field"] == field
 
 
-def test_a_value_to_compare_with_is_bounded_like_any_other() -> None:
+def test_the_value_of_a_where_has_the_limits_of_a_value() -> None:
     harness = WaitingHarness(Limits(value=10))
     with pytest.raises(TooLarge):
         harness.do("b", "wait", all=[key("k", where={"value": "x" * 20})])
 
 
-def test_a_wait_has_100_conditions_and_no_more() -> None:
+def test_a_wait_has_at_most_100_conditions() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "wait", all=[key(one) for one in numbers(1, 100)])
     harness.set(*numbers(1, 99))
@@ -523,7 +525,7 @@ def test_a_wait_has_100_conditions_and_no_more() -> None:
     assert refused.value.details == {"limit": 100, "field": "all"}
 
 
-def test_a_session_has_so_many_waiting_commands_and_no_more() -> None:
+def test_a_session_has_a_limit_of_pending_waits() -> None:
     harness = WaitingHarness(Limits(waiting=2))
     harness.ask("b", "wait", all=[key("x")])
     harness.ask("b", "take", patterns=["x"], timeout=5)
@@ -533,7 +535,7 @@ def test_a_session_has_so_many_waiting_commands_and_no_more() -> None:
     harness.ask("c", "wait", all=[key("x")])
 
 
-def test_an_id_that_still_waits_is_taken() -> None:
+def test_the_id_of_a_pending_wait_cannot_be_used_again() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "wait", all=[key("x")])
     with pytest.raises(BadRequest) as refused:
@@ -543,8 +545,8 @@ def test_an_id_that_still_waits_is_taken() -> None:
     harness.do("b", "ping", id=id)
 
 
-def test_what_is_shown_ends_early_where_a_reply_would_grow_too_long() -> None:
-    """The envelope of an entry counts too: a hundred conditions may show a hundred thousand entries."""
+def test_the_entries_of_a_waits_reply_end_at_the_page_limit() -> None:
+    """The other fields of an entry count too: a hundred conditions may show a hundred thousand entries."""
     harness = WaitingHarness(Limits(page_bytes=10_000))
     harness.set(*numbers(1, 100), value=0)
     waited = harness.do("b", "wait", any=[keys("n:*", count=100)] * 50)
@@ -552,7 +554,7 @@ def test_what_is_shown_ends_early_where_a_reply_would_grow_too_long() -> None:
     assert 20 < len(waited.matched) < 60
 
 
-def test_of_entries_too_long_for_a_reply_the_first_is_shown() -> None:
+def test_a_waits_reply_has_the_first_entry_even_if_it_is_longer_than_a_page() -> None:
     harness = WaitingHarness(Limits(page_bytes=100))
     harness.set("x", "y", value="v" * 200)
     waited = harness.do("b", "wait", all=[key("x"), key("y")])
@@ -596,7 +598,7 @@ def test_a_timeout_while_its_agent_is_away_is_told_after_the_takeover() -> None:
     assert isinstance(harness.answers()[id], TimedOut)
 
 
-def test_a_wait_that_is_cancelled_is_answered_so_and_is_gone() -> None:
+def test_a_cancelled_wait_is_answered_and_removed() -> None:
     harness = WaitingHarness()
     id = harness.ask("b", "wait", all=[key("k"), keys("n:*", unlocked=True, absent=True)])
     assert harness.do("c", "cancel", target=id).cancelled is False, "it is another session's"
@@ -628,7 +630,7 @@ def test_the_end_of_a_session_ends_its_waits(way: str) -> None:
 # --- in slices ---
 
 
-def test_a_pattern_over_many_keys_is_looked_at_in_slices() -> None:
+def test_a_pattern_over_many_keys_is_scanned_in_slices() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(1, 18))
     id = harness.ask("b", "wait", all=[keys("n:*", where={"value": "n:015"})])
@@ -637,14 +639,14 @@ def test_a_pattern_over_many_keys_is_looked_at_in_slices() -> None:
     assert not harness.machine.has_pending_scan
 
 
-def test_what_is_found_in_the_first_slice_is_answered_at_once() -> None:
+def test_a_wait_met_in_the_first_slice_of_its_scan_is_answered_at_once() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(1, 18))
     assert matched(harness.do("b", "wait", all=[keys("n:*")])) == ["n:001"]
     assert not harness.machine.has_pending_scan
 
 
-def test_timeout_0_is_not_refused_before_the_look_is_complete() -> None:
+def test_a_wait_with_timeout_0_is_not_refused_before_its_scan_is_complete() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(1, 18))
     none = harness.ask("b", "wait", all=[keys("n:*", where={"value": "none"})], timeout=0)
@@ -676,7 +678,7 @@ def test_changes_ahead_of_the_scan_and_behind_it_are_seen() -> None:
     assert list(harness.answers()) == [ids["three"]]
 
 
-def test_what_is_gone_when_the_scan_comes_by_is_not_found() -> None:
+def test_an_entry_deleted_before_the_scan_reaches_it_does_not_match() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(1, 18), value=0)
     harness.set("n:002", "n:017", value=1)
@@ -688,7 +690,7 @@ def test_what_is_gone_when_the_scan_comes_by_is_not_found() -> None:
     assert matched(harness.answer(id)) == ["n:001", "n:018"]
 
 
-def test_absence_over_many_keys_is_known_when_the_scan_is_done() -> None:
+def test_absent_over_many_keys_is_answered_when_the_scan_is_complete() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(1, 18), value=0)
     id = harness.ask("b", "wait", all=[keys("n:*", absent=True, where={"value": 1})])
@@ -699,7 +701,7 @@ def test_absence_over_many_keys_is_known_when_the_scan_is_done() -> None:
     assert harness.answer(id).met == [0]
 
 
-def test_waits_of_which_many_are_looked_at_are_looked_at_one_after_another() -> None:
+def test_waits_that_need_a_scan_are_scanned_one_after_another() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(1, 18))
     conditions = [keys("n:*", where={"value": "none"}), keys("*:*", where={"value": "n:018"})]
@@ -708,7 +710,7 @@ def test_waits_of_which_many_are_looked_at_are_looked_at_one_after_another() -> 
     assert sorted(harness.answers()) == ids[1:]
 
 
-def test_what_is_looked_at_goes_on_while_its_agent_is_away_and_stops_when_it_is_cancelled() -> None:
+def test_a_scan_goes_on_while_the_agent_is_away_and_stops_with_a_cancel() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(1, 18))
     id = harness.ask("b", "wait", all=[keys("n:*", where={"value": "n:018"})])
@@ -722,12 +724,12 @@ def test_what_is_looked_at_goes_on_while_its_agent_is_away_and_stops_when_it_is_
 
 @pytest.fixture
 def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A condition keeps one key beyond twice what it asks for."""
+    """Let a condition store one match beyond twice its count."""
     monkeypatch.setattr(condition, "_SPARE_KEYS", 1)
 
 
 @pytest.mark.usefixtures("little_room")
-def test_where_there_are_more_keys_than_there_is_room_for_the_scan_goes_on_when_they_run_out() -> None:
+def test_a_scan_that_stopped_at_capacity_goes_on_when_the_matches_become_too_few() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(1, 18))
     id = harness.ask("b", "wait", all=[keys("n:*"), key("go")])
@@ -740,7 +742,7 @@ def test_where_there_are_more_keys_than_there_is_room_for_the_scan_goes_on_when_
 
 
 @pytest.mark.usefixtures("little_room")
-def test_what_comes_in_before_the_end_of_the_room_is_shown_first() -> None:
+def test_a_new_match_below_the_scanned_keys_is_shown_first_at_capacity() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(10, 18))
     id = harness.ask("b", "wait", all=[keys("n:*"), key("go")])
@@ -749,7 +751,7 @@ def test_what_comes_in_before_the_end_of_the_room_is_shown_first() -> None:
 
 
 @pytest.mark.usefixtures("little_room")
-def test_absence_is_known_even_if_there_were_more_keys_than_room() -> None:
+def test_absent_is_decided_even_if_there_were_more_matches_than_capacity() -> None:
     harness = WaitingHarness(SLICES)
     harness.set(*numbers(1, 9))
     id = harness.ask("b", "wait", all=[keys("n:*", absent=True)])
@@ -763,7 +765,7 @@ def test_absence_is_known_even_if_there_were_more_keys_than_room() -> None:
 
 
 @pytest.mark.usefixtures("little_room")
-def test_a_key_that_is_known_already_takes_no_more_room() -> None:
+def test_a_match_that_is_written_again_takes_no_more_capacity() -> None:
     harness = WaitingHarness()
     harness.set(*numbers(1, 3))
     id = harness.ask("b", "wait", all=[keys("n:*", count=2), key("go")])
@@ -778,8 +780,8 @@ def test_a_key_that_is_known_already_takes_no_more_room() -> None:
 
 
 @pytest.mark.usefixtures("little_room")
-def test_entries_that_fall_due_make_the_scan_go_on_before_the_wait_is_refused() -> None:
-    """All that was found falls due at the end of its time: what is there besides is looked for first."""
+def test_a_wait_that_times_out_scans_on_for_due_matches_before_it_is_refused() -> None:
+    """All stored matches fall due at the deadline of the wait: a scan looks for others first."""
     harness = WaitingHarness()
     harness.set(*numbers(1, 5), ttl=10)
     harness.set(*numbers(6, 9))
@@ -799,7 +801,7 @@ def test_entries_that_fall_due_make_the_scan_go_on_before_the_wait_is_refused() 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Condition]:
-    """The conditions that were asked whether they hold, or what they make of an entry."""
+    """Return a list that collects the conditions that are decided or updated."""
     found: list[Condition] = []
     for name in ("holds", "update"):
         method = getattr(Condition, name)
@@ -812,7 +814,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Condition]:
     return found
 
 
-def test_ten_thousand_waits_elsewhere_cost_a_set_nothing(asked: list[Condition]) -> None:
+def test_a_set_looks_at_none_of_ten_thousand_waits_on_other_keys(asked: list[Condition]) -> None:
     harness = WaitingHarness()
     machine = harness.machine
     for number in range(5_000):
@@ -829,7 +831,7 @@ def test_ten_thousand_waits_elsewhere_cost_a_set_nothing(asked: list[Condition])
     assert len(set(asked)) == 1
 
 
-def test_an_event_asks_only_the_wait_it_touches_and_never_scans_again(
+def test_an_event_updates_only_the_wait_that_it_touches_without_a_scan(
     asked: list[Condition], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness = WaitingHarness()

@@ -1,4 +1,4 @@
-"""What survives a restart, how it comes back, what is written down for it, and what is taken back."""
+"""Recovery: what survives a restart, how it is stored and restored, and what a rollback undoes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_an_entry_comes_back_as_it_was(harness: PersistentHarness) -> None:
     }
 
 
-def test_what_was_not_written_down_has_not_happened(harness: PersistentHarness) -> None:
+def test_changes_that_were_not_written_are_absent_after_a_crash(harness: PersistentHarness) -> None:
     harness.do("a", "set", key="k", value=1)
     harness.keep()
     harness.do("a", "set", key="k", value=2)
@@ -53,7 +53,7 @@ def test_what_was_not_written_down_has_not_happened(harness: PersistentHarness) 
     assert harness.value("a", "l") is None
 
 
-def test_what_is_not_kept_is_gone_and_its_versions_begin_above(harness: PersistentHarness) -> None:
+def test_transient_entries_are_gone_after_a_restart_and_their_versions_begin_higher(harness: PersistentHarness) -> None:
     for kind in ("transient", "cached"):
         harness.do("a", "set", key=kind, value=1, kind=kind)
         harness.do("a", "set", key=kind, value=2, kind=kind)
@@ -65,7 +65,7 @@ def test_what_is_not_kept_is_gone_and_its_versions_begin_above(harness: Persiste
         assert harness.do("a", "set", key=kind, value=3).version > 2
 
 
-def test_an_entry_that_was_kept_and_is_no_more_does_not_come_back(harness: PersistentHarness) -> None:
+def test_a_stored_entry_that_became_transient_does_not_come_back(harness: PersistentHarness) -> None:
     harness.do("a", "set", key="k", value=1)
     harness.keep()
     harness.do("a", "set", key="k", value=2, kind="transient")
@@ -85,8 +85,8 @@ def test_a_deleted_key_goes_on_with_its_versions(harness: PersistentHarness) -> 
     assert harness.do("a", "set", key="k", value=1).version == 4
 
 
-def test_a_version_does_not_start_again_where_a_grave_was_forgotten() -> None:
-    harness = PersistentHarness(Limits(graves=1))
+def test_a_version_does_not_start_again_after_its_tombstone_was_dropped() -> None:
+    harness = PersistentHarness(Limits(tombstones=1))
     harness.set("k", "k", "k")
     harness.do("a", "delete", key="k")
     harness.set("l")
@@ -123,7 +123,7 @@ def test_two_versions_of_one_txn_are_two_in_the_history(harness: PersistentHarne
     assert [json.loads(bytes(one.value)) for one in harness.do("a", "history", key="k").entries] == [3, 2, 1]
 
 
-def test_what_fell_due_while_the_hub_was_down_expires_in_order(harness: PersistentHarness) -> None:
+def test_entries_that_fell_due_while_the_hub_was_down_expire_in_order(harness: PersistentHarness) -> None:
     for key, ttl in (("second", 2), ("first", 1), ("later", 60), ("third", 3)):
         harness.do("a", "set", key=key, value=key, ttl=ttl)
     harness.keep()
@@ -197,7 +197,7 @@ def test_an_outcome_is_given_again_and_nothing_is_done_twice(harness: Persistent
     assert harness.machine.state.log.rev == rev
 
 
-def test_what_was_to_be_told_is_told_after_the_restart(harness: PersistentHarness) -> None:
+def test_queued_notices_are_delivered_after_a_restart(harness: PersistentHarness) -> None:
     harness.do("a", "lock", name="n", ttl=1)
     waiting = harness.ask("b", "lock", name="n", wait=None)
     for session in "ab":
@@ -266,8 +266,8 @@ def test_a_cursor_of_an_earlier_life_is_told_even_if_it_missed_being_told_before
     assert attached.snapshot is not None
 
 
-def test_who_has_a_cursor_is_told_if_its_snapshot_begins_again(harness: PersistentHarness) -> None:
-    """That it was complete was not written down."""
+def test_a_client_with_a_cursor_is_told_when_its_snapshot_starts_again(harness: PersistentHarness) -> None:
+    """Covers a snapshot whose end was sent but not yet stored when the hub crashed."""
     sub = harness.do("a", "subscribe", patterns=["*"], snapshot=True).sub
     rev = harness.machine.state.log.rev
     harness.keep()
@@ -439,7 +439,7 @@ def test_the_lock_of_work_that_is_gone_ends_and_its_holder_is_told(harness: Pers
 # --- what is written down ----------------------------------------------------------------------------------------
 
 
-def test_what_is_not_kept_does_not_touch_the_journal(harness: PersistentHarness) -> None:
+def test_transient_writes_do_not_touch_the_journal(harness: PersistentHarness) -> None:
     harness.set("k", kind="transient")
     harness.do("a", "publish", channel="c", data=1)
     harness.keep()
@@ -475,7 +475,7 @@ def test_an_earlier_version_is_written_once_and_removed_when_it_is_too_old() -> 
 def test_revisions_are_reserved_ahead_and_a_crash_begins_above(
     harness: PersistentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "_REVS_AHEAD", 100)
+    monkeypatch.setattr(recovery, "_RESERVED_REVS", 100)
     harness.restart()
     harness.return_to("a")
     rev = reservations = 0
@@ -513,7 +513,7 @@ def test_the_log_on_disk_is_cut_now_and_then() -> None:
 def test_nothing_is_reserved_while_the_journal_fails(
     harness: PersistentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "_REVS_AHEAD", 20)
+    monkeypatch.setattr(recovery, "_RESERVED_REVS", 20)
     harness.restart()
     harness.return_to("a")
     harness.set("k", kind="transient")
@@ -531,7 +531,7 @@ def test_nothing_is_reserved_while_the_journal_fails(
 # --- while the journal fails -------------------------------------------------------------------------------------
 
 
-def test_what_was_not_written_down_is_taken_back(harness: PersistentHarness) -> None:
+def test_changes_that_were_not_written_are_rolled_back(harness: PersistentHarness) -> None:
     harness.set("k", "t", kind="transient")
     harness.do("a", "set", key="v", value=1, kind="versioned")
     token = harness.do("a", "lock", name="n").token
@@ -567,7 +567,7 @@ def test_a_revision_that_was_taken_back_is_not_given_again(harness: PersistentHa
     assert harness.set("k") > rev
 
 
-def test_a_grave_is_as_it_was_after_what_lay_over_it_was_taken_back(harness: PersistentHarness) -> None:
+def test_a_tombstone_is_restored_when_the_entry_above_it_is_rolled_back(harness: PersistentHarness) -> None:
     harness.set("kept", "kept")
     harness.set("fleeting", "fleeting", kind="transient")
     for key in ("kept", "fleeting"):
@@ -629,7 +629,7 @@ def test_nobody_takes_anything_while_the_journal_fails() -> None:
     assert harness.answer(taker).entry.key == "job:00"
 
 
-def test_what_is_free_is_granted_when_the_journal_has_recovered(harness: PersistentHarness) -> None:
+def test_free_locks_are_granted_when_the_journal_has_recovered(harness: PersistentHarness) -> None:
     token = harness.do("a", "lock", name="n").token
     waiting = harness.ask("b", "lock", name="n", wait=None)
     harness.machine.refuse("the journal fails")

@@ -1,4 +1,4 @@
-"""A space: it answers as a dict in key order does, and never grows all at once."""
+"""A key map: it behaves as a dict in key order, and never grows all at once."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from waggle_hub.state.store.key_map import KeyMap
 KEYS = st.text("abc", max_size=4)
 
 
-def listed(space: KeyMap[int], key: str = "", *, inclusive: bool = True) -> list[tuple[str, int]]:
-    return list(space.items_from(key, inclusive=inclusive))
+def listed(key_map: KeyMap[int], key: str = "", *, inclusive: bool = True) -> list[tuple[str, int]]:
+    return list(key_map.items_from(key, inclusive=inclusive))
 
 
 @given(st.integers(1, 4), st.lists(st.tuples(KEYS, st.booleans()), max_size=80))
-def test_it_holds_what_a_dict_would(part: int, steps: list[tuple[str, bool]]) -> None:
-    space: KeyMap[int] = KeyMap(part=part)
+def test_a_key_map_holds_what_a_dict_would(part: int, steps: list[tuple[str, bool]]) -> None:
+    key_map: KeyMap[int] = KeyMap(max_part_items=part)
     model: dict[str, int] = {}
     for number, (key, put) in enumerate(steps):
         if put:
-            space.put(key, number)
+            key_map.put(key, number)
             model[key] = number
         elif key in model:
-            space.remove(key)
+            key_map.remove(key)
             del model[key]
-        space.check()
-        assert space.get(key) == model.get(key)
-    assert len(space) == len(model)
-    assert listed(space) == sorted(model.items())
-    assert list(space.values()) == [model[key] for key in sorted(model)]
-    assert listed(space, "b", inclusive=False) == [item for item in sorted(model.items()) if item[0] > "b"]
+        key_map.check()
+        assert key_map.get(key) == model.get(key)
+    assert len(key_map) == len(model)
+    assert listed(key_map) == sorted(model.items())
+    assert list(key_map.values()) == [model[key] for key in sorted(model)]
+    assert listed(key_map, "b", inclusive=False) == [item for item in sorted(model.items()) if item[0] > "b"]
 
 
 @given(st.integers(1, 4), st.dictionaries(KEYS, st.integers(), max_size=40))
-def test_what_was_kept_is_loaded_as_if_it_had_been_put(part: int, things: dict[str, int]) -> None:
-    space = KeyMap(sorted(things.items()), part)
-    space.check()
-    assert listed(space) == sorted(things.items())
+def test_loaded_items_are_as_if_each_had_been_put(part: int, things: dict[str, int]) -> None:
+    key_map = KeyMap(sorted(things.items()), part)
+    key_map.check()
+    assert listed(key_map) == sorted(things.items())
     for key in things:
-        space.put(key + "x", 0)
-    space.check()
+        key_map.put(key + "x", 0)
+    key_map.check()
 
 
-def test_removing_what_is_not_there_says_so_and_changes_nothing() -> None:
-    space: KeyMap[int] = KeyMap([("a", 1)])
+def test_removing_an_absent_key_raises_and_changes_nothing() -> None:
+    key_map: KeyMap[int] = KeyMap([("a", 1)])
     with pytest.raises(KeyError):
-        space.remove("b")
-    space.check()
-    assert listed(space) == [("a", 1)]
+        key_map.remove("b")
+    key_map.check()
+    assert listed(key_map) == [("a", 1)]
 
 
-def test_however_many_there_are_no_part_holds_many_times_its_share() -> None:
-    space: KeyMap[int] = KeyMap(part=50)
+def test_no_part_grows_to_many_times_its_share_however_many_keys_there_are() -> None:
+    key_map: KeyMap[int] = KeyMap(max_part_items=50)
     for number in random.Random(1).sample(range(10**6), 20_000):
-        space.put(f"key:{number}", number)
-    assert max(map(len, space._parts)) < 50 * 4
-    assert len(space._parts) == 20_000 // 50
+        key_map.put(f"key:{number}", number)
+    assert max(map(len, key_map._parts)) < 50 * 4
+    assert len(key_map._parts) == 20_000 // 50

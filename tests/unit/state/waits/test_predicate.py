@@ -1,4 +1,4 @@
-"""Where: what a condition asks of a value (protocol 7)."""
+"""The `where` of a condition: which values it holds for (protocol 7)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def holds(value: Any, op: Any, wanted: Any = UNSET, pointer: str = "") -> bool:
     [(1, 1), (1, 1.0), ("a", "a"), (None, None), (True, True), ([1, {"a": 2}], [1.0, {"a": 2}]), ({}, {}),
      ({"a": 1, "b": 2}, {"b": 2, "a": 1})],
 )  # fmt: skip
-def test_what_is_equal_meets_eq_and_not_ne(value: Any, wanted: Any) -> None:
+def test_eq_holds_for_equal_values_and_ne_does_not(value: Any, wanted: Any) -> None:
     assert holds(value, "eq", wanted)
     assert not holds(value, "ne", wanted)
 
@@ -37,7 +37,7 @@ def test_values_of_different_types_are_never_equal_and_true_is_not_1(value: Any,
     assert not holds(wanted, "eq", value)
 
 
-def test_eq_is_the_op_where_none_is_given() -> None:
+def test_a_where_without_an_op_compares_with_eq() -> None:
     assert Predicate(m.Where(value=3)).holds(3)
 
 
@@ -59,7 +59,7 @@ def test_nothing_else_is_ordered(op: str, value: Any, wanted: Any) -> None:
     assert not holds(value, op, wanted)
 
 
-def test_in_asks_for_one_of_several_values() -> None:
+def test_in_holds_if_the_value_equals_one_of_several() -> None:
     assert holds(2, "in", [1, 2.0])
     assert holds([1], "in", [[1], 2])
     assert holds(None, "in", [None])
@@ -67,7 +67,7 @@ def test_in_asks_for_one_of_several_values() -> None:
     assert not holds(1, "in", [])
 
 
-def test_contains_asks_for_an_item_a_part_of_a_text_or_a_member() -> None:
+def test_contains_holds_for_an_item_a_part_of_a_text_or_a_member() -> None:
     assert holds([1, 2], "contains", 2)
     assert holds([[1], None], "contains", [1])
     assert not holds([1], "contains", True)
@@ -79,7 +79,7 @@ def test_contains_asks_for_an_item_a_part_of_a_text_or_a_member() -> None:
     assert not holds(None, "contains", None)
 
 
-def test_exists_asks_whether_the_pointer_leads_somewhere() -> None:
+def test_exists_holds_if_the_pointer_leads_to_a_value() -> None:
     assert holds({"a": None}, "exists", pointer="/a")
     assert holds({"a": None}, "exists", True, pointer="/a")
     assert not holds({"a": None}, "exists", False, pointer="/a")
@@ -126,7 +126,7 @@ def test_a_pointer_leads_to_a_part_of_the_value(pointer: str, found: int) -> Non
         m.Where(op="contains"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_and_names_the_field(asked: m.Where) -> None:
+def test_a_malformed_where_is_refused_with_the_field(asked: m.Where) -> None:
     with pytest.raises(BadRequest) as refused:
         Predicate(asked)
     assert refused.value.details["field"] == "where"

@@ -1,4 +1,4 @@
-"""A crowd of subscribers, and one who publishes."""
+"""Many subscribers, and one publisher."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAYLOAD = 100
 
 @dataclass(frozen=True)
 class Heard:
-    """What the crowd heard: deliveries a second, how long they took, and what one cost."""
+    """Figures of the subscribers: deliveries a second, how long they took, and what one cost."""
 
     rate: float
     p50: float
@@ -32,7 +32,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Crowd:
+class Subscribers:
     """Sockets that are subscribed, and one that publishes."""
 
     load: Load
@@ -73,10 +73,10 @@ def payload(number: int) -> bytes:
 
 
 @contextmanager
-def gathered(load: Load, system: System, server: Server, members: int, *patterns: str) -> Iterator[Crowd]:
-    """A crowd of which each member is subscribed to these patterns, for the block."""
+def gathered(load: Load, system: System, server: Server, members: int, *patterns: str) -> Iterator[Subscribers]:
+    """Connect members that are all subscribed to these patterns, for the block."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(system.dial(server)) for _ in range(members)]
         for sock in sockets:
             system.subscribe(sock, patterns)
-        yield Crowd(load, system, server, stack.enter_context(system.dial(server)), sockets)
+        yield Subscribers(load, system, server, stack.enter_context(system.dial(server)), sockets)

@@ -18,12 +18,12 @@ from typing import Any
 
 from playwright.async_api import CDPSession, Page, async_playwright
 
-from tests.bench.field import Field
+from tests.bench.measurement import Measurement
 from tests.bench.processes import Server
 from tests.bench.results import Column, Result, Table
 from tests.bench.systems.fastclient import FastClient
 from tests.bench.systems.waggle import WAGGLE, set_command, url
-from tests.e2e.page.browsing import ARGUMENTS, chromium
+from tests.e2e.dashboard.browsing import CHROMIUM_ARGUMENTS, chromium
 
 from .million import key_of, value_of
 
@@ -61,7 +61,7 @@ WATCH = """
 
 @dataclass
 class Phase:
-    """What the browser said of a stretch of time."""
+    """Figures of the browser for a stretch of time."""
 
     what: str
     tasks: list[float]
@@ -77,12 +77,12 @@ class Phase:
         return [[max(self.tasks, default=SHORT)], busiest, [len(self.tasks)], [self.frames], [self.nodes], [self.heap]]
 
 
-async def run(field: Field) -> Result:
+async def run(measurement: Measurement) -> Result:
     place = chromium()
     if place is None:
         return Result(missing=["the dashboard: no Chromium here (apt-get install chromium)"])
-    keys, seconds = field.scale(100_000, 20_000), field.scale(6, 2)
-    with field.start(WAGGLE) as server:
+    keys, seconds = measurement.scale(100_000, 20_000), measurement.scale(6, 2)
+    with measurement.start(WAGGLE) as server:
         await _load(server, keys)
         phases, events = await _measure(server, keys, seconds, place)
     columns = [
@@ -105,7 +105,7 @@ async def _measure(server: Server, keys: int, seconds: float, place: str) -> tup
     phases: list[Phase] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=place, args=[*ARGUMENTS, "--enable-precise-memory-info"]
+            executable_path=place, args=[*CHROMIUM_ARGUMENTS, "--enable-precise-memory-info"]
         )
         page = await browser.new_page(viewport={"width": 1440, "height": 900})
         await page.add_init_script(WATCH)

@@ -1,4 +1,4 @@
-"""Locks and waits: what one costs when nobody else wants it, when many do, and what waits elsewhere cost a set."""
+"""Locks and waits: the cost of one alone, of one among many, and of waits elsewhere to a set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tests.bench.field import Field
+from tests.bench.measurement import Measurement
 from tests.bench.processes import Server
 from tests.bench.results import Column, Result, Table
 from tests.bench.rounds import Spread
@@ -23,15 +23,15 @@ WAITS = 10_000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-async def run(field: Field) -> Result:
+async def run(measurement: Measurement) -> Result:
     columns = [Column("p50", "s", "less"), Column("p99", "s", "less")]
     table = Table("locks", "Locks and waits, over a bare socket in Python", columns)
-    rounds = field.scale(3, 1)
-    with field.start(WAGGLE) as server:
+    rounds = measurement.scale(3, 1)
+    with measurement.start(WAGGLE) as server:
         for _ in range(rounds):
-            quiet, beside = await _sets_beside_waits(field, server)
-            _add(table, "lock and unlock, uncontended", await _alone(field, server))
-            _add(table, f"unlock, until the next of {QUEUE} is told", await _queue(field, server))
+            quiet, beside = await _sets_beside_waits(measurement, server)
+            _add(table, "lock and unlock, uncontended", await _alone(measurement, server))
+            _add(table, f"unlock, until the next of {QUEUE} is told", await _queue(measurement, server))
             _add(table, "a set, beside no waits", quiet)
             _add(table, f"a set, beside {WAITS:,} waits", beside)
     return Result([table])
@@ -43,21 +43,21 @@ def _add(table: Table, row: str, spread: Spread) -> None:
     cells[1].append(spread.p99)
 
 
-async def _alone(field: Field, server: Server) -> Spread:
+async def _alone(measurement: Measurement, server: Server) -> Spread:
     async with _client(server) as client:
 
         async def once(number: int) -> None:
             granted = _decode(await client.ask(b'"op":"lock","name":"bench"'))
             await client.ask(b'"op":"unlock","token":%d' % granted["ok"]["token"])
 
-        return Spread.of(await _timed(once, field.scale(1_500, 500)))
+        return Spread.of(await _timed(once, measurement.scale(1_500, 500)))
 
 
-async def _queue(field: Field, server: Server) -> Spread:
+async def _queue(measurement: Measurement, server: Server) -> Spread:
     """Each in the queue lets go as soon as it is granted; the clock runs from one grant to the next."""
     clients = [await FastClient.open(server.host, server.port) for _ in range(QUEUE + 1)]
     hops: list[float] = []
-    for _ in range(field.scale(8, 3)):
+    for _ in range(measurement.scale(8, 3)):
         first = _decode(await clients[0].ask(b'"op":"lock","name":"bench"'))
         grants: list[asyncio.Future[bytes]] = []
         for client in clients[1:]:
@@ -80,20 +80,20 @@ async def _queue(field: Field, server: Server) -> Spread:
     return Spread.of(hops)
 
 
-async def _sets_beside_waits(field: Field, server: Server) -> tuple[Spread, Spread]:
+async def _sets_beside_waits(measurement: Measurement, server: Server) -> tuple[Spread, Spread]:
     async with _client(server) as setter, _client(server) as waiter:
         command = set_command("bench:set", VALUE)
 
         async def once(number: int) -> None:
             await setter.ask(command)
 
-        quiet = await _timed(once, field.scale(1_500, 500))
+        quiet = await _timed(once, measurement.scale(1_500, 500))
         waits = [
             waiter.ask(b'"op":"wait","timeout":600,"all":[{"key":"never:%d"},{"pattern":"go:%d:*"}]' % (number, number))
             for number in range(WAITS)
         ]
         await waiter.ask(b'"op":"ping"')
-        beside = await _timed(once, field.scale(1_500, 500))
+        beside = await _timed(once, measurement.scale(1_500, 500))
         again = [waiter.ask(b'"op":"cancel","target":%d' % number) for number in range(2, WAITS + 2)]
         await asyncio.gather(*again, *waits)
         return Spread.of(quiet), Spread.of(beside)

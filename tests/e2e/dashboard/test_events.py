@@ -1,36 +1,36 @@
-"""The events on the page: filters, pause, following one; and the rates that are drawn."""
+"""The events on the dashboard: filters, pause, following; and the charts of rates."""
 
 from __future__ import annotations
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.page.browsing import events, key_row, look_at
+from tests.e2e.dashboard.browsing import events, key_row, open_entry
 from tests.e2e.wire import Join
 
 pytestmark = pytest.mark.e2e
 
 
 async def test_events_are_filtered_by_key_agent_and_type(page: Page, join: Join) -> None:
-    one, two = await join(agent="one"), await join(agent="two")
-    for agent in (one, two):
+    first, second = await join(agent="one"), await join(agent="two")
+    for agent in (first, second):
         await agent.send(*({"op": "set", "key": f"fruit:{key}", "value": 1} for key in ("apple", "pear")))
-    await one.ask("set", key="nut", value=1)
-    happened = page.get_by_test_id("events").locator("[data-key]")
+    await first.ask("set", key="nut", value=1)
+    rows = page.get_by_test_id("events").locator("[data-key]")
     await page.get_by_test_id("filter-events").fill("fruit:*")
-    await expect(happened).to_have_count(4)
+    await expect(rows).to_have_count(4)
     await page.get_by_test_id("filter-agents").fill("one")
-    await expect(happened).to_have_count(2)
-    await one.ask("delete", key="fruit:pear")
-    await two.ask("delete", key="fruit:apple")
-    await expect(happened).to_have_count(3)
+    await expect(rows).to_have_count(2)
+    await first.ask("delete", key="fruit:pear")
+    await second.ask("delete", key="fruit:apple")
+    await expect(rows).to_have_count(3)
     await page.locator("#types").get_by_role("button", name="set").click()
-    await expect(happened).to_have_count(1)
+    await expect(rows).to_have_count(1)
     await page.get_by_test_id("filter-agents").fill("on[")
     await expect(page.get_by_test_id("filter-agents")).to_have_attribute("aria-invalid", "true")
 
 
-async def test_pause_holds_the_events(page: Page, join: Join) -> None:
+async def test_pause_freezes_the_events(page: Page, join: Join) -> None:
     agent = await join(agent="pauser")
     await agent.ask("set", key="before-pause", value=1)
     await expect(events(page, "set", "before-pause")).to_have_count(1)
@@ -43,7 +43,7 @@ async def test_pause_holds_the_events(page: Page, join: Join) -> None:
     await expect(events(page, "set", "after-pause")).to_have_count(1)
 
 
-async def test_one_agent_is_followed(page: Page, join: Join) -> None:
+async def test_following_an_agent_shows_only_its_events(page: Page, join: Join) -> None:
     leader, other = await join(agent="leader"), await join(agent="other")
     await page.get_by_role("button", name="follow leader").click()
     await expect(page.get_by_test_id("followed")).to_contain_text("Following the agent leader")
@@ -53,15 +53,15 @@ async def test_one_agent_is_followed(page: Page, join: Join) -> None:
     await expect(events(page, "set", "led")).to_have_count(1)
     await expect(events(page, "agent", "leader").first).to_contain_text("status ahead")
     await expect(events(page, "set", "stray")).to_have_count(0)
-    await page.get_by_role("button", name="Follow nobody").click()
+    await page.get_by_role("button", name="Stop following").click()
     await expect(events(page, "set", "stray")).to_have_count(1)
 
 
-async def test_one_key_is_followed(page: Page, join: Join) -> None:
+async def test_following_a_key_shows_only_its_events(page: Page, join: Join) -> None:
     agent = await join(agent="walker")
     await agent.ask("set", key="path", value=1)
     await agent.ask("set", key="path:beside", value=1)
-    await look_at(page, "path")
+    await open_entry(page, "path")
     await page.get_by_test_id("entry").get_by_role("button", name="Follow").click()
     await agent.ask("set", key="path", value=2)
     await agent.ask("set", key="path:beside", value=2)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tests.bench.field import Field
+from tests.bench.measurement import Measurement
 from tests.bench.pinger import Pings, pinging
 from tests.bench.processes import Server
 from tests.bench.results import Column, Result, Table
@@ -57,7 +57,7 @@ class Heard:
 
 @dataclass
 class Found:
-    """What one server did in one case."""
+    """Figures of one server in one case."""
 
     heard: list[Heard]
     pings: Pings
@@ -73,7 +73,7 @@ class Found:
 
 
 class Side(Protocol):
-    """A server with somebody who sets keys and somebody who hears them expire."""
+    """A server with one client that sets keys and one that hears them expire."""
 
     @property
     def count(self) -> int:
@@ -86,28 +86,34 @@ class Side(Protocol):
     def close(self) -> None: ...
 
 
-async def run(field: Field) -> Result:
-    many = field.scale(100_000, 20_000)
+async def run(measurement: Measurement) -> Result:
+    many = measurement.scale(100_000, 20_000)
     cases = [
-        Case("expiry-many", f"{many:,} at one instant", many, 0.0, field.scale(20, 10)),
+        Case("expiry-many", f"{many:,} at one instant", many, 0.0, measurement.scale(20, 10)),
         Case("expiry-some", "5,000 at one instant", 5_000, 0.0, 10.0),
-        Case("expiry-idle", "one by one, while nothing else happens", field.scale(1_000, 400), field.scale(5, 2), 5.0),
+        Case(
+            "expiry-idle",
+            "one by one, while nothing else happens",
+            measurement.scale(1_000, 400),
+            measurement.scale(5, 2),
+            5.0,
+        ),
     ]
-    return Result([await _table(field, case) for case in cases])
+    return Result([await _table(measurement, case) for case in cases])
 
 
-async def _table(field: Field, case: Case) -> Table:
+async def _table(measurement: Measurement, case: Case) -> Table:
     columns = [
         Column("the last arrives after", "s", "less", "redis"), Column("p50", "s", "less"), Column("p99", "s", "less"),
         Column("slowest ping", "s", "less"), Column("the machine's own pause", "s"),
         Column("hub's own `late`, p99", "s", "less"),
     ]  # fmt: skip
     table = Table(case.name, f"Expiry: {case.title}", columns)
-    for system in field.systems:
+    for system in measurement.systems:
         kind = SIDES.get(system.name)
         if kind is None:
             continue
-        with field.start(system) as server:
+        with measurement.start(system) as server:
             found = await _play(system, server, kind, case)
         table.rows[system.name] = found.figures()
         heard = [each.deadline for each in found.heard]

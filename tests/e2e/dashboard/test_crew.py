@@ -1,4 +1,4 @@
-"""A person goes through every view while the sample crew is at work, with an edit conflict and a reconnect."""
+"""Every view while the sample crew is at work, with an edit conflict and a reconnect."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.e2e.hubs import HubProcess, StartHub
-from tests.e2e.page.browsing import (
-    SwitchableProxy,
+from tests.e2e.dashboard.browsing import (
+    cut_off,
     events,
+    expect_not_reloaded,
     key_row,
-    look_at,
-    never_reloaded,
+    mark_page,
+    open_entry,
+    restore,
     show_keys_as,
-    still_the_same,
 )
+from tests.e2e.hubs import HubProcess, StartHub
+from tests.e2e.relay import Relay
 from tests.e2e.wire import Join
 from waggle.examples.crew import SERVICES
 
@@ -29,8 +31,8 @@ ROLES = [["researcher"], ["tester"], *(["builder", "--service", service] for ser
 
 
 @pytest.fixture
-def crewed(start_hub: StartHub) -> Iterator[HubProcess]:
-    """A hub of its own with the crew at work."""
+def hub(start_hub: StartHub) -> Iterator[HubProcess]:
+    """A separate hub with the crew at work."""
     hub = start_hub()
     here = {**os.environ, "WAGGLE_URL": hub.url}
     crew = [
@@ -44,21 +46,19 @@ def crewed(start_hub: StartHub) -> Iterator[HubProcess]:
         member.wait(15)
 
 
-async def test_every_view_with_the_crew_at_work(browser: Browser, crewed: HubProcess, join: Join) -> None:
-    proxy = SwitchableProxy(crewed)
-    await proxy.open()
+async def test_every_view_with_the_crew_at_work(browser: Browser, relay: Relay, hub: HubProcess, join: Join) -> None:
     page = await browser.new_page(viewport={"width": 1440, "height": 1400})
-    await page.goto(proxy.url)
-    await never_reloaded(page)
+    await page.goto(relay.url)
+    await mark_page(page)
 
-    # Health, and the agents with what they are at and what they hold.
+    # Health, and the agents with their status.
     await expect(page.get_by_test_id("durability")).to_have_text("memory")
     agents = page.get_by_test_id("agents")
     await expect(agents.locator("[data-agent]")).to_have_count(len(ROLES))
     await expect(agents.locator('[data-agent="tester"]')).to_contain_text("waiting for services")
     await expect(page.locator('[data-figure="connections"]')).to_contain_text(f"{len(ROLES) + 1} sessions")
 
-    # The keys, as they come: a tree, what is next to expire, a filter.
+    # The keys: a tree, next to expire, a filter.
     await expect(key_row(page, "build/1/tests/result")).to_contain_text('"failed": 0')
     await expect(page.get_by_test_id("tree").locator('[data-folder="build/"]')).to_have_count(1)
     await show_keys_as(page, "next to expire")
@@ -71,32 +71,31 @@ async def test_every_view_with_the_crew_at_work(browser: Browser, crewed: HubPro
     await expect(page.get_by_test_id("list").locator("[data-key]").first).to_contain_text("tester")
     await page.get_by_role("button", name="Show all keys").click()
 
-    # The events: one followed, and rates.
+    # The events: one agent followed, and rates.
     await page.get_by_role("button", name="follow researcher").click()
     await expect(events(page, "message", "chat").first).to_contain_text("researcher")
     await expect(page.get_by_test_id("events").locator('[data-type="expire"]')).to_have_count(0)
-    await page.get_by_role("button", name="Follow nobody").click()
+    await page.get_by_role("button", name="Stop following").click()
     await expect(page.get_by_test_id("chart-events").locator("svg")).not_to_have_attribute("aria-label", "at most 0")
 
-    # An edit that somebody else comes before, and a cut in the middle of it.
-    rival = await join(at=crewed, agent="rival", ns="default")
+    # Another agent writes first, and the connection is cut during the edit.
+    rival = await join(at=hub, agent="rival", ns="default")
     await rival.ask("set", key="plan", value={"build": 1}, kind="versioned")
-    await look_at(page, "plan")
+    await open_entry(page, "plan")
     await page.get_by_role("button", name="edit", exact=True).click()
     await page.get_by_test_id("draft").fill('{"build": 2}')
-    await proxy.shut()
+    cut_off(relay)
     await expect(page.get_by_test_id("conn-state")).to_contain_text("reconnecting")
     await rival.ask("set", key="plan", value={"build": 3}, kind="versioned")
     await page.get_by_test_id("draft-save").click()
-    await proxy.open_again()
+    restore(relay)
     await expect(page.get_by_test_id("conn-state")).to_contain_text("connected · resumed")
-    await expect(page.get_by_test_id("theirs")).to_contain_text("by rival")
-    await page.get_by_role("button", name="Write mine over it").click()
+    await expect(page.get_by_test_id("current")).to_contain_text("by rival")
+    await page.get_by_role("button", name="Overwrite with my value").click()
     await expect(page.get_by_test_id("entry-value")).to_have_text("build: 2")
     await page.get_by_role("button", name="history", exact=True).click()
-    await expect(page.get_by_test_id("diff").locator(".come")).to_contain_text('"build": 2')
+    await expect(page.get_by_test_id("diff").locator(".added")).to_contain_text('"build": 2')
     assert (await rival.ask("get", key="plan"))["entry"]["value"] == {"build": 2}
 
-    await still_the_same(page)
+    await expect_not_reloaded(page)
     await page.close()
-    await proxy.shut()

@@ -1,4 +1,4 @@
-"""The page is for everyone: no violation of what axe-core checks, in both themes, at a phone's width, by keyboard."""
+"""Accessibility of the dashboard: axe-core finds no violation, in both themes, in a wide window and on a phone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.page.browsing import SwitchableProxy, choose_namespace, fixture, key_row, look_at, show_keys_as
+from tests.e2e.dashboard.browsing import choose_namespace, cut_off, fixture, key_row, open_entry, restore, show_keys_as
+from tests.e2e.relay import Relay
 from tests.e2e.wire import Join, Wire
 
 pytestmark = pytest.mark.e2e
@@ -24,11 +25,11 @@ Check = Callable[[str], Awaitable[None]]
     params=[("light", WIDE), ("dark", WIDE), ("light", PHONE), ("dark", PHONE)],
     ids=lambda it: f"{it[0]}-{it[1]['width']}",
 )
-async def page(request: pytest.FixtureRequest, browser: Browser, proxy: SwitchableProxy) -> AsyncIterator[Page]:
-    """The page in one of the themes and sizes."""
+async def page(request: pytest.FixtureRequest, browser: Browser, relay: Relay) -> AsyncIterator[Page]:
+    """The dashboard in one theme and size."""
     theme, size = request.param
     page = await browser.new_page(viewport=size, color_scheme=theme)
-    await page.goto(proxy.url)
+    await page.goto(relay.url)
     await expect(page.get_by_test_id("conn-state")).to_have_text("connected")
     yield page
     await page.close()
@@ -36,25 +37,26 @@ async def page(request: pytest.FixtureRequest, browser: Browser, proxy: Switchab
 
 @pytest.fixture
 def check(page: Page) -> Check:
-    """Looks for violations in what is shown now: `await check("the tree")`."""
+    """Return a function that checks what is shown now: `await check("the tree")`."""
     if not AXE.is_file():
         pytest.fail("axe-core is missing: sh tests/needs.sh", pytrace=False)
 
     async def check(where: str) -> None:
         if not await page.evaluate("() => typeof axe === 'object'"):
             await page.evaluate(AXE.read_text())
-        found: Any = await page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
-        told = [
+        result: Any = await page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+        violations = [
             f"{each['id']}: {each['help']}: {node['html'][:200]} {node.get('failureSummary', '')}"
-            for each in found["violations"]
+            for each in result["violations"]
             for node in each["nodes"][:3]
         ]
-        assert told == [], f"{where}: " + "\n".join(told)
+        assert violations == [], f"{where}: " + "\n".join(violations)
 
     return check
 
 
-async def plant(agent: Wire) -> None:
+async def fill_hub(agent: Wire) -> None:
+    """Write entries and send events of several kinds."""
     for n in range(3):
         await agent.ask(
             "set", key="config", value={"n": n, "list": [1, 2], "text": "x"}, kind="versioned", meta={"a": 1}
@@ -66,7 +68,7 @@ async def plant(agent: Wire) -> None:
 
 
 async def open_tab(page: Page, name: str) -> None:
-    """On a phone one view is shown at a time."""
+    """Show a view. A phone shows one view at a time."""
     tab = page.get_by_role("navigation", name="Views").get_by_role("button", name=name)
     if await tab.is_visible():
         await tab.click()
@@ -74,7 +76,7 @@ async def open_tab(page: Page, name: str) -> None:
 
 async def test_axe_finds_no_violation_in_any_view(page: Page, join: Join, ns: str, check: Check) -> None:
     agent = await join(agent="gardener", meta={"role": "gardener"})
-    await plant(agent)
+    await fill_hub(agent)
     await choose_namespace(page, ns)
     await expect(key_row(page, "task:1")).to_be_visible()
     await check("the tree")
@@ -83,7 +85,7 @@ async def test_axe_finds_no_violation_in_any_view(page: Page, join: Join, ns: st
     await show_keys_as(page, "next to expire")
     await check("next to expire")
     await page.get_by_test_id("filter-keys").fill("[")
-    await check("a filter that is no pattern")
+    await check("a filter that is not a pattern")
     await page.get_by_test_id("filter-keys").fill("")
     await open_tab(page, "Health")
     await check("health")
@@ -100,11 +102,11 @@ async def test_axe_finds_no_violation_in_any_view(page: Page, join: Join, ns: st
 
 async def test_axe_finds_no_violation_in_an_entry(page: Page, join: Join, ns: str, check: Check) -> None:
     agent = await join(agent="gardener")
-    await plant(agent)
+    await fill_hub(agent)
     await choose_namespace(page, ns)
     await page.get_by_test_id("filter-keys").fill("config")
     await expect(page.get_by_test_id("keys").locator("[data-key]")).to_have_count(1)
-    await look_at(page, "config")
+    await open_entry(page, "config")
     await expect(page.get_by_test_id("entry-value")).to_contain_text("list")
     await check("its value")
     shown = page.get_by_role("group", name="Show of this entry")
@@ -113,11 +115,11 @@ async def test_axe_finds_no_violation_in_an_entry(page: Page, join: Join, ns: st
     await check("its history")
     await shown.get_by_role("button", name="edit").click()
     await page.get_by_test_id("draft").fill("{")
-    await check("a draft that is no JSON")
+    await check("a draft that is not JSON")
     await page.get_by_test_id("draft").fill("1")
     await agent.ask("set", key="config", value=2)
     await page.get_by_test_id("draft-save").click()
-    await expect(page.get_by_test_id("theirs")).to_be_visible()
+    await expect(page.get_by_test_id("current")).to_be_visible()
     await check("a conflict")
     await page.get_by_test_id("entry-delete").click()
     await check("a deletion")
@@ -149,15 +151,15 @@ async def test_axe_finds_no_violation_in_locks_and_waits(page: Page, join: Join,
     await check("a release that was done")
     await open_tab(page, "Events")
     await check("events of locks")
-    for agent in (holder, waiter):  # whoever comes next counts what is held
+    for agent in (holder, waiter):  # the next test counts the locks
         await agent.ask("bye")
 
 
-async def test_axe_finds_no_violation_without_a_hub(page: Page, proxy: SwitchableProxy, check: Check) -> None:
-    await proxy.shut()
+async def test_axe_finds_no_violation_without_a_hub(page: Page, relay: Relay, check: Check) -> None:
+    cut_off(relay)
     await expect(page.get_by_test_id("conn-state")).to_contain_text("reconnecting")
     await check("without a hub")
-    await proxy.open_again()
+    restore(relay)
 
 
 async def test_nothing_is_wider_than_the_window(page: Page, join: Join, ns: str) -> None:
@@ -169,7 +171,7 @@ async def test_nothing_is_wider_than_the_window(page: Page, join: Join, ns: str)
     await other.send({"op": "lock", "names": ["l" * 255, "m" * 255], "wait": None})
     await other.send({"op": "wait", "all": [{"key": "n" * 255, "where": {"value": "w" * 500}}]})
     await choose_namespace(page, ns)
-    await look_at(page, "k" * 255)
+    await open_entry(page, "k" * 255)
     for tab in ("Health", "Agents", "Keys", "Locks", "Waits", "Events"):
         await open_tab(page, tab)
         assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), tab

@@ -1,4 +1,4 @@
-"""The keys on the page: as a tree, as lists, filtered, with their countdown."""
+"""The keys on the dashboard: as a tree, as lists, filtered, with their countdown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.e2e.page.browsing import choose_namespace, events, key_row, show_keys_as
+from tests.e2e.dashboard.browsing import choose_namespace, events, key_row, show_keys_as
 from tests.e2e.wire import Join
 
 pytestmark = pytest.mark.e2e
@@ -17,7 +17,7 @@ def folder(page: Page, prefix: str) -> Locator:
     return page.get_by_test_id("tree").locator(f'[data-folder="{prefix}"]')
 
 
-async def test_keys_are_a_tree_with_counts_that_opens_and_closes(page: Page, join: Join, ns: str) -> None:
+async def test_folders_of_the_tree_have_counts_and_open_and_close(page: Page, join: Join, ns: str) -> None:
     agent = await join(agent="planter")
     for key in ("task:a:1", "task:a:2", "task:b", "note", "src/deep/down/file.py"):
         await agent.ask("set", key=key, value=key)
@@ -38,7 +38,7 @@ async def test_keys_are_a_tree_with_counts_that_opens_and_closes(page: Page, joi
     await expect(folder(page, "task:a:")).to_have_count(0)
 
 
-async def test_a_large_folder_waits_to_be_opened_and_makes_few_rows(page: Page, join: Join, ns: str) -> None:
+async def test_a_large_folder_starts_closed_and_has_few_elements_when_open(page: Page, join: Join, ns: str) -> None:
     agent = await join(agent="many")
     for start in range(0, 5000, 500):
         await agent.send(*({"op": "set", "key": f"m:{n:05}", "value": n} for n in range(start, start + 500)))
@@ -54,7 +54,7 @@ async def test_a_large_folder_waits_to_be_opened_and_makes_few_rows(page: Page, 
     assert await page.locator("[data-key]").count() < 150
 
 
-async def test_the_tree_is_gone_through_with_the_arrows(page: Page, join: Join, ns: str) -> None:
+async def test_the_arrow_keys_move_through_the_tree(page: Page, join: Join, ns: str) -> None:
     agent = await join(agent="typist")
     await agent.send(
         *({"op": "set", "key": f"kb:{n:03}", "value": n} for n in range(200)), {"op": "set", "key": "z", "value": 1}
@@ -86,7 +86,7 @@ async def test_the_tree_is_gone_through_with_the_arrows(page: Page, join: Join, 
     await expect(page.get_by_test_id("entry")).to_be_hidden()
 
 
-async def test_keys_as_a_list_go_by_the_keyboard_too(page: Page, join: Join, ns: str) -> None:
+async def test_the_arrow_keys_move_through_the_list(page: Page, join: Join, ns: str) -> None:
     agent = await join(agent="lister")
     await agent.send(*({"op": "set", "key": f"li:{n}", "value": n} for n in range(200)))
     await choose_namespace(page, ns)
@@ -101,7 +101,7 @@ async def test_keys_as_a_list_go_by_the_keyboard_too(page: Page, join: Join, ns:
     await expect(page.get_by_test_id("entry-value")).to_have_text("99")
 
 
-async def test_a_filter_is_a_pattern_or_a_part_of_the_key(page: Page, join: Join, ns: str) -> None:
+async def test_a_filter_is_a_pattern_or_a_part_of_a_key(page: Page, join: Join, ns: str) -> None:
     agent = await join(agent="filterer")
     await agent.send(*({"op": "set", "key": key, "value": 1} for key in ("fruit:apple", "fruit:pear", "nut")))
     rows = page.get_by_test_id("keys").locator("[data-key]")
@@ -123,7 +123,7 @@ async def test_a_filter_is_a_pattern_or_a_part_of_the_key(page: Page, join: Join
     await expect(rows).to_have_count(5)
 
 
-async def test_an_entry_counts_down_and_goes_with_its_expire_event(page: Page, join: Join) -> None:
+async def test_an_entry_counts_down_and_disappears_when_it_expires(page: Page, join: Join) -> None:
     agent = await join(agent="clock")
     await page.get_by_test_id("filter-keys").fill("short")
     await agent.ask("set", key="short", value=1, ttl=5)
@@ -152,7 +152,7 @@ async def test_a_touch_moves_the_deadline(page: Page, join: Join) -> None:
     await expect(key_row(page, "touched")).to_contain_text("no deadline")
 
 
-async def test_the_next_to_expire_stand_in_the_order_of_their_deadlines(page: Page, join: Join, ns: str) -> None:
+async def test_keys_next_to_expire_are_in_the_order_of_their_deadlines(page: Page, join: Join, ns: str) -> None:
     agent = await join(agent="timer")
     for key, ttl in (("late", 900), ("soon", 300), ("never", None), ("later", 1800)):
         await agent.ask("set", key=key, value=1, ttl=ttl)
@@ -164,7 +164,7 @@ async def test_the_next_to_expire_stand_in_the_order_of_their_deadlines(page: Pa
     await expect(rows.locator(".key")).to_have_text(["later", "soon", "late"])
 
 
-async def test_what_an_agent_wrote_last_is_shown_on_demand(page: Page, join: Join, ns: str) -> None:
+async def test_the_keys_that_an_agent_wrote_last_are_shown(page: Page, join: Join, ns: str) -> None:
     holder, other = await join(agent="holder"), await join(agent="other")
     await holder.ask("set", key="held:1", value=1)
     await holder.ask("set", key="held:2", value=1, ephemeral=True)
@@ -173,7 +173,7 @@ async def test_what_an_agent_wrote_last_is_shown_on_demand(page: Page, join: Joi
     await page.get_by_role("button", name="2 keys that holder wrote last").click()
     rows = page.get_by_test_id("list").locator("[data-key]")
     await expect(rows.locator(".key")).to_have_text(["held:1", "held:2"])
-    await expect(page.get_by_test_id("keys-of")).to_contain_text("Written last by holder")
+    await expect(page.get_by_test_id("keys-of")).to_contain_text("Last written by holder")
     await other.ask("set", key="held:1", value=2)
     await expect(rows).to_have_count(1)
     await holder.ask("bye")

@@ -10,7 +10,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
-from tests.bench.field import Field, taking_turns
+from tests.bench.measurement import Measurement, taking_turns
 from tests.bench.results import Column, Result, Table
 from tests.bench.rounds import Spread
 from tests.bench.systems.port import Give
@@ -35,21 +35,21 @@ class Arrival:
             self._future.set_result(time.perf_counter())
 
 
-async def run(field: Field) -> Result:
+async def run(measurement: Measurement) -> Result:
     columns = [Column("p50", "s", "less", BLPOP), Column("p99", "s", "less")]
     table = Table("handoff", "Hand-off: set by one, the waiter has the value", columns)
     async with AsyncExitStack() as stack:
-        fielded = []
-        for system in field.systems:
-            server = stack.enter_context(field.start(system))
-            fielded += [(label, way, server) for label, way in system.ways().items()]
-        table.rows = {label: [[], []] for label, _, _ in fielded}
-        for order in taking_turns(field.scale(6, 2), len(fielded)):
+        contestants = []
+        for system in measurement.systems:
+            server = stack.enter_context(measurement.start(system))
+            contestants += [(label, way, server) for label, way in system.ways().items()]
+        table.rows = {label: [[], []] for label, _, _ in contestants}
+        for order in taking_turns(measurement.scale(6, 2), len(contestants)):
             for place in order:
-                label, way, server = fielded[place]
+                label, way, server = contestants[place]
                 arrival = Arrival()
                 async with way(server, arrival.now) as give:
-                    spread = await _pass_on(give, arrival, field.scale(600, 200))
+                    spread = await _pass_on(give, arrival, measurement.scale(600, 200))
                 table.rows[label][0].append(spread.p50)
                 table.rows[label][1].append(spread.p99)
     return Result([table])

@@ -1,12 +1,12 @@
-"""What a connection costs while it does nothing: memory of the server, with and without a subscription."""
+"""The cost of an idle connection: memory of the server, with and without a subscription."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
 
-from tests.bench.field import Field
 from tests.bench.machine import rss
+from tests.bench.measurement import Measurement
 from tests.bench.results import Column, Result, Table
 
 COUNT = 1_000
@@ -14,17 +14,17 @@ SETTLE = 0.3
 """Seconds in which the server may finish what the last connection began."""
 
 
-async def run(field: Field) -> Result:
+async def run(measurement: Measurement) -> Result:
     columns = [
         Column("memory of a connection", "B", "less", "redis"),
         Column("and of a subscription on it", "B", "less"),
     ]
     table = Table("connections", f"Memory of a connection that is idle, of {COUNT:,}", columns)
-    for system in field.systems:
+    for system in measurement.systems:
         table.rows[system.name] = [[], []]
-        for _ in range(field.scale(3, 1)):
+        for _ in range(measurement.scale(3, 1)):
             with ExitStack() as stack:
-                server = stack.enter_context(field.start(system))
+                server = stack.enter_context(measurement.start(system))
                 stack.enter_context(system.dial(server))
                 before = rss(server.pid)
                 sockets = [stack.enter_context(system.dial(server)) for _ in range(COUNT)]

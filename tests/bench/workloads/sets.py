@@ -13,8 +13,8 @@ import os
 import time
 from contextlib import AsyncExitStack
 
-from tests.bench.field import Field, taking_turns
 from tests.bench.machine import Cpu
+from tests.bench.measurement import Measurement, taking_turns
 from tests.bench.processes import Server
 from tests.bench.results import Column, Result, Table
 from tests.bench.rounds import Spread
@@ -24,17 +24,17 @@ from tests.bench.systems.port import VALUE, Client
 REDIS_PY, ALWAYS = "redis, redis-py", "redis, redis-py, always"
 
 
-async def run(field: Field) -> Result:
-    plain = [(system, system.modes[0]) for system in field.systems]
-    kept = [(system, system.modes[-1]) for system in field.systems]
-    big, small = field.scale(9_600, 1_920), field.scale(1_200, 300)
+async def run(measurement: Measurement) -> Result:
+    plain = [(system, system.modes[0]) for system in measurement.systems]
+    kept = [(system, system.modes[-1]) for system in measurement.systems]
+    big, small = measurement.scale(9_600, 1_920), measurement.scale(1_200, 300)
     one = Table("sets-one", "One set after another, by Python clients", _columns("p50", REDIS_PY))
     many = Table("sets-many", "64 sets at a time, by Python clients", _columns("rate", REDIS_PY))
     wide = Table("sets-wide", "Sets from 50 connections, by Python clients", _columns("rate", REDIS_PY))
     kept_one = Table("sets-kept-one", "One set after another, kept safely", _columns("p50", ALWAYS))
     kept_many = Table("sets-kept-many", "64 sets at a time, kept safely", _columns("rate", ALWAYS))
-    await _play(field, plain, [(one, 1, 1, small), (many, 1, 64, big), (wide, 50, 1, big)])
-    await _play(field, kept, [(kept_one, 1, 1, small // 4), (kept_many, 1, 64, big // 4)])
+    await _play(measurement, plain, [(one, 1, 1, small), (many, 1, 64, big), (wide, 50, 1, big)])
+    await _play(measurement, kept, [(kept_one, 1, 1, small // 4), (kept_many, 1, 64, big // 4)])
     one.notes.append(f"A value of {len(VALUE)} bytes with a ttl of an hour.")
     kept_one.notes.append(
         "`full` and `always`: on disk before the reply. nats-server syncs its file every two minutes."
@@ -85,24 +85,26 @@ class Contestant:
         }
 
 
-async def _play(field: Field, fielded: list[tuple[System, str]], works: list[tuple[Table, int, int, int]]) -> None:
+async def _play(
+    measurement: Measurement, systems: list[tuple[System, str]], workloads: list[tuple[Table, int, int, int]]
+) -> None:
     """Rounds that take turns, after one that does not count."""
     async with AsyncExitStack() as stack:
         contestants = []
-        most = max(connections for _, connections, _, _ in works)
-        for system, mode in fielded:
-            server = stack.enter_context(field.start(system, mode))
+        most = max(connections for _, connections, _, _ in workloads)
+        for system, mode in systems:
+            server = stack.enter_context(measurement.start(system, mode))
             for kind in system.clients:
                 clients = [await kind.open(server) for _ in range(most)]
                 for client in clients:
                     stack.push_async_callback(client.close)
                 label = kind.label if mode == "memory" else f"{kind.label}, {mode}"
                 contestants.append(Contestant(label, server, clients))
-        for table, connections, each, count in works:
+        for table, connections, each, count in workloads:
             table.rows = {contestant.label: [[] for _ in table.columns] for contestant in contestants}
             for contestant in contestants:
                 await contestant.round(connections, each, max(count // 8, connections * each))
-            for order in taking_turns(field.scale(6, 2), len(contestants)):
+            for order in taking_turns(measurement.scale(6, 2), len(contestants)):
                 for place in order:
                     found = await contestants[place].round(connections, each, count)
                     for column, cell in zip(table.columns, table.rows[contestants[place].label], strict=True):

@@ -1,26 +1,26 @@
-"""What the page shows of a hub: which it is, its figures, its agents."""
+"""What the dashboard shows of a hub: its version, its first keys, its agents."""
 
 from __future__ import annotations
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.hubs import StartHub
-from tests.e2e.page.browsing import (
-    PATIENCE,
-    SwitchableProxy,
+from tests.e2e.dashboard.browsing import (
+    EXPECT_TIMEOUT_MS,
     events,
+    expect_not_reloaded,
     key_row,
-    never_reloaded,
+    mark_page,
     show_keys_as,
-    still_the_same,
 )
+from tests.e2e.hubs import StartHub
+from tests.e2e.relay import Relay
 from tests.e2e.wire import Join
 
 pytestmark = pytest.mark.e2e
 
 
-async def test_it_says_which_hub_this_is(page: Page, join: Join) -> None:
+async def test_the_header_shows_the_hub(page: Page, join: Join) -> None:
     agent = await join(agent="teller")
     await expect(page.get_by_test_id("hub-version")).to_have_text(
         f"{agent.welcome['hub']['name']} {agent.welcome['hub']['version']}"
@@ -29,8 +29,8 @@ async def test_it_says_which_hub_this_is(page: Page, join: Join) -> None:
     await expect(page.get_by_test_id("epoch")).to_have_text(agent.welcome["epoch"])
 
 
-async def test_a_key_appears_when_it_is_set_and_goes_when_it_is_deleted(page: Page, join: Join, ns: str) -> None:
-    await never_reloaded(page)
+async def test_a_key_appears_when_it_is_set_and_disappears_when_it_is_deleted(page: Page, join: Join, ns: str) -> None:
+    await mark_page(page)
     agent = await join(agent="writer")
     first = await agent.ask("set", key="task:1", value={"n": 1})
     row = key_row(page, "task:1")
@@ -46,20 +46,20 @@ async def test_a_key_appears_when_it_is_set_and_goes_when_it_is_deleted(page: Pa
     await agent.ask("delete", key="task:1")
     await expect(row).to_have_count(0)
     await expect(events(page, "delete", "task:1")).to_have_count(1)
-    await still_the_same(page)
+    await expect_not_reloaded(page)
 
 
-async def test_what_was_there_before_is_there(browser: Browser, proxy: SwitchableProxy, join: Join) -> None:
+async def test_entries_and_agents_from_before_are_shown(browser: Browser, relay: Relay, join: Join) -> None:
     agent = await join(agent="early")
     await agent.ask("set", key="before", value="you came")
     page = await browser.new_page()
-    await page.goto(proxy.url)
+    await page.goto(relay.url)
     await expect(key_row(page, "before")).to_contain_text("you came")
     await expect(page.get_by_test_id("agents").locator('[data-agent="early"]')).to_have_count(1)
     await expect(events(page, "set", "before")).to_have_count(0)
 
 
-async def test_an_agent_comes_and_goes(page: Page, join: Join) -> None:
+async def test_an_agent_joins_and_leaves(page: Page, join: Join) -> None:
     row = page.get_by_test_id("agents").locator('[data-agent="guest"]')
     agent = await join(agent="guest", meta={"role": "tester"})
     await expect(row).to_have_attribute("data-connected", "true")
@@ -76,14 +76,14 @@ async def test_an_agent_comes_and_goes(page: Page, join: Join) -> None:
     await expect(events(page, "agent", "guest").first).to_contain_text("left")
 
 
-async def test_dashboards_are_shown_on_demand(page: Page) -> None:
-    row = page.get_by_test_id("agents").locator('[data-role="dashboard"]', has_text="this page")
+async def test_dashboards_are_hidden_until_chosen(page: Page) -> None:
+    row = page.get_by_test_id("agents").locator('[data-role="dashboard"]', has_text="this dashboard")
     await expect(row).to_have_count(0)
     await page.get_by_label("dashboard").check()
     await expect(row).to_have_count(1)
 
 
-async def test_a_page_that_is_left_ends_its_session(browser: Browser, start_hub: StartHub, join: Join) -> None:
+async def test_closing_the_dashboard_ends_its_session(browser: Browser, start_hub: StartHub, join: Join) -> None:
     hub = start_hub()
     agent = await join(at=hub, agent="watcher")
     await agent.subscribe("dashboard-*", ns="$agents")
@@ -96,12 +96,12 @@ async def test_a_page_that_is_left_ends_its_session(browser: Browser, start_hub:
     await page.close()
 
 
-async def test_an_empty_hub_says_how_to_begin(browser: Browser, start_hub: StartHub, join: Join) -> None:
+async def test_an_empty_hub_shows_how_to_begin(browser: Browser, start_hub: StartHub, join: Join) -> None:
     hub = start_hub()
     page = await browser.new_page()
     await page.goto(hub.url)
     begin = page.get_by_test_id("begin")
-    await expect(begin).to_be_visible(timeout=PATIENCE)
+    await expect(begin).to_be_visible(timeout=EXPECT_TIMEOUT_MS)
     await expect(begin).to_contain_text("waggle set hello '\"world\"' --ttl 60")
     agent = await join(at=hub, agent="first")
     await agent.ask("set", key="hello", value="world", ns="default")

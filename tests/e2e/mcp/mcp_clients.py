@@ -1,4 +1,4 @@
-"""What tests of MCP share: windows of an editor, by the SDK's own client, over either transport."""
+"""MCP clients for tests: windows of an editor, by the SDK's own client, over either transport."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODES = ("auto", "legacy")
 """The era of today's protocol where both sides know it, and the one before."""
 
 
-class Window:
+class McpClient:
     """A window: `await window("set", key="a", value=1)` calls a tool."""
 
     def __init__(self, client: Client) -> None:
@@ -50,22 +50,22 @@ class Window:
 
 
 @asynccontextmanager
-async def stdio(mode: str, env: dict[str, str], *args: str, cwd: Path | None = None) -> AsyncIterator[Window]:
+async def stdio(mode: str, env: dict[str, str], *args: str, cwd: Path | None = None) -> AsyncIterator[McpClient]:
     """A window by `waggle mcp` with these arguments and variables of the environment."""
     server = StdioServerParameters(command=WAGGLE, args=["mcp", *args], env=env, cwd=cwd)
     async with Client(server, mode=mode) as client:
-        yield Window(client)
+        yield McpClient(client)
 
 
 @asynccontextmanager
-async def http(mode: str, url: str, agent: str, ns: str, **said: str) -> AsyncIterator[Window]:
+async def http(mode: str, url: str, agent: str, ns: str, **said: str) -> AsyncIterator[McpClient]:
     """A window of an agent at the hub's own door."""
     address = f"{url}/mcp?{urlencode({'agent': agent, 'ns': ns, **said})}"
     async with Client(address, mode=mode) as client:
-        yield Window(client)
+        yield McpClient(client)
 
 
-async def give_up_waiting(window: Window, python: waggle.Hub) -> None:
+async def give_up_waiting(window: McpClient, python: waggle.Hub) -> None:
     """A window gives up a lock that it waits for, and nothing of it is left."""
     lock = await python.lock("a")
     with pytest.raises(MCPError):

@@ -13,8 +13,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench.field import Field
 from tests.bench.machine import rss
+from tests.bench.measurement import Measurement
 from tests.bench.pinger import pinging
 from tests.bench.processes import Server
 from tests.bench.results import Column, Result, Table
@@ -22,9 +22,9 @@ from tests.bench.rounds import Spread
 from tests.bench.systems import System
 
 BATCH, UNDER_WAY = 100, 2
-"""Keys in a write, and writes under way, while somebody else must not wait for long."""
+"""Keys in a write, and writes under way, while another client must not wait for long."""
 LARGE, MANY = 500, 3
-"""The same where nobody else is there."""
+"""The same without another client."""
 LIMIT = 180.0
 """Seconds for loading them."""
 KEPT = {"waggle": "relaxed", "redis": "everysec"}
@@ -39,13 +39,13 @@ def key_of(number: int) -> str:
     return f"key:{number:07d}"
 
 
-async def run(field: Field) -> Result:
-    keys = field.scale(1_000_000, 100_000)
-    systems = [system for system in field.systems if system.name in KEPT]
-    return Result([await _memory(field, systems, keys), await _start(field, systems, keys)])
+async def run(measurement: Measurement) -> Result:
+    keys = measurement.scale(1_000_000, 100_000)
+    systems = [system for system in measurement.systems if system.name in KEPT]
+    return Result([await _memory(measurement, systems, keys), await _start(measurement, systems, keys)])
 
 
-async def _memory(field: Field, systems: list[System], keys: int) -> Table:
+async def _memory(measurement: Measurement, systems: list[System], keys: int) -> Table:
     columns = [
         Column("memory a key", "B", "less", "redis"), Column("slowest ping", "s", "less"),
         Column("p99 of pings", "s", "less"), Column("the machine's own pause", "s"), Column("loaded", "/s", "more"),
@@ -53,11 +53,11 @@ async def _memory(field: Field, systems: list[System], keys: int) -> Table:
     table = Table("million", f"{keys:,} keys with a ttl of 1 to 10 hours", columns)
     for system in systems:
         with ExitStack() as stack:
-            server = stack.enter_context(field.start(system))
+            server = stack.enter_context(measurement.start(system))
             before = rss(server.pid)
             async with pinging(system, server) as pinger:
                 await pinger.ask()
-                rate = await _load(field, system, server, keys, BATCH, UNDER_WAY)
+                rate = await _load(measurement, system, server, keys, BATCH, UNDER_WAY)
                 pings = await pinger.ask()
             beyond = (rss(server.pid) - before) / keys - len(value_of(0))
         spread = Spread.of(pings.samples)
@@ -72,16 +72,16 @@ async def _memory(field: Field, systems: list[System], keys: int) -> Table:
     return table
 
 
-async def _start(field: Field, systems: list[System], keys: int) -> Table:
+async def _start(measurement: Measurement, systems: list[System], keys: int) -> Table:
     columns = [Column("until it answers", "s", "less", "redis"), Column("on disk, an entry", "B", "less", "redis")]
     table = Table("start", f"A start on {keys:,} entries", columns)
     for system in systems:
         mode = KEPT[system.name]
-        with tempfile.TemporaryDirectory(dir=field.directory) as home:
+        with tempfile.TemporaryDirectory(dir=measurement.directory) as home:
             with system.start(mode, Path(home)) as server:
-                await _load(field, system, server, keys, LARGE, MANY)
+                await _load(measurement, system, server, keys, LARGE, MANY)
             size = sum(file.stat().st_size for file in Path(home).rglob("*") if file.is_file())
-            starts = [await asyncio.to_thread(_time, system, mode, Path(home)) for _ in range(field.scale(3, 1))]
+            starts = [await asyncio.to_thread(_time, system, mode, Path(home)) for _ in range(measurement.scale(3, 1))]
         table.rows[system.name] = [starts, [size / keys]]
     table.notes.append(
         "The hub in `relaxed`, Redis with its append-only file in `everysec`. From the start of the process on."
@@ -95,11 +95,13 @@ def _time(system: System, mode: str, home: Path) -> float:
         return time.perf_counter() - started
 
 
-async def _load(field: Field, system: System, server: Server, keys: int, batch: int, under_way: int) -> float:
+async def _load(
+    measurement: Measurement, system: System, server: Server, keys: int, batch: int, under_way: int
+) -> float:
     """Set them all, in an order of no order; gives how many that were a second."""
     tape = await asyncio.to_thread(_tape, system, keys, batch)
     with system.dial(server) as sock:
-        found = await field.load.ask(
+        found = await measurement.load.ask(
             [sock], [tape], system.marker, seconds=LIMIT, each=batch, window=under_way, once=True
         )  # fmt: skip
     return found.rate

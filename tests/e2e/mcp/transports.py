@@ -16,19 +16,19 @@ from mcp.client.stdio import StdioServerParameters
 
 from tests.e2e.cli.shell import WAGGLE
 from tests.e2e.hubs import HubProcess
-from tests.e2e.mcp.windows import MODES
+from tests.e2e.mcp.mcp_clients import MODES
 
-WAYS = [f"{transport}-{mode}" for transport in ("http", "stdio") for mode in MODES]
-by_every_way = pytest.mark.parametrize("way", WAYS)
-"""For one test of each profile that uses all of it: behind the transport, every way leads to the same code."""
-by_both_transports = pytest.mark.parametrize("way", ["http-auto", "stdio-legacy"])
+TRANSPORTS = [f"{transport}-{mode}" for transport in ("http", "stdio") for mode in MODES]
+over_every_transport = pytest.mark.parametrize("transport", TRANSPORTS)
+"""For one test of each profile that uses all of it: behind the transport, every transport leads to the same code."""
+over_both_transports = pytest.mark.parametrize("transport", ["http-auto", "stdio-legacy"])
 """For what transports or eras may carry differently: errors, descriptions, large values, restarts."""
 
 Reply = dict[str, Any]
 
 
 class Tools:
-    """Those of a profile: `await tools("getStorage", key="a")` calls one; what it refuses is a reply, too."""
+    """The tools of a profile: `await tools("getStorage", key="a")` calls one; what it refuses is a reply, too."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -52,9 +52,9 @@ Come = Callable[[str, str], Awaitable[Tools]]
 
 
 @asynccontextmanager
-async def enter(way: str, hub: HubProcess, profile: str, agent: str, ns: str) -> AsyncIterator[Tools]:
+async def enter(transport: str, hub: HubProcess, profile: str, agent: str, ns: str) -> AsyncIterator[Tools]:
     """Come as an agent whose own namespace is this one."""
-    transport, _, mode = way.partition("-")
+    transport, _, mode = transport.partition("-")
     server: Any = f"{hub.url}/mcp?{urlencode({'profile': profile, 'agent': agent, 'ns': ns})}"
     if transport == "stdio":
         env = {"WAGGLE_URL": hub.url, "WAGGLE_NS": ns, "WAGGLE_AGENT": agent}

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from tests.bench.crowd import PAYLOAD, Crowd, Heard, gathered
-from tests.bench.field import Field, taking_turns
+from tests.bench.measurement import Measurement, taking_turns
 from tests.bench.results import Better, Chart, Column, Point, Result, Table, Unit
+from tests.bench.subscribers import PAYLOAD, Heard, Subscribers, gathered
 from tests.bench.systems import System
 from tests.bench.systems.waggle import WAGGLE, WAGGLE_SETS
 
@@ -20,11 +20,11 @@ SIZES = {1: 10_000, 10: 5_000, 100: 1_000, 500: 200, 2_000: 100}
 BATCH = 200
 RATE = 20.0
 REDIS = "redis"
-PATTERN, CHANNEL = "crowd:*", "crowd:1"
+PATTERN, CHANNEL = "subscribers:*", "subscribers:1"
 
 
-async def run(field: Field) -> Result:
-    systems = [WAGGLE, WAGGLE_SETS, *(system for system in field.systems if system is not WAGGLE)]
+async def run(measurement: Measurement) -> Result:
+    systems = [WAGGLE, WAGGLE_SETS, *(system for system in measurement.systems if system is not WAGGLE)]
     names = [label(system) for system in systems]
     grids = [
         _grid("fanout-rate", "Fan-out at full rate: deliveries a second, by subscribers", "/s", "more", names),
@@ -34,9 +34,9 @@ async def run(field: Field) -> Result:
     ]
     rate, cost, p50, p99 = grids
     busiest = 0.0
-    sizes = {members: events for members, events in SIZES.items() if members <= field.scale(2_000, 500)}
+    sizes = {members: events for members, events in SIZES.items() if members <= measurement.scale(2_000, 500)}
     for place, (members, events) in enumerate(sizes.items()):
-        bursts, steady = await _measure(field, systems, members, events)
+        bursts, steady = await _measure(measurement, systems, members, events)
         for name in names:
             rate.rows[name][place] = [heard.rate for heard in bursts[name]]
             cost.rows[name][place] = [heard.server for heard in bursts[name]]
@@ -69,22 +69,23 @@ def _chart(grid: Table, y: str) -> Chart:
 
 
 async def _measure(
-    field: Field, systems: Sequence[System], members: int, events: int
+    measurement: Measurement, systems: Sequence[System], members: int, events: int
 ) -> tuple[dict[str, list[Heard]], dict[str, list[Heard]]]:
-    """What crowds of this size heard, of each system: in bursts, and at a steady rate."""
+    """Measure audiences of this size for each system: in bursts, and at a steady rate."""
     bursts: dict[str, list[Heard]] = {label(system): [] for system in systems}
     steady: dict[str, list[Heard]] = {label(system): [] for system in systems}
     async with AsyncExitStack() as stack:
-        crowds: list[Crowd] = []
+        audiences: list[Subscribers] = []
         for system in systems:
-            server = stack.enter_context(field.start(system))
-            crowds.append(stack.enter_context(gathered(field.load, system, server, members, PATTERN)))
-        for crowd in crowds:
-            await crowd.burst(CHANNEL, events, BATCH)
-        for order in taking_turns(field.scale(9, 3), len(crowds)):
+            server = stack.enter_context(measurement.start(system))
+            audiences.append(stack.enter_context(gathered(measurement.load, system, server, members, PATTERN)))
+        for subscribers in audiences:
+            await subscribers.burst(CHANNEL, events, BATCH)
+        for order in taking_turns(measurement.scale(9, 3), len(audiences)):
             for place in order:
-                bursts[label(systems[place])].append(await crowds[place].burst(CHANNEL, events, BATCH))
-        for order in taking_turns(field.scale(3, 1), len(crowds)):
+                bursts[label(systems[place])].append(await audiences[place].burst(CHANNEL, events, BATCH))
+        for order in taking_turns(measurement.scale(3, 1), len(audiences)):
             for place in order:
-                steady[label(systems[place])].append(await crowds[place].steady(CHANNEL, field.scale(20, 10), RATE))
+                found = await audiences[place].steady(CHANNEL, measurement.scale(20, 10), RATE)
+                steady[label(systems[place])].append(found)
     return bursts, steady

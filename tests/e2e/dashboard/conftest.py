@@ -1,10 +1,9 @@
-"""The live page in a real browser, before a real hub.
+"""Fixtures for the tests of the dashboard: a real browser and a real hub.
 
-The page reaches the hub through a proxy of the test: a port that hands bytes on to a hub, that can be cut, and
-behind which the hub can be exchanged for another.
+The dashboard reaches the hub through a relay, which a test can cut, or turn to another hub.
 
-A worker starts the browser once, so all of these tests and their fixtures share an event loop. A page has a context of
-its own, which ends with the page: it shares no storage with another.
+A worker starts the browser once, so all of these tests and their fixtures share an event loop. Each page has a browser
+context of its own, which ends with the page: it shares no storage with another page.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 from tests.e2e.conftest import joining
+from tests.e2e.dashboard.browsing import CHROMIUM_ARGUMENTS, chromium, fixture
 from tests.e2e.hubs import HubProcess
-from tests.e2e.page.browsing import ARGUMENTS, SwitchableProxy, chromium, fixture
+from tests.e2e.relay import Relay
 from tests.e2e.wire import Join
 
 
@@ -36,44 +36,42 @@ async def join(hub: HubProcess, ns: str) -> AsyncIterator[Join]:
 
 
 @fixture
-async def proxy(hub: HubProcess) -> AsyncIterator[SwitchableProxy]:
-    """A proxy before the hub that the tests share."""
-    proxy = SwitchableProxy(hub)
-    await proxy.open()
-    yield proxy
-    await proxy.shut()
+async def relay(hub: HubProcess) -> AsyncIterator[Relay]:
+    """A relay to the hub that the tests share."""
+    async with Relay(hub.port) as relay:
+        yield relay
 
 
 @fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        place = chromium()
-        if place is None:  # a page untested is a page broken
+        path = chromium()
+        if path is None:  # without a browser nothing is tested, so the tests must not pass
             pytest.fail("no Chromium: apt-get install chromium, or set WAGGLE_CHROMIUM", pytrace=False)
-        browser = await playwright.chromium.launch(executable_path=place, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield browser
         await browser.close()
 
 
 @fixture
-async def page(browser: Browser, proxy: SwitchableProxy) -> AsyncIterator[Page]:
-    """The page, connected. It must not complain on the way, nor ask for anything from anywhere else."""
+async def page(browser: Browser, relay: Relay) -> AsyncIterator[Page]:
+    """A dashboard that is connected. It must log no error and load nothing from another server."""
     complaints: list[str] = []
     page = await browser.new_page(viewport={"width": 1440, "height": 1800})
 
-    def said(message: ConsoleMessage) -> None:
-        # A browser logs a connection that could not be made; the page cannot keep it from that.
+    def on_console(message: ConsoleMessage) -> None:
+        # The browser itself logs a connection that failed, and a page cannot prevent that.
         if message.type in ("error", "warning") and "WebSocket connection to" not in message.text:
             complaints.append(message.text)
 
-    def asked(request: Request) -> None:
-        if not request.url.startswith(proxy.url):
-            complaints.append(f"asked {request.url}")
+    def on_request(request: Request) -> None:
+        if not request.url.startswith(relay.url):
+            complaints.append(f"requested {request.url}")
 
-    page.on("console", said)
+    page.on("console", on_console)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", asked)
-    await page.goto(proxy.url)
+    page.on("request", on_request)
+    await page.goto(relay.url)
     await expect(page.get_by_test_id("conn-state")).to_have_text("connected")
     yield page
     await page.close()

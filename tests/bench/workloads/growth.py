@@ -11,8 +11,8 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from tests.bench.field import Field
 from tests.bench.machine import Cpu
+from tests.bench.measurement import Measurement
 from tests.bench.processes import Server
 from tests.bench.results import Chart, Column, Point, Result, Table
 from tests.bench.rounds import exponent, middle
@@ -32,8 +32,8 @@ Prepare = Callable[[Server, ExitStack, int, int], None]
 """Lets there be so many, of which the first so many are there already."""
 
 
-async def run(field: Field) -> Result:
-    many = field.scale(5, 4)
+async def run(measurement: Measurement) -> Result:
+    many = measurement.scale(5, 4)
     ten = [10**power for power in range(1, many)]
     kinds: dict[str, tuple[Prepare, list[int]]] = {
         "keys": (_keys, [*ten, 10**many, 3 * 10**many]),
@@ -49,27 +49,27 @@ async def run(field: Field) -> Result:
     ]  # fmt: skip
     table = Table("growth-fit", "How the cost of a set grows", columns, plot=False)
     for kind, (prepare, sizes) in kinds.items():
-        line = await _line(field, prepare, sizes)
+        line = await _line(measurement, prepare, sizes)
         chart.lines[kind] = line
         fitted = exponent([(point.x, middle(point.rounds)) for point in line])
         table.rows[kind] = [[fitted], line[0].rounds, line[-1].rounds, [line[-1].x]]
     return Result([table], [chart])
 
 
-async def _line(field: Field, prepare: Prepare, sizes: Sequence[int]) -> list[Point]:
+async def _line(measurement: Measurement, prepare: Prepare, sizes: Sequence[int]) -> list[Point]:
     line = []
     with ExitStack() as stack:
-        server = stack.enter_context(field.start(WAGGLE))
+        server = stack.enter_context(measurement.start(WAGGLE))
         sock = stack.enter_context(WAGGLE.dial(server))
         requests = tape(WAGGLE, 0, BATCH)
-        await field.load.ask([sock], [requests], WAGGLE.marker, seconds=0.3, each=BATCH)
+        await measurement.load.ask([sock], [requests], WAGGLE.marker, seconds=0.3, each=BATCH)
         before = 0
         for size in sizes:
             prepare(server, stack, before, size)
             before, rounds = size, []
-            for _ in range(field.scale(5, 2)):
+            for _ in range(measurement.scale(5, 2)):
                 cpu = Cpu(server.pid)
-                found = await field.load.ask([sock], [requests], WAGGLE.marker, seconds=0.3, each=BATCH)
+                found = await measurement.load.ask([sock], [requests], WAGGLE.marker, seconds=0.3, each=BATCH)
                 rounds.append(cpu.seconds()[0] / found.count)
             line.append(Point(size, rounds))
     return line

@@ -1,4 +1,4 @@
-"""One entry on the page: its value by its type, its history, editing and deleting it."""
+"""One entry on the dashboard: its value, its history, editing it and deleting it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.e2e.page.browsing import key_row, look_at
+from tests.e2e.dashboard.browsing import key_row, open_entry
 from tests.e2e.wire import Join
 
 pytestmark = pytest.mark.e2e
 
 
-async def part(page: Page, name: str) -> None:
+async def open_part(page: Page, name: str) -> None:
+    """Show the "value", the "history" or the "edit" form of the entry."""
     await page.get_by_role("group", name="Show of this entry").get_by_role("button", name=name).click()
 
 
@@ -21,11 +22,11 @@ def value_of(page: Page) -> Locator:
     return page.get_by_test_id("entry-value")
 
 
-async def test_one_entry_in_full(page: Page, join: Join) -> None:
+async def test_an_entry_is_shown_in_full(page: Page, join: Join) -> None:
     agent = await join(agent="author")
     long = {"text": "x" * 5000, "list": [1, {"deep": True}]}
     await agent.ask("set", key="long", value=long, meta={"why": "test"})
-    entry = await look_at(page, "long")
+    entry = await open_entry(page, "long")
     await expect(value_of(page)).to_contain_text("x" * 5000)
     await expect(entry).to_contain_text('{"why":"test"}')
     await page.get_by_test_id("value-raw").click()
@@ -53,16 +54,16 @@ async def test_a_value_is_shown_by_its_type(page: Page, join: Join) -> None:
     }
     for name, (value, text, about) in shown.items():
         await agent.ask("set", key=f"typed-{name}", value=value)
-        await look_at(page, f"typed-{name}")
+        await open_entry(page, f"typed-{name}")
         await expect(value_of(page)).to_contain_text(text)
         await expect(page.get_by_test_id("value-about")).to_contain_text(about)
 
 
-async def test_an_object_opens_part_by_part_and_stays_open_when_it_is_written(page: Page, join: Join) -> None:
+async def test_an_object_opens_part_by_part_and_stays_open_after_a_write(page: Page, join: Join) -> None:
     agent = await join(agent="nester")
     value = {"big": {f"f{n:03}": n for n in range(300)}, "n": 1}
     await agent.ask("set", key="nested", value=value)
-    await look_at(page, "nested")
+    await open_entry(page, "nested")
     await expect(value_of(page)).to_contain_text("big: { 300 }")
     await expect(value_of(page)).not_to_contain_text("f000")
     await value_of(page).locator("summary").click()
@@ -78,44 +79,44 @@ async def test_a_value_is_copied(page: Page, join: Join) -> None:
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     agent = await join(agent="copyist")
     await agent.ask("set", key="copied", value={"a": 1})
-    await look_at(page, "copied")
+    await open_entry(page, "copied")
     await page.get_by_test_id("value-copy").click()
     await expect(page.get_by_test_id("value-copy")).to_have_text("Copied")
     assert await page.evaluate("() => navigator.clipboard.readText()") == '{\n  "a": 1\n}'
 
 
-async def test_history_shows_what_changed_between_versions(page: Page, join: Join) -> None:
+async def test_history_shows_the_difference_between_versions(page: Page, join: Join) -> None:
     agent = await join(agent="historian")
     for n in range(1, 4):
         await agent.ask("set", key="versions", kind="versioned", value={"n": n, "same": True})
-    await look_at(page, "versions")
-    await part(page, "history")
+    await open_entry(page, "versions")
+    await open_part(page, "history")
     diff = page.get_by_test_id("diff")
-    await expect(diff.locator(".gone")).to_contain_text('"n": 2')
-    await expect(diff.locator(".come")).to_contain_text('"n": 3')
+    await expect(diff.locator(".removed")).to_contain_text('"n": 2')
+    await expect(diff.locator(".added")).to_contain_text('"n": 3')
     await page.get_by_test_id("compare-older").select_option("2")
-    await expect(diff.locator(".gone")).to_contain_text('"n": 1')
+    await expect(diff.locator(".removed")).to_contain_text('"n": 1')
     await agent.ask("set", key="versions", kind="versioned", value={"n": 4, "same": True})
-    await expect(diff.locator(".come")).to_contain_text('"n": 4')
+    await expect(diff.locator(".added")).to_contain_text('"n": 4')
 
 
 async def test_an_entry_without_history_says_why(page: Page, join: Join) -> None:
     agent = await join(agent="forgetter")
     await agent.ask("set", key="once", value=1)
-    await look_at(page, "once")
-    await part(page, "history")
+    await open_entry(page, "once")
+    await open_part(page, "history")
     await expect(page.get_by_test_id("part-history")).to_contain_text("kind versioned keeps its earlier values")
 
 
 async def test_an_edit_changes_the_value_and_nothing_else(page: Page, join: Join) -> None:
     agent = await join(agent="owner")
     await agent.ask("set", key="edited", value={"n": 1}, kind="versioned", meta={"k": 1}, ttl=900, ephemeral=True)
-    await look_at(page, "edited")
-    await part(page, "edit")
+    await open_entry(page, "edited")
+    await open_part(page, "edit")
     draft = page.get_by_test_id("draft")
     await expect(draft).to_have_value('{\n  "n": 1\n}')
     await draft.fill('{"n": ')
-    await expect(page.locator("#draft-wrong")).to_contain_text("Not JSON yet")
+    await expect(page.locator("#draft-error")).to_contain_text("Not JSON yet")
     await expect(page.get_by_test_id("draft-save")).to_be_disabled()
     await draft.fill('{"n": 2}')
     await page.get_by_test_id("draft-save").click()
@@ -128,25 +129,25 @@ async def test_an_edit_changes_the_value_and_nothing_else(page: Page, join: Join
     await expect(page.get_by_test_id("entry")).to_contain_text("Deleted at revision")
 
 
-async def test_a_conflict_shows_both_and_lets_the_person_choose(page: Page, join: Join) -> None:
+async def test_a_conflict_shows_both_values_and_lets_the_user_choose(page: Page, join: Join) -> None:
     agent = await join(agent="rival")
     await agent.ask("set", key="contested", value={"n": 1, "of": "all"})
-    await look_at(page, "contested")
-    await part(page, "edit")
+    await open_entry(page, "contested")
+    await open_part(page, "edit")
     await page.get_by_test_id("draft").fill('{"n": "mine", "of": "all"}')
     await agent.ask("set", key="contested", value={"n": "theirs", "of": "all"})
-    await expect(page.locator("#edit-hint")).to_contain_text("written since this draft was begun")
+    await expect(page.locator("#edit-hint")).to_contain_text("written since you began to edit")
     await page.get_by_test_id("draft-save").click()
-    theirs = page.get_by_test_id("theirs")
-    await expect(theirs).to_contain_text("by rival")
-    await expect(theirs.locator(".gone")).to_contain_text('"n": "theirs"')
-    await expect(theirs.locator(".come")).to_contain_text('"n": "mine"')
+    current = page.get_by_test_id("current")
+    await expect(current).to_contain_text("by rival")
+    await expect(current.locator(".removed")).to_contain_text('"n": "theirs"')
+    await expect(current.locator(".added")).to_contain_text('"n": "mine"')
     assert (await agent.ask("get", key="contested"))["entry"]["value"]["n"] == "theirs", "nothing was written"
-    await page.get_by_role("button", name="Write mine over it").click()
+    await page.get_by_role("button", name="Overwrite with my value").click()
     await expect(value_of(page)).to_contain_text('n: "mine"')
     assert (await agent.ask("get", key="contested"))["entry"]["value"]["n"] == "mine"
 
-    await part(page, "edit")
+    await open_part(page, "edit")
     await page.get_by_test_id("draft").fill('{"n": "again"}')
     await agent.ask("set", key="contested", value={"n": "theirs again"})
     await page.get_by_test_id("draft-save").click()
@@ -154,24 +155,24 @@ async def test_a_conflict_shows_both_and_lets_the_person_choose(page: Page, join
     await expect(page.get_by_test_id("draft")).to_have_value('{\n  "n": "theirs again"\n}')
 
 
-async def test_a_draft_of_an_entry_that_is_gone_is_written_anew_or_left(page: Page, join: Join) -> None:
+async def test_a_draft_of_a_deleted_entry_can_be_written(page: Page, join: Join) -> None:
     agent = await join(agent="remover")
     await agent.ask("set", key="fleeting", value=1)
-    await look_at(page, "fleeting")
-    await part(page, "edit")
+    await open_entry(page, "fleeting")
+    await open_part(page, "edit")
     await page.get_by_test_id("draft").fill("2")
     await agent.ask("delete", key="fleeting")
     await page.get_by_test_id("draft-save").click()
-    await expect(page.locator("#edit-hint")).to_contain_text("not there any more")
-    await page.get_by_role("button", name="Write mine over it").click()
+    await expect(page.locator("#edit-hint")).to_contain_text("the entry was deleted meanwhile")
+    await page.get_by_role("button", name="Overwrite with my value").click()
     await expect(value_of(page)).to_have_text("2")
     assert (await agent.ask("get", key="fleeting"))["entry"]["value"] == 2
 
 
-async def test_deleting_asks_first_and_deletes_what_was_seen(page: Page, join: Join) -> None:
+async def test_a_deletion_is_confirmed_and_deletes_the_revision_that_was_shown(page: Page, join: Join) -> None:
     agent = await join(agent="keeper")
     await agent.ask("set", key="doomed", value=1)
-    entry = await look_at(page, "doomed")
+    entry = await open_entry(page, "doomed")
     await page.get_by_test_id("entry-delete").click()
     await expect(page.get_by_test_id("entry-confirm")).to_contain_text("Delete version 1")
     await expect(page.get_by_role("button", name="Keep", exact=True)).to_be_focused()
@@ -198,9 +199,9 @@ async def test_names_and_values_are_never_markup(page: Page, join: Join) -> None
     await expect(row).to_have_count(1)
     await row.click()
     await expect(value_of(page)).to_contain_text("<script>")
-    await part(page, "history")
+    await open_part(page, "history")
     await expect(page.get_by_test_id("diff")).to_contain_text("<script>")
-    await part(page, "edit")
+    await open_part(page, "edit")
     await expect(page.get_by_test_id("draft")).to_have_value(re.compile("<script>"))
     await expect(page.get_by_test_id("agents")).to_contain_text("<b>mallory</b>")
     await expect(page.get_by_test_id("events")).to_contain_text("message")
@@ -208,7 +209,7 @@ async def test_names_and_values_are_never_markup(page: Page, join: Join) -> None
         await expect(page.locator(markup)).to_have_count(0)
 
 
-async def test_what_nobody_could_see_in_a_name_is_shown(page: Page, join: Join) -> None:
+async def test_invisible_characters_in_a_name_are_shown_as_codes(page: Page, join: Join) -> None:
     agent = await join(agent="trickster")
     await agent.ask("set", key="invoice\u202egpj.exe", value="a\u200bb")
     row = page.get_by_test_id("keys").get_by_role("treeitem").filter(has_text="invoice")
