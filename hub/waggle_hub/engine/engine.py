@@ -205,7 +205,7 @@ class Engine:
         return None if self._failure is None else self._stopped_error()
 
     def _stopped_error(self) -> Unavailable:
-        return Unavailable(f"{self._failure}: nothing is accepted until the hub is started again", retry_after=5.0)
+        return Unavailable(f"{self._failure}: the hub refuses all commands until it is started again", retry_after=5.0)
 
     # --- what the transports call ---
 
@@ -472,7 +472,9 @@ class Engine:
             return
         # From here on the machine holds what is on disk, and the batches exist only as commands to answer.
         rejected = self._rollback.roll_back(self._discard_unreleased(), records, error)
-        refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
+        refusal = Unavailable(
+            f"{why}: this command was not done, and changes that must survive are refused for now", retry_after=2.0
+        )
         self._reject_batch(rejected, refusal)
         self.begin()
         self._expiry.schedule()
@@ -505,7 +507,7 @@ class Engine:
 
         The state in memory may be other than what is kept, or half changed.
         """
-        logger.error("nothing is accepted any more: %s", why)
+        logger.error("the hub refuses all commands from now on: %s", why)
         self._failure = why
         # No timer may decide anything on a state that may be wrong.
         self.stop()

@@ -143,7 +143,7 @@ async def test_the_error_of_the_body_is_the_error_of_the_block(fake: FakeHub) ->
 
 
 async def test_leaving_while_the_hub_is_away_unlocks_when_it_is_back(fake: FakeHub) -> None:
-    async with meeting(fake, timeout=1.0) as (hub, end):
+    async with meeting(fake, timeout=0.02) as (hub, end):
         inside, out = asyncio.Event(), asyncio.Event()
 
         async def program() -> None:
