@@ -22,65 +22,65 @@ HELP_OPTIONS = ["-h", "--help"]
 
 
 class CommandSpec(NamedTuple):
-    """Where a command is, and what the list of all says of it."""
+    """The place of a command's code, and its line in the list of commands."""
 
     module: str
     function: str
     help: str
     own_options: bool = False
-    """Whether it takes what follows as it is, --help included."""
+    """Whether the command gets all its arguments unparsed, --help included."""
     runs: bool = False
-    """Whether it runs a program, which stands after two hyphens."""
+    """Whether the command runs a program, given after two hyphens."""
 
 
 SECTIONS = {
     "A hub": {
-        "serve": CommandSpec("commands.serve", "serve", "Start a hub; --help tells its options.", own_options=True),
+        "serve": CommandSpec("commands.serve", "serve", "Start a hub; --help lists its options.", own_options=True),
         "demo": CommandSpec("demo.command", "demo", "Start a hub and a crew of sample agents."),
-        "ping": CommandSpec("commands.stats", "ping", "Ask whether the hub is there, and how far away."),
-        "stats": CommandSpec("commands.stats", "stats", "What the hub holds and has done."),
-        "top": CommandSpec("top.command", "top", "The same, live: rates, agents, latest events."),
+        "ping": CommandSpec("commands.stats", "ping", "Ask whether the hub answers, and how fast."),
+        "stats": CommandSpec("commands.stats", "stats", "Print what the hub holds and has done."),
+        "top": CommandSpec("top.command", "top", "Show the hub live: rates, agents, latest events."),
         "bench": CommandSpec("bench.command", "bench", "Measure how fast the hub is, from here."),
         "namespaces": CommandSpec("commands.stats", "namespaces", "List the namespaces, with their keys and bytes."),
-        "backup": CommandSpec("commands.backup", "backup", "Have the hub back up what it keeps on disk."),
-        "restore": CommandSpec("commands.backup", "restore", "Let a backup be the data of a hub that does not run."),
+        "backup": CommandSpec("commands.backup", "backup", "Make the hub back up its data on disk."),
+        "restore": CommandSpec("commands.backup", "restore", "Make a backup the data of a stopped hub."),
         "export": CommandSpec("transfer.export", "export", "Write entries to a file, as JSON lines."),
-        "import": CommandSpec("transfer.import_", "import_", "Write such a file to the hub, or an earlier system's."),
+        "import": CommandSpec("transfer.import_", "import_", "Write such a file, or an earlier system's, to the hub."),
     },
     "Keys": {
         "get": CommandSpec("commands.keys", "get", "Print the value of a key."),
         "set": CommandSpec("commands.keys", "set_", "Write a value under a key."),
-        "update": CommandSpec("commands.update", "update", "Change a value where it is, with nobody in between."),
+        "update": CommandSpec("commands.update", "update", "Change a value in place, in one step."),
         "touch": CommandSpec("commands.keys", "touch", "Give an entry a new deadline, or none."),
         "delete": CommandSpec("commands.keys", "delete", "Delete a key."),
         "list": CommandSpec("commands.list", "list_", "List the entries whose key matches a pattern."),
-        "search": CommandSpec("commands.list", "search", "Find the entries with some words in them."),
+        "search": CommandSpec("commands.list", "search", "Find the entries that contain some words."),
         "clear": CommandSpec("commands.list", "clear", "Delete all entries whose key matches a pattern."),
-        "txn": CommandSpec("commands.txn", "txn", "Several changes, all or nothing, on conditions."),
-        "history": CommandSpec("commands.history", "history", "What an entry was before, and what changed."),
+        "txn": CommandSpec("commands.txn", "txn", "Make several changes, all or nothing, on conditions."),
+        "history": CommandSpec("commands.history", "history", "Show the versions of an entry, and their changes."),
     },
     "Locks, waits and work": {
         "lock": CommandSpec("commands.lock", "lock", "Hold a lock while a program runs.", runs=True),
-        "locks": CommandSpec("commands.lock", "locks", "List the locks: who holds them, and who waits."),
-        "unlock": CommandSpec("commands.lock", "unlock", "Free somebody else's lock by force, and say why."),
-        "wait": CommandSpec("commands.wait", "wait", "Wait until an entry is there, or other conditions hold."),
-        "take": CommandSpec("commands.take", "take", "Run a program for a job that nobody else has.", runs=True),
-        "why": CommandSpec("commands.why", "why", "Say who waits for whom, and why nothing moves."),
+        "locks": CommandSpec("commands.lock", "locks", "List the locks, their holders and their waiters."),
+        "unlock": CommandSpec("commands.lock", "unlock", "Release another agent's lock by force, with a reason."),
+        "wait": CommandSpec("commands.wait", "wait", "Wait until an entry exists, or other conditions hold."),
+        "take": CommandSpec("commands.take", "take", "Run a program for a job that no other worker has.", runs=True),
+        "why": CommandSpec("commands.why", "why", "Explain which agents wait, and for which others."),
     },
     "Events": {
         "watch": CommandSpec("commands.watch", "watch", "Print each event as it happens, or run a command for it."),
-        "log": CommandSpec("commands.log", "log", "What happened so far, by whom, as far back as is kept."),
+        "log": CommandSpec("commands.log", "log", "Print past events, as far back as the hub keeps them."),
         "publish": CommandSpec("commands.publish", "publish", "Send a message to all who watch a channel."),
     },
     "Agents": {
-        "agents": CommandSpec("commands.agents", "agents", "List the agents that are here."),
-        "status": CommandSpec("commands.agents", "status", "Be here, and say what you do, while a command runs."),
-        "send": CommandSpec("commands.inbox", "send", "Leave a message for an agent, here or not."),
+        "agents": CommandSpec("commands.agents", "agents", "List the connected agents."),
+        "status": CommandSpec("commands.agents", "status", "Show a status to others while a program runs."),
+        "send": CommandSpec("commands.inbox", "send", "Leave a message for an agent, connected or not."),
         "inbox": CommandSpec("commands.inbox", "inbox", "Read the messages for this agent."),
     },
     "Models": {
         "mcp": CommandSpec("commands.mcp", "mcp", "Serve the tools of MCP to an editor that starts this."),
-        "install": CommandSpec("install.command", "install", "Tell an editor of waggle mcp, or take that back."),
+        "install": CommandSpec("install.command", "install", "Add waggle mcp to an editor, or remove it."),
         "doctor": CommandSpec("doctor.command", "doctor", "Use each door of the hub once, and say what is wrong."),
     },
 }
@@ -89,9 +89,11 @@ COMMANDS = {name: named for section in SECTIONS.values() for name, named in sect
 
 
 class _FastParams:
-    """A command where typer does nothing to what was not given, nor to text.
+    """A command whose parameters skip typer's conversion for text and for absent values.
 
-    It would do so by way of pydantic, which takes 60 ms to import: a quarter of what a command takes.
+    typer (0.27 and later) converts every value with pydantic, also where nothing has to be converted, and has no
+    setting against it. The import of pydantic takes 60 ms, a quarter of a command's time. So each parameter gets
+    another ``process_value``, the one method through which typer converts a value.
     """
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -104,7 +106,7 @@ class _FastParams:
 
 
 def _process_value(parameter: Any, typer_s: Callable[..., Any], ctx: typer.Context, value: Any) -> Any:
-    """What becomes of a value; ``typer_s`` is how typer does it."""
+    """Return the value of a parameter, by ``convert`` (typer's own way) only where it has to be converted."""
     text = isinstance(value, str) and getattr(getattr(parameter, "type_descriptor", None), "annotation", None) is str
     nothing = value is None and not parameter.required
     if not (text or nothing) or parameter.nargs != 1 or parameter.multiple:
@@ -113,14 +115,14 @@ def _process_value(parameter: Any, typer_s: Callable[..., Any], ctx: typer.Conte
 
 
 class _Command(_FastParams, TyperCommand):
-    """One command."""
+    """A command with fast parameters."""
 
 
 class _RunningCommand(_Command):
-    """One that runs a program: what stands after the first two hyphens is not its own."""
+    """A command that runs a program: the words after the first two hyphens are the program's."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the program for `waggle.cli.shared.options.get_program`, and read the rest."""
+        """Keep the program for `waggle.cli.shared.options.get_program`, and parse the words before it."""
         if "--" in args:
             place = args.index("--")
             ctx.meta[PROGRAM] = args[place + 1 :]
@@ -128,7 +130,7 @@ class _RunningCommand(_Command):
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """What stands behind the name of the command in its help."""
+        """Return the arguments in the usage line, with the program at the end."""
         return [*super().collect_usage_pieces(ctx), "-- CMD..."]
 
 
@@ -157,14 +159,14 @@ class _OnDemand(Mapping[str, Any]):
 
 
 class _Group(_FastParams, TyperGroup):
-    """All commands, listed in sections."""
+    """The group of all commands. A command is made only when it is asked for (click's LazyGroup)."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands: Any = _OnDemand()
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write what the help lists."""
+        """Write the commands in sections, without importing them."""
         width = max(map(len, COMMANDS))
         for title, section in SECTIONS.items():
             with formatter.section(title):
@@ -174,7 +176,7 @@ class _Group(_FastParams, TyperGroup):
 app = typer.Typer(
     name="waggle",
     cls=_Group,
-    rich_markup_mode=None,  # plain help: half the lines, and no 60 ms to import what draws the boxes
+    rich_markup_mode=None,  # plain help: half the lines, and no 60 ms for the import of rich
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": HELP_OPTIONS},
 )

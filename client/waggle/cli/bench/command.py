@@ -1,5 +1,6 @@
-"""The command `bench`: how fast the hub that runs is, from here. What it asks is in `benchloads`, what that says of it
-in `benchfigures`."""
+"""The command `bench`: the speed of a running hub, measured from here. The loads are in `loads`, the figures in
+`report`.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ from waggle.cli.shared.options import Options, shared
 __all__ = ["bench"]
 
 CLEAR_TIMEOUT_S = 5.0
-"""Seconds for the namespace to be cleared at the end; what is left then goes by its ttl."""
+"""Limit for clearing the namespace at the end; keys left after that expire by their ttl."""
 MAX_FILL = 0.9
-"""Beyond this share of its room a hub is left alone: it would evict what others have cached."""
+"""The largest share of its limits that a hub may use already: a fuller hub might evict others' cached entries."""
 
 OnlyLoads = Annotated[
     list[str] | None,
@@ -47,10 +48,10 @@ def bench(
         int, typer.Option("--subscribers", min=1, max=500, metavar="N", help="Connections that hear.")
     ] = 100,
 ) -> None:
-    """Measure the hub from here: how many a second, how long each takes, and how that is spread.
+    """Measure the hub from here: how many operations a second, how long each takes, and how the times are spread.
 
-    The hub may have data and agents: this stays in a namespace of its own, which it clears away. It is one Python
-    program that asks; where CPU HERE comes near 100 %, it is the limit rather than the hub.
+    The hub may have data and agents: the keys are in a namespace of their own, which is cleared at the end. The load
+    comes from one Python program; where CPU HERE is near 100 %, that program is the limit rather than the hub.
     """
     unknown = [name for name in only or () if name not in LOADS]
     if unknown:
@@ -62,16 +63,16 @@ def bench(
         _check_room(now)
         _describe_target(options.url, hub, now)
         place = Workspace(f"bench-{secrets.token_hex(4)}", lambda: _connect_again(options))
-        found: list[tuple[Figures, list[float]]] = []
+        results: list[tuple[Figures, list[float]]] = []
         try:
             for load in loads:
-                found.append(await _measure(load, place, sizes, seconds, len(loads)))
+                results.append(await _measure(load, place, sizes, seconds, len(loads)))
                 if options.json:
-                    print(to_json({"durability": hub.welcome.durability} | asdict(found[-1][0])), flush=True)
+                    print(to_json({"durability": hub.welcome.durability} | asdict(results[-1][0])), flush=True)
         finally:
             await _clear(hub, place.ns)
         if not options.json:
-            _show(found, sizes)
+            _show(results, sizes)
 
     run_with_hub(options, work)
 
@@ -85,7 +86,7 @@ def _check_room(now: Statistics) -> None:
 
 
 def _describe_target(url: str, hub: Hub, now: Statistics) -> None:
-    """To people: what is measured, and who else feels it."""
+    """Tell the person which hub is measured, and how many other sessions will notice."""
     notify(f"{url}, version {hub.welcome.hub.version}, durability {hub.welcome.durability}")
     if now.sessions > 1:
         notify(
@@ -112,7 +113,7 @@ async def _measure(
 
 
 async def _clear(hub: Hub, ns: str) -> None:
-    """Leave nothing, even when interrupted; a hub that does not answer now will let it expire."""
+    """Delete the keys of the benchmark, even when interrupted. If the hub does not answer now, they expire."""
     try:
         async with asyncio.timeout(CLEAR_TIMEOUT_S):
             await hub.clear("*", ns=ns)
@@ -120,10 +121,10 @@ async def _clear(hub: Hub, ns: str) -> None:
         notify(f"namespace {ns} could not be cleared; its keys expire by themselves")
 
 
-def _show(found: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
-    """A row for each load; on a terminal with a picture of the times, all on one scale."""
+def _show(results: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
+    """Print a row for each load; on a terminal with a picture of the times, all on one scale."""
     terminal = sys.stdout.isatty()
-    scale = Scale.over([times for _, times in found])
+    scale = Scale.over([times for _, times in results])
     picture = ("HOW LONG EACH TOOK",) if terminal else ()
     rows = Rows(("LOAD", "A SECOND", "P50", "P99", "MAX", "CPU HERE", *picture), wide=0, numbers=(1, 2, 3, 4, 5))
     shown = [
@@ -136,6 +137,6 @@ def _show(found: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
             f"{each.cpu:.0%}",
             *([scale.picture(times)] if terminal else []),
         ]
-        for each, times in found
+        for each, times in results
     ]
     rows.print([*shown, ["", "", "", "", "", "", scale.axis()]] if terminal else shown)

@@ -22,19 +22,19 @@ from waggle import Disconnected, Hub, TimedOut
 __all__ = ["BENCH_KEYS", "LOADS", "MAX_EVENTS", "Load", "Sizes", "Times", "Workspace"]
 
 MAX_EVENTS = 50_000
-"""Events that one run makes at most: half the log of a hub as it comes."""
+"""Events of one run at most: half of the log of a hub with default settings."""
 BENCH_KEYS = 1_000
 TTL_S = 120.0
-"""Seconds for which a key stays where nobody clears it away."""
+"""Lifetime of a key that is not cleared at the end."""
 ARRIVAL_TIMEOUT_S = 10.0
-"""Seconds for something to arrive: more than any hub that works takes."""
+"""Limit for a message to arrive: more than any working hub takes."""
 VALUE = {"owner": "bench", "state": "working", "note": "half way through it"}
 CONNECT_BATCH = 50
-"""Connections that are opened at a time."""
+"""Connections opened at the same time."""
 
 
 class Sizes(NamedTuple):
-    """How large the loads are."""
+    """The sizes of the loads."""
 
     at_once: int = 64
     connections: int = 50
@@ -42,7 +42,7 @@ class Sizes(NamedTuple):
 
 
 class Times:
-    """How long each took, until the time of the load is over or it has done enough."""
+    """The times of a load's operations, until the load's time is over or its events are used up."""
 
     def __init__(self, seconds: float, events: int) -> None:
         self.taken: list[float] = []
@@ -50,20 +50,20 @@ class Times:
         self._until = time.perf_counter() + seconds
 
     def go_on(self) -> bool:
-        """Whether to do one more, which is one more event for the hub."""
+        """Return whether to do one more operation, which is one more event for the hub."""
         self._events -= 1
         return self._events >= 0 and time.perf_counter() < self._until
 
 
 class Workspace(NamedTuple):
-    """Where a load takes place: the namespace, and how to come by another connection to it."""
+    """The namespace of a load, and how to make another connection."""
 
     ns: str
     connect: Callable[[], Awaitable[Hub]]
 
     @asynccontextmanager
     async def connections(self, count: int) -> AsyncIterator[list[Hub]]:
-        """So many connections, for the block."""
+        """Yield ``count`` new connections, for the block."""
         async with AsyncExitStack() as stack:
             hubs: list[Hub] = []
             while len(hubs) < count:
@@ -77,14 +77,14 @@ class Workspace(NamedTuple):
 
 
 class Load(NamedTuple):
-    """A load: what it is called, what it counts, and the sizes and the work."""
+    """A load: its name, its unit, its title for the sizes, and its work."""
 
     name: str
     what: str
     title: Callable[[Sizes], str]
     work: Callable[[Workspace, Sizes, float, int], Awaitable[tuple[Times, float, float]]]
-    """Takes its seconds and its events, and gives the times, and the seconds and processor seconds they took all
-    together, without what it takes to prepare."""
+    """Called with the seconds and events of the load. Returns the times, and the seconds and processor seconds of all
+    of them together, without the preparation."""
 
 
 async def _one(place: Workspace, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
@@ -102,7 +102,7 @@ async def _connections(place: Workspace, sizes: Sizes, seconds: float, events: i
 async def _sets(
     place: Workspace, connections: int, each: int, seconds: float, events: int
 ) -> tuple[Times, float, float]:
-    """So many tasks on each of so many connections: each sets a key, has the reply, and begins again."""
+    """Run ``each`` tasks on each of the connections: a task sets a key, waits for the reply, and begins again."""
     async with place.connections(connections) as hubs:
         times = Times(seconds, events)
 
@@ -118,7 +118,7 @@ async def _sets(
 
 
 async def _handoff(place: Workspace, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
-    """One sets a key, another, who watches it, has the value: the time from before the set until then."""
+    """Measure hand-offs: from before a set on one connection until a watcher on another has the value."""
     async with place.connections(2) as (giver, taker), taker.watch("hand", ns=place.ns) as watched:
         times = Times(seconds, events)
         incoming = aiter(watched)
@@ -137,7 +137,7 @@ async def _handoff(place: Workspace, sizes: Sizes, seconds: float, events: int) 
 
 
 async def _fanout(place: Workspace, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
-    """One publishes, all subscribers have it, and so on: the time from before until each of them has it."""
+    """Measure fan-out: from before a publish until each of the subscribers has the message."""
     async with AsyncExitStack() as stack:
         publisher, *hubs = await stack.enter_async_context(place.connections(1 + sizes.subscribers))
         watchers = [await stack.enter_async_context(hub.watch("fan", ns=place.ns)) for hub in hubs]
@@ -158,7 +158,7 @@ async def _fanout(place: Workspace, sizes: Sizes, seconds: float, events: int) -
 
 
 async def _timed(tasks: list[Coroutine[None, None, None]]) -> tuple[float, float]:
-    """Seconds and processor seconds of this process until all are done; if one fails, none goes on."""
+    """Run the tasks, and return seconds and processor seconds of this process. If one fails, the others stop."""
     cpu, began = time.process_time(), time.perf_counter()
     running = [asyncio.ensure_future(task) for task in tasks]
     try:

@@ -1,4 +1,4 @@
-"""The command `history`: what an entry was before, and what changed from one version to the next."""
+"""The command `history`: the versions of an entry, and the changes from one to the next."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["history"]
 
 SIGN_COLOURS = {"+": "green", "-": "red", "~": "yellow"}
 MAX_CHANGES = 20
-"""Changes that are shown between two versions: beyond that, --json has them all."""
+"""Changes printed between two versions; --json has all of them."""
 
 
 @shared
 def history(options: Options, key: Key, limit: Limit = None) -> None:
-    """Show the versions of KEY, newest first, and what each changed. Exit code 1 if it is absent.
+    """Show the versions of KEY, newest first, and the changes of each. Exit code 1 if KEY is absent.
 
-    Earlier versions are kept, up to 20, of an entry that is set with --kind versioned. What happened to any entry
-    lately is in the log: waggle log KEY
+    Only an entry that is set with --kind versioned keeps its earlier versions, up to 20. The recent changes of any
+    entry are in the log: waggle log KEY
     """
 
     async def work(hub: Hub) -> None:
@@ -50,13 +50,13 @@ def history(options: Options, key: Key, limit: Limit = None) -> None:
 
 
 def _row(entry: Entry) -> list[str]:
-    """A version as columns: version, revision, when, by, value."""
+    """Return a version as columns: version, revision, time, author, value."""
     value = preview(entry.value, None)
     return [f"{entry.version}", f"{entry.rev}", iso_time(entry.updated_at), visible(entry.by), value]
 
 
 def _show(entries: list[Entry]) -> None:
-    """Each version as a paragraph, for a person: who and when, then what it changed; the oldest in full."""
+    """Print each version as a paragraph for a person: author and time, then its changes; the oldest in full."""
     width = shutil.get_terminal_size().columns
     colour = "NO_COLOR" not in os.environ
     for newer, older in pairwise([*entries, None]):
@@ -70,7 +70,7 @@ def _show(entries: list[Entry]) -> None:
 
 
 def _change_lines(older: Entry | None, newer: Entry, width: int) -> list[str]:
-    """What a version changed, in lines."""
+    """Return the changes of a version, a line each."""
     if older is None:
         return [preview(newer.value, width)]
     lines = [change_line(change, width) for change in changes(older.value, newer.value)]

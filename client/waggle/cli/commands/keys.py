@@ -21,7 +21,7 @@ __all__ = ["delete", "get", "print_value", "set_", "touch"]
 
 
 class Kinds(StrEnum):
-    """What `waggle.wire.messages.Kind` names, as typer takes it."""
+    """The kinds of `waggle.wire.messages.Kind`, as typer takes them."""
 
     persistent = "persistent"
     transient = "transient"
@@ -53,7 +53,7 @@ def get(
 
 
 def print_value(value: Any, text: bool) -> None:
-    """Print a value as JSON, indented for people; with ``text``, what is text without its quotes."""
+    """Print a value as JSON, indented on a terminal; with ``text``, a text value without its quotes."""
     print(value if text and isinstance(value, str) else to_json(value, indented=sys.stdout.isatty()))
 
 
@@ -76,7 +76,7 @@ def set_(
     meta: Annotated[
         str | None, typer.Option("--meta", metavar="JSON", help="An object that goes with it, such as a label.")
     ] = None,
-    held: Annotated[
+    hold: Annotated[
         bool, typer.Option("--hold", help="Make it ephemeral: it is there while this command runs, until Ctrl-C.")
     ] = False,
     guard: Guard = None,
@@ -84,8 +84,8 @@ def set_(
 ) -> None:
     """Write VALUE under KEY. Exit code 1 if --if-rev does not hold.
 
-    Of text from standard input, one newline at the end is left out. A VALUE that begins with a hyphen, such as a
-    negative number, goes after two of them: waggle set -- KEY -5
+    One newline at the end of text from standard input is left out. A VALUE that begins with a hyphen, such as a
+    negative number, goes after two hyphens: waggle set -- KEY -5
     """
     content = read_value(value, text)
     label = None if meta is None else read_json(meta, "--meta")
@@ -100,7 +100,7 @@ def set_(
                 keep_ttl=keep_ttl,
                 if_rev=if_rev,
                 kind=kind.value,
-                ephemeral=held,
+                ephemeral=hold,
                 meta=label,
                 guard=guard,
             )
@@ -108,13 +108,13 @@ def set_(
     async def work(hub: Hub) -> None:
         written = await write(hub)
         print(to_json(written) if options.json else f"{visible(key)}: rev {written.rev}, version {written.version}")
-        if held:
+        if hold:
             sys.stdout.flush()
             notify("it is there until this ends: Ctrl-C")
-            await stay(hub, told, write)
+            await stay(hub, hub_status, write)
 
-    told = HubStatus()
-    run_with_hub(options, work, on_state=told)
+    hub_status = HubStatus()
+    run_with_hub(options, work, on_state=hub_status)
 
 
 @shared
@@ -144,7 +144,7 @@ def touch(
     forever: Annotated[bool, typer.Option("--forever", help="It has no deadline any more.")] = False,
     guard: Guard = None,
 ) -> None:
-    """Give KEY a new deadline, or none. Exit code 1 if it is absent. Its value, revision and version stay."""
+    """Give KEY a new deadline, or none. Exit code 1 if KEY is absent. Its value, revision and version stay."""
     if (ttl is None) != forever:
         raise typer.BadParameter("say either --ttl TIME or --forever.")
 
@@ -162,12 +162,12 @@ def touch(
 
 @contextmanager
 def _explain_conflict(key: str, if_rev: int | None) -> Iterator[None]:
-    """Has a Conflict say what there is instead of what was expected, so that no further read is needed."""
+    """Make a Conflict say what there is instead of the expected revision, so that no further read is needed."""
     try:
         yield
     except Conflict as conflict:
         current = conflict.current
-        found = "it is absent" if current is None else f"it is at rev {current.rev}, written by {current.by}"
+        actual = "it is absent" if current is None else f"it is at rev {current.rev}, written by {current.by}"
         expected = "absent" if if_rev == 0 else f"at rev {if_rev}"
-        conflict.message = f"{key!r} is not {expected}: {found}. Read it, and decide anew."
+        conflict.message = f"{key!r} is not {expected}: {actual}. Read it, and decide anew."
         raise

@@ -20,7 +20,7 @@ from waggle.cli.shared.options import Limit, Options, shared
 __all__ = ["Pattern", "clear", "list_", "search"]
 
 SAMPLE_KEYS = 5
-"""Keys that are shown of those that would go."""
+"""Keys printed as a sample in the question."""
 
 Pattern = Annotated[
     str,
@@ -42,8 +42,9 @@ def list_(
 ) -> None:
     """List the entries whose key matches PATTERN, in key order.
 
-    Each with its value, the time it has left, who wrote it, and its revision; with tabs between them, and nothing
-    cut, where the output is not a terminal. In a PATTERN, * is any run of characters, ? is one, [abc] one of these.
+    Each entry has its value, the time it has left, its author, and its revision. Where the output is not a terminal,
+    tabs are between the columns and nothing is cut. In a PATTERN, * is any run of characters, ? is one character,
+    [abc] is one of these.
     """
     heading = ("KEY", "LEFT", "BY", "REV") if no_values else ("KEY", "VALUE", "LEFT", "BY", "REV")
     rows = Rows(heading, wide=0 if no_values else 1)
@@ -69,10 +70,10 @@ def search(
     ] = "*",
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most so many.")] = 20,
 ) -> None:
-    """Find the entries with all the words of TEXT in their key, value or meta, the best first.
+    """Find the entries with all the words of TEXT in their key, value or meta, the best match first.
 
-    Case and accents do not count; auth* stands for all words that begin so. They are shown as by list, with how well
-    they fit as the last column. If there is none, the exit code is 1.
+    Upper and lower case and accents do not matter; auth* stands for all words that begin so. The columns are those
+    of list, with the score as the last one. Exit code 1 if there is no match.
     """
     rows = Rows(("KEY", "VALUE", "LEFT", "BY", "REV", "SCORE"), wide=1, numbers=(5,))
 
@@ -96,10 +97,10 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     no_backup: NoBackup = False,
 ) -> None:
-    """Delete every entry whose key matches PATTERN. There is no way back, but for the backup that is made first.
+    """Delete every entry whose key matches PATTERN. Only the backup that is made first can bring them back.
 
-    On a terminal it says first how many would go, and asks; a "no" is exit code 1. Elsewhere it needs --yes. It
-    works in steps of 1,000 entries, each of them whole; what is written meanwhile may go too.
+    On a terminal it first prints how many entries match, and asks; a "no" is exit code 1. Elsewhere it needs --yes.
+    It works in steps of 1,000 entries, each all or nothing; entries written meanwhile may be deleted too.
     """
     total = None
     if not yes:
@@ -121,7 +122,7 @@ def clear(
 
 
 def _confirm(options: Options, pattern: str) -> int:
-    """How many would go, once the person has agreed. Ends the command if not, or if there is nothing to delete."""
+    """Return the number of entries to delete, once the person has agreed. Exits if not, or if there are none."""
     sample: list[Entry] = []
     counting = Progress("counted")
 

@@ -53,8 +53,8 @@ def mcp(
 ) -> None:
     """Serve the tools of MCP over standard input and output, for an editor to start: see waggle install.
 
-    The namespace is that of the project that the current directory belongs to, unless it is given, and the agent has
-    a name of its own in each window.
+    The namespace is that of the current directory's project, unless --ns names one. The agent has a name of its own
+    in each window of the editor.
     """
     if profile not in PROFILES:
         raise typer.BadParameter(f"--profile is one of {', '.join(PROFILES)}.")
@@ -69,7 +69,7 @@ def mcp(
         exit_error(
             "the package mcp is missing: pip install 'wagglehub[hub]', or 'wagglehub[mcp]' to use a hub elsewhere"
         )
-    from waggle.mcp.stdio import Wanted, serve  # what nobody else needs to import
+    from waggle.mcp.stdio import Wanted, serve  # here: it imports the MCP SDK
 
     starting = partial(ensure_hub, options.url, idle) if start and can_start(options.url) else None
     try:

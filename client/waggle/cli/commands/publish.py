@@ -1,4 +1,4 @@
-"""The commands about messages: publish."""
+"""The command `publish`: a message to all watchers of a channel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def publish(
     ],
     text: Text = False,
 ) -> None:
-    """Send DATA to all who watch CHANNEL now, and print how many sessions that were. It is not stored."""
+    """Send DATA to all sessions that watch CHANNEL now, and print their number. The message is not stored."""
     content = read_value(data, text, "DATA")
 
     async def work(hub: Hub) -> None:

@@ -1,7 +1,7 @@
-"""The command `serve`: become a hub.
+"""The command `serve`: replace this process by a hub.
 
-The client never imports the hub: it may not be installed. So this looks whether it is, and hands over to it, options
-and all; what they are is the hub's to say.
+The client never imports the hub, which may not be installed. So this module checks the hub's packages, and then
+executes the hub with all options; the hub defines them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from waggle.cli.shared.connect import exit_error
 __all__ = ["HUB_COMMAND", "HUB_PACKAGES", "missing_packages", "require_hub", "serve"]
 
 HUB_PACKAGES = ("waggle_hub", "sortedcontainers", "starlette", "uvicorn", "httptools")
-"""The hub and what it cannot do without."""
+"""The hub's package and the packages that it needs."""
 
 HUB_COMMAND = (sys.executable, "-P", "-m", "waggle_hub")
-"""What starts a hub. ``-P``: whatever lies in the current directory is none of the hub's modules."""
+"""The command line that starts a hub. ``-P``: a module in the current directory must not replace one of the hub's."""
 
 
 def serve(ctx: typer.Context) -> None:
-    """Start a hub, and say where it is; --help tells its options."""
+    """Start a hub, and print its address; --help lists its options."""
     require_hub()
     sys.stdout.flush()
     os.execv(HUB_COMMAND[0], [*HUB_COMMAND, *ctx.args])
@@ -38,5 +38,5 @@ def require_hub() -> None:
 
 
 def missing_packages(needed: Sequence[str]) -> list[str]:
-    """Which of these packages are not installed."""
+    """Return which of these packages are not installed."""
     return [name for name in needed if importlib.util.find_spec(name) is None]

@@ -20,7 +20,7 @@ __all__ = ["figure_rows", "namespaces", "op_rows", "ping", "stats"]
 
 @shared(ns=False)
 def ping(options: Options) -> None:
-    """Say whether the hub is there, its version and revision, and how long it took to answer."""
+    """Print whether the hub answers, its version and revision, and how long the answer took."""
 
     async def work(hub: Hub) -> None:
         began = time.perf_counter()
@@ -37,16 +37,16 @@ def ping(options: Options) -> None:
 
 @shared(ns=False)
 def namespaces(options: Options) -> None:
-    """List the namespaces that have keys: how many, and their bytes."""
+    """List the namespaces that have keys, with the number of their keys and bytes."""
 
     async def work(hub: Hub) -> None:
-        everything = await hub.namespaces()
+        found = await hub.namespaces()
         if options.json:
-            sys.stdout.writelines(f"{to_json(one)}\n" for one in everything)
+            sys.stdout.writelines(f"{to_json(namespace)}\n" for namespace in found)
             return
         shown = byte_size if sys.stdout.isatty() else str
         rows = Rows(("NAMESPACE", "KEYS", "BYTES"), wide=0, numbers=(1, 2))
-        rows.print([[visible(one.ns), f"{one.keys}", shown(one.bytes)] for one in everything])
+        rows.print([[visible(namespace.ns), f"{namespace.keys}", shown(namespace.bytes)] for namespace in found])
 
     run_with_hub(options, work)
 
@@ -56,9 +56,10 @@ def namespaces(options: Options) -> None:
 
 @shared(ns=False)
 def stats(options: Options) -> None:
-    """Say what the hub holds and what it has done since it started.
+    """Print what the hub holds, and what it has done since it started.
 
-    Where the output is not a terminal: a line for each figure, its name, a tab and the number, in bytes and seconds.
+    Where the output is not a terminal: a line for each figure, with its name, a tab, and the number, in bytes and
+    seconds.
     """
 
     async def work(hub: Hub) -> None:
@@ -84,7 +85,7 @@ def _flatten(prefix: str, value: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def figure_rows(now: Statistics) -> list[list[str]]:
-    """The figures of a hub for people: a name, and what there is to say."""
+    """Return the figures of a hub for people: a name and a text each."""
     late, log = now.lateness, now.log
     return [
         ["up", f"{duration(now.at - now.started_at)}, since {time_of_day(now.started_at)[:-4]}"],
@@ -107,6 +108,6 @@ def figure_rows(now: Statistics) -> list[list[str]]:
 
 
 def op_rows(now: Statistics) -> list[list[str]]:
-    """The commands that the hub was asked, the most frequent first."""
+    """Return the commands that the hub was asked, the most frequent first."""
     by_count = sorted(now.ops.items(), key=lambda item: (-item[1].count, item[0]))
-    return [[visible(op), amount(one.count), amount(one.errors), milliseconds(one.mean)] for op, one in by_count]
+    return [[visible(op), amount(stat.count), amount(stat.errors), milliseconds(stat.mean)] for op, stat in by_count]

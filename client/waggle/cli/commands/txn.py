@@ -28,12 +28,12 @@ def txn(
     ] = "-",
     guard: Guard = None,
 ) -> None:
-    """Do several changes, all or nothing: {"if": [...], "then": [...], "else": [...]}
+    """Make several changes, all or nothing: {"if": [...], "then": [...], "else": [...]}
 
     A condition: {"key": "a", "exists": true}, {"key": "a", "rev": 7}, {"key": "a", "pointer": "/n", "equals": 1}. A
     change: {"op": "set", "key": "a", "value": 1}; also delete, touch, update and publish. If every condition holds,
-    "then" is done, and the exit code is 0; if not, "else" is, and it is 1. It is also 1 if a change was refused
-    because its entry was absent or not as expected; then nothing has happened.
+    "then" is done, and the exit code is 0; if not, "else" is done, and the exit code is 1. It is also 1 if a change
+    was refused because its entry was absent or not as expected; then nothing has changed.
     """
     branches = _branches(read_json(what, "JSON"), options.ns)
 
@@ -56,11 +56,11 @@ def txn(
     run_with_hub(options, work)
 
 
-def _branches(said: Any, ns: str | None) -> dict[str, list[Any]]:
-    """The three lists, in which each item names its namespace. Raises typer.BadParameter for what is none."""
-    if not isinstance(said, dict) or "then" not in said or set(said) - set(BRANCHES):
+def _branches(document: Any, ns: str | None) -> dict[str, list[Any]]:
+    """Return the three lists, with the namespace in each item. Raises typer.BadParameter for other JSON."""
+    if not isinstance(document, dict) or "then" not in document or set(document) - set(BRANCHES):
         raise typer.BadParameter('JSON is an object with the lists "then", and if wanted "if" and "else".')
-    branches = {name: said.get(name, []) for name in BRANCHES}
+    branches = {name: document.get(name, []) for name in BRANCHES}
     if not all(isinstance(branch, list) for branch in branches.values()):
         raise typer.BadParameter('"if", "then" and "else" are lists.')
     return {name: [_in_namespace(ns, item) for item in branch] for name, branch in branches.items()}
@@ -71,7 +71,7 @@ def _in_namespace(ns: str | None, item: Any) -> Any:
 
 
 def _with_guard(token: int | None, steps: list[Any]) -> list[Any]:
-    """The changes with a guard, unless they have one."""
+    """Return the changes with a guard, except those that have one already."""
     if token is None:
         return steps
     wanted = [isinstance(step, dict) and step.get("op") in GUARDED for step in steps]
@@ -79,9 +79,9 @@ def _with_guard(token: int | None, steps: list[Any]) -> list[Any]:
 
 
 def _outcome(step: dict[str, Any], result: dict[str, Any]) -> str:
-    """What became of a step: what it did to what, and what the hub says of it."""
+    """Return the result of a step: the op, its key or channel, and the hub's answer."""
     where = step.get("key", step.get("channel"))
-    told = ", ".join(
+    details = ", ".join(
         f"{name} {to_json(value)}" for name, value in result.items() if name != "rev" and value is not None
     )
-    return f"{step['op']} {visible(str(where))}" + (f": {told}" if told else "")
+    return f"{step['op']} {visible(str(where))}" + (f": {details}" if details else "")

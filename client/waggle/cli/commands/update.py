@@ -1,4 +1,4 @@
-"""The command `update`: change a value where it is, done by the hub in one step."""
+"""The command `update`: change a value in place, by the hub in one step."""
 
 from __future__ import annotations
 
@@ -41,13 +41,14 @@ def update(
     ] = None,
     guard: Guard = None,
 ) -> None:
-    """Change the value of KEY where it is, in one of four ways, and print what it is then.
+    """Change the value of KEY in place, in one of four ways, and print the new value.
 
-    Nobody comes in between: of two who add 1 at once, both count. An absent KEY counts as {}, 0 or []. JSON that is -
-    is read from standard input. Exit code 1 if --if-rev or a test of the patch does not hold.
+    The hub makes the change in one step: if two agents add 1 at the same time, both count. An absent KEY counts as
+    {}, 0 or []. JSON that is - is read from standard input. Exit code 1 if --if-rev or a test of the patch does not
+    hold.
     """
-    said = {"merge": merge, "patch": patch, "incr": incr, "append": append}
-    changes: dict[str, Any] = {name: read_json(text, f"--{name}") for name, text in said.items() if text is not None}
+    given = {"merge": merge, "patch": patch, "incr": incr, "append": append}
+    changes: dict[str, Any] = {name: read_json(text, f"--{name}") for name, text in given.items() if text is not None}
     if len(changes) != 1:
         raise typer.BadParameter("say one of --merge, --patch, --incr and --append.")
 

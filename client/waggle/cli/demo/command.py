@@ -1,4 +1,4 @@
-"""The command `demo`: see it work. What it can play is in `find_demo`, how that is started in `stage`."""
+"""The command `demo`. The demos are in `catalog`; `launcher` starts them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def demo(
     speed: Annotated[float, typer.Option("--speed", min=0.1, metavar="X", help="So many times as fast.")] = 1.0,
     yes: Annotated[bool, typer.Option("--yes", help="Where a person is asked: yes.")] = False,
 ) -> None:
-    """Start a hub and a crew of sample agents that work through one build after another, or play an example.
+    """Start a hub and a crew of sample agents that work through one build after another, or run an example.
 
-    Each agent is a process of its own; they meet only in the hub, in a namespace of their own ("demo", "demo-NAME");
-    none of them polls. A hub that runs on the port already is used. An example ends by itself; Ctrl-C stops all that
-    was started here.
+    Each agent is a process of its own. The agents meet only in the hub, in a namespace of their own ("demo",
+    "demo-NAME"), and none of them polls. A hub that already runs on the port is used. An example ends by itself;
+    Ctrl-C stops all that was started here.
     """
-    from waggle.cli.demo.catalog import demo_titles, find_demo  # what no other command needs to import
+    from waggle.cli.demo.catalog import demo_titles, find_demo  # here: no other command needs to import it
     from waggle.cli.demo.launcher import DemoError, run_demo
 
     if list_:
@@ -34,11 +34,11 @@ def demo(
             print("\t".join(title))
         return
     try:
-        show = find_demo(name, once=once, speed=speed)
+        chosen = find_demo(name, once=once, speed=speed)
     except KeyError:
         exit_error(f"there is no demo {name!r}: it is one of {', '.join(name for name, _ in demo_titles())}.")
     try:
-        if run_until_signal(run_demo(show, port, yes)):
+        if run_until_signal(run_demo(chosen, port, yes)):
             print("\nStopped; everybody has gone home.", flush=True)
     except BrokenPipeError:
         exit_output_closed()

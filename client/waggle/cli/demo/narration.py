@@ -1,4 +1,4 @@
-"""What `waggle demo` tells: the events of the crew's keys as sentences, those of an example one by one."""
+"""The narration of `waggle demo`: the events of the crew as a story, those of an example one by one."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from waggle.wire.messages import OpCount
 __all__ = ["CrewNarrator", "ExampleNarrator", "Narrator", "describe_counts"]
 
 NAME_CHARS = 17
-"""Characters for who of the crew it is about."""
+"""Width of the names of the crew."""
 LONG_NAME_CHARS = 20
-"""The same, where the examples have longer ones."""
+"""Width of the names of the examples."""
 MAX_VALUE_CHARS = 70
-"""Characters of a value."""
+"""Characters printed of a value."""
 OWN_OPS = {"hello", "bye", "subscribe", "unsubscribe", "ping", "stats", "clear"}
-"""Commands that the demo needs for itself."""
+"""Commands of the demo itself."""
 
 
 class Narrator(Protocol):
-    """Makes lines of events."""
+    """The lines of a demo, made from its events."""
 
     def tell(self, event: Event) -> list[str]:
-        """The lines about an event; none for what is left out."""
+        """Return the lines about an event; none for an event that is left out."""
 
 
 class ExampleNarrator:
-    """Tells each event of an example: when, who, and what happened to which key."""
+    """The narrator of an example: when, which agent, and what happened to which key."""
 
     def __init__(self) -> None:
         self._began: float | None = None
         self._deleted: tuple[int, str] | None = None
 
     def tell(self, event: Event) -> list[str]:
-        """The line about an event; none for what is not of the log, and for the lock that ends with its entry."""
+        """Return the line about an event; none for events outside the log, and for the unlock that ends with its
+        entry."""
         what = "" if (event.rev, event.key) == self._deleted else _sentence(event)
         self._deleted = (event.rev, event.key) if event.type == "delete" else None
         if not what:
@@ -66,14 +67,14 @@ def _sentence(event: Event) -> str:
 
 
 def describe_counts(before: dict[str, OpCount], after: dict[str, OpCount]) -> str:
-    """How many commands the hub was given in between, without what the demo needs for itself."""
+    """Return how many commands the hub was given in between, without those of the demo itself."""
     counts = {op: count.count - before.get(op, OpCount()).count for op, count in after.items() if op not in OWN_OPS}
     each = sorted(((count, op) for op, count in counts.items() if count), key=lambda pair: (-pair[0], pair[1]))
     return f"{count_of(sum(counts.values()), 'command')}: " + ", ".join(f"{op} {count}" for count, op in each)
 
 
 class CrewNarrator:
-    """Tells events, in the order they come, as lines: what happened, and how soon after what it waited for."""
+    """The narrator of the crew: what happened, and how soon after its cause."""
 
     def __init__(self) -> None:
         self._build = 0
@@ -83,7 +84,7 @@ class CrewNarrator:
         self._at_work: set[tuple[int, str]] = set()
 
     def tell(self, event: Event) -> list[str]:
-        """The lines about an event; none for what the story leaves out."""
+        """Return the lines about an event; none for an event that is left out."""
         match event.type, event.key.split("/"):
             case "set", ["build", _, "research", "findings"]:
                 return self._found(event)

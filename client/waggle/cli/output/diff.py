@@ -1,7 +1,7 @@
-"""What changed between two values: a change for each place, as a person would name it.
+"""The difference between two values: one change for each place.
 
-Pure. A place is written as in JavaScript (``owner.name``, ``tests[3]``); the value as a whole is ``value``. Lists
-are compared by what they begin and end with in common, so that an item put in front is one change.
+Pure functions. A place is written as in JavaScript (``owner.name``, ``tests[3]``); the value as a whole is
+``value``. Lists are compared without their common start and common end, so that an item put in front is one change.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from waggle.cli.output.format import preview, truncate, visible
 __all__ = ["Change", "change_line", "changes"]
 
 CONTEXT_CHARS = 12
-"""Characters that are shown of what two long values begin with in common."""
+"""Characters shown of the common start of two long values."""
 
 _is_name = re.compile(r"[^\W\d]\w*").fullmatch
 
 
 class Change(NamedTuple):
-    """At a place in the value: what was there and what is; UNSET for nothing."""
+    """A change at one place of a value: before and after, each UNSET if absent."""
 
     place: str
     before: Any
@@ -31,7 +31,7 @@ class Change(NamedTuple):
 
 
 def changes(before: Any, after: Any, place: str = "") -> Iterator[Change]:
-    """The changes that make ``after`` of ``before``, in the order of the value."""
+    """Yield the changes from ``before`` to ``after``, in the order of the value."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in [*before, *(name for name in after if name not in before)]:
             yield from changes(before.get(name, UNSET), after.get(name, UNSET), place + _member(name, not place))
@@ -42,11 +42,11 @@ def changes(before: Any, after: Any, place: str = "") -> Iterator[Change]:
 
 
 def _list_changes(before: list[Any], after: list[Any], place: str) -> Iterator[Change]:
-    """What differs between the equal beginnings and the equal ends."""
-    most = min(len(before), len(after))
-    start = next((i for i in range(most) if not _same(before[i], after[i])), most)
-    most -= start
-    end = next((i for i in range(most) if not _same(before[-1 - i], after[-1 - i])), most)
+    """Yield the changes between the common start and the common end of two lists."""
+    shorter = min(len(before), len(after))
+    start = next((i for i in range(shorter) if not _same(before[i], after[i])), shorter)
+    shorter -= start
+    end = next((i for i in range(shorter) if not _same(before[-1 - i], after[-1 - i])), shorter)
     old, new = before[start : len(before) - end], after[start : len(after) - end]
     for i in range(max(len(old), len(new))):
         was, now = old[i] if i < len(old) else UNSET, new[i] if i < len(new) else UNSET
@@ -54,7 +54,7 @@ def _list_changes(before: list[Any], after: list[Any], place: str) -> Iterator[C
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal as JSON, where true is not 1."""
+    """Return whether two values are equal as JSON, where true is not 1."""
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
@@ -65,7 +65,7 @@ def _member(name: str, first: bool) -> str:
 
 
 def change_line(change: Change, width: int) -> str:
-    """A change on one line of about ``width``, a sign in front: ``+`` is new, ``-`` is gone, ``~`` is another."""
+    """Return a change on one line of about ``width`` characters: ``+`` is added, ``-`` removed, ``~`` changed."""
     place = visible(change.place)
     room = max(8, width - len(place) - 4)
     if change.before is UNSET:
@@ -78,7 +78,7 @@ def change_line(change: Change, width: int) -> str:
 
 
 def _skip_common_start(before: str, after: str, room: int) -> tuple[str, str]:
-    """Two long texts without most of what both begin with, so that the difference is seen."""
+    """Return two long texts without most of their common start, so that the difference is visible."""
     pairs = enumerate(zip(before, after, strict=False))
     common = next((place for place, (one, other) in pairs if one != other), 0) - CONTEXT_CHARS
     if common < CONTEXT_CHARS or len(before) + len(after) <= room:

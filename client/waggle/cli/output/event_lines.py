@@ -1,7 +1,7 @@
-"""Events as lines: one for each, for a person in front of a terminal, or for a program.
+"""Events as lines, for a person or for a program.
 
-A person gets the time of day, the type, the key, who did it, and what else matters of an event of that type, in
-colour and cut to the width; a program gets the same in columns with tabs between them, whole, with the date.
+A person gets the time of day, the type, the key, the author, and the detail of the event's type, in colour and cut
+to the width. A program gets the same in columns with tabs between them, uncut, with the date.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Printer = Callable[[Event], None]
 
 
 def event_printer(*, json: bool, with_ns: bool = False, with_rev: bool = False) -> Printer:
-    """What prints each event as it comes, as suits whoever reads it."""
+    """Return a function that prints an event: as JSON, for a program, or in colour for a terminal."""
     if json:
         return lambda event: print(to_json(event), flush=True)
     if not sys.stdout.isatty():
@@ -39,7 +39,7 @@ def event_printer(*, json: bool, with_ns: bool = False, with_rev: bool = False) 
 
 
 def _terminal_printer(with_ns: bool, with_rev: bool) -> Printer:
-    """Lines in colour and cut to the width; where a day begins, or it is not today's, it says so."""
+    """Return a printer of coloured lines, cut to the width, with a line of its own where a day begins."""
     colour = "NO_COLOR" not in os.environ
     day = date.today()
 
@@ -55,7 +55,7 @@ def _terminal_printer(with_ns: bool, with_rev: bool) -> Printer:
 
 
 def event_row(event: Event, *, with_ns: bool = False, with_rev: bool = False) -> list[str]:
-    """An event as columns: moment, revision if asked for, type, namespace if asked for, key, by, and what matters."""
+    """Return an event as columns: moment, revision if asked for, type, namespace if asked for, key, author, detail."""
     return [
         iso_time(event.at) if event.at else "-",
         *([f"{event.rev}"] if with_rev else []),
@@ -68,7 +68,7 @@ def event_row(event: Event, *, with_ns: bool = False, with_rev: bool = False) ->
 
 
 def event_line(event: Event, *, with_ns: bool, width: int | None, colour: bool, with_rev: bool = False) -> str:
-    """An event on one line: time, type, key, by, and what else matters of it; cut to ``width`` if given."""
+    """Return an event on one line: time, type, key, author and detail; cut to ``width`` characters if given."""
     if event.type == "synced":
         return "-- this is all there is; from here on, what happens --"
     if event.type == "lost":
@@ -83,7 +83,7 @@ def event_line(event: Event, *, with_ns: bool, width: int | None, colour: bool, 
 
 
 def event_detail(event: Event) -> str:
-    """What an event of its type is about."""
+    """Return the detail of an event of its type: the value, how late it expired, the time left, the reason."""
     match event.type:
         case "set":
             return preview(event.value, None)

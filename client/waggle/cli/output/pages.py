@@ -1,4 +1,4 @@
-"""Many entries, a page at a time: what the client's `list` and `clear` do in one go, for those who show progress."""
+"""Listing and clearing in steps: the client's `list` and `clear`, for commands that show progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["clear_in_steps", "entry_pages"]
 async def entry_pages(
     hub: Hub, pattern: str, *, ns: str | None, limit: int | None = None, values: bool = True
 ) -> AsyncIterator[list[Entry]]:
-    """The entries that match, in key order, up to ``limit``."""
+    """Yield the entries that match, a page at a time, in key order, up to ``limit``."""
     after: str | None = None
     while True:
         size = MAX_PAGE_ENTRIES if limit is None else min(MAX_PAGE_ENTRIES, limit)
@@ -28,7 +28,7 @@ async def entry_pages(
 
 
 async def clear_in_steps(hub: Hub, pattern: str, *, ns: str | None) -> AsyncIterator[int]:
-    """Delete the entries that match; after each step, how many went with it."""
+    """Delete the entries that match, and yield the number deleted after each step."""
     while True:
         step = await hub._driver.request(Clear(id=0, pattern=pattern, confirm=True, ns=ns), Cleared)
         yield step.deleted

@@ -1,7 +1,7 @@
-"""To be with the hub for longer than a command takes: until Ctrl-C, or while another program runs.
+"""Commands that stay connected until Ctrl-C, or while another program runs.
 
-What belongs to a session (ephemeral entries, a status) is there as long as the session is. Should the hub forget the
-session, by a restart for instance, it is put there again.
+Ephemeral entries and a status belong to a session, and end with it. If the hub forgets the session, after a restart
+for example, they are written again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Restore = Callable[[Hub], Awaitable[object]]
 
 
 class HubStatus:
-    """Tells the person when the hub goes away and when it is back; ``back`` is set then, too. An ``on_state``."""
+    """Messages for the person when the hub goes away and comes back (an ``on_state`` callback)."""
 
     def __init__(self) -> None:
         self.back = asyncio.Event()
@@ -36,25 +36,25 @@ class HubStatus:
             self.back.set()
 
 
-async def stay(hub: Hub, told: HubStatus, again: Restore) -> None:
-    """Stay for ever, and do ``again`` what has to be done anew in each new session."""
+async def stay(hub: Hub, status: HubStatus, restore: Restore) -> None:
+    """Stay connected for ever, and call ``restore`` in each new session."""
     session = hub.session
     while True:
-        await told.back.wait()
-        told.back.clear()
+        await status.back.wait()
+        status.back.clear()
         if hub.session != session:
             session = hub.session
-            await again(hub)
+            await restore(hub)
 
 
-async def stay_while(hub: Hub, told: HubStatus, again: Restore, command: Sequence[str]) -> int:
-    """As `stay`, while a program runs: gives its exit code."""
+async def stay_while(hub: Hub, status: HubStatus, restore: Restore, command: Sequence[str]) -> int:
+    """Stay connected while a program runs, as `stay` does, and return its exit code."""
     program = asyncio.ensure_future(run_to_end(command))
-    keeping = asyncio.ensure_future(stay(hub, told, again))
+    keeping = asyncio.ensure_future(stay(hub, status, restore))
     try:
         await asyncio.wait([program, keeping], return_when=asyncio.FIRST_COMPLETED)
         if not program.done():
-            await keeping  # it has failed
+            await keeping  # `stay` only ends with an error: raise it
         return await program
     finally:
         for task in (program, keeping):

@@ -1,8 +1,8 @@
-"""What `waggle top` shows: a board that is given one look after another, and draws itself into any size.
+"""The screen of `waggle top`: takes one sample after another, and draws itself in any size.
 
-From top to bottom: the hub, its figures, the commands it is asked most and the agents, the latest events in what room
-is left. Where there is room, things stand side by side. Everything is drawn as lines, each cut to the width, so that
-the height is their number. Nothing is asked for here.
+From top to bottom: the hub, its figures, the most frequent commands and the agents, and the latest events in the
+room that is left. On a wide screen parts stand side by side. Everything is drawn as lines, each cut to the width, so
+that the height is the number of lines. This module does not ask the hub.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ __all__ = ["TopScreen", "sparkline"]
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE_SAMPLES = 16
-"""Looks that a sparkline goes back."""
+"""Samples in a sparkline."""
 WIDE_COLUMNS = 110
-"""Columns from which on there is room for things side by side."""
+"""Columns from which parts stand side by side."""
 TALL_LINES = 32
-"""Lines from which on there is room for longer lists."""
+"""Lines from which the lists are longer."""
 MAX_DETAIL_CHARS = 300
-"""Characters that are kept of what an event is about."""
+"""Characters kept of the detail of an event."""
 
 
 class Column(NamedTuple):
-    """A column: what it is called, how wide it is (0: what room is left), and whether it holds numbers."""
+    """A column: its name, its width (0: the room that is left), and whether it holds numbers."""
 
     name: str
     width: int = 0
@@ -54,7 +54,7 @@ COMMANDS_WIDTH = sum(column.width for column in COMMANDS) + len(GAP) * len(COMMA
 
 
 class TopScreen:
-    """What has been seen of the hub so far."""
+    """The samples so far, drawn as a screen."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -62,24 +62,24 @@ class TopScreen:
         self._before: Statistics | None = None
         self._agents: list[list[str]] = []
         self._events: deque[list[str]] = deque(maxlen=200)
-        self._commands: deque[float] = deque(maxlen=SPARKLINE_SAMPLES)
-        self._told: deque[float] = deque(maxlen=SPARKLINE_SAMPLES)
+        self._command_rates: deque[float] = deque(maxlen=SPARKLINE_SAMPLES)
+        self._event_rates: deque[float] = deque(maxlen=SPARKLINE_SAMPLES)
         self._answered = True
 
-    def take(self, look: Sample | None) -> None:
-        """What there is to see now; None if the hub did not answer."""
-        self._answered = look is not None
-        if look is None:
+    def update(self, sample: Sample | None) -> None:
+        """Take a new sample; None if the hub did not answer."""
+        self._answered = sample is not None
+        if sample is None:
             return
-        same = self._now is not None and self._now.started_at == look.stats.started_at
-        self._before, self._now = self._now if same else None, look.stats
-        self._agents = [agent_row(entry, look.stats.at) for entry in look.agents]
-        self._events.extend(map(_event_row, look.events))
-        self._commands.append(look.stats.rates.commands)
-        self._told.append(look.stats.rates.events)
+        same = self._now is not None and self._now.started_at == sample.stats.started_at
+        self._before, self._now = self._now if same else None, sample.stats
+        self._agents = [agent_row(entry, sample.stats.at) for entry in sample.agents]
+        self._events.extend(map(_event_row, sample.events))
+        self._command_rates.append(sample.stats.rates.commands)
+        self._event_rates.append(sample.stats.rates.events)
 
-    def drawn(self, width: int, height: int) -> Text:
-        """The board, no larger than that."""
+    def render(self, width: int, height: int) -> Text:
+        """Return the screen, at most that large."""
         if self._now is None:
             return Text("waiting for the hub ...")
         wide = width >= WIDE_COLUMNS
@@ -98,16 +98,16 @@ class TopScreen:
         return Text("\n", no_wrap=True).join(lines[: max(1, height - 1)])
 
     def _head(self, now: Statistics, width: int) -> Text:
-        said = f"waggle top  {visible(self._url)}  up {duration(now.at - now.started_at)}  {visible(now.durability)}"
+        title = f"waggle top  {visible(self._url)}  up {duration(now.at - now.started_at)}  {visible(now.durability)}"
         state = f"{time_of_day(now.at)[:-4]}  q ends" if self._answered else "THE HUB DOES NOT ANSWER"
-        line = Text(set_cell_size(said, max(0, width - len(state) - 2)) + GAP, style="bold")
+        line = Text(set_cell_size(title, max(0, width - len(state) - 2)) + GAP, style="bold")
         return line.append(state, style="dim" if self._answered else "red")
 
     def _numbers(self, now: Statistics) -> list[tuple[str, str]]:
         rates, log = now.rates, now.log
         return [
-            ("commands/s", f"{amount(rates.commands):>7}  {sparkline(self._commands)}"),
-            ("events/s", f"{amount(rates.events):>7}  {sparkline(self._told)}"),
+            ("commands/s", f"{amount(rates.commands):>7}  {sparkline(self._command_rates)}"),
+            ("events/s", f"{amount(rates.events):>7}  {sparkline(self._event_rates)}"),
             ("changes/s", f"{amount(rates.revisions):>7}"),
             ("sends/s", f"{amount(rates.sends):>7}"),
             ("connections", f"{amount(now.connections)}, {amount(now.slow)} slow"),
@@ -122,7 +122,7 @@ class TopScreen:
 
 
 def sparkline(series: Iterable[float]) -> str:
-    """Numbers as bars, the greatest of them full."""
+    """Return numbers as bars; the greatest is full."""
     numbers = list(series)
     top = max(numbers, default=0.0) or 1.0
     return "".join(BARS[min(len(BARS) - 1, int(number / top * len(BARS)))] for number in numbers)
@@ -132,7 +132,7 @@ def sparkline(series: Iterable[float]) -> str:
 
 
 def _busiest(now: Statistics, before: Statistics | None) -> list[list[str]]:
-    """The commands that the hub was asked most since the look before, or since it started."""
+    """Return rows of the commands most asked since the sample before, or since the hub started."""
     seconds = now.at - before.at if before is not None else 0.0
 
     def rate(op: str) -> float:
@@ -140,9 +140,9 @@ def _busiest(now: Statistics, before: Statistics | None) -> list[list[str]]:
         return (now.ops[op].count - (known.count if known else 0)) / seconds if seconds > 0 else 0.0
 
     def row(op: str) -> list[str]:
-        one = now.ops[op]
+        count = now.ops[op]
         rated = amount(rate(op)) if seconds > 0 else ""
-        return [visible(op), rated, amount(one.count), amount(one.errors), milliseconds(one.mean)]
+        return [visible(op), rated, amount(count.count), amount(count.errors), milliseconds(count.mean)]
 
     return [row(op) for op in sorted(now.ops, key=lambda op: (-rate(op), -now.ops[op].count, op))]
 
@@ -157,7 +157,7 @@ def _event_row(event: Event) -> list[str]:
 
 
 def _table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int) -> list[Text]:
-    """A heading and a line for each row."""
+    """Return a heading and a line for each row."""
     rest = max(8, width - sum(column.width for column in columns) - len(GAP) * (len(columns) - 1))
     widths = [column.width or rest for column in columns]
     numbers = [place for place, column in enumerate(columns) if column.number]
@@ -166,7 +166,7 @@ def _table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int)
 
 
 def _figures(figures: Sequence[tuple[str, str]], columns: int, width: int) -> list[Text]:
-    """Figures below each other, in several columns."""
+    """Return figures below each other, in several columns."""
     each = (width + len(GAP)) // columns - len(GAP)
     rows = -(-len(figures) // columns)
     lines = []
@@ -180,13 +180,13 @@ def _figures(figures: Sequence[tuple[str, str]], columns: int, width: int) -> li
 
 def _side_by_side(left: Sequence[Text], right: Sequence[Text]) -> list[Text]:
     lines = []
-    for one, other in zip_longest(left, right, fillvalue=Text()):
-        lines.append(Text().append(one).append(" " * (COMMANDS_WIDTH - one.cell_len)).append(other))
+    for first, second in zip_longest(left, right, fillvalue=Text()):
+        lines.append(Text().append(first).append(" " * (COMMANDS_WIDTH - first.cell_len)).append(second))
     return lines
 
 
 def _colour_types(lines: list[Text], types: Sequence[str]) -> list[Text]:
-    """The lines of events, with the type in its colour; the first line is the heading."""
+    """Return the lines of events with the type in its colour; the first line is the heading."""
     begin = EVENTS[0].width + len(GAP)
     for line, kind in zip(lines[1:], types, strict=True):
         line.stylize(TYPE_COLOURS.get(kind, ""), begin, begin + EVENTS[1].width)

@@ -1,6 +1,7 @@
-"""The file that `export` writes and `import` reads: its format is `waggle.wire.exports`'s.
+"""The file that `export` writes and `import` reads; `waggle.wire.exports` defines its format.
 
-Every line is looked at before any is used, and again when it is: what is wrong can be told first, and left out then.
+The file is read twice: the first pass finds and reports every fault, before anything is written; the second pass
+leaves the faulty lines out.
 """
 
 from __future__ import annotations
@@ -44,41 +45,41 @@ __all__ = [
 ]  # fmt: skip
 
 LocatedEntry = tuple[str, ExportLine | Exception]
-"""Where something stands in a file, and the entry that it is, or what is wrong with it."""
+"""A place in a file, and the entry there, or the error if it is none."""
 ReadEntries = Callable[[], Iterable[LocatedEntry]]
-"""Reads a file from its beginning, as often as it is called."""
+"""Reads a file from its beginning; may be called several times."""
 FILE_ERRORS = (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What is raised for what is wrong in a file."""
+"""The errors that a wrong file raises."""
 
 HEADER_BYTES = 160
-"""Bytes of the first line of an export, filled up with spaces: it is written when the entries have been counted."""
+"""Length of the first line of an export, filled with spaces: it is written again when the entries are counted."""
 MAX_VALUE_BYTES = 11 * 2**20
 MAX_META_BYTES = 64 * 2**10
 MAX_TTL_S = 10 * 365.25 * 86400
-"""What a value, a meta and a ttl may be at most (protocol 1)."""
+"""The limits of a value, a meta and a ttl (protocol 1)."""
 MAX_SHOWN_FAULTS = 20
-"""Faults that are told one by one."""
+"""Faults that are printed; of the rest, only the number."""
 
 
 class CheckedFile:
-    """What is in a file, and what is wrong with it."""
+    """The result of the first pass: the keys of a file, and its faults."""
 
     def __init__(self) -> None:
         self.keys: dict[str, set[str]] = {}
-        """The keys of each namespace."""
+        """The keys of the file, by namespace."""
         self.count = 0
         self.faults = 0
         self.shown: list[str] = []
-        """The first of the faults, each with where it stands."""
+        """The first faults, each with its place in the file."""
 
     def fault(self, where: str, what: str) -> None:
-        """What stands there is wrong."""
+        """Count a fault, and keep it if it is one of the first."""
         self.faults += 1
         if len(self.shown) < MAX_SHOWN_FAULTS:
             self.shown.append(f"{where}: {what}")
 
     def add(self, place: tuple[str, str]) -> None:
-        """An entry. Raises BadRequest if it stood there before."""
+        """Count an entry. Raises BadRequest if the file has its key twice."""
         ns, key = place
         keys = self.keys.setdefault(ns, set())
         if key in keys:
@@ -88,7 +89,7 @@ class CheckedFile:
 
 
 def read_export(file: BinaryIO) -> Iterator[LocatedEntry]:
-    """What is in an export, from its beginning."""
+    """Yield the entries of an export from its beginning, each with its line or its error."""
     file.seek(0)
     try:
         header = read_header(file.readline())
@@ -105,15 +106,17 @@ def read_export(file: BinaryIO) -> Iterator[LocatedEntry]:
         except FILE_ERRORS as fault:
             yield f"line {number}", fault
     if header.entries is not None and header.entries != count:
-        said = f"the file ends after {count:,} entries and should have {header.entries:,}: it was cut off or changed"
-        yield f"line {number}", BadRequest(said)
+        message = f"the file ends after {count:,} entries and should have {header.entries:,}: it was cut off or changed"
+        yield f"line {number}", BadRequest(message)
 
 
-def valid_entries(found: Iterable[LocatedEntry], ns: str | None, checked: CheckedFile) -> Iterator[ExportLine]:
-    """The entries that a hub would take; ``checked`` is told of them, and of what is wrong with the others. ``ns`` is
-    the namespace that all are to go to, if not to their own."""
+def valid_entries(entries: Iterable[LocatedEntry], ns: str | None, checked: CheckedFile) -> Iterator[ExportLine]:
+    """Yield the entries that a hub would accept; ``checked`` counts them, and the faults of the others.
+
+    ``ns`` is the namespace for all entries, or None for each entry's own.
+    """
     latest = time.time() + MAX_TTL_S
-    for where, line in found:
+    for where, line in entries:
         try:
             if isinstance(line, Exception):
                 raise line
@@ -127,16 +130,16 @@ def valid_entries(found: Iterable[LocatedEntry], ns: str | None, checked: Checke
             yield line
 
 
-def check_file(found: Iterable[LocatedEntry], ns: str | None) -> CheckedFile:
-    """Look at all that is in a file."""
+def check_file(entries: Iterable[LocatedEntry], ns: str | None) -> CheckedFile:
+    """Check all entries of a file."""
     checked = CheckedFile()
-    for _ in valid_entries(found, ns, checked):
+    for _ in valid_entries(entries, ns, checked):
         pass
     return checked
 
 
 def _check(line: ExportLine, latest: float) -> None:
-    """Raise BadRequest, or what decoding raises, if the hub would refuse it."""
+    """Raise BadRequest, or what decoding raises, if the hub would refuse the entry."""
     check_ns(line.place[0])
     check_key(line.key)
     plain_json.check(msgspec.json.decode(line.value), "value")

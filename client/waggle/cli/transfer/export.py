@@ -1,7 +1,7 @@
-"""The command `export`: entries as JSON lines, all as they were at one revision.
+"""The command `export`: entries as JSON lines, all of one revision.
 
-They are read by a snapshot. Should the connection be lost halfway, it begins again, and so does the file: nothing of it
-is to be seen before it is whole.
+The entries come from a snapshot. If the connection is lost halfway, the snapshot and the file begin again. The
+output appears only when it is complete.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def export(
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to; it appears when it is whole.")
     ] = STDOUT,
 ) -> None:
-    """Write the entries whose key matches PATTERN as JSON lines, all as they were at one revision.
+    """Write the entries whose key matches PATTERN as JSON lines, all of one revision.
 
     Each line has key, namespace, value, kind, meta and deadline; waggle import reads them. Revisions, versions,
-    history, and who wrote what are not in it: a backup has those.
+    history and authors are not in it: a backup has those.
     """
     ns = "*" if everything else options.ns
 
@@ -57,8 +57,8 @@ def export(
 
         run_with_hub(options, work)
     if output != STDOUT:
-        said = f"{visible(output)}: {amount(header.entries or 0)} exported, at rev {header.rev}"
-        print(to_json(header) if options.json else said)
+        summary = f"{visible(output)}: {amount(header.entries or 0)} exported, at rev {header.rev}"
+        print(to_json(header) if options.json else summary)
 
 
 async def _export(hub: Hub, pattern: str, ns: str | None, file: IO[bytes], header: Header, progress: Progress) -> None:
@@ -82,7 +82,8 @@ async def _export(hub: Hub, pattern: str, ns: str | None, file: IO[bytes], heade
 
 
 def _header_line(header: Header) -> bytes:
-    """The header as a line that is as long as any."""
+    """Return the header as a line of `HEADER_BYTES` bytes: the header is written again when the entries are
+    counted."""
     return msgspec.json.encode(header).ljust(HEADER_BYTES - 1) + b"\n"
 
 
@@ -100,7 +101,7 @@ def _line(event: Event) -> bytes:
 
 @contextmanager
 def _output_file(output: str) -> Iterator[IO[bytes]]:
-    """What to write to. It is shown when the block has ended well, and then as a whole."""
+    """Yield a temporary file; when the block ends without an error, it becomes the output as a whole."""
     if output == STDOUT:
         with tempfile.TemporaryFile() as file:
             yield file
@@ -115,7 +116,7 @@ def _output_file(output: str) -> Iterator[IO[bytes]]:
     if path.exists() and not path.is_file():
         exit_error(f"{output} is no file: name one, or let it go to standard output.")
     try:
-        descriptor, prepared = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         exit_error(f"{output} cannot be written: {error.strerror}.")
     try:
@@ -123,7 +124,7 @@ def _output_file(output: str) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(descriptor)
-        os.replace(prepared, path)
+        os.replace(temporary, path)
     except BaseException:
-        os.unlink(prepared)
+        os.unlink(temporary)
         raise
