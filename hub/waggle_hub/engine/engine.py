@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from waggle.wire import messages as m
-from waggle.wire.errors import SessionLost, Unavailable, WaggleError, again
+from waggle.wire.errors import SessionLost, Unavailable, WaggleError, copy_error
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import error_line, lock_lost_line, reply_line
 from waggle_hub.delivery.fanout import CommandPending, Fanout, Notice, PendingReply, Released, SessionBound
@@ -186,7 +186,7 @@ class Engine:
     def refusal(self) -> WaggleError | None:
         """The error of commands that change what has to survive; None while they are accepted."""
         if self._failure is None and self._stopping is not None:
-            return again(self._stopping)
+            return copy_error(self._stopping)
         return self._failure_error()
 
     def _failure_error(self) -> Unavailable | None:
@@ -198,7 +198,7 @@ class Engine:
     def _rejection(self) -> WaggleError | None:
         """Return the error that every command gets while the hub is stopping or has failed; None otherwise."""
         if self._failure is None and self._stopping is not None:
-            return again(self._stopping)
+            return copy_error(self._stopping)
         # While the journal fails, no record can raise the highest revision that a restart would know of.
         if self._failure is None and self.machine.out_of_revisions:
             self._fail("the journal has failed for so long that no revision is left")

@@ -123,7 +123,7 @@ class FakeHub:
         self._port = 0
         self._ssl = ssl
         self._server: Server | None = None
-        self._connections: asyncio.Queue[FakeConnection] = asyncio.Queue()
+        self._connection: asyncio.Queue[FakeConnection] = asyncio.Queue()
 
     @property
     def url(self) -> str:
@@ -148,7 +148,7 @@ class FakeHub:
     async def connection(self) -> FakeConnection:
         """The next connection."""
         async with asyncio.timeout(PATIENCE):
-            return await self._connections.get()
+            return await self._connection.get()
 
     async def welcomed(self, **changes: Any) -> FakeConnection:
         """The next connection, its hello answered."""
@@ -167,5 +167,5 @@ class FakeHub:
 
     async def _serve(self, socket: ServerConnection) -> None:
         connection = FakeConnection(socket)
-        self._connections.put_nowait(connection)
+        self._connection.put_nowait(connection)
         await connection.listen()

@@ -18,7 +18,7 @@ from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
 from waggle.wire.changefeed import Change
-from waggle.wire.file_locks import NOWHERE
+from waggle.wire.file_locks import UNKNOWN_ROOT
 from waggle_hub.app import Hub, build
 from waggle_hub.edge.identity import Identity
 from waggle_hub.edge.mcp import McpCaller
@@ -65,7 +65,7 @@ class Room:
 
     async def text(self, tool: str, said: Ok, profile: SharedMemory | None = None) -> str:
         """Call a tool; return its reply."""
-        call = Call(self.window(), TimeLimit(55, silent), NOWHERE, Parking())
+        call = Call(self.window(), TimeLimit(55, silent), UNKNOWN_ROOT, Parking())
         answer = await (profile or self.profile).call(tool, said, call)
         assert (answer.structured, answer.failed) == (None, False)
         return answer.text

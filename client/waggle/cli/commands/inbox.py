@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from waggle import Hub, Sent, TimedOut
-from waggle.api.inbox import DIGITS, KEPT, answer_key, body_of
+from waggle.api.inbox import ID_CHARS, MESSAGE_TTL_S, answer_key, body_of
 from waggle.cli.output.format import duration, iso_time, to_json, visible
 from waggle.cli.output.tables import tab_line
 from waggle.cli.process.stay_connected import HubStatus
@@ -34,7 +34,7 @@ def send(
     ],
     ttl: Annotated[
         str, typer.Option("--ttl", metavar="TIME", help="It waits so long to be read, or forever; else 30 days.")
-    ] = f"{KEPT:g}",
+    ] = f"{MESSAGE_TTL_S:g}",
     text: Text = False,
 ) -> None:
     """Leave MESSAGE in the inbox of an agent, and print whether that agent is connected.
@@ -123,7 +123,7 @@ def inbox(
 
 async def _peek(hub: Hub, ns: str | None, count: int | None, show: Show) -> int:
     """Print the waiting messages without taking them. Returns their number."""
-    entries = await hub.list(quoted(f"inbox:{hub.agent}/") + "?" * DIGITS, ns=ns)
+    entries = await hub.list(quoted(f"inbox:{hub.agent}/") + "?" * ID_CHARS, ns=ns)
     shown = sorted(entries, key=lambda entry: entry.rev)[:count]
     for message in shown:
         show(

@@ -134,7 +134,7 @@ class _Writer:
             self.result.expired += len(batch) - len(unexpired)
             try:
                 if unexpired and not dry_run:
-                    await self._hub._link.ask(
+                    await self._hub._driver.request(
                         Txn(id=0, if_=[], then=[line.step(now, overwrite=self._overwrite) for line in unexpired]), Done
                     )
             except Conflict as conflict:

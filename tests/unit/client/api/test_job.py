@@ -203,7 +203,7 @@ async def test_the_lease_of_a_job_in_a_loop_renews_until_the_next_step(fake: Fak
         assert command["op"] == "take"
         await end.reply(command, entry=ENTRY, token=111, expires_at=50.0, delivery=1)
         await step
-        assert job._keeper is None
+        assert job._renewer is None
 
 
 async def test_a_job_whose_object_was_dropped_is_given_back(fake: FakeHub) -> None:
