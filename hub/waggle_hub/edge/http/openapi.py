@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from waggle.version import __version__
 from waggle.wire import messages as m
-from waggle.wire.names import AGENT, MAX_AGENT_CHARS
+from waggle.wire.names import AGENT_REGEX, MAX_AGENT_CHARS
 from waggle_hub.edge.asgi import App
 
 from .commands import OPS, DeleteQuery, GetQuery, ListQuery, OpQuery, PutQuery
@@ -39,7 +39,7 @@ _AGENT = {
     "name": "X-Waggle-Agent",
     "in": "header",
     "description": "Who calls, in UTF-8. Only who has a name can lock, take, or tie entries to a session.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_AGENT_CHARS, "pattern": f"^{AGENT}$"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_AGENT_CHARS, "pattern": f"^{AGENT_REGEX}$"},
 }
 _KEY = {
     "name": "key",

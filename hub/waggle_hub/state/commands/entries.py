@@ -15,7 +15,8 @@ from msgspec import UNSET, Raw, UnsetType, structs
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, LimitReached, NotFound
-from waggle.wire.names import check_key, compile_pattern
+from waggle.wire.names import check_key
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.settings import EVERY, Quota
 from waggle_hub.state.json_pointer import ABSENT
 from waggle_hub.state.namespaces import emptied_ns, read_ns, written_ns

@@ -14,7 +14,8 @@ from msgspec import UNSET, structs
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, TimedOut
-from waggle.wire.names import check_key, compile_pattern
+from waggle.wire.names import check_key
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.state import pending
 from waggle_hub.state.namespaces import read_ns
 from waggle_hub.state.persistence.records import WaitRecord

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from waggle.wire import messages as m
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.records import Key, Record, WaitRecord

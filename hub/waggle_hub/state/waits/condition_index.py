@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from sortedcontainers import SortedDict
 
 from waggle.wire import messages as m
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.log import Commit
 from waggle_hub.state.patterns.overlap import overlap
