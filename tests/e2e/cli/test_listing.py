@@ -96,7 +96,7 @@ def test_search_is_lines_with_the_score_as_the_last_column(shell: Shell, agent: 
 def test_search_that_finds_nothing_is_a_no_and_one_without_a_word_an_error(shell: Shell) -> None:
     nothing = shell("search", "absent")
     assert (nothing.returncode, nothing.stdout) == (1, "")
-    assert "nothing has these words" in nothing.stderr
+    assert "no entry has these words" in nothing.stderr
     wrong = shell("search", "?!")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "letters or digits" in wrong.stderr

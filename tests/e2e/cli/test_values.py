@@ -68,7 +68,7 @@ def test_txn_takes_then_or_else_and_says_which_by_its_exit_code(shell: Shell) ->
     second = shell("txn", stdin=json.dumps(MOVE))
     assert second.returncode == 1
     assert second.stdout.startswith("else: rev ")
-    assert "not every condition holds" in second.stderr
+    assert "not all conditions hold" in second.stderr
 
 
 def test_txn_as_json_is_the_reply(shell: Shell) -> None:

@@ -30,7 +30,7 @@ def waiting(env: dict[str, str], agent: waggle.sync.Hub, *args: str) -> Running:
 def test_why_says_so_when_nothing_waits(shell: Shell, agent: waggle.sync.Hub) -> None:
     well = shell("why")
     assert (well.returncode, well.stderr) == (0, "")
-    assert well.stdout == "Nothing is stuck: 1 session, 0 locks, and nobody waits for anybody.\n"
+    assert well.stdout == "Nothing is stuck: 1 session, 0 locks, and no agent waits for another.\n"
 
 
 def test_a_chain_is_told_from_its_end(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub, ns: str) -> None:

@@ -24,7 +24,7 @@ GUARDED = ("set", "delete", "touch", "update")
 def txn(
     options: Options,
     what: Annotated[
-        str, typer.Argument(metavar="JSON", show_default=False, help="What to do; - reads it from standard input.")
+        str, typer.Argument(metavar="JSON", show_default=False, help="The changes; - reads them from standard input.")
     ] = "-",
     guard: Guard = None,
 ) -> None:
@@ -51,7 +51,7 @@ def txn(
             for step, result in zip(branches[done.done], done.results, strict=True):
                 print("  " + _outcome(step, msgspec.to_builtins(result)))
         if done.done == "else":
-            exit_no("not every condition holds" + ("" if branches["else"] else ": nothing was done"))
+            exit_no("not all conditions hold" + ("" if branches["else"] else ": nothing was done"))
 
     run_with_hub(options, work)
 

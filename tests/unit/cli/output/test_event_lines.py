@@ -50,7 +50,7 @@ def test_an_event_shows_its_namespace_where_there_are_many_and_is_cut_to_the_ter
 
 
 def test_the_end_and_the_restart_of_a_snapshot_are_shown() -> None:
-    assert "what happens" in line(Event(type="synced"))
+    assert "new events follow" in line(Event(type="synced"))
     assert "(epoch)" in line(Event(type="lost", reason="epoch"))
     assert "(unknown)" in line(Event(type="lost"))
 

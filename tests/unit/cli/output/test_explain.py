@@ -75,9 +75,9 @@ def test_a_holder_that_waits_is_followed_as_far_as_it_leads() -> None:
 def test_a_deadlock_cycle_is_named_and_ends_the_sentence() -> None:
     first, second = held("one", "a"), held("two", "b")
     circle = waits("one", "b", by=(second,))
-    assert told(waits("two", "a", by=(first,)), circle, locks=(first, second)).endswith("which closes a circle")
+    assert told(waits("two", "a", by=(first,)), circle, locks=(first, second)).endswith("which is a deadlock")
     own = held("one", "a")
-    assert told(waits("one", "a", by=(own,)), locks=(own,)).endswith("which closes a circle")
+    assert told(waits("one", "a", by=(own,)), locks=(own,)).endswith("which is a deadlock")
 
 
 def test_what_is_held_is_named_where_it_is_not_what_is_asked_for() -> None:
