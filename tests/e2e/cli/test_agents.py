@@ -1,4 +1,4 @@
-"""Who is here, and being here oneself."""
+"""The list of agents, and a status while a command runs."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_the_sender_learns_whether_the_recipient_is_here(shell: Shell, agent: wa
     ("said", "options", "stdin", "body"),
     [("42", (), "", 42), ("42", ("--text",), "", "42"), ("-", (), '{"n": 1}\n', {"n": 1}), ("-", (), "a\nb\n", "a\nb")],
 )
-def test_what_a_message_means(
+def test_a_message_is_json_if_it_parses_and_else_text(
     shell: Shell, agent: waggle.sync.Hub, said: str, options: tuple[str, ...], stdin: str, body: object
 ) -> None:
     assert shell("send", agent.agent, said, *options, stdin=stdin).returncode == 0

@@ -61,7 +61,7 @@ def test_clear_without_a_terminal_needs_a_yes(shell: Shell, agent: waggle.sync.H
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, 1), ("n", 1, 8)])
-def test_clear_on_a_terminal_shows_what_would_go_and_asks(
+def test_clear_on_a_terminal_shows_the_entries_and_asks(
     env: dict[str, str], agent: waggle.sync.Hub, answer: str, code: int, left: int
 ) -> None:
     agent.set("other", 1)
