@@ -74,8 +74,8 @@ def _with_guard(token: int | None, steps: list[Any]) -> list[Any]:
     """Return the changes with a guard, except those that have one already."""
     if token is None:
         return steps
-    wanted = [isinstance(step, dict) and step.get("op") in GUARDED for step in steps]
-    return [{"guard": {"token": token}, **step} if one else step for one, step in zip(wanted, steps, strict=True)]
+    guard = {"guard": {"token": token}}
+    return [{**guard, **step} if isinstance(step, dict) and step.get("op") in GUARDED else step for step in steps]
 
 
 def _outcome(step: dict[str, Any], result: dict[str, Any]) -> str:
