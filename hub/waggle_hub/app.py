@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from waggle.version import __version__
 from waggle.wire import messages as m
-from waggle.wire.names import MAX_AGENT_CHARS, MAX_KEY_CHARS
+from waggle.wire.limits import MAX_AGENT_CHARS, MAX_KEY_CHARS
 
 from .backups import Backups
 from .edge.cors import Cors
