@@ -134,10 +134,8 @@ class _Writer:
             self.result.expired += len(batch) - len(unexpired)
             try:
                 if unexpired and not dry_run:
-                    await self._hub._driver.request(
-                        Txn(id=0, if_=[], then=[set_step(line, now, overwrite=self._overwrite) for line in unexpired]),
-                        Done,
-                    )
+                    steps = [set_step(line, now, overwrite=self._overwrite) for line in unexpired]
+                    await self._hub._driver.request(Txn(id=0, if_=[], then=steps), Done)
             except Conflict as conflict:
                 if not self._skip:
                     raise self._stopped(unexpired, conflict) from None

@@ -242,12 +242,8 @@ class _BatchWriter:
             if not rest:
                 return
             try:
-                await self._caller.ask(
-                    "txn",
-                    _encode(
-                        {"if": [], "then": [set_step(line, now, overwrite=self._query.overwrite) for line in rest]}
-                    ),
-                )
+                steps = [set_step(line, now, overwrite=self._query.overwrite) for line in rest]
+                await self._caller.ask("txn", _encode({"if": [], "then": steps}))
             except Conflict as conflict:
                 if not self._query.skip_existing:
                     raise self.stopped(conflict, rest) from None
