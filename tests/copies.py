@@ -16,14 +16,14 @@ class CatchesUp(Protocol):
 
 
 class Copy:
-    """What an index would know."""
+    """A copy of a namespace, as an index would keep it."""
 
     def __init__(self, caller: CatchesUp, ns: str) -> None:
         self._caller, self._ns = caller, ns
         self.since: Since | None = None
         self.values: dict[str, bytes] = {}
         self.slices: list[Slice] = []
-        """What the last catching up was told."""
+        """Number of entries that the last catch-up was told."""
 
     @property
     def told(self) -> int:

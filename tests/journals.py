@@ -26,7 +26,7 @@ _decode_commit = decoder(KeptCommit).decode
 
 
 class MemoryDisk:
-    """What would be on a disk: everything goes there and comes back as text."""
+    """The contents of a disk: records are stored and loaded as text."""
 
     def __init__(self) -> None:
         self.entries: dict[EntryId, Entry] = {}
@@ -34,11 +34,11 @@ class MemoryDisk:
         self.commits: list[bytes] = []
         self.records: dict[Key, bytes] = {}
         self.steady = True
-        """Whether all that was shown was written."""
+        """True if everything that was shown was written."""
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was ever kept."""
+        """True if nothing was ever stored."""
         return not (self.entries or self.earlier or self.commits or self.records)
 
     def write(self, changes: WriteBatch) -> None:

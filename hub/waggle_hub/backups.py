@@ -12,22 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from waggle.wire import messages as m
 from waggle.wire.errors import Unavailable, WaggleError
 
+from .engine.background import Settled
 from .journal.interface import StoreError
 
 logger = logging.getLogger("waggle_hub")
 
 RETRY_AFTER_S: Final = 60.0
 """Seconds after which a scheduled backup that failed is tried again; sooner if the next one is due."""
-
-Settled = Callable[[], Awaitable[int]]
-"""Waits until everything decided so far is on disk, and gives its revision."""
 
 
 class Backups:

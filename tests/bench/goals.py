@@ -1,4 +1,4 @@
-"""What the project has set itself, and how far it is from that: computed, never told.
+"""The goals of the project, and how far the measured figures are from them.
 
 A goal names one cell of one table, and either a figure that it must reach, or another row and the share of that. Which
 of less and more is better, its column says.
@@ -28,7 +28,7 @@ class Goal:
     limit: float
     rival: str = ""
     full_only: bool = False
-    """Whether a quick run, with less of everything, says nothing about it."""
+    """True if a quick run, with less of everything, cannot judge this goal."""
 
 
 GOALS: Sequence[Goal] = (

@@ -19,7 +19,7 @@ _IDLE, _WAITING, _STEAL = 3, 4, 7
 
 
 def describe(systems: Iterable[System], missing: Iterable[str]) -> dict[str, str]:
-    """What a reader needs to place the figures."""
+    """The machine on which the figures were measured."""
     told = {
         "CPU": f"{_cpu_model()}, {cores()} cores",
         "System": f"{platform.system()} {platform.release()}",

@@ -1,4 +1,4 @@
-"""What a work is given to work with: the systems that are here, fresh servers, the load generator, how much to do."""
+"""The tools of a workload: installed systems, fresh servers, the load generator, and the amount of work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Measurement:
     """Where the contestants meet."""
 
     systems: Sequence[System]
-    """Those that are installed."""
+    """The systems that are installed."""
     load: Load
     directory: Path
     quick: bool
@@ -38,7 +38,7 @@ class Measurement:
 
 
 def taking_turns(rounds: int, contestants: int) -> Iterator[Sequence[int]]:
-    """For each round the contestants, by number, in an order that changes: nobody is always the first."""
+    """Yield the contestants' numbers for each round, in an order that changes from round to round."""
     for number in range(rounds):
         order = range(contestants)
         yield order if number % 2 == 0 else order[::-1]

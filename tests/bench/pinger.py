@@ -1,4 +1,4 @@
-"""Somebody else: a process that pings a server every 2 ms and says how long the slowest answer took.
+"""Another client: a process that pings a server every 2 ms and reports the slowest answer.
 
 A process can also be late because the machine had no core for it. So it sleeps a millisecond before each ping, and
 says by how much the worst of these sleeps was too long: pauses below that say nothing about the server.
@@ -26,7 +26,7 @@ _PATIENCE = 60.0
 
 
 class Pings(Struct):
-    """What was felt since the last time it was asked, in seconds."""
+    """Round trips since the last report, in seconds."""
 
     samples: list[float]
     oversleeps: list[float]
@@ -39,7 +39,7 @@ class Pinger:
         self._process = process
 
     async def ask(self) -> Pings:
-        """What the pings were like since the last time."""
+        """Return the figures of the pings since the last call."""
         assert self._process.stdin is not None
         self._process.stdin.write("?\n")
         self._process.stdin.flush()
@@ -56,7 +56,7 @@ class Pinger:
 
 @asynccontextmanager
 async def pinging(system: System, server: Server) -> AsyncIterator[Pinger]:
-    """Somebody who pings the server during the block."""
+    """Ping the server during the block, from a process of its own."""
     words = json.dumps({"system": system.name, "mode": server.mode, "port": server.port, "pid": server.pid})
     command = [sys.executable, "-m", f"{__package__}.pinger", words]
     with child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()) as process:

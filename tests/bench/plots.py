@@ -34,7 +34,7 @@ STYLE = """<style>
 .line { fill: none } }
 </style>"""
 OTHER = "other"
-"""What belongs to no system: its lines have colours of their own, `other1` and so on."""
+"""Lines that belong to no system have colours of their own, `other1` and so on."""
 DASHES = ("", " thin", " dots")
 """The lines of one system are told apart by these."""
 

@@ -85,7 +85,7 @@ def until(there: Callable[[], bool], process: subprocess.Popen[str], what: str) 
 
 
 def first_line(process: subprocess.Popen[str], what: str) -> str:
-    """What a server says first. Raises RuntimeError if it says nothing, or takes too long."""
+    """Return the first line of a server. Raises RuntimeError if there is none in time."""
     assert process.stdout is not None
     poll = select.poll()  # and not select(), which knows no more than 1,024 files
     poll.register(process.stdout, select.POLLIN)

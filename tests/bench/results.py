@@ -1,4 +1,4 @@
-"""What a work gives: tables and charts of rounds, as plain data. What they look like is up to `tables` and `plots`.
+"""The result of a workload: tables and charts of rounds, as plain data; `tables` and `plots` draw them.
 
 Everything that is published is made of these, and these are kept as JSON: so every figure of the page can be looked up,
 round by round, and the page can be made again without measuring.
@@ -17,7 +17,7 @@ Better = Literal["less", "more", ""]
 
 
 class Column(Struct):
-    """What is measured. `of` says against which row its cells are compared, round by round; empty: not at all."""
+    """A measured column. `of` says against which row its cells are compared, round by round; empty: not at all."""
 
     name: str
     unit: Unit
@@ -35,7 +35,7 @@ class Table(Struct):
     rows: dict[str, list[list[float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     plot: bool = True
-    """Whether its first column is shown as bars."""
+    """True if the first column is shown as bars."""
 
     def rounds(self, row: str, column: str) -> list[float]:
         """The figures of one cell, empty if that row is not there."""
@@ -43,7 +43,7 @@ class Table(Struct):
         return self.rows[row][place] if row in self.rows else []
 
     def ratios(self, row: str, column: Column) -> list[float]:
-        """That cell by the cell it is compared with, for each round; empty if there is none."""
+        """Return the cell divided by the cell it is compared with, for each round; empty if there is none."""
         theirs = self.rounds(column.of, column.name) if column.of and column.of != row else []
         return rounds.ratios(self.rounds(row, column.name), theirs)
 
@@ -61,7 +61,7 @@ class Chart(Struct):
     name: str
     title: str
     x: str
-    """What x counts."""
+    """The unit of x."""
     y: str
     unit: Unit
     lines: dict[str, list[Point]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Result(Struct):
     others: float = 0.0
     """The share of the machine that others took meanwhile."""
     missing: list[str] = field(default_factory=list)
-    """What was left out, and why."""
+    """Parts that were left out, with the reason."""
 
 
 class Verdict(Struct):

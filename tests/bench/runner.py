@@ -56,7 +56,7 @@ def available() -> tuple[list[System], list[str]]:
 
 
 async def measured(name: str, workload: Workload, measurement: Measurement, left: float) -> Result:
-    """What the workload gave; or, if it failed or took more than its limit or what is left, why there is nothing."""
+    """Run the workload; if it fails or takes longer than its limit or the time left, return why."""
     watch = machine.Watch()
     limit = asyncio.timeout(max(0.0, min(workload.limit, left)))
     try:

@@ -18,7 +18,7 @@ PAYLOAD = 100
 
 @dataclass(frozen=True)
 class Heard:
-    """What the subscribers heard: deliveries a second, how long they took, and what one cost."""
+    """Figures of the subscribers: deliveries a second, how long they took, and what one cost."""
 
     rate: float
     p50: float

@@ -40,7 +40,7 @@ class Agent:
         self.acknowledged = 0
         self.repeated = 0
         self._asked: Json | None = None
-        """What is under way."""
+        """The command that is under way."""
         self._rid = 0
 
     async def come(self, url: str) -> None:

@@ -1,8 +1,9 @@
-"""What end-to-end tests share: hubs in processes of their own, and agents that speak the wire raw."""
+"""Fixtures of end-to-end tests: hubs in processes of their own, and agents that speak the wire raw."""
 
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ JOURNALS: dict[str, list[str]] = {
     "relaxed": ["--durability", "relaxed"],
     "full": ["--durability", "full"],
 }
-"""What a hub may promise of its data, and the options for that."""
+"""Durabilities of a hub, with their options."""
 SERVERS = ("plain", "hypercorn")
 """The servers other than the hub's own one: see `tests.e2e.variant`."""
 
@@ -43,6 +44,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("variant", variants, ids=ids, scope="module", indirect=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Let SIGINT end the programs that tests start, also if a shell that ignores it has started the tests."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="module")
 def variant(request: pytest.FixtureRequest) -> str:
     """The journal or the server of the hubs of a test: a name in `JOURNALS` or `SERVERS`."""
@@ -51,7 +59,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def mode(variant: str) -> str:
-    """What the hubs of a test promise of their data: a name in `JOURNALS`."""
+    """The durability of the hubs of a test: a name in `JOURNALS`."""
     return variant if variant in JOURNALS else "memory"
 
 

@@ -71,11 +71,11 @@ class HubProcess:
         return self._status("VmHWM")
 
     def alive(self) -> bool:
-        """Whether it runs and answers."""
+        """Return whether the hub runs and answers."""
         return self.process.poll() is None and self._healthy()
 
     def said(self) -> str:
-        """What it has written to its standard error: nothing, if all is well."""
+        """Return what the hub has written to its standard error: nothing, if all is well."""
         # Opened anew: a seek of our own would move the place where the hub writes next.
         return Path(f"/proc/self/fd/{self._said.fileno()}").read_text()
 

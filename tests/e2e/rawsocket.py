@@ -7,7 +7,10 @@ import struct
 from types import TracebackType
 
 from tests import frames
-from tests.frames import CLOSE
+from tests.frames import CLOSE, PING, PONG
+
+PATIENCE_S = 60.0
+"""Seconds to wait for a hub that has a million fragments to read, on a busy machine."""
 
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True, length: int | None = None) -> bytes:
@@ -45,7 +48,7 @@ class RawSocket:
     async def upgrade(self) -> None:
         """Do the opening handshake."""
         await self.send(self.request)
-        answer = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 20)
+        answer = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
         assert answer.startswith(b"HTTP/1.1 101"), answer
 
     async def send(self, data: bytes) -> None:
@@ -54,14 +57,19 @@ class RawSocket:
         await self.writer.drain()
 
     async def message(self) -> tuple[int, bytes]:
-        """The next frame: its opcode and payload. Hubs do not fragment."""
-        async with asyncio.timeout(20):
-            first, length = await self.reader.readexactly(2)
-            if length == 126:
-                (length,) = struct.unpack("!H", await self.reader.readexactly(2))
-            elif length == 127:
-                (length,) = struct.unpack("!Q", await self.reader.readexactly(8))
-            return first & 0x0F, await self.reader.readexactly(length)
+        """Return the next frame, its opcode and payload. Pings are answered and passed over; hubs do not fragment."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                first, length = await self.reader.readexactly(2)
+                if length == 126:
+                    (length,) = struct.unpack("!H", await self.reader.readexactly(2))
+                elif length == 127:
+                    (length,) = struct.unpack("!Q", await self.reader.readexactly(8))
+                payload = await self.reader.readexactly(length)
+                opcode = first & 0x0F
+                if opcode != PING:
+                    return opcode, payload
+                self.writer.write(frame(PONG, payload))
 
     async def close_code(self) -> int:
         """The code with which the hub closes."""

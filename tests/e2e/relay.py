@@ -13,7 +13,7 @@ class Relay:
     def __init__(self, port: int) -> None:
         self.port = port
         self.refusing = False
-        """Whether new connections are closed at once: the hub is away."""
+        """True if new connections are closed at once, as if the hub were away."""
         self.allowance: int | None = None
         """Bytes from the hub that may still pass before the connection is cut; None for all."""
         self.cuts = 0

@@ -27,7 +27,7 @@ PATIENCE = 20.0
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is cut ten times a second is connected again as often."""
-    monkeypatch.setattr(driver, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "random", lambda: 0.01)
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ async def test_connecting_to_no_hub_fails_within_the_timeout() -> None:
 async def test_a_slow_loop_that_uses_the_hub_sees_everything(
     hub: HubProcess, ns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscription, "BUFFER", 20_000)
+    monkeypatch.setattr(subscription, "MAX_BUFFERED_BYTES", 20_000)
     async with (
         waggle.connect(hub.url, ns=ns) as writer,
         waggle.connect(hub.url, ns=ns) as agent,
@@ -297,7 +297,7 @@ async def test_a_reader_that_is_too_slow_for_the_log_is_told(
     start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = start_hub(limits={"log_events": 500})
-    monkeypatch.setattr(subscription, "BUFFER", 20_000)
+    monkeypatch.setattr(subscription, "MAX_BUFFERED_BYTES", 20_000)
     async with (
         waggle.connect(hub.url) as writer,
         waggle.connect(hub.url) as agent,

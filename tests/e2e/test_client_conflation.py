@@ -59,7 +59,7 @@ async def test_a_conflated_mirror_gets_there_and_its_revision_says_when(hub: Hub
 async def test_a_conflated_mirror_shows_no_part_of_a_change_also_while_it_is_cut_off(
     hub: HubProcess, ns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "random", lambda: 0.01)
     async with (
         Relay(hub.port) as relay,
         waggle.connect(hub.url, ns=ns) as writer,

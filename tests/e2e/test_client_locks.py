@@ -38,7 +38,7 @@ hub.close()
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "random", lambda: 0.01)
 
 
 @pytest.fixture

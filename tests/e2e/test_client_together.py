@@ -40,7 +40,7 @@ hub.barrier("start", 2)
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "random", lambda: 0.01)
 
 
 async def waiting(hub: waggle.Hub, number: int) -> None:

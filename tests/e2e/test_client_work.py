@@ -35,7 +35,7 @@ with connect(sys.argv[1], agent="doomed", ns=sys.argv[2]) as hub:
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "chance", lambda: 0.01)
+    monkeypatch.setattr(driver, "random", lambda: 0.01)
 
 
 async def waiting(hub: waggle.Hub, number: int) -> None:

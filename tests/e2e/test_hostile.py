@@ -33,6 +33,9 @@ BUSIEST_WHOLE = 6.0
 """The same beside the greatest values there can be: each is decided whole, and nothing else meanwhile. That takes about
 a second on an idle machine."""
 
+LONG_PING_S = 600.0
+"""Seconds between two pings, where an agent does not read for a long time, and is not to be cut off for that."""
+
 Attack = Callable[..., AbstractAsyncContextManager[None]]
 
 
@@ -64,7 +67,7 @@ def beside() -> Iterator[Attack]:
 @pytest.fixture
 def fresh_hub(start_hub: StartHub) -> HubProcess:
     """A hub of one's own: its memory is measured."""
-    return start_hub()
+    return start_hub(bounds={"ping": LONG_PING_S})
 
 
 async def still_serves(hub: HubProcess) -> None:
@@ -241,7 +244,7 @@ NESTED: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("what", NESTED)
-async def test_one_monstrous_value_does_not_hold_up_the_others(
+async def test_a_monstrous_value_does_not_delay_other_clients(
     fresh_hub: HubProcess, join: Join, beside: Attack, what: str
 ) -> None:
     wire = await join(fresh_hub)
@@ -405,7 +408,7 @@ async def catch_up(wire: Wire, last: int) -> list[int]:
 @pytest.mark.own_server
 async def test_many_small_events_that_are_not_read(start_hub: StartHub, beside: Attack) -> None:
     """Within the window of the log: refilled, complete."""
-    hub = start_hub(limits={"log_events": 60_000, "log_bytes": 40 * MIB})
+    hub = start_hub(limits={"log_events": 60_000, "log_bytes": 40 * MIB}, bounds={"ping": LONG_PING_S})
     readers = [await no_reader(hub, "*", "never") for _ in range(20)]
     await write_many(hub, 2000, 100)
     before = hub.rss()
@@ -425,7 +428,7 @@ async def test_many_small_events_that_are_not_read(start_hub: StartHub, beside: 
 @pytest.mark.own_server
 async def test_huge_events_that_are_not_read(start_hub: StartHub, beside: Attack) -> None:
     """Beyond the window of the log: `lost`, and a fresh snapshot."""
-    hub = start_hub(limits={"log_bytes": 20 * MIB})
+    hub = start_hub(limits={"log_bytes": 20 * MIB}, bounds={"ping": LONG_PING_S})
     readers = [await no_reader(hub, "*") for _ in range(5)]
     before = hub.rss()
     async with beside(hub, "5 that do not read 40 values of 5 MiB"):
@@ -444,7 +447,7 @@ async def test_huge_events_that_are_not_read(start_hub: StartHub, beside: Attack
 @pytest.mark.every_server
 @pytest.mark.own_server
 async def test_a_connection_that_never_catches_up_is_closed_with_4001(start_hub: StartHub, beside: Attack) -> None:
-    hub = start_hub(limits={"log_events": 20})
+    hub = start_hub(limits={"log_events": 20}, bounds={"ping": LONG_PING_S})
     reader = await no_reader(hub, "*")
     writing = asyncio.create_task(write_many(hub, 4000, 100_000, keys=40))
     async with beside(hub, "one that reads ten times slower than is written"):

@@ -271,7 +271,7 @@ def _is(event: Json, status: str) -> bool:
 # --- shared state ------------------------------------------------------------------------------------------------
 
 
-async def test_of_many_writers_to_one_entry_none_loses_anything(play: Callable[..., Any]) -> None:
+async def test_many_writers_to_one_entry_lose_no_update(play: Callable[..., Any]) -> None:
     played = await play("shared")
     states = played.sets(STATE)
     assert [event["version"] for event in states] == list(range(states[0]["version"], states[0]["version"] + 20))

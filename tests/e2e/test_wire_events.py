@@ -28,7 +28,7 @@ async def web(hub: HubProcess, ns: str) -> AsyncIterator[Web]:
 async def until_subscribed(web: Web, ns: str) -> None:
     """Wait until the hub has a subscription in this namespace."""
     async with asyncio.timeout(20):
-        while not any(one["ns"] == ns and one["subscriptions"] for one in (await web.ok("inspect"))["sessions"]):
+        while not any(one["ns"] == ns for one in (await web.ok("inspect"))["subscriptions"]):
             await asyncio.sleep(0.02)
 
 

@@ -200,7 +200,7 @@ async def test_a_call_that_is_dropped_gives_its_place_away(call: Call, ns: str) 
 
 
 @pytest.mark.every_server
-async def test_of_many_calls_that_are_dropped_no_lock_is_left(call: Call) -> None:
+async def test_many_dropped_calls_leave_no_lock(call: Call) -> None:
     async def ask_and_go(number: int) -> None:
         web = call(f"a{number % 5}")
         await web.ok("ping")  # connected: httpx leaks a connection that is cancelled while it is made

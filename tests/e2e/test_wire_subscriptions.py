@@ -515,7 +515,7 @@ async def test_a_takeover_gets_the_latest_of_what_a_delivery_had_not_told(join: 
     assert (mark["sub"], mark["rev"] >= chain.cursor) == (chain.sub, True)
 
 
-async def test_ones_own_events_are_no_part_of_a_delivery_where_echo_is_off(join: Join) -> None:
+async def test_own_events_are_no_part_of_a_delivery_without_echo(join: Join) -> None:
     wire, other = await join(), await join()
     await wire.subscribe("*", conflate=2.0, echo=False)  # long enough for three commands on a busy machine
     await other.ask("set", key="theirs", value=1)

@@ -33,7 +33,7 @@ class Web:
         return await self.client.post(f"/v1/{op}", json=fields, params=params)
 
     async def ok(self, op: str, /, **fields: Any) -> Any:
-        """What a command comes to."""
+        """Run a command that must succeed; return its `ok`."""
         answer = await self.post(op, **fields)
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -7,7 +7,8 @@ Every line that comes is checked as it comes:
    beyond the cursor (the chain); a revision of several events is not split; a snapshot ends with `synced`, a replay
    with a `mark`.
 3. A reply comes after every event up to its `rev` (G11), unless the subscription is being filled or conflated.
-A breach is a `ProtocolViolation`. Nothing is read but while somebody waits: an agent that does not ask does not read.
+A breach is a `ProtocolViolation`. Lines are read only while a test waits for one: an agent that does not ask does not
+read.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def need(truth: object, what: str, line: object) -> None:
 
 
 class Chain:
-    """What one subscription has been told, and what may come next."""
+    """The events of one subscription so far, and the check of each that comes next."""
 
     def __init__(self, command: Json, ok: Json) -> None:
         self.sub: int = ok["sub"]
@@ -137,9 +138,9 @@ class Chain:
         self.open: int | None = None
         """A revision of which more is to come."""
         self.filling = False
-        """Whether a snapshot is on its way."""
+        """True while a snapshot is on its way."""
         self.replaying = False
-        """Whether a mark of its own is still to come."""
+        """True while a mark of this subscription is still to come."""
         self.snapshot: dict[tuple[str, str], Json] = {}
         """The entries of the newest snapshot."""
         self.locks: dict[tuple[str, str, int], Json] = {}
@@ -148,7 +149,7 @@ class Chain:
         self.delivery: list[object] = []
         """If conflated: what has come since its last mark."""
         self.by_snapshot: bool = not ok.get("resumed") and ("resumed" in ok or command.get("snapshot", False))
-        """Whether it begins with a snapshot."""
+        """True if the subscription begins with a snapshot."""
         if ok.get("resumed"):
             self.start = self.cursor = command["since"]["rev"]
             self.replaying = True
@@ -156,7 +157,7 @@ class Chain:
             self.fill()
 
     def resume(self, rev: int | None) -> None:
-        """Its session is taken over: it goes on from `rev`, or from where it began."""
+        """Go on from `rev`, or from the start, after a takeover of the session."""
         self.open = None
         self.delivery = []
         self.replaying = True
@@ -269,10 +270,10 @@ class Wire:
         """Every line, in the order in which they came; `remember = False` keeps none."""
         self.remember = True
         self.slow = False
-        """Whether this agent reads so late that G11 does not hold for it."""
+        """True if this agent reads so late that G11 does not hold for it."""
         self.chains: dict[int, Chain] = {}
         self.events: deque[Json] = deque()
-        """Lines without `id` that nobody has fetched yet."""
+        """Lines without `id` that were not fetched yet."""
         self.unread: deque[str] = deque()
         self._numbers = itertools.count(1)
         self._asked: deque[Json] = deque()
@@ -464,7 +465,7 @@ class Wire:
             self.events.append(line)
 
     def _check_reply(self, line: Json) -> Any:
-        """The id under which somebody waits for it."""
+        """Check a reply; return the id of its command."""
         need(("ok" in line) != ("error" in line), "either ok or error", line)
         if "error" in line:
             error = line["error"]

@@ -20,7 +20,7 @@ async def main(url: str, ns: str, name: str, seconds: float) -> None:
                     done = {"delivery": job.delivery, "token": job.token}
                     await hub.set(job.key.replace("item", "done"), done, guard=job)
             except waggle.LockLost:
-                pass  # somebody else has it by now
+                pass  # another worker has it by now
 
 
 if __name__ == "__main__":

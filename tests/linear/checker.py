@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 NEVER = math.inf
-"""The return of an operation whose outcome nobody heard."""
+"""The return time of an operation whose outcome is unknown."""
 UNKNOWN = "unknown"
 """Its outcome."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What one agent asked of one object, and what it heard."""
+    """One operation of one agent on one object, with its outcome."""
 
     agent: str
     call: float
@@ -67,7 +67,7 @@ class _Moment:
 
 
 def linearizable(history: Iterable[Operation], model: Model, initial: Hashable) -> bool:
-    """Whether the operations could have taken effect one after another."""
+    """Return whether the operations could have taken effect one after another."""
     operations = list(history)
     head = _moments(operations)
     state, taken = initial, 0

@@ -18,11 +18,11 @@ import waggle.sync
 from tests.e2e.hubs import HubProcess
 from tests.e2e.mcp import mcp_clients
 from waggle import WaggleError
-from waggle.api.inbox import DIGITS
+from waggle.api.inbox import ID_CHARS
 
 
 class Refused(Exception):
-    """What the hub has against it: the code, who holds what was asked for, and what is there now."""
+    """A refusal of the hub: its code, the holders of the lock, and the current value."""
 
     def __init__(self, code: str, holders: list[str] | None = None, current: Any = None) -> None:
         super().__init__(code)
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
 
 
 class Agent(Protocol):
-    """Somebody who has come by a door."""
+    """An agent at one door."""
 
     name: str
 
@@ -226,11 +226,11 @@ class HttpAgent:
         return taken["entry"]["key"], taken["token"]
 
     async def send(self, to: str, body: Any) -> None:
-        key = f"inbox:{to}/{uuid.uuid4().hex[:DIGITS]}"
+        key = f"inbox:{to}/{uuid.uuid4().hex[:ID_CHARS]}"
         await self._do("set", key=key, value={"body": body}, ns=self._ns, if_rev=0)
 
     async def inbox(self) -> list[tuple[str, Any]]:
-        pattern = f"inbox:{self.name}/" + "?" * DIGITS
+        pattern = f"inbox:{self.name}/" + "?" * ID_CHARS
         entries = (await self._do("list", pattern=pattern, ns=self._ns))["entries"]
         for entry in entries:
             await self._do("delete", key=entry["key"], ns=self._ns)

@@ -1,4 +1,4 @@
-"""What unit tests share: asyncio in its debug mode, which end-to-end tests under load would be too slow in."""
+"""Fixtures of unit tests: asyncio in its debug mode, which end-to-end tests under load would be too slow in."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ async def until(copies: Copies, at_it: int) -> None:
             await asyncio.sleep(0)
 
 
-async def test_it_says_where_how_large_and_up_to_where(copies: Copies, tmp_path: Path) -> None:
+async def test_a_backup_reports_its_path_size_and_revision(copies: Copies, tmp_path: Path) -> None:
     copies.may.release()
     copies.rev = 7
     made = await Backups(copies).make(copies.settled)
@@ -62,7 +62,7 @@ async def test_it_says_where_how_large_and_up_to_where(copies: Copies, tmp_path:
     assert made.seconds >= 0
 
 
-async def test_who_asks_meanwhile_is_answered_by_the_next_and_all_by_one(copies: Copies) -> None:
+async def test_requests_during_a_backup_share_the_next_one(copies: Copies) -> None:
     backups = Backups(copies)
     copies.rev = 1
     first = asyncio.create_task(backups.make(copies.settled))
@@ -76,7 +76,7 @@ async def test_who_asks_meanwhile_is_answered_by_the_next_and_all_by_one(copies:
     assert (copies.made, copies.most) == (2, 1)
 
 
-async def test_one_that_gives_up_takes_nothing_from_the_others(copies: Copies) -> None:
+async def test_a_cancelled_request_does_not_cancel_the_backup_of_others(copies: Copies) -> None:
     backups = Backups(copies)
     hasty, patient = (
         asyncio.create_task(backups.make(copies.settled)),
@@ -89,7 +89,7 @@ async def test_one_that_gives_up_takes_nothing_from_the_others(copies: Copies) -
 
 
 @pytest.mark.parametrize("error", [StoreError("the disk is full"), OSError("the disk is full")])
-async def test_a_failure_is_told_and_the_next_may_work(copies: Copies, error: Exception) -> None:
+async def test_a_failed_backup_is_reported_and_the_next_can_succeed(copies: Copies, error: Exception) -> None:
     backups = Backups(copies)
     copies.error = error
     copies.may.release(2)
@@ -99,7 +99,7 @@ async def test_a_failure_is_told_and_the_next_may_work(copies: Copies, error: Ex
     assert (await backups.make(copies.settled)).bytes == 5
 
 
-async def test_closing_waits_for_the_one_that_is_written_and_begins_no_other(copies: Copies) -> None:
+async def test_close_waits_for_the_running_backup_and_starts_no_other(copies: Copies) -> None:
     backups = Backups(copies)
     first = asyncio.create_task(backups.make(copies.settled))
     await until(copies, 1)
@@ -116,7 +116,7 @@ async def test_closing_waits_for_the_one_that_is_written_and_begins_no_other(cop
     assert copies.made == 1
 
 
-async def test_a_schedule_counts_from_the_newest_and_a_failure_does_not_end_it(
+async def test_a_schedule_counts_from_the_newest_backup_and_continues_after_a_failure(
     copies: Copies, caplog: pytest.LogCaptureFixture
 ) -> None:
     copies.error = StoreError("the disk is full")

@@ -1,8 +1,8 @@
-"""What a piece of work costs, in counts that do not depend on the machine: encodes, decodes, frames, writes.
+"""Costs of the hot path, in counts that do not depend on the machine: encodes, decodes, frames, writes.
 
-An event is encoded once for each interest, whoever follows it. A connection gets one write in a turn of the loop. A
-frame that goes to several connections is made once. On the fast lane no message waits for a task, and none pauses its
-socket.
+An event is encoded once for each interest, however many follow it. A connection gets one write in a turn of the loop.
+A frame that goes to several connections is made once. On the fast path no message waits for a task, and none pauses
+its socket.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Agent:
 
 
 class Floor:
-    """A hub with a writer and those who follow it: all keys that begin with k, or all keys, each interest by many."""
+    """A hub with a writer and followers of two interests: the keys that begin with k, and all keys."""
 
     def __init__(self, hub: Hub) -> None:
         self.writer = Agent(hub)
@@ -94,7 +94,7 @@ class Floor:
 
 @pytest.fixture
 async def floor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Floor]:
-    """Nobody gives way to others after some time here, so what is counted is the same however busy the machine is."""
+    """Time slices are long here, so the counts are the same however busy the machine is."""
     monkeypatch.setattr(uvicorn_websocket, "_PARSE_SLICE_S", 60.0)
     hub = build(Settings(bounds=Bounds(slice=60.0)))
     await hub.engine.start()
@@ -147,9 +147,7 @@ async def test_ten_writes_in_ten_turns(floor: Floor, counts: Counts) -> None:
     assert floor.writes() == [10] * (1 + 2 * FOLLOWERS)
 
 
-async def test_what_several_interests_of_one_connection_get_in_a_turn_leaves_in_one_write(
-    floor: Floor, counts: Counts
-) -> None:
+async def test_lines_of_several_interests_of_a_connection_leave_in_one_write(floor: Floor, counts: Counts) -> None:
     both = floor.followers[0]
     both.say({"op": "subscribe", "patterns": ["k*"]}, {"op": "subscribe", "patterns": ["k?"]})
     await turns()
@@ -161,7 +159,7 @@ async def test_what_several_interests_of_one_connection_get_in_a_turn_leaves_in_
         "decode": 10,
         "event_body": 10,
         "event_line": 30,
-        "_head": 4,  # for each interest that somebody has alone, for both's three together, and for the replies
+        "_head": 4,  # one for each interest of one follower, one for the three of `both`, one for the replies
     }
     assert floor.writes() == [1] * (1 + 2 * FOLLOWERS)
 

@@ -15,7 +15,7 @@ SOURCES = sorted(path for root in ("hub", "client") for path in (ROOT / root).rg
 PRONOUN_FIRST = re.compile(r"^(It|Its|What|Who|Whoever|Nobody|Somebody|That|This)\b")
 SOFTWARE_AS_PERSON = re.compile(r"\b(whoever|nobody|somebody)\b", re.IGNORECASE)
 MIN_WORDS = 3
-MAX_VIOLATIONS = 294
+MAX_VIOLATIONS = 170
 """To be lowered with each docstring that is rewritten, down to zero."""
 
 
@@ -31,6 +31,25 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
 def breaks_the_rule(text: str) -> bool:
     """Return whether a docstring begins with a pronoun, calls software somebody, or says next to nothing."""
     return bool(PRONOUN_FIRST.search(text) or SOFTWARE_AS_PERSON.search(text) or len(text.split()) < MIN_WORDS)
+
+
+MENTION = re.compile(r"`((?:waggle|waggle_hub)(?:\.[a-z_]+)+)((?:\.[A-Z]\w*)?(?:\.\w+)*)`")
+MODULES = {
+    ".".join(part for part in path.relative_to(ROOT / path.relative_to(ROOT).parts[0]).with_suffix("").parts)
+    for path in SOURCES
+}
+
+
+def test_every_module_that_a_docstring_names_exists() -> None:
+    packages = {name.removesuffix(".__init__") for name in MODULES}
+    missing = []
+    for path in SOURCES:
+        for line, text in docstrings(path):
+            for name, _ in MENTION.findall(text):
+                parent = name.rpartition(".")[0]
+                if name not in packages and parent not in packages:
+                    missing.append(f"{path.relative_to(ROOT)}:{line}: {name}")
+    assert missing == []
 
 
 def test_docstrings_that_break_the_rule_only_get_fewer() -> None:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from tests.journals import MemoryDisk
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.journal.serialization import KeptCommit, decoder, kept_commit
 from waggle_hub.state.persistence.dirty import Recorded
 from waggle_hub.state.persistence.records import (
@@ -46,7 +46,7 @@ class ExpectedStore:
     graves: list[tuple[str, str, int]]
     """In the order in which they are forgotten."""
     rest: dict[str, Any]
-    """What comes back besides: orders, and what nouns know of each other."""
+    """Other restored state: orders, and links between objects."""
     shown: dict[EntryId, Entry]
     """All entries, also those that are not kept."""
 
@@ -145,7 +145,7 @@ def _kept(state: State, place: EntryId) -> bool:
 
 
 def _told(commit: KeptCommit) -> KeptCommit:
-    """It, without the events that are there for others' sake and are not told again."""
+    """Return the commit without events that are not sent again."""
     return KeptCommit(commit.rev, [event for event in commit.events if not event.fleeting])
 
 

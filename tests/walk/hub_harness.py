@@ -18,7 +18,7 @@ from tests.walk.model import Model
 from tests.walk.model_types import Fields
 from tests.walk.reader import Follow, begin_follow
 from waggle.wire import messages as m
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout, PendingReply
 from waggle_hub.delivery.feed import Cursor
@@ -114,10 +114,10 @@ class HubHarness:
         self.fanout = self.engine.fanout
         self.bounds = bounds
         self.lane = lane
-        """Whether connections write to sockets that take frames at once."""
+        """True if connections write to sockets that take frames at once."""
         self.agents = [Agent(f"agent-{number}") for number in range(agents)]
         self.orphans: list[Connection] = []
-        """Connections whose sessions were taken over, and that nobody reads."""
+        """Connections whose sessions were taken over, and that are not read."""
         self.closed: list[tuple[int, str]] = []
         self._drawn = 0
 
@@ -226,7 +226,7 @@ class HubHarness:
         model.forgotten = {past.ns: past.floor for past in keyspace.version_floors}
 
     def _chosen(self, op: str, asked: Fields, reply: Fields) -> Fields:
-        """What the hub is free to choose: how far a clear gets."""
+        """Return what the hub is free to choose: how far a clear gets."""
         if op != "clear" or "ok" not in reply or reply.get("dup"):
             return asked
         chosen: list[str] = []
@@ -340,7 +340,7 @@ class HubHarness:
             self.model.drop(session, self.now)
 
     def refused_orphan(self, connection: Connection) -> None:
-        """Who was replaced is heard no more."""
+        """A replaced connection is refused."""
         for op in ("ping", "hello"):
             decided = len(self.engine._batch)
             self.engine.submit(connection, decode(json.dumps({"id": 0, "op": op})))
@@ -414,7 +414,7 @@ class HubHarness:
     def _hear(self, agent: Agent, text: str) -> None:
         line = json.loads(text)
         told = line.get("ok", line).get("rev", 0)
-        assert told <= self.fanout.rev, "nobody hears of what has not been released"
+        assert told <= self.fanout.rev, "only released revisions are sent"
         if "id" in line:
             self._hear_reply(agent, text, line)
         elif "sub" in line:
@@ -487,7 +487,7 @@ class HubHarness:
         assert all(feed.live for feed in collecting)
 
     def check_rest(self) -> None:
-        """When all is read: nobody has missed anything, and everybody who keeps a copy has the state."""
+        """Assert, when all is read, that no event was missed and every copy equals the state."""
         for agent in self.agents:
             if agent.connection is None:
                 continue

@@ -1,4 +1,4 @@
-"""What locks should do, by brute force: a list of claims in the order in which they came, every pair looked at anew.
+"""A model of locks, by brute force: a list of requests in their order, every pair compared each time.
 
 Nothing is kept but the claims themselves. Who holds, who is next, who stands in whose way and where a circle would
 close is computed from the list each time, as protocol 6 words it. What is given off has the shape that `shape` gives
@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock, Locked, TimedOut, WaggleError
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, SessionEnded
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.patterns.overlap import overlap
@@ -51,7 +51,7 @@ class Asked:
 
     @property
     def on(self) -> Shape:
-        """What it is on, as it is shown."""
+        """Return the names or patterns, as they are shown."""
         return (self.names, self.patterns)
 
     @property
@@ -83,7 +83,7 @@ class ModelSession:
     deadline: float | None = None
     waiting: dict[int, Asked] = field(default_factory=dict)
     granted: dict[str, Shape] = field(default_factory=dict)
-    """What each rid was granted."""
+    """The grant of each rid."""
     unsaid: list[Shape] = field(default_factory=list)
 
 
@@ -102,11 +102,11 @@ class LockModel:
     # --- what can be seen ---
 
     def before(self, claim: Asked) -> list[Asked]:
-        """What it conflicts with and that came before it."""
+        """Return the earlier requests that conflict with this one."""
         return [one for one in self.claims if one.order < claim.order and one.conflicts(claim)]
 
     def held(self, session: str | None = None) -> list[Asked]:
-        """What is held, in the order of the grants."""
+        """Return the held locks, in the order of the grants."""
         found = [one for one in self.claims if one.token is not None and session in (None, one.session)]
         return sorted(found, key=lambda one: one.token or 0)
 
@@ -115,7 +115,7 @@ class LockModel:
         return min((one.deadline for one in things if one.deadline is not None), default=None)
 
     def in_the_way(self, claim: Asked) -> Shape:
-        """What a refusal carries."""
+        """Return the fields of a refusal."""
         before = self.before(claim)
         holders = [
             (one.on, one.session, one.mode, one.granted_at, one.deadline, one.session == claim.session)
@@ -125,7 +125,7 @@ class LockModel:
         return (holders, sum(one.token is None for one in before))
 
     def shown(self, pattern: str = "*") -> Shape:
-        """What `locks` gives."""
+        """Return the reply to `locks`."""
         shown = []
         for held in self.held():
             if any(compile_pattern(pattern).match(key) for key in held.keys):
@@ -353,7 +353,7 @@ class LockModel:
         return out
 
     def settle_in_place(self) -> None:
-        """Grant whoever could be granted, the oldest first."""
+        """Grant every request that can be granted, the oldest first."""
         while True:
             free = [claim for claim in self.claims if claim.token is None and not self.before(claim)]
             if not free:
@@ -390,7 +390,7 @@ def circles(edges: set[tuple[LockOwner, LockOwner]], start: LockOwner) -> list[s
 
 
 def shape(output: Effect) -> Shape:
-    """What a machine gave off, as the model says it."""
+    """Return an output of the machine in the form of the model."""
     match output:
         case Commit():
             return ("commit", output.rev, [_event(event) for event in output.events if event.lock is not None])

@@ -1,4 +1,4 @@
-"""What the hub's keys, sessions and subscriptions mean, in plain dicts: slow, whole, and small enough to be believed.
+"""A model of keys, sessions and subscriptions in plain dicts: slow, complete and simple.
 
 One method for each op, in the terms of the wire: fields in, the reply out. Every change is written down in `commits`
 (what happened, by revision) and `states` (all entries as they stood after it), so that a test can ask what any reader
@@ -215,7 +215,7 @@ class Model:
         return {"rev": item.rev, "version": item.version, "value": item.value, "expires_at": item.expires_at}
 
     def _updated(self, prev: ModelEntry | None, asked: Fields) -> Any:
-        """What becomes of a value; of a patch, the operations that the walk knows: test, replace, add, remove."""
+        """Return the updated value; of a patch, the operations that the walk knows: test, replace, add, remove."""
         if "merge" in asked:
             return merged(None if prev is None else prev.value, asked["merge"])
         if "incr" in asked:

@@ -1,4 +1,4 @@
-"""What the model speaks of: entries, events, what a subscription asks for, sessions, refusals."""
+"""Types of the model: entries, events, scopes of subscriptions, sessions, refusals."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class ModelEvent:
     more: Fields
     prev: ModelEntry | None
     fleeting: bool = False
-    """Whether a journal leaves it out."""
+    """True if the journal does not store it."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a subscription asks for."""
+    """The scope of a subscription."""
 
     ns: str
     patterns: frozenset[str]

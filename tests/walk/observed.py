@@ -1,4 +1,4 @@
-"""What is true over several lives of a hub: what was shown, by revision, and what was left after each restart.
+"""The oracle over several lives of a hub: shown events by revision, and the state after each restart.
 
 `Oracle` is a model that decides nothing: it is told each commit when it is shown, and holds against it what was shown
 before. `Follow`s of it are those of `reader`, which believe nothing.
@@ -22,7 +22,7 @@ Hold = tuple[str, str, int]
 
 
 class Oracle(Model):
-    """What was shown, and what it came to."""
+    """The events that were shown, and the state that follows from them."""
 
     def __init__(self, epoch: str) -> None:
         super().__init__(None, epoch, 0)
@@ -42,7 +42,7 @@ class Oracle(Model):
         self._revs = [0]
 
     def open_session(self, session: str, agent: str, ns: str) -> None:
-        """Somebody is here."""
+        """Note a session that was opened."""
         self.stays[session] = ModelSession(session, "", agent, True, ns, {}, 0.0, 0, 0.0)
 
     # --- what happens ---
@@ -50,7 +50,7 @@ class Oracle(Model):
     def tell(self, commit: Commit) -> None:
         """A commit is shown."""
         assert commit.rev > self.rev, "no revision is given twice, and none goes back"
-        assert commit.rev not in self.denied, "nobody sees anything of what was taken back"
+        assert commit.rev not in self.denied, "rolled back commits are never shown"
         for event in commit.events:
             self._check(event)
             self._take(event)
@@ -85,7 +85,7 @@ class Oracle(Model):
         elif event.type == "lock":
             assert event.lock is not None
             assert event.lock.token == event.rev
-            assert not self._conflicting(event), "nobody holds what somebody else holds"
+            assert not self._conflicting(event), "two sessions never hold conflicting locks"
 
     def _conflicting(self, event: Event) -> list[Fields]:
         assert event.lock is not None
@@ -129,7 +129,7 @@ class Oracle(Model):
         return self.holds[self._revs[bisect_right(self._revs, rev) - 1]]
 
     def may_have_missed(self, scope: Scope, cursor: int) -> bool:
-        """Whether something that was not kept may have happened after a cursor, in a life that is over."""
+        """Return whether an event that was not stored may have followed a cursor, in an earlier life."""
         return any(_meet(scope.ns, spaces) for end, spaces in self.fleeting if cursor < end)
 
 
@@ -245,7 +245,7 @@ class ConflatedReader(Reader, ConflatedFollow):
 
 
 def begin_reader(oracle: Oracle, session: str, asked: Fields, reply: Fields) -> Reader:
-    """What an agent makes of the subscription that it asked for."""
+    """Return the reader of a new subscription."""
     ns = asked.get("ns") or oracle.stays[session].ns
     scope = Scope(ns, frozenset(asked["patterns"]), frozenset(asked.get("types") or USUAL), asked.get("values", True),
                   asked.get("prev", False), asked.get("conflate"))  # fmt: skip

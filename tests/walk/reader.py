@@ -1,4 +1,4 @@
-"""What an agent makes of the lines of one subscription, checked against everything that is true.
+"""The reader of one subscription: checks each line against the model.
 
 A `Follow` believes nothing: each line must be the next one that a reader of this subscription is owed (G3), and what
 it has been told, put together, must be the state (G4). A `ConflatedFollow` is owed less, and no less: of what happened
@@ -16,7 +16,7 @@ ENTRY_TYPES = {"set", "delete", "expire", "evict"}
 
 
 def begin_follow(model: Model, session: str, asked: Fields, reply: Fields) -> Follow:
-    """What an agent makes of the subscription that it asked for."""
+    """Return the reader of a new subscription."""
     kind = Follow if asked.get("conflate") is None else ConflatedFollow
     return kind(model, session, asked, reply)
 
@@ -34,7 +34,7 @@ class Follow:
         self.start: int = asked["since"]["rev"] if resumed else reply["rev"]
         self.cursor: int = self.start
         self.promised = not resumed and (asked.get("snapshot", False) or "since" in asked)
-        """Whether a snapshot was promised, or forced upon it since."""
+        """True if a snapshot was promised, or forced later."""
         self.shown: dict[Place, Fields] | None = {} if self.promised else None
         """The snapshot being received, None when there is none."""
         self.base: int | None = self.start if self.promised else None
@@ -228,14 +228,14 @@ class ConflatedFollow(Follow):
         self.group.append(line)
 
     def missed(self, rev: int) -> list[ModelEvent]:
-        """What is still news, and not one's own: what one's own have made old news of is none."""
+        """Return the events still due: not the agent's own, nor those that its own events superseded."""
         events = self._between(self.cursor, rev)
         news = [event for number, event in enumerate(events, 1) if not _superseded(event, events[number:])]
         return [event for event in news if not self._own(event)]
 
 
 def _superseded(event: ModelEvent, later: list[ModelEvent]) -> bool:
-    """Whether later events make it old news: a write any write, a touch any write or touch, all else nothing."""
+    """Return whether later events supersede it: a write any write, a touch any write or touch, all else nothing."""
     types = {other.type for other in later if (other.ns, other.key) == (event.ns, event.key)}
     if event.type == "touch":
         return bool(types & {*ENTRY_TYPES, "touch"})

@@ -46,7 +46,7 @@ from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
 
 COMING_AND_GOING = ("hello", "bye")
-"""What is done while the journal fails, although it would have to survive: who is here is kept when it can be."""
+"""Ops allowed while the journal fails: sessions are stored once it works again."""
 
 
 class Agent:
@@ -58,14 +58,14 @@ class Agent:
         self.session: str | None = None
         self.secret = ""
         self.has_session = False
-        """Whether its connection has a session, as far as is decided."""
+        """True if the connection has a session, as far as is decided."""
         self.readers: dict[int, Reader] = {}
         self.left: list[Reader] = []
         """Subscriptions of a session that is over, to be gone on with in another."""
         self.muddled: set[int] = set()
         """Subscriptions that it cannot know about: the reply was lost."""
         self.open: dict[int, Fields] = {}
-        """What it asked and has heard no answer to."""
+        """Commands without an answer so far."""
         self.asked: dict[int, Fields] = {}
         """All that it ever asked."""
         self.next: deque[int] = deque()
@@ -113,7 +113,7 @@ class CheckedJournal(LateJournal):
             super().commit(error)
 
     def land(self) -> None:
-        """The oldest batch is on the disk, and nobody will ever hear so."""
+        """The oldest batch is on the disk, but is never released."""
         changes, _ = self.waiting.popleft()
         self._land(changes)
 
@@ -143,12 +143,12 @@ class RestartHarness:
         self.flown: set[str] = set()
         """Namespaces in which something happened in this life that was not kept."""
         self.numbers: dict[int, Any] = {}
-        """What each number of a subscription was given for."""
+        """The scope of each subscription number."""
         self.failing = False
         self.unheard = 0
-        """How many batches the last life left on the disk and told nobody of."""
+        """Number of batches that the last life wrote and did not release."""
         self.orphans: list[Connection] = []
-        """Connections that were replaced, and that nobody reads."""
+        """Connections that were replaced and are not read."""
         self._drawn = 0
         self._ids = count(1)
         self._live(None)
@@ -210,7 +210,7 @@ class RestartHarness:
 
     def crash(self, landed: int, down: float) -> None:
         """The hub is gone, with all that was on its way, and started again after a while. So many of the batches that
-        were on their way are on the disk, and nobody has heard of it."""
+        were on their way are on the disk, and were not released."""
         self.unheard = 0
         while self.journal.waiting and self.unheard < landed:
             self.journal.land()
@@ -358,7 +358,7 @@ class RestartHarness:
         self.commit()
 
     def tick(self) -> None:
-        """What is due is settled, in the order of the deadlines."""
+        """Settle what is due, in the order of the deadlines."""
         decided = len(self.engine._batch)
         self.engine._expiry.expire()
         events = [e for item in self.engine._batch[decided:] if isinstance(item, Commit) for e in item.events]
@@ -467,7 +467,7 @@ class RestartHarness:
             self.orphans.append(older)
 
     def end_orphans(self) -> None:
-        """Connections that were replaced, and that nobody reads, break."""
+        """Close the connections that were replaced and are not read."""
         for orphan in self.orphans:
             self.engine.leave(orphan)
             orphan.close(1000)
@@ -508,7 +508,7 @@ class RestartHarness:
         agent.has_session = False
 
     def _keep_what_waits(self, agent: Agent) -> None:
-        """Of what was asked, that is answered yet which waits, or was answered while nobody was there."""
+        """Keep of the open commands those that wait, or were answered while the agent was away."""
         waits = self._waits_of(agent)
         agent.open = {id: asked for id, asked in agent.open.items() if id in waits}
 
@@ -554,7 +554,7 @@ class RestartHarness:
 
     def _hear(self, agent: Agent, line: Fields) -> None:
         told = line.get("ok", line).get("rev", 0)
-        assert told <= self.fanout.rev, "nobody hears of what has not been released"
+        assert told <= self.fanout.rev, "only released revisions are sent"
         if "id" in line:
             self._hear_reply(agent, line)
         elif "lost" in line:
@@ -634,7 +634,7 @@ class RestartHarness:
             assert ok["reason"] == "compacted"
 
     def _check_read(self, line: PendingReply) -> None:
-        """What is read is what was shown up to then."""
+        """Assert that a read returns only what was shown so far."""
         for agent in self.agents:
             asked = agent.open.get(line.id) if isinstance(line.id, int) else None
             if asked is None or asked["op"] != "get":
@@ -661,7 +661,7 @@ class RestartHarness:
             assert self._held() == self.oracle.locks.keys()
 
     def _on_its_way(self, agent: Agent, id: int) -> bool:
-        """Whether the answer to a command that has waited was decided and is not read yet."""
+        """Return whether the reply to a command that has waited was decided and is not read yet."""
         batches = [*self.engine._unreleased, self.engine._batch]
         decided = any(isinstance(item, PendingReply) and item.id == id for batch in batches for item in batch)
         assert agent.connection is not None
@@ -673,7 +673,7 @@ class RestartHarness:
         return decided or released
 
     def check_rest(self) -> None:
-        """When all is read: nobody has missed anything, everybody was answered, and nothing is owed."""
+        """Assert, when all is read, that no event was missed, every command answered, and no reply is owed."""
         waits = self.machine.unanswered_commands()
         for agent in self.agents:
             if agent.connection is None or not agent.has_session:
@@ -733,5 +733,5 @@ def _whole_all(entries: dict[EntryId, Entry]) -> dict[EntryId, Any]:
 
 
 def _fields(reader: Reader) -> Fields:
-    """What is asked to go on with a subscription."""
+    """Return the fields that resume a subscription."""
     return {name: value for name, value in reader.asked.items() if name not in ("op", "since", "snapshot")}

@@ -30,7 +30,7 @@ KEYS = [f"{kind}:{number}" for kind in ("task", "file", "note") for number in ra
 PATTERNS = ["*", "task:*", "*:1", "[fn]*", "?ile:*", "note:3"]
 
 Step = tuple[str, int, str]
-"""What happens, to which agent, and a number or the text of a command."""
+"""One step: its kind, the agent, and a number or the text of a command."""
 
 
 def script(seed: int, length: int = 2_000) -> list[Step]:

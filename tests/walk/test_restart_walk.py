@@ -435,5 +435,5 @@ def _session_of(agent: Agent) -> str | None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_what_was_shown_is_there_after_whatever_happens_to_hub_and_agents(part: int) -> None:
+def test_hub_and_oracle_agree_after_crashes_restarts_and_failures(part: int) -> None:
     take_walks(Walk, walks=150, steps=60)

@@ -1,11 +1,11 @@
-"""A barrier: so many parties wait until all of them are there (made of keys and waits).
+"""A barrier: parties wait until all of them have come. Built of keys and waits.
 
-How it works: an entry ``barrier:NAME`` counts the rounds that are over, and each party that has come has an ephemeral
-entry under ``barrier:NAME/ROUND/``. A party waits until there are enough of these, or the round is over; whoever goes
-through first says that it is over. So:
+An entry ``barrier:NAME`` counts the rounds that are over. Each party that has come writes an ephemeral entry under
+``barrier:NAME/ROUND/``, then waits until there are enough of these or the round is over. The first party to continue
+counts the round. So:
 
-* what opens it is a state at one revision, which every party is told of, however slow it is;
-* a party that dies while it waits, or gives up, does not count; one that only loses its session comes anew;
+* the barrier opens at a state of one revision, which reaches every party, however slow it is;
+* a party that dies or gives up does not count; a party that only loses its session writes its entry again;
 * the next round begins with the next party that comes: one barrier serves a loop.
 """
 
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from waggle.api.wait import WaitFor
 from waggle.wire.errors import BadRequest, Conflict, TimedOut
-from waggle.wire.names import quoted
+from waggle.wire.patterns import quoted
 
 if TYPE_CHECKING:
     from waggle.api.hub import Hub
 
-__all__ = ["meet"]
+__all__ = ["wait_at"]
 
 
-async def meet(hub: Hub, name: str, parties: int, ns: str | None, timeout: float | None) -> None:
+async def wait_at(hub: Hub, name: str, parties: int, ns: str | None, timeout: float | None) -> None:
     """Wait until ``parties`` have come, this one included. Raises TimedOut."""
     if parties < 1:
         raise BadRequest("A barrier is for one party or more.", field="parties")
@@ -37,14 +37,14 @@ async def meet(hub: Hub, name: str, parties: int, ns: str | None, timeout: float
     forgotten: WaitFor = {"key": mine, "absent": True, "ns": ns}
     try:
         met = [2]
-        while met == [2]:
+        while met == [2]:  # only `forgotten`: this party's entry ended with its session, so it comes again
             await hub.set(mine, hub.agent, ns=ns, ephemeral=True)
             met = (await hub.wait_any([enough, over, forgotten], timeout=timeout)).met
         try:
             await hub.set(rounds, number + 1, ns=ns, if_rev=0 if before is None else before.rev)
         except Conflict:
             pass  # another party was faster
-    except TimedOut as late:
-        raise TimedOut(f"Of {parties} parties not all came to {name!r} in time.", **late.details) from None
+    except TimedOut as error:
+        raise TimedOut(f"Fewer than {parties} parties came to {name!r} in time.", **error.details) from None
     finally:
         await hub.delete(mine, ns=ns)

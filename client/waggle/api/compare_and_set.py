@@ -1,14 +1,15 @@
-"""Compare and set with a function, until it holds: what one attempt sends, and what follows when it is refused.
+"""Compare and set with a function, repeated until it succeeds: the command of one attempt, and the step after a
+conflict.
 
-The rules:
+Rules:
 
-1. **Pure.** No connection, no clock, no chance: a shell reads the entry, calls the function in its own way (awaits
-   it, or not), sends what `Attempts` makes of the result, and waits as long as it says.
-2. **No attempt sees part of another.** Each begins from an entry that was whole at one revision, and is written only
-   if that revision still holds; a conflict brings the next entry, so there is one read.
-3. **Only the value changes.** The write is the hub's `update` with a patch of the whole value, not a `set`: so kind,
-   meta, deadline and session of the entry stay as they are, and a `touch` meanwhile is kept.
-4. **It ends.** After `TRIES` refusals the conflict is the caller's.
+1. **Pure.** No connection, no clock, no random numbers. The hub object reads the entry, calls the function (and
+   awaits it, or not), sends the command that `Attempts` returns, and waits as long as it says.
+2. **Each attempt begins from one whole entry,** and is written only if the revision of that entry still holds. A
+   conflict brings the next entry, so there is one read.
+3. **Only the value changes.** The write is the hub's `update` with a patch of the whole value, not a `set`: kind,
+   meta, deadline and session of the entry stay, and so does a `touch` made meanwhile.
+4. **The attempts end.** After `MAX_ATTEMPTS` conflicts the caller gets the conflict.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from waggle.wire.messages import Entry, Update, Updated
 
 __all__ = ["KEEP", "Attempts", "Keep", "check_update"]
 
-TRIES = 100
-"""Attempts before the conflict is raised: with the pauses below some five seconds, which is no passing crowd."""
-AT_ONCE = 3
-"""Attempts without a pause: most conflicts are with one other writer, who has just been."""
-FIRST_PAUSE = 0.002
-"""Seconds: the upper end of the first pause, a few round trips; each further one may be twice as long."""
-LONGEST_PAUSE = 0.1
-"""Seconds: a crowd of writers spread over this leaves room for each."""
+MAX_ATTEMPTS = 100
+"""Attempts before the conflict is raised: some five seconds with the pauses below, longer than a burst of writers."""
+IMMEDIATE_ATTEMPTS = 3
+"""Attempts without a pause: most conflicts are with one other writer, which has just written."""
+FIRST_PAUSE_S = 0.002
+"""Seconds: the upper end of the first pause, a few round trips. Each further pause may be twice as long."""
+MAX_PAUSE_S = 0.1
+"""Seconds: the longest pause, enough to spread many writers."""
 
 
 class Keep:
-    """What a function given to ``update`` returns to leave the entry as it is: nothing is written."""
+    """The result of an ``update`` function that leaves the entry as it is: nothing is written."""
 
     def __repr__(self) -> str:
         return "waggle.KEEP"
@@ -49,9 +50,9 @@ def check_update(command: Update, fn: Callable[[Any], Any] | None) -> None:
     operands = {"merge": command.merge, "patch": command.patch, "incr": command.incr, "append": command.append}
     given = [name for name, operand in operands.items() if operand is not UNSET]
     if fn is not None and not callable(fn):
-        said = f"update takes a function of the value, not {type(fn).__name__}"
+        fault = f"update takes a function of the value, not {type(fn).__name__}"
         raise BadRequest(
-            f"{said}: to change members of an object pass merge=, to replace the value use set", field="fn"
+            f"{fault}: to change members of an object pass merge=, to replace the value use set", field="fn"
         )
     if len(given) + (fn is not None) != 1:
         field = given[-1] if given else "fn"
@@ -59,8 +60,8 @@ def check_update(command: Update, fn: Callable[[Any], Any] | None) -> None:
     if fn is not None and command.pointer is not None:
         raise BadRequest("pointer= goes with incr= and append=; a function has the whole value", field="pointer")
     if fn is not None and command.if_rev is not None:
-        said = "if_rev= goes without a function, which finds the revision itself"
-        raise BadRequest(f"{said}: for one attempt at one revision use set(if_rev=)", field="if_rev")
+        fault = "if_rev= goes without a function, which finds the revision itself"
+        raise BadRequest(f"{fault}: for one attempt at one revision use set(if_rev=)", field="if_rev")
     for name in given:
         plain_json.check(operands[name], name)
 
@@ -70,15 +71,15 @@ class Attempts:
 
     def __init__(self, command: Update, entry: Entry | None) -> None:
         self._command, self._entry = command, entry
-        self._refusals = 0
+        self._conflicts = 0
 
     @property
     def value(self) -> Any:
-        """What the function is given: the value now, or None if the key is absent."""
+        """Return the argument for the function: the value now, or None if the key is absent."""
         return None if self._entry is None else self._entry.value
 
     def command(self, value: Any) -> Update:
-        """The write of what the function returned. Raises BadRequest if that is None, or no plain JSON."""
+        """Return the command that writes the function's result. Raises BadRequest if that is None, or not JSON."""
         if value is None:
             raise BadRequest(
                 "The function returned None: return the new value, or waggle.KEEP to write nothing; null itself is"
@@ -86,26 +87,28 @@ class Attempts:
                 field="fn",
             )
         plain_json.check(value, "value")
-        whole = [{"op": "add", "path": "", "value": value}]
-        return structs.replace(self._command, patch=whole, if_rev=0 if self._entry is None else self._entry.rev)
+        patch = [{"op": "add", "path": "", "value": value}]
+        return structs.replace(self._command, patch=patch, if_rev=0 if self._entry is None else self._entry.rev)
 
     def kept(self) -> Updated:
-        """The result when nothing is written: the entry as it was read; rev and version are 0 if it is absent."""
+        """Return the result when nothing is written: the entry as it was read; rev and version are 0 if it is
+        absent."""
         if self._entry is None:
             return Updated(rev=0, version=0, value=None, expires_at=None)
         entry = self._entry
         return Updated(rev=entry.rev, version=entry.version, value=entry.value, expires_at=entry.expires_at)
 
-    def refused(self, conflict: Conflict, chance: float) -> float:
-        """Go on from what is there now after so many seconds, ``chance`` in [0, 1). Raises Conflict at the end."""
+    def on_conflict(self, conflict: Conflict, random: float) -> float:
+        """Take the entry of the conflict, and return the seconds to wait; ``random`` is in [0, 1). Raises Conflict
+        after the last attempt."""
         self._entry = conflict.current
-        self._refusals += 1
-        if self._refusals >= TRIES:
+        self._conflicts += 1
+        if self._conflicts >= MAX_ATTEMPTS:
             raise Conflict(
-                f"{self._command.key!r} was written by others {TRIES} times while this update was decided: have fewer"
-                " write it at once, or use merge=, incr= or append=, which nobody can come in between.",
+                f"Others wrote {self._command.key!r} {MAX_ATTEMPTS} times while this update was decided: let fewer"
+                " agents write it at once, or use merge=, incr= or append=, which the hub applies in one step.",
                 **conflict.details,
             ) from conflict
-        if self._refusals < AT_ONCE:
+        if self._conflicts < IMMEDIATE_ATTEMPTS:
             return 0.0
-        return chance * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self._refusals - AT_ONCE))
+        return random * min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self._conflicts - IMMEDIATE_ATTEMPTS))

@@ -1,7 +1,7 @@
-"""Leader election: the leader is who holds the lock ``leader:NAME`` (made of locks and events).
+"""Leader election: the leader is the holder of the lock ``leader:NAME``. Built of locks and events.
 
-Who leads can prove it by the token, and may write the key ``leader:NAME``, which is under the lock, to say more of
-itself. Who only wants to know asks for the lock's holder, or follows it.
+The token of the lock proves the term of a leader. The key ``leader:NAME`` is under the lock, so the leader may write
+there. Other agents ask for the lock's holder, or follow its changes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct
 
 from waggle.api.lock import Lock
 from waggle.wire.errors import Lost
-from waggle.wire.names import quoted
+from waggle.wire.patterns import quoted
 
 if TYPE_CHECKING:
     from waggle.api.hub import Hub
@@ -23,7 +23,7 @@ __all__ = ["Election", "Leader", "Leaders"]
 
 
 class Leader(Struct, frozen=True):
-    """Who leads: the agent, its session, and the token of its term."""
+    """The leader: its agent, its session, and the token of its term."""
 
     agent: str
     session: str
@@ -43,13 +43,13 @@ class Election:
         self.term = hub.lock(self._name, ns=ns, ttl=ttl, wait=wait)
 
     async def leader(self) -> Leader | None:
-        """Who leads now, or None."""
+        """Return the leader, or None."""
         held = await self._hub.locks(quoted(self._name), ns=self._ns)
         exact = [lock for lock in held if lock.names == [self._name]]
         return Leader(exact[0].agent, exact[0].session, exact[0].token) if exact else None
 
     def observe(self) -> Leaders:
-        """Who leads now, or None, and then whenever that changes: ``async for leader in election.observe()``."""
+        """Iterate over the leaders: the present one or None, then each change."""
         return Leaders(self._follow())
 
     async def _follow(self) -> AsyncGenerator[Leader | None]:
@@ -80,7 +80,7 @@ class Election:
 
 
 class Leaders:
-    """Who leads, again and again: what ``election.observe`` gives."""
+    """An iterator over the leaders: the result of ``election.observe``."""
 
     def __init__(self, leaders: AsyncGenerator[Leader | None]) -> None:
         self._leaders = leaders
@@ -92,5 +92,5 @@ class Leaders:
         return await anext(self._leaders)
 
     async def close(self) -> None:
-        """Follow no more."""
+        """Stop following the election."""
         await self._leaders.aclose()

@@ -1,14 +1,15 @@
-"""Messages for one agent, which wait until it has read them; questions and answers (made of keys, deadlines and take).
+"""Messages for one agent, which stay until it has read them; questions and answers. Built of keys, deadlines and
+`take`.
 
-The rules:
+Rules:
 
-1. **Stored before told.** A message is an entry ``inbox:NAME/ID``, written before ``send`` returns; it stays until it
-   is acknowledged, or its time is over.
-2. **Read is not acknowledged.** Whoever receives it has it under a lease. Acknowledged, it is deleted; else it comes
-   again. So each comes at least once, in the order sent, and to one reader at a time.
-3. **The sender learns who is there:** whether the recipient is connected now, and when it last was.
-4. **A question** is a message with the key that the answer is to be written to; both have deadlines, so what nobody
-   waits for any more goes by itself.
+1. **A message is stored before `send` returns.** It is an entry ``inbox:NAME/ID``, and stays until it is
+   acknowledged or its time is over.
+2. **Reading is not acknowledging.** A reader has a message under a lease. An acknowledged message is deleted; any
+   other comes again. So each message arrives at least once, in the order of sending, at one reader at a time.
+3. **The sender learns whether the recipient is connected now,** and when it last was.
+4. **A question** is a message that names the key for the answer. Question and answer have deadlines, so they vanish
+   when the caller does not wait any more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from msgspec import Struct
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest, LockLost, TimedOut
-from waggle.wire.names import quoted
+from waggle.wire.patterns import quoted
 
 if TYPE_CHECKING:
     from waggle.api.hub import Hub
@@ -29,18 +30,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Inbox", "Message", "Sent", "answer_key", "ask", "body_of", "send"]
 
-KEPT = 30 * 86400.0
-"""Seconds that a message waits for its reader: as long as the hub remembers an agent."""
-ANSWER_KEPT = 300.0
-"""Seconds that an answer waits for who asked: who is still there has it at once, or after connecting again."""
-ANSWER = "answer:"
-"""How the key of an answer begins."""
-DIGITS = 16
-"""Of the last part of a key. All have as many, so that the inbox of ``a`` is not that of ``a/b``, too."""
+MESSAGE_TTL_S = 30 * 86400.0
+"""Seconds that a message waits for its reader: 30 days, as long as the hub remembers an agent."""
+ANSWER_TTL_S = 300.0
+"""Seconds that an answer waits for the caller, which gets it at once, or after connecting again."""
+ANSWER_PREFIX = "answer:"
+"""The beginning of the key of every answer."""
+ID_CHARS = 16
+"""Characters of the last part of a message's key. The number is fixed, so that the inbox of ``a`` does not include that
+of ``a/b``."""
 
 
 class Sent(Struct, frozen=True):
-    """What the sender of a message learns: where it waits and until when, and whether its recipient is there."""
+    """The result of sending: the key of the message, its deadline, and whether its recipient is connected."""
 
     key: str
     rev: int
@@ -48,25 +50,27 @@ class Sent(Struct, frozen=True):
     here: bool
     """Whether the recipient is connected now."""
     last_seen: float | None
-    """When a session of it last began or ended, in Unix seconds; None if the hub does not know of any."""
+    """The time at which a session of the recipient last began or ended, in Unix seconds; None if the hub knows none."""
 
 
 def body_of(value: Any) -> Any:
-    """What a message says; one that was not written by `send` is taken as it is."""
+    """Return the body of a message; a value that was not written by `send` is the body itself."""
     return value["body"] if isinstance(value, dict) and "body" in value else value
 
 
 def answer_key(value: Any) -> str | None:
-    """Where the answer to a message is to be written, None if it is no question. Its sender has no say in anything but
-    the end of that key."""
+    """Return the key for the answer to a message, None if the message is no question.
+
+    The sender chooses only the end of the key, so an answer overwrites nothing else.
+    """
     key = value.get("answer") if isinstance(value, dict) else None
-    return key if isinstance(key, str) and key.startswith(ANSWER) else None
+    return key if isinstance(key, str) and key.startswith(ANSWER_PREFIX) else None
 
 
 async def send(hub: Hub, to: str, body: Any, ns: str | None, ttl: float | None, answer: str | None = None) -> Sent:
-    """Store a message, then see who is there."""
+    """Store a message, then look up its recipient."""
     plain_json.check(body, "body")
-    key = f"inbox:{to}/{uuid.uuid4().hex[:DIGITS]}"
+    key = f"inbox:{to}/{uuid.uuid4().hex[:ID_CHARS]}"
     value = {"body": body} if answer is None else {"body": body, "answer": answer}
     written = await hub.set(key, value, ns=ns, ttl=ttl, if_rev=0)
     present = await hub.get(to, ns="$agents")
@@ -77,13 +81,14 @@ async def send(hub: Hub, to: str, body: Any, ns: str | None, ttl: float | None, 
 
 async def ask(hub: Hub, to: str, body: Any, ns: str | None, timeout: float) -> Any:
     """Send a question, and wait for its answer. Raises TimedOut."""
-    answer = f"{ANSWER}{uuid.uuid4().hex}"
+    answer = f"{ANSWER_PREFIX}{uuid.uuid4().hex}"
     sent = await send(hub, to, body, ns, timeout, answer)
     try:
         entry = await hub.wait(answer, ns=ns, timeout=timeout)
-    except TimedOut as late:
-        there = "it is here" if sent.here else "it was not here"
-        raise TimedOut(f"{to!r} has not answered in time ({there} when it was asked).", **late.details) from None
+    except TimedOut as timeout_error:
+        presence = "it was connected" if sent.here else "it was not connected"
+        message = f"{to!r} has not answered in time ({presence} when it was asked)."
+        raise TimedOut(message, **timeout_error.details) from None
     await hub.delete(answer, ns=ns)
     return entry.value
 
@@ -95,13 +100,13 @@ class Inbox:
         self._hub, self._ns, self._lease = hub, ns, lease
 
     async def receive(self, *, timeout: float | None = None) -> Message:
-        """The next message, under a lease. Raises TimedOut if none comes within ``timeout`` seconds."""
-        pattern = quoted(f"inbox:{self._hub.agent}/") + "?" * DIGITS
+        """Return the next message, under a lease. Raises TimedOut if none arrives within ``timeout`` seconds."""
+        pattern = quoted(f"inbox:{self._hub.agent}/") + "?" * ID_CHARS
         while True:
             try:
                 job = await self._hub.take(pattern, ns=self._ns, lease=self._lease, timeout=timeout)
             except LockLost:
-                continue  # this program stood still until the lease was over: the message comes again
+                continue  # this program was suspended until the lease was over: the message comes again
             return Message(self._hub, job)
 
     def __aiter__(self) -> Self:
@@ -122,48 +127,50 @@ class Message:
 
     @property
     def sender(self) -> str:
-        """The agent that sent it, by the hub's word."""
+        """Return the name of the agent that sent the message, as the hub recorded it."""
         return self.job.entry.by
 
     @property
     def body(self) -> Any:
-        """What was sent."""
+        """Return the body of the message."""
         return body_of(self.job.value)
 
     @property
     def sent_at(self) -> float:
-        """When, in Unix seconds."""
+        """Return the time of sending, in Unix seconds."""
         return self.job.entry.created_at
 
     @property
     def is_question(self) -> bool:
-        """Whether its sender waits for an answer."""
+        """Return whether the sender waits for an answer."""
         return answer_key(self.job.value) is not None
 
     @property
     def delivery(self) -> int:
-        """How often it was received, this time included."""
+        """Return how often the message was received, this time included."""
         return self.job.delivery
 
     @property
     def lost(self) -> LockLost | None:
-        """Why it is not this reader's any more, or None: others may have it by now."""
+        """Return the reason why this reader has lost the message, or None. Another reader may have a lost message."""
         return self.job.lost
 
     async def ack(self) -> None:
-        """It is read, and goes; nothing happens the second time. Raises LockLost if somebody else may have it."""
+        """Delete the message: it was read. A second call does nothing. Raises LockLost if another reader may have
+        it."""
         await self.job.done()
 
     async def give_back(self) -> None:
-        """Let it come again; nothing happens if it was acknowledged."""
+        """Let the message come again; does nothing if it was acknowledged."""
         await self.job.give_back()
 
     async def answer(self, body: Any) -> None:
-        """Answer a question, and acknowledge it. Raises BadRequest if it is none, LockLost if it is not ours."""
+        """Answer a question, and acknowledge it. Raises BadRequest if the message is no question, LockLost if its
+        lease was lost."""
         key = answer_key(self.job.value)
         if key is None:
-            raise BadRequest("Nobody waits for an answer to this: use send().", field="answer")
-        await self._hub.set(key, body, ns=self.job.entry.ns, ttl=ANSWER_KEPT, guard=self.job)
+            raise BadRequest("This message is not a question: use send() to reply.", field="answer")
+        await self._hub.set(key, body, ns=self.job.entry.ns, ttl=ANSWER_TTL_S, guard=self.job)
         await self.ack()
 
     async def __aenter__(self) -> Self:

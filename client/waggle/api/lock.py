@@ -1,4 +1,4 @@
-"""Locks for asyncio: what ``hub.lock`` gives. What keeps one, and what its loss does, is `waggle.api.leased`'s."""
+"""Locks for asyncio: the result of ``hub.lock``. `waggle.api.leased` renews a lock and handles its loss."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from waggle.api.leased import Leased, strand
+from waggle.api.leased import Leased, task_owner
 from waggle.wire.errors import BadRequest, Disconnected, TimedOut
 from waggle.wire.messages import Lock as LockCommand
 
@@ -17,7 +17,7 @@ def lock_of(
     names: tuple[str, ...], pattern: str | Iterable[str] | None, ns: str | None, shared: bool, ttl: float,
     wait: float | None,
 ) -> LockCommand:  # fmt: skip
-    """The command. Raises BadRequest unless there are names or patterns."""
+    """Return the command. Raises BadRequest unless there are either names or patterns."""
     if bool(names) == (pattern is not None):
         raise BadRequest("lock takes names, or pattern=: one of the two", field="names")
     patterns = [pattern] if isinstance(pattern, str) else None if pattern is None else list(pattern)
@@ -33,36 +33,39 @@ def lock_of(
 
 
 class Lock(Leased):
-    """A lock: ``async with hub.lock(...) as lock``, or ``lock = await hub.lock(...)`` and `release`.
+    """A lock: enter it as a block, or ``lock = await hub.lock(...)`` and `release`.
 
-    It renews itself. Should it be lost all the same, the task that entered the block is cancelled, and the block raises
-    LockLost, which says why. Without a block nothing is cancelled: ask `lost`, or `check`.
+    The lock renews itself. If it is lost all the same, the task that entered the block is cancelled, and the block
+    raises LockLost, which gives the reason. Without a block nothing is cancelled: read `lost`, or call `check`.
     """
 
     _command: LockCommand
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that are locked."""
+        """Return the names that are locked."""
         return tuple(self._command.names or ())
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The patterns that are locked."""
+        """Return the patterns that are locked."""
         return tuple(self._command.patterns or ())
 
     async def acquire(self) -> Self:
-        """Lock. Raises Locked, TimedOut (with `details["holders"]`), Deadlock; LockLost if the program stood still
-        until the lock was over. A caller that is cancelled holds nothing."""
-        return await self.acquire_as(strand())
+        """Acquire the lock.
+
+        Raises Locked, TimedOut (with `details["holders"]`) or Deadlock, and LockLost if the program was suspended
+        until the lock was over. A caller that is cancelled holds nothing.
+        """
+        return await self.acquire_as(task_owner())
 
     async def renew(self, ttl: float | None = None) -> float:
-        """Renew it now, and from now on for ``ttl`` seconds at a time; gives the deadline. Raises LockLost."""
+        """Renew the lock now, and from now on for ``ttl`` seconds each time; return the deadline. Raises LockLost."""
         return await self._renew(ttl)
 
     async def release(self) -> None:
-        """Let it go; nothing happens the second time. Raises LockLost if it was not held to the end."""
-        await self._let_go()
+        """Release the lock; a second call does nothing. Raises LockLost if it was lost before."""
+        await self._unlock()
 
     async def acquire_as(self, owner: str) -> Self:
         """Acquire the lock for an owner that is not this task: the blocking client names its thread."""
@@ -73,9 +76,9 @@ class Lock(Leased):
 
     async def _end(self, error: BaseException | None) -> None:
         try:
-            await self._let_go()
+            await self._unlock()
         except (TimedOut, Disconnected):
-            pass  # the hub is away: it hears of it when it is back, or the lock ends by itself
+            pass  # the `unlock` is sent when the hub is back, or the lock ends by itself
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.acquire().__await__()

@@ -1,15 +1,15 @@
-"""A local copy of the entries that match a pattern, kept in step by a subscription (protocol 5).
+"""A local copy of the entries that match a pattern, updated by a subscription (protocol 5).
 
-The rules:
+Rules:
 
-1. **Never part of a state.** A snapshot is gathered aside and shown at once when it is complete; until then the
-   former state is shown, and ``synced`` is false. The changes of one revision are shown together, and so are those
-   of one delivery, where the mirror is conflated.
+1. **A mirror never shows part of a state.** A snapshot is collected aside and shown when it is complete; until then
+   the former state is shown, and ``synced`` is false. The changes of one revision are shown together; in a conflated
+   mirror, the changes of one delivery.
 2. **Read only.** Write through the hub; the mirror follows.
-3. **Safe to read from any thread:** every read is of one dict that is replaced or changed by a single step.
+3. **Every read is safe from any thread:** it uses one dict, which is replaced or changed by a single step.
 
-`Replica` is where a subscription's events go; `MirrorView` is what a program sees of it. How to wait for a change
-is the shells' part.
+`Replica` takes the events of the subscription, `MirrorView` is the part that a program sees. The asyncio and the
+blocking client add their ways to wait for a change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from waggle.core.subscription import NOWHERE, Subscription
+from waggle.core.subscription import START, Subscription
 from waggle.wire.errors import BadRequest
 from waggle.wire.messages import Entry, Event, EventType, Since
 
@@ -32,21 +32,21 @@ TYPES: tuple[EventType, ...] = ("set", "delete", "expire", "evict", "touch")
 
 
 class Replica:
-    """The entries as the events say; a sink that is never full, since it keeps the state and not the events."""
+    """The entries after all events so far. A sink that is never full: it keeps the state and not the events."""
 
     full = False
     empty = True
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
-        self.point = NOWHERE
+        self.point = START
         self.synced = False
         self.changes = 0
-        """How often ``entries`` has changed."""
+        """The number of times that ``entries`` has changed."""
         self._gathered: dict[str, Entry] = {}
 
     def put(self, events: Sequence[Event], size: int, point: Since | None) -> None:
-        """Follow the events; a snapshot is gathered until ``synced``."""
+        """Apply events; the events of a snapshot are collected until ``synced``."""
         if events[0].snapshot:
             _apply(self._gathered, events[0])
             return
@@ -59,16 +59,16 @@ class Replica:
             for event in events:
                 _apply(entries, event)
             self.entries = entries
-        self.point = point or NOWHERE
+        self.point = point or START
         self.changes += 1
 
-    def replaced(self, reason: str) -> None:
-        """Begin to gather afresh."""
+    def reset(self, reason: str) -> None:
+        """Start to collect a new snapshot."""
         self._gathered, self.synced = {}, False
 
 
 def _apply(entries: dict[str, Entry], event: Event) -> None:
-    """What one event does to the entries."""
+    """Apply one event to the entries."""
     match event.type:
         case "set":
             entries[event.key] = _entry(event)
@@ -82,7 +82,7 @@ def _apply(entries: dict[str, Entry], event: Event) -> None:
 
 
 def _entry(event: Event) -> Entry:
-    """The entry that a ``set`` leaves."""
+    """Return the entry that a ``set`` event describes."""
     return Entry(
         key=event.key,
         ns=event.ns,
@@ -99,15 +99,15 @@ def _entry(event: Event) -> Entry:
 
 
 def mirroring(pattern: str, ns: str | None, conflate: float | None = None) -> tuple[Replica, Subscription]:
-    """A replica and the subscription that feeds it. Raises BadRequest for more than one namespace."""
+    """Return a replica and the subscription that feeds it. Raises BadRequest for more than one namespace."""
     if ns == "*":
-        raise BadRequest("A mirror is of one namespace, since keys repeat in others: make one for each.")
+        raise BadRequest("A mirror shows one namespace, because keys repeat in others: make one mirror for each.")
     replica = Replica()
     return replica, Subscription([pattern], replica, ns=ns, types=TYPES, snapshot=True, conflate=conflate)
 
 
 class MirrorView(Mapping[str, Entry]):
-    """The entries by key, read only. Iterating goes over the keys as they were when it began."""
+    """The entries by key, read only. An iteration covers the keys that existed when it began."""
 
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
@@ -128,33 +128,34 @@ class MirrorView(Mapping[str, Entry]):
         return f"<{type(self).__name__} of {len(self)} entries, {'in step' if self.synced else 'being filled'}>"
 
     def items(self) -> ItemsView[str, Entry]:
-        """Keys and entries, as they are now."""
+        """Return keys and entries of this moment."""
         return self.snapshot().items()
 
     def values(self) -> ValuesView[Entry]:
-        """The entries, as they are now."""
+        """Return the entries of this moment."""
         return self.snapshot().values()
 
     def value(self, key: str, default: T | None = None) -> Any | T | None:
-        """The value under ``key``, or ``default`` if it is absent."""
+        """Return the value under ``key``, or ``default`` if the key is absent."""
         entry = self.replica.entries.get(key)
         return default if entry is None else entry.value
 
     def snapshot(self) -> dict[str, Entry]:
-        """A copy of everything as it is now."""
+        """Return a copy of all entries."""
         return dict(self.replica.entries)
 
     @property
     def synced(self) -> bool:
-        """False while a fresh snapshot is on its way and the former state is shown."""
+        """Return whether the mirror is up to date; False while a new snapshot arrives and the former state is
+        shown."""
         return self.replica.synced
 
     @property
     def rev(self) -> int:
-        """The revision that the entries show: whatever was written up to there, and matches, is in them."""
+        """Return the revision that the mirror shows: every write up to it that matches is included."""
         return self.replica.point.rev
 
     @property
     def changes(self) -> int:
-        """How often the entries have changed since the mirror began."""
+        """Return the number of changes since the mirror began."""
         return self.replica.changes

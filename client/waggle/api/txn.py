@@ -1,12 +1,13 @@
-"""What a txn is made of, as a program writes it: plain dicts with the words of the wire (protocol 4, txn).
+"""The steps and conditions of a txn, as a program writes them: plain dicts with the words of the wire (protocol 4,
+txn).
 
     await hub.txn(
         [{"op": "delete", "key": "todo:1"}, {"op": "set", "key": "done:1", "value": "impl-1"}],
         if_=[{"key": "todo:1", "exists": True}],
     )
 
-The types here are for whoever checks types and for editors; whether a step is right is the hub's to judge, but for
-its being a dict of plain JSON.
+The types are for type checkers and editors. The hub checks a step; the client only checks that it is a dict of plain
+JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import msgspec
 
-from waggle.core.lease import Guarding, guard_of
+from waggle.core.lease import Guarding, to_guard
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest
 from waggle.wire.messages import OPS, REPLIES, Done, Kind, Txn
@@ -40,7 +41,7 @@ __all__ = [
 
 
 class GuardToken(TypedDict):
-    """The token of a lock or job, as the wire has it."""
+    """The token of a lock or job, in the form of the wire."""
 
     token: int
 
@@ -72,7 +73,7 @@ class DeleteStep(TypedDict):
 
 
 class TouchStep(TypedDict):
-    """Give an entry a new deadline; None takes it away."""
+    """Set a new deadline of an entry; None removes it."""
 
     op: Literal["touch"]
     key: str
@@ -82,7 +83,7 @@ class TouchStep(TypedDict):
 
 
 class UpdateStep(TypedDict):
-    """Change a value where it is, by one of merge, patch, incr and append."""
+    """Change a value in one step, by one of merge, patch, incr and append."""
 
     op: Literal["update"]
     key: str
@@ -98,7 +99,7 @@ class UpdateStep(TypedDict):
 
 
 class PublishStep(TypedDict):
-    """Send a message; it is delivered together with the changes."""
+    """Send a message, which is delivered together with the changes."""
 
     op: Literal["publish"]
     channel: str
@@ -107,7 +108,7 @@ class PublishStep(TypedDict):
 
 
 class RevCondition(TypedDict):
-    """The revision of the entry is this one; 0 means that the key is absent."""
+    """Require that the entry has this revision; 0 means that the key is absent."""
 
     key: str
     rev: int
@@ -115,7 +116,7 @@ class RevCondition(TypedDict):
 
 
 class ExistsCondition(TypedDict):
-    """The key has an entry, or has none."""
+    """Require that the key has an entry, or has none."""
 
     key: str
     exists: bool
@@ -123,7 +124,7 @@ class ExistsCondition(TypedDict):
 
 
 class EqualsCondition(TypedDict):
-    """The value, or what the JSON Pointer leads to in it, equals this."""
+    """Require that the value, or the part at the JSON Pointer, equals this one."""
 
     key: str
     equals: Any
@@ -136,7 +137,8 @@ Condition = RevCondition | ExistsCondition | EqualsCondition
 
 
 def txn_of(if_: Iterable[Condition], then: Iterable[Step], else_: Iterable[Step]) -> Txn:
-    """The command. Raises BadRequest, with ``field`` and ``index``, for what is no dict of plain JSON."""
+    """Return the command. Raises BadRequest, with ``field`` and ``index``, for an item that is not a dict of plain
+    JSON."""
     conditions = []
     for index, fields in enumerate(_dicts(if_, "if")):
         try:
@@ -152,8 +154,8 @@ def _dicts(items: Iterable[Any], field: str) -> list[dict[str, Any]]:
     dicts: list[dict[str, Any]] = []
     for index, item in enumerate(items):
         if not isinstance(item, Mapping):
-            said = f"{field}[{index}] is a dict, not {type(item).__name__}"
-            raise BadRequest(f'{said}: such as {{"key": "a", ...}}', field=field, index=index)
+            fault = f"{field}[{index}] is a dict, not {type(item).__name__}"
+            raise BadRequest(f'{fault}: such as {{"key": "a", ...}}', field=field, index=index)
         plain_item = {name: _guard(value) if name == "guard" else value for name, value in item.items()}
         for name, value in plain_item.items():
             plain_json.check(value, f"{field}[{index}][{name!r}]")
@@ -162,12 +164,12 @@ def _dicts(items: Iterable[Any], field: str) -> list[dict[str, Any]]:
 
 
 def _guard(guard: Any) -> Any:
-    """A guard as the wire has it. Raises LockLost if it is known to be lost."""
-    return guard if guard is None or isinstance(guard, Mapping) else msgspec.to_builtins(guard_of(guard))
+    """Return a guard for the wire. Raises LockLost if the lock is known to be lost."""
+    return guard if guard is None or isinstance(guard, Mapping) else msgspec.to_builtins(to_guard(guard))
 
 
 def decoded(command: Txn, done: Done) -> Done:
-    """The reply with each result as the struct that its step gets outside of a txn."""
+    """Return the reply with each result as the struct that its step has outside of a txn."""
     steps = command.then if done.done == "then" else command.else_
     done.results = [
         msgspec.convert(result, REPLIES[OPS[step["op"]]]) for step, result in zip(steps, done.results, strict=True)

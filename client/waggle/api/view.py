@@ -1,4 +1,5 @@
-"""Typed views for asyncio: the methods of a `Hub`, through a `TypedCodec`. The laws are those of `waggle.api.typed`.
+"""Typed views for asyncio: the methods of a `Hub`, with values converted by a `TypedCodec` (`waggle.api.typed` has
+the rules).
 
 `waggle.blocking.view` has the same methods in the same order.
 """
@@ -28,10 +29,10 @@ Decision = Callable[[T | None], T | Keep | Awaitable[T | Keep]]
 
 
 class View(Generic[T]):
-    """The entries under a prefix, their values as T: what ``hub.view`` gives.
+    """The entries under a prefix, with values of type T: the result of ``hub.view``.
 
-    Keys are those within the view, without its prefix. A stored value that is no T raises Mismatch where its ``value``
-    is read; the entry or event itself comes all the same. A value that is no T is not written.
+    Keys are relative to the view, without its prefix. A stored value that is no T raises Mismatch where its
+    ``value`` is read; the entry or event itself arrives all the same. A value that is no T is not written.
     """
 
     def __init__(self, hub: Hub, codec: TypedCodec[T]) -> None:
@@ -65,23 +66,26 @@ class View(Generic[T]):
         )
 
     async def get(self, key: str) -> TypedEntry[T] | None:
-        """The entry, or None if it is absent."""
+        """Return the entry, or None if it is absent."""
         entry = await self._hub.get(self._codec.key(key), ns=self._codec.ns)
         return None if entry is None else self._codec.entry(entry)
 
     async def delete(self, key: str, *, if_rev: int | None = None, guard: Guarding | None = None) -> bool:
-        """Delete an entry, as `Hub.delete`; False if there was none."""
+        """Delete an entry, as `Hub.delete`, and return whether it was there."""
         return await self._hub.delete(self._codec.key(key), ns=self._codec.ns, if_rev=if_rev, guard=guard)
 
     async def touch(self, key: str, ttl: float | None, *, guard: Guarding | None = None) -> float | None:
-        """Give an entry a new deadline, as `Hub.touch`."""
+        """Set a new deadline of an entry, as `Hub.touch`."""
         return await self._hub.touch(self._codec.key(key), ttl, ns=self._codec.ns, guard=guard)
 
     async def update(
         self, key: str, fn: Decision[T], *, ttl: float | None = None, guard: Guarding | None = None
     ) -> TypedUpdated[T]:
-        """Change a value by a function of it, as `Hub.update`: given a T, or None if the key is absent, it returns a T
-        or KEEP. Raises Mismatch if what is stored is no T, or what it returned is none."""
+        """Change a value by a function, as `Hub.update`.
+
+        The function gets a T, or None if the key is absent, and returns a T or KEEP. Raises Mismatch if the stored
+        value or the result is no T.
+        """
 
         async def change(plain: Any) -> Any:
             value: Any = fn(self._codec.value(key, plain))
@@ -94,12 +98,13 @@ class View(Generic[T]):
         return self._codec.updated(key, updated)
 
     async def list(self, pattern: str = "*", *, limit: int | None = None) -> TypedEntries[T]:
-        """The entries that match, in key order: all of them, or the first ``limit``."""
+        """Return the entries that match, in key order: all of them, or the first ``limit``."""
         entries = await self._hub.list(self._codec.pattern(pattern), ns=self._codec.ns, limit=limit)
         return [self._codec.entry(entry) for entry in entries]
 
     def typed(self, entry: Entry) -> TypedEntry[T]:
-        """An entry that was had elsewhere, ``conflict.current`` or one of ``hub.history``, as one of this view."""
+        """Return an entry from elsewhere, such as ``conflict.current`` or one of ``hub.history``, as an entry of
+        this view."""
         return self._codec.entry(entry)
 
     def watch(
@@ -112,7 +117,7 @@ class View(Generic[T]):
         echo: bool = True,
         conflate: float | None = None,
     ) -> TypedWatcher[T]:
-        """The events of what matches any pattern (all, if none is given), as `Hub.watch`."""
+        """Return the events of everything that matches any pattern (all, if none is given), as `Hub.watch`."""
         watcher = self._hub.watch(
             *(self._codec.pattern(pattern) for pattern in patterns or ("*",)),
             ns=self._codec.ns,
@@ -126,20 +131,21 @@ class View(Generic[T]):
         return TypedWatcher(watcher, self._codec)
 
     def mirror(self, pattern: str = "*", *, conflate: float | None = None) -> TypedMirror[T]:
-        """A local copy of the entries that match, kept in step, as `Hub.mirror`."""
+        """Keep a local copy of the entries that match, as `Hub.mirror`."""
         mirror = self._hub.mirror(self._codec.pattern(pattern), ns=self._codec.ns, conflate=conflate)
         return TypedMirror(mirror, self._codec)
 
 
 class TypedWatcher(Generic[T]):
-    """The events of one ``view.watch``: iterate over it, inside ``async with`` or without. See `waggle.Watcher`."""
+    """The events of one ``view.watch``: iterate over it, inside a block or without. See `waggle.Watcher`."""
 
     def __init__(self, watcher: Watcher, codec: TypedCodec[T]) -> None:
         self.watcher, self.codec = watcher, codec
 
     @property
     def since(self) -> Since:
-        """How far this consumer has come, the event it was given last included: where another may go on."""
+        """Return the position of this consumer, behind the last event that it got: another consumer can continue
+        there."""
         return self.watcher.since
 
     async def __aenter__(self) -> Self:
@@ -158,12 +164,12 @@ class TypedWatcher(Generic[T]):
         return self.codec.event(await anext(self.watcher))
 
     async def close(self) -> None:
-        """Unsubscribe; nothing comes any more."""
+        """Unsubscribe; no event comes any more."""
         await self.watcher.close()
 
 
 class TypedMirror(TypedMirrorView[T]):
-    """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
+    """The entries that match a pattern, by key, updated by the hub; entering it fills it."""
 
     def __init__(self, mirror: Mirror, codec: TypedCodec[T]) -> None:
         super().__init__(mirror, codec)
@@ -183,9 +189,9 @@ class TypedMirror(TypedMirrorView[T]):
         await self.mirror.changed(timeout=timeout)
 
     async def until(self, condition: Callable[[TypedMirrorView[T]], object], *, timeout: float | None = None) -> None:
-        """Wait until ``condition(mirror)`` is true, asked now and after each change. Raises as `changed`."""
+        """Wait until ``condition(mirror)`` is true, called now and after each change. Raises as `changed`."""
         await self.mirror.until(lambda _: condition(self), timeout=timeout)
 
     async def close(self) -> None:
-        """Follow no more; what it holds stays."""
+        """Stop following the hub; the entries stay as they are."""
         await self.mirror.close()

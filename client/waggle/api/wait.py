@@ -1,9 +1,9 @@
-"""What a wait waits for, as a program writes it: a key, or a dict with the words of the wire (protocol 7).
+"""The conditions of a wait, as a program writes them: a key, or a dict with the words of the wire (protocol 7).
 
     await hub.wait_all(["spec", {"pattern": "result:*", "count": 3}], timeout=600)
 
-The types here are for whoever checks types and for editors; whether a condition makes sense is the hub's to judge. A
-text is a key and nothing else, whatever characters it has: patterns are said to be patterns.
+The types are for type checkers and editors; the hub checks whether a condition makes sense. A text is always a key,
+whatever characters it has. A pattern needs a dict.
 """
 
 from __future__ import annotations
@@ -15,18 +15,16 @@ import msgspec
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest, TimedOut
+from waggle.wire.limits import MAX_WAIT_S
 from waggle.wire.messages import Awaited, Comparison, Wait
 
 __all__ = [
     "WaitBudget", "WaitFor", "WaitForEntries", "WaitForEntry", "WaitForState", "Where", "condition_of", "conditions_of",
 ]  # fmt: skip
 
-LONGEST = 3600.0
-"""Seconds that the hub waits for one command; a longer wait is asked for again."""
-
 
 class Where(TypedDict):
-    """What a value has to be like, where ``pointer`` (RFC 6901) leads; ``op`` is ``eq`` if it is not given."""
+    """A test of the value at ``pointer`` (RFC 6901); ``op`` defaults to ``eq``."""
 
     value: NotRequired[Any]
     op: NotRequired[Comparison]
@@ -34,7 +32,7 @@ class Where(TypedDict):
 
 
 class WaitFor(TypedDict):
-    """A condition: so many entries of a key or pattern, none of them, or nothing locked there."""
+    """A condition: a number of entries of a key or pattern, no entry, or no lock there."""
 
     key: NotRequired[str]
     pattern: NotRequired[str]
@@ -47,7 +45,7 @@ class WaitFor(TypedDict):
 
 
 class WaitForEntry(TypedDict, total=False):
-    """The options of ``hub.wait`` for one key, which gives its entry."""
+    """The options of ``hub.wait`` for one key; the result is its entry."""
 
     where: Where | None
     since: int | None
@@ -56,14 +54,14 @@ class WaitForEntry(TypedDict, total=False):
 
 
 class WaitForEntries(WaitForEntry, total=False):
-    """The options of ``hub.wait`` for a pattern, which gives a list of entries."""
+    """The options of ``hub.wait`` for a pattern; the result is a list of entries."""
 
     pattern: Required[str]
     count: int
 
 
 class WaitForState(WaitForEntry, total=False):
-    """The options of ``hub.wait`` for anything: an entry, entries, or None where none is waited for."""
+    """The options of ``hub.wait`` for anything: the result is an entry, a list of entries, or None."""
 
     pattern: str | None
     absent: bool
@@ -71,24 +69,24 @@ class WaitForState(WaitForEntry, total=False):
 
 
 def condition_of(**fields: Any) -> Awaited:
-    """One condition. Raises BadRequest for what is none."""
+    """Return one condition. Raises BadRequest if the fields make none."""
     return _condition(fields, "wait")
 
 
 def conditions_of(conditions: Iterable[str | WaitFor], field: str) -> list[Awaited]:
-    """A list of them. Raises BadRequest, with ``index``, for what is none."""
+    """Return a list of conditions. Raises BadRequest, with ``index``, for an item that is none."""
     if isinstance(conditions, str | Mapping):
         raise BadRequest(f"{field} takes a list, not one {type(conditions).__name__}: put it into [ ]", field=field)
-    found = []
+    checked = []
     for index, condition in enumerate(conditions):
         place = f"{field}[{index}]"
         if isinstance(condition, str):
             condition = {"key": condition}
         elif not isinstance(condition, Mapping):
-            said = f"{place} is a key or a dict, not {type(condition).__name__}"
-            raise BadRequest(f'{said}: such as {{"pattern": "a*", ...}}', field=field, index=index)
-        found.append(_condition(condition, place))
-    return found
+            fault = f"{place} is a key or a dict, not {type(condition).__name__}"
+            raise BadRequest(f'{fault}: such as {{"pattern": "a*", ...}}', field=field, index=index)
+        checked.append(_condition(condition, place))
+    return checked
 
 
 def _condition(fields: Mapping[str, Any], place: str) -> Awaited:
@@ -100,18 +98,19 @@ def _condition(fields: Mapping[str, Any], place: str) -> Awaited:
 
 
 class WaitBudget:
-    """How long a wait may take in all, and the commands that it takes."""
+    """The time that a wait may take in all, and its next command."""
 
     def __init__(self, timeout: float | None, now: float) -> None:
         self._deadline = None if timeout is None else now + timeout
 
     def command(self, conditions: list[Awaited], *, all: bool, now: float) -> Wait:
-        """The next command."""
-        left = LONGEST if self._deadline is None else max(0.0, min(LONGEST, self._deadline - now))
-        return Wait(id=0, all=conditions if all else None, any=None if all else conditions, timeout=left)
+        """Return the next command."""
+        timeout = MAX_WAIT_S if self._deadline is None else max(0.0, min(MAX_WAIT_S, self._deadline - now))
+        return Wait(id=0, all=conditions if all else None, any=None if all else conditions, timeout=timeout)
 
-    def refused(self, error: TimedOut, now: float) -> None:
-        """The hub has waited as long as it was asked to. Raises ``error`` if that was all."""
+    def on_timeout(self, error: TimedOut, now: float) -> None:
+        """Continue after the hub has waited as long as the command allowed. Raises ``error`` if the whole time is
+        over."""
         over = self._deadline is not None and now >= self._deadline
         if over or error.details.get("unanswered"):
             raise error

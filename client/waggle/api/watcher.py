@@ -1,8 +1,7 @@
-"""Watchers and mirrors for asyncio: who consumes a subscription, and how long it lives.
+"""Watchers and mirrors for asyncio: the consumers of a subscription, and its lifetime.
 
-A thin shell again: the order, the completeness and the bounds of what comes are `waggle.core.subscription`'s, the
-copy is
-`waggle.api.mirror`'s. Here is only waiting.
+A thin shell: `waggle.core.subscription` keeps order, completeness and bounds, `waggle.api.mirror` keeps the copy.
+This module waits.
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ from typing import Self
 from waggle.api.mirror import MirrorView, mirroring
 from waggle.core.subscription import Buffer, Subscription
 from waggle.transport.driver import SessionDriver
-from waggle.wire.errors import BadRequest, TimedOut, again
+from waggle.wire.errors import BadRequest, TimedOut, copy_error
 from waggle.wire.messages import Event, EventType, Since
 
 __all__ = ["Mirror", "Position", "Watcher"]
 
 
 class _Following:
-    """A subscription over a link, from the moment it is begun until it is left, or nobody holds it any more."""
+    """A subscription from its start until it is closed, or its consumer is garbage collected."""
 
-    def __init__(self, link: SessionDriver, subscription: Subscription) -> None:
-        self._link, self._subscription = link, subscription
+    def __init__(self, driver: SessionDriver, subscription: Subscription) -> None:
+        self._driver, self._subscription = driver, subscription
         self._begun = False
-        self._left = weakref.finalize(self, link.leave_soon, subscription)
-        self._left.atexit = False
+        self._finalizer = weakref.finalize(self, driver.unsubscribe_threadsafe, subscription)
+        self._finalizer.atexit = False
 
     async def _begin(self) -> None:
-        """Subscribe. Raises BadRequest the second time: it would mix two streams."""
+        """Subscribe. Raises BadRequest the second time: two streams would mix."""
         if self._begun:
             raise BadRequest("This was entered before: call hub.watch() or hub.mirror() again for another one.")
         self._begun = True
-        await self._link.begin(self._subscription)
+        await self._driver.subscribe(self._subscription)
 
     async def close(self) -> None:
-        """Unsubscribe; nothing comes any more."""
-        self._left.detach()
-        self._link.leave(self._subscription)
+        """Unsubscribe; no event comes any more."""
+        self._finalizer.detach()
+        self._driver.unsubscribe(self._subscription)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -51,36 +50,36 @@ class _Following:
 
 
 class Position:
-    """The place that a consumer has reached in the hub's log."""
+    """The position of a consumer in the hub's log."""
 
     @property
     @abstractmethod
     def since(self) -> Since:
-        """The revision that this consumer has reached, in its epoch."""
+        """Return the revision that this consumer has reached, in its epoch."""
 
     @property
     def epoch(self) -> str:
-        """The epoch of ``since``; empty while a snapshot is incomplete, from which no other consumer can go on."""
+        """Return the epoch of ``since``; empty while a snapshot is incomplete, from which no other consumer can
+        continue."""
         return self.since.epoch
 
     @property
     def rev(self) -> int:
-        """The revision of ``since``."""
+        """Return the revision of ``since``."""
         return self.since.rev
 
 
 class Watcher(_Following, Position):
-    """The events of one ``hub.watch``: iterate over it, inside ``async with`` or without.
+    """The events of one ``hub.watch``: iterate over it, inside a block or without.
 
-    No more than 8 MiB of events are kept for a consumer that is slow (a snapshot is kept whole). Beyond that the
-    client unsubscribes, and goes on from the hub's log when the consumer has caught up; so the loop's body may
-    take its time, and may use the same hub. If the hub's log has been compacted meanwhile, that is a loss: see
-    `Hub.watch`.
+    At most 8 MiB of events are kept for a slow consumer; a snapshot is kept whole. Beyond that the client
+    unsubscribes, and continues from the hub's log when the consumer has caught up. So the body of the loop may take
+    its time, and may use the same hub. If the hub has compacted its log meanwhile, events are lost: see `Hub.watch`.
     """
 
     def __init__(
         self,
-        link: SessionDriver,
+        driver: SessionDriver,
         patterns: Iterable[str],
         since: Since | None,
         *,
@@ -105,11 +104,12 @@ class Watcher(_Following, Position):
             echo=echo,
             conflate=conflate,
         )
-        super().__init__(link, subscription)
+        super().__init__(driver, subscription)
 
     @property
     def since(self) -> Since:
-        """How far this consumer has come, the event it was given last included: where another may go on."""
+        """Return the position of this consumer, behind the last event that it got: another consumer can continue
+        there."""
         return self._subscription.point()
 
     async def __aenter__(self) -> Self:
@@ -120,44 +120,44 @@ class Watcher(_Following, Position):
         return self
 
     async def __anext__(self) -> Event:
-        if not await self._some():
+        if not await self._wait_for_event():
             raise StopAsyncIteration
         return self._take()
 
-    async def batch(self, most: int) -> list[tuple[Event, Since]]:
-        """As many events as wait, each with the resume point behind it: 1 to ``most``, none at the end."""
-        await self._some()
+    async def batch(self, max_events: int) -> list[tuple[Event, Since]]:
+        """Return the waiting events, each with the resume point behind it: 1 to ``max_events``, none at the end."""
+        await self._wait_for_event()
         events: list[tuple[Event, Since]] = []
-        while len(events) < most and not self._buffer.empty:
+        while len(events) < max_events and not self._buffer.empty:
             events.append((self._take(), self._buffer.point))
         return events
 
-    async def _some(self) -> bool:
-        """Wait for an event; False at the end. Raises what broke the stream once everything was taken."""
+    async def _wait_for_event(self) -> bool:
+        """Wait for an event; return False at the end. Raises the error of the stream after the last event."""
         if not self._begun:
             await self._begin()
         while self._buffer.empty:
             if self._subscription.error is not None:
-                raise again(self._subscription.error)
+                raise copy_error(self._subscription.error)
             if self._subscription.ended:
                 return False
-            await self._link.news(self._subscription)
+            await self._driver.wait_for_change(self._subscription)
         return True
 
     def _take(self) -> Event:
         event = self._buffer.take()
         if self._buffer.empty:
-            self._link.drained(self._subscription)
+            self._driver.resume(self._subscription)
         return event
 
 
 class Mirror(_Following, MirrorView):
-    """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
+    """The entries that match a pattern, by key, updated by the hub; entering it fills it."""
 
-    def __init__(self, link: SessionDriver, pattern: str, ns: str | None, conflate: float | None) -> None:
+    def __init__(self, driver: SessionDriver, pattern: str, ns: str | None, conflate: float | None) -> None:
         replica, subscription = mirroring(pattern, ns, conflate)
         MirrorView.__init__(self, replica)
-        _Following.__init__(self, link, subscription)
+        _Following.__init__(self, driver, subscription)
 
     async def __aenter__(self) -> Self:
         await self._begin()
@@ -174,23 +174,23 @@ class Mirror(_Following, MirrorView):
         await self._wait(lambda: self.changes != seen, timeout)
 
     async def until(self, condition: Callable[[MirrorView], object], *, timeout: float | None = None) -> None:
-        """Wait until ``condition(mirror)`` is true, asked now and after each change. Raises as `changed`."""
+        """Wait until ``condition(mirror)`` is true, called now and after each change. Raises as `changed`."""
         await self._wait(lambda: condition(self), timeout)
 
     async def _wait(self, condition: Callable[[], object], timeout: float | None) -> None:
-        patience = asyncio.timeout(timeout)
+        time_limit = asyncio.timeout(timeout)
         try:
-            async with patience:
+            async with time_limit:
                 while not condition():
                     if self._subscription.error is not None:
-                        raise again(self._subscription.error)
+                        raise copy_error(self._subscription.error)
                     if self._subscription.ended or not self._begun:
                         raise BadRequest("This mirror is not open: use it within its `with` block.")
-                    await self._link.news(self._subscription)
+                    await self._driver.wait_for_change(self._subscription)
         except TimeoutError:
-            if not patience.expired():
+            if not time_limit.expired():
                 raise
             raise TimedOut(
-                f"The mirror of {', '.join(self._subscription.patterns)} did not come to that within {timeout:g} s:"
-                " wait longer, or look at what it holds."
+                f"The mirror of {', '.join(self._subscription.patterns)} did not reach this state within {timeout:g} s:"
+                " wait longer, or look at its entries."
             ) from None

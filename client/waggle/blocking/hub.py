@@ -47,36 +47,37 @@ class Hub(Closing, Twin[hub.Hub]):
 
     @property
     def state(self) -> State:
-        """``connecting``, ``connected``, ``reconnecting`` or ``closed``."""
+        """Return the state: ``connecting``, ``connected``, ``reconnecting`` or ``closed``."""
         return self._twin.state
 
     @property
     def agent(self) -> str:
-        """The name of this agent: the one given, or the one that the hub made."""
+        """Return the name of this agent: the given one, or one that the hub made."""
         return self._twin.agent
 
     @property
     def session(self) -> str:
-        """The id of this session; another one after a session was lost, with all that was tied to it."""
+        """Return the id of this session. After a session is lost, with all that was tied to it, the id is another
+        one."""
         return self._twin.session
 
     @property
     def epoch(self) -> str:
-        """The name of the hub's unbroken log."""
+        """Return the name of the hub's unbroken log."""
         return self._twin.epoch
 
     @property
     def rev(self) -> int:
-        """The highest revision seen so far."""
+        """Return the highest revision seen so far."""
         return self._twin.rev
 
     @property
     def welcome(self) -> Welcome:
-        """What the hub said of itself when this connection began."""
+        """Return the hub's answer to hello, which began this connection."""
         return self._twin.welcome
 
     def close(self) -> None:
-        """End the session now, with all it holds, and close the connection."""
+        """End the session now, with all that it holds, and close the connection."""
         if not self._thread.stopped:
             try:
                 self._thread.run(self._twin.close())

@@ -23,32 +23,32 @@ class Message(Twin[inbox.Message]):
 
     @property
     def sender(self) -> str:
-        """The agent that sent it, by the hub's word."""
+        """Return the name of the agent that sent the message, as the hub recorded it."""
         return self._twin.sender
 
     @property
     def body(self) -> Any:
-        """What was sent."""
+        """Return the body of the message."""
         return self._twin.body
 
     @property
     def sent_at(self) -> float:
-        """The instant of sending, in Unix seconds."""
+        """Return the time of sending, in Unix seconds."""
         return self._twin.sent_at
 
     @property
     def is_question(self) -> bool:
-        """Whether its sender waits for an answer."""
+        """Return whether the sender waits for an answer."""
         return self._twin.is_question
 
     @property
     def delivery(self) -> int:
-        """The number of times that it was received, this time included."""
+        """Return how often the message was received, this time included."""
         return self._twin.delivery
 
     @property
     def lost(self) -> LockLost | None:
-        """The reason why this reader does not hold it any more, or None: another reader may have it by now."""
+        """Return the reason why this reader has lost the message, or None. Another reader may have a lost message."""
         return self._job.lost
 
     ack = blocking(inbox.Message.ack)

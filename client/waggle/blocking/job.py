@@ -21,22 +21,22 @@ class Job(Leased[job.Job]):
 
     @property
     def entry(self) -> Entry:
-        """The entry, as it was when it was taken."""
+        """Return the entry, as it was when it was taken."""
         return self._twin.entry
 
     @property
     def key(self) -> str:
-        """The key of the entry."""
+        """Return the key of the entry."""
         return self._twin.key
 
     @property
     def value(self) -> Any:
-        """The value of the entry."""
+        """Return the value of the entry."""
         return self._twin.value
 
     @property
     def delivery(self) -> int:
-        """The number of times that this entry was taken, this time included."""
+        """Return how often this entry was taken, this time included."""
         return self._twin.delivery
 
     done = blocking(job.Job.done)

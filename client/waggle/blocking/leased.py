@@ -37,17 +37,17 @@ class Leased(Twin[L]):
 
     @property
     def token(self) -> int:
-        """The fencing token: greater than every one granted before. Pass it on to what is outside of the hub."""
+        """Return the fencing token: greater than every token granted before. Pass it to systems outside of the hub."""
         return self._twin.token
 
     @property
     def expires_at(self) -> float:
-        """The instant, in Unix seconds, until which the hub holds it without another renewal."""
+        """Return the time, in Unix seconds, until which the hub holds the lease without another renewal."""
         return self._twin.expires_at
 
     @property
     def lost(self) -> LockLost | None:
-        """The reason of its loss, or None if it was not lost."""
+        """Return the reason of the loss, or None if it is not lost."""
         return self._thread.call(lambda: self._twin.lost)
 
     def check(self) -> None:

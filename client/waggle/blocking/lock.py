@@ -16,12 +16,12 @@ class Lock(Leased[lock.Lock]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that are locked."""
+        """Return the names that are locked."""
         return self._twin.names
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The patterns that are locked."""
+        """Return the patterns that are locked."""
         return self._twin.patterns
 
     def acquire(self) -> Self:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from waggle.transport.driver import left
+from waggle.transport.driver import closed_by_program
 from waggle.wire.errors import BadRequest
 
 __all__ = ["LoopThread"]
@@ -55,7 +55,7 @@ class _Call(Generic[T]):
             raise
         assert self._task is not None
         if self._task.cancelled():
-            raise left()
+            raise closed_by_program()
         return self._task.result()
 
     def cancel(self) -> None:
@@ -141,7 +141,7 @@ class LoopThread:
         with self._gate:
             if self.stopped:
                 work.close()
-                raise left()
+                raise closed_by_program()
             if threading.current_thread() is self._thread:
                 work.close()
                 raise RuntimeError(

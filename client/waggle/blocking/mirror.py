@@ -14,7 +14,7 @@ __all__ = ["Mirror"]
 
 
 class Mirror(Closing, Twin[watcher.Mirror], MirrorView):
-    """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
+    """The entries that match a pattern, by key, updated by the hub; entering it fills it."""
 
     def __init__(self, twin: watcher.Mirror, thread: LoopThread) -> None:
         Twin.__init__(self, twin, thread)
@@ -27,7 +27,7 @@ class Mirror(Closing, Twin[watcher.Mirror], MirrorView):
     changed = blocking(watcher.Mirror.changed)
 
     def until(self, condition: Callable[[MirrorView], object], *, timeout: float | None = None) -> None:
-        """Wait until ``condition(mirror)`` is true, asked now and after each change. Raises as `changed`.
+        """Wait until ``condition(mirror)`` is true, called now and after each change. Raises as `changed`.
 
         ``condition`` is called in the hub's thread: it must not call the hub.
         """

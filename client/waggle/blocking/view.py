@@ -30,7 +30,8 @@ class TypedWatcher(Closing, Generic[T]):
 
     @property
     def since(self) -> Since:
-        """How far this consumer has come, the event it was given last included: where another may go on."""
+        """Return the position of this consumer, behind the last event that it got: another consumer can continue
+        there."""
         return self._watcher.since
 
     def __enter__(self) -> Self:
@@ -49,7 +50,7 @@ class TypedWatcher(Closing, Generic[T]):
 
 
 class TypedMirror(Closing, TypedMirrorView[T]):
-    """The entries that match a pattern, by key, kept in step with the hub; enter it to fill it."""
+    """The entries that match a pattern, by key, updated by the hub; entering it fills it."""
 
     def __init__(self, twin: view.TypedMirror[T], thread: LoopThread) -> None:
         self._mirror = Mirror(twin.mirror, thread)
@@ -64,7 +65,7 @@ class TypedMirror(Closing, TypedMirrorView[T]):
         self._mirror.changed(timeout=timeout)
 
     def until(self, condition: Callable[[TypedMirrorView[T]], object], *, timeout: float | None = None) -> None:
-        """Wait until ``condition(mirror)`` is true, asked now and after each change. Raises as `changed`."""
+        """Wait until ``condition(mirror)`` is true, called now and after each change. Raises as `changed`."""
         self._mirror.until(lambda _: condition(self), timeout=timeout)
 
     def close(self) -> None:

@@ -26,7 +26,8 @@ class Watcher(Closing, Twin[watcher.Watcher], watcher.Position):
 
     @property
     def since(self) -> Since:
-        """How far this consumer has come, the event it was given last included: where another may go on."""
+        """Return the position of this consumer, behind the last event that it got: another consumer can continue
+        there."""
         if self._events and self._point is not None:
             return self._point  # the twin is ahead of us by the rest of the batch
         return self._thread.call(lambda: self._twin.since)

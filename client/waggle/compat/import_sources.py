@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from waggle.cli.transfer.entry_file import FAULTS, Found, Read
+from waggle.cli.transfer.entry_file import FILE_ERRORS, LocatedEntry, ReadEntries
 from waggle.compat import mapping
 from waggle.wire.errors import BadRequest
 
@@ -32,7 +32,7 @@ class ImportSource(StrEnum):
     claude_flow = "claude-flow"
 
 
-def from_json(seed: ImportSource, file: BinaryIO) -> Read:
+def from_json(seed: ImportSource, file: BinaryIO) -> ReadEntries:
     """Return the entries of a file that is one JSON document. Raises BadRequest."""
     try:
         document = json.load(file)
@@ -43,7 +43,7 @@ def from_json(seed: ImportSource, file: BinaryIO) -> Read:
 
 
 @contextmanager
-def from_database(path: str) -> Iterator[Read]:
+def from_database(path: str) -> Iterator[ReadEntries]:
     """Return the rows of a store in SQLite. Raises BadRequest."""
     try:
         with closing(sqlite3.connect(_uri(Path(path)), uri=True, isolation_level=None)) as db:
@@ -66,7 +66,7 @@ def _uri(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
 
 
-def _memories(document: Any) -> list[Found]:
+def _memories(document: Any) -> list[LocatedEntry]:
     """Return the list of entries: version 1 is a list, version 2 an object that has one."""
     entries = document.get("entries") if isinstance(document, dict) else document
     if not isinstance(entries, list):
@@ -74,7 +74,7 @@ def _memories(document: Any) -> list[Found]:
     return [_found(f"entry {number}", mapping.memory_line, record) for number, record in enumerate(entries, 1)]
 
 
-def _hive(document: Any) -> list[Found]:
+def _hive(document: Any) -> list[LocatedEntry]:
     entries = document.get("entries") if isinstance(document, dict) else None
     metadata = document.get("metadata") if isinstance(document, dict) else None
     if not isinstance(entries, dict) or not isinstance(metadata, dict):
@@ -84,7 +84,7 @@ def _hive(document: Any) -> list[Found]:
     ]
 
 
-def _rows(db: sqlite3.Connection) -> Iterator[Found]:
+def _rows(db: sqlite3.Connection) -> Iterator[LocatedEntry]:
     for number, row in enumerate(db.execute(_ROWS), 1):
         yield _found(f"row {number}", lambda *cells: mapping.flow_line(*map(_text, cells)), *row)
 
@@ -93,8 +93,8 @@ def _text(cell: Any) -> Any:
     return cell.decode() if isinstance(cell, bytes) else cell
 
 
-def _found(where: str, line_of: Any, *parts: Any) -> Found:
+def _found(where: str, line_of: Any, *parts: Any) -> LocatedEntry:
     try:
         return where, line_of(*parts)
-    except FAULTS as fault:
+    except FILE_ERRORS as fault:
         return where, fault

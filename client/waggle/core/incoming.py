@@ -1,4 +1,4 @@
-"""A line from the hub, as the client reads it."""
+"""A line from the hub, in the form that the client decodes it to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Incoming(Event, kw_only=True, omit_defaults=True, repr_omit_defaults=True)
     dup: bool = False
     """Whether the outcome is that of an earlier command with the same `rid`."""
     lost: LostLock | UnsetType = UNSET
-    """A lock that this session lost."""
+    """The lock that this session has lost."""
 
     def __repr__(self) -> str:
         """Return the text of the Event, which is the type that a program knows."""

@@ -1,30 +1,30 @@
-"""What this agent holds, a lock or the lease of a job, by its own clock (protocol 6 and 7, G8).
+"""A lease: a lock or a job that this agent holds, measured by its own clock (protocol 6 and 7, G8).
 
-The rules:
+Rules:
 
-1. **Never longer than in the hub.** The hub counts from when it granted or renewed; the client from when it had asked
-   for that, which was before. So its deadline is the earlier one, however long the reply took. A hub that does not
-   hear of us ends the session after its ``grace``, and with it what we hold: so a deadline is never later than that,
-   whatever the ttl.
-2. **Renewed early.** After a third of that time it is due: then two renewals may fail before it is lost.
-3. **Lost is for good,** and the first reason stays.
+1. **A lease never lasts longer here than at the hub.** The hub counts from the moment of the grant or renewal. The
+   client counts from the moment before it asked, so its deadline is earlier, however long the reply took. The hub
+   ends a session that is silent for its ``grace``, and its leases with it, so the deadline is never later than
+   ``grace``, whatever the ttl.
+2. **A lease is renewed early,** after a third of its time. So two renewals may fail before the lease is lost.
+3. **A lost lease stays lost,** and the first reason stays.
 
-Nothing here waits or sends; the clock is an argument, in seconds that only run forward.
+Nothing here waits or sends. The clock is an argument, in seconds that only grow.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from waggle.wire.errors import BadRequest, LockLost, again
+from waggle.wire.errors import BadRequest, LockLost, copy_error
 from waggle.wire.messages import Granted, Guard, Taken
 
-__all__ = ["Guarding", "HasToken", "Lease", "granted_at", "guard_of", "token_of"]
+__all__ = ["Guarding", "HasToken", "Lease", "granted_at", "to_guard", "token_of"]
 
-EARLY = 1 / 3
-"""The part of its time after which a hold is renewed."""
-ROUNDED = 0.001
-"""Seconds that ``waited`` of a grant may be too much: it is told in milliseconds."""
+RENEW_AFTER_FRACTION = 1 / 3
+"""The part of its time after which a lease is renewed."""
+WAITED_ROUNDING_S = 0.001
+"""Seconds by which ``waited`` of a grant may be too large: the hub rounds it to milliseconds."""
 
 _REASONS = {
     "expired": "its time was over before it was renewed",
@@ -38,64 +38,67 @@ _REASONS = {
 
 
 class Lease:
-    """One grant: its token, until when it is held, and why it was lost."""
+    """One grant: its fencing token, its deadline, and the error if it was lost."""
 
-    __slots__ = ("deadline", "due", "lost", "name", "token", "ttl")
+    __slots__ = ("deadline", "lost", "name", "renew_at", "token", "ttl")
 
     def __init__(self, name: str, token: int, ttl: float) -> None:
         self.name, self.token, self.ttl = name, token, ttl
-        self.deadline = self.due = float("-inf")
-        """Until when it is held for certain, and when it should be renewed: nothing is certain until `confirmed`."""
+        self.deadline = self.renew_at = float("-inf")
+        """The instants until which the lease is certain, and at which to renew it; none is certain before `confirm`."""
         self.lost: LockLost | None = None
 
-    def confirmed(self, since: float, grace: float) -> None:
-        """The hub has granted or renewed it at ``since`` or later."""
+    def confirm(self, since: float, grace: float) -> None:
+        """Set the deadline: the hub granted or renewed the lease at ``since`` or later."""
         span = min(self.ttl, grace) if grace > 0 else self.ttl
         self.deadline = since + span
-        self.due = since + span * EARLY
+        self.renew_at = since + span * RENEW_AFTER_FRACTION
 
-    def lose(self, reason: str, message: str = "") -> None:
-        """It is not held any more; ``reason`` is a word of the wire, ``message`` what somebody said of it."""
+    def mark_lost(self, reason: str, message: str = "") -> None:
+        """Mark the lease as lost; ``reason`` is a word of the wire, ``message`` the hub's explanation."""
         if self.lost is None:
             why = _REASONS.get(reason, reason) + (f" ({message})" if message else "")
-            said = f"{self.name} (token {self.token}) is not held any more, {why}."
-            self.lost = LockLost(said, reason=reason, token=self.token)
+            text = f"{self.name} (token {self.token}) is not held any more, {why}."
+            self.lost = LockLost(text, reason=reason, token=self.token)
 
     def check(self) -> None:
-        """Raise LockLost if it is lost."""
+        """Raise LockLost if the lease is lost."""
         if self.lost is not None:
-            raise again(self.lost)
+            raise copy_error(self.lost)
 
 
 def granted_at(grant: Granted | Taken, asked: float) -> float:
-    """The earliest instant at which the hub can have granted what was asked for at ``asked``."""
-    return asked + max(0.0, grant.waited - ROUNDED)
+    """Return the earliest instant at which the hub can have granted a request that was sent at ``asked``."""
+    return asked + max(0.0, grant.waited - WAITED_ROUNDING_S)
 
 
 class HasToken(Protocol):
-    """What can guard a write: a lock or a job of either client."""
+    """An object that can guard a write: a lock or a job of either client."""
 
     @property
     def token(self) -> int:
-        """The token of the grant."""
+        """Return the fencing token of the grant."""
 
     def check(self) -> None:
         """Raise LockLost if it is not held any more."""
 
 
 Guarding = int | HasToken
-"""What is taken as ``guard=``: a lock, a job, or the token of one."""
+"""The values of ``guard=``: a lock, a job, or the token of one."""
 
 
-def guard_of(guard: Guarding | None) -> Guard | None:
-    """As the wire has it. Raises as `token_of`."""
+def to_guard(guard: Guarding | None) -> Guard | None:
+    """Return the guard for the wire. Raises as `token_of`."""
     token = token_of(guard)
     return None if token is None else Guard(token)
 
 
 def token_of(guard: Guarding | None) -> int | None:
-    """The token. Raises LockLost if the lock is known to be lost, so nothing is sent in vain; BadRequest if it is no
-    guard."""
+    """Return the token of a guard.
+
+    Raises LockLost if the lock is known to be lost, so a write that must fail is not sent; BadRequest if ``guard``
+    is not a guard.
+    """
     if guard is None or (isinstance(guard, int) and not isinstance(guard, bool)):
         return guard
     if isinstance(guard, int) or not hasattr(guard, "check"):

@@ -1,7 +1,7 @@
-"""One command on its way to its outcome, and what an outcome is: a reply's struct, or the error it means.
+"""A command between its call and its outcome: the struct of the reply, or the error.
 
-What is sent when is in `waggle.core.session`; here is only what a single command carries, and how its reply is
-read.
+`waggle.core.session` decides when a command is sent. This module knows what one command carries, and how its reply
+is read.
 """
 
 from __future__ import annotations
@@ -12,65 +12,69 @@ from msgspec import UNSET, Struct
 from waggle.core.incoming import Incoming
 from waggle.core.lease import Lease
 from waggle.core.subscription import Subscription
-from waggle.wire.errors import Disconnected, WaggleError, again, error_from_wire
+from waggle.wire.errors import Disconnected, WaggleError, error_from_wire
 from waggle.wire.messages import REPLIES, Backup, Change, Command, Entry, Lock, Search, Take, Wait
 
-__all__ = ["Outcome", "PendingCommand", "again", "in_doubt", "outcome_of"]
+__all__ = ["Outcome", "PendingCommand", "in_doubt", "outcome_of"]
 
 Outcome = Struct | WaggleError
 
 _OK = {command: msgspec.json.Decoder(reply) for command, reply in REPLIES.items()}
-_PATIENT = frozenset({Lock, Wait, Take, Backup, Search})
-"""The commands whose answer the hub may hold back."""
+_DEFERRABLE = frozenset({Lock, Wait, Take, Backup, Search})
+"""The commands whose reply the hub may defer."""
 
 
 class PendingCommand:
-    """A command that somebody waits for. Its identity is what a shell finds the caller by."""
+    """A command whose outcome a caller awaits. Drivers find the caller by the object's identity."""
 
     __slots__ = (
-        "command", "given_up", "hold", "ids", "patience", "repeated", "sent", "settled", "subscription", "waits",
+        "cancelled", "command", "duplicate", "hub_wait", "ids", "lease", "sent", "settled", "subscription", "waits",
     )  # fmt: skip
 
     def __init__(self, command: Command, subscription: Subscription | None = None) -> None:
         self.command = command
-        self.patience = _patience(command) if type(command) in _PATIENT else 0.0
-        """Seconds that the hub may take to answer because that is what was asked for; None if it may take for ever."""
-        self.waits = self.patience != 0
-        """Whether the hub may answer it late, out of order."""
+        self.hub_wait = _hub_wait(command) if type(command) in _DEFERRABLE else 0.0
+        """Seconds that the command lets the hub wait before it answers; None for any time."""
+        self.waits = self.hub_wait != 0
+        """Whether the hub may answer later, out of order."""
         self.sent = False
-        """Whether the hub may have seen it."""
+        """Whether the hub may have received the command."""
         self.subscription = subscription
-        """Whose ``subscribe`` it is: the command is then made anew each time it is sent."""
+        """The subscription of a `subscribe`: the command is then built again each time it is sent."""
         self.ids: list[int] = []
-        """Under which it was sent in this session, and may be answered."""
-        self.hold: Lease | None = None
-        """What it was granted; or, of a `renew` that nobody waits for, what it renews."""
-        self.given_up = False
-        """Whether nobody waits for it any more, but what the hub may have granted is still to be given back."""
+        """The ids under which the command was sent in this session, and may be answered."""
+        self.lease: Lease | None = None
+        """The lease that was granted; for a `renew` of the session itself, the lease to renew."""
+        self.cancelled = False
+        """Whether the caller gave up, while a grant may still have to be unlocked."""
         self.settled = False
-        """Whether its outcome is known."""
-        self.repeated = False
-        """Whether the outcome is that of an earlier time, and may not hold any more."""
+        """Whether the outcome is known."""
+        self.duplicate = False
+        """Whether the outcome is that of an earlier attempt, and may have changed since."""
 
     @property
     def grants(self) -> bool:
-        """Whether it asks for something to hold."""
+        """Return whether the command asks for a lock or a job."""
         return isinstance(self.command, Lock | Take)
 
     @property
     def in_doubt(self) -> bool:
-        """Whether it may have changed something without our knowing. What a session was granted went with it."""
+        """Return whether the command may have changed something, and only its reply would say so.
+
+        A `lock` or `take` is never in doubt: what a session was granted ends with the session.
+        """
         return self.sent and isinstance(self.command, Change) and not self.grants
 
 
-def _patience(command: Command) -> float | None:
+def _hub_wait(command: Command) -> float | None:
     if isinstance(command, Lock):
         return command.wait
     return command.timeout if isinstance(command, Wait | Take) else None
 
 
 def outcome_of(command: Command, incoming: Incoming) -> Outcome:
-    """The reply as the struct that ``command`` gets, or as an exception; msgspec's error if it is neither."""
+    """Return the reply as the struct for ``command``, or the error it carries. Raises msgspec's error if the reply
+    is neither."""
     if incoming.error is not UNSET:
         error = error_from_wire(incoming.error)
         if isinstance(error.details.get("current"), dict):
@@ -80,9 +84,9 @@ def outcome_of(command: Command, incoming: Incoming) -> Outcome:
     return reply
 
 
-def in_doubt(ask: PendingCommand, why: str) -> Disconnected:
-    """What the caller of a change hears that was sent and never answered."""
-    op = ask.command.__struct_config__.tag
+def in_doubt(pending: PendingCommand, why: str) -> Disconnected:
+    """Return the error for a change that was sent and not answered."""
+    op = pending.command.__struct_config__.tag
     return Disconnected(
         f"{why} The `{op}` was sent and not answered: it may or may not have taken effect. Read the state to"
         " find out, then repeat it if needed.",

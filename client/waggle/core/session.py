@@ -1,32 +1,29 @@
-"""One agent's side of the wire, without a socket: lines in, lines and outcomes out (protocol 2 and 3).
+"""One agent's session with the hub, without a socket: lines go in, lines and outcomes come out (protocol 2 and 3).
 
-The rules:
+Rules:
 
-1. **Pure.** No socket, no clock, no chance, no loop. A shell tells what happened to the connection (`opened`,
-   `dropped`, `receive`), fetches what to send (`outgoing`) and whom to wake (`collect`).
-2. **A command is queued, then sent, then settled,** in the order asked. When the connection drops, what was
-   sent goes back to the head of the queue.
-3. **A takeover repeats what is unanswered.** A Change carries its ``rid``, so it takes effect once; a read
-   may be repeated freely. Never more than `WINDOW` commands are unanswered, since the hub remembers the
-   outcomes of the last 1,000 only.
-4. **In a new session a Change is not repeated:** if it was sent, it may or may not have happened, and its
-   caller is told exactly that. Reads are repeated, and each subscription goes on from its own cursor. So are `lock`
-   and `take`, since what the old session may have been granted went with it; what it held is lost, and its holders
-   are told.
-5. **A command that waits** (`PendingCommand.waits`) has no place in the order of replies and does not count for the
-window. The
-   hub answers it under the id it had before a takeover, or under its new one, if it was asked again in time: the first
-   answer is the one that counts. It is asked again in any case, since the answer may be what was lost: `lock` and
-   `take` join by their ``rid``; a second `wait`, which has none, stands before the first is cancelled, so that no
-   moment goes unseen.
-6. **A grant has an owner, or goes back.** What a caller has given up is cancelled, and remembered until the hub has
-   answered: should it have been granted meanwhile, in this connection or the next, it is unlocked. Until then no other
-   lock is asked for on behalf of the same task, to which the hub would say that it waits for itself.
-7. **After a takeover all that is held is renewed,** since what told of a loss may have been lost itself.
+1. **Pure.** The session has no socket, no clock, no random numbers and no event loop. A driver reports the
+   connection (`opened`, `dropped`, `receive`), sends what `outgoing` returns, and passes on what `collect` returns.
+2. **A command is queued, then sent, then settled,** in the order of the calls. When the connection drops, the
+   commands without a reply return to the head of the queue.
+3. **A takeover repeats every command without a reply.** (A takeover: a new connection continues the session.) A
+   change carries a ``rid``, so the hub applies it once; a read may be repeated freely. At most `MAX_UNANSWERED`
+   commands are without a reply, because the hub remembers the outcomes of the last 1,000 changes only.
+4. **A new session does not repeat a change that was sent.** The change is in doubt: it may or may not have taken
+   effect, and its caller gets an error that says so. Reads are repeated, and each subscription continues from its
+   own cursor. `lock` and `take` are repeated too: what the old session was granted ended with it. The locks of the
+   old session are lost, and their holders are told.
+5. **A command that waits** (`PendingCommand.waits`) is answered out of order and does not count for the window. It
+   is sent again after a takeover, because its reply may have been lost. The hub may answer under the old id or the
+   new one; the first answer counts. `lock` and `take` have a ``rid``, so the hub joins both. `wait` has none: the
+   second `wait` starts before the first is cancelled, so the hub watches without a break.
+6. **A grant has an owner, or is returned.** When a caller gives up, its command is cancelled, and kept until the hub
+   has answered. If it was granted meanwhile, in this connection or the next one, it is unlocked. Until then no other
+   lock is sent for the same task: the hub would see the task wait for itself, which is a deadlock.
+7. **After a takeover all leases are renewed,** because the notice of a loss may have been lost with the connection.
 
-How one reply is read is in `waggle.core.pending`, what is held in `waggle.core.lease`, what is watched in
-`waggle.core.subscriptions`,
-where and when to connect again in `waggle.core.backoff`.
+`waggle.core.pending` reads one reply, `waggle.core.lease` keeps one grant, and `waggle.core.subscriptions` keeps the
+subscriptions.
 """
 
 from __future__ import annotations
@@ -44,7 +41,18 @@ from waggle.core.lease import Lease
 from waggle.core.pending import Outcome, PendingCommand, in_doubt, outcome_of
 from waggle.core.subscription import Subscription
 from waggle.core.subscriptions import Subscriptions
-from waggle.wire.errors import BadRequest, Cancelled, Disconnected, NotHolder, SessionLost, TooLarge, WaggleError, again
+from waggle.wire.errors import (
+    BadRequest,
+    Cancelled,
+    Disconnected,
+    NotHolder,
+    SessionLost,
+    TooLarge,
+    WaggleError,
+    copy_error,
+)
+from waggle.wire.json import encode
+from waggle.wire.limits import MAX_MESSAGE_BYTES, MAX_STORED_OUTCOMES
 from waggle.wire.messages import (
     Bye,
     Cancel,
@@ -64,24 +72,21 @@ from waggle.wire.messages import (
     Welcome,
 )
 
-__all__ = ["NO_NEWS", "Session", "State", "Updates"]
+__all__ = ["NO_UPDATES", "Session", "State", "Updates"]
 
-WINDOW = 500
-"""Commands sent and not yet answered; half of the outcomes that the hub keeps for a session (protocol 2)."""
-MESSAGE = 16 * 2**20
-"""Bytes of one message to the hub (protocol 1)."""
-BATCH = 256 * 2**10
-"""Bytes of lines that share one message, so that the hub can work it off in a slice."""
+MAX_UNANSWERED = MAX_STORED_OUTCOMES // 2
+"""Commands sent and not yet answered: half of the outcomes that the hub keeps for a session (protocol 2)."""
+MAX_BATCH_BYTES = 256 * 2**10
+"""Bytes of the lines that share one message: the hub works off one message without a pause."""
 
 State = Literal["connecting", "connected", "reconnecting", "closed"]
 
 _LINE = msgspec.json.Decoder(Incoming)
-_encoded = msgspec.json.Encoder().encode
 
 
 class Updates(NamedTuple):
-    """What a shell passes on: outcomes, consumers to wake, subscriptions to `retry` after so many seconds, and what
-    is not held any more."""
+    """The news since the last `Session.collect`: settled commands, subscriptions whose consumer has something to
+    read, subscriptions to `retry` after some seconds, and lost leases."""
 
     settled: list[tuple[PendingCommand, Outcome]]
     woken: list[Subscription]
@@ -89,12 +94,12 @@ class Updates(NamedTuple):
     lost: list[Lease]
 
 
-NO_NEWS = Updates([], [], [], [])
-"""What `Session.collect` gives when nothing has happened."""
+NO_UPDATES = Updates([], [], [], [])
+"""The result of `Session.collect` when nothing has happened."""
 
 
 class Session:
-    """A session with the hub, and the one after it when it is lost."""
+    """A session with the hub, and each new session that replaces a lost one."""
 
     def __init__(
         self,
@@ -104,30 +109,32 @@ class Session:
         token: str | None = None,
         meta: dict[str, Any] | None = None,
     ) -> None:
-        """Raises BadRequest if JSON cannot hold what it is to say of itself."""
+        """Create a session that is not connected. Raises BadRequest if ``agent`` or ``meta`` cannot be sent as
+        JSON."""
         _line_of(Hello(id=0, agent=agent, ns=ns, token=token, meta=meta))
         self.agent, self.ns, self.token, self.meta = agent, ns, token, meta
         self.state: State = "connecting"
         self.welcome: Welcome | None = None
         self.rev = 0
-        """The highest revision seen."""
+        """The highest revision that the hub has shown."""
         self.refusal: WaggleError | None = None
-        """The hub's answer to ``hello``, where that was an error and there is no other way in."""
+        """The error that answered ``hello``, if no other hello can help."""
         self.error: WaggleError | None = None
-        """What closed the session for good."""
+        """The error that closed the session for good."""
         self._numbers = itertools.count(1)
         self._hello: Hello | None = None
         self._lost = False
-        """Whether the session is known to be gone, so that the next hello begins another."""
+        """Whether the session has ended at the hub, so that the next hello starts a new one."""
         self._queue: deque[PendingCommand] = deque()
-        self._asked: dict[Id, PendingCommand] = {}
-        """What was sent and will be answered in order, by id."""
+        self._unanswered: dict[Id, PendingCommand] = {}
+        """Commands that were sent and are answered in order, by id."""
         self._waiting: dict[Id, PendingCommand] = {}
-        """What was sent and may be answered late, by every id that it had in this session."""
-        self._given_up: dict[PendingCommand, None] = {}
-        """What nobody waits for, and may be granted yet."""
-        self._holds: dict[int, Lease] = {}
-        self._lost_holds: list[Lease] = []
+        """Commands that were sent and may wait at the hub, by every id that each had in this session."""
+        self._cancelled_grants: dict[PendingCommand, None] = {}
+        """Cancelled commands that may still be granted: an ordered set."""
+        self._leases: dict[int, Lease] = {}
+        """The leases that are held, by token."""
+        self._lost_leases: list[Lease] = []
         self._out: list[bytes] = []
         self._settled: list[tuple[PendingCommand, Outcome]] = []
         self._subscriptions = Subscriptions()
@@ -135,106 +142,110 @@ class Session:
 
     # --- for callers --------------------------------------------------------------------------------------
 
-    def ask(self, command: Command) -> PendingCommand:
-        """Queue a command; its outcome comes with `collect`. Raises what closed the session, if it is
-        closed."""
+    def submit(self, command: Command) -> PendingCommand:
+        """Queue a command; `collect` returns its outcome. Raises the error that closed the session."""
         self._check_open()
         if isinstance(command, Status):
-            self._status = command.status
-        ask = self._enqueue(command)
+            self._status = command.status  # a new session must say it again
+        pending = self._enqueue(command)
         self._pump()
-        return ask
+        return pending
 
-    def forget(self, ask: PendingCommand) -> None:
-        """Nobody waits for this any more: it is not sent, or not again, and its reply is dropped.
+    def cancel(self, pending: PendingCommand) -> None:
+        """Stop waiting for a command: it is not sent, or not repeated, and its reply is dropped.
 
-        What it was granted, or may be, is given back; what was to be let go still is.
+        What the command was granted, or may be granted, is unlocked. An `unlock` that is queued is sent all the
+        same.
         """
-        if ask.subscription is not None:
-            self.leave(ask.subscription)
-        elif ask.hold is not None:
-            self.give_up(ask.hold)
-        elif ask.settled:
-            pass
-        elif ask.sent and (ask.grants or ask.waits):
-            self._give_up(ask)
-        elif self._asked.get(ask.command.id) is ask and not isinstance(ask.command, Unlock):
-            del self._asked[ask.command.id]
-        elif ask in self._queue and not isinstance(ask.command, Unlock):
-            self._queue.remove(ask)
+        if pending.subscription is not None:
+            self.unsubscribe(pending.subscription)
+        elif pending.lease is not None:
+            self.release_now(pending.lease)
+        elif pending.settled:
+            pass  # the reply came in the same loop iteration as the caller's end
+        elif pending.sent and (pending.grants or pending.waits):
+            self._cancel_sent(pending)
+        elif self._unanswered.get(pending.command.id) is pending and not isinstance(pending.command, Unlock):
+            del self._unanswered[pending.command.id]
+        elif pending in self._queue and not isinstance(pending.command, Unlock):
+            self._queue.remove(pending)
         self._pump()
 
-    def give_up(self, hold: Lease, reason: str = "released") -> None:
-        """This must not be taken for held any more: the hub is told as soon as may be, and who has it hears why."""
-        if self._holds.pop(hold.token, None) is not None:
-            self._lose(hold, reason)
-            self._enqueue(Unlock(id=0, token=hold.token))
+    def release_now(self, lease: Lease, reason: str = "released") -> None:
+        """Mark a lease as lost for ``reason``, and queue its `unlock`. No caller waits for the reply."""
+        # The lease may be gone: the hub can report its loss before the caller gives it up.
+        if self._leases.pop(lease.token, None) is not None:
+            self._lose(lease, reason)
+            self._enqueue(Unlock(id=0, token=lease.token))
             self._pump()
 
-    def drop(self, hold: Lease) -> None:
-        """It has ended, and the hub knows."""
-        self._holds.pop(hold.token, None)
+    def mark_ended(self, lease: Lease) -> None:
+        """Forget a lease that has ended at the hub."""
+        self._leases.pop(lease.token, None)
 
-    def let_go(self, hold: Lease) -> PendingCommand:
-        """Unlock it; its outcome comes with `collect`. Raises LockLost, or what closed the session."""
-        hold.check()
+    def unlock(self, lease: Lease) -> PendingCommand:
+        """Queue the `unlock` of a lease; `collect` returns its outcome. Raises LockLost, or the error that closed
+        the session."""
+        lease.check()
         self._check_open()
-        self._holds.pop(hold.token, None)
-        return self.ask(Unlock(id=0, token=hold.token))
+        self._leases.pop(lease.token, None)
+        return self.submit(Unlock(id=0, token=lease.token))
 
     def subscribe(self, subscription: Subscription) -> PendingCommand:
-        """Begin a subscription; its outcome is the first answer. Raises what closed the session."""
+        """Start a subscription; its outcome is the hub's first answer. Raises the error that closed the session."""
         self._check_open()
-        ask = self._subscriptions.add(subscription, self.ns or "default")
+        pending = self._subscriptions.add(subscription, self.ns or "default")
         self._pump()
-        return ask
+        return pending
 
-    def leave(self, subscription: Subscription) -> None:
-        """End a subscription, begun or not."""
-        self._subscriptions.leave(subscription)
-        for ask in [ask for ask in self._queue if ask.subscription is subscription]:
-            self._queue.remove(ask)
-            self._subscriptions.abandoned(subscription)
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription, whether the hub has answered it or not."""
+        self._subscriptions.unsubscribe(subscription)
+        for pending in [pending for pending in self._queue if pending.subscription is subscription]:
+            self._queue.remove(pending)
+            self._subscriptions.on_subscribe_dropped(subscription)
         self._pump()
 
-    def drained(self, subscription: Subscription) -> None:
-        """The consumer has taken everything that waited."""
-        self._subscriptions.drained(subscription)
+    def resume(self, subscription: Subscription) -> None:
+        """Continue a paused subscription: its consumer has read all events."""
+        self._subscriptions.resume(subscription)
         self._pump()
 
     def retry(self, subscription: Subscription) -> None:
-        """The time is over after which the hub wanted to be asked again."""
+        """Subscribe again: the time after which the hub allowed it is over."""
         self._subscriptions.retry(subscription)
         self._pump()
 
     # --- for the shell: the connection --------------------------------------------------------------------
 
     def opened(self) -> None:
-        """A connection stands: say hello, or take the session over."""
+        """Queue hello on a new connection: for a new session, or to take this one over."""
         self._say_hello()
 
     def dropped(self) -> None:
-        """The connection is gone: what is unanswered waits for the next one."""
+        """Put the commands without a reply back into the queue: the connection is lost."""
         if self.state == "connected":
             self.state = "reconnecting"
         self._hello = None
         self._out.clear()
-        sent = {*self._asked.values(), *self._waiting.values()}.difference(self._queue)
-        unanswered = [*sorted(sent, key=lambda ask: ask.ids[-1]), *self._queue]
-        self._asked.clear()
+        # A waiting command that was queued again after an earlier takeover is in both: it keeps its place in the queue.
+        sent = {*self._unanswered.values(), *self._waiting.values()}.difference(self._queue)
+        unanswered = [*sorted(sent, key=lambda pending: pending.ids[-1]), *self._queue]
+        self._unanswered.clear()
         self._queue.clear()
-        for ask in unanswered:
-            if ask.subscription is not None and ask.subscription.ended:
-                self._subscriptions.abandoned(ask.subscription)
-            elif not isinstance(ask.command, Unsubscribe | Bye) and ask.hold is None:
-                self._queue.append(ask)
+        for pending in unanswered:
+            if pending.subscription is not None and pending.subscription.ended:
+                self._subscriptions.on_subscribe_dropped(pending.subscription)
+            elif not isinstance(pending.command, Unsubscribe | Bye) and pending.lease is None:
+                # Left out: numbers of subscriptions change with the connection, and `_on_welcome` renews all leases.
+                self._queue.append(pending)
 
     def receive(self, message: bytes) -> None:
-        """Take one message of the hub. Raises Disconnected if it is not of this protocol."""
+        """Handle one message of the hub. Raises Disconnected if a line of it cannot be read."""
         for line in message.split(b"\n"):
             if line:
                 try:
-                    self._take(_LINE.decode(line), len(line))
+                    self._receive_line(_LINE.decode(line), len(line))
                 except msgspec.MsgspecError as fault:
                     raise Disconnected(
                         f"The hub sent a line this client cannot read ({fault}): check that both have the same version."
@@ -242,12 +253,12 @@ class Session:
         self._pump()
 
     def end(self, error: WaggleError) -> None:
-        """There is no way back: everybody who waits is told ``error``."""
+        """Close the session for good: every command, lease and subscription ends with ``error``."""
         self.state, self.error = "closed", error
-        for ask in dict.fromkeys([*self._asked.values(), *self._waiting.values(), *self._queue]):
-            doubtful = ask.in_doubt and isinstance(error, Disconnected)
-            self._settled.append((ask, in_doubt(ask, error.message) if doubtful else again(error)))
-        self._asked.clear()
+        for pending in dict.fromkeys([*self._unanswered.values(), *self._waiting.values(), *self._queue]):
+            doubtful = pending.in_doubt and isinstance(error, Disconnected)
+            self._settled.append((pending, in_doubt(pending, error.message) if doubtful else copy_error(error)))
+        self._unanswered.clear()
         self._waiting.clear()
         self._queue.clear()
         self._lose_all("disconnected", error.message)
@@ -255,19 +266,19 @@ class Session:
 
     @property
     def has_output(self) -> bool:
-        """Whether `outgoing` has something."""
+        """Return whether `outgoing` has a message."""
         return bool(self._out)
 
     @property
     def unsent(self) -> int:
-        """How many lines `outgoing` has."""
+        """Return the number of lines that `outgoing` will send."""
         return len(self._out)
 
     def outgoing(self) -> Iterator[bytes]:
-        """The messages to send now: lines joined up to `BATCH` bytes. What is not taken stays."""
+        """Return the messages to send now: lines joined up to `MAX_BATCH_BYTES`. Messages that are not taken stay."""
         while self._out:
             batch, size = 1, len(self._out[0])
-            while batch < len(self._out) and size + len(self._out[batch]) <= BATCH:
+            while batch < len(self._out) and size + len(self._out[batch]) <= MAX_BATCH_BYTES:
                 size += 1 + len(self._out[batch])
                 batch += 1
             message = b"\n".join(self._out[:batch])
@@ -275,14 +286,14 @@ class Session:
             yield message
 
     def collect(self) -> Updates:
-        """What there is to pass on since the last call."""
+        """Return the news since the last call."""
         ours = self._subscriptions
-        if not (self._settled or self._lost_holds or ours.settled or ours.woken or ours.retries):
-            return NO_NEWS
-        news = Updates(self._settled + ours.settled, list(ours.woken), ours.retries, self._lost_holds)
-        self._settled, self._lost_holds, ours.settled, ours.retries = [], [], [], []
+        if not (self._settled or self._lost_leases or ours.settled or ours.woken or ours.retries):
+            return NO_UPDATES
+        updates = Updates(self._settled + ours.settled, list(ours.woken), ours.retries, self._lost_leases)
+        self._settled, self._lost_leases, ours.settled, ours.retries = [], [], [], []
         ours.woken.clear()
-        return news
+        return updates
 
     # --- hello --------------------------------------------------------------------------------------------
 
@@ -296,11 +307,12 @@ class Session:
         self._hello = hello
         self._out.append(_line_of(hello))
 
-    def _welcomed(self, hello: Hello, outcome: Outcome) -> None:
-        """The reply to hello: a takeover, a new session, or a refusal."""
+    def _on_welcome(self, hello: Hello, outcome: Outcome) -> None:
+        """Handle the reply to hello: a takeover, a new session, or a refusal."""
         self._hello = None
         if isinstance(outcome, WaggleError):
             if hello.session is not None and isinstance(outcome, SessionLost | BadRequest):
+                # BadRequest: the hub cannot read this takeover, but may read a hello for a new session.
                 self._lost = True
                 self._say_hello()
             else:
@@ -313,203 +325,212 @@ class Session:
         if not first:
             waiting, self._queue = self._queue, deque()
             if outcome.resumed:
-                self._subscriptions.taken_over(outcome)
+                self._subscriptions.on_takeover(outcome)
             else:
-                waiting = self._begin_anew(waiting)
-            self._queue.extend(self._take_asks())
+                waiting = self._restart_session(waiting)
+            self._queue.extend(self._take_subscription_commands())
             self._queue.extend(waiting)
-            for hold in self._holds.values():
-                self._enqueue(Renew(id=0, token=hold.token, ttl=hold.ttl)).hold = hold
+            for lease in self._leases.values():
+                self._enqueue(Renew(id=0, token=lease.token, ttl=lease.ttl)).lease = lease
 
-    def _begin_anew(self, waiting: deque[PendingCommand]) -> deque[PendingCommand]:
-        """The session was lost: restore what can be, and tell whose change is in doubt, and who has lost a lock; what
-        else waits is kept."""
+    def _restart_session(self, waiting: deque[PendingCommand]) -> deque[PendingCommand]:
+        """Restore what a new session can have, and return the commands of ``waiting`` that it repeats (rule 4)."""
         self._lose_all("session_lost")
         self._waiting.clear()
-        self._given_up.clear()
+        self._cancelled_grants.clear()
         if self._status is not UNSET:
             self._queue.append(PendingCommand(Status(id=0, status=self._status)))
-        self._subscriptions.begun_anew()
-        for ask in waiting:
-            ask.ids.clear()
-            if ask.in_doubt:
-                self._settled.append((ask, in_doubt(ask, "The session was lost with its connection.")))
-        over = {ask for ask in waiting if ask.in_doubt or ask.given_up or isinstance(ask.command, Cancel)}
-        return deque(ask for ask in waiting if ask not in over)
+        self._subscriptions.on_new_session()
+        for pending in waiting:
+            pending.ids.clear()
+            if pending.in_doubt:
+                self._settled.append((pending, in_doubt(pending, "The session was lost with its connection.")))
+        # A cancelled lock is gone with the old session, so there is nothing left to cancel or to unlock.
+        return deque(
+            pending
+            for pending in waiting
+            if not (pending.in_doubt or pending.cancelled or isinstance(pending.command, Cancel))
+        )
 
     # --- commands and replies -----------------------------------------------------------------------------
 
     def _check_open(self) -> None:
         if self.error is not None:
-            raise again(self.error)
+            raise copy_error(self.error)
 
-    def _take_asks(self) -> list[PendingCommand]:
-        asks, self._subscriptions.asks = self._subscriptions.asks, []
-        return asks
+    def _take_subscription_commands(self) -> list[PendingCommand]:
+        commands, self._subscriptions.commands = self._subscriptions.commands, []
+        return commands
 
     def _pump(self) -> None:
-        """Send what may be sent."""
+        """Send queued commands until the window is full."""
         while True:
-            for ask in self._take_asks() if self._subscriptions.asks else ():
-                # Without a connection there is nothing to close: a takeover closes what nobody wants.
-                if self.state == "connected" or ask.subscription is not None:
-                    self._queue.append(ask)
-            if not self._queue or self.state != "connected" or len(self._asked) >= WINDOW:
+            for pending in self._take_subscription_commands() if self._subscriptions.commands else ():
+                # Without a connection there is nothing to close: a takeover closes the numbers that have no owner.
+                if self.state == "connected" or pending.subscription is not None:
+                    self._queue.append(pending)
+            if not self._queue or self.state != "connected" or len(self._unanswered) >= MAX_UNANSWERED:
                 return
-            following = self._next()
+            following = self._next_to_send()
             if following is None:
                 return
             self._send(following)
 
-    def _next(self) -> PendingCommand | None:
-        """Take the first that may be sent off the queue: all but locks of tasks that have one to give back."""
-        if not self._given_up:
+    def _next_to_send(self) -> PendingCommand | None:
+        """Remove and return the first queued command that may be sent now (rule 6), or None."""
+        if not self._cancelled_grants:  # the usual case costs no search
             return self._queue.popleft()
-        busy = {ask.command.task for ask in self._given_up if isinstance(ask.command, Lock)} - {None}
-        for ask in self._queue:
-            if ask.given_up or not (isinstance(ask.command, Lock) and ask.command.task in busy):
-                self._queue.remove(ask)
-                return ask
+        cancelled = [pending.command for pending in self._cancelled_grants]
+        busy_tasks = {command.task for command in cancelled if isinstance(command, Lock)} - {None}
+        for pending in self._queue:
+            if pending.cancelled or not (isinstance(pending.command, Lock) and pending.command.task in busy_tasks):
+                self._queue.remove(pending)
+                return pending
         return None
 
-    def _send(self, ask: PendingCommand) -> None:
-        if ask.subscription is not None:
-            ask.command = ask.subscription.request()
-        ask.command.id = number = next(self._numbers)
+    def _send(self, pending: PendingCommand) -> None:
+        if pending.subscription is not None:
+            # The cursor has moved since the command was queued.
+            pending.command = pending.subscription.request()
+        pending.command.id = number = next(self._numbers)
         try:
-            line = _line_of(ask.command)
+            line = _line_of(pending.command)
         except BadRequest as fault:
-            self._settle(ask, fault)
+            self._settle(pending, fault)
             return
-        if len(line) > MESSAGE:
-            said = f"The command has {len(line):,} bytes, and a message may have {MESSAGE:,}"
-            self._settle(ask, TooLarge(f"{said}: store the value elsewhere, a reference here.", limit=MESSAGE))
+        if len(line) > MAX_MESSAGE_BYTES:
+            excess = f"The command has {len(line):,} bytes, and a message may have {MAX_MESSAGE_BYTES:,}"
+            advice = "store the value elsewhere, a reference here."
+            self._settle(pending, TooLarge(f"{excess}: {advice}", limit=MAX_MESSAGE_BYTES))
             return
-        ask.sent = True
-        ask.ids.append(number)
+        pending.sent = True
+        pending.ids.append(number)
         self._out.append(line)
-        if not ask.waits:
-            self._asked[number] = ask
+        if not pending.waits:
+            self._unanswered[number] = pending
             return
-        self._waiting[number] = ask
-        if ask.given_up:
+        self._waiting[number] = pending
+        # After a takeover: a cancelled lock is repeated to learn of its grant, and an earlier `wait` ends only now.
+        if pending.cancelled:
             self._enqueue(Cancel(id=0, target=number))
-        elif isinstance(ask.command, Wait):
-            for earlier in ask.ids[:-1]:
+        elif isinstance(pending.command, Wait):
+            for earlier in pending.ids[:-1]:
                 self._enqueue(Cancel(id=0, target=earlier))
 
-    def _take(self, incoming: Incoming, size: int) -> None:
-        """One line of the hub. What has neither type nor id is not for this client, or of a later version."""
+    def _receive_line(self, incoming: Incoming, size: int) -> None:
+        """Handle one line of the hub. A line without type and id is of a later version, and ignored."""
         if incoming.type:
             self.rev = max(self.rev, incoming.rev)
-            self._subscriptions.event(incoming, size)
+            self._subscriptions.on_event(incoming, size)
         elif self._hello is not None and incoming.id == self._hello.id:
-            self._welcomed(self._hello, outcome_of(self._hello, incoming))
+            self._on_welcome(self._hello, outcome_of(self._hello, incoming))
         elif incoming.id is not None:
-            self._answered(incoming.id, incoming)
+            self._on_reply(incoming.id, incoming)
         elif incoming.lost is not UNSET:
-            self._told_of_loss(incoming.lost.token, incoming.lost.reason, incoming.lost.message)
+            self._on_lock_lost(incoming.lost.token, incoming.lost.reason, incoming.lost.message)
 
-    def _answered(self, number: Id, incoming: Incoming) -> None:
-        """A reply; to nobody, where its caller has gone, or an earlier one was taken."""
-        ask = self._asked.pop(number, None)
-        if ask is not None:
-            ask.repeated = incoming.dup
-            self._settle(ask, outcome_of(ask.command, incoming))
+    def _on_reply(self, number: Id, incoming: Incoming) -> None:
+        """Match a reply to its command. A reply is ignored if its caller gave up, or an earlier reply settled the
+        command."""
+        pending = self._unanswered.pop(number, None)
+        if pending is not None:
+            pending.duplicate = incoming.dup
+            self._settle(pending, outcome_of(pending.command, incoming))
         elif number in self._waiting:
-            self._answered_late(self._waiting[number], number, incoming)
+            self._on_late_reply(self._waiting[number], number, incoming)
 
-    def _answered_late(self, ask: PendingCommand, number: Id, incoming: Incoming) -> None:
-        """The reply to a command that waits, under one of its ids (rule 5)."""
-        ask.repeated = incoming.dup
-        outcome = outcome_of(ask.command, incoming)
-        superseded = ask.ids[-1] != number
-        if superseded and (ask.given_up or isinstance(outcome, Cancelled)):
-            del self._waiting[number]  # its successor is answered, too
-            self._take_back(ask, outcome)
+    def _on_late_reply(self, pending: PendingCommand, number: Id, incoming: Incoming) -> None:
+        """Handle the reply to a command that waits, under one of its ids (rule 5)."""
+        pending.duplicate = incoming.dup
+        outcome = outcome_of(pending.command, incoming)
+        superseded = pending.ids[-1] != number
+        if superseded and (pending.cancelled or isinstance(outcome, Cancelled)):
+            del self._waiting[number]  # the newer attempt has a reply of its own
+            self._unlock_unwanted(pending, outcome)
             return
-        for known in ask.ids:
+        for known in pending.ids:
             self._waiting.pop(known, None)
         if superseded and not isinstance(outcome, Granted | Taken):
-            self._abandon(ask)
-        elif ask in self._queue:
-            self._queue.remove(ask)
-        self._settle(ask, outcome)
+            # A grant is joined by its rid. Any other answer under an old id leaves the newer attempt waiting.
+            self._cancel_superseded(pending)
+        elif pending in self._queue:
+            self._queue.remove(pending)
+        self._settle(pending, outcome)
 
-    def _settle(self, ask: PendingCommand, outcome: Outcome) -> None:
+    def _settle(self, pending: PendingCommand, outcome: Outcome) -> None:
         self.rev = max(self.rev, getattr(outcome, "rev", 0))
-        ask.settled = True
-        if ask.given_up:
-            self._given_up.pop(ask, None)
-            self._take_back(ask, outcome)
-        elif ask.hold is not None:
+        pending.settled = True
+        if pending.cancelled:
+            self._cancelled_grants.pop(pending, None)
+            self._unlock_unwanted(pending, outcome)
+        elif pending.lease is not None:
             if isinstance(outcome, NotHolder):
-                self._told_of_loss(ask.hold.token, "not_holder")
-        elif ask.subscription is None:
+                self._on_lock_lost(pending.lease.token, "not_holder")
+        elif pending.subscription is None:
             if isinstance(outcome, Granted | Taken):
-                ask.hold = self._holds[outcome.token] = _hold_of(ask.command, outcome)
-            self._settled.append((ask, outcome))
+                pending.lease = self._leases[outcome.token] = _lease_of(pending.command, outcome)
+            self._settled.append((pending, outcome))
         else:
-            self._subscriptions.answered(ask, ask.subscription, outcome)
+            self._subscriptions.on_reply(pending, pending.subscription, outcome)
 
     def _enqueue(self, command: Command) -> PendingCommand:
-        """Queue a command, for a caller or for nobody."""
+        """Queue a command, with a fresh ``rid`` if it changes something."""
         if isinstance(command, Change):
             command.rid = str(next(self._numbers))
-        ask = PendingCommand(command)
-        self._queue.append(ask)
-        return ask
+        pending = PendingCommand(command)
+        self._queue.append(pending)
+        return pending
 
     # --- what is granted, and lost ------------------------------------------------------------------------
 
-    def _give_up(self, ask: PendingCommand) -> None:
-        """Cancel what was sent; a grant is waited for, to give it back (rule 6)."""
-        ask.given_up = True
-        if ask.grants:
-            self._given_up[ask] = None
+    def _cancel_sent(self, pending: PendingCommand) -> None:
+        """Cancel a command that was sent. A possible grant is awaited, to unlock it (rule 6)."""
+        pending.cancelled = True
+        if pending.grants:
+            self._cancelled_grants[pending] = None
         else:
-            for known in ask.ids:
+            for known in pending.ids:
                 self._waiting.pop(known, None)
-            if ask in self._queue:
-                self._queue.remove(ask)
-        if ask.waits:
-            self._enqueue(Cancel(id=0, target=ask.ids[-1]))
+            if pending in self._queue:
+                self._queue.remove(pending)
+        if pending.waits:
+            self._enqueue(Cancel(id=0, target=pending.ids[-1]))
 
-    def _abandon(self, ask: PendingCommand) -> None:
-        """It was refused under an earlier id: what was asked with the newest has begun anew, and nobody wants it."""
-        successor = PendingCommand(ask.command)
-        successor.sent, successor.ids = True, ask.ids[-1:]
-        if ask in self._queue:
-            self._queue[self._queue.index(ask)] = successor
-        elif ask.grants:
-            self._waiting[ask.ids[-1]] = successor
-        self._give_up(successor)
+    def _cancel_superseded(self, pending: PendingCommand) -> None:
+        """Cancel the newest attempt of a command whose earlier attempt was refused."""
+        successor = PendingCommand(pending.command)
+        successor.sent, successor.ids = True, pending.ids[-1:]
+        if pending in self._queue:
+            self._queue[self._queue.index(pending)] = successor
+        elif pending.grants:
+            self._waiting[pending.ids[-1]] = successor
+        self._cancel_sent(successor)
 
-    def _take_back(self, ask: PendingCommand, outcome: Outcome) -> None:
-        """What was granted although nobody waits any more is unlocked."""
-        if ask.given_up and isinstance(outcome, Granted | Taken):
+    def _unlock_unwanted(self, pending: PendingCommand, outcome: Outcome) -> None:
+        """Unlock what a cancelled command was granted."""
+        if pending.cancelled and isinstance(outcome, Granted | Taken):
             self._enqueue(Unlock(id=0, token=outcome.token))
-            self._queue.rotate(1)  # before the locks that waited for this
+            self._queue.rotate(1)  # to the head: before the locks that wait for this one
 
-    def _told_of_loss(self, token: int, reason: str, message: str = "") -> None:
-        hold = self._holds.pop(token, None)
-        if hold is not None:
-            self._lose(hold, reason, message)
+    def _on_lock_lost(self, token: int, reason: str, message: str = "") -> None:
+        lease = self._leases.pop(token, None)
+        if lease is not None:
+            self._lose(lease, reason, message)
 
     def _lose_all(self, reason: str, message: str = "") -> None:
-        for hold in self._holds.values():
-            self._lose(hold, reason, message)
-        self._holds.clear()
+        for lease in self._leases.values():
+            self._lose(lease, reason, message)
+        self._leases.clear()
 
-    def _lose(self, hold: Lease, reason: str, message: str = "") -> None:
-        hold.lose(reason, message)
-        self._lost_holds.append(hold)
+    def _lose(self, lease: Lease, reason: str, message: str = "") -> None:
+        lease.mark_lost(reason, message)
+        self._lost_leases.append(lease)
 
 
 def _line_of(command: Command) -> bytes:
-    """The line of a command. Raises BadRequest if JSON cannot hold it."""
+    """Return the line of a command. Raises BadRequest if JSON cannot hold it."""
     try:
-        return _encoded(command)
+        return encode(command)
     except UnicodeEncodeError as fault:
         text = fault.object[fault.start : fault.end]
         raise BadRequest(
@@ -519,8 +540,8 @@ def _line_of(command: Command) -> bytes:
         raise BadRequest(f"This cannot be sent as JSON: {fault}. Use plain data only.") from None
 
 
-def _hold_of(command: Command, grant: Granted | Taken) -> Lease:
-    """What a command was granted, by the first of its names."""
+def _lease_of(command: Command, grant: Granted | Taken) -> Lease:
+    """Return the lease of a grant, named after the first of its locks."""
     if isinstance(grant, Taken):
         assert isinstance(command, Take)
         return Lease(repr(grant.entry.key), grant.token, command.lease)

@@ -54,7 +54,7 @@ async def tester(hub: waggle.Hub, busy: Busy) -> None:
 
 
 async def auditor(hub: waggle.Hub, busy: Busy) -> None:
-    """Add findings."""
+    """Add each finding to a list in the shared state."""
     await begun(hub)
     for issue in "no rate limit", "weak password rule":
         await busy(1.2)

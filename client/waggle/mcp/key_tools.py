@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from waggle.api.inbox import ANSWER_KEPT, DIGITS, KEPT, answer_key, body_of
+from waggle.api.inbox import ANSWER_TTL_S, ID_CHARS, MESSAGE_TTL_S, answer_key, body_of
 from waggle.mcp import schemas as a
 from waggle.mcp.call import Call
 from waggle.mcp.render import (
@@ -29,7 +29,8 @@ from waggle.mcp.render import (
 from waggle.mcp.wait_tool import until
 from waggle.ops import Caller
 from waggle.wire.errors import BadRequest, NotFound, TimedOut
-from waggle.wire.names import check_agent, quoted
+from waggle.wire.names import check_agent
+from waggle.wire.patterns import quoted
 
 __all__ = ["delete", "get", "inbox", "list_", "search", "send", "set_", "unlock", "who"]
 
@@ -143,8 +144,8 @@ async def send(call: Call, said: a.Send) -> Reply:
     if not isinstance(said.answers, UnsetType):
         return await _answer(call.caller, said.answers, said.body)
     check_agent(said.to, "to")
-    key = f"inbox:{said.to}/{uuid.uuid4().hex[:DIGITS]}"
-    await call.caller.call("set", {"key": key, "value": {"body": said.body}, "ttl": KEPT, "if_rev": 0})
+    key = f"inbox:{said.to}/{uuid.uuid4().hex[:ID_CHARS]}"
+    await call.caller.call("set", {"key": key, "value": {"body": said.body}, "ttl": MESSAGE_TTL_S, "if_rev": 0})
     present = (await call.caller.call("get", {"key": said.to, "ns": "$agents"}))["entry"]
     seen = (await call.caller.call("get", {"key": said.to, "ns": "$seen"}))["entry"]
     here = present is not None and bool(present["value"]["connected"])
@@ -162,14 +163,14 @@ async def _answer(caller: Caller, id: str, body: Any) -> Reply:
     key = answer_key(entry["value"])
     if key is None:
         raise BadRequest("Nobody waits for an answer to this: leave out answers.", field="answers")
-    await caller.call("set", {"key": key, "value": body, "ttl": ANSWER_KEPT})
+    await caller.call("set", {"key": key, "value": body, "ttl": ANSWER_TTL_S})
     await caller.call("delete", {"key": question})
     return {"sent": True, "to": entry["by"], "acknowledged": [id]}
 
 
 def _message_key(caller: Caller, id: str) -> str:
     """Return the key of a message for the caller. Raises BadRequest for an id that would lead to another inbox."""
-    if len(id) != DIGITS or "/" in id:
+    if len(id) != ID_CHARS or "/" in id:
         raise BadRequest(f"{id!r} is no id of a message: inbox tells them.", field="id")
     return _key(caller, id)
 
@@ -189,7 +190,7 @@ async def inbox(call: Call, said: a.Inbox) -> Reply:
     """Return the oldest messages, after deleting those that are acknowledged."""
     for id in said.ack:
         await call.caller.call("delete", {"key": _message_key(call.caller, id)})
-    pattern = quoted(_key(call.caller, "")) + "?" * DIGITS
+    pattern = quoted(_key(call.caller, "")) + "?" * ID_CHARS
     waiting = await _messages(call.caller, pattern)
     seconds = call.patience.of(said.timeout)
     if not waiting and seconds > 0:

@@ -1,17 +1,20 @@
 """One connection: the bytes of a socket as messages, and messages as bytes.
 
-What happens once or seldom is `websockets`' own: handshake, TLS, proxies, redirects, control frames, keepalive, faults,
-the closing handshake. What happens for each message is here, since there a task, a queue and a lock cost more than the
-message. The rules:
+The library `websockets` does all that happens rarely: handshake, TLS, proxies, redirects, control frames, keepalive,
+protocol errors, the closing handshake. This module does what happens for each message, where a task, a queue and a
+lock would cost more than the message.
 
-1. **Messages come by direct call,** whole and in order, all that one read of the socket completed at once: no queue,
-   no task, no turn of the loop in between. So nothing here is ever behind, and the socket is always read.
-2. **The parser gets whole frames,** one at a time, so that it is never in the middle of one when the next begins. A
-   text message in a single frame, the usual, does not need it. A frame that cannot be right is left to it with all that
-   follows, and so is what comes after the last message: it knows what to answer.
-3. **A message goes out as one frame, in one write,** without waiting. `full` and `Listener.on_room` tell how the socket
-   keeps up; to stop meanwhile is the listener's part.
-4. **The end comes last, and once.** A hub that says goodbye and does not close is closed after a while.
+Rules:
+
+1. **Messages arrive by a direct call,** whole and in order: all messages that one read of the socket completed, at
+   once. There is no queue and no task in between, so the socket is always read.
+2. **The parser of the library gets whole frames,** one at a time, so it is never in the middle of a frame when the
+   next one begins. A text message in a single frame, the usual case, does not need the parser. The parser gets an
+   invalid frame with all bytes after it, and all bytes after the last message: it knows the answer.
+3. **A message leaves as one frame, in one write,** without waiting. `full` and `Listener.on_room` tell whether the
+   socket keeps up; the listener must stop writing meanwhile.
+4. **`Listener.on_gone` is the last call, and comes once.** If a hub says goodbye and does not close the socket, it
+   is closed after `CLOSE_TIMEOUT_S`.
 """
 
 from __future__ import annotations
@@ -30,9 +33,9 @@ except ImportError:  # a build without its C parts
 
 __all__ = ["Connection", "Listener", "text_frame"]
 
-LINGER = 2.0
-"""Seconds that a hub may take to close the socket when the last word was said."""
-LARGEST_MESSAGE = 32 * 2**20
+CLOSE_TIMEOUT_S = 2.0
+"""Seconds that a hub has to close the socket after the closing handshake."""
+MAX_MESSAGE_BYTES = 32 * 2**20
 """Bytes: above the 24 MiB of one line that a client must accept (protocol 1)."""
 _TEXT = 0x81
 """The first byte of a text message in a single frame."""
@@ -40,68 +43,69 @@ _HEAD_ENDS = b"\r\n\r\n"
 
 
 class Listener(Protocol):
-    """Who uses a connection."""
+    """The user of a connection."""
 
     def on_messages(self, messages: list[bytes]) -> None:
-        """The messages that one read completed, in order."""
+        """Handle the messages that one read completed, in order."""
 
     def on_room(self) -> None:
-        """The socket is not `full` any more."""
+        """Continue writing: the connection is not `full` any more."""
 
     def on_gone(self) -> None:
-        """Nothing comes any more, and what is written is dropped."""
+        """Stop: no message arrives any more, and writes are dropped."""
 
 
 class Connection(ClientConnection):
-    """What `websockets.asyncio.client.connect` makes when it is given this class; then `open` it, and `write`."""
+    """A connection that `websockets.asyncio.client.connect` makes when it is given this class; `open` it, then
+    `write`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.full = False
-        """Whether the socket holds more than it should, and nothing is to be written."""
+        """Whether the socket's write buffer is above its limit, so that nothing should be written."""
         self._listener: Listener | None = None
         self._head = b""
-        """The last bytes of the answer to the handshake, until its end was seen."""
+        """The last bytes of the answer to the handshake, until its end is found."""
         self._framed = False
-        """Whether what comes is frames, and the parser stands between two of them; else all is the parser's."""
+        """Whether the bytes are frames and the parser is between two of them; else the parser gets all bytes."""
         self._arrived = bytearray()
-        """Less than a frame."""
+        """The bytes of an incomplete frame."""
         self._fragments = bytearray()
         self._unfinished = False
-        """Whether more fragments are to come."""
+        """Whether more fragments of a message follow."""
         self._messages: list[bytes] = []
-        """Those that nobody was told of yet."""
+        """The messages that were not delivered yet."""
         self._gone = False
 
     # --- for its user ----------------------------------------------------------------------------------------
 
     def open(self, listener: Listener) -> None:
-        """From now on tell ``listener``, first of what came before."""
+        """Pass messages to ``listener`` from now on, first those that have arrived already."""
         self._listener = listener
-        self._pass_on()
+        self._deliver()
         if self._gone:
             listener.on_gone()
 
     def write(self, message: bytes) -> None:
-        """Send a text; it is dropped where nothing can be sent any more."""
+        """Send a text message. It is dropped if the connection is closing."""
         if self.protocol.state is State.OPEN and not self.transport.is_closing():
             self.transport.write(text_frame(message, os.urandom(4)))
 
     # --- what arrives ----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Take what is whole, and pass on the messages in it."""
+        """Take the complete frames of what the socket has received, and deliver their messages."""
         if self._framed:
-            self._take_frames(data)
+            self._parse_frames(data)
         elif self.response is None:
-            self._take_head(data)
+            self._parse_head(data)
         else:
             super().data_received(data)
         if self._messages:
-            self._pass_on()
+            self._deliver()
 
-    def _take_head(self, data: bytes) -> None:
-        """Give the parser the answer to the handshake, and no frame that came along with its end."""
+    def _parse_head(self, data: bytes) -> None:
+        """Give the parser the answer to the handshake, without the frames that arrived with its end."""
         seen = self._head + data
         end = seen.find(_HEAD_ENDS)
         if end < 0:
@@ -112,41 +116,41 @@ class Connection(ClientConnection):
         super().data_received(data[: len(data) - len(rest)])
         self._framed = self.protocol.state is State.OPEN
         if self._framed:
-            self._take_frames(rest)
+            self._parse_frames(rest)
         elif rest:
             super().data_received(rest)
 
-    def _take_frames(self, data: bytes) -> None:
+    def _parse_frames(self, data: bytes) -> None:
         arrived, start = self._arrived, 0
         arrived += data
         length = len(arrived)
         while length >= start + 2:
             begin, size = start + 2, arrived[start + 1]
             if size >= 126:
-                begin, size = _long(arrived, start)
+                begin, size = _long_size(arrived, start)
                 if length < begin:
                     break
-            end = begin + size if size <= LARGEST_MESSAGE else length
+            end = begin + size if size <= MAX_MESSAGE_BYTES else length
             if length < end:
                 break
-            if arrived[start] == _TEXT and size <= LARGEST_MESSAGE and not self._unfinished:
+            if arrived[start] == _TEXT and size <= MAX_MESSAGE_BYTES and not self._unfinished:
                 self._messages.append(bytes(arrived[begin:end]))
-            elif not self._parse(arrived[start:end]):
+            elif not self._parse_by_library(arrived[start:end]):
                 end = length
             start = end
         del arrived[:start]
 
-    def _parse(self, frame: bytearray) -> bool:
-        """Let the parser have a frame; whether there can be another."""
+    def _parse_by_library(self, frame: bytearray) -> bool:
+        """Give the parser one frame. Return whether another frame can follow."""
         super().data_received(bytes(frame))
         if self.protocol.state is State.OPEN:
             return True
         self._framed = False
-        self.loop.call_later(LINGER, self.transport.abort)
+        self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
         return False
 
     def process_event(self, event: Event) -> None:
-        """What the parser has found: parts of messages are ours, and binary ones are as good as text."""
+        """Collect the parts of a message from the parser. A binary message counts as text."""
         if self.response is None or not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
             return
@@ -156,13 +160,13 @@ class Connection(ClientConnection):
             self._messages.append(bytes(self._fragments))
             self._fragments.clear()
 
-    def _pass_on(self) -> None:
+    def _deliver(self) -> None:
         if self._listener is not None and self._messages:
             messages, self._messages = self._messages, []
             self._listener.on_messages(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
+        """Tell the listener that the socket is closed."""
         super().connection_lost(exc)
         self._gone = True
         if self._listener is not None:
@@ -171,31 +175,32 @@ class Connection(ClientConnection):
     # --- how the socket keeps up -----------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
-        """The socket holds more than it should."""
+        """Mark the connection as `full`: the write buffer of the socket is above its limit."""
         super().pause_writing()
         self.full = True
 
     def resume_writing(self) -> None:
-        """It has room again."""
+        """Tell the listener that the socket takes more data."""
         super().resume_writing()
         self.full = False
         if self._listener is not None:
             self._listener.on_room()
 
 
-def _long(arrived: bytearray, start: int) -> tuple[int, int]:
-    """Where what the frame holds begins, and its size; too large a size for one that is masked, as a hub's never is."""
+def _long_size(arrived: bytearray, start: int) -> tuple[int, int]:
+    """Return the index of the payload and its size; for a masked frame, which a hub never sends, a size that is too
+    large."""
     match arrived[start + 1]:
         case 126:
             return start + 4, int.from_bytes(arrived[start + 2 : start + 4], "big")
         case 127:
             return start + 10, int.from_bytes(arrived[start + 2 : start + 10], "big")
         case _:
-            return start + 2, LARGEST_MESSAGE + 1
+            return start + 2, MAX_MESSAGE_BYTES + 1
 
 
 def text_frame(message: bytes, mask: bytes) -> bytes:
-    """The frame of a whole text message, as a client sends it (RFC 6455, 5.2)."""
+    """Return the frame of a text message, as a client sends it (RFC 6455, 5.2)."""
     size = len(message)
     if size < 126:
         head = bytes((_TEXT, 0x80 | size))

@@ -1,44 +1,43 @@
-"""The asynchronous driver of a session: what callers, consumers and holders ask of it, and what they are told.
+"""The asynchronous driver of a session: it serves callers, consumers and lease holders.
 
-It keeps time and wakes tasks; what follows from what is decided in `waggle.core.session`. How its lines come and go
-is in
-`waggle.transport.reconnect`, who waits for an answer in `waggle.transport.replies`.
+The driver keeps time and wakes tasks. `waggle.core.session` decides what follows from what,
+`waggle.transport.reconnect` moves the lines, and `waggle.transport.replies` keeps the callers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable
+from random import random
 from typing import TypeVar
 
 from msgspec import Struct
 
 from waggle.core.lease import Lease, granted_at
 from waggle.core.pending import Outcome, PendingCommand
-from waggle.core.session import NO_NEWS, Session, State, Updates
+from waggle.core.session import NO_UPDATES, Session, State, Updates
 from waggle.core.subscription import Subscription
 from waggle.transport.reconnect import ReconnectingConnection
 from waggle.transport.replies import ReplyFutures
 from waggle.wire.errors import Disconnected, LockLost, NotHolder, TimedOut, WaggleError
 from waggle.wire.messages import Bye, Command, Granted, Lock, Renew, Renewed, Subscribed, Take, Taken
 
-__all__ = ["SessionDriver", "left"]
+__all__ = ["SessionDriver", "closed_by_program"]
 
 T = TypeVar("T", bound=Struct)
 S = TypeVar("S")
 
-LEAVING = 2.0
-"""Seconds that leaving may take: then the socket is dropped, and the session ends after its grace."""
+BYE_TIMEOUT_S = 2.0
+"""Seconds that `SessionDriver.close` waits for the hub: then the socket is dropped, and the session ends after its
+grace."""
 
 logger = logging.getLogger("waggle")
-chance: Callable[[], float] = random.random
 
 
 class SessionDriver:
-    """A session and its connection, kept up until `close` or until there is no way back."""
+    """A session and its connection, which is restored until `close`, or until the hub refuses for good."""
 
     def __init__(
         self,
@@ -52,27 +51,27 @@ class SessionDriver:
     ) -> None:
         self.session, self.url = session, url
         self._on_state = on_state
-        self._told: State = session.state
+        self._announced_state: State = session.state
         self._loop = asyncio.get_running_loop()
-        self._connections = ReconnectingConnection(
+        self._connection = ReconnectingConnection(
             session,
             url,
-            self._act,
-            lambda: chance(),
+            self._apply_updates,
+            lambda: random(),
             timeout=timeout,
             connect_timeout=connect_timeout,
             reconnect_timeout=reconnect_timeout,
         )
-        self._outcomes = ReplyFutures(timeout)
-        self._bells: dict[Subscription, asyncio.Event] = {}
-        self._alarms: dict[Lease, Callable[[], None]] = {}
+        self._replies = ReplyFutures(timeout)
+        self._wakeups: dict[Subscription, asyncio.Event] = {}
+        self._loss_callbacks: dict[Lease, Callable[[], None]] = {}
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
 
     # --- for the hub's methods -------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect. Raises Disconnected after ``connect_timeout``, or what the hub has against it."""
+        """Connect. Raises Disconnected after ``connect_timeout``, or the hub's refusal."""
         self._task = self._loop.create_task(self._run(), name=f"waggle {self.url}")
         try:
             await asyncio.shield(self._opened)
@@ -83,141 +82,142 @@ class SessionDriver:
             raise self.session.error
 
     async def close(self) -> None:
-        """Say bye, so that the session ends now, and close. Nothing happens the second time."""
-        self._connections.leaving = True
+        """Say bye, so that the session ends now, and close the connection. A second call does nothing."""
+        self._connection.closing = True
         if self._task is None or self._task.done():
             return
         try:
             if self.session.state == "connected":
-                self.session.ask(Bye(id=0))
-                self._act()
-                await asyncio.wait([self._task], timeout=LEAVING)
+                self.session.submit(Bye(id=0))
+                self._apply_updates()
+                await asyncio.wait([self._task], timeout=BYE_TIMEOUT_S)
         finally:
             await self._abort()
 
-    async def ask(self, command: Command, reply: type[T]) -> T:
-        """Send a command and give its reply. Raises the hub's error, TimedOut, or Disconnected."""
-        outcome = await self._outcome(self.session.ask(command))
+    async def request(self, command: Command, reply: type[T]) -> T:
+        """Send a command and return its reply. Raises the hub's error, TimedOut, or Disconnected."""
+        outcome = await self._outcome(self.session.submit(command))
         assert isinstance(outcome, reply)
         return outcome
 
-    async def begin(self, subscription: Subscription) -> Subscribed:
-        """Subscribe; gives what the hub has answered first."""
-        self._bells[subscription] = asyncio.Event()
+    async def subscribe(self, subscription: Subscription) -> Subscribed:
+        """Subscribe and return the hub's first answer."""
+        self._wakeups[subscription] = asyncio.Event()
         try:
             outcome = await self._outcome(self.session.subscribe(subscription))
         except BaseException:
-            self.leave(subscription)
+            self.unsubscribe(subscription)
             raise
         assert isinstance(outcome, Subscribed)
         return outcome
 
-    def leave(self, subscription: Subscription) -> None:
-        """Unsubscribe; its consumer, if one still waits, waits no longer."""
-        bell = self._bells.pop(subscription, None)
-        if bell is not None:
-            self.session.leave(subscription)
-            bell.set()
-            self._act()
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Unsubscribe, and wake the consumer if it waits."""
+        wakeup = self._wakeups.pop(subscription, None)
+        if wakeup is not None:
+            self.session.unsubscribe(subscription)
+            wakeup.set()
+            self._apply_updates()
 
-    def leave_soon(self, subscription: Subscription) -> None:
-        """As `leave`, from any thread, and when the loop may be gone."""
-        self._soon(self.leave, subscription)
+    def unsubscribe_threadsafe(self, subscription: Subscription) -> None:
+        """Unsubscribe from any thread, also if the loop may be closed."""
+        self._call_threadsafe(self.unsubscribe, subscription)
 
-    def drained(self, subscription: Subscription) -> None:
-        """The consumer has taken everything that waited."""
+    def resume(self, subscription: Subscription) -> None:
+        """Continue the subscription if it was paused: its consumer has read all events."""
         if subscription.paused:
-            self.session.drained(subscription)
-            self._act()
+            self.session.resume(subscription)
+            self._apply_updates()
 
-    async def news(self, subscription: Subscription) -> None:
-        """Wait until something may have happened to the subscription since the caller last looked."""
-        bell = self._bells.get(subscription)
-        if bell is not None:
-            bell.clear()
-            await bell.wait()
+    async def wait_for_change(self, subscription: Subscription) -> None:
+        """Wait until something may have happened to the subscription since the last call."""
+        wakeup = self._wakeups.get(subscription)
+        if wakeup is not None:
+            wakeup.clear()
+            await wakeup.wait()
 
-    def _soon(self, call: Callable[[S], object], subject: S) -> None:
+    def _call_threadsafe(self, call: Callable[[S], object], subject: S) -> None:
         if not self._loop.is_closed():
             try:
                 self._loop.call_soon_threadsafe(call, subject)
             except RuntimeError:
-                pass  # it was closed this very moment
+                pass  # the loop was closed since the check
 
-    # --- what is held ----------------------------------------------------------------------------------------
+    # --- leases ----------------------------------------------------------------------------------------------
 
-    async def grant(self, command: Lock | Take) -> tuple[Granted | Taken, Lease]:
-        """Ask for something to hold; it is held, and sure to be for a while, when this returns. Raises as `ask`.
+    async def acquire(self, command: Lock | Take) -> tuple[Granted | Taken, Lease]:
+        """Request a lock or job, and return the grant with a lease that is valid for a while. Raises as `request`.
 
-        However it is left, by cancelling too, nothing stays granted that nobody knows of.
+        If the caller is cancelled or fails, nothing stays granted.
         """
         asked = self.now
-        ask = self.session.ask(command)
-        outcome = await self._outcome(ask)
+        pending = self.session.submit(command)
+        outcome = await self._outcome(pending)
         assert isinstance(outcome, Granted | Taken)
-        assert ask.hold is not None
-        hold = ask.hold
-        hold.confirmed(granted_at(outcome, asked), self._grace)
-        if ask.repeated or hold.due <= self.now:
+        assert pending.lease is not None
+        lease = pending.lease
+        lease.confirm(granted_at(outcome, asked), self._grace)
+        if pending.duplicate or lease.renew_at <= self.now:
             try:
-                outcome.expires_at = (await self.renew(hold)).expires_at
+                outcome.expires_at = (await self.renew(lease)).expires_at
             except BaseException:
-                self.give_up(hold)
+                self.release_now(lease)
                 raise
-        return outcome, hold
+        return outcome, lease
 
-    async def renew(self, hold: Lease, ttl: float | None = None) -> Renewed:
-        """Give it its time anew, or another one. Raises LockLost, or as `ask`."""
-        hold.check()
-        ttl = hold.ttl if ttl is None else ttl
+    async def renew(self, lease: Lease, ttl: float | None = None) -> Renewed:
+        """Renew a lease, for ``ttl`` seconds or for as long as before. Raises LockLost, or as `request`."""
+        lease.check()
+        ttl = lease.ttl if ttl is None else ttl
         asked = self.now
         try:
-            renewed = await self.ask(Renew(id=0, token=hold.token, ttl=ttl), Renewed)
+            renewed = await self.request(Renew(id=0, token=lease.token, ttl=ttl), Renewed)
         except NotHolder as refused:
-            self.give_up(hold, "not_holder")
-            hold.check()
+            self.release_now(lease, "not_holder")
+            lease.check()
             raise refused from None  # it was let go meanwhile
-        hold.check()
-        hold.ttl = ttl
-        hold.confirmed(asked, self._grace)
+        lease.check()
+        lease.ttl = ttl
+        lease.confirm(asked, self._grace)
         return renewed
 
-    async def let_go(self, hold: Lease) -> None:
-        """Unlock it. Raises LockLost if it was not held to the end, or as `ask`; it is on its way in any case."""
+    async def unlock(self, lease: Lease) -> None:
+        """Unlock a lease. Raises LockLost if it was lost before, or as `request`; the `unlock` is sent in any case."""
         try:
-            await self._outcome(self.session.let_go(hold))
+            await self._outcome(self.session.unlock(lease))
         except NotHolder as refused:
             if isinstance(refused, LockLost):
                 raise
-            hold.lose("not_holder")
-            hold.check()
+            lease.mark_lost("not_holder")
+            lease.check()
 
-    def give_up(self, hold: Lease, reason: str = "released") -> None:
-        """It is not to be held any more, or must be taken for lost; nobody waits for the hub's word on it."""
-        self.session.give_up(hold, reason)
-        self._act()
+    def release_now(self, lease: Lease, reason: str = "released") -> None:
+        """Mark a lease as lost and queue its `unlock`, without waiting for the reply."""
+        self.session.release_now(lease, reason)
+        self._apply_updates()
 
-    def drop(self, hold: Lease) -> None:
-        """It has ended with its entry, as it was meant to."""
-        self.session.drop(hold)
+    def mark_ended(self, lease: Lease) -> None:
+        """Forget a lease that ended at the hub together with its entry."""
+        self.session.mark_ended(lease)
 
-    def give_up_soon(self, hold: Lease) -> None:
-        """As `give_up`, from any thread, and when the loop may be gone."""
-        self._soon(self.give_up, hold)
+    def release_threadsafe(self, lease: Lease) -> None:
+        """Release a lease as `release_now`, from any thread, also if the loop may be closed."""
+        self._call_threadsafe(self.release_now, lease)
 
-    def alarm(self, hold: Lease, lost: Callable[[], None]) -> None:
-        """Call ``lost`` when it is lost; soon, if it is."""
-        self._alarms[hold] = lost
-        if hold.lost is not None:
-            self._loop.call_soon(self._ring, hold)
+    def on_loss(self, lease: Lease, lost: Callable[[], None]) -> None:
+        """Call ``lost`` when the lease is lost; soon, if it is lost already."""
+        self._loss_callbacks[lease] = lost
+        if lease.lost is not None:
+            self._loop.call_soon(self._call_loss_callback, lease)
 
-    def hush(self, hold: Lease) -> None:
-        """Nobody wants to be called any more when it is lost."""
-        self._alarms.pop(hold, None)
+    def cancel_loss_callback(self, lease: Lease) -> None:
+        """Remove the callback of `on_loss`."""
+        self._loss_callbacks.pop(lease, None)
 
     @property
     def now(self) -> float:
-        """The clock that holds are measured by, in seconds: not the loop's, which may stand still for a whole turn."""
+        """Return the clock of leases, in seconds. The loop's clock will not do: it stands still for a whole
+        iteration."""
         return time.monotonic()
 
     @property
@@ -227,70 +227,70 @@ class SessionDriver:
 
     # --- callers ---------------------------------------------------------------------------------------------
 
-    async def _outcome(self, ask: PendingCommand) -> Outcome:
-        """What becomes of ``ask``, raised if it is an error. A caller that goes away leaves nothing pending, and
-        nothing granted."""
-        future = self._outcomes.wait(ask)
-        self._act()
+    async def _outcome(self, pending: PendingCommand) -> Outcome:
+        """Return the outcome of a command, or raise it. A caller that stops waiting leaves no command and no grant
+        behind."""
+        future = self._replies.wait(pending)
+        self._apply_updates()
         try:
             outcome = await future
         except BaseException as why:
-            self._outcomes.leave(ask)
-            self.session.forget(ask)
-            self._act()
+            self._replies.discard(pending)
+            self.session.cancel(pending)
+            self._apply_updates()
             if isinstance(why, TimeoutError):
-                raise self._late(ask) from None
+                raise self._timed_out(pending) from None
             raise
         if isinstance(outcome, WaggleError):
             raise outcome
         return outcome
 
-    def _late(self, ask: PendingCommand) -> TimedOut:
-        seconds = self._outcomes.patience(ask) or 0.0
-        op = ask.command.__struct_config__.tag
-        what = f"The hub did not answer `{op}` within {seconds:g} s"
+    def _timed_out(self, pending: PendingCommand) -> TimedOut:
+        seconds = self._replies.timeout_of(pending) or 0.0
+        op = pending.command.__struct_config__.tag
+        fault = f"The hub did not answer `{op}` within {seconds:g} s"
         if self.session.state != "connected":
-            what = f"The hub at {self.url} is away, and `{op}` had no answer within {seconds:g} s"
-        then = "It may still take effect." if ask.in_doubt else "It has changed nothing."
-        said = f"{what}: check that the hub runs, or pass a longer timeout= to connect. {then}"
-        return TimedOut(said, unanswered=True)
+            fault = f"The hub at {self.url} is away, and `{op}` had no answer within {seconds:g} s"
+        effect = "It may still take effect." if pending.in_doubt else "It has changed nothing."
+        advice = "check that the hub runs, or pass a longer timeout= to connect."
+        return TimedOut(f"{fault}: {advice} {effect}", unanswered=True)
 
-    def _act(self) -> None:
-        """Pass on what the session has to say: to callers, consumers, the hub, and who watches the state."""
+    def _apply_updates(self) -> None:
+        """Pass on the session's news: to callers, consumers, lease holders, the connection and ``on_state``."""
         session = self.session
-        news = session.collect()
-        if news is not NO_NEWS:
-            self._pass_on(news)
+        updates = session.collect()
+        if updates is not NO_UPDATES:
+            self._dispatch(updates)
         if session.has_output:
-            self._connections.send_soon()
-        if session.state != self._told:
-            self._tell(session.state)
+            self._connection.send_soon()
+        if session.state != self._announced_state:
+            self._announce(session.state)
 
-    def _pass_on(self, news: Updates) -> None:
-        for ask, outcome in news.settled:
-            self._outcomes.settle(ask, outcome)
-        for subscription in news.woken:
-            bell = self._bells.get(subscription)
-            if bell is not None:
-                bell.set()
-        for hold in news.lost:
-            self._ring(hold)
-        for seconds, subscription in news.retries:
+    def _dispatch(self, updates: Updates) -> None:
+        for pending, outcome in updates.settled:
+            self._replies.settle(pending, outcome)
+        for subscription in updates.woken:
+            wakeup = self._wakeups.get(subscription)
+            if wakeup is not None:
+                wakeup.set()
+        for lease in updates.lost:
+            self._call_loss_callback(lease)
+        for seconds, subscription in updates.retries:
             self._loop.call_later(seconds, self._retry, subscription)
 
-    def _ring(self, hold: Lease) -> None:
-        alarm = self._alarms.pop(hold, None)
-        if alarm is not None:
-            alarm()
+    def _call_loss_callback(self, lease: Lease) -> None:
+        callback = self._loss_callbacks.pop(lease, None)
+        if callback is not None:
+            callback()
 
     def _retry(self, subscription: Subscription) -> None:
         self.session.retry(subscription)
-        self._act()
+        self._apply_updates()
 
-    def _tell(self, state: State) -> None:
-        """The state is another: let `open` return, and tell the program."""
-        self._told = state
-        self._connections.told(state)
+    def _announce(self, state: State) -> None:
+        """Report a new state: let `open` return, and call ``on_state``."""
+        self._announced_state = state
+        self._connection.on_state(state)
         if state != "reconnecting" and not self._opened.done():
             self._opened.set_result(None)
         if self._on_state is not None:
@@ -302,10 +302,10 @@ class SessionDriver:
     # --- from the beginning to the end -----------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Keep connected until there is no way back; then tell everybody who waits."""
+        """Stay connected until the end, then end the session."""
         try:
-            await self._connections.run()
-            self._end(left())
+            await self._connection.run()
+            self._end(closed_by_program())
         except WaggleError as error:
             self._end(error)
         except Exception as fault:
@@ -314,18 +314,18 @@ class SessionDriver:
 
     def _end(self, error: WaggleError) -> None:
         self.session.end(error)
-        self._act()
-        self._outcomes.close()
+        self._apply_updates()
+        self._replies.close()
 
     async def _abort(self) -> None:
-        """Stop at once, whatever is under way."""
+        """Stop at once, whatever is in progress."""
         assert self._task is not None
         self._task.cancel()
         await asyncio.wait([self._task])
         if self.session.error is None:
-            self._end(left())
+            self._end(closed_by_program())
 
 
-def left() -> Disconnected:
-    """What the program hears that uses a connection it has closed."""
+def closed_by_program() -> Disconnected:
+    """Return the error for the use of a connection that the program has closed."""
     return Disconnected("This connection to the hub was closed by the program itself: connect again to use it.")

@@ -1,12 +1,12 @@
-"""Who waits for an outcome, and until when.
+"""The futures of callers that wait for an outcome, and their timeouts.
 
-The rules:
+Rules:
 
-1. **An outcome is the result of a future,** and wakes its caller by itself. Who is not here any more is told nothing.
-2. **One timer for all ordinary commands.** The hub should answer them at once, so each has the same time, and they are
-   late in the order in which they were asked; so the timer stands at the first of them, and a command that is answered
-   costs it nothing. A command that waits at the hub has a timer of its own.
-3. **Late is an exception,** TimeoutError, so that it takes the way of a caller that was cancelled.
+1. **An outcome is the result of a future,** which wakes its caller. A caller that has gone gets no outcome.
+2. **One timer serves all ordinary commands.** The hub answers them at once, so all have the same timeout and expire
+   in the order of the calls. The timer is set for the oldest one, so a command that is answered sets no timer of its
+   own. A command that waits at the hub has its own timer.
+3. **A timeout is an exception,** TimeoutError, so it is handled like the cancellation of a caller.
 """
 
 from __future__ import annotations
@@ -19,69 +19,69 @@ __all__ = ["ReplyFutures"]
 
 
 class ReplyFutures:
-    """What is waited for at one link; ``timeout`` is what each caller grants the hub, in seconds, beside the time it
-    asked it to wait."""
+    """The futures of one session. ``timeout`` is how many seconds the hub has to answer, beyond the time that a
+    command lets it wait."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._prompt: dict[PendingCommand, tuple[asyncio.Future[Outcome], float]] = {}
-        """Those of ordinary commands, in the order asked, with the time at which each is late."""
+        self._immediate: dict[PendingCommand, tuple[asyncio.Future[Outcome], float]] = {}
+        """The futures of ordinary commands, in the order of the calls, with the loop time at which each times out."""
         self._timer: asyncio.TimerHandle | None = None
-        """At the time at which the first of them is late, or was when it was set."""
-        self._patient: dict[PendingCommand, tuple[asyncio.Future[Outcome], asyncio.TimerHandle | None]] = {}
-        """Those of commands that wait, with a timer unless they wait for ever."""
+        """The timer of ordinary commands: for the oldest one, or for one that was the oldest and is answered."""
+        self._deferred: dict[PendingCommand, tuple[asyncio.Future[Outcome], asyncio.TimerHandle | None]] = {}
+        """The futures of commands that wait at the hub, each with its timer; None if it may wait for ever."""
 
-    def wait(self, ask: PendingCommand) -> asyncio.Future[Outcome]:
-        """The outcome of ``ask``, when it is known. Raises TimeoutError if it comes too late."""
+    def wait(self, pending: PendingCommand) -> asyncio.Future[Outcome]:
+        """Return a future of the command's outcome. It raises TimeoutError if the outcome comes too late."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        if ask.waits:
-            seconds = self.patience(ask)
-            timer = None if seconds is None else self._loop.call_later(seconds, self._late, ask)
-            self._patient[ask] = future, timer
+        if pending.waits:
+            seconds = self.timeout_of(pending)
+            timer = None if seconds is None else self._loop.call_later(seconds, self._time_out, pending)
+            self._deferred[pending] = future, timer
         else:
-            self._prompt[ask] = future, self._loop.time() + self._timeout
+            self._immediate[pending] = future, self._loop.time() + self._timeout
             if self._timer is None:
-                self._timer = self._loop.call_later(self._timeout, self._look)
+                self._timer = self._loop.call_later(self._timeout, self._check_timeouts)
         return future
 
-    def patience(self, ask: PendingCommand) -> float | None:
-        """Seconds that an answer may take; None if it may take for ever."""
-        return None if ask.patience is None else ask.patience + self._timeout
+    def timeout_of(self, pending: PendingCommand) -> float | None:
+        """Return the seconds in which the command must be answered; None for any time."""
+        return None if pending.hub_wait is None else pending.hub_wait + self._timeout
 
-    def settle(self, ask: PendingCommand, outcome: Outcome) -> None:
-        """Tell the caller, if there still is one."""
-        future = self.leave(ask)
+    def settle(self, pending: PendingCommand, outcome: Outcome) -> None:
+        """Give the outcome to the caller, if it still waits."""
+        future = self.discard(pending)
         if future is not None and not future.done():
             future.set_result(outcome)
 
-    def leave(self, ask: PendingCommand) -> asyncio.Future[Outcome] | None:
-        """Nobody is to be told any more; what the caller waited for, if it was here."""
-        if ask in self._prompt:
-            return self._prompt.pop(ask)[0]
-        future, timer = self._patient.pop(ask, (None, None))
+    def discard(self, pending: PendingCommand) -> asyncio.Future[Outcome] | None:
+        """Remove a command, and return the future of its caller if there was one."""
+        if pending in self._immediate:
+            return self._immediate.pop(pending)[0]
+        future, timer = self._deferred.pop(pending, (None, None))
         if timer is not None:
             timer.cancel()
         return future
 
     def close(self) -> None:
-        """Everybody was told; no timer is left behind."""
+        """Stop the timer of ordinary commands."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
-        """Some may be late by now; the timer goes to the first that is not."""
+    def _check_timeouts(self) -> None:
+        """Time out the commands whose time is over, and set the timer for the oldest of the others."""
         self._timer = None
         now = self._loop.time()
-        while self._prompt:
-            ask, (_, due) = next(iter(self._prompt.items()))
-            if due > now:
-                self._timer = self._loop.call_at(due, self._look)
+        while self._immediate:
+            pending, (_, renew_at) = next(iter(self._immediate.items()))
+            if renew_at > now:
+                self._timer = self._loop.call_at(renew_at, self._check_timeouts)
                 return
-            self._late(ask)
+            self._time_out(pending)
 
-    def _late(self, ask: PendingCommand) -> None:
-        future = self.leave(ask)
+    def _time_out(self, pending: PendingCommand) -> None:
+        future = self.discard(pending)
         if future is not None and not future.done():
             future.set_exception(TimeoutError())

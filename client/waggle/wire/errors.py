@@ -33,7 +33,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "WaggleError",
-    "again",
+    "copy_error",
     "error_from_wire",
 ]
 
@@ -208,6 +208,6 @@ def error_from_wire(error: dict[str, Any]) -> WaggleError:
     return cls(str(error.get("message", error.get("code", "unknown error"))), **details)
 
 
-def again(error: WaggleError) -> WaggleError:
+def copy_error(error: WaggleError) -> WaggleError:
     """Return the same error as a new exception, without the traceback of the first."""
     return type(error)(error.message, **error.details)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from waggle.wire.errors import BadRequest
 
-__all__ = ["NOWHERE", "Place", "lock_name", "lock_pattern", "repository"]
+__all__ = ["UNKNOWN_ROOT", "Place", "lock_name", "lock_pattern", "repository"]
 
 _wild = re.compile(r"[*?\[\\]").search
 _drive = re.compile(r"[A-Za-z]:[\\/]").match
@@ -43,7 +43,7 @@ class Place(NamedTuple):
         return cls(repository(here), here)
 
 
-NOWHERE = Place(None, None)
+UNKNOWN_ROOT = Place(None, None)
 """The place of a transport that does not know the directories of its callers."""
 
 

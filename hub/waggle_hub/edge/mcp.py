@@ -28,7 +28,7 @@ from starlette.requests import Request
 from waggle.mcp import NATIVE, PROFILES
 from waggle.wire.changefeed import Put
 from waggle.wire.errors import BadRequest, Unavailable
-from waggle.wire.file_locks import NOWHERE
+from waggle.wire.file_locks import UNKNOWN_ROOT
 from waggle.wire.messages import Since
 from waggle_hub.settings import Bounds
 
@@ -132,7 +132,7 @@ class McpEndpoint:
         assert isinstance(request, Request)
         configuration = request.scope[_CONFIGURATION]
         caller = self._registry.caller(configuration.identity)
-        return Calling(McpCaller(caller, configuration.identity), NOWHERE, configuration.limit)
+        return Calling(McpCaller(caller, configuration.identity), UNKNOWN_ROOT, configuration.limit)
 
 
 class McpCaller:

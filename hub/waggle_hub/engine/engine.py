@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from waggle.wire import messages as m
-from waggle.wire.errors import SessionLost, Unavailable, WaggleError, again
+from waggle.wire.errors import SessionLost, Unavailable, WaggleError, copy_error
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.encoding import error_line, lock_lost_line, reply_line
 from waggle_hub.delivery.fanout import CommandPending, Fanout, Notice, PendingReply, Released, SessionBound
@@ -186,7 +186,7 @@ class Engine:
     def refusal(self) -> WaggleError | None:
         """The error of commands that change what has to survive; None while they are accepted."""
         if self._failure is None and self._stopping is not None:
-            return again(self._stopping)
+            return copy_error(self._stopping)
         return self._failure_error()
 
     def _failure_error(self) -> Unavailable | None:
@@ -198,14 +198,14 @@ class Engine:
     def _rejection(self) -> WaggleError | None:
         """Return the error that every command gets while the hub is stopping or has failed; None otherwise."""
         if self._failure is None and self._stopping is not None:
-            return again(self._stopping)
+            return copy_error(self._stopping)
         # While the journal fails, no record can raise the highest revision that a restart would know of.
         if self._failure is None and self.machine.out_of_revisions:
             self._fail("the journal has failed for so long that no revision is left")
         return None if self._failure is None else self._stopped_error()
 
     def _stopped_error(self) -> Unavailable:
-        return Unavailable(f"{self._failure}: nothing is accepted until the hub is started again", retry_after=5.0)
+        return Unavailable(f"{self._failure}: the hub refuses all commands until it is started again", retry_after=5.0)
 
     # --- what the transports call ---
 
@@ -472,7 +472,9 @@ class Engine:
             return
         # From here on the machine holds what is on disk, and the batches exist only as commands to answer.
         rejected = self._rollback.roll_back(self._discard_unreleased(), records, error)
-        refusal = Unavailable(f"{why}: this was not done, and what has to survive cannot be for now", retry_after=2.0)
+        refusal = Unavailable(
+            f"{why}: this command was not done, and changes that must survive are refused for now", retry_after=2.0
+        )
         self._reject_batch(rejected, refusal)
         self.begin()
         self._expiry.schedule()
@@ -505,7 +507,7 @@ class Engine:
 
         The state in memory may be other than what is kept, or half changed.
         """
-        logger.error("nothing is accepted any more: %s", why)
+        logger.error("the hub refuses all commands from now on: %s", why)
         self._failure = why
         # No timer may decide anything on a state that may be wrong.
         self.stop()

@@ -50,7 +50,7 @@ class Rollback:
 
     def on_failure(self, error: Exception) -> None:
         """Refuse commands that change what has to survive: the journal cannot write."""
-        logger.error("the journal fails, and nothing that has to survive is accepted: %s", error)
+        logger.error("the journal fails, and changes that must survive are refused: %s", error)
         self._machine.refuse(f"the journal fails ({error})")
 
     def on_recovery(self) -> None:

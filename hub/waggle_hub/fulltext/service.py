@@ -1,12 +1,12 @@
-"""The finder: keeps the index of words beside the state, and answers searches from it.
+"""The full-text service: keeps the word index in step with the state, and answers searches from it.
 
 Rules:
-1. The entries are the truth. The index is made at the first search, from the entries in slices, and told of each change
-   from then on. If it fails, or if the journal does, it is dropped, and the next search makes another.
-2. The loop never waits for it: it lives in a thread. What changes is collected, the newest of each key, and handed over
-   with the next search, else after a pause. So a search finds all that was decided before it.
+1. The entries are the truth. The index is built at the first search, from the entries in slices, and gets each
+   change from then on. If it fails, or if the journal does, it is dropped, and the next search builds another.
+2. The event loop never waits for the index: it lives in a thread. Changes are collected, the newest of each key, and
+   handed over with the next search, else after a pause. So a search sees every change that was decided before it.
 3. A search is of one revision. Entries are shown as they were then; those that are gone by now are left out.
-4. One search at a time, and sessions take turns: whoever asks for one waits for at most one of each other session.
+4. One search at a time, and sessions take turns: a search waits for at most one of each other session.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from msgspec import structs
 
 from waggle.wire import messages as m
 from waggle.wire.errors import LimitReached, RateLimited, SessionLost, Unavailable
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import StartSearch
 from waggle_hub.state.log import Commit
@@ -38,21 +38,21 @@ log = logging.getLogger("waggle_hub")
 
 FILE: Final = "words.tmp"
 """The file of the index, for the moment that it has a name."""
-_RETRY: Final = 2.0
+_RETRY_AFTER_S: Final = 2.0
 """Seconds after which to ask again when the index was dropped, or too many ask."""
 _ALL: Final = compile_pattern("*")
 T = TypeVar("T")
 
 
 class _Changed(NamedTuple):
-    """What has become of a key since the index was told: what was there, and what is there now."""
+    """The change of a key since the index was last updated: the entry before, and the entry now."""
 
     before: Entry | None
     now: Entry | None
 
 
 class Finder:
-    """Answers searches. `data` is the directory of the hub, None if it keeps everything in memory."""
+    """The service. `data` is the directory of the hub, None if it keeps everything in memory."""
 
     def __init__(self, state: State, bounds: Bounds, clock: Callable[[], float], data: Path | None = None) -> None:
         self._state = state
@@ -76,7 +76,7 @@ class Finder:
     # --- what the engine tells -----------------------------------------------------------------------------------
 
     def committed(self, commit: Commit) -> None:
-        """Something has changed."""
+        """Collect the changes of a commit."""
         if self._words is None:
             return
         for event in commit.events:
@@ -88,7 +88,7 @@ class Finder:
             self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
 
     def forget(self) -> None:
-        """What was told is not so any more."""
+        """Drop the index: changes that it was given may be taken back."""
         words, self._words = self._words, None
         self._complete = False
         self._changed.clear()
@@ -97,7 +97,7 @@ class Finder:
             self._thread.submit(words.close)
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Refuse further searches and drop the index."""
         self._closed = True
         if self._catching_up is not None:
             self._catching_up.cancel()
@@ -108,7 +108,7 @@ class Finder:
     # --- searches ------------------------------------------------------------------------------------------------
 
     async def find(self, wanted: StartSearch) -> m.Found:
-        """The answer to a search. Raises a WaggleError."""
+        """Return the results of a search. Raises a WaggleError."""
         session = wanted.session
         self._check_room(session)
         self._asked[session] += 1
@@ -132,9 +132,9 @@ class Finder:
         most = self._state.limits.searches
         if self._asked[session] >= most:
             said = f"{most} searches of this session are under way: wait for their answers"
-            raise RateLimited(said, limit=most, retry_after=_RETRY)
+            raise RateLimited(said, limit=most, retry_after=_RETRY_AFTER_S)
         if self._asked.total() >= self._bounds.searches:
-            raise RateLimited("too many search at the same time: try again", retry_after=_RETRY)
+            raise RateLimited("too many search at the same time: try again", retry_after=_RETRY_AFTER_S)
 
     async def _answer(self, wanted: StartSearch) -> m.Found:
         if self._state.sessions.get(wanted.session) is None:
@@ -151,7 +151,7 @@ class Finder:
             most *= 2  # of those that were found, some are gone by now
 
     async def _look(self, wanted: StartSearch, most: int) -> list[ScoredKey]:
-        """What the index finds once it knows all."""
+        """Return what the index finds once it has every change."""
         words = self._words
         assert words is not None
         changes = self._take()
@@ -163,7 +163,7 @@ class Finder:
         return await self._in_thread(words, look)
 
     def _found(self, wanted: StartSearch, places: list[ScoredKey], rev: int) -> m.Found:
-        """As many of them as are wanted, and as a reply may hold."""
+        """Return as many results as are wanted, and as a reply may hold."""
         now = self._clock()
         hits: list[m.Hit] = []
         size = 0
@@ -178,7 +178,7 @@ class Finder:
         return m.Found(hits, False, rev)
 
     def _shown(self, ns: str, key: str, now: float) -> Entry | None:
-        """The entry as it was when the index was asked; None if that is gone by now."""
+        """Return the entry as it was when the index was asked; None if it is gone by now."""
         entry = self._state.keyspace.get(ns, key)
         changed = self._changed.get((ns, key))
         then = entry if changed is None else changed.before
@@ -189,9 +189,9 @@ class Finder:
     # --- the index -----------------------------------------------------------------------------------------------
 
     async def _make(self) -> None:
-        """Make the index. What changes meanwhile is collected, and comes after what was there."""
+        """Build the index. Changes that come meanwhile are collected, and applied after the entries."""
         if self._closed:
-            raise Unavailable("the hub is stopping: come back", retry_after=_RETRY)
+            raise Unavailable("the hub is stopping: come back", retry_after=_RETRY_AFTER_S)
         self.forget()
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "words")
@@ -206,7 +206,7 @@ class Finder:
         self._complete = True
 
     def _some(self, ns: str, after: str | None) -> list[Change]:
-        """The next entries of a namespace."""
+        """Return the next entries of a namespace."""
         some: list[Change] = []
         for entry in self._state.keyspace.scan(ns, _ALL, after):
             some.append((ns, entry.key, entry))
@@ -215,7 +215,7 @@ class Finder:
         return some
 
     async def _catch_up(self) -> None:
-        """Let the index know in a while what has changed, although nobody asks."""
+        """Apply the collected changes after a pause, without a search."""
         try:
             await asyncio.sleep(self._bounds.index_pause)
             async with self._one:
@@ -229,7 +229,7 @@ class Finder:
             self._catching_up = None
 
     def _take(self) -> list[Change]:
-        """What the index has not been told; from now on it counts as told."""
+        """Return the collected changes and start anew."""
         changed, self._changed = self._changed, {}
         return [(ns, key, change.now) for (ns, key), change in changed.items()]
 
@@ -237,7 +237,8 @@ class Finder:
         await self._in_thread(words, lambda: words.put(changes))
 
     async def _in_thread(self, words: Words, work: Callable[[], T]) -> T:
-        """What comes of work on this index. Unavailable if it is dropped meanwhile."""
+        """Return the result of work on this index, done in its thread. Raises Unavailable if the index is dropped
+        meanwhile."""
         try:
             done = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, TooSlow):
@@ -248,10 +249,10 @@ class Finder:
 
     def _check_there(self, words: Words) -> None:
         if self._words is not words:
-            raise Unavailable("what is kept has changed meanwhile: try again", retry_after=_RETRY)
+            raise Unavailable("what is kept has changed meanwhile: try again", retry_after=_RETRY_AFTER_S)
 
     def _failed(self, error: Exception) -> Unavailable:
-        """Drop the index."""
+        """Drop the index after an error."""
         log.error("the index of words is dropped, and made anew by the next search: %s", error)
         self.forget()
-        return Unavailable(f"the index of words failed ({error}): try again", retry_after=_RETRY)
+        return Unavailable(f"the index of words failed ({error}): try again", retry_after=_RETRY_AFTER_S)

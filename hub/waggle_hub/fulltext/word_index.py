@@ -1,13 +1,14 @@
-"""The words: an index of what stands in entries, in an SQLite database of its own (FTS5).
+"""The word index: the words of all entries, in an SQLite database of its own (FTS5).
 
 Rules:
-1. It can be made anew from the entries at any time, and is kept nowhere: in memory, or in a file that has no name any
-   more as soon as it is open, so that nothing is left of it however the hub ends.
+1. It can be built anew from the entries at any time, and is never kept: it is in memory, or in a file without a
+   name, so that nothing of it is left however the hub ends.
 2. The words of an entry are those of its key, and of all text in its value and its meta, names of members included.
-   Numbers, true, false and null are none. A word is a run of letters and digits, without case and accents.
-3. The namespace is a word, too, in a column of its own: what is in others costs a search nothing.
-4. Changes have their effect by the triggers of a view, many in one statement, for the reason given in `journal.rows`.
-5. Nothing that was asked for is ever read as a query: each word stands in quotes.
+   Numbers, true, false and null are no words. A word is a run of letters and digits, without case and accents.
+3. The namespace is a word, too, in a column of its own: entries of other namespaces cost a search nothing.
+4. Changes are applied by the triggers of a view, many in one statement, for the reason given in
+   `journal.sqlite.rows`.
+5. The text of a search is never read as a query: each word is quoted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Final
 
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.state.effects import Word
 from waggle_hub.state.store.entry import Entry
 
@@ -33,11 +34,11 @@ ScoredKey = tuple[str, float]
 _TOKENIZER: Final = "unicode61 remove_diacritics 2"
 _KEY_WEIGHT: Final = 4.0
 """A word in the key says more of an entry than one in its value."""
-_STATEMENT: Final = 1_024
+_ROWS_PER_STATEMENT: Final = 1_024
 """Changes in one statement: SQLite takes 32,766 values."""
-_CHECK: Final = 200_000
+_STEPS_BETWEEN_CHECKS: Final = 200_000
 """Steps of SQLite between two looks at the clock: a few milliseconds."""
-_READ: Final = 500
+_ROWS_PER_READ: Final = 500
 """Rows that are read at a time."""
 
 _SCHEMA = (
@@ -66,12 +67,12 @@ _escape = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)").sub
 
 
 class TooSlow(Exception):
-    """So many entries hold these words that they cannot be put in order in time."""
+    """A search whose words stand in too many entries to be ranked in time."""
 
 
 class Words:
-    """The index. `path` is where its file is made, None for none; `most` is how many bytes of a value are read, and
-    `seconds` how long a search may take. Raises sqlite3.Error, after which it is of no use any more."""
+    """The index. `path` is where its file is made, None for memory; `most` is how many bytes of a value are read,
+    and `seconds` how long a search may take. Raises sqlite3.Error, after which the index is useless."""
 
     def __init__(self, path: Path | None, most: int, seconds: float) -> None:
         self._most = most
@@ -93,27 +94,26 @@ class Words:
                 path.unlink(missing_ok=True)
 
     def put(self, changes: Sequence[Change]) -> None:
-        """Let the index know that this is there now, in this order."""
+        """Apply changes, in this order."""
         if not changes:
             return
         self._db.execute("BEGIN")
-        for first in range(0, len(changes), _STATEMENT):
-            rows = [self._row(*change) for change in changes[first : first + _STATEMENT]]
+        for first in range(0, len(changes), _ROWS_PER_STATEMENT):
+            rows = [self._row(*change) for change in changes[first : first + _ROWS_PER_STATEMENT]]
             size = 1 << max(len(rows) - 1, 7).bit_length()
             filled = chain(rows, repeat((None, None, None), size - len(rows)))
             self._db.execute(_insert(size), list(chain.from_iterable(filled)))
         self._db.execute("COMMIT")
 
     def find(self, ns: str, pattern: Pattern, words: Sequence[Word], most: int) -> list[ScoredKey]:
-        """The keys of a namespace with all of these words, the best first, at most so many. TooSlow if that takes too
-        long."""
+        """Return the keys of a namespace with all of these words, the best first, at most so many. Raises TooSlow."""
         everything = pattern.only_prefix and not pattern.prefix
         self._until = time.monotonic() + self._seconds
-        self._db.set_progress_handler(lambda: time.monotonic() > self._until, _CHECK)
+        self._db.set_progress_handler(lambda: time.monotonic() > self._until, _STEPS_BETWEEN_CHECKS)
         found: list[ScoredKey] = []
         try:
             rows = self._db.execute(_FIND, (_query(ns, words), most if everything else -1))
-            while len(found) < most and (some := rows.fetchmany(_READ)):
+            while len(found) < most and (some := rows.fetchmany(_ROWS_PER_READ)):
                 found += [place for place in some if everything or pattern.match(place[0])]
                 if time.monotonic() > self._until:
                     raise TooSlow
@@ -127,11 +127,11 @@ class Words:
         return found[:most]
 
     def interrupt(self) -> None:
-        """End what is being done, from another thread."""
+        """Interrupt the present call, from another thread."""
         self._db.interrupt()
 
     def close(self) -> None:
-        """There is no index any more."""
+        """Close the database."""
         self._db.close()
 
     def _row(self, ns: str, key: str, entry: Entry | None) -> tuple[str, str, str | None]:
@@ -139,7 +139,7 @@ class Words:
 
 
 def text_of(entry: Entry, most: int) -> str:
-    """All text in the value and the meta of an entry; of each, what stands in the first `most` bytes."""
+    """Return all text in the value and the meta of an entry; of each, the text in its first `most` bytes."""
     parts = _string(entry.value[:most])
     if entry.meta is not None:
         parts += _string(entry.meta[:most])
@@ -155,7 +155,7 @@ def _query(ns: str, words: Sequence[Word]) -> str:
 
 
 def _token(ns: str) -> str:
-    """A namespace as one word, its case kept."""
+    """Return a namespace as one word, its case kept."""
     return ns.encode().hex()
 
 

@@ -1,9 +1,9 @@
-"""Restoring: what of a backup may be true again.
+"""Restore of a backup: which records of it may still hold.
 
 Rules:
-1. Agents that were there when the backup was made are not there any more, as far as anybody knows. What they held,
-   waited for and were owed is gone, and so is what was tied to them; the versions of such keys do not start again.
-2. Nobody knows what was told since. So the log begins anew, in an epoch that the next start gives a name (G2).
+1. Agents that had a session when the backup was made are treated as gone: their locks, waits, queued notices and
+   ephemeral entries end; the versions of such keys do not start again.
+2. What clients saw since the backup is unknown. So the log begins anew, in an epoch that the next start names (G2).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OF_AGENTS = (
 
 
 def restored(kept: StoredState) -> WriteBatch:
-    """What to change in the copy of a backup before a hub may start on it."""
+    """Return the changes that a copy of a backup needs before a hub may start on it."""
     changes = WriteBatch()
     number = max((record.number for record in kept.records if isinstance(record, TombstoneRecord)), default=0)
     for entry in kept.entries:

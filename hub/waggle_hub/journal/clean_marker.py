@@ -1,8 +1,8 @@
-"""A sign on the disk that takes no room: a file that stands while everything that happens can be written down.
+"""The clean marker: a file that exists while the journal can write. (Its name on disk is `steady`.)
 
-Who cannot write any more can still remove a file. So the sign goes when the journal begins to fail, and is set again
-when everything has been written. A hub that comes after one that broke off, and finds no sign, knows that anything may
-have been shown that nothing tells of: transient entries and messages go on while the journal fails.
+Deleting a file works on a full disk, so the marker is removed when writing starts to fail, and set again when
+everything is written. If it is missing after a crash, clients may have seen changes that are not on disk: transient
+entries and messages go on while the journal fails.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class CleanMarker:
         """Whether it has been set, and not been taken down."""
 
     def set(self) -> None:
-        """Everything is written. Where that cannot be done it is done the next time."""
+        """Create the marker: everything is written. If that fails, the next call tries again."""
         if not self.stands:
             with suppress(OSError):
                 self._files.close(self._files.create(self._path))
                 self._files.sync_directory(self._path.parent)
                 self.stands = True
 
-    def take_down(self) -> None:
-        """From now on something may happen that is not written."""
+    def clear(self) -> None:
+        """Remove the marker: from now on clients may see changes that are not written."""
         self.stands = False
         with suppress(OSError):
             self._files.remove(self._path)

@@ -1,17 +1,17 @@
-"""The data directory: one hub's, for as long as it runs.
+"""The data directory of one hub.
 
-    hub.lock                          held by the hub that runs, and says which one that is
+    hub.lock                          held by the running hub, with its pid and address
     waggle.db (-wal, -shm)            the data, in SQLite
-    waggle.json                       or in one document
+    waggle.json                       or in one JSON document
     backups/waggle-20260131-235959.db
-    restored-20260131-235959.db       a backup that is to take the place of the data: done by whoever comes next
-    replaced-20260131-235959/         the data whose place a backup took
+    restored-20260131-235959.db       a backup that will replace the data at the next start
+    replaced-20260131-235959/         the data that a backup replaced
 
 Rules:
-1. Nothing in the directory is touched without the lock, which the system takes back when the process ends.
-2. A restore is one renaming: the backup is verified, changed and synced under another name, then called `restored-...`.
-   From then on it is decided; moving the present data aside and the backup to its place can break off at any moment,
-   and the next who comes goes on with it.
+1. Nothing in the directory is touched without the lock, which the system releases when the process ends.
+2. A restore is one rename: the backup is verified, changed and synced under another name, then renamed to
+   `restored-...`. From then on it is decided; moving the present data aside and the backup into its place can break
+   off at any moment, and the next start completes it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _REMEDY = "Give this user the right to write there, or name another directory"
 
 
 class Holder(Struct):
-    """Which hub has the lock."""
+    """The hub that holds the lock."""
 
     pid: int
     host: str
@@ -56,7 +56,7 @@ class Holder(Struct):
 
 
 class DataDirectory:
-    """A data directory, locked until `close`. StoreError if that cannot be."""
+    """A data directory, locked until `close`. Raises StoreError if another hub has it."""
 
     def __init__(
         self, path: Path, address: str = "", *, clock: Callable[[], float] = time.time, files: Files | None = None
@@ -84,12 +84,12 @@ class DataDirectory:
         self.close()
 
     def close(self) -> None:
-        """Let another hub have it."""
+        """Release the lock."""
         os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
     def store(self, kind: str) -> Store:
-        """The store in it, sqlite or json. StoreError if the data is in the other."""
+        """Open the store of this kind, sqlite or json. Raises StoreError if the data is in the other kind."""
         for other, (name, _) in _STORES.items():
             if other != kind and (self.path / name).exists():
                 raise StoreError(
@@ -101,7 +101,7 @@ class DataDirectory:
         return opened(self.path / name)
 
     def backup(self, store: Store, keep: int) -> Path:
-        """Make a backup of the store that was opened here, and remove the oldest: so many are left."""
+        """Make a backup of the open store, and remove the oldest backups beyond `keep`."""
         with explained(self.backups, "written"):
             self.backups.mkdir(mode=0o700, exist_ok=True)
             self._files.sync_directory(self.path)
@@ -115,7 +115,7 @@ class DataDirectory:
         return path
 
     def restore(self, backup: Path) -> tuple[Path, Path | None]:
-        """Let a backup be the data. Gives its place, and to where what was the data is moved aside, if anything was."""
+        """Make a backup the data. Return its place, and the place to which the present data was moved, if any."""
         with explained(backup, "restored"):
             name, opened = _STORES[_kind_of(backup)]
             copy = self.path / name.replace("waggle", "restoring")
@@ -137,7 +137,7 @@ class DataDirectory:
         return settled
 
     def _take(self, address: str) -> None:
-        """Take the lock, and say whose it is."""
+        """Take the lock, and write into it which hub has it."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -158,7 +158,7 @@ class DataDirectory:
         return f"another hub{at}: process {holder.pid} on {holder.host}, since {holder.since}"
 
     def _settle(self) -> list[tuple[Path, Path | None]]:
-        """Let a backup that is to be the data be the data. Gives its place, and where that before it is."""
+        """Complete a decided restore. Return its place, and the place of the replaced data."""
         settled: list[tuple[Path, Path | None]] = []
         for prepared in sorted(self.path.glob("restored-*")):
             aside = self.path / prepared.stem.replace("restored", "replaced")
@@ -177,7 +177,7 @@ class DataDirectory:
         return settled
 
     def _unused(self, path: Path) -> Path:
-        """A name for this file that says when it was made, and that nothing has or had."""
+        """Return a name for this file that carries its time and is not in use."""
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._clock()))
         ages = [age for other in path.parent.iterdir() if (age := _age(other)) is not None]
         newest = max((number for made, number in ages if made == stamp), default=-1)
@@ -194,7 +194,7 @@ class DataDirectory:
 
 
 def newest_backup(directory: Path) -> float:
-    """When the newest backup in a data directory was made, in Unix seconds; 0 if there is none."""
+    """Return the time of the newest backup in a data directory, in Unix seconds; 0 if there is none."""
     times = [0.0]
     for path in (directory / "backups").glob("*"):
         if _age(path) is not None:
@@ -204,7 +204,7 @@ def newest_backup(directory: Path) -> float:
 
 
 def _make_restored(store: Store, backup: Path) -> None:
-    """Let a copy of a backup be such that a hub may start on it."""
+    """Change a copy of a backup so that a hub may start on it."""
     try:
         kept = store.load(lambda done, total: None)
         if kept is None:
@@ -220,6 +220,6 @@ def _kind_of(backup: Path) -> str:
 
 
 def _age(backup: Path) -> tuple[str, int] | None:
-    """What orders backups by age; None of another file."""
+    """Return the key that orders backups by age; None for another file."""
     found = _BACKUP.fullmatch(backup.name)
     return None if found is None else (found[1], int(found[2] or 0))

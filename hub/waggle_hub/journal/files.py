@@ -1,9 +1,9 @@
-"""Files: the few calls with which the journal changes files, and what is made of them.
+"""The few calls with which the journal changes files, and the errors they become.
 
 Rules:
-1. What must not be lost is written under another name, synced, renamed, and then the directory is synced. So a name
-   stands for one whole content, the old or the new, whenever the power fails.
-2. A name that ends in `.partial` is never read: whoever finds one may remove it.
+1. Data that must not be lost is written under another name, synced, renamed, and then the directory is synced. So a
+   name stands for one whole content, the old or the new, whenever the power fails.
+2. A name that ends in `.partial` is never read, and may be removed by any hub.
 
 `Files` is a port, so that a test can put a disk below it that loses its power.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .interface import StoreError
 
-_WORDS = {
+_REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota of the disk is used up",
     errno.EFBIG: "the limit on the size of a file is reached",
@@ -29,7 +29,7 @@ _WORDS = {
     errno.EEXIST: "there is a file of that name",
     errno.ENOTDIR: "it would lie within a file",
 }
-_SCRATCH = 1024 * 1024
+_PROBE_SPARE_BYTES = 1024 * 1024
 """Bytes that are written to find out whether there is room: more than most writes need."""
 
 
@@ -40,11 +40,11 @@ class Files:
         return path.read_bytes()
 
     def create(self, path: Path) -> int:
-        """Open an empty file for writing, whatever was there."""
+        """Open an empty file for writing; an old content is discarded."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
     def write(self, file: int, data: bytes) -> None:
-        """All of the data."""
+        """Write all of the data."""
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
@@ -56,14 +56,14 @@ class Files:
         os.close(file)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Let the file have another name, and whatever had that be gone, in one step."""
+        """Rename a file over another, in one step."""
         os.replace(source, target)
 
     def remove(self, path: Path) -> None:
         os.remove(path)
 
     def sync_directory(self, path: Path) -> None:
-        """Let the names in it be on disk as they are."""
+        """Sync the names in a directory."""
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
@@ -72,12 +72,12 @@ class Files:
 
 
 def partial(path: Path) -> Path:
-    """The name under which a file is prepared."""
+    """Return the name under which a file is prepared."""
     return path.with_name(f"{path.name}.partial")
 
 
 def write_partial(files: Files, path: Path, data: bytes) -> Path:
-    """Prepare the content of a file, synced. OSError leaves nothing behind."""
+    """Write and sync the content of a file under its partial name. An OSError leaves nothing behind."""
     prepared = partial(path)
     try:
         file = files.create(prepared)
@@ -93,7 +93,7 @@ def write_partial(files: Files, path: Path, data: bytes) -> Path:
 
 
 def settle(files: Files, prepared: Path, path: Path) -> None:
-    """Let what was prepared, and synced, be at its place. After an OSError it may be there, and is nowhere else."""
+    """Rename a prepared, synced file to its place. After an OSError it may be in place, and is nowhere else."""
     try:
         files.rename(prepared, path)
     except OSError:
@@ -103,18 +103,18 @@ def settle(files: Files, prepared: Path, path: Path) -> None:
 
 
 def forget(files: Files, path: Path) -> None:
-    """Remove a file if it is there, and if that can be done."""
+    """Remove a file if it exists and can be removed."""
     with suppress(OSError):
         files.remove(path)
 
 
 def probe(files: Files, directory: Path, size: int = 0) -> None:
-    """Find out whether there is room for so many bytes, and a little more. OSError if not."""
-    forget(files, write_partial(files, directory / "probe", bytes(max(size, _SCRATCH))))
+    """Raise OSError unless there is room for `size` bytes and a little more."""
+    forget(files, write_partial(files, directory / "probe", bytes(max(size, _PROBE_SPARE_BYTES))))
 
 
 def sync_path(files: Files, path: Path) -> None:
-    """Let what others have written to a file be on disk."""
+    """Sync a file that another program has written."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         files.sync(file)
@@ -124,21 +124,21 @@ def sync_path(files: Files, path: Path) -> None:
 
 @contextmanager
 def explained(path: Path, doing: str, remedy: str = "") -> Iterator[None]:
-    """StoreError, in plain words, for a call that fails."""
+    """Make a StoreError, in plain words, of a call that failed."""
     try:
         yield
     except OSError as error:
-        word = _WORDS.get(error.errno or 0, "the system refuses")
+        word = _REASONS.get(error.errno or 0, "the system refuses")
         raise StoreError(f"{path} cannot be {doing}: {word} ({error}). {remedy}".rstrip()) from error
 
 
 def damaged(path: Path, what: str) -> StoreError:
-    """What to say of a file that does not hold what was written."""
+    """Make the error for a file whose content is not what was written."""
     return StoreError(f"{path} is damaged: {what}. {_remedy(path)}")
 
 
 def foreign(path: Path) -> StoreError:
-    """What to say of a file that no hub has written, as far as one can see."""
+    """Make the error for a file that no hub has written."""
     return StoreError(
         f"{path} is not the data of a hub, or its beginning is damaged. If it is not, name another directory. "
         f"Otherwise: {_remedy(path)}"
@@ -146,7 +146,7 @@ def foreign(path: Path) -> StoreError:
 
 
 def newer(path: Path, format: int, newest: int) -> StoreError:
-    """What to say of a file of a format that is not known."""
+    """Make the error for a file of an unknown, newer format."""
     return StoreError(
         f"{path} is of format {format}, and this hub knows formats 1 to {newest}. The hub has not changed it. Start "
         "the newer hub that wrote it, or put a backup from before in its place with `waggle restore`"

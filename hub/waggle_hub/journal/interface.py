@@ -1,15 +1,15 @@
-"""What the engine asks of a journal, and a journal of the store below it.
+"""The interface of a journal, and of the store below it.
 
-The engine hands over what a turn has changed and goes on deciding. When the journal calls `done(None)`, everything up
-to and with that turn is as safe as the journal's mode promises, and may be seen. Calls of `done` come in the order of
-the writes, on the event loop's thread, at once or later.
+The engine hands over what a turn of the event loop has changed and goes on deciding. When the journal calls
+`done(None)`, everything up to that turn, included, is as safe as the journal's mode promises, and may be seen. Calls
+of `done` come in the order of the writes, on the event loop's thread, at once or later.
 
-`done(error)` says that this turn is not kept, and nothing that was written after it. Such changes must never be seen,
-and the machine already holds them: the engine asks what is kept (`recall`) and goes back to that. From then on, until
-`JournalListener.on_recovery`, the journal keeps in memory what it is given, says `done(None)` at once, and tries again
-and again to write it; the engine sees to it that this is nothing that had to be on disk before it was seen.
+`done(error)` says that this turn, and every later one, is not kept. Such changes must never be seen, but the machine
+already holds them: the engine asks what is kept (`recall`) and rolls back to that. From then on, until
+`JournalListener.on_recovery`, the journal keeps in memory what it is given, calls `done(None)` at once, and tries
+again and again to write it; the engine makes sure that none of it had to be on disk before it was seen.
 
-A journal that lets things be seen before they are safe (`relaxed`) says by `JournalListener.on_failure` that it has
+A journal that lets changes be seen before they are safe (`relaxed`) calls `JournalListener.on_failure` when it has
 fallen behind.
 """
 
@@ -25,13 +25,13 @@ Done = Callable[[Exception | None], None]
 
 
 class JournalListener(Protocol):
-    """The part of the engine that a journal tells of failure and recovery, on the loop's thread."""
+    """The part of the engine that a journal calls on failure and recovery, on the event loop's thread."""
 
     def on_failure(self, error: Exception) -> None:
-        """Refuse what has to survive: writing has failed after something was seen."""
+        """Refuse commands whose effect must survive: writing has failed after something was seen."""
 
     def on_recovery(self) -> None:
-        """Accept what has to survive again: everything has been written after a failure."""
+        """Accept them again: everything is written after a failure."""
 
 
 class Journal(Protocol):
@@ -43,17 +43,17 @@ class Journal(Protocol):
     """Whether anything survives: if not, nobody needs to say what has changed."""
 
     def write(self, changes: WriteBatch, done: Done) -> None:
-        """Keep these changes, then call `done` once. A turn that changed nothing comes with no changes."""
+        """Write these changes, then call `done` once. A turn without changes is passed as no changes."""
 
     def recall(self) -> list[Record]:
-        """After `done(error)`: forget what was not written, and give the records as they are kept. StoreError if they
-        cannot be read."""
+        """After `done(error)`: drop what was not written, and return the records as they are kept. Raises
+        StoreError if they cannot be read."""
 
     def settle(self, done: Callable[[], None]) -> None:
-        """Call `done` on the loop's thread once everything that was handed over before has been tried to write."""
+        """Call `done` on the event loop's thread once every write handed over before was tried."""
 
     def stop(self) -> None:
-        """Let go. What was handed over before is written first."""
+        """Write what was handed over, and release the store."""
 
 
 OpenJournal = Callable[[JournalListener], Journal]
@@ -61,33 +61,33 @@ OpenJournal = Callable[[JournalListener], Journal]
 
 
 class StoreError(Exception):
-    """A store cannot do what it was asked; the text says why, and what to do about it."""
+    """An error of a store; its text says why, and what to do about it."""
 
 
 class Store(Protocol):
-    """A place on disk, used by one thread at a time. What it raises is a StoreError or an OSError."""
+    """A place on disk, used by one thread at a time. Raises StoreError or OSError."""
 
     def load(self, progress: Callable[[int, int], None]) -> StoredState | None:
-        """Everything that is kept, None if nothing is. `progress` hears of how many entries have been read, and
-        how many there are. StoreError if the data is damaged, or of a newer format."""
+        """Return everything that is kept, None if there is nothing. `progress` gets the number of entries read and
+        their total. Raises StoreError if the data is damaged, or of a newer format."""
 
     def write(self, changes: WriteBatch) -> None:
-        """Keep all of these changes or none. They are on disk, synced, when this returns."""
+        """Write all of these changes or none. They are on disk, synced, when this returns."""
 
     def records(self) -> list[Record]:
-        """The records as they are kept."""
+        """Return the records as they are kept."""
 
     def probe(self) -> None:
-        """Find out whether there is room again, by writing something of some size and removing it."""
+        """Raise unless there is room again: write something of some size and remove it."""
 
     def backup(self, path: Path) -> None:
-        """Put a copy of what is kept at this path, which does not exist: whole and synced when this returns. This may
-        be called in another thread, beside the calls of the one that uses the store."""
+        """Write a copy of what is kept to this path, which does not exist: whole and synced when this returns. May
+        run in another thread, beside calls of the store's own thread."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
 
     def __enter__(self) -> Self:
-        """It, to be closed at the end of the block."""
+        """Return the store, to be closed at the end of the block."""
 
     def __exit__(self, *_: object) -> None: ...

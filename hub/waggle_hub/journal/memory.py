@@ -1,4 +1,6 @@
-"""No journal: nothing survives the process, so everything may be seen at once (`--memory`)."""
+"""The journal of a hub that keeps everything in memory (`--memory`): nothing survives, so everything may be seen at
+once.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from .interface import Done, JournalListener
 
 
 class NullJournal:
-    """A journal that keeps nothing and never fails, so its listener hears nothing."""
+    """A journal that keeps nothing and never fails, so its listener is never called."""
 
     durability = "memory"
     keeps = False

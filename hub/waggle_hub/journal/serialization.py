@@ -1,11 +1,11 @@
-"""Forms: how entries, commits and records stand in a file, as JSON.
+"""Serialization of entries, commits and records to JSON, the same in both stores.
 
-A commit does not repeat what the entries tell: its events name the entry *before* them, and the entry after an event
+A commit does not repeat its entries: its events hold the entry *before* each of them, and the entry after an event
 is the one before the next event of that key, or the one that is stored now. So a value is written once when it is
-set, and once more when something takes its place. `commits_of` walks the events backwards and puts this together.
+set, and once more when another takes its place. `commits_of` walks the events backwards and puts this together.
 
-What is not kept (entries that are transient or cached, messages) leaves no trace in a commit, but for the end of a
-kept entry whose place such an entry took.
+What is not kept (transient and cached entries, messages) leaves no trace in a commit, except for the end of a kept
+entry whose place such an entry took.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class KeptEntry(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class KeptEvent(Struct, frozen=True, omit_defaults=True):
-    """An event without the entry after it. Of a touch, `was` is the deadline before it, and nothing else is told."""
+    """An event without the entry after it. Of a touch, only `was` is kept, the deadline before it."""
 
     type: str
     ns: str
@@ -61,24 +61,24 @@ class KeptEvent(Struct, frozen=True, omit_defaults=True):
 
 
 class KeptCommit(Struct, frozen=True):
-    """What is kept of all that happened at one revision."""
+    """The kept events of one revision."""
 
     rev: int
     events: list[KeptEvent]
 
 
 def encode(thing: object) -> bytes:
-    """As JSON text."""
+    """Return a struct as JSON text."""
     return _encode(thing)
 
 
 def decoder(type: type[T]) -> msgspec.json.Decoder[T]:
-    """A decoder for text that `encode` made."""
+    """Make a decoder for text of `encode`."""
     return msgspec.json.Decoder(type)
 
 
 def kept_entry(entry: Entry) -> KeptEntry:
-    """An entry without its earlier versions."""
+    """Return an entry without its earlier versions, as it is kept."""
     return KeptEntry(
         ns=entry.ns,
         key=entry.key,
@@ -97,7 +97,7 @@ def kept_entry(entry: Entry) -> KeptEntry:
 
 
 def entry_of(kept: KeptEntry, earlier: tuple[Entry, ...] = ()) -> Entry:
-    """The entry again."""
+    """Return the entry of its kept form."""
     return Entry(
         ns=kept.ns,
         key=kept.key,
@@ -117,7 +117,7 @@ def entry_of(kept: KeptEntry, earlier: tuple[Entry, ...] = ()) -> Entry:
 
 
 def kept_commit(commit: Commit) -> KeptCommit | None:
-    """What is kept of a commit, None if that is nothing."""
+    """Return the kept form of a commit, None if nothing of it is kept."""
     events = [_kept_event(event) for event in commit.events if event.persisted]
     return KeptCommit(commit.rev, events) if events else None
 
@@ -144,7 +144,8 @@ def _kept_event(event: Event) -> KeptEvent:
 
 
 def commits_of(kept: Iterable[KeptCommit], entries: dict[EntryId, Entry]) -> list[Commit]:
-    """The commits again, oldest first; `entries` are those stored now of all keys that are named, and is used up."""
+    """Return the commits of their kept forms, oldest first; `entries` are those stored now of all their keys, and
+    is used up."""
     commits = []
     for commit in reversed(list(kept)):
         events = []
@@ -168,7 +169,7 @@ def commits_of(kept: Iterable[KeptCommit], entries: dict[EntryId, Entry]) -> lis
 
 
 def commits_with(kept: list[KeptCommit], entries: Iterable[Entry]) -> list[Commit]:
-    """The commits again, oldest first; `entries` are all that are stored now."""
+    """Return the commits of their kept forms, oldest first; `entries` are all that are stored now."""
     named = {(event.ns, event.key) for commit in kept for event in commit.events}
     if not named:
         return []

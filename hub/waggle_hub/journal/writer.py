@@ -1,17 +1,17 @@
 """The writer: one thread between the engine and a store, that writes while the engine decides.
 
 Rules:
-1. What was handed over while a write was under way goes into the next one as a whole: however many turns of the loop,
-   one transaction and one sync (group commit).
-2. `full`: a turn is done when it is on disk. `relaxed`: at once; what is on disk is at most `lag` seconds behind.
-3. A turn that changed nothing, when nothing is under way, is done at once.
-4. A write that fails in `full` ends all turns that are not done; `recall` then says what is kept. In `relaxed` nothing
-   can be taken back: what was not written is owed.
-5. While anything failed, turns are done at once, and what they changed is owed. Every `retry` seconds the store is
-   probed and what is owed is written, as one. When that has worked, everything is as before. A sign says to those who
-   come after a crash whether it was so.
+1. Turns that were handed over while a write was in progress go into the next one as a whole: however many turns of
+   the loop, one transaction and one sync (group commit).
+2. `full`: a turn is done when it is on disk. `relaxed`: at once; the disk is at most `lag` seconds behind.
+3. A turn that changed nothing, when no write is in progress, is done at once.
+4. A write that fails in `full` ends all turns that are not done; `recall` then returns what is kept. In `relaxed`
+   nothing can be taken back: what was not written is a backlog.
+5. While the store fails, turns are done at once, and their changes join the backlog. Every `retry` seconds the store
+   is probed and the backlog is written, as one. After that everything is as before. The clean marker tells the next
+   start after a crash whether there was a backlog.
 
-The loop's thread and the writer's share what stands under one lock. The store belongs to the writer's thread, but for
+The loop's thread and the writer's share state under one lock. The store belongs to the writer's thread, except for
 `recall`, which is called while the writer rests because of a failure.
 """
 
@@ -28,20 +28,21 @@ from waggle_hub.state.persistence.records import Record, WriteBatch
 from .clean_marker import CleanMarker
 from .interface import Done, JournalListener, Store
 
-log = logging.getLogger("waggle_hub")
-_ROUNDS = 5
+logger = logging.getLogger("waggle_hub")
+_MAX_BACKLOG_ROUNDS = 5
 """Times that what is owed is written while more may come."""
 
 
 class _Turn(Struct):
-    """What one turn has changed, and who hears of it when it is written; None if that was told before."""
+    """The changes of one turn of the loop, and the callback for when they are written; None if it was called
+    before."""
 
     changes: WriteBatch
     done: Done | None
 
 
 class Writer:
-    """A journal over a store. `call` has something called on the loop's thread; it may be called from any."""
+    """A journal over a store. `call` schedules a function on the loop's thread, from any thread."""
 
     keeps = True
 
@@ -72,7 +73,7 @@ class Writer:
         self._queue: list[_Turn] = []
         self._settled: list[Callable[[], None]] = []
         """Who hears when everything handed over so far has been tried."""
-        self._owed: WriteBatch | None = None
+        self._backlog: WriteBatch | None = None
         """After a failure: what the disk lacks."""
         self._broken = False
         """A write has failed, and the engine has not gone back yet: nothing is written."""
@@ -84,8 +85,8 @@ class Writer:
 
     def write(self, changes: WriteBatch, done: Done) -> None:
         with self._shared:
-            if self._owed is not None:
-                self._owed.add(changes)
+            if self._backlog is not None:
+                self._backlog.add(changes)
             elif self._full and (changes or self._undone):
                 self._undone += 1
                 self._enqueue(_Turn(changes, done))
@@ -118,7 +119,7 @@ class Writer:
             done(None)
 
     def _end_all(self, dones: list[Done], error: Exception) -> None:
-        """Nothing of what is not done will be: the engine goes back to what is kept."""
+        """Call every open `done` with the error: the engine rolls back to what is kept."""
         with self._shared:
             queue, self._queue = self._queue, []
         self._undone = 0
@@ -126,7 +127,7 @@ class Writer:
             done(error)
         with self._shared:
             self._broken = False
-            self._owed = WriteBatch()
+            self._backlog = WriteBatch()
             self._shared.notify()
 
     # --- on the writer's thread ---
@@ -134,27 +135,27 @@ class Writer:
     def _run(self) -> None:
         while True:
             with self._shared:
-                self._rest()
+                self._wait_for_work()
                 if self._broken:
                     return  # and stopping: what came after a write that failed is not to be written
-                if self._stopping and not self._queue and not self._settled and not self._owed:
+                if self._stopping and not self._queue and not self._settled and not self._backlog:
                     return
                 turns, self._queue = self._queue, []
                 settled, self._settled = self._settled, []
-                owed = self._owed
+                backlog = self._backlog
             if turns:
                 self._write(turns)
-            elif owed is not None:
-                self._settle(owed)
+            elif backlog is not None:
+                self._try_backlog(backlog)
             for done in settled:
                 self._call(done)
 
-    def _rest(self) -> None:
+    def _wait_for_work(self) -> None:
         """Wait, with the lock, until there is something to do."""
-        if self._owed is not None and not self._stopping:
+        if self._backlog is not None and not self._stopping:
             self._shared.wait_for(lambda: self._stopping or bool(self._settled), self._retry)
             return
-        while self._broken or not (self._queue or self._settled or self._stopping or self._owed is not None):
+        while self._broken or not (self._queue or self._settled or self._stopping or self._backlog is not None):
             if self._stopping:
                 return
             self._shared.wait()
@@ -183,7 +184,7 @@ class Writer:
 
     def _fail(self, error: Exception, changes: WriteBatch, dones: list[Done]) -> None:
         if self._sign is not None:
-            self._sign.take_down()
+            self._sign.clear()
         if self._full:
             with self._shared:
                 self._broken = True
@@ -193,41 +194,41 @@ class Writer:
             for turn in self._queue:
                 changes.add(turn.changes)
             self._queue = []
-            self._owed = changes
+            self._backlog = changes
         self._call(lambda: self._listener.on_failure(error))
 
-    def _settle(self, owed: WriteBatch) -> None:
-        """Try to write what is owed, and what comes meanwhile, until nothing is."""
+    def _try_backlog(self, backlog: WriteBatch) -> None:
+        """Try to write the backlog, and what joins it meanwhile, until it is empty."""
         try:
             self._store.probe()
-            for _ in range(_ROUNDS):
-                owed = self._write_owed(owed)
-                if self._owed is None:
+            for _ in range(_MAX_BACKLOG_ROUNDS):
+                backlog = self._write_backlog(backlog)
+                if self._backlog is None:
                     break
             else:
                 with self._shared:  # more comes than is written: whoever brings it waits for once
-                    self._write_owed(owed)
+                    self._write_backlog(backlog)
         except Exception as error:
             if self._stopping:
-                log.error("the journal fails to the end, and what it lacks is lost: %s", error)
-                self._owed = None
+                logger.error("the journal fails to the end, and what it lacks is lost: %s", error)
+                self._backlog = None
             return
         self._set_sign()
         self._call(self._listener.on_recovery)
 
-    def _write_owed(self, owed: WriteBatch) -> WriteBatch:
-        """Write what is owed; what is owed by then, which is None in `_owed` if that is nothing."""
+    def _write_backlog(self, backlog: WriteBatch) -> WriteBatch:
+        """Write the backlog, and keep what joins it meanwhile."""
         with self._shared:
-            self._owed = WriteBatch()
+            self._backlog = WriteBatch()
         try:
             self.writes += 1
-            self._store.write(owed)
+            self._store.write(backlog)
         except BaseException:
             with self._shared:
-                owed.add(self._owed)
-                self._owed = owed
+                backlog.add(self._backlog)
+                self._backlog = backlog
             raise
         with self._shared:
-            later = self._owed
-            self._owed = later or None
+            later = self._backlog
+            self._backlog = later or None
         return later

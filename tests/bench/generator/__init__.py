@@ -27,7 +27,7 @@ Tape = Sequence[bytes]
 
 
 class Loaded(Struct):
-    """What one run found; times in seconds. `count` is of answers, or of deliveries."""
+    """Result of one run; times in seconds. `count` is of answers, or of deliveries."""
 
     count: int
     seconds: float

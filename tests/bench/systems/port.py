@@ -58,7 +58,7 @@ class System(Protocol):
     pong: bytes
 
     def missing(self) -> str:
-        """What has to be installed; empty if nothing."""
+        """Return what has to be installed; empty if nothing."""
 
     def version(self) -> str: ...
 

@@ -145,7 +145,7 @@ async def _blpop(server: Server, got: Got) -> AsyncIterator[Give]:
 
 @asynccontextmanager
 async def _pubsub(server: Server, got: Got) -> AsyncIterator[Give]:
-    """Nobody finds the value who comes later."""
+    """A client that comes later does not find the value."""
     async with library(server) as giver, library(server) as waiter, waiter.pubsub() as pubsub:
         await pubsub.subscribe(KEY)
 

@@ -1,4 +1,4 @@
-"""What a server can do: sets by the load generator in C, in every way that a system can keep them.
+"""The capacity of a server: sets by the load generator in C, in every durability of a system.
 
 One connection with one set under way; one connection with 64 sets in each write, as fast as they are answered (the
 hub's as one message of 64 lines, as its protocol allows); 50 connections with one set under way on each.

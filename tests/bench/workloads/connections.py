@@ -1,4 +1,4 @@
-"""What a connection costs while it does nothing: memory of the server, with and without a subscription."""
+"""The cost of an idle connection: memory of the server, with and without a subscription."""
 
 from __future__ import annotations
 

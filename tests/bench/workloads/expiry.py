@@ -57,7 +57,7 @@ class Heard:
 
 @dataclass
 class Found:
-    """What one server did in one case."""
+    """Figures of one server in one case."""
 
     heard: list[Heard]
     pings: Pings
@@ -73,7 +73,7 @@ class Found:
 
 
 class Side(Protocol):
-    """A server with somebody who sets keys and somebody who hears them expire."""
+    """A server with one client that sets keys and one that hears them expire."""
 
     @property
     def count(self) -> int:

@@ -71,7 +71,7 @@ def _chart(grid: Table, y: str) -> Chart:
 async def _measure(
     measurement: Measurement, systems: Sequence[System], members: int, events: int
 ) -> tuple[dict[str, list[Heard]], dict[str, list[Heard]]]:
-    """What audiences of this size heard, of each system: in bursts, and at a steady rate."""
+    """Measure audiences of this size for each system: in bursts, and at a steady rate."""
     bursts: dict[str, list[Heard]] = {label(system): [] for system in systems}
     steady: dict[str, list[Heard]] = {label(system): [] for system in systems}
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Locks and waits: what one costs when nobody else wants it, when many do, and what waits elsewhere cost a set."""
+"""Locks and waits: the cost of one alone, of one among many, and of waits elsewhere to a set."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ from tests.bench.rounds import Spread
 from tests.bench.systems import System
 
 BATCH, UNDER_WAY = 100, 2
-"""Keys in a write, and writes under way, while somebody else must not wait for long."""
+"""Keys in a write, and writes under way, while another client must not wait for long."""
 LARGE, MANY = 500, 3
-"""The same where nobody else is there."""
+"""The same without another client."""
 LIMIT = 180.0
 """Seconds for loading them."""
 KEPT = {"waggle": "relaxed", "redis": "everysec"}

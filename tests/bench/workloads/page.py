@@ -61,7 +61,7 @@ WATCH = """
 
 @dataclass
 class Phase:
-    """What the browser said of a stretch of time."""
+    """Figures of the browser for a stretch of time."""
 
     what: str
     tasks: list[float]

@@ -33,7 +33,7 @@ Shell = Callable[..., Completed]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without what is said there of a hub, and with ``variables``."""
+    """Return the environment of this process without variables of a hub, and with ``variables``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WAGGLE_")}
     return {**kept, **variables}
 
@@ -69,7 +69,7 @@ def _become_another(*command: object) -> NoReturn:
 
 
 class Running:
-    """A `waggle` that runs. Its input stays open, and nobody types."""
+    """A running `waggle` whose input stays open and empty."""
 
     def __init__(self, env: dict[str, str], *args: str) -> None:
         pipe = subprocess.PIPE

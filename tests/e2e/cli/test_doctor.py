@@ -65,7 +65,7 @@ def stranger() -> Iterator[str]:
 
 @pytest.mark.parametrize("check", CHECKS, ids=[check.name for check in CHECKS])
 async def test_a_door_that_is_none_is_found(check: object, stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waggle.cli.doctor.checks.PATIENCE", 1.0)
+    monkeypatch.setattr("waggle.cli.doctor.checks.CHECK_TIMEOUT_S", 1.0)
     use = next(one.use for one in CHECKS if one is check)
     with pytest.raises((CheckFailed, WaggleError, OSError)):
         await use(Target(stranger, None, "doctor:x"))

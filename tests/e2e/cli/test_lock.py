@@ -75,7 +75,7 @@ def test_words_after_two_hyphens_are_the_command(process: Shell) -> None:
     assert (done.returncode, done.stdout) == (0, "--json -- -x b\n")
 
 
-def test_it_renews_itself(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_the_lock_of_a_command_is_renewed(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with holding(env, "a", "--ttl", "2", command=("sh", "-c", "echo begun; sleep 5; exit 5")) as running:
         assert running.line() == "begun\n"
         (first,) = agent.locks()

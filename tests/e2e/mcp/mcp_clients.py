@@ -1,4 +1,4 @@
-"""What tests of MCP share: windows of an editor, by the SDK's own client, over either transport."""
+"""MCP clients for tests: windows of an editor, by the SDK's own client, over either transport."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ async def test_a_namespace_is_that_of_all_wherever_they_work(come: Come, hub: Hu
 
 
 @over_both_transports
-async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Come, ns: str) -> None:
+async def test_a_failed_tool_call_is_an_answer_and_no_protocol_error(come: Come, ns: str) -> None:
     tools = await come("flow", "coder")
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"action": "clear"}, "Unknown memory action: clear"),
@@ -204,7 +204,7 @@ async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Com
         ({"action": "store", "key": "a"}, "store needs a value"),
         ({"action": "store", "key": "a\n", "value": "1"}, "control character"),
         ({"action": "store", "key": "a" * 256, "value": "1"}, "at most 255"),
-        ({"action": "store", "key": "a", "value": "1", "ttl": -1}, "ttl is above 0"),
+        ({"action": "store", "key": "a", "value": "1", "ttl": -1}, "ttl must be above 0"),
         ({"action": "store", "key": "a", "value": "1", "namespace": "a/b"}, "use 1 to 64 of the letters"),
         ({"action": "list", "namespace": "$agents"}, "starts with $"),
     ]
@@ -217,7 +217,7 @@ async def test_what_is_wrong_is_an_answer_and_no_error_of_the_protocol(come: Com
 
 
 @over_both_transports
-async def test_its_two_tools_are_listed_as_it_lists_them(come: Come) -> None:
+async def test_the_two_original_tools_are_listed_as_in_the_original(come: Come) -> None:
     tools = await come("flow", "coder")
     usage, find = (await tools.client.list_tools()).tools
     assert (usage.name, find.name) == ("memory_usage", "memory_search")

@@ -261,7 +261,7 @@ async def test_headers_name_the_agent_and_override_the_address(hub: HubProcess, 
 @pytest.mark.parametrize("query", [
     "agent=%24hub", "ns=a%20b", "agent=" + "x" * 200, "limit=soon", "limit=nan", "limit=-1", "profile=redis",
 ])  # fmt: skip
-async def test_what_an_address_cannot_mean_is_refused_at_once(hub: HubProcess, query: str) -> None:
+async def test_an_invalid_value_in_the_address_is_refused_at_once(hub: HubProcess, query: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WRITE}
     status, text = await asyncio.to_thread(post, hub, f"/mcp?{query}", body, ACCEPTED)
     assert status == 400

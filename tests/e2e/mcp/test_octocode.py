@@ -238,7 +238,7 @@ async def test_two_windows_in_a_project_share_by_the_one_line_of_their_settings(
 
 
 @over_both_transports
-async def test_its_three_tools_are_listed_with_what_it_says_of_them(come: Come) -> None:
+async def test_the_three_original_tools_are_listed_with_their_descriptions(come: Come) -> None:
     worker = await come("octocode", "agent-impl-1")
     tools = {tool.name: tool for tool in (await worker.client.list_tools()).tools}
     assert list(tools) == ["setStorage", "getStorage", "deleteStorage"]

@@ -19,7 +19,7 @@ from tests.e2e.cli.shell import SOON, WAGGLE, Restarting, environment
 from tests.e2e.hubs import HubProcess, StartHub
 from tests.e2e.mcp.mcp_clients import MODES, give_up_waiting, stdio
 from tests.e2e.web import until_waiting
-from waggle.cli.process.background_hub import answers
+from waggle.cli.process.background_hub import hub_answers
 
 pytestmark = pytest.mark.e2e
 both = pytest.mark.parametrize("mode_", MODES)
@@ -212,7 +212,7 @@ async def test_windows_that_begin_at_the_same_instant_start_one_hub_which_ends_a
     mode_: str, nowhere: dict[str, str]
 ) -> None:
     url = nowhere["WAGGLE_URL"]
-    assert not answers(url)
+    assert not hub_answers(url)
     here, counted = asyncio.Barrier(4), asyncio.Event()
 
     async def begin() -> str:
@@ -229,7 +229,7 @@ async def test_windows_that_begin_at_the_same_instant_start_one_hub_which_ends_a
     counted.set()
     assert len(set(await asyncio.gather(*windows))) == 3
     async with asyncio.timeout(SOON):
-        while answers(url):
+        while hub_answers(url):
             await asyncio.sleep(0.1)
 
 
@@ -249,7 +249,7 @@ async def test_a_hub_that_dies_is_started_again_and_the_window_goes_on(mode_: st
         (hub,) = hubs_at(url)
         os.kill(hub, signal.SIGKILL)
         async with asyncio.timeout(60):
-            while not answers(url):
+            while not hub_answers(url):
                 await asyncio.sleep(0.1)
         assert (await window("get", key="k"))["value"] == 1
         assert (await window("unlock", token=token))["released"] is True

@@ -28,7 +28,7 @@ Reply = dict[str, Any]
 
 
 class Tools:
-    """Those of a profile: `await tools("getStorage", key="a")` calls one; what it refuses is a reply, too."""
+    """The tools of a profile: `await tools("getStorage", key="a")` calls one; what it refuses is a reply, too."""
 
     def __init__(self, client: Client) -> None:
         self.client = client

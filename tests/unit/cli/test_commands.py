@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from waggle import BadRequest, Disconnected, Lost, TimedOut, Unauthorized, Written
 from waggle.cli.app import COMMANDS, SECTIONS, app
 from waggle.cli.commands import serve as serving
-from waggle.cli.shared.connect import ERROR, NO, fail, in_words, no
+from waggle.cli.shared.connect import ERROR, NO, describe, exit_error, exit_no
 from waggle.wire.messages import OPS
 
 WITHOUT_HUB = ("serve", "demo", "restore", "mcp", "install")
@@ -39,7 +39,7 @@ def run(*args: str, input: str | bytes | None = None, env: dict[str, str] | None
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is there, and nobody needs to be waited for."""
-    monkeypatch.setattr("waggle.cli.shared.connect.PATIENCE", 0.0)
+    monkeypatch.setattr("waggle.cli.shared.connect.CONNECT_TIMEOUT_S", 0.0)
 
 
 def test_alone_it_says_what_it_is_and_how_to_begin() -> None:
@@ -219,10 +219,10 @@ def test_what_a_value_means(
             seen.append((key, value))
             return Written(rev=1, version=1, expires_at=None)
 
-    def visit(options: object, work: Any, **_: object) -> None:
+    def run_with_hub(options: object, work: Any, **_: object) -> None:
         asyncio.run(work(Recorder()))
 
-    monkeypatch.setattr("waggle.cli.commands.keys.visit", visit)
+    monkeypatch.setattr("waggle.cli.commands.keys.run_with_hub", run_with_hub)
     result = run("set", "k", said, *options, input=input)
     assert result.exit_code == 0, result.output
     assert seen == [("k", value)]
@@ -232,20 +232,20 @@ def test_what_a_value_means(
 
 
 def test_errors_speak_of_options_where_the_client_speaks_of_arguments() -> None:
-    assert in_words(Disconnected("start one, or pass url= if")) == "start one, or pass --url if"
-    assert in_words(Unauthorized("set WAGGLE_TOKEN or pass token=.")) == "set WAGGLE_TOKEN or pass --token."
-    assert in_words(Lost("watch with snapshot=True, which")) == "watch with --snapshot, which"
-    assert in_words(BadRequest("the key is empty")) == "the key is empty"
-    assert in_words(Disconnected("at ws://a:1/ws for 3 s")) == "at http://a:1 for 3 s"
-    assert in_words(Disconnected("at wss://a/b/ws: gone")) == "at https://a/b: gone"
-    assert "still take effect" in in_words(TimedOut("pass a longer timeout="))
+    assert describe(Disconnected("start one, or pass url= if")) == "start one, or pass --url if"
+    assert describe(Unauthorized("set WAGGLE_TOKEN or pass token=.")) == "set WAGGLE_TOKEN or pass --token."
+    assert describe(Lost("watch with snapshot=True, which")) == "watch with --snapshot, which"
+    assert describe(BadRequest("the key is empty")) == "the key is empty"
+    assert describe(Disconnected("at ws://a:1/ws for 3 s")) == "at http://a:1 for 3 s"
+    assert describe(Disconnected("at wss://a/b/ws: gone")) == "at https://a/b: gone"
+    assert "still take effect" in describe(TimedOut("pass a longer timeout="))
 
 
 def test_no_and_error_have_their_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as plain_no:
-        no("it is not there")
+        exit_no("it is not there")
     with pytest.raises(typer.Exit) as error:
-        fail("it broke")
+        exit_error("it broke")
     assert (plain_no.value.exit_code, error.value.exit_code) == (NO, ERROR) == (1, 2)
     said = capsys.readouterr()
     assert said.err == "waggle: it is not there\nwaggle: it broke\n"
@@ -254,7 +254,7 @@ def test_no_and_error_have_their_codes(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_values_in_errors_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
-        no("written by \x1b[2J\u202e")
+        exit_no("written by \x1b[2J\u202e")
     assert capsys.readouterr().err == "waggle: written by \\u001b[2J\\u202e\n"
 
 
@@ -283,7 +283,7 @@ def test_restore_becomes_the_hub_s_part_of_it(monkeypatch: pytest.MonkeyPatch) -
 def test_without_the_hub_s_packages_it_says_what_to_install(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "NEEDED", ("waggle_hub", "no_such_package"))
+    monkeypatch.setattr(serving, "HUB_PACKAGES", ("waggle_hub", "no_such_package"))
     result = run(*command)
     assert result.exit_code == 2
     assert "pip install 'wagglehub[hub]'" in result.stderr

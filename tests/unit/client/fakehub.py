@@ -25,7 +25,7 @@ Line = dict[str, Any]
 
 
 def welcome(**changes: Any) -> Line:
-    """What stands in the reply to hello."""
+    """Fields of the reply to hello."""
     return {
         "session": "s-1",
         "secret": "secret-1",
@@ -50,7 +50,7 @@ class FakeConnection:
         self._socket = socket
         self.messages: list[str] = []
         self.polite = True
-        """Whether bye is answered."""
+        """True if bye is answered."""
         self._commands: asyncio.Queue[Line] = asyncio.Queue()
 
     async def listen(self) -> None:
@@ -78,7 +78,7 @@ class FakeConnection:
 
     @property
     def quiet(self) -> bool:
-        """Whether every command that came was looked at."""
+        """Return whether every received command was looked at."""
         return self._commands.empty()
 
     async def say(self, *lines: Line) -> None:
@@ -123,7 +123,7 @@ class FakeHub:
         self._port = 0
         self._ssl = ssl
         self._server: Server | None = None
-        self._connections: asyncio.Queue[FakeConnection] = asyncio.Queue()
+        self._connection: asyncio.Queue[FakeConnection] = asyncio.Queue()
 
     @property
     def url(self) -> str:
@@ -148,7 +148,7 @@ class FakeHub:
     async def connection(self) -> FakeConnection:
         """The next connection."""
         async with asyncio.timeout(PATIENCE):
-            return await self._connections.get()
+            return await self._connection.get()
 
     async def welcomed(self, **changes: Any) -> FakeConnection:
         """The next connection, its hello answered."""
@@ -167,5 +167,5 @@ class FakeHub:
 
     async def _serve(self, socket: ServerConnection) -> None:
         connection = FakeConnection(socket)
-        self._connections.put_nowait(connection)
+        self._connection.put_nowait(connection)
         await connection.listen()

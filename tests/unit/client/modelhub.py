@@ -25,10 +25,10 @@ class ModelSubscription:
     snapshot: bool
     after: int = 0
     synced: bool = False
-    """Whether the end of the snapshot has left the hub."""
+    """True once the end of the snapshot has left the hub."""
     conflated: bool = False
     waiting: dict[str, Line] = field(default_factory=dict)
-    """What the next delivery of a conflated subscription holds: the latest event of each key, in order."""
+    """The next delivery of a conflated subscription: the latest event of each key, in order."""
 
 
 @dataclass
@@ -136,7 +136,7 @@ class ModelHub:
             self.outbox.append({"type": "mark", "rev": self.rev})
 
     def tick(self) -> None:
-        """It is time for the deliveries of conflated subscriptions."""
+        """Make the deliveries of conflated subscriptions."""
         if self.session is not None:
             for number, subscription in self.session.subscriptions.items():
                 if subscription.waiting:

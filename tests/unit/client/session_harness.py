@@ -33,11 +33,11 @@ class Wire:
         self.collect()
 
     def collect(self) -> None:
-        news = self.session.collect()
-        self.outcomes |= dict(news.settled)
-        self.woken += news.woken
-        self.retries += news.retries
-        self.lost += news.lost
+        updates = self.session.collect()
+        self.outcomes |= dict(updates.settled)
+        self.woken += updates.woken
+        self.retries += updates.retries
+        self.lost += updates.lost
 
     def reply(self, command: Line, **ok: Any) -> None:
         self.say({"id": command["id"], "ok": ok})
@@ -54,10 +54,10 @@ class Wire:
 
     def subscribe(self, subscription: Subscription, sub: int, **ok: Any) -> PendingCommand:
         """Begin a subscription and have it answered."""
-        ask = self.session.subscribe(subscription)
+        pending = self.session.subscribe(subscription)
         (command,) = self.sent()
         self.reply(command, **{"sub": sub, "epoch": "e1", "rev": 100, **ok})
-        return ask
+        return pending
 
 
 def event(sub: int, rev: int, after: int, key: str = "k", **fields: Any) -> Line:

@@ -71,16 +71,16 @@ class Transport(asyncio.Transport):
 
 
 class Outcome(Struct):
-    """What became of a connection."""
+    """The outcome of a connection."""
 
     messages: list[bytes]
     answers: list[tuple[int, bytes]]
     """The frames it has written, unasked."""
     eof: bool
-    """Whether it has closed its side of the socket."""
+    """True if the client has closed its side of the socket."""
     code: int | None
     reason: str | None
-    """What the hub said at the end."""
+    """The close frame of the hub."""
 
 
 class RecordingListener:
@@ -113,7 +113,7 @@ class Socketless:
         self.shaking = asyncio.ensure_future(self.connection.handshake())
 
     async def head(self) -> bytes:
-        """What a hub answers to the handshake."""
+        """Answer the handshake as a hub does."""
         await asyncio.sleep(0)
         assert self.connection.request is not None
         accept = accept_key(self.connection.request.headers["Sec-WebSocket-Key"])

@@ -16,8 +16,8 @@ from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
 from waggle.wire.errors import Locked
-from waggle.wire.file_locks import NOWHERE
-from waggle.wire.names import compile_pattern
+from waggle.wire.file_locks import UNKNOWN_ROOT
+from waggle.wire.patterns import compile_pattern
 
 WRITTEN = {"rev": 7, "version": 1, "expires_at": None}
 NONE: dict[str, Any] = {"entries": [], "next": None, "rev": 1}
@@ -25,7 +25,7 @@ NONE: dict[str, Any] = {"entries": [], "next": None, "rev": 1}
 
 async def use(tool: str, caller: FakeCaller, **said: Any) -> dict[str, Any]:
     """The reply, which is text; an error is none of the protocol's."""
-    answer = await Flow().call(tool, said, Call(caller, TimeLimit(55.0, silent), NOWHERE, Parking()))
+    answer = await Flow().call(tool, said, Call(caller, TimeLimit(55.0, silent), UNKNOWN_ROOT, Parking()))
     reply: dict[str, Any] = json.loads(answer.text)
     assert (answer.structured, answer.failed) == (None, False)
     assert (reply["storage_type"], reply["timestamp"][-1]) == ("waggle", "Z")
@@ -281,7 +281,7 @@ async def test_however_many_look_they_take_turns_page_by_page() -> None:
             return await super().call(op, fields)
 
     profile, hub = Flow(), Counting(100, page=30)
-    call = Call(hub, TimeLimit(55.0, silent), NOWHERE, Parking())
+    call = Call(hub, TimeLimit(55.0, silent), UNKNOWN_ROOT, Parking())
     said = [{"action": "list", "namespace": ns} for ns in ("a", "b", "c")]
     await asyncio.gather(*(profile.call("memory_usage", one, call) for one in said))
     assert order == ["a", "b", "c"] * 4

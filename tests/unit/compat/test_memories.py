@@ -252,7 +252,7 @@ async def test_concurrent_reads_share_one_catch_up(here: Room) -> None:
     assert subscribed <= 3
 
 
-async def test_an_index_that_was_dropped_is_made_anew(here: Room) -> None:
+async def test_an_index_that_was_dropped_is_built_again(here: Room) -> None:
     await here.put(memory(1))
     assert len(await here.contents()) == 1
     here.profile._memories._forget()

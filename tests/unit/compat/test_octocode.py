@@ -14,7 +14,7 @@ from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
 from waggle.wire.errors import Locked, TooLarge
-from waggle.wire.file_locks import NOWHERE
+from waggle.wire.file_locks import UNKNOWN_ROOT
 
 WRITTEN = {"rev": 1, "version": 1, "expires_at": None}
 WRONG_TTLS: list[Any] = [None, 0, 0.99, 86_400.5, -1, "60", True, []]
@@ -22,7 +22,7 @@ WRONG_TTLS: list[Any] = [None, 0, 0.99, 86_400.5, -1, "60", True, []]
 
 async def use(tool: str, caller: FakeCaller, said: dict[str, Any]) -> dict[str, Any]:
     """The reply, with the text and the object the same, and marked as an error if it is one."""
-    answer = await Octocode().call(tool, said, Call(caller, TimeLimit(55.0, silent), NOWHERE, Parking()))
+    answer = await Octocode().call(tool, said, Call(caller, TimeLimit(55.0, silent), UNKNOWN_ROOT, Parking()))
     reply: dict[str, Any] = json.loads(answer.text)
     assert answer.structured == reply
     assert answer.failed is not reply["success"]

@@ -17,7 +17,7 @@ from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLos
 
 
 class FanoutHarness:
-    """Sessions, each with a connection that nobody writes out unless the test takes its lines."""
+    """Sessions, each with a connection whose lines leave when the test takes them."""
 
     def __init__(self, bounds: Bounds | None = None, limits: Limits | None = None, loop: Loop | None = None) -> None:
         self.machine_harness = MachineHarness(limits)
@@ -119,7 +119,7 @@ class FanoutHarness:
 
 
 def brief(lines: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """What matters of lines: an event's type, rev, after; a reply as `reply` and its rev."""
+    """Return the fields that matter: type, rev and after of an event; `reply` and the rev of a reply."""
     return [
         ("reply", line["ok"].get("rev")) if "ok" in line else (line["type"], line.get("rev"), line.get("after"))
         for line in lines

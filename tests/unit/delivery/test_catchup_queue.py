@@ -35,7 +35,7 @@ class Reader(Connection):
 
 
 class Line:
-    """A queue, and the names of those who were served."""
+    """A queue, and the names of the connections that were served."""
 
     def __init__(self, slices_a_turn: int) -> None:
         self.served: list[str] = []
@@ -52,7 +52,7 @@ class Line:
             connection.queue_events(Payload(b"slice"))
 
     def turn(self) -> str:
-        """A turn of the loop; who was served in it."""
+        """Run a turn of the loop, and return the names served in it."""
         due = self.due.copy()
         self.due.clear()
         for step in due:
@@ -61,28 +61,28 @@ class Line:
         return "".join(served)
 
 
-def test_a_turn_has_time_for_so_many_slices_and_the_next_goes_on() -> None:
+def test_slices_beyond_the_time_of_a_turn_follow_in_the_next() -> None:
     line = Line(slices_a_turn=3)
     for name in "abcdefgh":
         line.queue.add(Reader(name, 1, told=True))
     assert [line.turn() for _ in range(4)] == ["abc", "def", "gh", ""]
 
 
-def test_a_turn_has_time_for_one_slice_however_long_it_takes() -> None:
+def test_each_turn_serves_one_slice_however_long_it_takes() -> None:
     line = Line(slices_a_turn=0)
     for name in "ab":
         line.queue.add(Reader(name, 1, told=True))
     assert [line.turn() for _ in range(3)] == ["a", "b", ""]
 
 
-def test_everybody_has_a_slice_before_anybody_has_another() -> None:
+def test_slices_are_served_round_robin() -> None:
     line = Line(slices_a_turn=2)
     for name in "abc":
         line.queue.add(Reader(name, 3, told=False))
     assert "".join(line.turn() for _ in range(6)) == "abcabcabc"
 
 
-def test_who_is_told_something_comes_again_when_that_has_left() -> None:
+def test_a_connection_gets_its_next_slice_when_the_last_has_left() -> None:
     line = Line(slices_a_turn=10)
     slow, quick = Reader("s", 3, told=True), Reader("q", 3, told=True)
     for reader in (slow, quick):
@@ -97,7 +97,7 @@ def test_who_is_told_something_comes_again_when_that_has_left() -> None:
     assert line.turn() == "s"
 
 
-def test_who_is_ready_twice_has_one_place() -> None:
+def test_a_connection_added_twice_is_queued_once() -> None:
     line = Line(slices_a_turn=10)
     reader = Reader("a", 2, told=True)
     line.queue.add(reader)
@@ -107,7 +107,7 @@ def test_who_is_ready_twice_has_one_place() -> None:
 
 
 @pytest.mark.parametrize("happens", ["closed", "caught up", "lines wait"])
-def test_who_is_not_ready_any_more_loses_its_place(happens: str) -> None:
+def test_a_connection_that_is_no_longer_ready_leaves_the_queue(happens: str) -> None:
     line = Line(slices_a_turn=10)
     gone, other = Reader("g", 1, told=True), Reader("o", 1, told=True)
     for reader in (gone, other):
@@ -159,7 +159,7 @@ class Crowd:
         await self.post.connections[name].write(send, self.post.fanout.ready)
 
     def waits(self) -> bool:
-        """Whether somebody has not caught up."""
+        """Return whether a reader has not caught up."""
         return any(not lines or lines[-1].get("type") != "mark" for lines in self.heard.values())
 
 
@@ -172,7 +172,7 @@ async def crowd() -> AsyncIterator[Crowd]:
     await asyncio.gather(*crowd.writers, return_exceptions=True)
 
 
-async def test_however_many_are_refilled_a_turn_of_the_loop_has_so_many_slices(
+async def test_however_many_connections_catch_up_a_turn_has_a_limited_number_of_slices(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slices = 0

@@ -20,7 +20,7 @@ from waggle_hub.state.log import Event
 ALL = ["set", "delete", "expire", "evict", "touch", "message"]
 SECONDS = 5.0
 HERE = {"epoch": "epoch", "rev": 3}
-"""Where everybody is who has just sat down."""
+"""The revision at which every new session starts."""
 
 
 class ConflationHarness(FanoutHarness):
@@ -66,7 +66,7 @@ def test_a_delivery_holds_the_latest_of_each_key_in_order_of_revisions_and_ends_
     assert harness.said("a") == [("set", "x", 6), ("set", "z", 7), ("set", "y", 8), ("mark", None, 8)]
 
 
-def test_every_event_that_is_not_of_an_entry_is_delivered(harness: ConflationHarness) -> None:
+def test_events_that_are_not_about_entries_are_all_delivered(harness: ConflationHarness) -> None:
     harness.follow("a")
     for data in range(3):
         harness.do("w", "publish", channel="c", data=data)
@@ -80,7 +80,7 @@ def test_every_event_that_is_not_of_an_entry_is_delivered(harness: ConflationHar
     ("set touch touch", "set touch"), ("set touch set", "set"), ("set touch delete", "delete"),
     ("set touch set touch", "set touch"),
 ])  # fmt: skip
-def test_a_write_makes_old_news_of_all_before_it_and_a_touch_of_touches_alone(
+def test_a_write_outdates_all_earlier_events_of_a_key_and_a_touch_only_touches(
     harness: ConflationHarness, ops: str, left: str
 ) -> None:
     """A touch has no value: it cannot stand in for the write that had one."""
@@ -99,7 +99,7 @@ def test_an_entry_of_another_namespace_is_another_entry(harness: ConflationHarne
     assert [line["ns"] for line in harness.take("a")[:-1]] == ["default", "other"]
 
 
-def test_prev_is_the_entry_before_that_event_not_the_one_told_before(harness: ConflationHarness) -> None:
+def test_prev_is_the_entry_before_the_event_not_the_one_delivered_before(harness: ConflationHarness) -> None:
     harness.follow("a", prev=True)
     for value in range(3):
         harness.do("w", "set", key="k", value=value)
@@ -156,7 +156,7 @@ def test_a_delivery_comes_an_interval_after_the_first_event_in_it(harness: Confl
     assert harness.said("a") == [("set", "z", 6), ("mark", None, 6)]
 
 
-def test_where_nothing_happens_nothing_is_delivered(harness: ConflationHarness) -> None:
+def test_without_events_nothing_is_delivered(harness: ConflationHarness) -> None:
     harness.follow("a", patterns=["x"])
     harness.write("y")
     assert harness.fanout.next_delivery_at() is None
@@ -174,7 +174,7 @@ def test_each_interest_has_its_own_interval(harness: ConflationHarness) -> None:
     assert (len(harness.take("a")), len(harness.take("b"))) == (2, 0)
 
 
-def test_more_than_the_bound_is_delivered_early_at_the_end_of_the_turn() -> None:
+def test_events_beyond_the_bound_are_delivered_early_at_the_end_of_the_turn() -> None:
     harness = ConflationHarness(Bounds(conflated=2_000))
     harness.follow("a")
     collected = 0
@@ -190,7 +190,7 @@ def test_more_than_the_bound_is_delivered_early_at_the_end_of_the_turn() -> None
     assert 2 < collected < 12
 
 
-def test_however_many_keys_are_written_over_and_over_the_latest_are_all_that_is_kept() -> None:
+def test_of_keys_written_many_times_only_the_latest_events_are_kept_in_memory() -> None:
     harness = ConflationHarness(Bounds(conflated=20_000))
     harness.follow("a")
     for _ in range(300):
@@ -214,7 +214,7 @@ def test_a_turn_of_the_loop_makes_as_many_deliveries_as_it_has_time_for() -> Non
 
 
 class Handle:
-    """What a loop gives for a call that it will make."""
+    """The handle of a call that a loop will make."""
 
     def __init__(self, delay: float, call: Callable[[], None]) -> None:
         self.delay, self.call, self.cancelled = delay, call, False
@@ -289,7 +289,7 @@ def test_the_lines_of_a_delivery_are_chained_and_the_first_to_the_mark_before(ha
     assert brief(harness.take("a")) == [("set", 9, 7), ("set", 10, 9), ("mark", 10, None)]
 
 
-def test_what_is_left_of_one_revision_is_told_together(harness: ConflationHarness) -> None:
+def test_the_remaining_events_of_one_revision_share_their_after(harness: ConflationHarness) -> None:
     harness.follow("a")
     harness.write("w", "x", "y", "z")
     harness.do("w", "clear", pattern="*", confirm=True)
@@ -302,7 +302,9 @@ def test_what_is_left_of_one_revision_is_told_together(harness: ConflationHarnes
     ]  # fmt: skip
 
 
-def test_ones_own_events_are_left_out_and_no_mark_but_the_last_stands_for_them(harness: ConflationHarness) -> None:
+def test_without_echo_own_events_are_left_out_and_only_the_last_mark_stands_for_them(
+    harness: ConflationHarness,
+) -> None:
     harness.follow("a", echo=False)
     harness.follow("b")
     harness.write("x", "y")
@@ -315,10 +317,10 @@ def test_ones_own_events_are_left_out_and_no_mark_but_the_last_stands_for_them(h
     assert heard == [("set", 5, 3), ("set", 8, 5), ("mark", 8, None)], "x is one's own by now"
 
 
-# --- who comes and who goes ---
+# --- joining and leaving ---
 
 
-def test_who_comes_between_two_deliveries_gets_what_came_after(harness: ConflationHarness) -> None:
+def test_a_cursor_that_joins_between_deliveries_gets_the_later_events(harness: ConflationHarness) -> None:
     harness.follow("a")
     harness.write("x", "y")
     harness.follow("b")
@@ -331,7 +333,7 @@ def test_who_comes_between_two_deliveries_gets_what_came_after(harness: Conflati
     assert brief(harness.take("a")) == brief(harness.take("b")) == [("set", 8, 7), ("mark", 8, None)]
 
 
-def test_a_snapshot_comes_first_and_then_what_came_after_it(harness: ConflationHarness) -> None:
+def test_a_snapshot_comes_before_the_events_after_it(harness: ConflationHarness) -> None:
     harness.write("x", "y")
     harness.do("a", "subscribe", patterns=["*"], conflate=SECONDS, snapshot=True)
     harness.write("x", "x")
@@ -344,7 +346,7 @@ def test_a_snapshot_comes_first_and_then_what_came_after_it(harness: ConflationH
     assert brief(harness.take("a")) == [("set", 9, 7), ("mark", 9, None)]
 
 
-def test_since_is_told_in_slices_of_the_latest_each_with_a_mark() -> None:
+def test_a_replay_is_delivered_in_slices_of_the_latest_events_each_with_a_mark() -> None:
     harness = ConflationHarness(Bounds(catchup_events=4))
     harness.write("x", "y", "x", "y", "x", "x")
     harness.do("a", "subscribe", patterns=["*"], conflate=SECONDS, since=HERE)
@@ -363,14 +365,14 @@ def test_a_slice_of_the_log_in_which_nothing_matched_has_no_mark() -> None:
     assert brief(harness.take("a"))[1:] == [("set", 8, 3), ("mark", 8, None)]
 
 
-def test_a_refill_leaves_out_ones_own_and_what_it_made_old_news_of(harness: ConflationHarness) -> None:
+def test_catchup_leaves_out_own_events_and_the_events_they_outdate(harness: ConflationHarness) -> None:
     harness.write("x", "y")
     harness.do("a", "set", key="x", value="own")
     harness.do("a", "subscribe", patterns=["*"], conflate=SECONDS, echo=False, since=HERE)
     assert brief(harness.take("a"))[2:] == [("set", 5, 3), ("mark", 6, None)]
 
 
-def test_who_does_not_read_is_refilled_from_the_log_without_a_gap() -> None:
+def test_a_reader_that_stops_catches_up_from_the_log_without_a_gap() -> None:
     harness = ConflationHarness(Bounds(unsent=500, frame=400))
     harness.follow("a")
     for number in range(10):
@@ -389,7 +391,7 @@ def test_who_does_not_read_is_refilled_from_the_log_without_a_gap() -> None:
     assert brief(harness.take("a")) == [("set", 74, 73), ("mark", 74, None)]
 
 
-def test_who_falls_behind_between_two_deliveries_is_told_what_it_was_not() -> None:
+def test_a_cursor_that_falls_behind_between_deliveries_gets_the_undelivered_events() -> None:
     """Another subscription of the same connection overflows it while this one collects."""
     harness = ConflationHarness(Bounds(unsent=400, frame=300))
     quiet = harness.follow("a", patterns=["q"])
@@ -397,13 +399,13 @@ def test_who_falls_behind_between_two_deliveries_is_told_what_it_was_not() -> No
     harness.write("q", "q")
     for _ in range(20):
         harness.do("w", "publish", channel="loud", data="x" * 40)
-    assert harness.fanout.next_delivery_at() is None, "nobody is live"
+    assert harness.fanout.next_delivery_at() is None, "no cursor is live"
     told = [line for line in harness.take("a") if line["sub"] == quiet]
     assert brief(told) == [("set", 5, 3), ("mark", 25, None)]
 
 
-def test_who_was_quiet_for_long_is_not_lost_when_it_falls_behind() -> None:
-    """It has been told of everything there was, however far back its last line is."""
+def test_a_cursor_of_a_quiet_interest_is_not_lost_when_it_falls_behind() -> None:
+    """The cursor has every event there was, however far back its last line is."""
     harness = ConflationHarness(Bounds(unsent=400, frame=300), Limits(log_events=10))
     quiet = harness.follow("a", patterns=["q"])
     harness.subscribe("a", patterns=["loud"])
@@ -416,7 +418,7 @@ def test_who_was_quiet_for_long_is_not_lost_when_it_falls_behind() -> None:
     assert brief([line for line in lines if line["sub"] == quiet]) == [("set", 39, 3), ("mark", 44, None)]
 
 
-def test_a_takeover_gets_from_the_log_what_had_been_collected(harness: ConflationHarness) -> None:
+def test_a_takeover_reads_collected_events_from_the_log(harness: ConflationHarness) -> None:
     sub = harness.follow("a")
     harness.write("x", "y", "x")
     harness.connect("a")
@@ -449,7 +451,7 @@ def test_collected_events_are_dropped_when_the_last_subscriber_leaves(harness: C
     assert not [line for session in "ab" for line in harness.take(session) if "type" in line]
 
 
-def test_to_subscribe_again_begins_again(harness: ConflationHarness) -> None:
+def test_a_repeated_subscription_starts_over(harness: ConflationHarness) -> None:
     harness.follow("a")
     harness.write("x")
     harness.follow("a")
@@ -461,7 +463,7 @@ def test_to_subscribe_again_begins_again(harness: ConflationHarness) -> None:
 # --- marks of an idle connection ---
 
 
-def test_no_mark_speaks_for_a_subscription_that_holds_something_back(harness: ConflationHarness) -> None:
+def test_marks_leave_out_subscriptions_with_undelivered_events(harness: ConflationHarness) -> None:
     conflated, whole = harness.follow("a", patterns=["x"]), harness.subscribe("a", patterns=["y"])
     harness.follow("b", patterns=["z"])
     harness.write("x", "other")
@@ -474,7 +476,7 @@ def test_no_mark_speaks_for_a_subscription_that_holds_something_back(harness: Co
     assert harness.take("a") == [{"type": "mark", "rev": 5}]
 
 
-def test_where_all_hold_something_back_there_is_no_mark(harness: ConflationHarness) -> None:
+def test_there_is_no_mark_while_all_subscriptions_have_undelivered_events(harness: ConflationHarness) -> None:
     harness.follow("a")
     harness.write("x")
     harness.fanout.mark_idle()
@@ -484,7 +486,7 @@ def test_where_all_hold_something_back_there_is_no_mark(harness: ConflationHarne
 # --- what is collected ---
 
 
-def test_what_is_old_news_frees_its_bytes() -> None:
+def test_outdated_events_free_their_bytes() -> None:
     latest = LatestByKey()
     numbers = count(1)
 

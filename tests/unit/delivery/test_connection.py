@@ -76,7 +76,7 @@ async def test_writes_are_cut_at_the_bound_of_a_frame(socket: Socket) -> None:
     assert [len(text) for text in socket.sent] == [41, 41, 41, 41, 41, 200]
 
 
-async def test_what_waits_is_counted_and_what_has_left_is_not(socket: Socket) -> None:
+async def test_queued_bytes_are_counted_until_they_leave(socket: Socket) -> None:
     connection = socket.connection
     socket.open.clear()
     connection.queue_events(Payload(b"x" * 10))
@@ -91,7 +91,7 @@ async def test_what_waits_is_counted_and_what_has_left_is_not(socket: Socket) ->
     assert connection.idle
 
 
-async def test_while_replies_beyond_the_bound_wait_the_door_hears_nothing(socket: Socket) -> None:
+async def test_a_congested_connection_has_no_room_until_its_replies_leave(socket: Socket) -> None:
     connection = socket.connection
     socket.open.clear()
     connection.queue_events(Payload(b"first"))
@@ -108,7 +108,7 @@ async def test_while_replies_beyond_the_bound_wait_the_door_hears_nothing(socket
     assert not connection.congested
 
 
-async def test_refills_come_one_by_one_when_everything_else_has_left(socket: Socket) -> None:
+async def test_slices_come_one_by_one_when_all_other_lines_have_left(socket: Socket) -> None:
     one, two = cursor("one"), cursor("two")
     socket.connection.start_catchup(one)
     socket.connection.start_catchup(two)
@@ -118,7 +118,7 @@ async def test_refills_come_one_by_one_when_everything_else_has_left(socket: Soc
     assert socket.sent == ["before", "refilled one", "refilled two"]
 
 
-async def test_who_is_behind_says_once_that_it_is_ready_and_sleeps_until_it_is_told_something() -> None:
+async def test_a_connection_behind_reports_ready_once_and_sleeps_until_it_has_lines() -> None:
     connection = TaskConnection(Bounds())
     ready: list[Connection] = []
     sent: list[str] = []
@@ -138,7 +138,7 @@ async def test_who_is_behind_says_once_that_it_is_ready_and_sleeps_until_it_is_t
     await writer
 
 
-async def test_who_has_lines_that_wait_is_not_ready() -> None:
+async def test_a_connection_with_queued_lines_is_not_ready() -> None:
     connection = Connection(Bounds())
     assert not connection.ready
     connection.start_catchup(cursor("one"))
@@ -147,7 +147,7 @@ async def test_who_has_lines_that_wait_is_not_ready() -> None:
     assert not connection.ready
 
 
-async def test_closing_at_once_drops_what_waits(socket: Socket) -> None:
+async def test_closing_at_once_drops_queued_lines(socket: Socket) -> None:
     socket.connection.queue_events(Payload(b"lost"))
     socket.connection.close(4001, "too slow")
     socket.connection.queue_reply(Payload(b"late"))
@@ -156,7 +156,7 @@ async def test_closing_at_once_drops_what_waits(socket: Socket) -> None:
     assert socket.connection.closing == (4001, "too slow")
 
 
-async def test_closing_with_a_flush_sends_what_waits_and_nothing_after(socket: Socket) -> None:
+async def test_closing_with_a_flush_sends_queued_lines_and_no_later_ones(socket: Socket) -> None:
     socket.connection.queue_events(Payload(b"last words"))
     socket.connection.close(1000, "bye", flush=True)
     socket.connection.queue_reply(Payload(b"late"))
@@ -170,7 +170,7 @@ async def test_the_first_reason_for_closing_stands(socket: Socket) -> None:
     assert socket.connection.closing == (4002, "taken over")
 
 
-async def test_closing_frees_a_door_that_waits_for_room(socket: Socket) -> None:
+async def test_closing_wakes_a_reader_that_waits_for_room(socket: Socket) -> None:
     socket.connection.reserve_reply(1_000)
     door = asyncio.create_task(socket.connection.room())
     await turns()
@@ -240,7 +240,7 @@ class Taker:
             self.connection.resume()
 
 
-def test_who_puts_a_line_wakes_and_a_flush_writes_it() -> None:
+def test_a_queued_line_wakes_the_writer_and_a_flush_writes_it() -> None:
     taker = Taker(Bounds(), holds=1000)
     taker.connection.queue_events(Payload(b"one"))
     taker.connection.queue_reply(Payload(b"two"))
@@ -251,7 +251,7 @@ def test_who_puts_a_line_wakes_and_a_flush_writes_it() -> None:
     assert taker.connection.sends == 1
 
 
-def test_a_text_that_waits_alone_leaves_in_its_shared_frame() -> None:
+def test_a_payload_that_waits_alone_leaves_in_its_shared_frame() -> None:
     text = Payload(b"shared")
     takers = [Taker(Bounds(), holds=1000) for _ in range(3)]
     for taker in takers:
@@ -260,7 +260,7 @@ def test_a_text_that_waits_alone_leaves_in_its_shared_frame() -> None:
         assert taker.frames[0] is text.frame
 
 
-def test_a_full_socket_gets_nothing_until_it_says_so_and_what_waits_is_counted() -> None:
+def test_a_full_socket_gets_no_frame_until_it_resumes_and_queued_bytes_are_counted() -> None:
     taker = Taker(Bounds(frame=50), holds=60)
     for _ in range(5):
         taker.connection.queue_events(Payload(b"x" * 40))
@@ -276,7 +276,7 @@ def test_a_full_socket_gets_nothing_until_it_says_so_and_what_waits_is_counted()
     assert (len(taker.frames), taker.connection.unsent_bytes) == (4, 40)
 
 
-def test_who_is_behind_is_not_ready_while_its_socket_is_full() -> None:
+def test_a_connection_is_not_ready_while_its_socket_is_full() -> None:
     taker = Taker(Bounds(), holds=1)
     taker.connection.start_catchup(cursor("one"))
     assert taker.wakes == 1
@@ -288,7 +288,7 @@ def test_who_is_behind_is_not_ready_while_its_socket_is_full() -> None:
     assert taker.connection.ready
 
 
-def test_when_replies_have_left_the_door_hears_that_there_is_room() -> None:
+def test_room_is_reported_when_replies_have_left() -> None:
     taker = Taker(Bounds(unsent=100), holds=1000)
     taker.connection.reserve_reply(101)
     taker.connection.queue_reply(Payload(b"x" * 101))
@@ -297,7 +297,7 @@ def test_when_replies_have_left_the_door_hears_that_there_is_room() -> None:
     assert taker.rooms == [0]
 
 
-async def test_a_socket_is_closed_when_what_waits_has_left() -> None:
+async def test_a_socket_is_closed_when_all_lines_have_left() -> None:
     taker = Taker(Bounds(), holds=1)
     taker.connection.queue_events(Payload(b"one"))
     taker.connection.flush()
@@ -311,7 +311,7 @@ async def test_a_socket_is_closed_when_what_waits_has_left() -> None:
     assert taker.closed == [(1000, "bye")]
 
 
-async def test_a_full_socket_too_is_closed_at_once_where_nothing_is_to_be_flushed() -> None:
+async def test_a_full_socket_is_closed_at_once_without_a_flush() -> None:
     taker = Taker(Bounds(), holds=1)
     for _ in range(2):
         taker.connection.queue_events(Payload(b"one"))

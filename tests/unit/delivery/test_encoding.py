@@ -115,7 +115,7 @@ def test_a_repeated_outcome_says_so_beside_and_inside_of_ok() -> None:
     assert repeated["dup"] is True
 
 
-def test_a_refusal_of_what_had_no_id_has_none() -> None:
+def test_an_error_reply_to_a_line_without_id_has_none() -> None:
     assert json.loads(str(error_line(None, BadRequest("no", field="op").to_wire()))) == {
         "id": None,
         "error": {"code": "bad_request", "message": "no", "field": "op"},
@@ -123,7 +123,7 @@ def test_a_refusal_of_what_had_no_id_has_none() -> None:
 
 
 @given(st.lists(st.binary(max_size=30).map(lambda text: text.hex().encode()), max_size=30), st.integers(1, 100))
-def test_lines_are_cut_between_them_and_none_is_lost(lines: list[bytes], frame: int) -> None:
+def test_payloads_are_cut_between_lines_and_lose_none(lines: list[bytes], frame: int) -> None:
     texts = [str(text) for text in pack_lines(lines, frame)]
     assert [line for text in texts for line in text.split("\n")] == [line.decode() for line in lines]
     assert all(len(text) <= frame or "\n" not in text for text in texts)

@@ -1,4 +1,4 @@
-"""Fan-out: in the engine's order, encoded once, to exactly those who asked, and at nobody's expense."""
+"""Fan-out: events in the order of the engine, encoded once, to exactly their subscribers, whatever a slow one does."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_event_without_subscribers_is_not_encoded(harness: FanoutHarness, enc
     assert ("set", 5 + 1, 4) in brief(harness.take("a"))
 
 
-def test_followers_of_one_interest_get_the_very_same_text(harness: FanoutHarness) -> None:
+def test_subscribers_of_one_interest_get_the_same_payload(harness: FanoutHarness) -> None:
     harness.subscribe("a")
     harness.subscribe("b")
     harness.do("c", "publish", channel="c", data=1)
@@ -130,7 +130,7 @@ def test_a_line_longer_than_a_frame_has_one_to_itself() -> None:
     assert [len(text) > 300 for text in iter(lambda: harness.frame("a"), None) if text] == [False, True, False]
 
 
-# --- who hears what ---
+# --- filters ---
 
 
 def test_events_are_filtered_exactly(harness: FanoutHarness) -> None:
@@ -204,7 +204,7 @@ def test_a_reply_comes_after_every_event_up_to_its_revision(harness: FanoutHarne
 
 
 @pytest.mark.parametrize("end", ["unsubscribe", "bye"])
-def test_who_leaves_in_the_same_release_is_told_what_came_before(harness: FanoutHarness, end: str) -> None:
+def test_a_cursor_that_closes_in_the_same_release_gets_the_events_before_it(harness: FanoutHarness, end: str) -> None:
     sub = harness.subscribe("a")
     harness.decide("a", "set", key="x", value=1)
     harness.decide("a", end, **({"sub": sub} if end == "unsubscribe" else {}))
@@ -213,7 +213,7 @@ def test_who_leaves_in_the_same_release_is_told_what_came_before(harness: Fanout
     assert brief(harness.take("a")) == [("set", 4, 3), ("reply", 4), ("reply", None)]
 
 
-def test_a_subscription_begins_between_what_came_before_and_what_came_after(harness: FanoutHarness) -> None:
+def test_a_subscription_starts_at_its_place_among_the_events(harness: FanoutHarness) -> None:
     harness.decide("b", "set", key="x", value=1)
     harness.decide("a", "subscribe", patterns=["*"])
     harness.decide("b", "set", key="y", value=1)
@@ -221,7 +221,7 @@ def test_a_subscription_begins_between_what_came_before_and_what_came_after(harn
     assert brief(harness.take("a")) == [("reply", 4), ("set", 5, 4)]
 
 
-def test_nobody_hears_of_what_has_not_been_released(harness: FanoutHarness) -> None:
+def test_no_line_tells_of_an_unreleased_revision(harness: FanoutHarness) -> None:
     """Neither live, nor from the log, nor in a snapshot, nor in a mark."""
     harness.subscribe("a")
     harness.decide("b", "subscribe", patterns=["*"], since={"epoch": "epoch", "rev": 3})
@@ -242,7 +242,7 @@ def test_nobody_hears_of_what_has_not_been_released(harness: FanoutHarness) -> N
 # --- echo ---
 
 
-def test_who_wants_no_echo_hears_a_mark_instead(harness: FanoutHarness) -> None:
+def test_without_echo_a_mark_replaces_own_events(harness: FanoutHarness) -> None:
     harness.subscribe("a", echo=False)
     harness.subscribe("b")
     harness.decide("a", "set", key="x", value=1)
@@ -253,7 +253,7 @@ def test_who_wants_no_echo_hears_a_mark_instead(harness: FanoutHarness) -> None:
     assert brief(harness.take("b")) == [("set", 4, 3), ("set", 5, 4), ("delete", 6, 5), ("delete", 6, 5)]
 
 
-def test_what_a_namesake_does_is_not_ones_own(harness: FanoutHarness) -> None:
+def test_events_of_another_session_with_the_same_name_are_not_own_events(harness: FanoutHarness) -> None:
     harness.connect("d")
     harness.machine_harness.open_session("d", agent="made-a")
     harness._collect("d")
@@ -265,14 +265,14 @@ def test_what_a_namesake_does_is_not_ones_own(harness: FanoutHarness) -> None:
 # --- slow readers ---
 
 
-def test_who_does_not_read_falls_behind_and_costs_a_bound(harness: FanoutHarness) -> None:
+def test_a_connection_that_does_not_read_holds_at_most_the_bound(harness: FanoutHarness) -> None:
     harness = FanoutHarness(SMALL)
     harness.open_session("slow", "quick", "writer")
     for name in ("slow", "quick"):
         harness.subscribe(name)
     for number in range(200):
         harness.do("writer", "publish", channel="c", data="x" * 40 + str(number))
-        assert len(harness.take("quick")) == 1, "nobody waits for the slow one"
+        assert len(harness.take("quick")) == 1, "no connection waits for the slow one"
         connection = harness.connections["slow"]
         assert connection.unsent_bytes <= SMALL.unsent + 200
         assert sum(len(text) for text, _, _ in connection._lines) == connection.unsent_bytes
@@ -280,7 +280,7 @@ def test_who_does_not_read_falls_behind_and_costs_a_bound(harness: FanoutHarness
     assert [line["data"][40:] for line in heard] == [str(number) for number in range(200)]
 
 
-def test_who_falls_behind_finds_no_gap_in_a_subscription_that_was_quiet() -> None:
+def test_a_quiet_subscription_has_no_gap_after_its_connection_fell_behind() -> None:
     """One flood moves all cursors of the connection behind; the quiet one's chain goes on from its own last event."""
     harness = FanoutHarness(SMALL)
     harness.open_session("a", "w")
@@ -293,7 +293,7 @@ def test_who_falls_behind_finds_no_gap_in_a_subscription_that_was_quiet() -> Non
     assert [line["after"] for line in quiet] == [2]
 
 
-def test_a_refill_ends_with_a_mark_and_then_the_cursor_is_live(encodes: dict[str, int]) -> None:
+def test_catchup_ends_with_a_mark_and_then_the_cursor_is_live(encodes: dict[str, int]) -> None:
     harness = FanoutHarness(SMALL)
     harness.open_session("a", "w")
     harness.subscribe("a")
@@ -307,7 +307,7 @@ def test_a_refill_ends_with_a_mark_and_then_the_cursor_is_live(encodes: dict[str
     assert encodes["refill"] == before
 
 
-def test_a_refill_leaves_out_ones_own_and_marks_it() -> None:
+def test_catchup_without_echo_replaces_own_events_by_marks() -> None:
     harness = FanoutHarness(SMALL)
     harness.open_session("a", "w")
     harness.subscribe("a", echo=False, since={"epoch": "epoch", "rev": 2})
@@ -319,7 +319,7 @@ def test_a_refill_leaves_out_ones_own_and_marks_it() -> None:
     assert heard == [("mark", 3, None), ("message", 4, 2), ("mark", 5, None), ("mark", 5, None)]
 
 
-def test_a_refill_goes_on_in_slices() -> None:
+def test_catchup_is_sent_in_slices() -> None:
     harness = FanoutHarness(Bounds(catchup_events=3))
     harness.open_session("a", "w")
     for number in range(10):
@@ -331,7 +331,7 @@ def test_a_refill_goes_on_in_slices() -> None:
     assert [count for count in frames if count] == [1, 3, 3, 3, 2]
 
 
-def test_a_slice_looks_at_fewer_events_where_each_is_tried_against_many_patterns() -> None:
+def test_a_slice_reads_fewer_events_for_a_subscription_with_many_patterns() -> None:
     harness = FanoutHarness(Bounds(catchup_events=20))
     harness.open_session("a", "w")
     for number in range(10):
@@ -343,8 +343,8 @@ def test_a_slice_looks_at_fewer_events_where_each_is_tried_against_many_patterns
     assert slices == 5
 
 
-def test_a_snapshot_is_let_go_when_its_connection_is_gone(harness: FanoutHarness) -> None:
-    """Nobody will read it: after a takeover it begins again."""
+def test_a_snapshot_is_closed_when_its_connection_has_left(harness: FanoutHarness) -> None:
+    """After a takeover the snapshot begins again, so this one will not be read."""
     harness.do("a", "set", key="k", value=1)
     harness.do("a", "subscribe", patterns=["*"], snapshot=True)
     assert len(harness.machine_harness.machine.state.snapshots) == 1
@@ -352,7 +352,7 @@ def test_a_snapshot_is_let_go_when_its_connection_is_gone(harness: FanoutHarness
     assert len(harness.machine_harness.machine.state.snapshots) == 0
 
 
-def test_a_snapshot_is_let_go_when_its_connection_is_gone_before_it_begins(harness: FanoutHarness) -> None:
+def test_a_snapshot_is_closed_when_its_connection_leaves_before_it_begins(harness: FanoutHarness) -> None:
     harness.do("a", "set", key="k", value=1)
     harness.decide("a", "subscribe", patterns=["*"], snapshot=True)
     assert len(harness.machine_harness.machine.state.snapshots) == 1
@@ -361,7 +361,7 @@ def test_a_snapshot_is_let_go_when_its_connection_is_gone_before_it_begins(harne
     assert len(harness.machine_harness.machine.state.snapshots) == 0
 
 
-def test_a_snapshot_is_let_go_when_another_takes_its_place(harness: FanoutHarness) -> None:
+def test_a_snapshot_is_closed_when_another_replaces_it(harness: FanoutHarness) -> None:
     harness.do("a", "set", key="k", value=1)
     for _ in range(3):
         harness.do("a", "subscribe", patterns=["*"], snapshot=True)
@@ -380,7 +380,7 @@ def test_a_slice_ends_when_it_has_enough_bytes() -> None:
         assert harness.connections["a"].unsent_bytes < 800
 
 
-def test_who_falls_out_of_the_log_is_told_so_and_begins_again() -> None:
+def test_a_cursor_that_falls_out_of_the_log_gets_lost_and_a_snapshot() -> None:
     harness = FanoutHarness(SMALL, Limits(log_events=5))
     harness.open_session("a", "w")
     harness.do("w", "set", key="k", value=1)
@@ -395,7 +395,7 @@ def test_who_falls_out_of_the_log_is_told_so_and_begins_again() -> None:
     assert brief(harness.take("a")) == [("message", 34, 33)]
 
 
-def test_while_a_lost_cursor_waits_to_begin_again_no_mark_speaks_for_it() -> None:
+def test_a_connection_with_a_lost_cursor_gets_no_mark() -> None:
     """A mark without `sub` would carry it over what it has missed."""
     harness = FanoutHarness(SMALL, Limits(log_events=5))
     harness.open_session("a", "w")
@@ -433,7 +433,7 @@ def test_three_losses_in_a_row_close_the_connection_as_too_slow() -> None:
     assert lost == harness.bounds.losses == 3
 
 
-def test_who_catches_up_in_between_may_be_lost_any_number_of_times() -> None:
+def test_losses_with_a_catchup_in_between_do_not_close_the_connection() -> None:
     harness = FanoutHarness(SMALL, Limits(log_events=5))
     harness.open_session("a", "w")
     harness.subscribe("a")
@@ -446,7 +446,7 @@ def test_who_catches_up_in_between_may_be_lost_any_number_of_times() -> None:
     assert harness.connections["a"].closing is None
 
 
-def test_a_snapshot_that_held_back_too_much_begins_again() -> None:
+def test_a_snapshot_that_keeps_too_much_memory_starts_again() -> None:
     harness = FanoutHarness(Bounds(catchup_keys=5), Limits(snapshot_bytes=2_000))
     harness.open_session("a", "w")
     for number in range(20):
@@ -462,7 +462,7 @@ def test_a_snapshot_that_held_back_too_much_begins_again() -> None:
     assert [line["value"] for line in shown] == ["y"] * 20
 
 
-def test_the_machine_hears_when_the_end_of_a_snapshot_has_been_sent(harness: FanoutHarness) -> None:
+def test_the_listener_is_called_when_the_end_of_a_snapshot_is_queued(harness: FanoutHarness) -> None:
     """So that a takeover goes on from there, and does not begin again."""
     sub = harness.subscribe("a", snapshot=True)
     session = harness.machine_harness.machine.state.sessions.get("a")
@@ -475,7 +475,7 @@ def test_the_machine_hears_when_the_end_of_a_snapshot_has_been_sent(harness: Fan
 # --- marks ---
 
 
-def test_a_connection_for_which_nothing_waits_hears_how_far_the_log_is(harness: FanoutHarness) -> None:
+def test_an_idle_connection_gets_a_mark_at_the_newest_revision(harness: FanoutHarness) -> None:
     harness.subscribe("a", patterns=["nothing"])
     harness.subscribe("b", patterns=["nothing"])
     harness.do("c", "publish", channel="c", data=1)
@@ -487,7 +487,7 @@ def test_a_connection_for_which_nothing_waits_hears_how_far_the_log_is(harness: 
     assert [line["type"] for line in harness.take("c") if "type" in line] == [], "it has no subscription to speak for"
 
 
-def test_no_mark_overtakes_what_waits(harness: FanoutHarness) -> None:
+def test_a_connection_with_queued_lines_gets_no_mark(harness: FanoutHarness) -> None:
     harness.subscribe("a")
     harness.do("b", "publish", channel="c", data=1)
     harness.fanout.mark_idle()
@@ -542,7 +542,7 @@ def test_when_a_session_ends_its_cursors_and_feeds_are_forgotten(harness: Fanout
     assert not harness.fanout._feeds
 
 
-def test_an_end_says_goodbye_after_everything_that_was_owed(harness: FanoutHarness) -> None:
+def test_a_session_end_closes_the_connection_after_its_last_reply(harness: FanoutHarness) -> None:
     harness.decide("a", "ping")
     harness.decide("a", "bye")
     harness.release()
@@ -550,7 +550,7 @@ def test_an_end_says_goodbye_after_everything_that_was_owed(harness: FanoutHarne
     assert harness.connections["a"].closing == (1000, "bye")
 
 
-def test_who_cannot_be_refilled_is_cut_off_and_others_are_refilled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_whose_slice_fails_is_closed_and_others_catch_up(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = FanoutHarness()
     harness.open_session("a", "b", "w")
     harness.do("w", "set", key="k", value=1)

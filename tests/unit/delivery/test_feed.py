@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection, TaskConnection
 from waggle_hub.delivery.fanout import Fanout
@@ -122,7 +122,7 @@ def test_the_chain_goes_from_event_to_event_of_the_same_interest() -> None:
     assert [(line["rev"], line["after"]) for line in lines(connection)] == [(1, 0), (3, 1)]
 
 
-def test_ones_own_events_are_replaced_by_marks_where_echo_is_off() -> None:
+def test_own_events_are_replaced_by_marks_without_echo() -> None:
     harness = FeedHarness()
     connection = harness.join("s", harness.interest("*"), echo=False)
     harness.fanout.release(
@@ -167,7 +167,7 @@ def test_a_cursor_behind_the_log_is_lost_and_a_fourth_loss_closes_the_connection
     assert connection.closing[0] == 4001
 
 
-def test_texts_are_cut_between_lines() -> None:
+def test_long_payloads_are_cut_between_lines() -> None:
     def cut_up(*lines: bytes) -> list[str]:
         return [str(text) for text in pack_lines(list(lines), 100)]
 
@@ -176,7 +176,7 @@ def test_texts_are_cut_between_lines() -> None:
     assert cut_up() == []
 
 
-def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
+def test_reserved_replies_congest_a_connection_until_they_are_read() -> None:
     connection = Connection(Bounds(unsent=100))
     connection.reserve_reply(150)
     assert connection.congested
@@ -185,7 +185,7 @@ def test_replies_that_are_owed_close_the_ear_until_they_are_read() -> None:
     assert not connection.congested
 
 
-async def test_a_connection_sends_all_that_waits_in_one_write_and_ends_when_closed() -> None:
+async def test_a_connection_sends_all_queued_lines_in_one_write_and_ends_when_closed() -> None:
     connection = TaskConnection(Bounds())
     sent: list[str] = []
 

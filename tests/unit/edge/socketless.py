@@ -31,7 +31,7 @@ class Transport(asyncio.Transport):
         self.reading = True
         self.pauses = 0
         self.ended = False
-        """Whether it has been closed, or its side of it has."""
+        """Return whether the connection, or the side of the hub, has been closed."""
         self._closing = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -76,13 +76,13 @@ class Transport(asyncio.Transport):
 
 
 class Outcome(Struct):
-    """What an agent hears."""
+    """The lines that an agent receives."""
 
     pongs: list[bytes]
     closed: list[bytes]
     """The payload of close frames that were sent: code and reason."""
     ended: bool
-    """Whether nothing comes any more from this side."""
+    """True if nothing comes any more from this side."""
 
 
 class Application:
@@ -153,7 +153,7 @@ class Socketless:
             await turns()
             if self.transport.is_closing():
                 break
-            assert self.transport.reading, "nobody would read on"
+            assert self.transport.reading, "reading would never go on"
             self.protocol.data_received(chunk)
         await turns()
 

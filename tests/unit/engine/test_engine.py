@@ -1,4 +1,4 @@
-"""The engine between machine, journal and fan-out: what is seen, when, and what is never seen."""
+"""The engine between machine, journal and fan-out: which changes are seen, when, and which never are."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-class Table:
+class EngineHarness:
     """An engine on the running loop, its time set by hand."""
 
     def __init__(self, open_journal: OpenJournal = NullJournal, bounds: Bounds | None = None) -> None:
@@ -101,25 +101,25 @@ class Table:
 
 
 @pytest_asyncio.fixture
-async def table(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Table]:
+async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EngineHarness]:
     kind = getattr(request, "param", NullJournal)
-    table = Table(partial(kind, directory=tmp_path) if kind is WriterJournal else kind)
-    yield table
-    await table.stop()
+    harness = EngineHarness(partial(kind, directory=tmp_path) if kind is WriterJournal else kind)
+    yield harness
+    await harness.stop()
 
 
-def journal_of(table: Table) -> LateJournal | WriterJournal:
-    journal = table.engine._journal
+def journal_of(harness: EngineHarness) -> LateJournal | WriterJournal:
+    journal = harness.engine._journal
     assert isinstance(journal, LateJournal | WriterJournal)
     return journal
 
 
-late = pytest.mark.parametrize("table", [LateJournal, WriterJournal], indirect=True)
-in_memory = pytest.mark.parametrize("table", [LateJournal], indirect=True)
+late = pytest.mark.parametrize("harness", [LateJournal, WriterJournal], indirect=True)
+in_memory = pytest.mark.parametrize("harness", [LateJournal], indirect=True)
 
 
-async def test_without_a_journal_everything_is_seen_in_the_same_turn(table: Table) -> None:
-    agent = table.sit()
+async def test_in_memory_a_change_is_seen_in_the_turn_that_decides_it(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     agent.ask("subscribe", patterns=["*"])
     agent.ask("set", key="k", value=1)
@@ -127,8 +127,8 @@ async def test_without_a_journal_everything_is_seen_in_the_same_turn(table: Tabl
     assert [line.get("id") or line["type"] for line in agent.take()] == ["hello", "subscribe", "set", "set"]
 
 
-async def test_decisions_of_one_loop_turn_leave_in_one_write(table: Table) -> None:
-    writer, reader = table.sit(), table.sit()
+async def test_decisions_of_one_loop_turn_leave_in_one_write(harness: EngineHarness) -> None:
+    writer, reader = harness.sit(), harness.sit()
     for agent in (writer, reader):
         agent.ask("hello")
         agent.ask("subscribe", patterns=["*"], ns="default")
@@ -142,8 +142,8 @@ async def test_decisions_of_one_loop_turn_leave_in_one_write(table: Table) -> No
 
 
 @late
-async def test_nothing_is_seen_before_the_journal_says_so(table: Table) -> None:
-    journal, writer, reader = journal_of(table), table.sit(), table.sit()
+async def test_no_change_or_reply_is_seen_before_the_journal_has_written_it(harness: EngineHarness) -> None:
+    journal, writer, reader = journal_of(harness), harness.sit(), harness.sit()
     writer.ask("hello")
     reader.ask("hello")
     reader.ask("subscribe", patterns=["*"])
@@ -169,8 +169,8 @@ async def test_nothing_is_seen_before_the_journal_says_so(table: Table) -> None:
 
 
 @late
-async def test_a_subscription_begins_between_two_changes_that_wait_for_the_journal(table: Table) -> None:
-    journal, agent = journal_of(table), table.sit()
+async def test_a_subscription_begins_between_two_changes_that_wait_for_the_journal(harness: EngineHarness) -> None:
+    journal, agent = journal_of(harness), harness.sit()
     agent.ask("hello")
     agent.ask("set", key="before", value=1)
     agent.ask("subscribe", patterns=["*"], snapshot=True)
@@ -186,8 +186,8 @@ async def test_a_subscription_begins_between_two_changes_that_wait_for_the_journ
 
 
 @late
-async def test_one_that_leaves_in_the_same_batch_is_told_what_came_before(table: Table) -> None:
-    journal, agent = journal_of(table), table.sit()
+async def test_a_cursor_that_closes_in_the_same_batch_gets_the_events_before_it(harness: EngineHarness) -> None:
+    journal, agent = journal_of(harness), harness.sit()
     agent.ask("hello")
     agent.ask("subscribe", patterns=["*"])
     await turns()
@@ -204,8 +204,8 @@ async def test_one_that_leaves_in_the_same_batch_is_told_what_came_before(table:
 
 
 @late
-async def test_a_takeover_waits_its_turn(table: Table) -> None:
-    journal, first, second, other = journal_of(table), table.sit(), table.sit(), table.sit()
+async def test_a_takeover_takes_effect_when_its_batch_is_released(harness: EngineHarness) -> None:
+    journal, first, second, other = journal_of(harness), harness.sit(), harness.sit(), harness.sit()
     first.ask("hello", agent="a")
     first.ask("subscribe", patterns=["*"])
     other.ask("hello")
@@ -229,8 +229,8 @@ async def test_a_takeover_waits_its_turn(table: Table) -> None:
 
 
 @late
-async def test_nothing_of_a_batch_that_failed_is_ever_seen(table: Table) -> None:
-    journal, writer, reader = journal_of(table), table.sit(), table.sit()
+async def test_no_event_of_a_batch_that_failed_is_ever_seen(harness: EngineHarness) -> None:
+    journal, writer, reader = journal_of(harness), harness.sit(), harness.sit()
     writer.ask("hello")
     reader.ask("hello")
     reader.ask("subscribe", patterns=["*"])
@@ -256,25 +256,27 @@ async def test_nothing_of_a_batch_that_failed_is_ever_seen(table: Table) -> None
     assert [line["key"] for line in reader.take()] == ["kept"]
 
 
-async def test_due_entries_expire_by_the_timer_in_slices(table: Table) -> None:
-    agent = table.sit()
+async def test_due_entries_expire_by_the_timer_in_slices(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello")
     agent.ask("subscribe", patterns=["*"])
     for number in range(600):
         agent.ask("set", key=f"k{number}", value=number, ttl=0.001)
     await turns()
     agent.take()
-    table.now += 1
-    table.engine._expiry.expire()
-    while table.machine.state.keyspace.keys > 2:
+    harness.now += 1
+    harness.engine._expiry.expire()
+    while harness.machine.state.keyspace.keys > 2:
         await turns()
     await turns()
     expired = [line["key"] for line in agent.take() if line.get("type") == "expire"]
     assert expired == [f"k{number}" for number in range(600)]
 
 
-async def test_a_fault_in_a_rule_fails_only_its_own_command(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = table.sit()
+async def test_a_fault_in_a_rule_fails_only_its_own_command(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = harness.sit()
     agent.ask("hello")
     with monkeypatch.context() as broken:
         broken.setattr(Machine, "apply", lambda *_: 1 / 0)
@@ -288,9 +290,9 @@ async def test_a_fault_in_a_rule_fails_only_its_own_command(table: Table, monkey
 
 
 @late
-async def test_after_a_failure_no_connection_is_held_for_missing_replies(table: Table) -> None:
-    """What was owed was longer than the refusal in its place: the door must hear this agent again."""
-    journal, agent = journal_of(table), table.sit()
+async def test_after_a_failure_no_connection_is_held_for_missing_replies(harness: EngineHarness) -> None:
+    """The reserved reply was longer than the error in its place: the next command must be read."""
+    journal, agent = journal_of(harness), harness.sit()
     agent.ask("hello")
     agent.ask("set", key="k", value="x" * 3_000_000)
     agent.ask("get", key="k")
@@ -304,8 +306,8 @@ async def test_after_a_failure_no_connection_is_held_for_missing_replies(table: 
 
 
 @late
-async def test_after_a_failure_nothing_unkept_is_read_from_log_or_snapshot(table: Table) -> None:
-    journal, writer, behind, showing = journal_of(table), table.sit(), table.sit(), table.sit()
+async def test_after_a_failure_nothing_unkept_is_read_from_log_or_snapshot(harness: EngineHarness) -> None:
+    journal, writer, behind, showing = journal_of(harness), harness.sit(), harness.sit(), harness.sit()
     for agent in (writer, behind, showing):
         agent.ask("hello")
     writer.ask("set", key="k", value="kept")
@@ -326,8 +328,8 @@ async def test_after_a_failure_nothing_unkept_is_read_from_log_or_snapshot(table
 
 
 @late
-async def test_while_the_journal_is_late_a_snapshot_shows_what_was_kept(table: Table) -> None:
-    journal, writer, reader = journal_of(table), table.sit(), table.sit()
+async def test_while_the_journal_is_late_a_snapshot_shows_what_was_kept(harness: EngineHarness) -> None:
+    journal, writer, reader = journal_of(harness), harness.sit(), harness.sit()
     writer.ask("hello")
     reader.ask("hello")
     writer.ask("set", key="k", value="old")
@@ -345,28 +347,28 @@ async def test_while_the_journal_is_late_a_snapshot_shows_what_was_kept(table: T
     assert [line["value"] for line in reader.take()] == ["new"] * 3
 
 
-async def test_a_connection_that_was_replaced_is_heard_no_more(table: Table) -> None:
-    older, newer = table.sit(), table.sit()
+async def test_commands_of_a_connection_that_was_replaced_are_refused(harness: EngineHarness) -> None:
+    older, newer = harness.sit(), harness.sit()
     older.ask("hello", agent="a")
     await turns()
     (welcome,) = older.take()
     newer.ask("hello", session=welcome["ok"]["session"], secret=welcome["ok"]["secret"])
-    rev = table.machine.state.log.rev
+    rev = harness.machine.state.log.rev
     older.ask("set", key="k", value=1)
     older.ask("hello", agent="b")
-    assert table.machine.state.log.rev == rev
-    assert len(table.machine.state.sessions) == 1
+    assert harness.machine.state.log.rev == rev
+    assert len(harness.machine.state.sessions) == 1
     await turns()
     assert older.connection.closing is not None
     assert older.connection.closing[0] == 4002
-    table.engine.leave(older.connection)
-    session = table.machine.state.sessions.get(welcome["ok"]["session"])
+    harness.engine.leave(older.connection)
+    session = harness.machine.state.sessions.get(welcome["ok"]["session"])
     assert session is not None
     assert session.connected, "that the older one leaves is nothing to the newer"
 
 
-async def test_a_flood_in_the_batch_of_a_takeover_is_delivered(table: Table) -> None:
-    older, newer, writer = table.sit(), table.sit(), table.sit()
+async def test_a_flood_in_the_batch_of_a_takeover_is_delivered(harness: EngineHarness) -> None:
+    older, newer, writer = harness.sit(), harness.sit(), harness.sit()
     older.ask("hello", agent="a")
     older.ask("subscribe", patterns=["*"])
     writer.ask("hello")
@@ -386,9 +388,9 @@ async def test_a_flood_in_the_batch_of_a_takeover_is_delivered(table: Table) -> 
     assert [line["data"][0] for line in newer.take() if line.get("type") == "message"] == list(range(30))
 
 
-async def test_a_full_hub_evicts_the_cached_entry_that_was_used_least_recently(table: Table) -> None:
-    agent = table.sit()
-    table.machine.state.limits = Limits(keys=5)  # two of them say that the agent is here
+async def test_a_full_hub_evicts_the_cached_entry_that_was_used_least_recently(harness: EngineHarness) -> None:
+    agent = harness.sit()
+    harness.machine.state.limits = Limits(keys=5)  # two of them say that the agent is here
     agent.ask("hello", agent="a")
     agent.ask("subscribe", patterns=["*"], types=["evict"])
     for key in ("old", "kept", "newer"):
@@ -408,9 +410,9 @@ async def test_a_full_hub_evicts_the_cached_entry_that_was_used_least_recently(t
     assert refused["error"]["limit"] == 5
 
 
-async def test_a_rid_of_a_write_that_needed_room_is_kept_once(table: Table) -> None:
-    agent = table.sit()
-    table.machine.state.limits = Limits(keys=3)
+async def test_a_rid_of_a_write_that_needed_room_is_kept_once(harness: EngineHarness) -> None:
+    agent = harness.sit()
+    harness.machine.state.limits = Limits(keys=3)
     agent.ask("hello", agent="a")
     agent.ask("set", key="old", value=1, kind="cached")
     agent.ask("set", key="new", value=1, rid="r")
@@ -420,13 +422,13 @@ async def test_a_rid_of_a_write_that_needed_room_is_kept_once(table: Table) -> N
     assert second == {**first, "ok": {**first["ok"], "dup": True}, "dup": True}
 
 
-async def test_a_write_that_would_cost_too_many_others_their_place_is_asked_to_come_again() -> None:
-    table = Table(bounds=Bounds(evict=2))
-    agent = table.sit()
+async def test_a_write_that_needs_more_evictions_than_allowed_gets_unavailable() -> None:
+    harness = EngineHarness(bounds=Bounds(evict=2))
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     for number in range(10):
         agent.ask("set", key=str(number), value="x" * 10, kind="cached")
-    table.machine.state.limits = Limits(bytes=table.machine.state.keyspace.bytes)
+    harness.machine.state.limits = Limits(bytes=harness.machine.state.keyspace.bytes)
     for _ in range(5):
         agent.ask("set", key="large", value="y" * 90)
     await turns()
@@ -434,11 +436,11 @@ async def test_a_write_that_would_cost_too_many_others_their_place_is_asked_to_c
     assert replies[0]["error"]["code"] == "unavailable"
     assert replies[0]["error"]["retry_after"] > 0
     assert "ok" in replies[-1]
-    await table.stop()
+    await harness.stop()
 
 
-async def test_stats_tell_what_the_hub_holds_and_has_done(table: Table) -> None:
-    agent = table.sit()
+async def test_stats_count_the_contents_and_the_work_of_the_hub(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     agent.ask("set", key="k", value="text", ttl=1.0)
     agent.ask("get", key="k")
@@ -446,8 +448,8 @@ async def test_stats_tell_what_the_hub_holds_and_has_done(table: Table) -> None:
     agent.ask("delete", key="k", if_rev=1)
     agent.ask("subscribe", patterns=["*"])
     await turns()
-    table.now += 2.0
-    table.engine._expiry.expire()
+    harness.now += 2.0
+    harness.engine._expiry.expire()
     agent.take()
     agent.ask("stats")
     await turns()
@@ -467,24 +469,24 @@ async def test_stats_tell_what_the_hub_holds_and_has_done(table: Table) -> None:
     assert stats["sends"] == agent.writes - 1
 
 
-async def test_rates_are_those_of_the_last_ten_seconds(table: Table) -> None:
-    agent = table.sit()
+async def test_rates_are_those_of_the_last_ten_seconds(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     for second in range(1, 31):
         for number in range(4):
             agent.ask("set", key=str(number), value=second)
-        table.now += 1.0
-        table.engine._stats.sample(table.now)
+        harness.now += 1.0
+        harness.engine._stats.sample(harness.now)
     agent.ask("stats")
     await turns()
     rates = agent.take()[-1]["ok"]["rates"]
     assert (rates["commands"], rates["revisions"], rates["events"]) == (4.1, 4.0, 4.0)
 
 
-async def test_a_fault_that_changed_nothing_is_told_and_nothing_else_happens(
-    table: Table, monkeypatch: pytest.MonkeyPatch
+async def test_a_fault_before_any_change_is_the_error_of_its_command_alone(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = table.sit()
+    agent = harness.sit()
     agent.ask("hello")
     monkeypatch.setattr(entries, "get", _fail)
     agent.ask("get", key="k")
@@ -497,9 +499,9 @@ async def test_a_fault_that_changed_nothing_is_told_and_nothing_else_happens(
 
 
 async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
-    table: Table, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = table.sit()
+    agent = harness.sit()
     agent.ask("hello")
     monkeypatch.setattr(Transaction, "record_event", _fail)
     agent.ask("set", key="k", value=1)
@@ -507,17 +509,17 @@ async def test_a_fault_in_the_middle_of_a_change_stops_the_engine(
     agent.ask("set", key="l", value=1)
     await turns()
     assert [line["error"]["code"] for line in agent.take()] == ["unavailable"] * 3
-    assert table.machine.inconsistent
+    assert harness.machine.inconsistent
 
 
-async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = table.sit()
+async def test_a_fault_during_expiry_stops_the_engine(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = harness.sit()
     agent.ask("hello")
     agent.ask("set", key="k", value=1, ttl=1)
     await turns()
     monkeypatch.setattr(Transaction, "expire", _fail)
-    table.now += 2
-    table.engine._expiry.expire()
+    harness.now += 2
+    harness.engine._expiry.expire()
     agent.take()
     agent.ask("ping")
     await turns()
@@ -525,9 +527,9 @@ async def test_a_fault_in_what_time_does_stops_the_engine(table: Table, monkeypa
 
 
 async def test_only_a_connection_whose_event_cannot_be_encoded_is_closed(
-    table: Table, monkeypatch: pytest.MonkeyPatch
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unlucky, lucky, writer = table.sit(), table.sit(), table.sit()
+    unlucky, lucky, writer = harness.sit(), harness.sit(), harness.sit()
     unlucky.ask("hello")
     unlucky.ask("subscribe", patterns=["a*"], prev=True)
     lucky.ask("hello")
@@ -548,10 +550,10 @@ async def test_only_a_connection_whose_event_cannot_be_encoded_is_closed(
     assert (lucky.connection.closing, writer.connection.closing) == (None, None)
 
 
-async def test_a_fault_in_the_middle_of_a_release_ends_all_connections(
-    table: Table, monkeypatch: pytest.MonkeyPatch
+async def test_a_fault_in_the_middle_of_a_release_closes_all_connections(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader, writer = table.sit(), table.sit()
+    reader, writer = harness.sit(), harness.sit()
     for agent in (reader, writer):
         agent.ask("hello")
         agent.ask("subscribe", patterns=["*"])
@@ -562,7 +564,7 @@ async def test_a_fault_in_the_middle_of_a_release_ends_all_connections(
     monkeypatch.undo()
     assert reader.connection.closing is not None
     assert writer.connection.closing is not None
-    late = table.sit()
+    late = harness.sit()
     late.ask("hello")
     await turns()
     assert late.take()[-1]["error"]["code"] == "unavailable"
@@ -573,8 +575,8 @@ def _fail(*_: object) -> None:
 
 
 @late
-async def test_a_waiting_command_and_a_loss_are_told_when_the_journal_says_so(table: Table) -> None:
-    journal, holder, waiter = journal_of(table), table.sit(), table.sit()
+async def test_a_grant_and_a_lock_loss_are_sent_when_the_journal_has_written_them(harness: EngineHarness) -> None:
+    journal, holder, waiter = journal_of(harness), harness.sit(), harness.sit()
     holder.ask("hello")
     holder.ask("lock", name="a", ttl=1)
     waiter.ask("hello")
@@ -584,8 +586,8 @@ async def test_a_waiting_command_and_a_loss_are_told_when_the_journal_says_so(ta
     await turns()
     holder.take()
     waiter.take()
-    table.now += 2
-    table.engine._expiry.expire()
+    harness.now += 2
+    harness.engine._expiry.expire()
     await turns()
     assert holder.take() == waiter.take() == []
     journal.commit()
@@ -597,25 +599,25 @@ async def test_a_waiting_command_and_a_loss_are_told_when_the_journal_says_so(ta
 
 
 @late
-async def test_a_lock_loss_that_was_not_stored_is_not_announced(table: Table) -> None:
-    journal, holder = journal_of(table), table.sit()
+async def test_a_lock_loss_that_was_not_stored_is_not_announced(harness: EngineHarness) -> None:
+    journal, holder = journal_of(harness), harness.sit()
     holder.ask("hello")
     holder.ask("lock", name="a", ttl=1)
     await turns()
     journal.commit()
     await turns()
     holder.take()
-    table.now += 2
-    table.engine._expiry.expire()
+    harness.now += 2
+    harness.engine._expiry.expire()
     await turns()
     journal.commit(OSError("disk full"))
     await turns()
     assert holder.take() == []
 
 
-async def test_what_is_looked_at_in_slices_goes_on_by_itself(table: Table) -> None:
-    table.machine.state.limits = Limits(scan=10)
-    agent = table.sit()
+async def test_a_scan_of_many_keys_continues_in_later_turns(harness: EngineHarness) -> None:
+    harness.machine.state.limits = Limits(scan=10)
+    agent = harness.sit()
     agent.ask("hello")
     for number in range(50):
         agent.ask("set", key=f"k{number:02}", value=number)
@@ -631,8 +633,8 @@ async def test_what_is_looked_at_in_slices_goes_on_by_itself(table: Table) -> No
 # --- backups -----------------------------------------------------------------------------------------------------
 
 
-async def test_in_memory_there_is_nothing_to_back_up(table: Table) -> None:
-    agent = table.sit()
+async def test_a_backup_of_a_hub_in_memory_is_refused(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("backup")
     agent.ask("hello")
     agent.ask("backup")
@@ -643,8 +645,8 @@ async def test_in_memory_there_is_nothing_to_back_up(table: Table) -> None:
 
 
 @in_memory
-async def test_a_backup_holds_earlier_decisions_and_delays_no_other_command(table: Table) -> None:
-    journal, may = table.engine._journal, asyncio.Event()
+async def test_a_backup_holds_earlier_decisions_and_delays_no_other_command(harness: EngineHarness) -> None:
+    journal, may = harness.engine._journal, asyncio.Event()
     assert isinstance(journal, LateJournal)
 
     async def back_up(settled: Settled) -> m.BackedUp:
@@ -652,8 +654,8 @@ async def test_a_backup_holds_earlier_decisions_and_delays_no_other_command(tabl
         await may.wait()
         return m.BackedUp("/b", 1, rev, 0.0)
 
-    table.back_up = back_up
-    agent = table.sit()
+    harness.back_up = back_up
+    agent = harness.sit()
     agent.ask("hello")
     agent.ask("set", key="k", value=1)
     agent.ask("backup")
@@ -662,7 +664,7 @@ async def test_a_backup_holds_earlier_decisions_and_delays_no_other_command(tabl
         journal.commit()
     await turns()
     assert [line["id"] for line in agent.take()] == ["hello", "set"]
-    assert table.machine.state.log.rev == journal.kept[-1].rev
+    assert harness.machine.state.log.rev == journal.kept[-1].rev
     agent.ask("ping")
     may.set()
     await turns()
@@ -674,24 +676,24 @@ async def test_a_backup_holds_earlier_decisions_and_delays_no_other_command(tabl
     assert backup == {"id": "backup", "ok": {"path": "/b", "bytes": 1, "rev": journal.kept[-1].rev, "seconds": 0.0}}
 
 
-async def test_a_backup_is_answered_on_the_newest_connection_of_its_session(table: Table) -> None:
+async def test_a_backup_is_answered_on_the_newest_connection_of_its_session(harness: EngineHarness) -> None:
     may = asyncio.Event()
     fails = False
 
     async def back_up(settled: Settled) -> m.BackedUp:
         await may.wait()
         if fails:
-            raise OSError("what nobody has thought of")
+            raise OSError("an unexpected error")
         return m.BackedUp("/b", 1, 2, 0.0)
 
-    table.back_up = back_up
-    first, second = table.sit(), table.sit()
+    harness.back_up = back_up
+    first, second = harness.sit(), harness.sit()
     first.ask("hello")
     await turns()
     (welcome,) = first.take()
     first.ask("backup")
     await turns()
-    table.engine.leave(first.connection)
+    harness.engine.leave(first.connection)
     second.ask("hello", session=welcome["ok"]["session"], secret=welcome["ok"]["secret"])
     may.set()
     await turns()
@@ -701,12 +703,12 @@ async def test_a_backup_is_answered_on_the_newest_connection_of_its_session(tabl
     second.take()
     may.clear()
     second.ask("backup")
-    table.engine.leave(second.connection)
+    harness.engine.leave(second.connection)
     may.set()
     await turns()
     assert second.take() == []
     fails = True
-    third = table.sit()
+    third = harness.sit()
     third.ask("hello")
     third.ask("backup")
     await turns()
@@ -716,36 +718,36 @@ async def test_a_backup_is_answered_on_the_newest_connection_of_its_session(tabl
 # --- searches ----------------------------------------------------------------------------------------------------
 
 
-async def errands(table: Table) -> None:
+async def errands(harness: EngineHarness) -> None:
     """Let all searches come to their answers."""
-    while table.engine._background.tasks:
-        await asyncio.gather(*table.engine._background.tasks)
+    while harness.engine._background.tasks:
+        await asyncio.gather(*harness.engine._background.tasks)
     await turns()
 
 
-async def test_a_search_finds_what_was_set_before_it_and_other_commands_go_on(table: Table) -> None:
-    agent = table.sit()
+async def test_a_search_finds_earlier_writes_and_delays_no_other_command(harness: EngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello")
     agent.ask("search", text="word")
     agent.ask("set", key="k", value="word")
     await turns()
     assert [line["id"] for line in agent.take()] == ["hello", "set"]
-    await errands(table)
+    await errands(harness)
     (answer,) = agent.take()
     assert answer["id"] == "search"
     agent.ask("delete", key="k")
     agent.ask("set", key="l", value="word")
     agent.ask("search", text="word")
-    await errands(table)
+    await errands(harness)
     found = agent.take()[-1]["ok"]
     assert [hit["key"] for hit in found["entries"]] == ["l"]
-    assert (found["more"], found["rev"]) == (False, table.machine.state.log.rev)
+    assert (found["more"], found["rev"]) == (False, harness.machine.state.log.rev)
     assert agent.connection.reserved_bytes == 0
 
 
 @late
-async def test_a_search_is_answered_after_the_journal_has_what_it_found(table: Table) -> None:
-    journal, agent = journal_of(table), table.sit()
+async def test_a_search_is_answered_after_the_journal_has_what_it_found(harness: EngineHarness) -> None:
+    journal, agent = journal_of(harness), harness.sit()
     agent.ask("hello")
     await turns()
     journal.commit()
@@ -753,7 +755,7 @@ async def test_a_search_is_answered_after_the_journal_has_what_it_found(table: T
     agent.take()
     agent.ask("set", key="k", value="word")
     agent.ask("search", text="word")
-    await errands(table)
+    await errands(harness)
     assert agent.take() == []
     while len(agent.lines) < 2:
         journal.commit()
@@ -761,17 +763,17 @@ async def test_a_search_is_answered_after_the_journal_has_what_it_found(table: T
     assert [line["id"] for line in agent.take()] == ["set", "search"]
 
 
-async def test_a_search_is_answered_on_the_newest_connection_of_its_session(table: Table) -> None:
-    first, second = table.sit(), table.sit()
+async def test_a_search_is_answered_on_the_newest_connection_of_its_session(harness: EngineHarness) -> None:
+    first, second = harness.sit(), harness.sit()
     first.ask("hello")
     await turns()
     (welcome,) = first.take()
     first.ask("search", text="word")
-    table.engine.leave(first.connection)
+    harness.engine.leave(first.connection)
     second.ask("hello", session=welcome["ok"]["session"], secret=welcome["ok"]["secret"])
-    await errands(table)
+    await errands(harness)
     assert [line["id"] for line in second.take()] == ["hello", "search"]
     second.ask("search", text="word")
-    table.engine.leave(second.connection)
-    await errands(table)
+    harness.engine.leave(second.connection)
+    await errands(harness)
     assert second.take() == []

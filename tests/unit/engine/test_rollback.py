@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.journals import LateJournal
-from tests.unit.engine.test_engine import INFO, Agent, Table, turns
+from tests.unit.engine.test_engine import INFO, Agent, EngineHarness, turns
 from waggle.wire import messages as m
 from waggle_hub.edge.decode import decode
 from waggle_hub.engine.background import Settled
@@ -24,7 +24,7 @@ from waggle_hub.state.persistence.records import HubRecord, WriteBatch
 from waggle_hub.state.transaction import Transaction
 
 
-class LateTable(Table):
+class LateEngineHarness(EngineHarness):
     """An engine whose journal says that something is kept when it is told to."""
 
     def __init__(self) -> None:
@@ -68,13 +68,13 @@ class LateTable(Table):
 
 
 @pytest_asyncio.fixture
-async def table() -> AsyncIterator[LateTable]:
-    table = LateTable()
-    yield table
-    await table.stop()
+async def harness() -> AsyncIterator[LateEngineHarness]:
+    harness = LateEngineHarness()
+    yield harness
+    await harness.stop()
 
 
-def held_up(table: LateTable) -> asyncio.Event:
+def held_up(harness: LateEngineHarness) -> asyncio.Event:
     """Let backups be under way until this is set."""
     may = asyncio.Event()
 
@@ -82,7 +82,7 @@ def held_up(table: LateTable) -> asyncio.Event:
         await may.wait()
         return m.BackedUp("/b", 1, await settled(), 0.0)
 
-    table.back_up = back_up
+    harness.back_up = back_up
     return may
 
 
@@ -97,49 +97,51 @@ def codes(agent: Agent) -> dict[str, str]:
     return {line["id"]: line.get("error", {}).get("code", "ok") for line in lines}
 
 
-# --- who is answered ---------------------------------------------------------------------------------------------
+# --- replies ---------------------------------------------------------------------------------------------
 
 
-async def test_commands_that_began_to_wait_are_answered_and_those_that_waited_before_wait_on(table: LateTable) -> None:
-    holder, _ = await table.join("holder")
-    waiter, _ = await table.join("waiter")
-    table.ask(holder, "held", "lock", name="n")
-    table.ask(waiter, "before", "lock", name="n", wait=None)
-    await table.keep()
+async def test_a_rollback_answers_commands_that_began_to_wait_and_keeps_earlier_ones_waiting(
+    harness: LateEngineHarness,
+) -> None:
+    holder, _ = await harness.join("holder")
+    waiter, _ = await harness.join("waiter")
+    harness.ask(holder, "held", "lock", name="n")
+    harness.ask(waiter, "before", "lock", name="n", wait=None)
+    await harness.keep()
     token = holder.take()[-1]["ok"]["token"]
-    table.ask(waiter, "lock", "lock", name="n", wait=None)
-    table.ask(waiter, "wait", "wait", all=[{"key": "k"}], timeout=60)
-    table.ask(waiter, "take", "take", patterns=["*"], timeout=None)
-    table.ask(waiter, "set", "set", key="k", value=1)
-    table.ask(holder, "unlock", "unlock", token=token)
-    await table.fail()
+    harness.ask(waiter, "lock", "lock", name="n", wait=None)
+    harness.ask(waiter, "wait", "wait", all=[{"key": "k"}], timeout=60)
+    harness.ask(waiter, "take", "take", patterns=["*"], timeout=None)
+    harness.ask(waiter, "set", "set", key="k", value=1)
+    harness.ask(holder, "unlock", "unlock", token=token)
+    await harness.fail()
     assert codes(waiter) == dict.fromkeys(["lock", "wait", "take", "set"], "unavailable")
     assert codes(holder) == {"unlock": "unavailable"}
-    table.journal.recover()
-    table.ask(holder, "again", "unlock", token=token)
-    await table.keep()
+    harness.journal.recover()
+    harness.ask(holder, "again", "unlock", token=token)
+    await harness.keep()
     assert codes(waiter) == {"before": "ok"}
     assert waiter.connection.reserved_bytes == holder.connection.reserved_bytes == 0
 
 
-async def test_a_command_that_began_to_wait_is_answered_where_it_was_asked(table: LateTable) -> None:
-    """It came by a connection that was about to take the session over, and has not."""
-    older, welcome = await table.join("a")
-    newer = await table.return_to(welcome)
-    table.ask(newer, "wait", "wait", all=[{"key": "k"}], timeout=60)
-    await table.fail()
+async def test_a_rollback_answers_a_waiting_command_on_the_connection_that_sent_it(harness: LateEngineHarness) -> None:
+    """The connection was about to take the session over, and the takeover was rolled back."""
+    older, welcome = await harness.join("a")
+    newer = await harness.return_to(welcome)
+    harness.ask(newer, "wait", "wait", all=[{"key": "k"}], timeout=60)
+    await harness.fail()
     assert codes(newer) == {"hello": "unavailable", "wait": "unavailable"}
     assert older.take() == []
-    table.ask(older, "ping", "ping")
+    harness.ask(older, "ping", "ping")
     await turns()
     assert codes(older) == {"ping": "ok"}, "it speaks for the session again"
 
 
-async def test_a_command_of_a_session_that_never_was_is_answered(table: LateTable) -> None:
-    agent = table.sit()
+async def test_a_rollback_answers_commands_of_a_session_that_it_takes_back(harness: LateEngineHarness) -> None:
+    agent = harness.sit()
     agent.ask("hello", agent="a")
     agent.ask("wait", all=[{"key": "k"}], timeout=60)
-    await table.fail()
+    await harness.fail()
     assert codes(agent) == {"hello": "unavailable", "wait": "unavailable"}
     agent.ask("hello", agent="a")
     await turns()
@@ -147,18 +149,20 @@ async def test_a_command_of_a_session_that_never_was_is_answered(table: LateTabl
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_errands_that_were_not_released_are_answered_where_they_were_asked(table: LateTable, known: bool) -> None:
+async def test_a_rollback_answers_unreleased_background_tasks_on_their_own_connection(
+    harness: LateEngineHarness, known: bool
+) -> None:
     """By a connection that was about to take a session over, or of a session that never was."""
-    older, welcome = await table.join("a")
-    newer = await table.return_to(welcome) if known else table.sit()
+    older, welcome = await harness.join("a")
+    newer = await harness.return_to(welcome) if known else harness.sit()
     if not known:
         newer.ask("hello", agent="b")
-    may = held_up(table)
-    table.ask(newer, "search", "search", text="word")
-    table.ask(newer, "backup", "backup")
-    await table.fail()
+    may = held_up(harness)
+    harness.ask(newer, "search", "search", text="word")
+    harness.ask(newer, "backup", "backup")
+    await harness.fail()
     may.set()
-    await settled(table)
+    await settled(harness)
     assert codes(newer) == dict.fromkeys(["hello", "search", "backup"], "unavailable")
     assert older.take() == []
     assert newer.connection.reserved_bytes == older.connection.reserved_bytes == 0
@@ -166,87 +170,89 @@ async def test_errands_that_were_not_released_are_answered_where_they_were_asked
 
 @pytest.mark.parametrize("begun", [True, False])
 async def test_commands_in_flight_when_the_hub_fails_are_answered_once(
-    table: LateTable, monkeypatch: pytest.MonkeyPatch, begun: bool
+    harness: LateEngineHarness, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     """Whether or not it was released that it began; some of it has its answer by then, which was not."""
-    agent, _ = await table.join("a")
-    may = held_up(table)
-    table.ask(agent, "wait", "wait", all=[{"key": "k"}], timeout=60)
-    table.ask(agent, "backup", "backup")
+    agent, _ = await harness.join("a")
+    may = held_up(harness)
+    harness.ask(agent, "wait", "wait", all=[{"key": "k"}], timeout=60)
+    harness.ask(agent, "backup", "backup")
     if begun:
-        await table.keep()
-    table.ask(agent, "early", "search", text="word")
-    await asyncio.wait(table.engine._background.tasks, return_when=asyncio.FIRST_COMPLETED)
-    table.ask(agent, "set", "set", key="k", value=1)
+        await harness.keep()
+    harness.ask(agent, "early", "search", text="word")
+    await asyncio.wait(harness.engine._background.tasks, return_when=asyncio.FIRST_COMPLETED)
+    harness.ask(agent, "set", "set", key="k", value=1)
     await turns()
-    table.ask(agent, "late", "search", text="word")
+    harness.ask(agent, "late", "search", text="word")
     monkeypatch.setattr(Transaction, "record_event", torn)
-    table.ask(agent, "torn", "set", key="k", value=2)
+    harness.ask(agent, "torn", "set", key="k", value=2)
     await turns()
     may.set()
-    await settled(table)
-    await table.keep()
+    await settled(harness)
+    await harness.keep()
     assert codes(agent) == dict.fromkeys(["wait", "early", "backup", "set", "late", "torn"], "unavailable")
     assert agent.connection.reserved_bytes == 0
-    table.ask(agent, "set", "set", key="k", value=1)
+    harness.ask(agent, "set", "set", key="k", value=1)
     await turns()
     assert codes(agent) == {"set": "unavailable"}, "an id may be used again"
 
 
-async def test_an_answer_that_was_kept_for_an_agent_is_told_when_it_is_back_for_good(table: LateTable) -> None:
-    holder, _ = await table.join("holder")
-    waiter, welcome = await table.join("waiter")
+async def test_a_reply_kept_for_an_absent_agent_is_sent_after_a_return_that_is_stored(
+    harness: LateEngineHarness,
+) -> None:
+    holder, _ = await harness.join("holder")
+    waiter, welcome = await harness.join("waiter")
     holder.ask("lock", name="n")
     waiter.ask("lock", name="n", wait=None)
-    await table.keep()
+    await harness.keep()
     token = holder.take()[-1]["ok"]["token"]
-    table.engine.leave(waiter.connection)
+    harness.engine.leave(waiter.connection)
     holder.ask("unlock", token=token)
-    await table.keep()
-    back = await table.return_to(welcome)
-    await table.fail()
+    await harness.keep()
+    back = await harness.return_to(welcome)
+    await harness.fail()
     assert codes(back) == {"hello": "unavailable"}, "nothing is said of the lock: it has it"
     assert back.connection.reserved_bytes == 0
-    table.journal.recover()
-    again = await table.return_to(welcome)
-    await table.keep()
+    harness.journal.recover()
+    again = await harness.return_to(welcome)
+    await harness.keep()
     assert codes(again) == {"hello": "ok", "lock": "ok"}
 
 
-async def test_an_agent_that_came_and_went_before_it_was_released_is_away(table: LateTable) -> None:
-    agent, welcome = await table.join("a")
-    table.engine.leave(agent.connection)
-    await table.keep()
-    fleeting = await table.return_to(welcome)
-    table.engine.leave(fleeting.connection)
-    await table.keep()
-    assert welcome["session"] not in table.engine.fanout.connections
-    other, _ = await table.join("b")
+async def test_a_session_whose_takeover_left_before_its_release_is_disconnected(harness: LateEngineHarness) -> None:
+    agent, welcome = await harness.join("a")
+    harness.engine.leave(agent.connection)
+    await harness.keep()
+    fleeting = await harness.return_to(welcome)
+    harness.engine.leave(fleeting.connection)
+    await harness.keep()
+    assert welcome["session"] not in harness.engine.fanout.connections
+    other, _ = await harness.join("b")
     other.ask("set", key="k", value=1)
-    await table.fail()
-    session = table.machine.state.sessions.get(welcome["session"])
+    await harness.fail()
+    session = harness.machine.state.sessions.get(welcome["session"])
     assert session is not None
     assert not session.connected, "its grace runs"
 
 
-# --- what is due as somebody leaves ------------------------------------------------------------------------------
+# --- what is due as an agent leaves ------------------------------------------------------------------------------
 
 
-async def test_events_due_while_an_agent_leaves_are_delivered_to_the_others(table: LateTable) -> None:
-    agent, welcome = await table.join("a")
+async def test_events_due_while_an_agent_leaves_are_delivered_to_the_others(harness: LateEngineHarness) -> None:
+    agent, welcome = await harness.join("a")
     agent.ask("wait", all=[{"key": "k"}], timeout=1)
-    await table.keep()
-    table.now += 2
-    table.engine.leave(agent.connection)
-    await table.keep()
-    session = table.machine.state.sessions.get(welcome["session"])
+    await harness.keep()
+    harness.now += 2
+    harness.engine.leave(agent.connection)
+    await harness.keep()
+    session = harness.machine.state.sessions.get(welcome["session"])
     assert session is not None
     assert not session.connected
     assert not session.pending
-    other, _ = await table.join("b")
+    other, _ = await harness.join("b")
     other.ask("ping")
     await turns()
-    await table.keep()
+    await harness.keep()
     assert codes(other) == {"ping": "ok"}
 
 
@@ -265,7 +271,7 @@ class DeadJournal(LateJournal):
         self.stopped = True
 
 
-async def test_a_hub_that_cannot_write_that_it_runs_does_not_start() -> None:
+async def test_an_engine_does_not_start_if_the_journal_cannot_be_written() -> None:
     """Whatever it gave away would be given once more by the next."""
     machine = Machine(Limits(), "epoch")
     machine.set_durability("full")
@@ -278,54 +284,54 @@ async def test_a_hub_that_cannot_write_that_it_runs_does_not_start() -> None:
     assert journal.stopped
 
 
-async def test_after_an_orderly_end_nothing_more_is_written(table: LateTable) -> None:
+async def test_after_close_nothing_more_is_written(harness: LateEngineHarness) -> None:
     """There are keys to be looked at for a wait, and something falls due; none of that is decided any more."""
-    table.machine.state.limits = Limits(scan=5)
-    agent, _ = await table.join("a")
+    harness.machine.state.limits = Limits(scan=5)
+    agent, _ = await harness.join("a")
     for number in range(50):
-        table.ask(agent, f"set {number}", "set", key=f"k{number}", value=1, ttl=5)
+        harness.ask(agent, f"set {number}", "set", key=f"k{number}", value=1, ttl=5)
     agent.ask("take", patterns=["k49*"], timeout=None)
-    await table.engine.close()
-    table.now += 10
-    table.engine._expiry.expire()
-    table.engine.leave(agent.connection)
+    await harness.engine.close()
+    harness.now += 10
+    harness.engine._expiry.expire()
+    harness.engine.leave(agent.connection)
     await asyncio.sleep(0)
     await turns()
-    hubs = [changes.records.get(("hub",)) for changes, _ in table.journal.waiting]
+    hubs = [changes.records.get(("hub",)) for changes, _ in harness.journal.waiting]
     last = hubs[-1]
     assert isinstance(last, HubRecord)
     assert last.running is None
-    assert last.rev == max(commit.rev for changes, _ in table.journal.waiting for commit in changes.commits)
+    assert last.rev == max(commit.rev for changes, _ in harness.journal.waiting for commit in changes.commits)
 
 
-async def test_a_search_finds_nothing_that_was_taken_back(table: LateTable) -> None:
-    agent, _ = await table.join("a")
-    table.ask(agent, "kept", "set", key="kept", value="word")
-    table.ask(agent, "first", "search", text="word")
-    await settled(table)
-    await table.keep()
+async def test_a_search_finds_nothing_that_was_rolled_back(harness: LateEngineHarness) -> None:
+    agent, _ = await harness.join("a")
+    harness.ask(agent, "kept", "set", key="kept", value="word")
+    harness.ask(agent, "first", "search", text="word")
+    await settled(harness)
+    await harness.keep()
     assert [hit["key"] for line in agent.take() if line["id"] == "first" for hit in line["ok"]["entries"]] == ["kept"]
-    table.ask(agent, "over", "set", key="kept", value="another")
-    table.ask(agent, "lost", "set", key="lost", value="word")
-    table.ask(agent, "seen", "search", text="word")
-    await settled(table)
-    table.ask(agent, "meanwhile", "search", text="word")
+    harness.ask(agent, "over", "set", key="kept", value="another")
+    harness.ask(agent, "lost", "set", key="lost", value="word")
+    harness.ask(agent, "seen", "search", text="word")
+    await settled(harness)
+    harness.ask(agent, "meanwhile", "search", text="word")
     await turns()
-    await table.fail()
-    await settled(table)
+    await harness.fail()
+    await settled(harness)
     assert codes(agent) == dict.fromkeys(["over", "lost", "seen", "meanwhile"], "unavailable")
-    table.journal.recover()
+    harness.journal.recover()
     await turns()
-    table.ask(agent, "again", "search", text="word")
-    await settled(table)
-    await table.keep()
+    harness.ask(agent, "again", "search", text="word")
+    await settled(harness)
+    await harness.keep()
     (again,) = [line for line in agent.take() if line.get("id") == "again"]
     assert [hit["key"] for hit in again["ok"]["entries"]] == ["kept"]
     assert agent.connection.reserved_bytes == 0
 
 
-async def settled(table: LateTable) -> None:
+async def settled(harness: LateEngineHarness) -> None:
     """Let all errands come to their end."""
-    while table.engine._background.tasks:
-        await asyncio.gather(*table.engine._background.tasks, return_exceptions=True)
+    while harness.engine._background.tasks:
+        await asyncio.gather(*harness.engine._background.tasks, return_exceptions=True)
     await turns()

@@ -17,7 +17,7 @@ from waggle_hub.state.effects import StartSearch
 
 
 class Desk(MachineHarness):
-    """What the machine does is told to the finder."""
+    """A machine whose changes are passed on to the search service."""
 
     def __init__(self, limits: Limits | None = None, bounds: Bounds | None = None, data: Path | None = None) -> None:
         super().__init__(limits)

@@ -159,7 +159,7 @@ async def test_a_search_that_runs_during_a_rollback_fails(desk: Desk) -> None:
     assert await desk.found("word") == []
 
 
-async def test_an_index_that_fails_is_made_anew(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_index_that_fails_is_built_again(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.do("a", "set", key="k", value="word")
     await desk.found("word")
     words = desk.finder._words

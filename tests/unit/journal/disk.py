@@ -49,7 +49,7 @@ class Disk(Files):
         self._safe_names = dict(self._names)
 
     def after_power_failure(self, chance: random.Random) -> Disk:
-        """What may be there when the power is back."""
+        """Return a disk as a power failure may leave it."""
         names = dict(self._safe_names)
         share = chance.choice([0.0, 0.5, 1.0])
         for change in self._unsafe:

@@ -32,7 +32,7 @@ class _Program(ctypes.Structure):
 
 
 def where_fails(call: str, error: int, work: Callable[[], T]) -> T:
-    """What `work` gives or raises in a thread where these system calls fail: write, sync or truncate."""
+    """Run `work` in a thread where these system calls fail: write, sync or truncate."""
     results: list[T] = []
     errors: list[BaseException] = []
 

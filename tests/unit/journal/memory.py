@@ -12,7 +12,7 @@ from waggle_hub.journal.interface import StoreError
 from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
 
 DISK: dict[Path, MemoryDisk] = {}
-"""What is kept, by path."""
+"""Stored files, by path."""
 
 
 class MemoryStore:

@@ -58,7 +58,7 @@ def test_written_records_are_there_when_the_store_is_opened_again(
 @every_kind
 @settings(max_examples=40, deadline=None)
 @given(st.lists(turns, min_size=1, max_size=4), turns, st.integers(0, 60), st.booleans())
-def test_of_a_write_that_fails_nothing_is_there_and_the_next_one_works(
+def test_a_failed_write_leaves_nothing_and_the_next_one_works(
     kind: Kind, before: list[dict[str, Any]], failed: dict[str, Any], steps: int, again: bool
 ) -> None:
     world = World()

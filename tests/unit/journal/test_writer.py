@@ -222,7 +222,7 @@ def test_a_write_that_fails_ends_all_turns_that_are_not_done(loop: Loop) -> None
     assert [record.name for record in loop.writer.recall()] == [("space", "kept")]
 
 
-def test_what_comes_between_a_failure_and_its_telling_is_not_written(loop: Loop) -> None:
+def test_batches_between_a_failure_and_its_report_are_not_written(loop: Loop) -> None:
     loop.write("a")
     loop.arrived()
     loop.store.outcomes.put(OSError("no space"))

@@ -47,7 +47,7 @@ class State:
     floor: int
 
     def matches(self, kept: StoredState | None) -> bool:
-        """Whether what was loaded is this."""
+        """Assert that the loaded state is this."""
         return plain(kept, self.floor) == self.parts
 
 
@@ -147,7 +147,7 @@ class World:
             changes.earlier[(*place, version)] = now[version]
 
     def state(self) -> State:
-        """What must come back if the store is closed now."""
+        """Return the state that must come back if the store is closed now."""
         commits = []
         for commit in self.commits:
             told = [e for e in commit.events if e.persisted and (e.entry is None or e.entry.persisted)]

@@ -10,7 +10,7 @@ from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
 from waggle.mcp.tools import run
 from waggle.wire.changefeed import Put
-from waggle.wire.file_locks import NOWHERE, Place
+from waggle.wire.file_locks import UNKNOWN_ROOT, Place
 from waggle.wire.messages import Since
 
 Ok = dict[str, Any]
@@ -44,19 +44,19 @@ class FakeCaller:
         return lost
 
     def fields(self, op: str) -> Ok:
-        """What was asked for last by this op."""
+        """Return the last command with this op."""
         return [fields for asked, fields in self.asked if asked == op][-1]
 
 
 async def silent(progress: float, total: float, message: str) -> None:
-    """Nobody listens."""
+    """Ignore the subscription."""
 
 
 async def use(
     name: str,
     caller: FakeCaller,
     *,
-    place: Place = NOWHERE,
+    place: Place = UNKNOWN_ROOT,
     limit: float = 55.0,
     parking: Parking | None = None,
     **said: Any,

@@ -1,4 +1,4 @@
-"""What tests of the profile `shared-memory` share: memories, a hub in this process, and windows that use it."""
+"""Fixtures for the profile `shared-memory`: memories, a hub in this process, and windows that use it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from waggle.mcp.call import Call
 from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
 from waggle.wire.changefeed import Change
-from waggle.wire.file_locks import NOWHERE
+from waggle.wire.file_locks import UNKNOWN_ROOT
 from waggle_hub.app import Hub, build
 from waggle_hub.edge.identity import Identity
 from waggle_hub.edge.mcp import McpCaller
@@ -48,7 +48,7 @@ def memory(number: int, at: str = "2025-10-30T12:00:00Z", content: str = "a note
 
 
 def change(memory: Memory, rev: int = 1) -> Change:
-    """That it was written."""
+    """The reply to a write."""
     return Change(memory.entry_id, Raw(msgspec.json.encode(memory)), rev)
 
 
@@ -64,8 +64,8 @@ class Room:
         return McpCaller(self.hub.callers.caller(identity), identity)
 
     async def text(self, tool: str, said: Ok, profile: SharedMemory | None = None) -> str:
-        """What a tool replies."""
-        call = Call(self.window(), TimeLimit(55, silent), NOWHERE, Parking())
+        """Call a tool; return its reply."""
+        call = Call(self.window(), TimeLimit(55, silent), UNKNOWN_ROOT, Parking())
         answer = await (profile or self.profile).call(tool, said, call)
         assert (answer.structured, answer.failed) == (None, False)
         return answer.text
@@ -77,7 +77,7 @@ class Room:
         return reply
 
     async def refused(self, tool: str, **said: Any) -> str:
-        """What a tool says is wrong."""
+        """Call a tool that must fail; return its error."""
         reply = json.loads(await self.text(tool, said))
         assert reply.keys() == {"success", "error"}
         assert reply["success"] is False

@@ -156,7 +156,7 @@ async def test_statuses_of_other_agents_are_marked(said: dict[str, Any]) -> None
     assert (await use("who", FakeCaller(list=agents, locks={"locks": []})))["note"] == NOTE
 
 
-async def test_who_tells_ones_own_name_the_others_and_the_locks_without_their_tokens() -> None:
+async def test_who_lists_the_own_name_other_agents_and_locks_without_tokens() -> None:
     agents = {"entries": [entry("reviewer", {"connected": True, "since": 0.0, "status": "busy", "meta": None})]}
     waiter = {"agent": "me", "session": "s", "mode": "exclusive", "since": 0.0}
     held = {

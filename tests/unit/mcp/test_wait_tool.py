@@ -13,7 +13,7 @@ from waggle.mcp.parked_waits import MAX_PARKED_OF_OWNER, Parking
 from waggle.mcp.time_limits import DEFAULT_LIMIT_S, TimeLimit, limit_of
 from waggle.mcp.tools import run
 from waggle.wire.errors import Locked, TimedOut
-from waggle.wire.file_locks import NOWHERE, Place
+from waggle.wire.file_locks import UNKNOWN_ROOT, Place
 
 GRANTED = {"token": 5, "mode": "exclusive", "expires_at": 600.0, "waited": 0.0}
 HOLDER = {"agent": "impl-1", "names": ["a"], "mode": "exclusive", "since": 0.0, "expires_at": 60.0, "self": False}
@@ -203,7 +203,7 @@ async def test_a_cursor_is_good_for_its_owner_alone_and_once() -> None:
     assert "error" in await use("lock", caller, parking=parking, cursor=cursor)
 
 
-async def test_of_one_owner_the_oldest_wait_gives_way() -> None:
+async def test_the_oldest_wait_of_an_owner_gives_way() -> None:
     parking = Parking()
     futures: list[asyncio.Future[Ok]] = []
     for _ in range(MAX_PARKED_OF_OWNER + 1):
@@ -229,7 +229,7 @@ async def test_who_stands_in_the_way_is_told_while_one_waits() -> None:
             granted.set_result(GRANTED)
 
     said = {"names": ["task:7"], "timeout": 50}
-    reply, _ = await run("lock", said, Call(caller, TimeLimit(55.0, tell, every=0.001), NOWHERE, Parking()))
+    reply, _ = await run("lock", said, Call(caller, TimeLimit(55.0, tell, every=0.001), UNKNOWN_ROOT, Parking()))
     assert reply["granted"] is True
     assert {message for _, _, message in told} == {"waiting for task:7 (held by impl-1, 41 s left)"}
     assert [progress for progress, _, _ in told] == sorted({progress for progress, _, _ in told})

@@ -62,11 +62,11 @@ class MachineHarness:
         return reply.outcome.ok
 
     def commits(self) -> list[Commit]:
-        """What the last command changed."""
+        """Return the commits of the last command."""
         return [output for output in self.outputs if isinstance(output, Commit)]
 
     def events(self) -> list[Event]:
-        """What happened at the last command."""
+        """Return the events of the last command."""
         return [event for commit in self.commits() for event in commit.events]
 
     def attached(self) -> list[OpenCursor]:

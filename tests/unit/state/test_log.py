@@ -23,7 +23,7 @@ def revs(log: Log, after: int) -> list[int]:
     return [commit.rev for commit in log.commits_after(after)]
 
 
-def test_it_begins_where_it_is_told_to() -> None:
+def test_a_log_starts_at_the_given_revision() -> None:
     log = Log(1_000, max_events=10, max_bytes=10_000)
     assert (log.rev, log.floor, len(log)) == (1_000, 1_000, 0)
     assert revs(log, 1_000) == []
@@ -32,7 +32,7 @@ def test_it_begins_where_it_is_told_to() -> None:
     log.check()
 
 
-def test_whoever_stands_at_the_floor_can_be_told_everything_after_it() -> None:
+def test_a_cursor_at_the_floor_can_be_sent_everything_after_it() -> None:
     log = Log(0, max_events=3, max_bytes=10_000)
     for rev in range(1, 6):
         log.append((event(rev),))
@@ -42,7 +42,7 @@ def test_whoever_stands_at_the_floor_can_be_told_everything_after_it() -> None:
     assert revs(log, 5) == []
 
 
-def test_to_ask_for_what_has_left_is_a_fault_of_the_program() -> None:
+def test_reading_below_the_floor_fails_an_assertion() -> None:
     log = Log(0, max_events=1, max_bytes=10_000)
     log.append((event(1),))
     log.append((event(2),))
@@ -81,7 +81,7 @@ def test_values_of_both_sides_of_a_change_are_counted() -> None:
     assert log.bytes > 2_500
 
 
-def test_a_commit_larger_than_the_window_is_not_kept_and_the_order_goes_on() -> None:
+def test_a_commit_larger_than_the_window_is_dropped_and_revisions_go_on() -> None:
     log = Log(0, max_events=1_000, max_bytes=5_000)
     log.append((event(1),))
     commit = log.append((event(2, b"x" * 6_000),))
@@ -92,7 +92,7 @@ def test_a_commit_larger_than_the_window_is_not_kept_and_the_order_goes_on() -> 
 
 
 @given(st.lists(st.integers(1, 4), max_size=300), st.integers(1, 9))
-def test_the_window_is_always_the_newest_that_fits(sizes: list[int], most: int) -> None:
+def test_the_window_is_always_the_newest_commits_that_fit(sizes: list[int], most: int) -> None:
     log = Log(0, max_events=most, max_bytes=1_000_000)
     for rev, size in enumerate(sizes, 1):
         log.append((event(rev),) * size)
@@ -106,7 +106,7 @@ def test_the_window_is_always_the_newest_that_fits(sizes: list[int], most: int) 
     assert revs(log, first) == list(range(first + 1, len(sizes) + 1))
 
 
-def test_what_has_left_the_window_leaves_no_trace() -> None:
+def test_dropped_commits_leave_no_trace() -> None:
     """Ten thousand commits through a window of ten: their places are given back."""
     log = Log(0, max_events=10, max_bytes=1_000_000)
     for rev in range(1, 10_001):

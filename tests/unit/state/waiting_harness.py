@@ -47,7 +47,7 @@ class WaitingHarness(MachineHarness):
         self.expire()
 
     def answers(self) -> dict[Any, Any]:
-        """What the last command answered beside its own reply: by id, the `ok` or the error."""
+        """Return the deferred replies of the last command: by id, the `ok` or the error."""
         said = [output for output in self.outputs if isinstance(output, DeferredReply)]
         assert len({answer.id for answer in said}) == len(said)
         return {answer.id: answer.outcome.ok or answer.outcome.error for answer in said}
@@ -60,12 +60,12 @@ class WaitingHarness(MachineHarness):
         return outcome
 
     def losses(self) -> list[tuple[str, int, str]]:
-        """Who was told by the last command of a lock that was lost: session, token, reason."""
+        """Return the lock losses that the last command announced: session, token, reason."""
         lost = [output for output in self.outputs if isinstance(output, LockLost)]
         return [(one.session, one.lock.token, one.lock.reason) for one in lost]
 
     def told(self, ns: str = "default") -> list[list[tuple[str, str]]]:
-        """What happened in a namespace, revision by revision."""
+        """Return the events of a namespace, revision by revision."""
         commits = [[(event.type, event.key) for event in c.events if event.ns == ns] for c in self.commits()]
         return [events for events in commits if events]
 

@@ -1,5 +1,6 @@
-"""The command `bench`: how fast the hub that runs is, from here. What it asks is in `benchloads`, what that says of it
-in `benchfigures`."""
+"""The command `bench`: the speed of a running hub, measured from here. The loads are in `loads`, the figures in
+`report`.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +13,19 @@ import typer
 from msgspec.structs import asdict
 
 from waggle import Hub, Statistics, connect
-from waggle.cli.bench.loads import EVENTS, KEYS, LOADS, Load, Place, Sizes
-from waggle.cli.bench.report import Figures, Scale, figures_of
-from waggle.cli.output.format import amount, counted, milliseconds, to_json
+from waggle.cli.bench.loads import BENCH_KEYS, LOADS, MAX_EVENTS, Load, Sizes, Workspace
+from waggle.cli.bench.report import Figures, Scale, summarize
+from waggle.cli.output.format import amount, count_of, milliseconds, to_json
 from waggle.cli.output.tables import Rows
-from waggle.cli.shared.connect import PATIENCE, fail, say, visit
+from waggle.cli.shared.connect import CONNECT_TIMEOUT_S, exit_error, notify, run_with_hub
 from waggle.cli.shared.options import Options, shared
 
 __all__ = ["bench"]
 
-LATE = 5.0
-"""Seconds for the namespace to be cleared at the end; what is left then goes by its ttl."""
-FULL = 0.9
-"""Beyond this share of its room a hub is left alone: it would evict what others have cached."""
+CLEAR_TIMEOUT_S = 5.0
+"""Limit for clearing the namespace at the end; keys left after that expire by their ttl."""
+MAX_FILL = 0.9
+"""The largest share of its limits that a hub may use already: a fuller hub might evict others' cached entries."""
 
 OnlyLoads = Annotated[
     list[str] | None,
@@ -47,10 +48,10 @@ def bench(
         int, typer.Option("--subscribers", min=1, max=500, metavar="N", help="Connections that hear.")
     ] = 100,
 ) -> None:
-    """Measure the hub from here: how many a second, how long each takes, and how that is spread.
+    """Measure the hub from here: how many operations a second, how long each takes, and how the times are spread.
 
-    The hub may have data and agents: this stays in a namespace of its own, which it clears away. It is one Python
-    program that asks; where CPU HERE comes near 100 %, it is the limit rather than the hub.
+    The hub may have data and agents: the keys are in a namespace of their own, which is cleared at the end. The load
+    comes from one Python program; where CPU HERE is near 100 %, that program is the limit rather than the hub.
     """
     unknown = [name for name in only or () if name not in LOADS]
     if unknown:
@@ -60,66 +61,70 @@ def bench(
     async def work(hub: Hub) -> None:
         now = await hub.stats()
         _check_room(now)
-        _introduce(options.url, hub, now)
-        place = Place(f"bench-{secrets.token_hex(4)}", lambda: _another(options))
-        found: list[tuple[Figures, list[float]]] = []
+        _describe_target(options.url, hub, now)
+        place = Workspace(f"bench-{secrets.token_hex(4)}", lambda: _connect_again(options))
+        results: list[tuple[Figures, list[float]]] = []
         try:
             for load in loads:
-                found.append(await _measure(load, place, sizes, seconds, len(loads)))
+                results.append(await _measure(load, place, sizes, seconds, len(loads)))
                 if options.json:
-                    print(to_json({"durability": hub.welcome.durability} | asdict(found[-1][0])), flush=True)
+                    print(to_json({"durability": hub.welcome.durability} | asdict(results[-1][0])), flush=True)
         finally:
             await _clear(hub, place.ns)
         if not options.json:
-            _show(found, sizes)
+            _show(results, sizes)
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def _check_room(now: Statistics) -> None:
-    if now.keys + KEYS > now.max_keys * FULL or now.bytes > now.max_bytes * FULL:
-        fail(
+    if now.keys + BENCH_KEYS > now.max_keys * MAX_FILL or now.bytes > now.max_bytes * MAX_FILL:
+        exit_error(
             f"the hub is nearly full ({amount(now.keys)} of {amount(now.max_keys)} keys), and might evict what others"
             " have cached: measure another one, such as that of `waggle serve --memory --port 4484`."
         )
 
 
-def _introduce(url: str, hub: Hub, now: Statistics) -> None:
-    """To people: what is measured, and who else feels it."""
-    say(f"{url}, version {hub.welcome.hub.version}, durability {hub.welcome.durability}")
+def _describe_target(url: str, hub: Hub, now: Statistics) -> None:
+    """Tell the person which hub is measured, and how many other sessions will notice."""
+    notify(f"{url}, version {hub.welcome.hub.version}, durability {hub.welcome.durability}")
     if now.sessions > 1:
-        say(f"{counted(now.sessions - 1, 'other session')} at this hub: they will notice, and what they do counts in")
+        notify(
+            f"{count_of(now.sessions - 1, 'other session')} at this hub: they will notice, and what they do counts in"
+        )
 
 
-async def _another(options: Options) -> Hub:
+async def _connect_again(options: Options) -> Hub:
     return await connect(
         options.url,
         agent=options.agent,
         ns="default",
         token=options.token,
         meta={"role": "cli"},
-        connect_timeout=PATIENCE,
+        connect_timeout=CONNECT_TIMEOUT_S,
     )
 
 
-async def _measure(load: Load, place: Place, sizes: Sizes, seconds: float, parts: int) -> tuple[Figures, list[float]]:
-    times, took, cpu = await load.work(place, sizes, seconds / parts, EVENTS // parts)
-    return figures_of(load.name, load.what, times.taken, took, cpu), times.taken
+async def _measure(
+    load: Load, place: Workspace, sizes: Sizes, seconds: float, parts: int
+) -> tuple[Figures, list[float]]:
+    times, took, cpu = await load.work(place, sizes, seconds / parts, MAX_EVENTS // parts)
+    return summarize(load.name, load.what, times.taken, took, cpu), times.taken
 
 
 async def _clear(hub: Hub, ns: str) -> None:
-    """Leave nothing, even when interrupted; a hub that does not answer now will let it expire."""
+    """Delete the keys of the benchmark, even when interrupted. If the hub does not answer now, they expire."""
     try:
-        async with asyncio.timeout(LATE):
+        async with asyncio.timeout(CLEAR_TIMEOUT_S):
             await hub.clear("*", ns=ns)
     except Exception:
-        say(f"namespace {ns} could not be cleared; its keys expire by themselves")
+        notify(f"namespace {ns} could not be cleared; its keys expire by themselves")
 
 
-def _show(found: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
-    """A row for each load; on a terminal with a picture of the times, all on one scale."""
+def _show(results: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
+    """Print a row for each load; on a terminal with a picture of the times, all on one scale."""
     terminal = sys.stdout.isatty()
-    scale = Scale.over([times for _, times in found])
+    scale = Scale.over([times for _, times in results])
     picture = ("HOW LONG EACH TOOK",) if terminal else ()
     rows = Rows(("LOAD", "A SECOND", "P50", "P99", "MAX", "CPU HERE", *picture), wide=0, numbers=(1, 2, 3, 4, 5))
     shown = [
@@ -132,6 +137,6 @@ def _show(found: list[tuple[Figures, list[float]]], sizes: Sizes) -> None:
             f"{each.cpu:.0%}",
             *([scale.picture(times)] if terminal else []),
         ]
-        for each, times in found
+        for each, times in results
     ]
     rows.print([*shown, ["", "", "", "", "", "", scale.axis()]] if terminal else shown)

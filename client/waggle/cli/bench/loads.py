@@ -1,11 +1,12 @@
-"""The loads of `waggle bench`: what is asked of the hub, over and over, and how long each took.
+"""The loads of `waggle bench`: commands sent over and over, each timed.
 
-They are kept such that a hub with data and agents is none the worse:
+They do no harm to a hub with data and agents:
 
-1. **In a namespace of their own**, on `KEYS` keys, each with a ttl: if this process is killed, nothing stays.
-2. **Bounded in time and in number**: a load ends at its time, or when it has made its part of `EVENTS`. The hub's log
-   goes back so many events and no further, and who is away for a moment still has to find there what was missed.
-3. **Never more under way than was asked for**: each load waits for what it has asked before it asks again.
+1. **A namespace of their own.** A load writes `BENCH_KEYS` keys, each with a ttl: nothing stays if this process is
+   killed.
+2. **Bounded time and number.** A load ends at its time, or after its share of `MAX_EVENTS`. The hub's log holds a
+   limited number of events, and agents that reconnect still have to find there what they missed.
+3. **Bounded concurrency.** A load waits for its replies before it sends the next commands.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from typing import NamedTuple
 
 from waggle import Disconnected, Hub, TimedOut
 
-__all__ = ["EVENTS", "KEYS", "LOADS", "Load", "Place", "Sizes", "Times"]
+__all__ = ["BENCH_KEYS", "LOADS", "MAX_EVENTS", "Load", "Sizes", "Times", "Workspace"]
 
-EVENTS = 50_000
-"""Events that one run makes at most: half the log of a hub as it comes."""
-KEYS = 1_000
-TTL = 120.0
-"""Seconds for which a key stays where nobody clears it away."""
-PATIENCE = 10.0
-"""Seconds for something to arrive: more than any hub that works takes."""
+MAX_EVENTS = 50_000
+"""Events of one run at most: half of the log of a hub with default settings."""
+BENCH_KEYS = 1_000
+TTL_S = 120.0
+"""Lifetime of a key that is not cleared at the end."""
+ARRIVAL_TIMEOUT_S = 10.0
+"""Limit for a message to arrive: more than any working hub takes."""
 VALUE = {"owner": "bench", "state": "working", "note": "half way through it"}
-FEW = 50
-"""Connections that are opened at a time."""
+CONNECT_BATCH = 50
+"""Connections opened at the same time."""
 
 
 class Sizes(NamedTuple):
-    """How large the loads are."""
+    """The sizes of the loads."""
 
     at_once: int = 64
     connections: int = 50
@@ -41,7 +42,7 @@ class Sizes(NamedTuple):
 
 
 class Times:
-    """How long each took, until the time of the load is over or it has done enough."""
+    """The times of a load's operations, until the load's time is over or its events are used up."""
 
     def __init__(self, seconds: float, events: int) -> None:
         self.taken: list[float] = []
@@ -49,24 +50,24 @@ class Times:
         self._until = time.perf_counter() + seconds
 
     def go_on(self) -> bool:
-        """Whether to do one more, which is one more event for the hub."""
+        """Return whether to do one more operation, which is one more event for the hub."""
         self._events -= 1
         return self._events >= 0 and time.perf_counter() < self._until
 
 
-class Place(NamedTuple):
-    """Where a load takes place: the namespace, and how to come by another connection to it."""
+class Workspace(NamedTuple):
+    """The namespace of a load, and how to make another connection."""
 
     ns: str
     connect: Callable[[], Awaitable[Hub]]
 
     @asynccontextmanager
     async def connections(self, count: int) -> AsyncIterator[list[Hub]]:
-        """So many connections, for the block."""
+        """Yield ``count`` new connections, for the block."""
         async with AsyncExitStack() as stack:
             hubs: list[Hub] = []
             while len(hubs) < count:
-                some = min(FEW, count - len(hubs))
+                some = min(CONNECT_BATCH, count - len(hubs))
                 opened = await asyncio.gather(*(self.connect() for _ in range(some)), return_exceptions=True)
                 hubs += [await stack.enter_async_context(each) for each in opened if isinstance(each, Hub)]
                 for each in opened:
@@ -76,46 +77,48 @@ class Place(NamedTuple):
 
 
 class Load(NamedTuple):
-    """A load: what it is called, what it counts, and the sizes and the work."""
+    """A load: its name, its unit, its title for the sizes, and its work."""
 
     name: str
     what: str
     title: Callable[[Sizes], str]
-    work: Callable[[Place, Sizes, float, int], Awaitable[tuple[Times, float, float]]]
-    """Takes its seconds and its events, and gives the times, and the seconds and processor seconds they took all
-    together, without what it takes to prepare."""
+    work: Callable[[Workspace, Sizes, float, int], Awaitable[tuple[Times, float, float]]]
+    """Called with the seconds and events of the load. Returns the times, and the seconds and processor seconds of all
+    of them together, without the preparation."""
 
 
-async def _one(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+async def _one(place: Workspace, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
     return await _sets(place, 1, 1, seconds, events)
 
 
-async def _many(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+async def _many(place: Workspace, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
     return await _sets(place, 1, sizes.at_once, seconds, events)
 
 
-async def _connections(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+async def _connections(place: Workspace, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
     return await _sets(place, sizes.connections, 1, seconds, events)
 
 
-async def _sets(place: Place, connections: int, each: int, seconds: float, events: int) -> tuple[Times, float, float]:
-    """So many tasks on each of so many connections: each sets a key, has the reply, and begins again."""
+async def _sets(
+    place: Workspace, connections: int, each: int, seconds: float, events: int
+) -> tuple[Times, float, float]:
+    """Run ``each`` tasks on each of the connections: a task sets a key, waits for the reply, and begins again."""
     async with place.connections(connections) as hubs:
         times = Times(seconds, events)
 
         async def task(hub: Hub, number: int) -> None:
-            key = f"set:{number % KEYS}"
+            key = f"set:{number % BENCH_KEYS}"
             while times.go_on():
                 began = time.perf_counter()
-                await hub.set(key, VALUE, ns=place.ns, ttl=TTL)
+                await hub.set(key, VALUE, ns=place.ns, ttl=TTL_S)
                 times.taken.append(time.perf_counter() - began)
 
         tasks = [task(hub, first * each + more) for first, hub in enumerate(hubs) for more in range(each)]
         return times, *await _timed(tasks)
 
 
-async def _handoff(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
-    """One sets a key, another, who watches it, has the value: the time from before the set until then."""
+async def _handoff(place: Workspace, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+    """Measure hand-offs: from before a set on one connection until a watcher on another has the value."""
     async with place.connections(2) as (giver, taker), taker.watch("hand", ns=place.ns) as watched:
         times = Times(seconds, events)
         incoming = aiter(watched)
@@ -123,9 +126,9 @@ async def _handoff(place: Place, sizes: Sizes, seconds: float, events: int) -> t
         async def hand_over() -> None:
             while times.go_on():
                 began = time.perf_counter()
-                sending = asyncio.ensure_future(giver.set("hand", VALUE, ns=place.ns, ttl=TTL))
+                sending = asyncio.ensure_future(giver.set("hand", VALUE, ns=place.ns, ttl=TTL_S))
                 try:
-                    await _soon(anext(incoming))
+                    await _arrives(anext(incoming))
                     times.taken.append(time.perf_counter() - began)
                 finally:
                     await sending
@@ -133,8 +136,8 @@ async def _handoff(place: Place, sizes: Sizes, seconds: float, events: int) -> t
         return times, *await _timed([hand_over()])
 
 
-async def _fanout(place: Place, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
-    """One publishes, all subscribers have it, and so on: the time from before until each of them has it."""
+async def _fanout(place: Workspace, sizes: Sizes, seconds: float, events: int) -> tuple[Times, float, float]:
+    """Measure fan-out: from before a publish until each of the subscribers has the message."""
     async with AsyncExitStack() as stack:
         publisher, *hubs = await stack.enter_async_context(place.connections(1 + sizes.subscribers))
         watchers = [await stack.enter_async_context(hub.watch("fan", ns=place.ns)) for hub in hubs]
@@ -149,13 +152,13 @@ async def _fanout(place: Place, sizes: Sizes, seconds: float, events: int) -> tu
                 began = time.perf_counter()
                 hearing = asyncio.gather(*(hear(watcher, began) for watcher in watchers))
                 await publisher.publish("fan", VALUE, ns=place.ns)
-                await _soon(hearing)
+                await _arrives(hearing)
 
         return times, *await _timed([publish()])
 
 
 async def _timed(tasks: list[Coroutine[None, None, None]]) -> tuple[float, float]:
-    """Seconds and processor seconds of this process until all are done; if one fails, none goes on."""
+    """Run the tasks, and return seconds and processor seconds of this process. If one fails, the others stop."""
     cpu, began = time.process_time(), time.perf_counter()
     running = [asyncio.ensure_future(task) for task in tasks]
     try:
@@ -166,11 +169,11 @@ async def _timed(tasks: list[Coroutine[None, None, None]]) -> tuple[float, float
     return time.perf_counter() - began, time.process_time() - cpu
 
 
-async def _soon(awaited: Awaitable[object]) -> None:
+async def _arrives(awaited: Awaitable[object]) -> None:
     try:
-        await asyncio.wait_for(awaited, PATIENCE)
+        await asyncio.wait_for(awaited, ARRIVAL_TIMEOUT_S)
     except TimeoutError:
-        raise TimedOut(f"nothing arrived within {PATIENCE:.0f} s") from None
+        raise TimedOut(f"nothing arrived within {ARRIVAL_TIMEOUT_S:.0f} s") from None
     except StopAsyncIteration:
         raise Disconnected("the connection to the hub is gone") from None
 

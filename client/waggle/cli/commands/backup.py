@@ -1,4 +1,4 @@
-"""The commands `backup` and `restore`, and the backup that is made before what cannot be undone."""
+"""The commands `backup` and `restore`, and the backup before a change that cannot be undone."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Annotated
 import typer
 
 from waggle import Hub, Unavailable
-from waggle.cli.commands.serve import need_hub
-from waggle.cli.output.format import size, to_json, visible
-from waggle.cli.shared.connect import say, visit
+from waggle.cli.commands.serve import require_hub
+from waggle.cli.output.format import byte_size, to_json, visible
+from waggle.cli.shared.connect import notify, run_with_hub
 from waggle.cli.shared.options import Options, shared
 
-__all__ = ["RESTORE", "NoBackup", "backup", "backup_first", "restore"]
+__all__ = ["RESTORE_COMMAND", "NoBackup", "backup", "backup_first", "restore"]
 
-RESTORE = (sys.executable, "-P", "-m", "waggle_hub.restore")
-"""What restores a backup: the hub's part, as in `waggle.cli.commands.serve`."""
+RESTORE_COMMAND = (sys.executable, "-P", "-m", "waggle_hub.restore")
+"""The command line that restores a backup: a part of the hub, as in `waggle.cli.commands.serve`."""
 
 NoBackup = Annotated[bool, typer.Option("--no-backup", help="Make no backup first.")]
 
 
 @shared(ns=False)
 def backup(options: Options) -> None:
-    """Have the hub back up what it keeps on disk, while it goes on, and say where that is.
+    """Make the hub back up its data on disk, while it runs, and print where the backup is.
 
-    Everything that was answered before is in it. The newest 10 are kept, or as many as the hub was told to.
+    The backup has every change that was answered before. The hub keeps the newest 10, or as many as it was told to.
     """
 
     async def work(hub: Hub) -> None:
         made = await hub.backup()
-        print(to_json(made) if options.json else f"{visible(made.path)}: {size(made.bytes)}, up to rev {made.rev}")
+        print(to_json(made) if options.json else f"{visible(made.path)}: {byte_size(made.bytes)}, up to rev {made.rev}")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def restore(
@@ -48,21 +48,21 @@ def restore(
         int | None, typer.Option("--port", metavar="PORT", help="The port of the hub; else 4483.", min=0, max=65535)
     ] = None,
 ) -> None:
-    """Let a backup be the data of a hub that does not run; what was there is moved aside.
+    """Make a backup the data of a hub that does not run; the present data is moved aside.
 
-    Entries come back with their versions and history; sessions, and what they held and waited for, do not. Nothing
-    changes if a hub runs there, or if the backup is damaged.
+    Entries come back with their versions and history; sessions, their locks and their waits do not. If a hub runs
+    there, or if the backup is damaged, nothing changes.
     """
     if data is not None and port is not None:
         raise typer.BadParameter("say --data or --port: a port stands for a directory.")
-    need_hub()
+    require_hub()
     sys.stdout.flush()
     where = [*(["--data", data] if data is not None else []), *(["--port", str(port)] if port is not None else [])]
-    os.execv(RESTORE[0], [*RESTORE, *where, "--", backup])
+    os.execv(RESTORE_COMMAND[0], [*RESTORE_COMMAND, *where, "--", backup])
 
 
 async def backup_first(hub: Hub, unwanted: bool) -> None:
-    """Have a backup made before something that cannot be undone, where the hub keeps anything, and say so."""
+    """Make a backup before a change that cannot be undone, and tell the person; not for a hub in memory."""
     if unwanted or hub.welcome.durability == "memory":
         return
     try:
@@ -70,4 +70,4 @@ async def backup_first(hub: Hub, unwanted: bool) -> None:
     except Unavailable as error:
         error.message += " So nothing was done; --no-backup goes on without."
         raise
-    say(f"backup made first: {made.path} ({size(made.bytes)})")
+    notify(f"backup made first: {made.path} ({byte_size(made.bytes)})")

@@ -1,4 +1,4 @@
-"""The commands about messages for one agent: send and inbox. How they wait and are read is `waggle.api.inbox`'."""
+"""The commands `send` and `inbox`: messages for one agent. `waggle.api.inbox` says how they are kept and read."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from waggle import Hub, Sent, TimedOut
-from waggle.api.inbox import DIGITS, KEPT, answer_key, body_of
-from waggle.cli.output.format import duration, moment, to_json, visible
-from waggle.cli.output.tables import in_tabs
-from waggle.cli.process.stay_connected import Told
+from waggle.api.inbox import ID_CHARS, MESSAGE_TTL_S, answer_key, body_of
+from waggle.cli.output.format import duration, iso_time, to_json, visible
+from waggle.cli.output.tables import tab_line
+from waggle.cli.process.stay_connected import HubStatus
 from waggle.cli.shared import completion
-from waggle.cli.shared.connect import no, visit
-from waggle.cli.shared.json_args import json_if_it_is, json_or_text
-from waggle.cli.shared.options import FOREVER, Options, Text, seconds, shared
-from waggle.wire.names import quoted
+from waggle.cli.shared.connect import exit_no, run_with_hub
+from waggle.cli.shared.json_args import json_or_string, read_value
+from waggle.cli.shared.options import FOREVER, Options, Text, parse_timeout, shared
+from waggle.wire.patterns import quoted
 
-__all__ = ["Shown", "inbox", "message_row", "message_text", "send"]
+__all__ = ["ShownMessage", "inbox", "message_row", "message_text", "send"]
 
 
 @shared
@@ -34,15 +34,15 @@ def send(
     ],
     ttl: Annotated[
         str, typer.Option("--ttl", metavar="TIME", help="It waits so long to be read, or forever; else 30 days.")
-    ] = f"{KEPT:g}",
+    ] = f"{MESSAGE_TTL_S:g}",
     text: Text = False,
 ) -> None:
-    """Leave MESSAGE for an agent, which finds it in its inbox; and say whether that agent is here.
+    """Leave MESSAGE in the inbox of an agent, and print whether that agent is connected.
 
-    What is no JSON is text: no quotes are needed. Say with --agent who you are.
+    A MESSAGE that is no JSON is text: it needs no quotes. Name yourself with --agent.
     """
     body = _body(message, text)
-    kept = seconds(ttl, "--ttl")
+    kept = parse_timeout(ttl, "--ttl")
 
     async def work(hub: Hub) -> None:
         sent = await hub.send(to, body, ns=options.ns, ttl=kept)
@@ -51,31 +51,31 @@ def send(
         else:
             print(f"{visible(to)}: {_whereabouts(sent, (await hub.ping()).at)}")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
-def _body(said: list[str], text: bool) -> Any:
-    """What the words of the command line mean, or standard input: JSON where it can be, and else text."""
-    everything = json_or_text("-", True, "MESSAGE") if said == ["-"] else " ".join(said)
-    return everything if text else json_if_it_is(everything)
+def _body(words: list[str], text: bool) -> Any:
+    """Return the message of the words, or of standard input: parsed if it is JSON, else text."""
+    joined = read_value("-", True, "MESSAGE") if words == ["-"] else " ".join(words)
+    return joined if text else json_or_string(joined)
 
 
 def _whereabouts(sent: Sent, now: float) -> str:
-    """Whether the recipient is here, and what becomes of the message if not."""
+    """Return whether the recipient is connected, and what happens to the message if not."""
     if sent.here:
         return "is here, and has it in its inbox"
-    seen = (
+    presence = (
         "was never here" if sent.last_seen is None else f"is not here, last seen {duration(now - sent.last_seen)} ago"
     )
     waits = "for ever" if sent.expires_at is None else duration(sent.expires_at - now)
-    return f"{seen}; the message waits {waits}"
+    return f"{presence}; the message waits {waits}"
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-class Shown(NamedTuple):
-    """A message, as it is shown."""
+class ShownMessage(NamedTuple):
+    """A message, with the fields that are printed."""
 
     sender: str
     sent_at: float
@@ -83,7 +83,7 @@ class Shown(NamedTuple):
     question: bool
 
 
-Show = Callable[[Shown], None]
+Show = Callable[[ShownMessage], None]
 
 
 @shared
@@ -97,75 +97,80 @@ def inbox(
         typer.Option("--timeout", metavar="TIME", help="Wait for the next, so long or forever; else not at all."),
     ] = None,
 ) -> None:
-    """Print the messages for the agent that --agent or WAGGLE_AGENT names, oldest first. Exit code 1 if there are none.
+    """Print the messages for the agent that --agent or WAGGLE_AGENT names, oldest first. Exit code 1 if there are
+    none.
 
-    What was printed is acknowledged, and does not come again. One that could not be printed does. To have a message
-    stay until a program is done with it: waggle take 'inbox:NAME/*' -- CMD.
+    A printed message is acknowledged, and does not come again. A message that could not be printed does. To keep a
+    message until a program is done with it: waggle take 'inbox:NAME/*' -- CMD.
     """
     if options.agent is None:
         raise typer.BadParameter("say whose inbox it is: --agent NAME, or WAGGLE_AGENT.")
     if peek and (follow or timeout):
         raise typer.BadParameter("--peek only looks at what is there: leave out --follow and --timeout.")
-    patience = seconds(timeout or (FOREVER if follow else "0"), "--timeout")
+    wait_s = parse_timeout(timeout or (FOREVER if follow else "0"), "--timeout")
 
     async def work(hub: Hub) -> None:
-        show = _shower(options)
+        show = _message_printer(options)
         if peek:
-            seen = await _look(hub, options.ns, count, show)
+            shown = await _peek(hub, options.ns, count, show)
         else:
-            seen = await _read(hub, options.ns, patience, follow, count, show)
-        if not seen:
-            no(f"there is no message for {hub.agent}{options.within}")
+            shown = await _read(hub, options.ns, wait_s, follow, count, show)
+        if not shown:
+            exit_no(f"there is no message for {hub.agent}{options.within}")
 
-    visit(options, work, on_state=Told())
+    run_with_hub(options, work, on_state=HubStatus())
 
 
-async def _look(hub: Hub, ns: str | None, count: int | None, show: Show) -> int:
-    """Show the messages that wait, which go on waiting; gives how many."""
-    entries = await hub.list(quoted(f"inbox:{hub.agent}/") + "?" * DIGITS, ns=ns)
+async def _peek(hub: Hub, ns: str | None, count: int | None, show: Show) -> int:
+    """Print the waiting messages without taking them. Returns their number."""
+    entries = await hub.list(quoted(f"inbox:{hub.agent}/") + "?" * ID_CHARS, ns=ns)
     shown = sorted(entries, key=lambda entry: entry.rev)[:count]
-    for one in shown:
-        show(Shown(one.by, one.created_at, body_of(one.value), answer_key(one.value) is not None))
+    for message in shown:
+        show(
+            ShownMessage(message.by, message.created_at, body_of(message.value), answer_key(message.value) is not None)
+        )
     return len(shown)
 
 
-async def _read(hub: Hub, ns: str | None, patience: float | None, follow: bool, count: int | None, show: Show) -> int:
-    """Show each message that waits, or comes in time, and acknowledge it; gives how many."""
-    inbox, seen = hub.inbox(ns=ns), 0
-    while seen != count:
+async def _read(hub: Hub, ns: str | None, wait_s: float | None, follow: bool, count: int | None, show: Show) -> int:
+    """Print and acknowledge each message that waits or comes in time. Returns their number."""
+    inbox, shown = hub.inbox(ns=ns), 0
+    while shown != count:
         try:
-            message = await inbox.receive(timeout=patience)
-        except TimedOut as late:
-            if late.details.get("unanswered"):
+            message = await inbox.receive(timeout=wait_s)
+        except TimedOut as error:
+            if error.details.get("unanswered"):
                 raise
             break
         async with message:
-            show(Shown(message.sender, message.sent_at, message.body, message.is_question))
-        seen += 1
-        patience = patience if follow else 0.0
-    return seen
+            show(ShownMessage(message.sender, message.sent_at, message.body, message.is_question))
+        shown += 1
+        wait_s = wait_s if follow else 0.0
+    return shown
 
 
-def _shower(options: Options) -> Show:
-    """What shows a message as suits whoever reads it, before it is acknowledged."""
+def _message_printer(options: Options) -> Show:
+    """Return a function that prints a message: as JSON, for a terminal, or for a program."""
     if options.json:
-        return lambda one: print(
-            to_json({"from": one.sender, "sent_at": one.sent_at, "body": one.body, "question": one.question}),
+        return lambda message: print(
+            to_json(
+                {"from": message.sender, "sent_at": message.sent_at, "body": message.body, "question": message.question}
+            ),
             flush=True,
         )
     if sys.stdout.isatty():
-        return lambda one: print(message_text(one), flush=True)
-    return lambda one: print(in_tabs(message_row(one)), end="", flush=True)
+        return lambda message: print(message_text(message), flush=True)
+    return lambda message: print(tab_line(message_row(message)), end="", flush=True)
 
 
-def message_row(one: Shown) -> list[str]:
-    """A message as columns: when it was sent, by whom, and what it says, as JSON."""
-    return [moment(one.sent_at), visible(one.sender), to_json(one.body)]
+def message_row(message: ShownMessage) -> list[str]:
+    """Return a message as columns: when it was sent, its sender, and its body as JSON."""
+    return [iso_time(message.sent_at), visible(message.sender), to_json(message.body)]
 
 
-def message_text(one: Shown) -> str:
-    """A message for people: a line that says who sent it and when, and what it says below."""
-    body = one.body.splitlines() if isinstance(one.body, str) else [to_json(one.body)]
-    asks = ", who waits for an answer" if one.question else ""
-    at = moment(one.sent_at)[:19].replace("T", " ")
-    return "\n".join([f"{at} {visible(one.sender)}{asks}:", *(f"  {visible(line)}" for line in body)])
+def message_text(message: ShownMessage) -> str:
+    """Return a message for people: a line with its time and sender, and the body below."""
+    body = message.body.splitlines() if isinstance(message.body, str) else [to_json(message.body)]
+    asks = ", who waits for an answer" if message.question else ""
+    at = iso_time(message.sent_at)[:19].replace("T", " ")
+    return "\n".join([f"{at} {visible(message.sender)}{asks}:", *(f"  {visible(line)}" for line in body)])

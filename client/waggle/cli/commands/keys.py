@@ -11,17 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from waggle import Conflict, Hub, Written
-from waggle.cli.output.format import left, to_json, visible
-from waggle.cli.process.stay_connected import Told, keep
-from waggle.cli.shared.connect import no, say, visit
-from waggle.cli.shared.json_args import json_or_text, read_json
-from waggle.cli.shared.options import Guard, IfRev, Key, Options, Text, shared, time
+from waggle.cli.output.format import time_left, to_json, visible
+from waggle.cli.process.stay_connected import HubStatus, stay
+from waggle.cli.shared.connect import exit_no, notify, run_with_hub
+from waggle.cli.shared.json_args import read_json, read_value
+from waggle.cli.shared.options import Guard, IfRev, Key, Options, Text, parse_time, shared
 
 __all__ = ["delete", "get", "print_value", "set_", "touch"]
 
 
 class Kinds(StrEnum):
-    """What `waggle.wire.messages.Kind` names, as typer takes it."""
+    """The kinds of `waggle.wire.messages.Kind`, as typer takes them."""
 
     persistent = "persistent"
     transient = "transient"
@@ -45,15 +45,15 @@ def get(
         if options.json:
             print(to_json(entry))
         if entry is None:
-            no(f"there is no key {key!r}{options.within}")
+            exit_no(f"there is no key {key!r}{options.within}")
         if not options.json:
             print_value(entry.value, text)
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def print_value(value: Any, text: bool) -> None:
-    """Print a value as JSON, indented for people; with ``text``, what is text without its quotes."""
+    """Print a value as JSON, indented on a terminal; with ``text``, a text value without its quotes."""
     print(value if text and isinstance(value, str) else to_json(value, indented=sys.stdout.isatty()))
 
 
@@ -66,7 +66,7 @@ def set_(
     ],
     ttl: Annotated[
         float | None,
-        typer.Option("--ttl", parser=time, metavar="TIME", help="It expires after so long; else never."),
+        typer.Option("--ttl", parser=parse_time, metavar="TIME", help="It expires after so long; else never."),
     ] = None,
     keep_ttl: Annotated[bool, typer.Option("--keep-ttl", help="Leave the deadline as it is.")] = False,
     if_rev: IfRev = None,
@@ -76,7 +76,7 @@ def set_(
     meta: Annotated[
         str | None, typer.Option("--meta", metavar="JSON", help="An object that goes with it, such as a label.")
     ] = None,
-    held: Annotated[
+    hold: Annotated[
         bool, typer.Option("--hold", help="Make it ephemeral: it is there while this command runs, until Ctrl-C.")
     ] = False,
     guard: Guard = None,
@@ -84,14 +84,14 @@ def set_(
 ) -> None:
     """Write VALUE under KEY. Exit code 1 if --if-rev does not hold.
 
-    Of text from standard input, one newline at the end is left out. A VALUE that begins with a hyphen, such as a
-    negative number, goes after two of them: waggle set -- KEY -5
+    One newline at the end of text from standard input is left out. A VALUE that begins with a hyphen, such as a
+    negative number, goes after two hyphens: waggle set -- KEY -5
     """
-    content = json_or_text(value, text)
+    content = read_value(value, text)
     label = None if meta is None else read_json(meta, "--meta")
 
     async def write(hub: Hub) -> Written:
-        with _in_words(key, if_rev):
+        with _explain_conflict(key, if_rev):
             return await hub.set(
                 key,
                 content,
@@ -100,7 +100,7 @@ def set_(
                 keep_ttl=keep_ttl,
                 if_rev=if_rev,
                 kind=kind.value,
-                ephemeral=held,
+                ephemeral=hold,
                 meta=label,
                 guard=guard,
             )
@@ -108,13 +108,13 @@ def set_(
     async def work(hub: Hub) -> None:
         written = await write(hub)
         print(to_json(written) if options.json else f"{visible(key)}: rev {written.rev}, version {written.version}")
-        if held:
+        if hold:
             sys.stdout.flush()
-            say("it is there until this ends: Ctrl-C")
-            await keep(hub, told, write)
+            notify("it is there until this ends: Ctrl-C")
+            await stay(hub, hub_status, write)
 
-    told = Told()
-    visit(options, work, on_state=told)
+    hub_status = HubStatus()
+    run_with_hub(options, work, on_state=hub_status)
 
 
 @shared
@@ -122,16 +122,16 @@ def delete(options: Options, key: Key, if_rev: IfRev = None, guard: Guard = None
     """Delete KEY. Exit code 1 if it was absent, or if --if-rev does not hold."""
 
     async def work(hub: Hub) -> None:
-        with _in_words(key, if_rev):
+        with _explain_conflict(key, if_rev):
             deleted = await hub.delete(key, ns=options.ns, if_rev=if_rev, guard=guard)
         if options.json:
             print(to_json({"deleted": deleted}))
         if not deleted:
-            no(f"there is no key {key!r}{options.within}")
+            exit_no(f"there is no key {key!r}{options.within}")
         if not options.json:
             print(f"{visible(key)}: deleted")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 @shared
@@ -139,12 +139,12 @@ def touch(
     options: Options,
     key: Key,
     ttl: Annotated[
-        float | None, typer.Option("--ttl", parser=time, metavar="TIME", help="It expires so long from now.")
+        float | None, typer.Option("--ttl", parser=parse_time, metavar="TIME", help="It expires so long from now.")
     ] = None,
     forever: Annotated[bool, typer.Option("--forever", help="It has no deadline any more.")] = False,
     guard: Guard = None,
 ) -> None:
-    """Give KEY a new deadline, or none. Exit code 1 if it is absent. Its value, revision and version stay."""
+    """Give KEY a new deadline, or none. Exit code 1 if KEY is absent. Its value, revision and version stay."""
     if (ttl is None) != forever:
         raise typer.BadParameter("say either --ttl TIME or --forever.")
 
@@ -155,19 +155,19 @@ def touch(
         elif expires_at is None:
             print(f"{visible(key)}: no deadline")
         else:
-            print(f"{visible(key)}: {left(expires_at, (await hub.ping()).at)} left")
+            print(f"{visible(key)}: {time_left(expires_at, (await hub.ping()).at)} left")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 @contextmanager
-def _in_words(key: str, if_rev: int | None) -> Iterator[None]:
-    """Has a Conflict say what there is instead of what was expected, so that no further read is needed."""
+def _explain_conflict(key: str, if_rev: int | None) -> Iterator[None]:
+    """Make a Conflict say what there is instead of the expected revision, so that no further read is needed."""
     try:
         yield
     except Conflict as conflict:
         current = conflict.current
-        found = "it is absent" if current is None else f"it is at rev {current.rev}, written by {current.by}"
+        actual = "it is absent" if current is None else f"it is at rev {current.rev}, written by {current.by}"
         expected = "absent" if if_rev == 0 else f"at rev {if_rev}"
-        conflict.message = f"{key!r} is not {expected}: {found}. Read it, and decide anew."
+        conflict.message = f"{key!r} is not {expected}: {actual}. Read it, and decide anew."
         raise

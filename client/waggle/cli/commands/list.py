@@ -10,17 +10,17 @@ import typer
 from waggle import Entry, Hub
 from waggle.cli.commands.backup import NoBackup, backup_first
 from waggle.cli.output.format import amount, to_json, visible
-from waggle.cli.output.pages import cleared, pages
+from waggle.cli.output.pages import clear_in_steps, entry_pages
 from waggle.cli.output.progress import Progress
 from waggle.cli.output.tables import Rows, entry_row
 from waggle.cli.shared import completion
-from waggle.cli.shared.connect import fail, no, visit
+from waggle.cli.shared.connect import exit_error, exit_no, run_with_hub
 from waggle.cli.shared.options import Limit, Options, shared
 
 __all__ = ["Pattern", "clear", "list_", "search"]
 
-SAMPLE = 5
-"""Keys that are shown of those that would go."""
+SAMPLE_KEYS = 5
+"""Keys printed as a sample in the question."""
 
 Pattern = Annotated[
     str,
@@ -42,21 +42,22 @@ def list_(
 ) -> None:
     """List the entries whose key matches PATTERN, in key order.
 
-    Each with its value, the time it has left, who wrote it, and its revision; with tabs between them, and nothing
-    cut, where the output is not a terminal. In a PATTERN, * is any run of characters, ? is one, [abc] one of these.
+    Each entry has its value, the time it has left, its author, and its revision. Where the output is not a terminal,
+    tabs are between the columns and nothing is cut. In a PATTERN, * is any run of characters, ? is one character,
+    [abc] is one of these.
     """
     heading = ("KEY", "LEFT", "BY", "REV") if no_values else ("KEY", "VALUE", "LEFT", "BY", "REV")
     rows = Rows(heading, wide=0 if no_values else 1)
 
     async def work(hub: Hub) -> None:
-        async for page in pages(hub, pattern, ns=options.ns, limit=limit, values=not no_values):
+        async for page in entry_pages(hub, pattern, ns=options.ns, limit=limit, values=not no_values):
             if options.json:
                 sys.stdout.writelines(f"{to_json(entry)}\n" for entry in page)
             else:
                 now = (await hub.ping()).at
                 rows.print([entry_row(entry, now, values=not no_values) for entry in page])
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 @shared
@@ -69,10 +70,10 @@ def search(
     ] = "*",
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most so many.")] = 20,
 ) -> None:
-    """Find the entries with all the words of TEXT in their key, value or meta, the best first.
+    """Find the entries with all the words of TEXT in their key, value or meta, the best match first.
 
-    Case and accents do not count; auth* stands for all words that begin so. They are shown as by list, with how well
-    they fit as the last column. If there is none, the exit code is 1.
+    Upper and lower case and accents do not matter; auth* stands for all words that begin so. The columns are those
+    of list, with the score as the last one. Exit code 1 if there is no match.
     """
     rows = Rows(("KEY", "VALUE", "LEFT", "BY", "REV", "SCORE"), wide=1, numbers=(5,))
 
@@ -84,9 +85,9 @@ def search(
             now = (await hub.ping()).at
             rows.print([[*entry_row(hit, now), f"{hit.score:.3g}"] for hit in hits])
         if not hits:
-            no(f"nothing has these words{options.within}")
+            exit_no(f"nothing has these words{options.within}")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 @shared
@@ -96,45 +97,47 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     no_backup: NoBackup = False,
 ) -> None:
-    """Delete every entry whose key matches PATTERN. There is no way back, but for the backup that is made first.
+    """Delete every entry whose key matches PATTERN. Only the backup that is made first can bring them back.
 
-    On a terminal it says first how many would go, and asks; a "no" is exit code 1. Elsewhere it needs --yes. It
-    works in steps of 1,000 entries, each of them whole; what is written meanwhile may go too.
+    On a terminal it first prints how many entries match, and asks; a "no" is exit code 1. Elsewhere it needs --yes.
+    It works in steps of 1,000 entries, each all or nothing; entries written meanwhile may be deleted too.
     """
     total = None
     if not yes:
         if not sys.stdin.isatty():
-            fail(f"this deletes every entry that matches {pattern!r}{options.within}: say --yes if that is meant.")
-        total = _asked(options, pattern)
+            exit_error(
+                f"this deletes every entry that matches {pattern!r}{options.within}: say --yes if that is meant."
+            )
+        total = _confirm(options, pattern)
 
     async def work(hub: Hub) -> None:
         if await hub.list(pattern, ns=options.ns, limit=1, values=False):
             await backup_first(hub, no_backup)
         with Progress("deleted", of=total) as progress:
-            async for deleted in cleared(hub, pattern, ns=options.ns):
+            async for deleted in clear_in_steps(hub, pattern, ns=options.ns):
                 progress.add(deleted)
         print(to_json({"deleted": progress.done}) if options.json else f"{amount(progress.done)} deleted")
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
-def _asked(options: Options, pattern: str) -> int:
-    """How many would go, once the person has agreed. Ends the command if not, or if there is nothing to delete."""
+def _confirm(options: Options, pattern: str) -> int:
+    """Return the number of entries to delete, once the person has agreed. Exits if not, or if there are none."""
     sample: list[Entry] = []
     counting = Progress("counted")
 
     async def count(hub: Hub) -> None:
         with counting:
-            async for page in pages(hub, pattern, ns=options.ns, values=False):
+            async for page in entry_pages(hub, pattern, ns=options.ns, values=False):
                 counting.add(len(page))
-                sample.extend(page[: SAMPLE - len(sample)])
+                sample.extend(page[: SAMPLE_KEYS - len(sample)])
 
-    visit(options, count)
+    run_with_hub(options, count)
     if not counting.done:
         print(to_json({"deleted": 0}) if options.json else "nothing matches")
         raise typer.Exit
-    names = ", ".join(visible(entry.key) for entry in sample) + (", ..." if counting.done > SAMPLE else "")
+    names = ", ".join(visible(entry.key) for entry in sample) + (", ..." if counting.done > SAMPLE_KEYS else "")
     entries = "1 entry" if counting.done == 1 else f"{amount(counting.done)} entries"
     if not typer.confirm(f"Delete {entries}{options.within}: {names}?", err=True):
-        no("nothing was deleted")
+        exit_no("nothing was deleted")
     return counting.done

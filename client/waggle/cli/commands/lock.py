@@ -11,26 +11,26 @@ import msgspec
 import typer
 
 from waggle import BadRequest, Hub, Lock, Locked, TimedOut, WaggleError
-from waggle.cli.output.explain import Reasons, against, joined, subject
-from waggle.cli.output.format import duration, left, to_json, visible
+from waggle.cli.output.explain import Reasons, explain_refusal, join_words, lock_subject
+from waggle.cli.output.format import duration, time_left, to_json, visible
 from waggle.cli.output.tables import Rows
 from waggle.cli.process.child import check_runnable, run_program
-from waggle.cli.process.run_while_held import surroundings, while_held
-from waggle.cli.process.stay_connected import Told
+from waggle.cli.process.run_while_held import lock_environment, run_while_held
+from waggle.cli.process.stay_connected import HubStatus
 from waggle.cli.shared import completion
-from waggle.cli.shared.connect import refused, say, visit
-from waggle.cli.shared.options import OnLoss, Options, program, seconds, shared, time
+from waggle.cli.shared.connect import exit_refused, notify, run_with_hub
+from waggle.cli.shared.options import OnLoss, Options, get_program, parse_time, parse_timeout, shared
 from waggle.wire.file_locks import Place, lock_name, lock_pattern
 from waggle.wire.messages import HeldLock, Holder
 
 __all__ = ["lock", "lock_row", "locks", "unlock"]
 
-SILENCE = 0.5
-"""Seconds for which a person wonders less than a line of output would take to read."""
+EXPLAIN_AFTER_S = 0.5
+"""Wait before the explanation is printed: most locks are granted by then."""
 
 
-class Wanted(NamedTuple):
-    """The lock that was asked for."""
+class LockRequest(NamedTuple):
+    """The lock that the person asks for."""
 
     names: list[str]
     pattern: bool
@@ -38,13 +38,13 @@ class Wanted(NamedTuple):
     shared: bool
     ttl: float
 
-    def of(self, hub: Hub, wait: float | None) -> Lock:
-        """As the client has it."""
+    def open(self, hub: Hub, wait: float | None) -> Lock:
+        """Return the client's lock for this request, not acquired yet."""
         names, patterns = ([], self.names) if self.pattern else (self.names, None)
         return hub.lock(*names, pattern=patterns, ns=self.ns, shared=self.shared, ttl=self.ttl, wait=wait)
 
     def __str__(self) -> str:
-        return ("all of " if self.pattern else "") + joined([visible(name) for name in self.names])
+        return ("all of " if self.pattern else "") + join_words([visible(name) for name in self.names])
 
 
 @shared
@@ -65,7 +65,9 @@ def lock(
     ] = "0",
     ttl: Annotated[
         float,
-        typer.Option("--ttl", parser=time, metavar="TIME", help="If it cannot be renewed, it ends after so long."),
+        typer.Option(
+            "--ttl", parser=parse_time, metavar="TIME", help="If it cannot be renewed, it ends after so long."
+        ),
     ] = 30.0,
     on_loss: Annotated[
         OnLoss, typer.Option("--on-loss", help="End CMD if the lock is lost, or only tell you.")
@@ -73,38 +75,39 @@ def lock(
 ) -> None:
     """Hold a lock while CMD runs. The exit code is that of CMD; or 1, if the lock was not granted.
 
-    The lock renews itself, and is let go when CMD has ended. CMD has its token in WAGGLE_LOCK_TOKEN: with that, waggle
-    set, update, touch, delete and txn write only while the lock is held. Signals go to CMD.
+    The lock is renewed while CMD runs, and released when CMD has ended. CMD has the lock's token in
+    WAGGLE_LOCK_TOKEN: with it, waggle set, update, touch, delete and txn write only while the lock is held. Signals
+    go to CMD.
     """
-    command = program(ctx, "waggle lock src/a.py -- make test")
-    patience = seconds(wait, "--wait")
-    wanted = Wanted(in_repository(names, pattern), pattern, options.ns, together, ttl)
+    command = get_program(ctx, "waggle lock src/a.py -- make test")
+    wait_s = parse_timeout(wait, "--wait")
+    request = LockRequest(in_repository(names, pattern), pattern, options.ns, together, ttl)
     check_runnable(command)
     code = 0
 
     async def work(hub: Hub) -> None:
         nonlocal code
-        telling = asyncio.ensure_future(_tell_why(hub))
+        explaining = asyncio.ensure_future(_explain_wait(hub))
 
         async def run(held: Lock, stop: asyncio.Event) -> int:
-            telling.cancel()
-            return await run_program(command, surroundings(options, hub, held.token), stop)
+            explaining.cancel()
+            return await run_program(command, lock_environment(options, hub, held.token), stop)
 
         try:
-            code = await while_held(wanted.of(hub, patience), run, on_loss)
+            code = await run_while_held(request.open(hub, wait_s), run, on_loss)
         except (Locked, TimedOut) as refusal:
             if refusal.details.get("unanswered"):
                 raise
-            refused(options, refusal, await _in_words(hub, wanted, refusal))
+            exit_refused(options, refusal, await _describe_refusal(hub, request, refusal))
         finally:
-            telling.cancel()
+            explaining.cancel()
 
-    visit(options, work, on_state=Told())
+    run_with_hub(options, work, on_state=HubStatus())
     raise typer.Exit(code)
 
 
 def in_repository(names: list[str], pattern: bool) -> list[str]:
-    """The names as all agents have them (`waggle.wire.file_locks`). Raises typer.BadParameter."""
+    """Return the names in the form that all agents use (`waggle.wire.file_locks`). Raises typer.BadParameter."""
     place = Place.current()
     try:
         return [lock_pattern(name, place) if pattern else lock_name(name, place) for name in names]
@@ -112,21 +115,21 @@ def in_repository(names: list[str], pattern: bool) -> list[str]:
         raise typer.BadParameter(error.message) from None
 
 
-async def _tell_why(hub: Hub) -> None:
-    """Tell the person what this session waits for, and for whom, if it still does after a while."""
-    await asyncio.sleep(SILENCE)
+async def _explain_wait(hub: Hub) -> None:
+    """Tell the person what this session waits for, and for which agent, if it still waits after a moment."""
+    await asyncio.sleep(EXPLAIN_AFTER_S)
     with suppress(WaggleError):
-        seen = await hub.inspect()
-        for wait in seen.waits:
+        inspection = await hub.inspect()
+        for wait in inspection.waits:
             if wait.session == hub.session:
-                say(Reasons(seen).sentence(wait))
+                notify(Reasons(inspection).sentence(wait))
 
 
-async def _in_words(hub: Hub, wanted: Wanted, refusal: WaggleError) -> str:
+async def _describe_refusal(hub: Hub, request: LockRequest, refusal: WaggleError) -> str:
     holders = msgspec.convert(refusal.details["holders"], list[Holder])
     now = (await hub.ping()).at
-    why = against(f"{wanted}", holders, refusal.details["queued"], now)
-    return f"{wanted} is locked: {why}" if why else f"{wanted} is locked"
+    why = explain_refusal(f"{request}", holders, refusal.details["queued"], now)
+    return f"{request} is locked: {why}" if why else f"{request} is locked"
 
 
 # --- those that there are ----------------------------------------------------------------------------------------
@@ -142,35 +145,35 @@ def locks(
         ),
     ] = None,
 ) -> None:
-    """List the locks that are held: by whom, for how long, until when, and who waits for them, in their order.
+    """List the held locks: holder, for how long, time left, and the agents that wait for them, in their order.
 
-    A lock that was taken by a pattern is shown as "all of" it. --ns "*" is every namespace. --json has the tokens.
+    A lock on a pattern is shown as "all of" it. --ns "*" lists every namespace. --json has the tokens.
     """
     everywhere = options.ns == "*"
 
     async def work(hub: Hub) -> None:
         held = await hub.locks(pattern, ns=options.ns)
         if options.json:
-            sys.stdout.writelines(f"{to_json(one)}\n" for one in held)
+            sys.stdout.writelines(f"{to_json(held_lock)}\n" for held_lock in held)
             return
         now = (await hub.ping()).at
         heading = ("LOCK", "MODE", "HELD BY", "FOR", "LEFT", "WAITING")
         rows = Rows(("NS", *heading) if everywhere else heading, wide=6 if everywhere else 5)
-        rows.print([lock_row(one, now, with_ns=everywhere) for one in held])
+        rows.print([lock_row(held_lock, now, with_ns=everywhere) for held_lock in held])
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
 def lock_row(lock: HeldLock, now: float, *, with_ns: bool = False) -> list[str]:
-    """A lock as the columns of `waggle locks`."""
+    """Return a lock as the columns of `waggle locks`."""
     return [
         *([visible(lock.ns)] if with_ns else []),
-        subject(lock),
+        lock_subject(lock),
         lock.mode,
         visible(lock.agent),
         duration(max(0.0, now - lock.since)),
-        left(lock.expires_at, now),
-        ", ".join(visible(one.agent) for one in lock.queue),
+        time_left(lock.expires_at, now),
+        ", ".join(visible(waiter.agent) for waiter in lock.queue),
     ]
 
 
@@ -183,9 +186,10 @@ def unlock(
     force: Annotated[bool, typer.Option("--force", help="Whoever holds it.")] = False,
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="What its holder is told.")] = None,
 ) -> None:
-    """Free every lock on this very NAME, or on a pattern of this text, whoever holds it. Exit code 1 if nobody does.
+    """Release every lock on exactly this NAME, or on a pattern of this text, of any holder. Exit code 1 if there is
+    none.
 
-    Its holder is told who did so and why. One's own lock needs no such thing: it ends with the command that holds it.
+    The holder is told which agent released it, and why. Your own lock ends with the command that holds it.
     """
     if not (force and reason):
         raise typer.BadParameter(
@@ -197,4 +201,4 @@ def unlock(
         await hub.unlock(name, ns=options.ns, force=reason)
         print(to_json({"unlocked": name}) if options.json else f"{visible(name)}: free")
 
-    visit(options, work)
+    run_with_hub(options, work)

@@ -1,4 +1,4 @@
-"""The command `log`: what happened so far, as far back as the hub's log reaches, which it says."""
+"""The command `log`: past events, as far back as the hub's log reaches."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from typing import Annotated
 import typer
 
 from waggle import Event, Hub, Lost, Watcher
-from waggle.cli.output.event_lines import printer
-from waggle.cli.output.format import clock, duration
-from waggle.cli.process.stay_connected import Told
-from waggle.cli.shared.connect import no, say, visit
-from waggle.cli.shared.event_options import ALL_TYPES, Patterns, Types, close_without_reader, event_types, up_to
+from waggle.cli.output.event_lines import event_printer
+from waggle.cli.output.format import duration, time_of_day
+from waggle.cli.process.stay_connected import HubStatus
+from waggle.cli.shared.connect import exit_no, notify, run_with_hub
+from waggle.cli.shared.event_options import (
+    ALL_TYPES,
+    Patterns,
+    Types,
+    close_when_output_closes,
+    events_up_to,
+    parse_event_types,
+)
 from waggle.cli.shared.options import Options, shared
 from waggle.wire.messages import EventType, Since
 
 __all__ = ["log"]
 
-ATTEMPTS = 5
-"""Times that the log may be faster than we are."""
+MAX_ATTEMPTS = 5
+"""Subscriptions that are tried at the moving start of the log."""
 
 
 @shared
@@ -32,23 +39,24 @@ def log(
     last: Annotated[int | None, typer.Option("--last", metavar="N", min=1, help="Only the last N.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
 ) -> None:
-    """Print what happened to a key, or to all that match: when, at which revision, what, by whom, and the value.
+    """Print past events of a key, or of all that match: when, at which revision, what, by which agent, and the
+    value.
 
-    The hub keeps a window of the latest events; how far back that reaches is said on standard error. Of what was before
-    its last restart, messages and transient entries are not in it. Exit code 1 if nothing happened within it. --ns "*"
-    is every namespace.
+    The hub keeps the latest events; how far back they go is printed on standard error. Messages and transient
+    entries from before the hub's last restart are not in the log. Exit code 1 if no event matches. --ns "*" is every
+    namespace.
     """
-    chosen = event_types(types) or list(ALL_TYPES)
-    show = printer(json=options.json, with_ns=options.ns == "*", with_rev=True)
+    chosen = parse_event_types(types) or list(ALL_TYPES)
+    show = event_printer(json=options.json, with_ns=options.ns == "*", with_rev=True)
 
     async def work(hub: Hub) -> None:
-        say(await _reach(hub))
-        seen = 0
+        notify(await _describe_reach(hub))
+        events_seen = 0
         async with _whole_log(hub, *(patterns or ()), ns=options.ns, types=chosen) as events:
-            close_without_reader(events)
+            close_when_output_closes(events)
             tail: deque[Event] = deque(maxlen=last)
-            async for event in up_to(events, (await hub.ping()).rev):
-                seen += 1
+            async for event in events_up_to(events, (await hub.ping()).rev):
+                events_seen += 1
                 if last is None:
                     show(event)
                 else:
@@ -58,21 +66,21 @@ def log(
             if follow:
                 async for event in events:
                     show(event)
-        if not (seen or follow):
-            no("nothing happened to it since then" if patterns else "nothing happened since then")
+        if not (events_seen or follow):
+            exit_no("nothing happened to it since then" if patterns else "nothing happened since then")
 
-    visit(options, work, on_state=Told())
+    run_with_hub(options, work, on_state=HubStatus())
 
 
 @asynccontextmanager
 async def _whole_log(
     hub: Hub, *patterns: str, ns: str | None, types: list[EventType], values: bool = True
 ) -> AsyncIterator[Watcher]:
-    """A subscription that begins where the log does.
+    """Yield a subscription that begins where the log does.
 
-    On a busy hub that place moves on while one asks for it: then a little further on, the next time more.
+    On a busy hub that place moves on while the subscription is made. So each new attempt begins a little later.
     """
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         window = (await hub.stats()).log
         floor = window.floor + (window.rev - window.floor) * attempt // 20
         start = Since(hub.epoch, floor, gaps=True)
@@ -90,12 +98,12 @@ async def _whole_log(
         await events.close()
 
 
-async def _reach(hub: Hub) -> str:
-    """A sentence on how far back the log goes."""
+async def _describe_reach(hub: Hub) -> str:
+    """Return a sentence on how far back the log goes."""
     now = await hub.ping()
     async with _whole_log(hub, ns="*", types=list(ALL_TYPES), values=False) as events:
-        oldest = await anext(up_to(events, now.rev), None)
+        oldest = await anext(events_up_to(events, now.rev), None)
     if oldest is None:
         return "the log has no events yet"
     ago = duration(max(0.0, now.at - oldest.at))
-    return f"the log goes back {ago}, to {clock(oldest.at)[:-4]}; what was before is forgotten"
+    return f"the log goes back {ago}, to {time_of_day(oldest.at)[:-4]}; what was before is forgotten"

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from waggle.cli.commands.serve import missing
+from waggle.cli.commands.serve import missing_packages
 from waggle.cli.output.format import to_json
-from waggle.cli.process.background_hub import IDLE, can_start, ensure_hub
-from waggle.cli.shared.connect import fail
+from waggle.cli.process.background_hub import DEFAULT_IDLE, can_start, ensure_hub
+from waggle.cli.shared.connect import exit_error
 from waggle.cli.shared.options import Options, shared
 from waggle.mcp import NATIVE, PROFILES
 from waggle.mcp.project import project_ns
@@ -29,7 +29,7 @@ def mcp(
     ] = True,
     idle: Annotated[
         str, typer.Option("--idle", metavar="TIME", help="Such a hub ends when nobody was connected for so long.")
-    ] = IDLE,
+    ] = DEFAULT_IDLE,
     limit: Annotated[
         float | None,
         typer.Option(
@@ -53,8 +53,8 @@ def mcp(
 ) -> None:
     """Serve the tools of MCP over standard input and output, for an editor to start: see waggle install.
 
-    The namespace is that of the project that the current directory belongs to, unless it is given, and the agent has
-    a name of its own in each window.
+    The namespace is that of the current directory's project, unless --ns names one. The agent has a name of its own
+    in each window of the editor.
     """
     if profile not in PROFILES:
         raise typer.BadParameter(f"--profile is one of {', '.join(PROFILES)}.")
@@ -65,9 +65,11 @@ def mcp(
         known = {"url": options.url, "ns": ns, "root": f"{place.root or place.here}"}
         print(to_json(known) if options.json else "\n".join(f"{name}\t{value}" for name, value in known.items()))
         return
-    if missing(["mcp"]):
-        fail("the package mcp is missing: pip install 'wagglehub[hub]', or 'wagglehub[mcp]' to use a hub elsewhere")
-    from waggle.mcp.stdio import Wanted, serve  # what nobody else needs to import
+    if missing_packages(["mcp"]):
+        exit_error(
+            "the package mcp is missing: pip install 'wagglehub[hub]', or 'wagglehub[mcp]' to use a hub elsewhere"
+        )
+    from waggle.mcp.stdio import Wanted, serve  # here: it imports the MCP SDK
 
     starting = partial(ensure_hub, options.url, idle) if start and can_start(options.url) else None
     try:

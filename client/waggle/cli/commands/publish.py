@@ -1,4 +1,4 @@
-"""The commands about messages: publish."""
+"""The command `publish`: a message to all watchers of a channel."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from waggle import Hub
-from waggle.cli.output.format import counted, to_json, visible
-from waggle.cli.shared.connect import visit
-from waggle.cli.shared.json_args import json_or_text
+from waggle.cli.output.format import count_of, to_json, visible
+from waggle.cli.shared.connect import run_with_hub
+from waggle.cli.shared.json_args import read_value
 from waggle.cli.shared.options import Options, Text, shared
 
 __all__ = ["publish"]
@@ -24,14 +24,14 @@ def publish(
     ],
     text: Text = False,
 ) -> None:
-    """Send DATA to all who watch CHANNEL now, and print how many sessions that were. It is not stored."""
-    content = json_or_text(data, text, "DATA")
+    """Send DATA to all sessions that watch CHANNEL now, and print their number. The message is not stored."""
+    content = read_value(data, text, "DATA")
 
     async def work(hub: Hub) -> None:
         receivers = await hub.publish(channel, content, ns=options.ns)
         if options.json:
             print(to_json({"receivers": receivers}))
         else:
-            print(f"{visible(channel)}: heard by {counted(receivers, 'session')}")
+            print(f"{visible(channel)}: heard by {count_of(receivers, 'session')}")
 
-    visit(options, work)
+    run_with_hub(options, work)

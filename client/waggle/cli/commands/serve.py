@@ -1,7 +1,7 @@
-"""The command `serve`: become a hub.
+"""The command `serve`: replace this process by a hub.
 
-The client never imports the hub: it may not be installed. So this looks whether it is, and hands over to it, options
-and all; what they are is the hub's to say.
+The client never imports the hub, which may not be installed. So this module checks the hub's packages, and then
+executes the hub with all options; the hub defines them.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from collections.abc import Sequence
 
 import typer
 
-from waggle.cli.shared.connect import fail
+from waggle.cli.shared.connect import exit_error
 
-__all__ = ["NEEDED", "SERVE", "missing", "need_hub", "serve"]
+__all__ = ["HUB_COMMAND", "HUB_PACKAGES", "missing_packages", "require_hub", "serve"]
 
-NEEDED = ("waggle_hub", "sortedcontainers", "starlette", "uvicorn", "httptools")
-"""The hub and what it cannot do without."""
+HUB_PACKAGES = ("waggle_hub", "sortedcontainers", "starlette", "uvicorn", "httptools")
+"""The hub's package and the packages that it needs."""
 
-SERVE = (sys.executable, "-P", "-m", "waggle_hub")
-"""What starts a hub. ``-P``: whatever lies in the current directory is none of the hub's modules."""
+HUB_COMMAND = (sys.executable, "-P", "-m", "waggle_hub")
+"""The command line that starts a hub. ``-P``: a module in the current directory must not replace one of the hub's."""
 
 
 def serve(ctx: typer.Context) -> None:
-    """Start a hub, and say where it is; --help tells its options."""
-    need_hub()
+    """Start a hub, and print its address; --help lists its options."""
+    require_hub()
     sys.stdout.flush()
-    os.execv(SERVE[0], [*SERVE, *ctx.args])
+    os.execv(HUB_COMMAND[0], [*HUB_COMMAND, *ctx.args])
 
 
-def need_hub() -> None:
+def require_hub() -> None:
     """Exit with an error if the hub is not installed."""
-    if absent := missing(NEEDED):
-        fail(f"the hub is not installed here ({', '.join(absent)} missing): pip install 'wagglehub[hub]'")
+    if absent := missing_packages(HUB_PACKAGES):
+        exit_error(f"the hub is not installed here ({', '.join(absent)} missing): pip install 'wagglehub[hub]'")
 
 
-def missing(needed: Sequence[str]) -> list[str]:
-    """Which of these packages are not installed."""
+def missing_packages(needed: Sequence[str]) -> list[str]:
+    """Return which of these packages are not installed."""
     return [name for name in needed if importlib.util.find_spec(name) is None]

@@ -1,4 +1,4 @@
-"""The command `take`: work with one winner, done by a program."""
+"""The command `take`: run a program for a job that no other worker has."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import typer
 
 from waggle import Hub, Job, LockLost, TimedOut
 from waggle.cli.process.child import check_runnable, run_program
-from waggle.cli.process.event_handler import LONGEST
-from waggle.cli.process.run_while_held import surroundings, while_held
-from waggle.cli.process.stay_connected import Told
+from waggle.cli.process.event_handler import MAX_VARIABLE_BYTES
+from waggle.cli.process.run_while_held import lock_environment, run_while_held
+from waggle.cli.process.stay_connected import HubStatus
 from waggle.cli.shared import completion
-from waggle.cli.shared.connect import no, say, visit
-from waggle.cli.shared.options import FOREVER, OnLoss, Options, program, seconds, shared, time
+from waggle.cli.shared.connect import exit_no, notify, run_with_hub
+from waggle.cli.shared.options import FOREVER, OnLoss, Options, get_program, parse_time, parse_timeout, shared
 
-__all__ = ["take", "variables"]
+__all__ = ["job_variables", "take"]
 
-SHORTEST, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds from a job that failed to the next: the first time, and at most. The same one comes again at once."""
-ENDED_BY = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
+"""The pause after a failed job, doubled after each failure: without it, the same job would come again at once."""
+SIGNAL_EXIT_CODES = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
 
 @shared
@@ -42,13 +42,15 @@ def take(
     ],
     lease: Annotated[
         float,
-        typer.Option("--lease", parser=time, metavar="TIME", help="If it cannot be renewed, it ends after so long."),
+        typer.Option(
+            "--lease", parser=parse_time, metavar="TIME", help="If it cannot be renewed, it ends after so long."
+        ),
     ] = 30.0,
     timeout: Annotated[
         str | None,
         typer.Option("--timeout", metavar="TIME", help="Wait for a job, so long or forever; else not at all."),
     ] = None,
-    most: Annotated[
+    max_deliveries: Annotated[
         int | None,
         typer.Option("--max-deliveries", metavar="N", min=1, help="A job that was taken so often goes to $dead."),
     ] = None,
@@ -59,14 +61,18 @@ def take(
         OnLoss, typer.Option("--on-loss", help="End CMD if the job is lost, or only tell you.")
     ] = OnLoss.kill,
 ) -> None:
-    """Take the oldest entry that matches and that nobody has, and run CMD for it. Exit code 1 if there is none.
+    """Take the oldest entry that matches and that no other worker has, and run CMD for it. Exit code 1 if there is
+    none.
 
-    CMD gets the entry as JSON on standard input, and WAGGLE_KEY, WAGGLE_VALUE and WAGGLE_DELIVERY: how often it was
-    taken. Exit code 0 of CMD says that the job is done, and the entry is deleted; any other, that somebody else shall
-    take it. That is the exit code of this, too. WAGGLE_LOCK_TOKEN is as with waggle lock. Signals go to CMD.
+    CMD gets the entry as JSON on standard input, and the variables WAGGLE_KEY, WAGGLE_VALUE and WAGGLE_DELIVERY (how
+    often it was taken). Exit code 0 of CMD means that the job is done, and the entry is deleted; after any other
+    code the job is given back for another worker. The exit code of this command is that of CMD. WAGGLE_LOCK_TOKEN is
+    as with waggle lock. Signals go to CMD.
     """
-    command = program(ctx, "waggle take 'job:*' -- sh -c 'do-it \"$WAGGLE_KEY\"'. A job ends with who has taken it.")
-    patience = seconds(timeout or (FOREVER if loop else "0"), "--timeout")
+    command = get_program(
+        ctx, "waggle take 'job:*' -- sh -c 'do-it \"$WAGGLE_KEY\"'. A job ends with who has taken it."
+    )
+    wait_s = parse_timeout(timeout or (FOREVER if loop else "0"), "--timeout")
     check_runnable(command)
     code = 0
 
@@ -74,20 +80,20 @@ def take(
         nonlocal code
         worker = Worker(hub, options, command, on_loss)
 
-        async def next_one() -> int:
-            return await worker.do(
-                hub.take(*patterns, ns=options.ns, lease=lease, timeout=patience, max_deliveries=most)
+        async def run_next() -> int:
+            return await worker.run_job(
+                hub.take(*patterns, ns=options.ns, lease=lease, timeout=wait_s, max_deliveries=max_deliveries)
             )
 
         try:
-            code = await (_again_and_again(worker, next_one) if loop else next_one())
-        except TimedOut as late:
-            if late.details.get("unanswered"):
+            code = await (_work_in_a_loop(worker, run_next) if loop else run_next())
+        except TimedOut as error:
+            if error.details.get("unanswered"):
                 raise
             if not worker.taken:
-                no(f"nothing to take: no entry{options.within} matches that nobody has" + _within(patience))
+                exit_no(f"nothing to take: no entry{options.within} matches that nobody has" + _within(wait_s))
 
-    visit(options, work, on_state=Told())
+    run_with_hub(options, work, on_state=HubStatus())
     raise typer.Exit(code)
 
 
@@ -97,53 +103,53 @@ class Worker:
     def __init__(self, hub: Hub, options: Options, command: list[str], on_loss: OnLoss) -> None:
         self._hub, self._options, self._command, self._on_loss = hub, options, command, on_loss
         self.taken = 0
-        self.told_to_end: list[signal.Signals] = []
-        """The signals that came while a program ran; it was told, too."""
+        self.signals: list[signal.Signals] = []
+        """The signals passed on to a running program: they end the loop, too."""
 
-    async def do(self, job: Job) -> int:
-        """Take a job, run the program for it, and give its exit code. Raises TimedOut if there is none."""
-        return await while_held(job, self._run, self._on_loss, harmless="released")
+    async def run_job(self, job: Job) -> int:
+        """Take a job, run the program for it, and return its exit code. Raises TimedOut if there is no job."""
+        return await run_while_held(job, self._run, self._on_loss, ignored_loss="released")
 
     async def _run(self, job: Job, stop: asyncio.Event) -> int:
         self.taken += 1
         code = await run_program(
             self._command,
-            {**surroundings(self._options, self._hub, job.token), **variables(job)},
+            {**lock_environment(self._options, self._hub, job.token), **job_variables(job)},
             stop,
             stdin=msgspec.json.encode(job.entry),
-            heard=self._heard,
+            on_signal=self._on_signal,
         )
         if code and job.lost is None:
             with suppress(LockLost):
                 await job.give_back()
-            say(f"{job.key}: given back, since the command has ended with code {code}")
+            notify(f"{job.key}: given back, since the command has ended with code {code}")
         return code
 
-    def _heard(self, number: signal.Signals) -> None:
-        if 128 + number in ENDED_BY:
-            self.told_to_end.append(number)
+    def _on_signal(self, number: signal.Signals) -> None:
+        if 128 + number in SIGNAL_EXIT_CODES:
+            self.signals.append(number)
 
 
-async def _again_and_again(worker: Worker, next_one: Callable[[], Awaitable[int]]) -> int:
-    """Until a signal says that it is over: that is the exit code. Raises TimedOut if no job comes in time."""
-    pause = SHORTEST
+async def _work_in_a_loop(worker: Worker, run_next: Callable[[], Awaitable[int]]) -> int:
+    """Take jobs until a signal comes, and return its exit code. Raises TimedOut if no job comes in time."""
+    pause = MIN_PAUSE_S
     while True:
-        code = await next_one()
-        if worker.told_to_end:
-            return 128 + worker.told_to_end[0]
-        if code in ENDED_BY:
-            return code  # by Ctrl-C, which only the program has heard
+        code = await run_next()
+        if worker.signals:
+            return 128 + worker.signals[0]
+        if code in SIGNAL_EXIT_CODES:
+            return code  # Ctrl-C at a terminal reaches only the program
         if code:
             await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE) if code else SHORTEST
+        pause = min(2 * pause, MAX_PAUSE_S) if code else MIN_PAUSE_S
 
 
-def variables(job: Job) -> dict[str, str]:
-    """What the program finds in its environment of a job: its value as JSON, unless it is too long for that."""
+def job_variables(job: Job) -> dict[str, str]:
+    """Return the environment variables for a job: key, delivery, and value as JSON unless it is too long."""
     value = msgspec.json.encode(job.value)
     known = {"WAGGLE_KEY": job.key, "WAGGLE_DELIVERY": f"{job.delivery}"}
-    return known if len(value) > LONGEST else {**known, "WAGGLE_VALUE": value.decode()}
+    return known if len(value) > MAX_VARIABLE_BYTES else {**known, "WAGGLE_VALUE": value.decode()}
 
 
-def _within(patience: float | None) -> str:
-    return f", not within {patience:g} s" if patience else ""
+def _within(wait_s: float | None) -> str:
+    return f", not within {wait_s:g} s" if wait_s else ""

@@ -9,7 +9,7 @@ import typer
 
 from waggle import Conflict, Hub, Locked, NotFound, NotHolder
 from waggle.cli.output.format import to_json, visible
-from waggle.cli.shared.connect import no, visit
+from waggle.cli.shared.connect import exit_no, run_with_hub
 from waggle.cli.shared.json_args import read_json
 from waggle.cli.shared.options import Guard, Options, shared
 
@@ -28,19 +28,19 @@ def txn(
     ] = "-",
     guard: Guard = None,
 ) -> None:
-    """Do several changes, all or nothing: {"if": [...], "then": [...], "else": [...]}
+    """Make several changes, all or nothing: {"if": [...], "then": [...], "else": [...]}
 
     A condition: {"key": "a", "exists": true}, {"key": "a", "rev": 7}, {"key": "a", "pointer": "/n", "equals": 1}. A
     change: {"op": "set", "key": "a", "value": 1}; also delete, touch, update and publish. If every condition holds,
-    "then" is done, and the exit code is 0; if not, "else" is, and it is 1. It is also 1 if a change was refused
-    because its entry was absent or not as expected; then nothing has happened.
+    "then" is done, and the exit code is 0; if not, "else" is done, and the exit code is 1. It is also 1 if a change
+    was refused because its entry was absent or not as expected; then nothing has changed.
     """
     branches = _branches(read_json(what, "JSON"), options.ns)
 
     async def work(hub: Hub) -> None:
         conditions, then, otherwise = (branches[name] for name in BRANCHES)
         try:
-            done = await hub.txn(_guarded(guard, then), if_=conditions, else_=_guarded(guard, otherwise))
+            done = await hub.txn(_with_guard(guard, then), if_=conditions, else_=_with_guard(guard, otherwise))
         except (Conflict, Locked, NotFound, NotHolder) as refusal:
             refusal.message = f"nothing was done, step {refusal.details.get('index', 0)}: {refusal.message}"
             raise
@@ -51,27 +51,27 @@ def txn(
             for step, result in zip(branches[done.done], done.results, strict=True):
                 print("  " + _outcome(step, msgspec.to_builtins(result)))
         if done.done == "else":
-            no("not every condition holds" + ("" if branches["else"] else ": nothing was done"))
+            exit_no("not every condition holds" + ("" if branches["else"] else ": nothing was done"))
 
-    visit(options, work)
+    run_with_hub(options, work)
 
 
-def _branches(said: Any, ns: str | None) -> dict[str, list[Any]]:
-    """The three lists, in which each item names its namespace. Raises typer.BadParameter for what is none."""
-    if not isinstance(said, dict) or "then" not in said or set(said) - set(BRANCHES):
+def _branches(document: Any, ns: str | None) -> dict[str, list[Any]]:
+    """Return the three lists, with the namespace in each item. Raises typer.BadParameter for other JSON."""
+    if not isinstance(document, dict) or "then" not in document or set(document) - set(BRANCHES):
         raise typer.BadParameter('JSON is an object with the lists "then", and if wanted "if" and "else".')
-    branches = {name: said.get(name, []) for name in BRANCHES}
+    branches = {name: document.get(name, []) for name in BRANCHES}
     if not all(isinstance(branch, list) for branch in branches.values()):
         raise typer.BadParameter('"if", "then" and "else" are lists.')
-    return {name: [_within(ns, item) for item in branch] for name, branch in branches.items()}
+    return {name: [_in_namespace(ns, item) for item in branch] for name, branch in branches.items()}
 
 
-def _within(ns: str | None, item: Any) -> Any:
+def _in_namespace(ns: str | None, item: Any) -> Any:
     return {"ns": ns, **item} if ns is not None and isinstance(item, dict) else item
 
 
-def _guarded(token: int | None, steps: list[Any]) -> list[Any]:
-    """The changes with a guard, unless they have one."""
+def _with_guard(token: int | None, steps: list[Any]) -> list[Any]:
+    """Return the changes with a guard, except those that have one already."""
     if token is None:
         return steps
     wanted = [isinstance(step, dict) and step.get("op") in GUARDED for step in steps]
@@ -79,9 +79,9 @@ def _guarded(token: int | None, steps: list[Any]) -> list[Any]:
 
 
 def _outcome(step: dict[str, Any], result: dict[str, Any]) -> str:
-    """What became of a step: what it did to what, and what the hub says of it."""
+    """Return the result of a step: the op, its key or channel, and the hub's answer."""
     where = step.get("key", step.get("channel"))
-    told = ", ".join(
+    details = ", ".join(
         f"{name} {to_json(value)}" for name, value in result.items() if name != "rev" and value is not None
     )
-    return f"{step['op']} {visible(str(where))}" + (f": {told}" if told else "")
+    return f"{step['op']} {visible(str(where))}" + (f": {details}" if details else "")

@@ -1,4 +1,4 @@
-"""The command `update`: change a value where it is, done by the hub in one step."""
+"""The command `update`: change a value in place, by the hub in one step."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 
 from waggle import Hub
 from waggle.cli.output.format import to_json
-from waggle.cli.shared.connect import visit
+from waggle.cli.shared.connect import run_with_hub
 from waggle.cli.shared.json_args import read_json
-from waggle.cli.shared.options import Guard, IfRev, Key, Options, shared, time
+from waggle.cli.shared.options import Guard, IfRev, Key, Options, parse_time, shared
 
 __all__ = ["update"]
 
@@ -37,17 +37,18 @@ def update(
     if_rev: IfRev = None,
     ttl: Annotated[
         float | None,
-        typer.Option("--ttl", parser=time, metavar="TIME", help="A new deadline; else it keeps the one it has."),
+        typer.Option("--ttl", parser=parse_time, metavar="TIME", help="A new deadline; else it keeps the one it has."),
     ] = None,
     guard: Guard = None,
 ) -> None:
-    """Change the value of KEY where it is, in one of four ways, and print what it is then.
+    """Change the value of KEY in place, in one of four ways, and print the new value.
 
-    Nobody comes in between: of two who add 1 at once, both count. An absent KEY counts as {}, 0 or []. JSON that is -
-    is read from standard input. Exit code 1 if --if-rev or a test of the patch does not hold.
+    The hub makes the change in one step: if two agents add 1 at the same time, both count. An absent KEY counts as
+    {}, 0 or []. JSON that is - is read from standard input. Exit code 1 if --if-rev or a test of the patch does not
+    hold.
     """
-    said = {"merge": merge, "patch": patch, "incr": incr, "append": append}
-    changes: dict[str, Any] = {name: read_json(text, f"--{name}") for name, text in said.items() if text is not None}
+    given = {"merge": merge, "patch": patch, "incr": incr, "append": append}
+    changes: dict[str, Any] = {name: read_json(text, f"--{name}") for name, text in given.items() if text is not None}
     if len(changes) != 1:
         raise typer.BadParameter("say one of --merge, --patch, --incr and --append.")
 
@@ -55,4 +56,4 @@ def update(
         updated = await hub.update(key, **changes, pointer=pointer, ns=options.ns, if_rev=if_rev, ttl=ttl, guard=guard)
         print(to_json(updated) if options.json else to_json(updated.value, indented=sys.stdout.isatty()))
 
-    visit(options, work)
+    run_with_hub(options, work)

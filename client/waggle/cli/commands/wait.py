@@ -1,4 +1,4 @@
-"""The command `wait`: until an entry is there, or whatever else it is that is waited for."""
+"""The command `wait`: wait until an entry exists, or until other conditions hold."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 from waggle import Hub, TimedOut, WaitFor
 from waggle.api.wait import conditions_of
 from waggle.cli.commands.keys import print_value
-from waggle.cli.output.explain import unmet
+from waggle.cli.output.explain import describe_progress
 from waggle.cli.output.format import to_json
 from waggle.cli.output.tables import Rows, entry_row
 from waggle.cli.shared import completion
-from waggle.cli.shared.condition_args import conditions_in, conditions_on, where_of
-from waggle.cli.shared.connect import refused, visit
-from waggle.cli.shared.options import Options, seconds, shared
+from waggle.cli.shared.condition_args import build_conditions, parse_conditions, parse_where
+from waggle.cli.shared.connect import exit_refused, run_with_hub
+from waggle.cli.shared.options import Options, parse_timeout, shared
 
 __all__ = ["wait"]
 
@@ -45,38 +45,38 @@ def wait(
     timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="Wait at most so long, or forever.")] = "30",
     text: Annotated[bool, typer.Option("--text", help="Print a value that is text without its quotes.")] = False,
 ) -> None:
-    """Wait until all KEYs are there, and print their values. Exit code 1 if they do not come in time.
+    """Wait until all KEYs exist, and print their values. Exit code 1 if they do not in time.
 
-    In --where: a pointer to part of the value, or nothing; one of == != < <= > >= in contains exists; and JSON or text.
-    One value is printed as waggle get does it, several entries as waggle list does; with --json, an entry a line.
+    A --where has a pointer to a part of the value, or none; one of == != < <= > >= in contains exists; and JSON or
+    text. One value is printed as waggle get does, several entries as waggle list does; with --json, an entry a line.
     """
-    patience = seconds(timeout, "--timeout")
+    wait_s = parse_timeout(timeout, "--timeout")
     if not (keys or patterns or conditions):
         raise typer.BadParameter("say what to wait for: a KEY, --pattern PATTERN, or --conditions JSON.")
     if conditions is not None:
         if keys or patterns or where or since is not None or absent or unlocked or count != 1:
             raise typer.BadParameter("--conditions says it all: leave out the rest.")
-        wanted = conditions_in(conditions)
+        parsed = parse_conditions(conditions)
     else:
-        wanted = conditions_on(
+        parsed = build_conditions(
             keys or [],
             patterns or [],
             count=count,
             absent=absent,
             unlocked=unlocked,
             since=since,
-            wheres=[where_of(said) for said in where or ()],
+            wheres=[parse_where(condition) for condition in where or ()],
         )
 
     async def work(hub: Hub) -> None:
-        asked: list[WaitFor] = [{"ns": options.ns, **one} for one in wanted]
+        wait_conditions: list[WaitFor] = [{"ns": options.ns, **condition} for condition in parsed]
         try:
-            waited = await (hub.wait_any if any_ else hub.wait_all)(asked, timeout=patience)
-        except TimedOut as late:
-            if late.details.get("unanswered"):
+            waited = await (hub.wait_any if any_ else hub.wait_all)(wait_conditions, timeout=wait_s)
+        except TimedOut as error:
+            if error.details.get("unanswered"):
                 raise
-            missing = unmet(conditions_of(asked, "conditions"), late.details["met"])
-            refused(options, late, f"it did not come about within {timeout} s; {missing}")
+            progress = describe_progress(conditions_of(wait_conditions, "conditions"), error.details["met"])
+            exit_refused(options, error, f"it did not come about within {timeout} s; {progress}")
         if options.json:
             sys.stdout.writelines(f"{to_json(entry)}\n" for entry in waited.matched)
         elif list(keys or ()) == [entry.key for entry in waited.matched]:
@@ -84,6 +84,8 @@ def wait(
                 print_value(entry.value, text)
         else:
             now = (await hub.ping()).at
-            Rows(("KEY", "VALUE", "LEFT", "BY", "REV"), wide=1).print([entry_row(one, now) for one in waited.matched])
+            Rows(("KEY", "VALUE", "LEFT", "BY", "REV"), wide=1).print(
+                [entry_row(entry, now) for entry in waited.matched]
+            )
 
-    visit(options, work)
+    run_with_hub(options, work)

@@ -1,4 +1,4 @@
-"""The command `watch`: what happens, as it happens, until it is told to stop."""
+"""The command `watch`: events as they happen, until the command is stopped."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from waggle import Event, Hub
-from waggle.cli.output.event_lines import printer
-from waggle.cli.process.event_handler import Handler
-from waggle.cli.process.stay_connected import Told
-from waggle.cli.shared.connect import no, visit
-from waggle.cli.shared.event_options import Patterns, Types, close_without_reader, event_types
-from waggle.cli.shared.options import Options, shared, time
+from waggle.cli.output.event_lines import event_printer
+from waggle.cli.process.event_handler import EventHandler
+from waggle.cli.process.stay_connected import HubStatus
+from waggle.cli.shared.connect import exit_no, run_with_hub
+from waggle.cli.shared.event_options import Patterns, Types, close_when_output_closes, parse_event_types
+from waggle.cli.shared.options import Options, parse_time, shared
 
 __all__ = ["watch"]
 
@@ -28,7 +28,7 @@ def watch(
     count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="End after N events.")] = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", parser=time, metavar="TIME", help="End after so long."),
+        typer.Option("--timeout", parser=parse_time, metavar="TIME", help="End after so long."),
     ] = None,
     command: Annotated[
         str | None,
@@ -38,45 +38,45 @@ def watch(
 ) -> None:
     """Print each event on keys and channels that match, as it happens; or run CMD for it.
 
-    A line has the time, the type, the key, who did it, and the value. Without --types: all but touch, renew and
-    queue. With --timeout, exit code 1 means that fewer than N events came, or none at all where there is no --count.
-    The command outlives a restart of the hub. --ns "*" watches every namespace.
+    A line has the time, the type, the key, the author, and the value. Without --types, all types but touch, renew
+    and queue are printed. With --timeout, exit code 1 means that fewer than N events came, or none without --count.
+    The command goes on after a restart of the hub. --ns "*" watches every namespace.
 
-    CMD is run for one event after the other, and gets it as JSON on standard input and in the variables
-    WAGGLE_EVENT_TYPE, _KEY, _NS, _REV, _BY, _AT, and, if it has one of less than 64 KiB, _VALUE.
+    CMD runs for one event after the other. It gets the event as JSON on standard input, and in the variables
+    WAGGLE_EVENT_TYPE, _KEY, _NS, _REV, _BY, _AT and, for a value of less than 64 KiB, _VALUE.
     """
     if strict and command is None:
         raise typer.BadParameter("--fail goes with --exec.")
-    chosen = event_types(types)
+    chosen = parse_event_types(types)
 
     async def work(hub: Hub) -> None:
-        act = await _action(hub, options, command, strict)
+        handle = await _action(hub, options, command, strict)
         events = hub.watch(*(patterns or ()), ns=options.ns, types=chosen, snapshot=snapshot)
-        seen = 0
+        events_seen = 0
         try:
             async with asyncio.timeout(timeout), events:
-                close_without_reader(events)
+                close_when_output_closes(events)
                 async for event in events:
-                    await act(event)
-                    seen += event.type not in ("synced", "lost")
-                    if seen == count:
+                    await handle(event)
+                    events_seen += event.type not in ("synced", "lost")
+                    if events_seen == count:
                         return
         except TimeoutError:
-            if seen < (count or 1):
-                no(f"{seen} of {count or 1} events came within {timeout:g} s")
+            if events_seen < (count or 1):
+                exit_no(f"{events_seen} of {count or 1} events came within {timeout:g} s")
 
-    visit(options, work, on_state=Told())
+    run_with_hub(options, work, on_state=HubStatus())
 
 
 async def _action(hub: Hub, options: Options, command: str | None, strict: bool) -> Callable[[Event], Awaitable[None]]:
-    """What is done with each event."""
+    """Return the function for each event: print it, or run the person's command."""
     if command is not None:
-        handler = Handler(command, strict=strict)
+        handler = EventHandler(command, strict=strict)
         await handler.prepare(hub)
         return handler
-    show = printer(json=options.json, with_ns=options.ns == "*")
+    show = event_printer(json=options.json, with_ns=options.ns == "*")
 
-    async def print_it(event: Event) -> None:
+    async def print_event(event: Event) -> None:
         show(event)
 
-    return print_it
+    return print_event

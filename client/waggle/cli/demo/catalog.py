@@ -1,4 +1,4 @@
-"""What `waggle demo` can play: the crew, and each of the examples."""
+"""The demos of `waggle demo`: the crew, and each of the examples."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ from types import ModuleType
 from typing import NamedTuple
 
 from waggle import Hub
-from waggle.cli.demo.narration import Chronicle, Story, Teller
+from waggle.cli.demo.narration import CrewNarrator, ExampleNarrator, Narrator
 from waggle.examples import EXAMPLES, crew
 from waggle.examples.crew import SERVICES, number
 from waggle.examples.roles import Cast, Person
 from waggle.wire.messages import EventType
 
-__all__ = ["Member", "Show", "shows", "titles"]
+__all__ = ["AgentProcess", "Demo", "demo_titles", "find_demo"]
 
 CREW = "crew"
-"""What is played if nothing is named."""
+"""The name of the default demo."""
 ROLES = (
     ("researcher", ("researcher",)),
     *((service, ("builder", "--service", service)) for service in SERVICES),
     ("tester", ("tester",)),
 )
-"""Who is in the crew: a name, and the arguments of `waggle.examples.crew`."""
-DONE, KILLED = 0, -9
+"""The agents of the crew: a name, and the arguments of `waggle.examples.crew`."""
+EXIT_DONE, EXIT_KILLED = 0, -9
 
 
-class Member(NamedTuple):
-    """An agent that is to be started, with the exit codes that are right for it: none if it is there to the end."""
+class AgentProcess(NamedTuple):
+    """An agent to start, with the exit codes that are right for it: none if it runs to the end of the demo."""
 
     name: str
     command: list[str]
-    ends: frozenset[int] = frozenset()
+    exit_codes: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
-class Show:
-    """What is started for a demo, and told of it."""
+class Demo:
+    """A demo: its namespace, its agents, and the narrator of its events."""
 
     name: str
     ns: str
-    """The demo's own namespace: on a hub that was running already, nobody else's keys are touched."""
+    """The demo's own namespace: on a hub that was running already, no other keys are touched."""
     narrator: str
-    """The agent that tells the story."""
+    """The name of the agent that reads the events."""
     intro: str
     code: ModuleType
-    story: Callable[[], Teller]
+    make_narrator: Callable[[], Narrator]
     types: tuple[EventType, ...]
-    gather: Callable[[Hub], Awaitable[list[Member]]]
-    """Makes ready, and says who is to be started."""
+    prepare: Callable[[Hub], Awaitable[list[AgentProcess]]]
+    """Prepares the namespace, and returns the agents to start."""
     person: Person | None = None
 
 
-def shows(name: str, *, once: bool, speed: float) -> Show:
-    """What goes by this name. Raises KeyError."""
+def find_demo(name: str, *, once: bool, speed: float) -> Demo:
+    """Return the demo of this name. Raises KeyError."""
     if name == CREW:
         return _crew(once, speed)
     if name in EXAMPLES:
@@ -65,47 +65,47 @@ def shows(name: str, *, once: bool, speed: float) -> Show:
     raise KeyError(name)
 
 
-def titles() -> Iterator[tuple[str, str]]:
-    """Each name, with a line about it."""
+def demo_titles() -> Iterator[tuple[str, str]]:
+    """Yield the name of each demo, with a line about it."""
     yield CREW, "A crew of five that works through one build after another."
     for name in EXAMPLES:
         yield name, _title(import_module(f"waggle.examples.{name}"))
 
 
-def _crew(once: bool, speed: float) -> Show:
+def _crew(once: bool, speed: float) -> Demo:
     intro = (
         "A crew of five agents builds software together, each in a process of its own. They meet only in the hub:\n"
         "each starts when the hub tells it that what it needs is there, and nobody ever asks twice."
     )
-    gather = partial(_gather_crew, once=once, speed=speed)
-    return Show(CREW, "demo", "narrator", intro, crew, Story, ("set", "message"), gather)
+    prepare = partial(_prepare_crew, once=once, speed=speed)
+    return Demo(CREW, "demo", "narrator", intro, crew, CrewNarrator, ("set", "message"), prepare)
 
 
-async def _gather_crew(hub: Hub, once: bool, speed: float) -> list[Member]:
-    """The crew, to begin after the last build that an earlier one has left."""
-    left = await hub.list("build/*", values=False)
-    first = 1 + max((number(entry.key) for entry in left), default=0)
-    job = ["--first", str(first), "--speed", str(speed), *(["--builds", "1"] if once else [])]
-    ends = frozenset({DONE}) if once else frozenset[int]()
-    return [Member(name, [*_program(crew), *role, *job], ends) for name, role in ROLES]
+async def _prepare_crew(hub: Hub, once: bool, speed: float) -> list[AgentProcess]:
+    """Return the agents of the crew, whose first build comes after the last one of an earlier crew."""
+    leftovers = await hub.list("build/*", values=False)
+    first = 1 + max((number(entry.key) for entry in leftovers), default=0)
+    arguments = ["--first", str(first), "--speed", str(speed), *(["--builds", "1"] if once else [])]
+    exit_codes = frozenset({EXIT_DONE}) if once else frozenset[int]()
+    return [AgentProcess(name, [*_program(crew), *role, *arguments], exit_codes) for name, role in ROLES]
 
 
-def _example(name: str, speed: float) -> Show:
+def _example(name: str, speed: float) -> Demo:
     module = import_module(f"waggle.examples.{name}")
     cast: Cast = module.CAST
     types: tuple[EventType, ...] = ("set", "delete", "expire", "lock", "unlock", "message")
-    gather = partial(_gather_example, module=module, cast=cast, speed=speed)
+    prepare = partial(_prepare_example, module=module, cast=cast, speed=speed)
     intro = f"{_title(module)}\nEach agent is a process of its own; nobody polls."
-    return Show(name, f"demo-{name}", f"narrator-{name}", intro, module, Chronicle, types, gather, cast.person)
+    return Demo(name, f"demo-{name}", f"narrator-{name}", intro, module, ExampleNarrator, types, prepare, cast.person)
 
 
-async def _gather_example(hub: Hub, module: ModuleType, cast: Cast, speed: float) -> list[Member]:
-    """The cast, on an empty stage."""
+async def _prepare_example(hub: Hub, module: ModuleType, cast: Cast, speed: float) -> list[AgentProcess]:
+    """Clear the namespace, and return the agents of the example."""
     await hub.clear("*")
-    groups = (cast.agents, {DONE}), (cast.services, set[int]()), (cast.doomed, {KILLED})
+    groups = (cast.agents, {EXIT_DONE}), (cast.services, set[int]()), (cast.doomed, {EXIT_KILLED})
     return [
-        Member(name, [*_program(module), name, "--speed", str(speed)], frozenset(ends))
-        for agents, ends in groups
+        AgentProcess(name, [*_program(module), name, "--speed", str(speed)], frozenset(exit_codes))
+        for agents, exit_codes in groups
         for name in agents
     ]
 

@@ -1,4 +1,4 @@
-"""The command `demo`: see it work. What it can play is in `shows`, how that is started in `stage`."""
+"""The command `demo`. The demos are in `catalog`; `launcher` starts them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from waggle import WaggleError
-from waggle.cli.shared.connect import ERROR, fail, run, say, unread
+from waggle.cli.shared.connect import ERROR, exit_error, exit_output_closed, notify, run_until_signal
 
 __all__ = ["demo"]
 
@@ -20,28 +20,28 @@ def demo(
     speed: Annotated[float, typer.Option("--speed", min=0.1, metavar="X", help="So many times as fast.")] = 1.0,
     yes: Annotated[bool, typer.Option("--yes", help="Where a person is asked: yes.")] = False,
 ) -> None:
-    """Start a hub and a crew of sample agents that work through one build after another, or play an example.
+    """Start a hub and a crew of sample agents that work through one build after another, or run an example.
 
-    Each agent is a process of its own; they meet only in the hub, in a namespace of their own ("demo", "demo-NAME");
-    none of them polls. A hub that runs on the port already is used. An example ends by itself; Ctrl-C stops all that
-    was started here.
+    Each agent is a process of its own. The agents meet only in the hub, in a namespace of their own ("demo",
+    "demo-NAME"), and none of them polls. A hub that already runs on the port is used. An example ends by itself;
+    Ctrl-C stops all that was started here.
     """
-    from waggle.cli.demo.catalog import shows, titles  # what no other command needs to import
-    from waggle.cli.demo.launcher import CannotGoOnError, play
+    from waggle.cli.demo.catalog import demo_titles, find_demo  # here: no other command needs to import it
+    from waggle.cli.demo.launcher import DemoError, run_demo
 
     if list_:
-        for title in titles():
+        for title in demo_titles():
             print("\t".join(title))
         return
     try:
-        show = shows(name, once=once, speed=speed)
+        chosen = find_demo(name, once=once, speed=speed)
     except KeyError:
-        fail(f"there is no demo {name!r}: it is one of {', '.join(name for name, _ in titles())}.")
+        exit_error(f"there is no demo {name!r}: it is one of {', '.join(name for name, _ in demo_titles())}.")
     try:
-        if run(play(show, port, yes)):
+        if run_until_signal(run_demo(chosen, port, yes)):
             print("\nStopped; everybody has gone home.", flush=True)
     except BrokenPipeError:
-        unread()
-    except (CannotGoOnError, WaggleError) as error:
-        say(str(error))
+        exit_output_closed()
+    except (DemoError, WaggleError) as error:
+        notify(str(error))
         raise typer.Exit(ERROR) from None

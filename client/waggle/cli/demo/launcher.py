@@ -1,4 +1,4 @@
-"""What `waggle demo` starts, in the order of starting: a hub, a narrator, and the agents, each a process."""
+"""The processes of `waggle demo`, in the order of their start: a hub, a narrator, and the agents."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from contextlib import asynccontextmanager
 import typer
 
 from waggle import Disconnected, Forbidden, Watcher, connect
-from waggle.cli.commands.serve import SERVE, need_hub
-from waggle.cli.demo.catalog import DONE, Member, Show
-from waggle.cli.demo.narration import Teller, count_of
-from waggle.cli.demo.prompt import asker
+from waggle.cli.commands.serve import HUB_COMMAND, require_hub
+from waggle.cli.demo.catalog import EXIT_DONE, AgentProcess, Demo
+from waggle.cli.demo.narration import Narrator, describe_counts
+from waggle.cli.demo.prompt import make_ask
 from waggle.cli.process.processes import Child, Children
 
-__all__ = ["CannotGoOnError", "play"]
+__all__ = ["DemoError", "run_demo"]
 
 HOST = "127.0.0.1"
-PATIENCE = 10.0
-"""Seconds for a hub that was just started to answer."""
+START_TIMEOUT_S = 10.0
+"""Limit for a new hub to answer."""
 
 Ends = dict[Child, frozenset[int]]
-"""What was started, with the exit codes that are right for it."""
+"""The started processes, with the exit codes that are right for each."""
 
 
-class CannotGoOnError(Exception):
-    """The demo cannot go on; the message says why, and what to do."""
+class DemoError(Exception):
+    """A demo that cannot go on; the message says why, and what to do."""
 
 
-async def play(show: Show, port: int, yes: bool) -> None:
-    """Play it to its end, if it has one. Raises CannotGoOnError, or any WaggleError.
+async def run_demo(demo: Demo, port: int, yes: bool) -> None:
+    """Run the demo to its end, if it has one. Raises DemoError, or any WaggleError.
 
-    What was started last is stopped first: the agents, then the narrator, then the hub.
+    The last started stops first: the agents, then the narrator, then the hub.
     """
     async with Children() as servers:
-        url, server = await _hub_at(port, servers, show.narrator)
+        url, server = await _hub_at(port, servers, demo.narrator)
         meta = {"role": "narrator"}
-        async with connect(url, agent=show.narrator, ns=show.ns, meta=meta, connect_timeout=PATIENCE) as hub:
-            _welcome(url, show, started=server is not None)
-            members = await show.gather(hub)
+        async with connect(url, agent=demo.narrator, ns=demo.ns, meta=meta, connect_timeout=START_TIMEOUT_S) as hub:
+            _introduce(url, demo, started=server is not None)
+            members = await demo.prepare(hub)
             before = await hub.stats()
             async with (
-                hub.watch(types=show.types) as events,
+                hub.watch(types=demo.types) as events,
                 Children() as processes,
-                _meanwhile(_tell(events, show.story()), _ask(url, show, yes)) as (telling, asking),
+                _background(_narrate(events, demo.make_narrator()), _ask(url, demo, yes)) as (narrating, asking),
             ):
-                ends = await _start(members, url, show.ns, processes)
-                await _work({**ends, **({server: frozenset()} if server else {})}, [telling, asking])
-                after = await hub.stats()  # the reply comes after every event there was so far
+                exit_codes = await _start(members, url, demo.ns, processes)
+                await _wait_for_agents({**exit_codes, **({server: frozenset()} if server else {})}, [narrating, asking])
+                after = await hub.stats()  # its reply comes after all events so far: the narrator has them now
                 await events.close()
-                await telling
+                await narrating
             if server is not None:
-                print(f"\nThe hub was given {count_of(before.ops, after.ops)}.", flush=True)
+                print(f"\nThe hub was given {describe_counts(before.ops, after.ops)}.", flush=True)
 
 
 @asynccontextmanager
-async def _meanwhile(*work: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Tasks that are not needed any more when the block ends."""
+async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run tasks during the block, and cancel them at its end."""
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         yield tasks
@@ -74,22 +74,22 @@ async def _meanwhile(*work: Coroutine[None, None, None]) -> AsyncIterator[list[a
 
 
 async def _hub_at(port: int, servers: Children, narrator: str) -> tuple[str, Child | None]:
-    """The address of the hub at the port, and its process if it was started here. Raises if there is none."""
-    if port and await _taken(port):
+    """Return the address of the hub at the port, and its process if it was started here. Raises DemoError."""
+    if port and await _port_in_use(port):
         url = f"http://{HOST}:{port}"
-        await _check(url, port, narrator)
+        await _check_hub(url, port, narrator)
         return url, None
-    need_hub()
-    command = [*SERVE, "--memory", "--host", HOST, "--port", str(port)]
+    require_hub()
+    command = [*HUB_COMMAND, "--memory", "--host", HOST, "--port", str(port)]
     server = await servers.start("the hub", command, os.environ, read=True)
     assert server.process.stdout is not None
     async for line in server.process.stdout:
         if b"http://" in line:
             return line.split()[-1].decode(), server
-    raise CannotGoOnError("the hub did not start.")
+    raise DemoError("the hub did not start.")
 
 
-async def _taken(port: int) -> bool:
+async def _port_in_use(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection(HOST, port)
     except OSError:
@@ -98,54 +98,50 @@ async def _taken(port: int) -> bool:
     return True
 
 
-async def _check(url: str, port: int, narrator: str) -> None:
-    """Raise CannotGoOnError unless it is a hub that answers there, without this demo."""
+async def _check_hub(url: str, port: int, narrator: str) -> None:
+    """Raise DemoError unless a hub answers there, and this demo does not run on it yet."""
     try:
-        async with connect(url, connect_timeout=PATIENCE / 3, meta={"role": "cli"}) as hub:
+        async with connect(url, connect_timeout=START_TIMEOUT_S / 3, meta={"role": "cli"}) as hub:
             agents = await hub.agents()
     except (Disconnected, Forbidden):
-        raise CannotGoOnError(
-            f"port {port} is taken by something that is not a hub: choose another with --port."
-        ) from None
+        raise DemoError(f"port {port} is taken by something that is not a hub: choose another with --port.") from None
     if any(entry.key == narrator and entry.value["connected"] for entry in agents):
-        raise CannotGoOnError(
-            f"this demo is running there already: look at {url}/, or choose another port with --port."
-        )
+        raise DemoError(f"this demo is running there already: look at {url}/, or choose another port with --port.")
 
 
 # --- the agents --------------------------------------------------------------------------------------------------
 
 
-async def _start(members: list[Member], url: str, ns: str, processes: Children) -> Ends:
+async def _start(members: list[AgentProcess], url: str, ns: str, processes: Children) -> Ends:
     env = {**os.environ, "WAGGLE_URL": url, "WAGGLE_NS": ns}
-    return {await processes.start(member.name, member.command, env): member.ends for member in members}
+    return {await processes.start(member.name, member.command, env): member.exit_codes for member in members}
 
 
-async def _work(ends: Ends, helpers: list[asyncio.Task[None]]) -> None:
-    """Return when all who have work to do are done. Raises if somebody ends in another way, or a helper fails."""
-    awaited = [child for child, codes in ends.items() if DONE in codes]
-    waiting = {*helpers, *(child.ended for child in ends)}
+async def _wait_for_agents(exit_codes: Ends, helpers: list[asyncio.Task[None]]) -> None:
+    """Return when all agents that end are done. Raises DemoError if an agent fails, or the error of a helper."""
+    awaited = [child for child, codes in exit_codes.items() if EXIT_DONE in codes]
+    waiting = {*helpers, *(child.ended for child in exit_codes)}
     while not awaited or any(not child.ended.done() for child in awaited):
         _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for helper in helpers:
             if helper.done():
                 await helper
-        for child, codes in ends.items():
+        for child, codes in exit_codes.items():
             if child.ended.done() and child.ended.result() not in codes:
-                raise CannotGoOnError(
-                    f"{child.name} {_fate(child.ended.result())}, and without it the demo cannot go on."
+                raise DemoError(
+                    f"{child.name} {_describe_exit(child.ended.result())}, and without it the demo cannot go on."
                 )
 
 
-def _fate(code: int) -> str:
-    """How a process has ended."""
+def _describe_exit(code: int) -> str:
+    """Return in words how a process has ended."""
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"has ended with code {code}"
 
 
 # --- what people read --------------------------------------------------------------------------------------------
 
 
-def _welcome(url: str, show: Show, started: bool) -> None:
+def _introduce(url: str, demo: Demo, started: bool) -> None:
     address = f"Watch it live:  {url}/"
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         address = typer.style(address, bold=True)
@@ -153,23 +149,23 @@ def _welcome(url: str, show: Show, started: bool) -> None:
     if not started:
         print("This hub was running already, and stays when the demo ends.")
     print(
-        f"{show.intro}\n"
-        f"Their code: {show.code.__file__}\n"
-        f"Their keys: waggle watch --ns {show.ns} --snapshot --url {url}\n"
+        f"{demo.intro}\n"
+        f"Their code: {demo.code.__file__}\n"
+        f"Their keys: waggle watch --ns {demo.ns} --snapshot --url {url}\n"
         "Ctrl-C stops it all.\n",
         flush=True,
     )
 
 
-async def _tell(events: Watcher, story: Teller) -> None:
+async def _narrate(events: Watcher, narrator: Narrator) -> None:
     async for event in events:
-        for line in story.tell(event):
+        for line in narrator.tell(event):
             print(line, flush=True)
 
 
-async def _ask(url: str, show: Show, yes: bool) -> None:
-    """Have the person decide, if the show needs one."""
-    if show.person is None:
+async def _ask(url: str, demo: Demo, yes: bool) -> None:
+    """Let the person decide, if the demo asks one."""
+    if demo.person is None:
         return
-    async with connect(url, agent="person", ns=show.ns, meta={"role": "person"}) as hub:
-        await show.person(hub, asker(yes, f"waggle set --url {url} --ns {show.ns}"))
+    async with connect(url, agent="person", ns=demo.ns, meta={"role": "person"}) as hub:
+        await demo.person(hub, make_ask(yes, f"waggle set --url {url} --ns {demo.ns}"))

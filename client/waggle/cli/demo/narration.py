@@ -1,4 +1,4 @@
-"""What `waggle demo` tells: the events of the crew's keys as sentences, those of an example one by one."""
+"""The narration of `waggle demo`: the events of the crew as a story, those of an example one by one."""
 
 from __future__ import annotations
 
@@ -7,52 +7,53 @@ from typing import Protocol
 from msgspec import UNSET
 
 from waggle import Event
-from waggle.cli.output.format import counted, preview, visible
+from waggle.cli.output.format import count_of, preview, visible
 from waggle.examples.crew import number
 from waggle.wire.messages import OpCount
 
-__all__ = ["Chronicle", "Story", "Teller", "count_of"]
+__all__ = ["CrewNarrator", "ExampleNarrator", "Narrator", "describe_counts"]
 
-NAME = 17
-"""Characters for who of the crew it is about."""
-LONG_NAME = 20
-"""The same, where the examples have longer ones."""
-SHORT = 70
-"""Characters of a value."""
-OWN = {"hello", "bye", "subscribe", "unsubscribe", "ping", "stats", "clear"}
-"""Commands that the demo needs for itself."""
+NAME_CHARS = 17
+"""Width of the names of the crew."""
+LONG_NAME_CHARS = 20
+"""Width of the names of the examples."""
+MAX_VALUE_CHARS = 70
+"""Characters printed of a value."""
+OWN_OPS = {"hello", "bye", "subscribe", "unsubscribe", "ping", "stats", "clear"}
+"""Commands of the demo itself."""
 
 
-class Teller(Protocol):
-    """Makes lines of events."""
+class Narrator(Protocol):
+    """The lines of a demo, made from its events."""
 
     def tell(self, event: Event) -> list[str]:
-        """The lines about an event; none for what is left out."""
+        """Return the lines about an event; none for an event that is left out."""
 
 
-class Chronicle:
-    """Tells each event of an example: when, who, and what happened to which key."""
+class ExampleNarrator:
+    """The narrator of an example: when, which agent, and what happened to which key."""
 
     def __init__(self) -> None:
         self._began: float | None = None
         self._deleted: tuple[int, str] | None = None
 
     def tell(self, event: Event) -> list[str]:
-        """The line about an event; none for what is not of the log, and for the lock that ends with its entry."""
-        what = "" if (event.rev, event.key) == self._deleted else _what(event)
+        """Return the line about an event; none for events outside the log, and for the unlock that ends with its
+        entry."""
+        what = "" if (event.rev, event.key) == self._deleted else _sentence(event)
         self._deleted = (event.rev, event.key) if event.type == "delete" else None
         if not what:
             return []
         if self._began is None:
             self._began = event.at
-        return [f"  {event.at - self._began:5.1f} s  {visible(event.by):<{LONG_NAME}}{what}"]
+        return [f"  {event.at - self._began:5.1f} s  {visible(event.by):<{LONG_NAME_CHARS}}{what}"]
 
 
-def _what(event: Event) -> str:
+def _sentence(event: Event) -> str:
     key = visible(event.key)
     match event.type:
         case "set":
-            return f"writes {key}  {preview(event.value, SHORT)}"
+            return f"writes {key}  {preview(event.value, MAX_VALUE_CHARS)}"
         case "delete" | "expire" | "evict":
             return f"{event.type}s {key}"
         case "lock":
@@ -60,20 +61,20 @@ def _what(event: Event) -> str:
         case "unlock":
             return f"frees {key}" + ("" if event.reason in (UNSET, "released") else f": {event.reason}")
         case "message":
-            return f"says {preview(event.data, SHORT)}"
+            return f"says {preview(event.data, MAX_VALUE_CHARS)}"
         case _:
             return ""
 
 
-def count_of(before: dict[str, OpCount], after: dict[str, OpCount]) -> str:
-    """How many commands the hub was given in between, without what the demo needs for itself."""
-    counts = {op: count.count - before.get(op, OpCount()).count for op, count in after.items() if op not in OWN}
+def describe_counts(before: dict[str, OpCount], after: dict[str, OpCount]) -> str:
+    """Return how many commands the hub was given in between, without those of the demo itself."""
+    counts = {op: count.count - before.get(op, OpCount()).count for op, count in after.items() if op not in OWN_OPS}
     each = sorted(((count, op) for op, count in counts.items() if count), key=lambda pair: (-pair[0], pair[1]))
-    return f"{counted(sum(counts.values()), 'command')}: " + ", ".join(f"{op} {count}" for count, op in each)
+    return f"{count_of(sum(counts.values()), 'command')}: " + ", ".join(f"{op} {count}" for count, op in each)
 
 
-class Story:
-    """Tells events, in the order they come, as lines: what happened, and how soon after what it waited for."""
+class CrewNarrator:
+    """The narrator of the crew: what happened, and how soon after its cause."""
 
     def __init__(self) -> None:
         self._build = 0
@@ -83,7 +84,7 @@ class Story:
         self._at_work: set[tuple[int, str]] = set()
 
     def tell(self, event: Event) -> list[str]:
-        """The lines about an event; none for what the story leaves out."""
+        """Return the lines about an event; none for an event that is left out."""
         match event.type, event.key.split("/"):
             case "set", ["build", _, "research", "findings"]:
                 return self._found(event)
@@ -132,4 +133,4 @@ class Story:
         return f"{(event.at - self._ready.get(build, event.at)) * 1000:.0f} ms after"
 
     def _line(self, event: Event, what: str) -> str:
-        return f"  {event.at - self._began:5.1f} s  {visible(event.by):<{NAME}}{what}"
+        return f"  {event.at - self._began:5.1f} s  {visible(event.by):<{NAME_CHARS}}{what}"

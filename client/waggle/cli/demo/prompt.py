@@ -1,4 +1,4 @@
-"""The person in front of a demo: how a question reaches them, and their answer the demo."""
+"""The questions of a demo to the person in front of it."""
 
 from __future__ import annotations
 
@@ -8,47 +8,48 @@ import sys
 from waggle.cli.output.format import visible
 from waggle.examples.roles import Ask
 
-__all__ = ["asker"]
+__all__ = ["make_ask"]
 
 
-def asker(yes: bool, set_: str) -> Ask:
-    """What asks: says yes to all; or asks at the terminal; or, where there is none, says how to answer from another.
+def make_ask(yes: bool, set_command: str) -> Ask:
+    """Return a function that asks the person: always yes; at the terminal; or by telling how to answer from
+    another.
 
-    ``set_`` is the command that writes an entry, up to its key.
+    ``set_command`` is the command that writes an entry, up to its key.
     """
 
-    async def agree(key: str, question: str) -> str:
+    async def say_yes(key: str, question: str) -> str:
         print(f"{visible(question)}: yes", flush=True)
         return "yes"
 
-    async def elsewhere(key: str, question: str) -> str:
+    async def print_how_to_answer(key: str, question: str) -> str:
         print(
             f"{visible(question)}, from any terminal:\n"
-            f"""    {set_} {key} '{{"status": "approved"}}'\n"""
-            f"""    {set_} {key} '{{"status": "rejected", "reason": "not on a Friday"}}'""",
+            f"""    {set_command} {key} '{{"status": "approved"}}'\n"""
+            f"""    {set_command} {key} '{{"status": "rejected", "reason": "not on a Friday"}}'""",
             flush=True,
         )
-        return await _silence()
+        return await _never()
 
-    return agree if yes else _at_terminal if sys.stdin.isatty() else elsewhere
+    return say_yes if yes else _at_terminal if sys.stdin.isatty() else print_how_to_answer
 
 
 async def _at_terminal(key: str, question: str) -> str:
-    """Ask until something is said; who ends the input says nothing any more."""
+    """Ask until there is an answer. After the end of the input there is none: wait for ever."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str] = asyncio.Queue()
     loop.add_reader(sys.stdin, lambda: lines.put_nowait(sys.stdin.readline()))
     try:
-        said = "\n"
-        while said and not said.strip():
+        answer = "\n"
+        while answer and not answer.strip():
             print(f"{visible(question)}: ", end="", flush=True)
-            said = await lines.get()
+            answer = await lines.get()
     finally:
         loop.remove_reader(sys.stdin)
-    return said.strip() or await _silence()
+    return answer.strip() or await _never()
 
 
-async def _silence() -> str:
-    """Nothing is said here."""
-    nothing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    return await nothing
+async def _never() -> str:
+    """Wait for ever: there is no answer from here."""
+    never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    return await never

@@ -1,7 +1,8 @@
-"""What `waggle doctor` does at each door: it is used, for what it is for, as those use it who come by it.
+"""The checks of `waggle doctor`: each uses one door of the hub as its clients do.
 
-Something is written and read again, so what lets a page through and holds back events is found, and so is a program
-that an editor could not start. Each check raises Ill, or whatever fails, with what was seen.
+A door is a transport: WebSocket, HTTP, events, MCP, the dashboard. A check writes something and reads it again. So
+it finds a proxy that lets a page through and holds back events, and a program that an editor could not start. A
+check raises CheckFailed, or another error, which says what was seen.
 """
 
 from __future__ import annotations
@@ -15,46 +16,46 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from waggle import connect
-from waggle.cli.commands.serve import missing
+from waggle.cli.commands.serve import missing_packages
 from waggle.cli.install.editors import own_command
 
-__all__ = ["CHECKS", "NS", "PATIENCE", "Check", "CheckFailed", "Target"]
+__all__ = ["CHECKS", "CHECK_TIMEOUT_S", "NS", "Check", "CheckFailed", "Target"]
 
-PATIENCE = 5.0
-"""Seconds for each door."""
-START = 20.0
-"""Seconds for a program that has to start first."""
-TTL = 60
-"""Seconds after which what was written goes by itself, if nobody deletes it before."""
+CHECK_TIMEOUT_S = 5.0
+"""Limit for the answer of a door."""
+START_TIMEOUT_S = 20.0
+"""Limit for a program that has to start first."""
+TTL_S = 60
+"""Lifetime of the written entry, if it cannot be deleted."""
 NS = "waggle-doctor"
 JSON = "application/json"
 
 
 class CheckFailed(Exception):
-    """A door does not do what it is for; the message says what was seen."""
+    """A failed check; the message says what was seen."""
 
 
 class Target(NamedTuple):
-    """The hub to look at, and a key there that is nobody else's."""
+    """The hub to check, and a key of our own in it."""
 
     url: str
     token: str | None
     key: str
 
     def connection(self) -> http.client.HTTPConnection:
-        """A connection to the hub."""
+        """Return a new HTTP connection to the hub."""
         parts = urlsplit(self.url if "://" in self.url else f"http://{self.url}")
         secure = parts.scheme in ("https", "wss")
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        return kind(parts.hostname or "", parts.port, timeout=PATIENCE)
+        return kind(parts.hostname or "", parts.port, timeout=CHECK_TIMEOUT_S)
 
     def headers(self, **more: str) -> dict[str, str]:
-        """What a request says."""
+        """Return the headers of a request."""
         token = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
         return {"X-Waggle-Agent": NS, **token, **more}
 
-    def ask(self, method: str, path: str, body: Any = None, accept: str = JSON) -> tuple[int, bytes]:
-        """The answer to a request, its body JSON."""
+    def request(self, method: str, path: str, body: Any = None, accept: str = JSON) -> tuple[int, bytes]:
+        """Send a request with a JSON body. Returns the status and the body of the answer."""
         connection = self.connection()
         try:
             text = None if body is None else json.dumps(body).encode()
@@ -66,98 +67,100 @@ class Target(NamedTuple):
 
     @property
     def entry(self) -> str:
-        """The path of the key."""
+        """The path of the key's entry."""
         return f"/v1/keys/{quote(self.key)}?ns={NS}"
 
 
 class Check(NamedTuple):
-    """One door: its name, what is done there, and what to look at if that fails."""
+    """A check of one door: its name, its function, and what to look at if it fails."""
 
     name: str
     use: Callable[[Target], Awaitable[None]]
     remedy: str
 
 
-def _see(well: bool, otherwise: str) -> None:
-    if not well:
-        raise CheckFailed(otherwise)
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise CheckFailed(message)
 
 
-def _start(text: bytes) -> str:
+def _excerpt(text: bytes) -> str:
     return text[:300].decode(errors="replace").strip() or "nothing"
 
 
-async def _web_socket(patient: Target) -> None:
+async def _web_socket(target: Target) -> None:
     meta = {"role": "cli"}
-    async with connect(patient.url, ns=NS, token=patient.token, meta=meta, connect_timeout=PATIENCE) as hub:
-        await hub.set(patient.key, 1, ttl=TTL)
-        entry = await hub.get(patient.key)
-        _see(entry is not None and entry.value == 1, "what was written was not read")
+    async with connect(target.url, ns=NS, token=target.token, meta=meta, connect_timeout=CHECK_TIMEOUT_S) as hub:
+        await hub.set(target.key, 1, ttl=TTL_S)
+        entry = await hub.get(target.key)
+        _require(entry is not None and entry.value == 1, "what was written was not read")
 
 
-async def _http(patient: Target) -> None:
-    status, text = await asyncio.to_thread(patient.ask, "PUT", f"{patient.entry}&ttl={TTL}", 2)
-    _see(status in (200, 201, 204), f"a write was answered with {status}: {_start(text)}")
-    status, text = await asyncio.to_thread(patient.ask, "GET", patient.entry)
-    _see(status == 200 and b"2" in text, f"a read was answered with {status}: {_start(text)}")
+async def _http(target: Target) -> None:
+    status, text = await asyncio.to_thread(target.request, "PUT", f"{target.entry}&ttl={TTL_S}", 2)
+    _require(status in (200, 201, 204), f"a write was answered with {status}: {_excerpt(text)}")
+    status, text = await asyncio.to_thread(target.request, "GET", target.entry)
+    _require(status == 200 and b"2" in text, f"a read was answered with {status}: {_excerpt(text)}")
 
 
-async def _events(patient: Target) -> None:
-    await asyncio.to_thread(_hear, patient)
+async def _events(target: Target) -> None:
+    await asyncio.to_thread(_expect_event, target)
 
 
-def _hear(patient: Target) -> None:
-    """Hear of an entry that is written meanwhile."""
-    stream = patient.connection()
+def _expect_event(target: Target) -> None:
+    """Subscribe, write an entry, and wait for its event."""
+    stream = target.connection()
     try:
-        path = f"/v1/events?ns={NS}&pattern={quote(patient.key)}"
-        stream.request("GET", path, headers=patient.headers(Accept="text/event-stream"))
+        path = f"/v1/events?ns={NS}&pattern={quote(target.key)}"
+        stream.request("GET", path, headers=target.headers(Accept="text/event-stream"))
         answer = stream.getresponse()
-        _see(answer.status == 200, f"answered with {answer.status}")
-        patient.ask("PUT", f"{patient.entry}&ttl={TTL}", "heard")
-        until = time.monotonic() + PATIENCE
+        _require(answer.status == 200, f"answered with {answer.status}")
+        target.request("PUT", f"{target.entry}&ttl={TTL_S}", "heard")
+        deadline = time.monotonic() + CHECK_TIMEOUT_S
         while b"heard" not in answer.readline():
-            _see(time.monotonic() < until, "the stream is open, and no event came")
+            _require(time.monotonic() < deadline, "the stream is open, and no event came")
     finally:
         stream.close()
 
 
-async def _mcp_http(patient: Target) -> None:
-    call = _request(1, "tools/call", {"name": "set", "arguments": {"key": patient.key, "value": 3, "ttl": TTL}})
+async def _mcp_http(target: Target) -> None:
+    call = _request(1, "tools/call", {"name": "set", "arguments": {"key": target.key, "value": 3, "ttl": TTL_S}})
     accept = f"{JSON}, text/event-stream"
-    status, text = await asyncio.to_thread(patient.ask, "POST", f"/mcp?ns={NS}&agent={NS}", call, accept)
-    _see(status == 200 and b"rev" in text and b'"isError":true' not in text, f"answered with {status}: {_start(text)}")
+    status, text = await asyncio.to_thread(target.request, "POST", f"/mcp?ns={NS}&agent={NS}", call, accept)
+    _require(
+        status == 200 and b"rev" in text and b'"isError":true' not in text, f"answered with {status}: {_excerpt(text)}"
+    )
 
 
-async def _mcp_stdio(patient: Target) -> None:
-    _see(not missing(["mcp"]), "the package mcp is not installed: pip install 'wagglehub[hub]'")
-    command = [own_command(), "mcp", "--no-start", "--url", patient.url, "--ns", NS, "--agent", f"{NS}-stdio"]
-    token = [] if patient.token is None else ["--token", patient.token]
+async def _mcp_stdio(target: Target) -> None:
+    _require(not missing_packages(["mcp"]), "the package mcp is not installed: pip install 'wagglehub[hub]'")
+    command = [own_command(), "mcp", "--no-start", "--url", target.url, "--ns", NS, "--agent", f"{NS}-stdio"]
+    token = [] if target.token is None else ["--token", target.token]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, *token, stdin=pipe, stdout=pipe, stderr=pipe)
     meta = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": NS, "version": "1"}}
     lines: list[dict[str, Any]] = [
         _request(1, "initialize", meta),
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
-        _request(2, "tools/call", {"name": "get", "arguments": {"key": patient.key}}),
+        _request(2, "tools/call", {"name": "get", "arguments": {"key": target.key}}),
     ]
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(START):
+        async with asyncio.timeout(START_TIMEOUT_S):
             process.stdin.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
             async for line in process.stdout:
                 answer = json.loads(line)
                 if answer.get("id") == 2:
                     result = answer.get("result", {"isError": True})
-                    _see(not result.get("isError"), f"a tool failed: {_start(line)}")
+                    _require(not result.get("isError"), f"a tool failed: {_excerpt(line)}")
                     return
-            raise CheckFailed(f"it has ended without an answer: {_start(await process.stderr.read())}")
+            raise CheckFailed(f"it has ended without an answer: {_excerpt(await process.stderr.read())}")
     finally:
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), PATIENCE)
+            await asyncio.wait_for(process.wait(), CHECK_TIMEOUT_S)
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -167,10 +170,10 @@ def _request(id: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
 
 
-async def _page(patient: Target) -> None:
+async def _dashboard(target: Target) -> None:
     for path, part in (("/", b"<html"), ("/app.js", b"import")):
-        status, text = await asyncio.to_thread(patient.ask, "GET", path)
-        _see(status == 200 and part in text, f"{path} was answered with {status}: {_start(text)}")
+        status, text = await asyncio.to_thread(target.request, "GET", path)
+        _require(status == 200 and part in text, f"{path} was answered with {status}: {_excerpt(text)}")
 
 
 _PROXY = "if a proxy is in between, it must let {} through"
@@ -181,6 +184,6 @@ CHECKS = [
     Check("events (SSE)", _events, _PROXY.format("/v1/events unbuffered")),
     Check("MCP over HTTP", _mcp_http, _PROXY.format("POST at /mcp, unbuffered")),
     Check("MCP over stdio", _mcp_stdio, "run `waggle mcp --no-start` by hand, and see what it says"),
-    Check("page", _page, _PROXY.format("all paths")),
+    Check("page", _dashboard, _PROXY.format("all paths")),
 ]
-"""In the order in which they are made: what all need comes first."""
+"""In the order of the checks: the connection that all need comes first."""

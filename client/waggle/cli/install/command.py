@@ -1,4 +1,4 @@
-"""The command `install`: tell an editor of `waggle mcp`, or take that back."""
+"""The command `install`: add `waggle mcp` to the settings of an editor, or remove it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from waggle.cli.install.config_edit import ConfigEditError
-from waggle.cli.install.editors import EDITORS, NAME, Editor, entry_of, is_ours, own_command
-from waggle.cli.shared.connect import fail, no
+from waggle.cli.install.editors import EDITORS, SERVER_NAME, Editor, entry_of, is_ours, own_command
+from waggle.cli.shared.connect import exit_error, exit_no
 from waggle.wire.file_locks import Place
 
 __all__ = ["install"]
@@ -35,67 +35,67 @@ def install(
     undo: Annotated[bool, typer.Option("--undo", help="Take out what was written.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Write into an editor's settings that it starts waggle mcp; shows first what that is, and asks.
+    """Add waggle mcp to an editor's settings; print first what that is, and ask.
 
-    Nothing else in the file changes. An entry of that name that is another one stays, and the exit code is 1.
+    Nothing else in the file changes. Another entry of the same name stays, and the exit code is 1.
     """
     editor = EDITORS.get(program)
     if editor is None:
         raise typer.BadParameter(f"it is one of {', '.join(EDITORS)}; for others see docs/mcp.md.")
-    path = _file(editor, project)
+    path = _settings_file(editor, project)
     entry = entry_of(editor, "waggle" if project else own_command())
     try:
         text = path.read_bytes().decode() if path.exists() else ""
-        found = editor.read(text).get(NAME)
+        existing = editor.read(text).get(SERVER_NAME)
         if undo:
-            _undo(editor, path, text, found, yes)
+            _undo(editor, path, text, existing, yes)
         else:
-            _install(editor, path, text, found, entry, yes)
-    except (ConfigEditError, UnicodeDecodeError) as fault:
-        fail(f"{path} stays as it is: {fault}. What to write into it:\n{_shown(editor, entry)}")
-    except OSError as fault:
-        fail(f"{path} cannot be read or written: {fault.strerror or fault}.")
+            _install(editor, path, text, existing, entry, yes)
+    except (ConfigEditError, UnicodeDecodeError) as error:
+        exit_error(f"{path} stays as it is: {error}. What to write into it:\n{_rendered(editor, entry)}")
+    except OSError as error:
+        exit_error(f"{path} cannot be read or written: {error.strerror or error}.")
 
 
-def _install(editor: Editor, path: Path, text: str, found: Any, entry: dict[str, Any], yes: bool) -> None:
-    if found == entry:
+def _install(editor: Editor, path: Path, text: str, existing: Any, entry: dict[str, Any], yes: bool) -> None:
+    if existing == entry:
         print(f"{editor.title} knows it already: {path}")
         return
-    if found is not None:
-        again = f"; waggle install {_name(editor)} --undo takes it out" if is_ours(found) else ""
-        no(f"{path} has another entry named {NAME}, which stays: {json.dumps(found)}{again}")
+    if existing is not None:
+        hint = f"; waggle install {_name(editor)} --undo takes it out" if is_ours(existing) else ""
+        exit_no(f"{path} has another entry named {SERVER_NAME}, which stays: {json.dumps(existing)}{hint}")
     changed = editor.put(text, entry)
-    print(f"{path}:\n{_shown(editor, entry)}")
+    print(f"{path}:\n{_rendered(editor, entry)}")
     if os.environ.get("WAGGLE_TOKEN"):
         print(f"WAGGLE_TOKEN is not written: {editor.title} needs to have it in its environment.")
-    _ask("Write this?", yes)
+    _confirm("Write this?", yes)
     _write(path, changed)
     print(f"{editor.title} knows it from its next start on; waggle install {_name(editor)} --undo takes it back.")
 
 
-def _undo(editor: Editor, path: Path, text: str, found: Any, yes: bool) -> None:
-    if found is None:
-        no(f"{path} has no entry named {NAME}")
-    if not is_ours(found):
-        no(f"{path} has another entry named {NAME}, which stays: {json.dumps(found)}")
+def _undo(editor: Editor, path: Path, text: str, existing: Any, yes: bool) -> None:
+    if existing is None:
+        exit_no(f"{path} has no entry named {SERVER_NAME}")
+    if not is_ours(existing):
+        exit_no(f"{path} has another entry named {SERVER_NAME}, which stays: {json.dumps(existing)}")
     changed = editor.take_out(text)
-    print(f"{path}, without:\n{_shown(editor, found)}")
-    _ask("Take this out?", yes)
+    print(f"{path}, without:\n{_rendered(editor, existing)}")
+    _confirm("Take this out?", yes)
     _write(path, changed)
 
 
-def _ask(question: str, yes: bool) -> None:
-    """Raise typer.Exit unless the answer is yes."""
+def _confirm(question: str, yes: bool) -> None:
+    """Ask the person. Raises typer.Exit unless the answer is yes."""
     if yes:
         return
     if not sys.stdin.isatty():
-        fail("nobody is there to be asked: say --yes")
+        exit_error("nobody is there to be asked: say --yes")
     if not typer.confirm(question, err=True):
-        no("nothing was written")
+        exit_no("nothing was written")
 
 
-def _file(editor: Editor, project: bool) -> Path:
-    """The file to change; behind a link, what that leads to."""
+def _settings_file(editor: Editor, project: bool) -> Path:
+    """Return the settings file of the editor; behind a symbolic link, the target."""
     if not project:
         return editor.home().resolve()
     if editor.project is None:
@@ -105,21 +105,21 @@ def _file(editor: Editor, project: bool) -> Path:
     return (place.root or place.here) / editor.project
 
 
-def _shown(editor: Editor, entry: dict[str, Any]) -> str:
+def _rendered(editor: Editor, entry: dict[str, Any]) -> str:
     return editor.put("", entry).rstrip()
 
 
 def _name(editor: Editor) -> str:
-    return next(name for name, one in EDITORS.items() if one is editor)
+    return next(name for name, candidate in EDITORS.items() if candidate is editor)
 
 
 def _write(path: Path, text: str) -> None:
-    """Write all of it or nothing; who may read the file stays as it is."""
+    """Replace the file as a whole, with the same permissions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""The programs that `waggle install` knows: where each keeps its MCP servers, and what it needs to be told."""
+"""The editors that `waggle install` knows: the place of their settings, and the form of their entries."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 
 from waggle.cli.install import config_edit
 
-__all__ = ["EDITORS", "NAME", "Editor", "entry_of", "is_ours", "own_command"]
+__all__ = ["EDITORS", "SERVER_NAME", "Editor", "entry_of", "is_ours", "own_command"]
 
-NAME = "waggle"
+SERVER_NAME = "waggle"
 
-CARRIED = ("WAGGLE_URL", "WAGGLE_NS")
-"""What of this environment is written into an entry. Not WAGGLE_TOKEN: settings are shared, copied and backed up."""
+COPIED_VARIABLES = ("WAGGLE_URL", "WAGGLE_NS")
+"""Variables of this environment that are written into an entry. Not WAGGLE_TOKEN: settings are shared and copied."""
 
 Data = dict[str, Any]
 
 
 class Editor(NamedTuple):
-    """One program: its file for all of a person's projects, the one within a project, if it reads such, the table of
-    servers in it, what an entry has besides the command, and what its command is told."""
+    """An editor: the settings file of the person, that of a project if it has one, the table of servers, and extra
+    fields and arguments of an entry."""
 
     title: str
     home: Callable[[], Path]
@@ -34,11 +34,11 @@ class Editor(NamedTuple):
 
     @property
     def toml(self) -> bool:
-        """Whether its file is TOML, and not JSON."""
+        """Whether the settings file is TOML, and not JSON."""
         return self.table == "mcp_servers"
 
     def read(self, text: str) -> Data:
-        """The servers that the file has. Raises CannotSpliceError."""
+        """Return the servers in the settings. Raises ConfigEditError."""
         data = config_edit.toml_data(text) if self.toml else config_edit.json_data(text)
         servers = data.get(self.table, {})
         if not isinstance(servers, dict):
@@ -46,57 +46,62 @@ class Editor(NamedTuple):
         return servers
 
     def put(self, text: str, entry: Data) -> str:
-        """The text with the entry. Raises CannotSpliceError."""
-        return (config_edit.toml_with if self.toml else config_edit.json_with)(text, self.table, NAME, entry)
+        """Return the settings with the entry. Raises ConfigEditError."""
+        return (config_edit.toml_with if self.toml else config_edit.json_with)(text, self.table, SERVER_NAME, entry)
 
     def take_out(self, text: str) -> str:
-        """The text without it. Raises CannotSpliceError."""
-        return (config_edit.toml_without if self.toml else config_edit.json_without)(text, self.table, NAME)
+        """Return the settings without the entry. Raises ConfigEditError."""
+        return (config_edit.toml_without if self.toml else config_edit.json_without)(text, self.table, SERVER_NAME)
 
 
 def entry_of(editor: Editor, command: str) -> Data:
-    """What is written for an editor, with the hub and the namespace that this environment names."""
-    env = {name: os.environ[name] for name in CARRIED if os.environ.get(name)}
+    """Return the entry for an editor, with the hub and the namespace of this environment."""
+    env = {name: os.environ[name] for name in COPIED_VARIABLES if os.environ.get(name)}
     carried = {"env": env} if env else {}
-    return {**editor.more, "command": command, "args": ["mcp", *editor.args], **carried, **_patience(editor)}
+    return {**editor.more, "command": command, "args": ["mcp", *editor.args], **carried, **_tool_timeout(editor)}
 
 
 def is_ours(entry: Any) -> bool:
-    """Whether an entry is one that `waggle install` could have written, with whatever options."""
+    """Return whether `waggle install` could have written the entry, with any options."""
     if not isinstance(entry, dict) or not isinstance(entry.get("command"), str):
         return False
     return Path(entry["command"]).name == "waggle" and (entry.get("args") or [""])[0] == "mcp"
 
 
 def own_command() -> str:
-    """This program, by its whole path: an editor that was not started from a shell finds it by no other."""
+    """Return the full path of this program: an editor that no shell started may not have it on its PATH."""
     return shutil.which("waggle", path=str(Path(sys.executable).parent)) or shutil.which("waggle") or "waggle"
 
 
-def _patience(editor: Editor) -> Data:
-    """Codex is told to wait for longer than a call may take (`--limit`)."""
+def _tool_timeout(editor: Editor) -> Data:
+    """Return Codex's time limit for a tool, in seconds: longer than a call may take (`--limit`)."""
     return {"tool_timeout_sec": 300} if editor.toml else {}
 
 
-def _under(variable: str, otherwise: str, *rest: str) -> Callable[[], Path]:
-    """A path below a directory that a variable of the environment names, or one in the home directory."""
+def _home_path(variable: str, default: str, *rest: str) -> Callable[[], Path]:
+    """Return a function for a path below the directory of an environment variable, or below the home directory."""
 
     def path() -> Path:
-        said = os.environ.get(variable)
-        return (Path(said) if said else Path.home() / otherwise).joinpath(*rest)
+        directory = os.environ.get(variable)
+        return (Path(directory) if directory else Path.home() / default).joinpath(*rest)
 
     return path
 
 
 EDITORS = {
     "claude-code": Editor(
-        "Claude Code", _under("CLAUDE_CONFIG_DIR", "", ".claude.json"), ".mcp.json", "mcpServers", {"type": "stdio"}, ()
+        "Claude Code",
+        _home_path("CLAUDE_CONFIG_DIR", "", ".claude.json"),
+        ".mcp.json",
+        "mcpServers",
+        {"type": "stdio"},
+        (),
     ),
     "codex": Editor(
-        "Codex", _under("CODEX_HOME", ".codex", "config.toml"), None, "mcp_servers", {}, ("--limit", "270")
+        "Codex", _home_path("CODEX_HOME", ".codex", "config.toml"), None, "mcp_servers", {}, ("--limit", "270")
     ),
-    "cursor": Editor("Cursor", _under("", ".cursor", "mcp.json"), ".cursor/mcp.json", "mcpServers", {}, ()),
+    "cursor": Editor("Cursor", _home_path("", ".cursor", "mcp.json"), ".cursor/mcp.json", "mcpServers", {}, ()),
     "gemini": Editor(
-        "Gemini CLI", _under("", ".gemini", "settings.json"), ".gemini/settings.json", "mcpServers", {}, ()
+        "Gemini CLI", _home_path("", ".gemini", "settings.json"), ".gemini/settings.json", "mcpServers", {}, ()
     ),
 }

@@ -1,7 +1,7 @@
-"""What changed between two values: a change for each place, as a person would name it.
+"""The difference between two values: one change for each place.
 
-Pure. A place is written as in JavaScript (``owner.name``, ``tests[3]``); the value as a whole is ``value``. Lists
-are compared by what they begin and end with in common, so that an item put in front is one change.
+Pure functions. A place is written as in JavaScript (``owner.name``, ``tests[3]``); the value as a whole is
+``value``. Lists are compared without their common start and common end, so that an item put in front is one change.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
-from waggle.cli.output.format import cut, preview, visible
+from waggle.cli.output.format import preview, truncate, visible
 
 __all__ = ["Change", "change_line", "changes"]
 
-KEPT = 12
-"""Characters that are shown of what two long values begin with in common."""
+CONTEXT_CHARS = 12
+"""Characters shown of the common start of two long values."""
 
 _is_name = re.compile(r"[^\W\d]\w*").fullmatch
 
 
 class Change(NamedTuple):
-    """At a place in the value: what was there and what is; UNSET for nothing."""
+    """A change at one place of a value: before and after, each UNSET if absent."""
 
     place: str
     before: Any
@@ -31,22 +31,22 @@ class Change(NamedTuple):
 
 
 def changes(before: Any, after: Any, place: str = "") -> Iterator[Change]:
-    """The changes that make ``after`` of ``before``, in the order of the value."""
+    """Yield the changes from ``before`` to ``after``, in the order of the value."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in [*before, *(name for name in after if name not in before)]:
             yield from changes(before.get(name, UNSET), after.get(name, UNSET), place + _member(name, not place))
     elif isinstance(before, list) and isinstance(after, list):
-        yield from _in_list(before, after, place)
+        yield from _list_changes(before, after, place)
     elif not _same(before, after):
         yield Change(place or "value", before, after)
 
 
-def _in_list(before: list[Any], after: list[Any], place: str) -> Iterator[Change]:
-    """What differs between the equal beginnings and the equal ends."""
-    most = min(len(before), len(after))
-    start = next((i for i in range(most) if not _same(before[i], after[i])), most)
-    most -= start
-    end = next((i for i in range(most) if not _same(before[-1 - i], after[-1 - i])), most)
+def _list_changes(before: list[Any], after: list[Any], place: str) -> Iterator[Change]:
+    """Yield the changes between the common start and the common end of two lists."""
+    shorter = min(len(before), len(after))
+    start = next((i for i in range(shorter) if not _same(before[i], after[i])), shorter)
+    shorter -= start
+    end = next((i for i in range(shorter) if not _same(before[-1 - i], after[-1 - i])), shorter)
     old, new = before[start : len(before) - end], after[start : len(after) - end]
     for i in range(max(len(old), len(new))):
         was, now = old[i] if i < len(old) else UNSET, new[i] if i < len(new) else UNSET
@@ -54,7 +54,7 @@ def _in_list(before: list[Any], after: list[Any], place: str) -> Iterator[Change
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal as JSON, where true is not 1."""
+    """Return whether two values are equal as JSON, where true is not 1."""
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
@@ -65,22 +65,22 @@ def _member(name: str, first: bool) -> str:
 
 
 def change_line(change: Change, width: int) -> str:
-    """A change on one line of about ``width``, a sign in front: ``+`` is new, ``-`` is gone, ``~`` is another."""
+    """Return a change on one line of about ``width`` characters: ``+`` is added, ``-`` removed, ``~`` changed."""
     place = visible(change.place)
     room = max(8, width - len(place) - 4)
     if change.before is UNSET:
         return f"+ {place}: {preview(change.after, room)}"
     if change.after is UNSET:
         return f"- {place}: {preview(change.before, room)}"
-    before, after = _apart(preview(change.before, None), preview(change.after, None), room)
-    before = cut(before, max(4, room // 2 - 4))
-    return f"~ {place}: {before} -> {cut(after, max(4, room - len(before) - 4))}"
+    before, after = _skip_common_start(preview(change.before, None), preview(change.after, None), room)
+    before = truncate(before, max(4, room // 2 - 4))
+    return f"~ {place}: {before} -> {truncate(after, max(4, room - len(before) - 4))}"
 
 
-def _apart(before: str, after: str, room: int) -> tuple[str, str]:
-    """Two long texts without most of what both begin with, so that the difference is seen."""
+def _skip_common_start(before: str, after: str, room: int) -> tuple[str, str]:
+    """Return two long texts without most of their common start, so that the difference is visible."""
     pairs = enumerate(zip(before, after, strict=False))
-    common = next((place for place, (one, other) in pairs if one != other), 0) - KEPT
-    if common < KEPT or len(before) + len(after) <= room:
+    common = next((place for place, (one, other) in pairs if one != other), 0) - CONTEXT_CHARS
+    if common < CONTEXT_CHARS or len(before) + len(after) <= room:
         return before, after
     return "…" + before[common:], "…" + after[common:]

@@ -1,7 +1,7 @@
-"""Events as lines: one for each, for a person in front of a terminal, or for a program.
+"""Events as lines, for a person or for a program.
 
-A person gets the time of day, the type, the key, who did it, and what else matters of an event of that type, in
-colour and cut to the width; a program gets the same in columns with tabs between them, whole, with the date.
+A person gets the time of day, the type, the key, the author, and the detail of the event's type, in colour and cut
+to the width. A program gets the same in columns with tabs between them, uncut, with the date.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import typer
 from msgspec import UNSET
 
 from waggle import Event
-from waggle.cli.output.format import clock, cut, left, milliseconds, moment, preview, to_json, visible
-from waggle.cli.output.tables import in_tabs
+from waggle.cli.output.format import iso_time, milliseconds, preview, time_left, time_of_day, to_json, truncate, visible
+from waggle.cli.output.tables import tab_line
 
-__all__ = ["event_line", "event_row", "matter", "printer"]
+__all__ = ["event_detail", "event_line", "event_printer", "event_row"]
 
-COLOURS = {
+TYPE_COLOURS = {
     "set": "green", "delete": "red", "expire": "yellow", "evict": "yellow", "touch": "cyan", "message": "magenta",
     "lost": "red",
 }  # fmt: skip
@@ -29,17 +29,17 @@ COLOURS = {
 Printer = Callable[[Event], None]
 
 
-def printer(*, json: bool, with_ns: bool = False, with_rev: bool = False) -> Printer:
-    """What prints each event as it comes, as suits whoever reads it."""
+def event_printer(*, json: bool, with_ns: bool = False, with_rev: bool = False) -> Printer:
+    """Return a function that prints an event: as JSON, for a program, or in colour for a terminal."""
     if json:
         return lambda event: print(to_json(event), flush=True)
     if not sys.stdout.isatty():
-        return lambda event: print(in_tabs(event_row(event, with_ns=with_ns, with_rev=with_rev)), end="", flush=True)
-    return _for_people(with_ns, with_rev)
+        return lambda event: print(tab_line(event_row(event, with_ns=with_ns, with_rev=with_rev)), end="", flush=True)
+    return _terminal_printer(with_ns, with_rev)
 
 
-def _for_people(with_ns: bool, with_rev: bool) -> Printer:
-    """Lines in colour and cut to the width; where a day begins, or it is not today's, it says so."""
+def _terminal_printer(with_ns: bool, with_rev: bool) -> Printer:
+    """Return a printer of coloured lines, cut to the width, with a line of its own where a day begins."""
     colour = "NO_COLOR" not in os.environ
     day = date.today()
 
@@ -55,35 +55,35 @@ def _for_people(with_ns: bool, with_rev: bool) -> Printer:
 
 
 def event_row(event: Event, *, with_ns: bool = False, with_rev: bool = False) -> list[str]:
-    """An event as columns: moment, revision if asked for, type, namespace if asked for, key, by, and what matters."""
+    """Return an event as columns: moment, revision if asked for, type, namespace if asked for, key, author, detail."""
     return [
-        moment(event.at) if event.at else "-",
+        iso_time(event.at) if event.at else "-",
         *([f"{event.rev}"] if with_rev else []),
         event.type,
         *([visible(event.ns)] if with_ns else []),
         visible(event.key),
         visible(event.by),
-        matter(event),
+        event_detail(event),
     ]
 
 
 def event_line(event: Event, *, with_ns: bool, width: int | None, colour: bool, with_rev: bool = False) -> str:
-    """An event on one line: time, type, key, by, and what else matters of it; cut to ``width`` if given."""
+    """Return an event on one line: time, type, key, author and detail; cut to ``width`` characters if given."""
     if event.type == "synced":
         return "-- this is all there is; from here on, what happens --"
     if event.type == "lost":
         return f"-- missed too much ({_reason(event)}): forget the above, all there is follows --"
     rev = f"  {event.rev:>8}" if with_rev else ""
     key = visible(f"{event.ns} {event.key}" if with_ns else event.key)
-    head = f"{clock(event.at)}{rev}  {event.type:<7} "
-    line = cut(f"{head} {key}  {visible(event.by)}  {matter(event)}".rstrip(), width)
+    head = f"{time_of_day(event.at)}{rev}  {event.type:<7} "
+    line = truncate(f"{head} {key}  {visible(event.by)}  {event_detail(event)}".rstrip(), width)
     if colour:
-        return typer.style(line[: len(head)], fg=COLOURS.get(event.type)) + line[len(head) :]
+        return typer.style(line[: len(head)], fg=TYPE_COLOURS.get(event.type)) + line[len(head) :]
     return line
 
 
-def matter(event: Event) -> str:
-    """What an event of its type is about."""
+def event_detail(event: Event) -> str:
+    """Return the detail of an event of its type: the value, how late it expired, the time left, the reason."""
     match event.type:
         case "set":
             return preview(event.value, None)
@@ -93,7 +93,7 @@ def matter(event: Event) -> str:
             return "" if event.late is UNSET else f"{milliseconds(event.late)} late"
         case "touch":
             until = None if event.expires_at is UNSET else event.expires_at
-            return f"{left(until, event.at)} left" if until is not None else "no deadline any more"
+            return f"{time_left(until, event.at)} left" if until is not None else "no deadline any more"
         case _:
             return "" if event.reason is UNSET else _reason(event)
 

@@ -1,9 +1,10 @@
-"""Who holds what, who waits for what, and for whom: in sentences, for people and for models.
+"""Explanations in sentences: which agent holds a lock, which waits, for what, and because of which other agent.
 
-Pure: what the hub has told is the argument, its time included. Whatever agents wrote is made visible.
+Pure functions: the hub's answer is the argument, its time included. Text from agents is made visible.
 
-A sentence has the form ``impl-1 waits for src/a.py since 12s: impl-2 holds it until 10:42:03 (3.0s more)``. Whoever
-stands in the way and waits as well is followed, as far as that leads: ``... and waits for b since 5s: impl-3 ...``.
+A sentence has the form ``impl-1 waits for src/a.py since 12s: impl-2 holds it until 10:42:03 (3.0s more)``. If the
+holder waits as well, the sentence goes on with that wait, as far as the chain leads: ``... and waits for b since 5s:
+impl-3 ...``.
 """
 
 from __future__ import annotations
@@ -11,62 +12,71 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
-from waggle.cli.output.format import clock, duration, left, to_json, visible
+from waggle.cli.output.format import duration, time_left, time_of_day, to_json, visible
 from waggle.wire.messages import Awaited, HeldLock, Holder, Inspection, SeenWait, Waiter, Where
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 
-__all__ = ["Reasons", "against", "clause", "joined", "stuck", "subject", "unmet"]
+__all__ = [
+    "Reasons",
+    "describe_condition",
+    "describe_progress",
+    "explain_refusal",
+    "is_stuck",
+    "join_words",
+    "lock_subject",
+]
 
-SHOWN = 3
-"""Names, or reasons, that are told one by one; of more, the number."""
+MAX_NAMED = 3
+"""Names, or reasons, in a sentence; of the rest, only the number."""
 SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-"""Comparisons as they are written; the others are words."""
+"""Comparisons that have a sign; the others are words."""
 
 Locking = HeldLock | Holder | Waiter | SeenWait
-"""What has names or patterns that are locked, or asked for."""
+"""Anything with names or patterns that are locked, or asked for."""
 
 
-def joined(parts: Sequence[str], last: str = "and") -> str:
-    """``a``, ``a and b``, ``a, b and c``, ``a, b, c and 4 more``."""
-    if len(parts) > SHOWN + 1:
-        parts = [*parts[:SHOWN], f"{len(parts) - SHOWN} more"]
+def join_words(parts: Sequence[str], last: str = "and") -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``, ``a, b, c and 4 more``."""
+    if len(parts) > MAX_NAMED + 1:
+        parts = [*parts[:MAX_NAMED], f"{len(parts) - MAX_NAMED} more"]
     return f" {last} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 # --- locks -------------------------------------------------------------------------------------------------------
 
 
-def subject(lock: Locking) -> str:
-    """What a lock is on, held or asked for."""
+def lock_subject(lock: Locking) -> str:
+    """Return the names or patterns of a lock, held or asked for."""
     if lock.names:
-        return joined([visible(name) for name in lock.names])
-    return f"all of {joined([visible(text) for text in lock.patterns or ()])}"
+        return join_words([visible(name) for name in lock.names])
+    return f"all of {join_words([visible(text) for text in lock.patterns or ()])}"
 
 
-def against(asked: str, holders: Sequence[Holder], queued: int, now: float) -> str:
-    """Why what was asked for is not granted: who holds it, since when and until when, and how many wait."""
+def explain_refusal(asked: str, holders: Sequence[Holder], queued: int, now: float) -> str:
+    """Return why a lock was refused: the holders, since when and until when, and the number of waiters."""
     reasons = [
-        f"{_holds(one, asked)} since {clock(one.since)[:8]}, {_until(one, now)} if it is not renewed"
-        for one in holders[:SHOWN]
+        f"{_describe_hold(holder, asked)} since {time_of_day(holder.since)[:8]}, {_until(holder, now)}"
+        " if it is not renewed"
+        for holder in holders[:MAX_NAMED]
     ]
-    return "; ".join([*reasons, *_others(len(holders) - SHOWN, queued)])
+    return "; ".join([*reasons, *_count_others(len(holders) - MAX_NAMED, queued)])
 
 
-def _holds(lock: HeldLock | Holder, asked: str) -> str:
-    what = subject(lock)
+def _describe_hold(lock: HeldLock | Holder, asked: str) -> str:
+    what = lock_subject(lock)
     return f"{visible(lock.agent)} holds {'it' if what == asked else what}{_shared(lock.mode)}"
 
 
 def _until(lock: HeldLock | Holder, now: float) -> str:
-    return f"until {clock(lock.expires_at)[:8]} ({left(lock.expires_at, now)} more)"
+    return f"until {time_of_day(lock.expires_at)[:8]} ({time_left(lock.expires_at, now)} more)"
 
 
 def _shared(mode: object) -> str:
     return ", shared," if mode == "shared" else ""
 
 
-def _others(holders: int, queued: int) -> Iterator[str]:
-    """Those who are only counted."""
+def _count_others(holders: int, queued: int) -> Iterator[str]:
+    """Yield a clause for the holders beyond those named, and one for the waiters in the queue."""
     if holders > 0:
         yield f"{holders} more {'holds' if holders == 1 else 'hold'} some of it"
     if queued:
@@ -76,15 +86,15 @@ def _others(holders: int, queued: int) -> Iterator[str]:
 # --- conditions --------------------------------------------------------------------------------------------------
 
 
-def unmet(conditions: Sequence[Awaited], met: Collection[int]) -> str:
-    """Which of the conditions hold, and which do not."""
-    yes = [clause(one) for place, one in enumerate(conditions) if place in met]
-    no = [clause(one) for place, one in enumerate(conditions) if place not in met]
-    return "; ".join(f"{name}: {joined(some)}" for name, some in (("met", yes), ("not yet", no)) if some)
+def describe_progress(conditions: Sequence[Awaited], met: Collection[int]) -> str:
+    """Return which of the conditions hold, and which do not."""
+    holding = [describe_condition(condition) for index, condition in enumerate(conditions) if index in met]
+    missing = [describe_condition(condition) for index, condition in enumerate(conditions) if index not in met]
+    return "; ".join(f"{name}: {join_words(some)}" for name, some in (("met", holding), ("not yet", missing)) if some)
 
 
-def clause(condition: Awaited) -> str:
-    """What a condition says: ``spec is there``, ``3 of result:* have /state == "done"``."""
+def describe_condition(condition: Awaited) -> str:
+    """Return a condition in words: ``spec is there``, ``3 of result:* have /state == "done"``."""
     says = _of_key(condition) if condition.key is not None else _of_pattern(condition)
     after = "" if condition.since is None else f", written after rev {condition.since}"
     return says + after + _within(condition.ns)
@@ -125,94 +135,103 @@ def _within(ns: str | None) -> str:
 
 
 class Reasons:
-    """What an inspection tells of those who wait.
+    """The explanations of the waits of one inspection.
 
-    An agent is followed by its name: on the command line each command is a session of its own.
+    An agent is followed by its name, not by its session: on the command line each command is a session of its own.
     """
 
-    def __init__(self, seen: Inspection) -> None:
-        self._seen = seen
-        self._sessions = {session.session: session for session in seen.sessions}
+    def __init__(self, inspection: Inspection) -> None:
+        self._inspection = inspection
+        self._sessions = {session.session: session for session in inspection.sessions}
         self._waits: dict[str, list[SeenWait]] = defaultdict(list)
-        for wait in seen.waits:
-            if stuck(wait):
+        for wait in inspection.waits:
+            if is_stuck(wait):
                 self._waits[wait.agent].append(wait)
 
     def sentence(self, wait: SeenWait) -> str:
-        """Who waits, for what, and why that is so."""
-        return f"{visible(wait.agent)} {self._waiting(wait, frozenset([wait.agent]))}"
+        """Return a sentence about a wait: the agent, what it waits for, and why."""
+        return f"{visible(wait.agent)} {self._describe_wait(wait, frozenset([wait.agent]))}"
 
     def agents(self, wait: SeenWait) -> set[str]:
-        """Whom it is about: who waits, and who stands in the way."""
-        return {wait.agent, *(holder.agent for holder in self._in_the_way(wait))}
+        """Return the agents of a wait: the waiter and the holders that block it."""
+        return {wait.agent, *(holder.agent for holder in self._blockers(wait))}
 
-    def _waiting(self, wait: SeenWait, known: frozenset[str]) -> str:
-        """What one waits for, and why; ``known`` are the agents that the sentence has come by."""
-        since = f"since {duration(self._seen.at - wait.since)}"
+    def _describe_wait(self, wait: SeenWait, followed: frozenset[str]) -> str:
+        """Return what an agent waits for, and why. ``followed`` are the agents already named in the sentence."""
+        since = f"since {duration(self._inspection.at - wait.since)}"
         if wait.op == "take":
-            return f"is ready for work on {subject(wait).removeprefix('all of ')}{_within(wait.ns)} {since}"
+            return f"is ready for work on {lock_subject(wait).removeprefix('all of ')}{_within(wait.ns)} {since}"
         if wait.op == "lock":
-            what = subject(wait)
-            return f"waits for {what}{_shared(wait.mode)}{_within(wait.ns)} {since}: {self._reasons(wait, what, known)}"
-        more = "" if wait.until is None else f", and {left(wait.until, self._seen.at)} more at most,"
-        return f"waits {since}{more} until {self._conditions(wait)}{self._locked(wait, known)}"
+            what = lock_subject(wait)
+            return (
+                f"waits for {what}{_shared(wait.mode)}{_within(wait.ns)} {since}: {self._reasons(wait, what, followed)}"
+            )
+        more = "" if wait.until is None else f", and {time_left(wait.until, self._inspection.at)} more at most,"
+        return (
+            f"waits {since}{more} until {self._describe_conditions(wait)}{self._describe_lock_holders(wait, followed)}"
+        )
 
-    def _conditions(self, wait: SeenWait) -> str:
+    def _describe_conditions(self, wait: SeenWait) -> str:
         conditions = wait.all or wait.any or []
         if len(conditions) == 1:
-            return clause(conditions[0])
-        return f"{'all' if wait.all else 'any'} of {len(conditions)} hold ({unmet(conditions, wait.met or ())})"
+            return describe_condition(conditions[0])
+        progress = describe_progress(conditions, wait.met or ())
+        return f"{'all' if wait.all else 'any'} of {len(conditions)} hold ({progress})"
 
-    def _locked(self, wait: SeenWait, known: frozenset[str]) -> str:
-        """Who holds what is to be unlocked."""
-        holders = self._in_the_way(wait)
-        return f": {self._told(holders, '', 0, known)}" if holders else ""
+    def _describe_lock_holders(self, wait: SeenWait, followed: frozenset[str]) -> str:
+        """Return the holders of the names that a condition needs unlocked."""
+        holders = self._blockers(wait)
+        return f": {self._describe_holders(holders, '', 0, followed)}" if holders else ""
 
-    def _reasons(self, wait: SeenWait, what: str, known: frozenset[str]) -> str:
-        reasons = self._told(self._in_the_way(wait), what, self._before(wait), known)
+    def _reasons(self, wait: SeenWait, what: str, followed: frozenset[str]) -> str:
+        reasons = self._describe_holders(self._blockers(wait), what, self._queue_position(wait), followed)
         return reasons or "it is not its turn yet"
 
-    def _told(self, holders: Sequence[HeldLock | Holder], what: str, queued: int, known: frozenset[str]) -> str:
-        reasons = [self._holder(holder, what, known) for holder in holders[:SHOWN]]
-        return "; ".join([*reasons, *_others(len(holders) - SHOWN, queued)])
+    def _describe_holders(
+        self, holders: Sequence[HeldLock | Holder], what: str, queued: int, followed: frozenset[str]
+    ) -> str:
+        reasons = [self._describe_holder(holder, what, followed) for holder in holders[:MAX_NAMED]]
+        return "; ".join([*reasons, *_count_others(len(holders) - MAX_NAMED, queued)])
 
-    def _holder(self, lock: HeldLock | Holder, what: str, known: frozenset[str]) -> str:
-        """Who stands in the way, until when; whether it is away, and what it waits for itself."""
-        text = f"{_holds(lock, what)} {_until(lock, self._seen.at)}"
+    def _describe_holder(self, lock: HeldLock | Holder, what: str, followed: frozenset[str]) -> str:
+        """Return how a holder blocks the wait: until when, whether it is away, and what it waits for itself."""
+        text = f"{_describe_hold(lock, what)} {_until(lock, self._inspection.at)}"
         session = self._sessions.get(lock.session)
         if session is not None and not session.connected:
-            text += f", is away, with {left(session.expires_at, self._seen.at)} to come back"
+            text += f", is away, with {time_left(session.expires_at, self._inspection.at)} to come back"
         waits = self._waits.get(lock.agent)
         if not waits:
             return text
-        if lock.agent in known:
+        if lock.agent in followed:
             return f"{text}, which closes a circle"
-        return f"{text}, and {self._waiting(waits[0], known | {lock.agent})}"
+        return f"{text}, and {self._describe_wait(waits[0], followed | {lock.agent})}"
 
-    def _in_the_way(self, wait: SeenWait) -> Sequence[HeldLock | Holder]:
+    def _blockers(self, wait: SeenWait) -> Sequence[HeldLock | Holder]:
         if wait.op == "lock":
             return wait.blocked_by or ()
         conditions = wait.all or wait.any or ()
-        asked = [one for place, one in enumerate(conditions) if one.unlocked and place not in (wait.met or ())]
-        return [lock for lock in self._seen.locks if any(_is_on(lock, one, one.ns or wait.ns) for one in asked)]
+        unmet = [part for index, part in enumerate(conditions) if part.unlocked and index not in (wait.met or ())]
+        return [
+            lock for lock in self._inspection.locks if any(_is_on(lock, part, part.ns or wait.ns) for part in unmet)
+        ]
 
-    def _before(self, wait: SeenWait) -> int:
-        """How many asked for the same before, and wait."""
+    def _queue_position(self, wait: SeenWait) -> int:
+        """Return the number of waiters before this one in the queue."""
         places = [0]
-        for lock in self._seen.locks:
-            queue = [(one.session, one.since) for one in lock.queue]
+        for lock in self._inspection.locks:
+            queue = [(waiter.session, waiter.since) for waiter in lock.queue]
             if (wait.session, wait.since) in queue:
                 places.append(queue.index((wait.session, wait.since)))
         return max(places)
 
 
-def stuck(wait: SeenWait) -> bool:
-    """Whether it cannot go on without others: one who is ready for work can, and has nothing to do."""
+def is_stuck(wait: SeenWait) -> bool:
+    """Return whether a wait needs another agent to go on. A worker that waits for jobs does not: it is idle."""
     return wait.op != "take"
 
 
 def _is_on(lock: HeldLock, condition: Awaited, ns: str) -> bool:
-    """Whether a lock is on the key of a condition, or on a name that its pattern matches."""
+    """Return whether a lock is on the key of a condition, or on a name that the condition's pattern matches."""
     if lock.ns != ns:
         return False
     if condition.key is not None:

@@ -1,7 +1,7 @@
-"""How things look as text: values, times, sizes, for people and for programs.
+"""Text for values, times and sizes, for people and for programs.
 
-Pure: the time, the width and whether there is a person in front of it are arguments. Whatever agents wrote is shown
-so that it cannot act on the terminal. Rows and tables are in `tables`, events in `lines`.
+Pure functions: the time and the width are arguments. Text from agents is shown so that it cannot control the
+terminal. Rows and tables are in `tables`, events in `event_lines`.
 """
 
 from __future__ import annotations
@@ -16,33 +16,36 @@ from msgspec import UNSET
 
 __all__ = [
     "amount",
-    "clock",
-    "counted",
-    "cut",
+    "byte_size",
+    "count_of",
     "duration",
-    "left",
+    "iso_time",
     "milliseconds",
-    "moment",
     "preview",
-    "size",
+    "text_or_json",
+    "time_left",
+    "time_of_day",
     "to_json",
+    "truncate",
     "visible",
-    "words",
 ]
 
-_unseen = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_control_characters = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 # --- what agents wrote -------------------------------------------------------------------------------------------
 
 
 def visible(text: str) -> str:
-    r"""Control characters, and those that turn the direction of writing, as ``\u....``; in JSON that is the same."""
-    return _unseen.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    r"""Return the text with control characters, and those that change the writing direction, as ``\u....`` (as in
+    JSON)."""
+    return _control_characters.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def to_json(value: Any, *, indented: bool = False) -> str:
-    """The value as JSON: on one line, or indented for people."""
+    """Return the value as JSON: on one line, or indented for people."""
     if not indented:
         return visible(msgspec.json.encode(value).decode())
     lines = msgspec.json.format(msgspec.json.encode(value), indent=2).decode().split("\n")
@@ -50,33 +53,33 @@ def to_json(value: Any, *, indented: bool = False) -> str:
 
 
 def preview(value: Any, width: int | None) -> str:
-    """The value as JSON, cut to ``width`` characters if given; nothing if there is no value."""
-    return "" if value is UNSET else cut(to_json(value), width)
+    """Return the value as JSON, cut to ``width`` characters if given; empty if there is no value."""
+    return "" if value is UNSET else truncate(to_json(value), width)
 
 
-def words(value: Any) -> str:
-    """What an agent says of itself: text as it is, anything else as JSON, nothing for null."""
+def text_or_json(value: Any) -> str:
+    """Return text as it is, any other value as JSON, null as nothing: for the status and role of an agent."""
     if value is None:
         return ""
     return visible(value) if isinstance(value, str) else to_json(value)
 
 
-def cut(text: str, width: int | None) -> str:
-    """As much of the text as fits into ``width`` cells of a terminal, and a sign that there is more."""
+def truncate(text: str, width: int | None) -> str:
+    """Return the text cut to ``width`` cells of a terminal, with ``…`` at the end if it was longer."""
     if width is None or (len(text) <= width and text.isascii()):
         return text
     room, fitting = width, 0
-    for place, char in enumerate(text):
-        room -= _cells(char)
+    for index, char in enumerate(text):
+        room -= _cell_width(char)
         if room < 0:
             return text[:fitting] + "…"
         if room >= 1:
-            fitting = place + 1
+            fitting = index + 1
     return text
 
 
-def _cells(char: str) -> int:
-    """How many cells of a terminal a character takes: two for most of East Asia, none for what combines."""
+def _cell_width(char: str) -> int:
+    """Return the number of terminal cells of a character: two for most of East Asia, none for combining ones."""
     if char.isascii():
         return 1
     return 0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
@@ -85,8 +88,8 @@ def _cells(char: str) -> int:
 # --- time --------------------------------------------------------------------------------------------------------
 
 
-def left(expires_at: float | None, now: float) -> str:
-    """How long until the deadline, in the two units that matter; ``-`` if there is none."""
+def time_left(expires_at: float | None, now: float) -> str:
+    """Return the time until the deadline, in its two largest units; ``-`` without a deadline."""
     if expires_at is None:
         return "-"
     seconds = max(0.0, expires_at - now)
@@ -96,7 +99,7 @@ def left(expires_at: float | None, now: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Whole seconds as ``45s``, ``3m 20s``, ``2h 5m`` or ``12d 3h``."""
+    """Return whole seconds as ``45s``, ``3m 20s``, ``2h 5m`` or ``12d 3h``."""
     whole = int(seconds)
     for unit, smaller, size, part in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
         if whole >= size:
@@ -106,17 +109,17 @@ def duration(seconds: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """A short time: ``0.042 ms``, ``1.2 ms``, ``250 ms``."""
+    """Return a short time: ``0.042 ms``, ``1.2 ms``, ``250 ms``."""
     return f"{seconds * 1000:.3g} ms"
 
 
-def clock(at: float) -> str:
-    """The time of day, as people here have it, to the millisecond."""
+def time_of_day(at: float) -> str:
+    """Return the local time of day, to the millisecond."""
     return f"{datetime.fromtimestamp(at):%H:%M:%S.%f}"[:-3]
 
 
-def moment(at: float) -> str:
-    """Date and time with their zone, to the millisecond: for programs."""
+def iso_time(at: float) -> str:
+    """Return date and time with their zone, to the millisecond: for programs."""
     return datetime.fromtimestamp(at).astimezone().isoformat(timespec="milliseconds")
 
 
@@ -124,17 +127,17 @@ def moment(at: float) -> str:
 
 
 def amount(number: float) -> str:
-    """``12``, ``1,234,567``; with one decimal below ten where it is not whole."""
+    """Return a number: ``12``, ``1,234,567``; with one decimal below ten if it is not whole."""
     return f"{number:,.1f}" if number < 10 and number != int(number) else f"{number:,.0f}"
 
 
-def counted(number: int, what: str) -> str:
-    """``1 session``, ``2 sessions``."""
+def count_of(number: int, what: str) -> str:
+    """Return a number and its noun: ``1 session``, ``2 sessions``."""
     return f"{amount(number)} {what}{'' if number == 1 else 's'}"
 
 
-def size(count: float) -> str:
-    """Bytes: ``512 B``, ``1.5 KiB``, ``4.0 GiB``."""
+def byte_size(count: float) -> str:
+    """Return a number of bytes: ``512 B``, ``1.5 KiB``, ``4.0 GiB``."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,25 +1,25 @@
-"""Many entries, a page at a time: what the client's `list` and `clear` do in one go, for those who show progress."""
+"""Listing and clearing in steps: the client's `list` and `clear`, for commands that show progress."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 from waggle import Entry, Hub
-from waggle.api.hub import PAGE
+from waggle.wire.limits import MAX_PAGE_ENTRIES
 from waggle.wire.messages import Clear, Cleared, List, Listed
 
-__all__ = ["cleared", "pages"]
+__all__ = ["clear_in_steps", "entry_pages"]
 
 
-async def pages(
+async def entry_pages(
     hub: Hub, pattern: str, *, ns: str | None, limit: int | None = None, values: bool = True
 ) -> AsyncIterator[list[Entry]]:
-    """The entries that match, in key order, up to ``limit``."""
+    """Yield the entries that match, a page at a time, in key order, up to ``limit``."""
     after: str | None = None
     while True:
-        size = PAGE if limit is None else min(PAGE, limit)
+        size = MAX_PAGE_ENTRIES if limit is None else min(MAX_PAGE_ENTRIES, limit)
         command = List(id=0, pattern=pattern, ns=ns, limit=size, after=after, values=values)
-        listed = await hub._link.ask(command, Listed)
+        listed = await hub._driver.request(command, Listed)
         yield listed.entries
         after = listed.next
         limit = None if limit is None else limit - len(listed.entries)
@@ -27,10 +27,10 @@ async def pages(
             return
 
 
-async def cleared(hub: Hub, pattern: str, *, ns: str | None) -> AsyncIterator[int]:
-    """Delete the entries that match; after each step, how many went with it."""
+async def clear_in_steps(hub: Hub, pattern: str, *, ns: str | None) -> AsyncIterator[int]:
+    """Delete the entries that match, and yield the number deleted after each step."""
     while True:
-        step = await hub._link.ask(Clear(id=0, pattern=pattern, confirm=True, ns=ns), Cleared)
+        step = await hub._driver.request(Clear(id=0, pattern=pattern, confirm=True, ns=ns), Cleared)
         yield step.deleted
         if not step.more:
             return

@@ -1,7 +1,7 @@
-"""Rows: a table for a person, lines with tabs for a program.
+"""Rows of results: a table for a person, lines with tabs for a program.
 
-For a person a table fits the terminal: column ``wide`` gives way to the others, and the first
-gives way to it beyond half of the room. For a program nothing is cut, and there is no heading.
+A table fits the terminal: the column ``wide`` shrinks first; the first column shrinks only beyond half of the room.
+For a program no text is cut, and there is no heading.
 """
 
 from __future__ import annotations
@@ -13,62 +13,62 @@ from collections.abc import Collection, Sequence
 import typer
 
 from waggle import Entry
-from waggle.cli.output.format import cut, duration, left, preview, visible, words
+from waggle.cli.output.format import duration, preview, text_or_json, time_left, truncate, visible
 
-__all__ = ["GAP", "Rows", "agent_row", "aligned", "entry_row", "in_tabs"]
+__all__ = ["GAP", "Rows", "agent_row", "aligned_line", "entry_row", "tab_line"]
 
 GAP = "  "
-"""What stands between the columns of a table."""
-LONGEST = 1000
-"""Characters of a cell that are looked at: no terminal is wider."""
+"""The gap between the columns of a table."""
+MAX_CELL_CHARS = 1000
+"""Characters of a cell that are measured: no terminal is wider."""
 
 Row = Sequence[str]
 
 
 def entry_row(entry: Entry, now: float, *, values: bool = True) -> list[str]:
-    """An entry as the columns of `waggle list`: key, value, time left, by, revision."""
+    """Return an entry as the columns of `waggle list`: key, value, time left, author, revision."""
     return [
         visible(entry.key),
         *([preview(entry.value, None)] if values else []),
-        left(entry.expires_at, now),
+        time_left(entry.expires_at, now),
         visible(entry.by),
         f"{entry.rev}",
     ]
 
 
 def agent_row(entry: Entry, now: float) -> list[str]:
-    """An entry of ``$agents`` as the columns of `waggle agents`: agent, role, state, for how long, status."""
+    """Return an entry of ``$agents`` as the columns of `waggle agents`: agent, role, state, for how long, status."""
     value = entry.value
     return [
         visible(entry.key),
-        words((value["meta"] or {}).get("role")),
+        text_or_json((value["meta"] or {}).get("role")),
         "here" if value["connected"] else "away",
         duration(max(0.0, now - value["since"])),
-        words(value["status"]),
+        text_or_json(value["status"]),
     ]
 
 
-def in_tabs(row: Row) -> str:
-    """A row for other programs: tabs between the columns, nothing cut."""
+def tab_line(row: Row) -> str:
+    """Return a row for a program: tabs between the columns, no text cut."""
     return "\t".join(row) + "\n"
 
 
-def aligned(row: Row, widths: Sequence[int], numbers: Collection[int]) -> str:
-    """A row on one line: each cell as wide as its column, numbers to the right; what does not fit ends in a sign."""
+def aligned_line(row: Row, widths: Sequence[int], numbers: Collection[int]) -> str:
+    """Return a row on one line: each cell as wide as its column, numbers to the right; cut cells end in ``…``."""
     from rich.cells import cell_len, set_cell_size
 
     cells = []
-    for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
+    for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
         room = width - cell_len(cell)
         if room < 0:
             cells.append(set_cell_size(set_cell_size(cell, width - 1) + "…", width) if width else "")
         else:
-            cells.append(" " * room + cell if place in numbers else cell + " " * room)
+            cells.append(" " * room + cell if index in numbers else cell + " " * room)
     return GAP.join(cells)
 
 
 class Rows:
-    """Prints rows as they come, under one heading; the widths of a table are those of what comes first."""
+    """A table that prints rows as they come, under one heading. The first rows decide the widths."""
 
     def __init__(self, heading: Row, *, wide: int, numbers: Collection[int] = ()) -> None:
         self._heading, self._wide, self._numbers = heading, wide, numbers
@@ -76,15 +76,15 @@ class Rows:
         self._room = 0
 
     def print(self, rows: Sequence[Row]) -> None:
-        """Print some more; the heading stands above the first, even if there are none."""
+        """Print more rows. The heading comes before the first, even if there are none."""
         if sys.stdout.isatty():
             self.as_table(rows)
         else:
-            sys.stdout.writelines(map(in_tabs, rows))
+            sys.stdout.writelines(map(tab_line, rows))
 
     def as_table(self, rows: Sequence[Row]) -> None:
-        """The same as a table in any case."""
-        rows = [[cut(cell, LONGEST) for cell in row] for row in rows]
+        """Print more rows as a table, also where the output is no terminal."""
+        rows = [[truncate(cell, MAX_CELL_CHARS) for cell in row] for row in rows]
         if not self._widths:
             self._room = shutil.get_terminal_size().columns
             self._widths = self._fitting(rows, self._room)
@@ -93,10 +93,10 @@ class Rows:
         sys.stdout.writelines(f"{self._line(row)}\n" for row in rows)
 
     def _line(self, row: Row) -> str:
-        return cut(aligned(row, self._widths, self._numbers).rstrip(), self._room)
+        return truncate(aligned_line(row, self._widths, self._numbers).rstrip(), self._room)
 
     def _fitting(self, rows: Sequence[Row], room: int) -> list[int]:
-        """The widths with which these rows fit into so many cells."""
+        """Return column widths with which these rows fit into ``room`` cells."""
         from rich.cells import cell_len
 
         wide = self._wide

@@ -1,1 +1,1 @@
-"""Programs that a command starts: run while a lock or job is held, kept in the foreground, ended with the command."""
+"""Programs that a command starts: run while a lock or job is held, run for events, ended with the command."""

@@ -1,13 +1,11 @@
-"""A hub in the background, for those who need one and have not started any.
+"""Start of a hub in the background, for commands that need one when none runs.
 
-The rules:
-
-1. **Exactly one,** however many ask at the same moment: who starts it holds a lock on a file of this user and port, and
-   the others look again when they have it.
-2. **On this machine only,** and only where nothing answers: a hub elsewhere, or one that asks for a token, is somebody
-   else's to start.
-3. **It belongs to nobody.** It outlives whoever started it, keeps its data where `waggle serve` does, and ends by
-   itself when nobody was connected for a while.
+1. **Exactly one hub,** however many commands start at the same moment: a command locks a file of this user and port
+   before it starts a hub, and looks once more when it has that lock.
+2. **On this machine only,** and only where nothing answers. A hub on another machine, or one that asks for a token,
+   is started by its owner.
+3. **The hub is independent of the command.** It outlives the command, keeps its data where `waggle serve` does, and
+   ends by itself when no client was connected for a while.
 """
 
 from __future__ import annotations
@@ -20,30 +18,30 @@ import time
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from waggle.cli.commands.serve import NEEDED, SERVE, missing
+from waggle.cli.commands.serve import HUB_COMMAND, HUB_PACKAGES, missing_packages
 from waggle.core.backoff import is_loopback
 from waggle.wire.errors import Disconnected
 
-__all__ = ["IDLE", "answers", "can_start", "ensure_hub", "state_directory"]
+__all__ = ["DEFAULT_IDLE", "can_start", "ensure_hub", "hub_answers", "state_directory"]
 
-IDLE = "10m"
-"""How long after the last connection such a hub ends: an editor that restarts should find it, and all in it."""
-START = 20.0
-"""Seconds in which it must answer."""
-LOOK = 2.0
-"""Seconds for an answer from a hub that is there."""
+DEFAULT_IDLE = "10m"
+"""Time without a connection after which the hub ends: an editor that restarts should still find its data."""
+START_TIMEOUT_S = 20.0
+"""Limit for a new hub to answer."""
+ANSWER_TIMEOUT_S = 2.0
+"""Limit for the answer of a running hub."""
 
 
 def can_start(url: str) -> bool:
-    """Whether a hub at this address could be started here."""
-    parts = _parts(url)
+    """Return whether a hub at this address could be started here."""
+    parts = _split_url(url)
     return parts.scheme in ("http", "ws") and is_loopback(parts.geturl()) and parts.path.strip("/") in ("", "ws")
 
 
-def answers(url: str) -> bool:
-    """Whether a hub is there. Only for an address that `can_start`."""
-    parts = _parts(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=LOOK)
+def hub_answers(url: str) -> bool:
+    """Return whether a hub answers at this address. Only for an address that `can_start` accepts."""
+    parts = _split_url(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200
@@ -53,53 +51,55 @@ def answers(url: str) -> bool:
         connection.close()
 
 
-def ensure_hub(url: str, idle: str = IDLE) -> None:
-    """Return when a hub answers at ``url``, which `can_start`; start it if none does. Raises Disconnected."""
-    if answers(url):
+def ensure_hub(url: str, idle: str = DEFAULT_IDLE) -> None:
+    """Return when a hub answers at ``url``, which `can_start` accepts; start one if none does. Raises Disconnected."""
+    if hub_answers(url):
         return
     directory = state_directory()
-    port = _parts(url).port or 80
+    port = _split_url(url).port or 80
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (directory / f"start-{port}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not answers(url):
+            if not hub_answers(url):
                 _start(url, port, idle, directory / f"hub-{port}.out")
     except Disconnected:
         raise
-    except OSError as fault:
+    except OSError as error:
         raise Disconnected(
-            f"No hub answers at {url}, and none can be started, since {directory} cannot be used: {fault}. Start one"
+            f"No hub answers at {url}, and none can be started, since {directory} cannot be used: {error}. Start one"
             " with `waggle serve`, or set XDG_STATE_HOME to a directory that can be written."
         ) from None
 
 
 def state_directory() -> Path:
-    """Where what is said of hubs in the background is kept (XDG base directories)."""
+    """Return the directory for the lock and output files of background hubs (XDG base directories)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "waggle"
 
 
-def _parts(url: str) -> SplitResult:
-    """The parts of an address, which may leave out its scheme, as the client lets it."""
+def _split_url(url: str) -> SplitResult:
+    """Return the parts of an address. The scheme may be left out, as in the client."""
     return urlsplit(url if "://" in url else f"http://{url}")
 
 
 def _start(url: str, port: int, idle: str, output: Path) -> None:
-    if absent := missing(NEEDED):
+    if packages := missing_packages(HUB_PACKAGES):
         raise Disconnected(
-            f"No hub answers at {url}, and none can be started: {', '.join(absent)} missing. pip install"
+            f"No hub answers at {url}, and none can be started: {', '.join(packages)} missing. pip install"
             " 'wagglehub[hub]', or set WAGGLE_URL to a hub elsewhere."
         )
-    host = _parts(url).hostname or "127.0.0.1"
-    command = [*SERVE, "--host", host, "--port", str(port), "--idle", idle]
-    with output.open("w") as said:
+    host = _split_url(url).hostname or "127.0.0.1"
+    command = [*HUB_COMMAND, "--host", host, "--port", str(port), "--idle", idle]
+    with output.open("w") as log_file:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True, cwd="/"
+            command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True, cwd="/"
         )
-    until = time.monotonic() + START
-    while not answers(url):
-        if process.poll() is not None or time.monotonic() > until:
-            words = output.read_text(errors="replace").strip()[-500:]
-            raise Disconnected(f"No hub answers at {url}, and one that was started did not, either: {words or output}")
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not hub_answers(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            log_text = output.read_text(errors="replace").strip()[-500:]
+            raise Disconnected(
+                f"No hub answers at {url}, and one that was started did not, either: {log_text or output}"
+            )
         time.sleep(0.05)

@@ -1,11 +1,11 @@
-"""A program of the person's that runs while something is held for it: a lock, a job.
+"""The child process of a command: the person's program, run while a lock or job is held.
 
-The rules:
-
-1. **It has a process group of its own,** and when it is told to end, all of the group is: politely, then by force.
-2. **It has the terminal,** as if it had been started without us: see `terminal`.
-3. **Signals are its business.** Those that come to us are passed on, and it decides; we end when it does.
-4. **It does not outlive us.** Should we be killed without a chance to see to it, the kernel tells it to end (Linux).
+1. **The program has its own process group.** To end it, the whole group gets SIGTERM, and after `TERM_TIMEOUT_S`
+   SIGKILL.
+2. **The program has the terminal,** as if the shell had started it directly: see `terminal`.
+3. **Signals are passed on.** The program decides what to do; the command ends when the program does.
+4. **The program does not outlive the command.** If the command is killed, the kernel sends SIGTERM to the program
+   (Linux).
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from typing import NoReturn
 
 import typer
 
-from waggle.cli.process.processes import GOODBYE, die_with_parent
+from waggle.cli.process.processes import TERM_TIMEOUT_S, die_with_parent
 from waggle.cli.process.terminal import Terminal
-from waggle.cli.shared.connect import say, signals_to
+from waggle.cli.shared.connect import notify, route_signals
 
-__all__ = ["NOT_FOUND", "NOT_RUNNABLE", "check_runnable", "run_program"]
+__all__ = ["EXIT_NOT_FOUND", "EXIT_NOT_RUNNABLE", "check_runnable", "run_program"]
 
-NOT_FOUND = 127
-NOT_RUNNABLE = 126
-"""Exit codes, as shells have them."""
-PASSED_ON = (
+EXIT_NOT_FOUND = 127
+EXIT_NOT_RUNNABLE = 126
+"""Exit codes of shells."""
+FORWARDED_SIGNALS = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
 )  # fmt: skip
-TICK = 0.02
-"""Seconds between two looks whether all of a group has ended, which nothing tells."""
+GROUP_POLL_S = 0.02
+"""Time between two checks whether a whole group has ended: the kernel does not report that."""
 
 
 def check_runnable(command: Sequence[str]) -> None:
-    """End with an error if there is no such program: before anything is waited for, or taken from others."""
+    """Exit with an error if there is no such program, before the command waits for anything or takes it from
+    others."""
     if shutil.which(command[0]) is None:
-        _not_runnable(command[0])
+        _exit_not_runnable(command[0])
 
 
 async def run_program(
@@ -48,45 +49,46 @@ async def run_program(
     stop: asyncio.Event,
     *,
     stdin: bytes | None = None,
-    heard: Callable[[signal.Signals], object] = lambda _: None,
+    on_signal: Callable[[signal.Signals], object] = lambda _: None,
 ) -> int:
-    """Run it to its end, and give its exit code, as shells count; when ``stop`` is set, it is told to end.
+    """Run a program to its end, and return its exit code, as shells count; when ``stop`` is set, end it.
 
-    It has these variables beside ours, and our input, unless it is given its own; ``heard`` is told of signals that are
-    passed on. Cancelled, this ends it, too. Raises typer.Exit if it cannot be run.
+    The program has ``variables`` beside ours, and our standard input unless ``stdin`` is given. ``on_signal`` is
+    called for each signal that is passed on. Cancelling this ends the program, too. Raises typer.Exit if it cannot
+    be run.
     """
 
-    early: list[signal.Signals] = []
+    early_signals: list[signal.Signals] = []
     process: asyncio.subprocess.Process | None = None
 
     def pass_on(number: signal.Signals) -> None:
-        heard(number)
+        on_signal(number)
         if process is None:
-            early.append(number)
+            early_signals.append(number)
         else:
-            _send(process.pid, number)
+            _signal_group(process.pid, number)
 
-    with Terminal() as terminal, signals_to(pass_on, PASSED_ON):
+    with Terminal() as terminal, route_signals(pass_on, FORWARDED_SIGNALS):
         process = await _start(command, {**os.environ, **variables}, stdin is not None, terminal)
-        for number in early:
-            _send(process.pid, number)
-        with terminal.serve(process.pid):
-            code = await _end_of(process, stdin, stop)
-        terminal.interrupted(code)
+        for number in early_signals:
+            _signal_group(process.pid, number)
+        with terminal.lend_on_demand(process.pid):
+            code = await _wait_for_end(process, stdin, stop)
+        terminal.pass_on_interrupt(code)
     return code if code >= 0 else 128 - code
 
 
-async def _end_of(process: asyncio.subprocess.Process, stdin: bytes | None, stop: asyncio.Event) -> int:
-    """Wait until a process has ended, or see to it when that is wanted; gives what it has ended with."""
-    talking = asyncio.ensure_future(process.communicate(stdin))
+async def _wait_for_end(process: asyncio.subprocess.Process, stdin: bytes | None, stop: asyncio.Event) -> int:
+    """Wait until the process ends, or end it when ``stop`` is set. Returns its code, negative for a signal."""
+    communicating = asyncio.ensure_future(process.communicate(stdin))
     stopping = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait([talking, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([communicating, stopping], return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
-        if not talking.done():
-            await _end_all(process.pid)
-        await talking
+        if not communicating.done():
+            await _end_group(process.pid)
+        await communicating
     code = process.returncode
     assert code is not None
     return code
@@ -97,37 +99,37 @@ async def _start(
 ) -> asyncio.subprocess.Process:
     def prepare() -> None:
         die_with_parent()
-        terminal.give()
+        terminal.take_foreground()
 
     pipe = asyncio.subprocess.PIPE if piped else None
     starting = asyncio.create_subprocess_exec(*command, env=env, stdin=pipe, process_group=0, preexec_fn=prepare)
     try:
         return await starting
     except OSError:
-        _not_runnable(command[0])
+        _exit_not_runnable(command[0])
 
 
-def _not_runnable(name: str) -> NoReturn:
+def _exit_not_runnable(name: str) -> NoReturn:
     if os.sep in name and os.path.exists(name):
-        say(f"{name} cannot be run: is it meant to be, and executable?")
-        raise typer.Exit(NOT_RUNNABLE)
-    say(f"{name}: there is no such command")
-    raise typer.Exit(NOT_FOUND)
+        notify(f"{name} cannot be run: is it meant to be, and executable?")
+        raise typer.Exit(EXIT_NOT_RUNNABLE)
+    notify(f"{name}: there is no such command")
+    raise typer.Exit(EXIT_NOT_FOUND)
 
 
-async def _end_all(group: int) -> None:
-    """Have all processes of a group end: those that have not after some seconds are killed."""
-    _send(group, signal.SIGTERM)
-    _send(group, signal.SIGCONT)  # or one that was stopped would not hear of it
-    for _ in range(int(GOODBYE / TICK)):
-        if not _send(group, None):
+async def _end_group(group: int) -> None:
+    """End all processes of a group: SIGTERM first, then SIGKILL for those still there after `TERM_TIMEOUT_S`."""
+    _signal_group(group, signal.SIGTERM)
+    _signal_group(group, signal.SIGCONT)  # a stopped process gets SIGTERM only when it continues
+    for _ in range(int(TERM_TIMEOUT_S / GROUP_POLL_S)):
+        if not _signal_group(group, None):
             return
-        await asyncio.sleep(TICK)
-    _send(group, signal.SIGKILL)
+        await asyncio.sleep(GROUP_POLL_S)
+    _signal_group(group, signal.SIGKILL)
 
 
-def _send(group: int, number: signal.Signals | None) -> bool:
-    """Send a signal to a group, or none; whether there still is one."""
+def _signal_group(group: int, number: signal.Signals | None) -> bool:
+    """Send a signal to a group, or with None only look. Returns whether the group still exists."""
     with suppress(ProcessLookupError):
         os.killpg(group, number or 0)
         return True

@@ -1,12 +1,11 @@
-"""What `lock` and `take` have in common: a program runs for as long as something is held.
+"""The run of a program while a lock or a job is held, for `lock` and `take`.
 
-The rules:
-
-1. **Let go after the program has ended,** and never before, whatever ends this.
-2. **Lost, the program is told to end,** since others may have it by now, and then the person is told why: the program
-   may have had the screen. Or it goes on without, if that was asked for, and the person is told at once.
-3. **The exit code is the program's.** But 0 means that it was held to the end: ended because of a loss, a program that
-   says 0 gives 2.
+1. **Release after the program has ended,** never before, whatever ends the command.
+2. **If the lock or job is lost, the program is told to end,** since another agent may have it by now. The person is
+   told why afterwards, because the program may use the whole screen. With ``--on-loss warn`` the program goes on,
+   and the person is told at once.
+3. **The exit code is the program's.** But 0 means that the lock or job was held to the end: a program that was ended
+   because of a loss and returns 0 gives 2.
 """
 
 from __future__ import annotations
@@ -17,67 +16,67 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
 from waggle import Hub, LockLost
-from waggle.cli.shared.connect import ERROR, say
+from waggle.cli.shared.connect import ERROR, notify
 from waggle.cli.shared.options import OnLoss, Options
 
-__all__ = ["surroundings", "while_held"]
+__all__ = ["lock_environment", "run_while_held"]
 
 
 class Holding(Protocol):
-    """A lock or a job."""
+    """A lock or a job, as far as its loss is concerned."""
 
     @property
     def lost(self) -> LockLost | None:
-        """Why it was lost, or None if it was not."""
+        """The reason of the loss, or None while it is held."""
 
 
 H = TypeVar("H", bound=Holding)
 Run = Callable[[H, asyncio.Event], Awaitable[int]]
-"""Runs the program until it has ended, or until it is told to end, and gives its exit code."""
+"""Runs the program until it ends, or until the event is set, and returns its exit code."""
 
 
-def surroundings(options: Options, hub: Hub, token: int) -> dict[str, str]:
-    """The variables with which `waggle` within the program means the same hub, and writes only while this is held."""
-    said = {"NS": options.ns, "AGENT": options.agent, "TOKEN": options.token}
-    known = {"URL": options.url, "LOCK_TOKEN": f"{token}", **{name: text for name, text in said.items() if text}}
-    return {f"WAGGLE_{name}": text for name, text in known.items()}
+def lock_environment(options: Options, hub: Hub, token: int) -> dict[str, str]:
+    """Return the variables for a program: `waggle` in it uses the same hub, and writes only while the lock is held."""
+    identity = {"NS": options.ns, "AGENT": options.agent, "TOKEN": options.token}
+    values = {"URL": options.url, "LOCK_TOKEN": f"{token}", **{name: text for name, text in identity.items() if text}}
+    return {f"WAGGLE_{name}": text for name, text in values.items()}
 
 
-async def while_held(
-    block: AbstractAsyncContextManager[H], run: Run[H], on_loss: OnLoss, *, harmless: str | None = None
+async def run_while_held(
+    block: AbstractAsyncContextManager[H], run: Run[H], on_loss: OnLoss, *, ignored_loss: str | None = None
 ) -> int:
-    """Enter the block, run the program in it, and give its exit code. Raises what entering raises.
+    """Enter the block, run the program in it, and return its exit code. Raises what entering raises.
 
-    ``harmless`` is a reason for which it may be lost that is nothing to tell, nor to end a program for.
+    A loss with the reason ``ignored_loss`` is not reported, and does not end the program.
     """
     stop = asyncio.Event()
-    running: asyncio.Future[int] | None = None
+    program: asyncio.Future[int] | None = None
     try:
         async with block as held:
-            running = asyncio.ensure_future(run(held, stop))
+            program = asyncio.ensure_future(run(held, stop))
             try:
-                return await asyncio.shield(running)
+                return await asyncio.shield(program)
             finally:
                 if held.lost is None:
-                    await _ended(running)
+                    await _cancel_and_wait(program)
     except LockLost as lost:
-        if running is None:
+        if program is None:
             raise
-        if lost.reason == harmless:
-            return await running
+        if lost.reason == ignored_loss:
+            return await program
         if on_loss is OnLoss.warn:
-            say(f"{lost.message} The command goes on without it.")
-            return await running
+            notify(f"{lost.message} The command goes on without it.")
+            return await program
         stop.set()
-        code = await running
-        say(f"{lost.message} So the command was told to end.")
+        code = await program
+        notify(f"{lost.message} So the command was told to end.")
         return code or ERROR
     finally:
-        if running is not None:
-            await _ended(running)
+        if program is not None:
+            await _cancel_and_wait(program)
 
 
-async def _ended(running: asyncio.Future[int]) -> None:
-    if not running.done():
-        running.cancel()
-        await asyncio.wait([running])
+async def _cancel_and_wait(program: asyncio.Future[int]) -> None:
+    if not program.done():
+        program.cancel()
+        await asyncio.wait([program])

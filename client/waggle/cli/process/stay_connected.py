@@ -1,7 +1,7 @@
-"""To be with the hub for longer than a command takes: until Ctrl-C, or while another program runs.
+"""Commands that stay connected until Ctrl-C, or while another program runs.
 
-What belongs to a session (ephemeral entries, a status) is there as long as the session is. Should the hub forget the
-session, by a restart for instance, it is put there again.
+Ephemeral entries and a status belong to a session, and end with it. If the hub forgets the session, after a restart
+for example, they are written again.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from waggle import Hub
 from waggle.cli.process.processes import run_to_end
-from waggle.cli.shared.connect import say
+from waggle.cli.shared.connect import notify
 from waggle.core.session import State
 
-__all__ = ["Told", "keep", "keep_while"]
+__all__ = ["HubStatus", "stay", "stay_while"]
 
-Again = Callable[[Hub], Awaitable[object]]
+Restore = Callable[[Hub], Awaitable[object]]
 
 
-class Told:
-    """Tells the person when the hub goes away and when it is back; ``back`` is set then, too. An ``on_state``."""
+class HubStatus:
+    """Messages for the person when the hub goes away and comes back (an ``on_state`` callback)."""
 
     def __init__(self) -> None:
         self.back = asyncio.Event()
@@ -29,32 +29,32 @@ class Told:
     def __call__(self, state: State) -> None:
         if state == "reconnecting":
             self._away = True
-            say("the hub is away; waiting for it to come back")
+            notify("the hub is away; waiting for it to come back")
         elif state == "connected" and self._away:
             self._away = False
-            say("the hub is back")
+            notify("the hub is back")
             self.back.set()
 
 
-async def keep(hub: Hub, told: Told, again: Again) -> None:
-    """Stay for ever, and do ``again`` what has to be done anew in each new session."""
+async def stay(hub: Hub, status: HubStatus, restore: Restore) -> None:
+    """Stay connected for ever, and call ``restore`` in each new session."""
     session = hub.session
     while True:
-        await told.back.wait()
-        told.back.clear()
+        await status.back.wait()
+        status.back.clear()
         if hub.session != session:
             session = hub.session
-            await again(hub)
+            await restore(hub)
 
 
-async def keep_while(hub: Hub, told: Told, again: Again, command: Sequence[str]) -> int:
-    """As `keep`, while a program runs: gives its exit code."""
+async def stay_while(hub: Hub, status: HubStatus, restore: Restore, command: Sequence[str]) -> int:
+    """Stay connected while a program runs, as `stay` does, and return its exit code."""
     program = asyncio.ensure_future(run_to_end(command))
-    keeping = asyncio.ensure_future(keep(hub, told, again))
+    keeping = asyncio.ensure_future(stay(hub, status, restore))
     try:
         await asyncio.wait([program, keeping], return_when=asyncio.FIRST_COMPLETED)
         if not program.done():
-            await keeping  # it has failed
+            await keeping  # `stay` only ends with an error: raise it
         return await program
     finally:
         for task in (program, keeping):

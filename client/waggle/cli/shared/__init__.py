@@ -1,1 +1,1 @@
-"""Parts that several commands share: options, the visit to the hub, completion, and arguments that need parsing."""
+"""Parts that several commands share: options, the connection to the hub, completion, and the parsing of arguments."""

@@ -1,4 +1,6 @@
-"""One visit to the hub: connect, do the work, say goodbye, and turn what went wrong into words and an exit code."""
+"""The connection of a command to the hub: connect, do the work, say goodbye, and turn errors into words and exit
+codes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import Any, NoReturn
 import typer
 
 from waggle import Conflict, Hub, Locked, NotFound, NotHolder, TimedOut, WaggleError, connect
-from waggle.cli import drop
+from waggle.cli import discard_output
 from waggle.cli.output.format import to_json, visible
 from waggle.cli.shared.options import Options
 from waggle.core.session import State
@@ -21,58 +23,59 @@ from waggle.core.session import State
 __all__ = [
     "ERROR",
     "NO",
-    "fail",
-    "in_words",
-    "no",
-    "refused",
-    "run",
-    "say",
-    "signals_to",
-    "unread",
-    "visit",
+    "describe",
+    "exit_error",
+    "exit_no",
+    "exit_output_closed",
+    "exit_refused",
+    "notify",
+    "route_signals",
+    "run_until_signal",
+    "run_with_hub",
 ]
 
 NO = 1
 ERROR = 2
 
-PATIENCE = 3.0
-"""Seconds to find the hub: a command that is typed should not be silent for longer."""
+CONNECT_TIMEOUT_S = 3.0
+"""Limit for the connection: a person should not wait longer without a message."""
 
 _ARGUMENT = re.compile(r"\b(url|token|snapshot)=(True)?")
-"""How the client's messages name an argument, where the command line has an option of that name."""
+"""An argument in a message of the client, for which the command line has an option."""
 _ADDRESS = re.compile(r"\bws(s?://\S+?)/ws\b")
-"""The address of the hub's door, where the person has said that of the hub."""
+"""The WebSocket address in a message: the person knows the hub's HTTP address."""
 
 Work = Callable[[Hub], Coroutine[Any, Any, None]]
 Receiver = Callable[[signal.Signals], None]
 
-_receivers: dict[signal.Signals, Receiver] = {}
-"""Who is told of a signal now: see `signals_to`."""
+_signal_receivers: dict[signal.Signals, Receiver] = {}
+"""The receiver of each signal now: see `route_signals`."""
 
 
-def visit(options: Options, work: Work, *, on_state: Callable[[State], None] | None = None) -> None:
-    """Do ``work`` with a connection to the hub. Raises typer.Exit unless all went well.
+def run_with_hub(options: Options, work: Work, *, on_state: Callable[[State], None] | None = None) -> None:
+    """Run ``work`` with a connection to the hub. Raises typer.Exit unless it succeeds.
 
-    The session says that it is a command line's. It has no name of its own unless one was given, so the hub makes
-    one, which it does not remember. What the hub found absent, or not as expected, is a plain no.
+    The session has the role ``cli``. Without ``--agent`` the hub makes a name, which it does not remember. The hub's
+    refusals (absent, not as expected, locked) are a plain no, exit code 1; other errors of the hub are exit code 2.
     """
     try:
-        ended_by = run(_there_and_back(options, work, on_state))
+        ended_by = run_until_signal(_connect_and_run(options, work, on_state))
         sys.stdout.flush()
     except BrokenPipeError:
-        unread()
+        exit_output_closed()
     except (Conflict, Locked, NotFound, NotHolder) as refusal:
-        refused(options, refusal, in_words(refusal))
+        exit_refused(options, refusal, describe(refusal))
     except WaggleError as error:
-        fail(in_words(error))
+        exit_error(describe(error))
     if ended_by is not None:
         raise typer.Exit(128 + ended_by)
 
 
-def run(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
-    """Run ``work`` to its end; SIGINT and SIGTERM cancel it, and are then returned.
+def run_until_signal(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
+    """Run ``work`` to its end. SIGINT and SIGTERM cancel it, and are then returned; None without a signal.
 
-    Not by way of KeyboardInterrupt alone: a shell has its background jobs ignore SIGINT, and SIGTERM must still work.
+    KeyboardInterrupt alone is not enough: a shell makes its background jobs ignore SIGINT, and SIGTERM must still
+    work.
     """
     ended_by: list[signal.Signals] = []
 
@@ -84,7 +87,7 @@ def run(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
             ended_by.append(number)
             task.cancel()
 
-        with signals_to(stop, (signal.SIGINT, signal.SIGTERM)):
+        with route_signals(stop, (signal.SIGINT, signal.SIGTERM)):
             try:
                 await work
             except asyncio.CancelledError:
@@ -99,41 +102,41 @@ def run(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
 
 
 @contextmanager
-def signals_to(receiver: Receiver, numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Within the block ``receiver`` is told of these signals, instead of whoever is else; not of those ignored."""
+def route_signals(receiver: Receiver, numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Within the block, call ``receiver`` for these signals, instead of an outer receiver; except ignored signals."""
     loop = asyncio.get_running_loop()
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: _receivers.get(number) for number in heard}
-    for number in heard:
-        _receivers[number] = receiver
+    watched = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    previous_receivers = {number: _signal_receivers.get(number) for number in watched}
+    for number in watched:
+        _signal_receivers[number] = receiver
         loop.add_signal_handler(number, receiver, number)
     try:
         yield
     finally:
-        for number, earlier in before.items():
-            if earlier is None:
-                del _receivers[number]
+        for number, previous in previous_receivers.items():
+            if previous is None:
+                del _signal_receivers[number]
                 loop.remove_signal_handler(number)
             else:
-                _receivers[number] = earlier
-                loop.add_signal_handler(number, earlier, number)
+                _signal_receivers[number] = previous
+                loop.add_signal_handler(number, previous, number)
 
 
-async def _there_and_back(options: Options, work: Work, on_state: Callable[[State], None] | None) -> None:
+async def _connect_and_run(options: Options, work: Work, on_state: Callable[[State], None] | None) -> None:
     async with connect(
         options.url,
         agent=options.agent,
-        ns="default",  # each command names its own, which may be one that no session can live in
+        ns="default",  # commands name their namespace themselves: it may be "*", which no session can have
         token=options.token,
         meta={"role": "cli"},
-        connect_timeout=PATIENCE,
+        connect_timeout=CONNECT_TIMEOUT_S,
         on_state=on_state,
     ) as hub:
         await work(hub)
 
 
-def in_words(error: WaggleError) -> str:
-    """What went wrong and what to do, in the words of the command line."""
+def describe(error: WaggleError) -> str:
+    """Return what went wrong and what to do, with the command line's names for options."""
     if isinstance(error, TimedOut):
         return (
             "The hub did not answer in time, and what was asked may still take effect: check that the hub runs, and"
@@ -142,32 +145,33 @@ def in_words(error: WaggleError) -> str:
     return _ADDRESS.sub(r"http\1", _ARGUMENT.sub(r"--\1", error.message))
 
 
-def unread() -> NoReturn:
-    """Nobody reads our output any more: they have had enough, and that is no error."""
-    drop(sys.stdout)
+def exit_output_closed() -> NoReturn:
+    """Exit with code 0: the reader of the output has closed it, which is no error."""
+    discard_output(sys.stdout)
     raise typer.Exit
 
 
-def say(message: str) -> None:
-    """Tell the person something that is not the result."""
+def notify(message: str) -> None:
+    """Print a line for the person, to standard error: anything but the result."""
     print(f"waggle: {visible(message)}", file=sys.stderr, flush=True)
 
 
-def refused(options: Options, refusal: WaggleError, message: str) -> NoReturn:
-    """The hub's answer is a plain no, for people in these words."""
+def exit_refused(options: Options, refusal: WaggleError, message: str) -> NoReturn:
+    """Exit with code 1 after a refusal of the hub: ``message`` for people; with ``--json``, the error as the
+    result."""
     if options.json:
         print(to_json({"error": refusal.to_wire()}))
-    no(message)
+    exit_no(message)
 
 
-def no(message: str) -> NoReturn:
-    """The answer is a plain no."""
-    sys.stdout.flush()  # what was asked for comes before what is said of it
-    say(message)
+def exit_no(message: str) -> NoReturn:
+    """Print why the answer is no, and exit with code 1."""
+    sys.stdout.flush()  # the result comes before the message about it
+    notify(message)
     raise typer.Exit(NO)
 
 
-def fail(message: str) -> NoReturn:
-    """It is an error."""
-    say(message)
+def exit_error(message: str) -> NoReturn:
+    """Print the error, and exit with code 2."""
+    notify(message)
     raise typer.Exit(ERROR)

@@ -1,4 +1,4 @@
-"""What `watch` and `log` have in common: which events are asked for, and when it is over."""
+"""Options and loops that `watch` and `log` share: the choice of events, and the end of a watch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from waggle import Event, Watcher
 from waggle.cli.shared import completion
 from waggle.wire.messages import EventType
 
-__all__ = ["ALL_TYPES", "Patterns", "Types", "close_without_reader", "event_types", "up_to"]
+__all__ = ["ALL_TYPES", "Patterns", "Types", "close_when_output_closes", "events_up_to", "parse_event_types"]
 
 ALL_TYPES: tuple[EventType, ...] = get_args(EventType)
 
-BATCH = 1000
-"""Events that are taken at once."""
-TICK = 0.02
-"""Seconds between two looks at the cursor: see `up_to`. It is the client's own, and costs the hub nothing."""
+BATCH_EVENTS = 1000
+"""Events taken from the watcher at a time."""
+CURSOR_POLL_S = 0.02
+"""Time between two checks of the cursor (see `events_up_to`), which is the client's own: it costs the hub nothing."""
 
 Patterns = Annotated[
     list[str] | None,
@@ -38,54 +38,55 @@ Types = Annotated[
 ]
 
 
-def event_types(said: str | None) -> list[EventType] | None:
-    """The types that were asked for. Raises typer.BadParameter for one that there is not."""
-    if said is None:
+def parse_event_types(text: str | None) -> list[EventType] | None:
+    """Return the event types of ``--types``, None for the default. Raises typer.BadParameter for an unknown type."""
+    if text is None:
         return None
-    known: dict[str, EventType] = {name: name for name in ALL_TYPES}
-    names = [name.strip() for name in said.split(",")]
-    unknown = [name for name in names if name not in known]
+    by_name: dict[str, EventType] = {name: name for name in ALL_TYPES}
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in by_name]
     if unknown:
-        raise typer.BadParameter(f"there is no event type {unknown[0]!r}: use {', '.join(known)}.")
-    return [known[name] for name in names]
+        raise typer.BadParameter(f"there is no event type {unknown[0]!r}: use {', '.join(by_name)}.")
+    return [by_name[name] for name in names]
 
 
-async def up_to(events: Watcher, rev: int) -> AsyncIterator[Event]:
-    """The events until all up to ``rev`` have come; or until the watcher is closed.
+async def events_up_to(events: Watcher, rev: int) -> AsyncIterator[Event]:
+    """Yield the events up to revision ``rev``, or until the watcher is closed.
 
-    Where the last of them does not match there is no event to wait for, only a mark, which moves the cursor.
+    If the last of them does not match the watch, no event arrives for it, only a mark, which moves the cursor. So
+    the cursor is polled.
     """
     batch = None
     try:
         while events.rev < rev:
-            batch = batch or asyncio.ensure_future(events.batch(BATCH))
-            if not (await asyncio.wait([batch], timeout=TICK))[0]:
+            batch = batch or asyncio.ensure_future(events.batch(BATCH_EVENTS))
+            if not (await asyncio.wait([batch], timeout=CURSOR_POLL_S))[0]:
                 continue
-            taken, batch = batch.result(), None
-            if not taken:
+            received, batch = batch.result(), None
+            if not received:
                 return
-            for event, _ in taken:
+            for event, _ in received:
                 yield event
     finally:
         if batch is not None:
             batch.cancel()
 
 
-def close_without_reader(events: Watcher) -> None:
-    """End the watch when whoever reads our output has gone, instead of at the event after that.
+def close_when_output_closes(events: Watcher) -> None:
+    """Close the watcher as soon as the reader of our output has gone, not only at the next event.
 
-    The writing end of a pipe never becomes readable but by that.
+    The write end of a pipe becomes readable only when its reader has gone.
     """
     try:
         output = sys.stdout.fileno()
     except OSError:
-        return  # no file at all
+        return  # captured output, without a file
     if stat.S_ISFIFO(os.fstat(output).st_mode):
         loop = asyncio.get_running_loop()
         closing: list[asyncio.Task[None]] = []
 
-        def gone() -> None:
+        def on_output_closed() -> None:
             loop.remove_reader(output)
             closing.append(loop.create_task(events.close()))
 
-        loop.add_reader(output, gone)
+        loop.add_reader(output, on_output_closed)

@@ -1,4 +1,4 @@
-"""JSON that a person types or pipes in: what it means, and a hint where it is not what it should be."""
+"""JSON arguments: from the command line or standard input, with a hint in the error where text was meant."""
 
 from __future__ import annotations
 
@@ -8,48 +8,52 @@ from typing import Any
 import msgspec
 import typer
 
-__all__ = ["json_if_it_is", "json_or_text", "read_json"]
+__all__ = ["json_or_string", "read_json", "read_value"]
 
 
-def json_or_text(said: str, text: bool, name: str = "VALUE") -> Any:
-    """What an argument means that is JSON, or text with --text; ``-`` reads it from standard input.
+def read_value(argument: str, text: bool, name: str = "VALUE") -> Any:
+    """Return the value of a JSON argument, or of a text argument with --text; ``-`` reads standard input.
 
-    Raises typer.BadParameter if it is neither.
+    Raises typer.BadParameter, with a hint, if the argument is not valid.
     """
     if text:
-        return _text(said, name)
+        return _text(argument, name)
     try:
-        return read_json(said, name)
-    except typer.BadParameter as fault:
-        hint = f"""--text {said}, or as JSON '"{said}"'""" if len(said) < 40 and said.isalnum() else "--text"
-        raise typer.BadParameter(f"{fault.message} If it is meant to be text: {hint}.") from None
+        return read_json(argument, name)
+    except typer.BadParameter as error:
+        hint = (
+            f"""--text {argument}, or as JSON '"{argument}"'"""
+            if len(argument) < 40 and argument.isalnum()
+            else "--text"
+        )
+        raise typer.BadParameter(f"{error.message} If it is meant to be text: {hint}.") from None
 
 
-def read_json(said: str, name: str) -> Any:
-    """What an argument or option means that is JSON; ``-`` reads it from standard input. Raises BadParameter."""
+def read_json(argument: str, name: str) -> Any:
+    """Return the value of a JSON argument; ``-`` reads standard input. Raises typer.BadParameter if it is no JSON."""
     try:
-        return msgspec.json.decode(_content(said))
+        return msgspec.json.decode(_content(argument))
     except UnicodeError:
         raise typer.BadParameter(f"{name} is not valid UTF-8.") from None
-    except (msgspec.MsgspecError, RecursionError) as fault:
-        raise typer.BadParameter(f"{name} is not JSON ({fault}).") from None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise typer.BadParameter(f"{name} is not JSON ({error}).") from None
 
 
-def json_if_it_is(said: str) -> Any:
-    """What an argument means that is JSON where it can be, and else text."""
+def json_or_string(argument: str) -> Any:
+    """Return the value of an argument: parsed if it is JSON, else the text itself."""
     try:
-        return msgspec.json.decode(said)
+        return msgspec.json.decode(argument)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return said
+        return argument
 
 
-def _text(said: str, name: str) -> str:
+def _text(argument: str, name: str) -> str:
     try:
-        text = _content(said).decode()
+        text = _content(argument).decode()
     except UnicodeError:
         raise typer.BadParameter(f"{name} is not valid UTF-8.") from None
-    return text.removesuffix("\n") if said == "-" else text
+    return text.removesuffix("\n") if argument == "-" else text
 
 
-def _content(said: str) -> bytes:
-    return sys.stdin.buffer.read() if said == "-" else said.encode()
+def _content(argument: str) -> bytes:
+    return sys.stdin.buffer.read() if argument == "-" else argument.encode()

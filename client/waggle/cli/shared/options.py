@@ -1,19 +1,18 @@
-"""What commands have in common: the options that say which hub, as whom and for whom, each defined once.
+"""Options and arguments that several commands share, each defined once.
 
-`shared` gives them to a command, which gets what they say as its first argument::
+`shared` adds the options for the hub, the agent and the namespace to a command, which gets them as its first
+argument::
 
     @shared
     def get(options: Options, key: Key) -> None: ...
 
-is ``waggle get KEY`` with ``--json``, ``--ns``, ``--url``, ``--agent`` and ``--token``. Arguments and options that
-some commands have in common stand here too, with their completion.
+is ``waggle get KEY`` with ``--json``, ``--ns``, ``--url``, ``--agent`` and ``--token``.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Concatenate, NamedTuple, ParamSpec, get_type_hints, overload
@@ -21,9 +20,10 @@ from typing import Annotated, Concatenate, NamedTuple, ParamSpec, get_type_hints
 import typer
 
 from waggle.cli.shared import completion
+from waggle.wire.durations import parse_duration
+from waggle.wire.limits import DEFAULT_URL
 
 __all__ = [
-    "DEFAULT_URL",
     "FOREVER",
     "PROGRAM",
     "Guard",
@@ -33,22 +33,21 @@ __all__ = [
     "OnLoss",
     "Options",
     "Text",
-    "program",
-    "seconds",
+    "get_program",
+    "parse_time",
+    "parse_timeout",
     "shared",
-    "time",
 ]
 
-DEFAULT_URL = "http://127.0.0.1:4483"
 FOREVER = "forever"
 PROGRAM = "waggle.program"
-"""Where `app` leaves what stands after ``--``, for `program`."""
+"""The name under which `app` keeps the program after ``--``, for `get_program`."""
 
 P = ParamSpec("P")
 
 
 class Options(NamedTuple):
-    """What the shared options say. Their order here is that of the help."""
+    """The values of the shared options. Their order here is their order in the help."""
 
     json: Annotated[
         bool,
@@ -81,11 +80,11 @@ class Options(NamedTuple):
 
     @property
     def within(self) -> str:
-        """The namespace, for a sentence that would be wrong without it."""
+        """The namespace as the end of a sentence; empty for the default namespace."""
         return "" if self.ns is None else f" in namespace {self.ns!r}"
 
 
-# --- giving them to a command ------------------------------------------------------------------------------------
+# --- adding the options to a command -----------------------------------------------------------------------------
 
 Body = Callable[Concatenate[Options, P], None]
 Command = Callable[..., None]
@@ -96,7 +95,7 @@ def shared(body: Body[P]) -> Command: ...
 @overload
 def shared(*, ns: bool) -> Callable[[Body[P]], Command]: ...
 def shared(body: Body[P] | None = None, *, ns: bool = True) -> Command | Callable[[Body[P]], Command]:
-    """The command with the shared options; ``ns=False`` leaves out that one, where nothing lies in a namespace."""
+    """Add the shared options to a command. ``ns=False`` leaves out ``--ns``, for commands without a namespace."""
     if body is None:
         return functools.partial(_with_options, ns=ns)
     return _with_options(body, ns=ns)
@@ -106,9 +105,9 @@ def _with_options(body: Body[P], ns: bool) -> Command:
     names = [name for name in Options._fields if ns or name != "ns"]
 
     @functools.wraps(body)
-    def command(**said: object) -> None:
-        options = Options(**{name: said.pop(name) for name in names})  # type: ignore[arg-type]
-        body(options, **said)  # type: ignore[call-arg, arg-type]
+    def command(**values: object) -> None:
+        options = Options(**{name: values.pop(name) for name in names})  # type: ignore[arg-type]
+        body(options, **values)  # type: ignore[call-arg, arg-type]
 
     own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
     hints = get_type_hints(Options, include_extras=True)
@@ -118,13 +117,13 @@ def _with_options(body: Body[P], ns: bool) -> Command:
         )
         for name in names
     ]
-    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *added]
+    parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *added]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
 
 
-# --- what some commands share ------------------------------------------------------------------------------------
+# --- options of some commands ------------------------------------------------------------------------------------
 
 Key = Annotated[str, typer.Argument(metavar="KEY", show_default=False, autocompletion=completion.keys)]
 
@@ -152,36 +151,33 @@ Guard = Annotated[
 
 
 class OnLoss(StrEnum):
-    """What becomes of a program when what is held for it is lost."""
+    """The treatment of a running program whose lock or job is lost."""
 
     kill = "kill"
     warn = "warn"
 
 
-def program(ctx: typer.Context, example: str) -> list[str]:
-    """What stands after ``--``. Raises typer.BadParameter, with the example, if it is nothing."""
+def get_program(ctx: typer.Context, example: str) -> list[str]:
+    """Return the program after ``--``. Raises typer.BadParameter, with the example, if there is none."""
     command: list[str] = ctx.meta.get(PROGRAM, [])
     if not command:
         raise typer.BadParameter(f"say after two hyphens what to run, such as: {example}")
     return command
 
 
-_TIME = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,2})?)(ms|s|m|h|d|)", re.ASCII).fullmatch
-_UNITS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-def time(said: str | float) -> float:
-    """The parser of an option: seconds, or a number with a unit. Raises typer.BadParameter for what is neither."""
-    found = _TIME(f"{said}")
-    if found is None:
-        raise typer.BadParameter(f"it takes seconds, or a time such as 500ms, 30s, 10m, 12h or 7d: not {said!r}.")
-    return float(found[1]) * _UNITS[found[2]]
-
-
-def seconds(said: str, option: str) -> float | None:
-    """So many seconds, or None for ever. Raises typer.BadParameter for what is neither."""
+def parse_time(text: str | float) -> float:
+    """Return the seconds of a time, such as 30 or 10m: the parser of an option. Raises typer.BadParameter."""
     try:
-        return None if said == FOREVER else time(said)
-    except typer.BadParameter:
-        said_else = f"{option} takes seconds, a time such as 30s, 10m, 12h or 7d, or {FOREVER}: not {said!r}."
-        raise typer.BadParameter(said_else) from None
+        return parse_duration(f"{text}")
+    except ValueError:
+        message = f"it takes seconds, or a time such as 500ms, 30s, 10m, 12h or 7d: not {text!r}."
+        raise typer.BadParameter(message) from None
+
+
+def parse_timeout(text: str, option: str) -> float | None:
+    """Return the seconds of a time limit, or None for ``forever``. Raises typer.BadParameter, naming the option."""
+    try:
+        return None if text == FOREVER else parse_duration(text)
+    except ValueError:
+        message = f"{option} takes seconds, a time such as 30s, 10m, 12h or 7d, or {FOREVER}: not {text!r}."
+        raise typer.BadParameter(message) from None

@@ -1,6 +1,7 @@
-"""The file that `export` writes and `import` reads: its format is `waggle.wire.exports`'s.
+"""The file that `export` writes and `import` reads; `waggle.wire.exports` defines its format.
 
-Every line is looked at before any is used, and again when it is: what is wrong can be told first, and left out then.
+The file is read twice: the first pass finds and reports every fault, before anything is written; the second pass
+leaves the faulty lines out.
 """
 
 from __future__ import annotations
@@ -14,71 +15,54 @@ import msgspec
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest
-from waggle.wire.exports import (
-    MAX_BATCH_BYTES,
-    MAX_BATCH_ENTRIES,
-    VERSION,
-    ExportLine,
-    Header,
-    batches,
-    read_header,
-    read_line,
-)
+from waggle.wire.export_lines import ExportLine
+from waggle.wire.exports import read_header, read_line
+from waggle.wire.limits import MAX_META_BYTES, MAX_TTL_S, MAX_VALUE_BYTES
 from waggle.wire.names import check_key, check_ns
 
 __all__ = [
-    "FAULTS",
-    "HEADER",
-    "MAX_BATCH_BYTES",
-    "MAX_BATCH_ENTRIES",
-    "VERSION",
-    "Checked",
-    "ExportLine",
-    "Found",
-    "Header",
-    "Read",
-    "batches",
-    "check",
-    "good",
-    "lines",
+    "FILE_ERRORS",
+    "HEADER_BYTES",
+    "CheckedFile",
+    "LocatedEntry",
+    "ReadEntries",
+    "check_file",
+    "read_export",
+    "valid_entries",
 ]  # fmt: skip
 
-Found = tuple[str, ExportLine | Exception]
-"""Where something stands in a file, and the entry that it is, or what is wrong with it."""
-Read = Callable[[], Iterable[Found]]
-"""Reads a file from its beginning, as often as it is called."""
-FAULTS = (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What is raised for what is wrong in a file."""
+LocatedEntry = tuple[str, ExportLine | Exception]
+"""A place in a file, and the entry there, or the error if it is none."""
+ReadEntries = Callable[[], Iterable[LocatedEntry]]
+"""Reads a file from its beginning; may be called several times."""
+FILE_ERRORS = (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError)
+"""The errors that a wrong file raises."""
 
-HEADER = 160
-"""Bytes of the first line of an export, filled up with spaces: it is written when the entries have been counted."""
-VALUE = 11 * 2**20
-META = 64 * 2**10
-TTL = 10 * 365.25 * 86400
-"""What a value, a meta and a ttl may be at most (protocol 1)."""
-SHOWN = 20
-"""Faults that are told one by one."""
+HEADER_BYTES = 160
+"""Length of the first line of an export, filled with spaces: it is written again when the entries are counted."""
+MAX_SHOWN_FAULTS = 20
+"""Faults that are printed; of the rest, only the number."""
 
 
-class Checked:
-    """What is in a file, and what is wrong with it."""
+class CheckedFile:
+    """The result of the first pass: the keys of a file, and its faults."""
 
     def __init__(self) -> None:
         self.keys: dict[str, set[str]] = {}
-        """The keys of each namespace."""
+        """The keys of the file, by namespace."""
         self.count = 0
         self.faults = 0
         self.shown: list[str] = []
-        """The first of the faults, each with where it stands."""
+        """The first faults, each with its place in the file."""
 
     def fault(self, where: str, what: str) -> None:
-        """What stands there is wrong."""
+        """Count a fault, and keep it if it is one of the first."""
         self.faults += 1
-        if len(self.shown) < SHOWN:
+        if len(self.shown) < MAX_SHOWN_FAULTS:
             self.shown.append(f"{where}: {what}")
 
     def add(self, place: tuple[str, str]) -> None:
-        """An entry. Raises BadRequest if it stood there before."""
+        """Count an entry. Raises BadRequest if the file has its key twice."""
         ns, key = place
         keys = self.keys.setdefault(ns, set())
         if key in keys:
@@ -87,12 +71,12 @@ class Checked:
         self.count += 1
 
 
-def lines(file: BinaryIO) -> Iterator[Found]:
-    """What is in an export, from its beginning."""
+def read_export(file: BinaryIO) -> Iterator[LocatedEntry]:
+    """Yield the entries of an export from its beginning, each with its line or its error."""
     file.seek(0)
     try:
         header = read_header(file.readline())
-    except FAULTS as fault:
+    except FILE_ERRORS as fault:
         yield "line 1", BadRequest(f"this is not the beginning of an export: {fault}")
         return
     number, count = 1, 0
@@ -102,18 +86,20 @@ def lines(file: BinaryIO) -> Iterator[Found]:
         count += 1
         try:
             yield f"line {number}", read_line(text, None)
-        except FAULTS as fault:
+        except FILE_ERRORS as fault:
             yield f"line {number}", fault
     if header.entries is not None and header.entries != count:
-        said = f"the file ends after {count:,} entries and should have {header.entries:,}: it was cut off or changed"
-        yield f"line {number}", BadRequest(said)
+        message = f"the file ends after {count:,} entries and should have {header.entries:,}: it was cut off or changed"
+        yield f"line {number}", BadRequest(message)
 
 
-def good(found: Iterable[Found], ns: str | None, checked: Checked) -> Iterator[ExportLine]:
-    """The entries that a hub would take; ``checked`` is told of them, and of what is wrong with the others. ``ns`` is
-    the namespace that all are to go to, if not to their own."""
-    latest = time.time() + TTL
-    for where, line in found:
+def valid_entries(entries: Iterable[LocatedEntry], ns: str | None, checked: CheckedFile) -> Iterator[ExportLine]:
+    """Yield the entries that a hub would accept; ``checked`` counts them, and the faults of the others.
+
+    ``ns`` is the namespace for all entries, or None for each entry's own.
+    """
+    latest = time.time() + MAX_TTL_S
+    for where, line in entries:
         try:
             if isinstance(line, Exception):
                 raise line
@@ -121,30 +107,30 @@ def good(found: Iterable[Found], ns: str | None, checked: Checked) -> Iterator[E
                 line.ns = ns
             _check(line, latest)
             checked.add(line.place)
-        except FAULTS as fault:
+        except FILE_ERRORS as fault:
             checked.fault(where, str(fault))
         else:
             yield line
 
 
-def check(found: Iterable[Found], ns: str | None) -> Checked:
-    """Look at all that is in a file."""
-    checked = Checked()
-    for _ in good(found, ns, checked):
+def check_file(entries: Iterable[LocatedEntry], ns: str | None) -> CheckedFile:
+    """Check all entries of a file."""
+    checked = CheckedFile()
+    for _ in valid_entries(entries, ns, checked):
         pass
     return checked
 
 
 def _check(line: ExportLine, latest: float) -> None:
-    """Raise BadRequest, or what decoding raises, if the hub would refuse it."""
+    """Raise BadRequest, or what decoding raises, if the hub would refuse the entry."""
     check_ns(line.place[0])
     check_key(line.key)
     plain_json.check(msgspec.json.decode(line.value), "value")
-    if len(line.value) > VALUE and len(msgspec.json.format(line.value, indent=-1)) > VALUE:
-        raise BadRequest(f"value has {len(line.value):,} bytes, the limit is {VALUE:,}")
+    if len(line.value) > MAX_VALUE_BYTES and len(msgspec.json.format(line.value, indent=-1)) > MAX_VALUE_BYTES:
+        raise BadRequest(f"value has {len(line.value):,} bytes, the limit is {MAX_VALUE_BYTES:,}")
     if line.meta is not None:
         plain_json.check(line.meta, "meta")
-        if (size := len(msgspec.json.encode(line.meta))) > META:
-            raise BadRequest(f"meta has {size:,} bytes, the limit is {META:,}")
+        if (size := len(msgspec.json.encode(line.meta))) > MAX_META_BYTES:
+            raise BadRequest(f"meta has {size:,} bytes, the limit is {MAX_META_BYTES:,}")
     if line.expires_at is not None and not (math.isfinite(line.expires_at) and line.expires_at <= latest):
         raise BadRequest("expires_at is more than ten years from now")

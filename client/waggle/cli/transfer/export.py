@@ -1,7 +1,7 @@
-"""The command `export`: entries as JSON lines, all as they were at one revision.
+"""The command `export`: entries as JSON lines, all of one revision.
 
-They are read by a snapshot. Should the connection be lost halfway, it begins again, and so does the file: nothing of it
-is to be seen before it is whole.
+The entries come from a snapshot. If the connection is lost halfway, the snapshot and the file begin again. The
+output appears only when it is complete.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from waggle import Event, Hub
 from waggle.cli.commands.list import Pattern
 from waggle.cli.output.format import amount, to_json, visible
 from waggle.cli.output.progress import Progress
-from waggle.cli.shared.connect import fail, unread, visit
+from waggle.cli.shared.connect import exit_error, exit_output_closed, run_with_hub
 from waggle.cli.shared.options import Options, shared
-from waggle.cli.transfer.entry_file import HEADER, VERSION, ExportLine, Header
+from waggle.cli.transfer.entry_file import HEADER_BYTES
+from waggle.wire.export_lines import VERSION, ExportLine, Header
 
 __all__ = ["export"]
 
-OUTPUT = "-"
+STDOUT = "-"
 
 
 @shared
@@ -39,31 +40,31 @@ def export(
     everything: Annotated[bool, typer.Option("--all", help="Every namespace, but for the hub's own.")] = False,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to; it appears when it is whole.")
-    ] = OUTPUT,
+    ] = STDOUT,
 ) -> None:
-    """Write the entries whose key matches PATTERN as JSON lines, all as they were at one revision.
+    """Write the entries whose key matches PATTERN as JSON lines, all of one revision.
 
     Each line has key, namespace, value, kind, meta and deadline; waggle import reads them. Revisions, versions,
-    history, and who wrote what are not in it: a backup has those.
+    history and authors are not in it: a backup has those.
     """
     ns = "*" if everything else options.ns
 
     header = Header(waggle="export", version=VERSION, entries=0)
-    with _file(output) as file:
+    with _output_file(output) as file:
 
         async def work(hub: Hub) -> None:
             with Progress("exported") as progress:
                 await _export(hub, pattern, ns, file, header, progress)
 
-        visit(options, work)
-    if output != OUTPUT:
-        said = f"{visible(output)}: {amount(header.entries or 0)} exported, at rev {header.rev}"
-        print(to_json(header) if options.json else said)
+        run_with_hub(options, work)
+    if output != STDOUT:
+        summary = f"{visible(output)}: {amount(header.entries or 0)} exported, at rev {header.rev}"
+        print(to_json(header) if options.json else summary)
 
 
 async def _export(hub: Hub, pattern: str, ns: str | None, file: IO[bytes], header: Header, progress: Progress) -> None:
     """Write a header and the entries."""
-    file.write(_first(header))
+    file.write(_header_line(header))
     async with hub.watch(pattern, ns=ns, types=["set"], snapshot=True) as events:
         async for event in events:
             if event.type == "synced":
@@ -71,19 +72,20 @@ async def _export(hub: Hub, pattern: str, ns: str | None, file: IO[bytes], heade
                 break
             if event.type == "lost":
                 progress.add(-progress.done)
-                file.seek(HEADER)
+                file.seek(HEADER_BYTES)
                 file.truncate()
             else:
                 file.write(_line(event))
                 progress.add(1)
     header.at, header.entries = (await hub.ping()).at, progress.done
     file.seek(0)
-    file.write(_first(header))
+    file.write(_header_line(header))
 
 
-def _first(header: Header) -> bytes:
-    """The header as a line that is as long as any."""
-    return msgspec.json.encode(header).ljust(HEADER - 1) + b"\n"
+def _header_line(header: Header) -> bytes:
+    """Return the header as a line of `HEADER_BYTES` bytes: the header is written again when the entries are
+    counted."""
+    return msgspec.json.encode(header).ljust(HEADER_BYTES - 1) + b"\n"
 
 
 def _line(event: Event) -> bytes:
@@ -99,9 +101,9 @@ def _line(event: Event) -> bytes:
 
 
 @contextmanager
-def _file(output: str) -> Iterator[IO[bytes]]:
-    """What to write to. It is shown when the block has ended well, and then as a whole."""
-    if output == OUTPUT:
+def _output_file(output: str) -> Iterator[IO[bytes]]:
+    """Yield a temporary file; when the block ends without an error, it becomes the output as a whole."""
+    if output == STDOUT:
         with tempfile.TemporaryFile() as file:
             yield file
             file.seek(0)
@@ -109,21 +111,21 @@ def _file(output: str) -> Iterator[IO[bytes]]:
                 shutil.copyfileobj(file, sys.stdout.buffer)
                 sys.stdout.flush()
             except BrokenPipeError:
-                unread()
+                exit_output_closed()
         return
     path = Path(output).resolve()
     if path.exists() and not path.is_file():
-        fail(f"{output} is no file: name one, or let it go to standard output.")
+        exit_error(f"{output} is no file: name one, or let it go to standard output.")
     try:
-        descriptor, prepared = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        fail(f"{output} cannot be written: {error.strerror}.")
+        exit_error(f"{output} cannot be written: {error.strerror}.")
     try:
         with open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(descriptor)
-        os.replace(prepared, path)
+        os.replace(temporary, path)
     except BaseException:
-        os.unlink(prepared)
+        os.unlink(temporary)
         raise

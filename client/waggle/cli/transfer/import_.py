@@ -1,9 +1,9 @@
-"""The command `import`: the entries of an export, or of an earlier system, written to a hub that is at work.
+"""The command `import`: write the entries of an export, or of an earlier system, to a running hub.
 
-1. Nothing is written unless all of it is good, and unless no key is there already, or it was said what to do then.
-2. Each batch is one txn: whole, and seen at one revision. Others may write in between; what they wrote meanwhile is
-   never overwritten unless that was said.
-3. A deadline is an instant: an entry has what is left of its time, and is left out if nothing is.
+1. Nothing is written unless all entries are valid, and no key exists already, or an option says what to do then.
+2. Each batch is one txn: all of it or nothing, at one revision. Other agents may write between batches; their writes
+   are never overwritten without ``--overwrite``.
+3. A deadline is a point in time: an entry gets the rest of its time, and is left out if it has expired.
 """
 
 from __future__ import annotations
@@ -22,31 +22,39 @@ import typer
 from waggle import BadRequest, Conflict, Hub, WaggleError
 from waggle.cli.commands.backup import NoBackup, backup_first
 from waggle.cli.output.format import amount, to_json, visible
-from waggle.cli.output.pages import pages
+from waggle.cli.output.pages import entry_pages
 from waggle.cli.output.progress import Progress
-from waggle.cli.shared.connect import fail, no, say, visit
+from waggle.cli.shared.connect import exit_error, exit_no, notify, run_with_hub
 from waggle.cli.shared.options import Options, shared
-from waggle.cli.transfer.entry_file import Checked, ExportLine, Read, batches, check, good, lines
+from waggle.cli.transfer.entry_file import (
+    CheckedFile,
+    ReadEntries,
+    check_file,
+    read_export,
+    valid_entries,
+)
 from waggle.compat.import_sources import ImportSource, from_database, from_json
 from waggle.compat.mapping import MEMORY, SETTINGS, most_memories
+from waggle.wire.export_lines import ExportLine
+from waggle.wire.exports import batches, set_step
 from waggle.wire.messages import Done, Txn
 
 __all__ = ["import_"]
 
-NAMED = 5
-"""Keys that are named of those that are there already."""
+MAX_NAMED_KEYS = 5
+"""Keys named in the message about existing keys."""
 
 
-class Result(msgspec.Struct):
-    """What became of the entries of a file."""
+class ImportResult(msgspec.Struct):
+    """The numbers of entries written and left out."""
 
     written: int = 0
     skipped: int = 0
-    """There already."""
+    """Left out: the key exists."""
     expired: int = 0
-    """Their time was over."""
+    """Left out: the deadline has passed."""
     wrong: int = 0
-    """Nothing that a hub could hold."""
+    """Left out: a hub would refuse it."""
 
 
 @shared(ns=False)
@@ -55,7 +63,7 @@ def import_(
     file: Annotated[
         str, typer.Argument(metavar="FILE", show_default=False, help="What waggle export wrote; - is standard input.")
     ],
-    seed: Annotated[
+    source: Annotated[
         ImportSource,
         typer.Option("--from", metavar="SYSTEM", help="Whose it is: shared-memory, hive-mind, claude-flow."),
     ] = ImportSource.export,
@@ -68,107 +76,109 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
     no_backup: NoBackup = False,
 ) -> None:
-    """Write the entries of FILE to the hub, while it goes on.
+    """Write the entries of FILE to the hub, while it runs.
 
-    All of FILE is looked at first: if something in it is wrong, nothing is written, and the exit code is 2, unless
-    --skip-wrong says to leave it out. If a key is there already, nothing is written either, and the exit code is 1,
-    unless --overwrite or --skip-existing says what to do. A hub that keeps its data on disk makes a backup first.
+    All of FILE is checked first: if something in it is wrong, nothing is written, and the exit code is 2, unless
+    --skip-wrong leaves it out. If a key exists already, nothing is written either, and the exit code is 1, unless
+    --overwrite or --skip-existing says what to do. A hub that keeps its data on disk makes a backup first.
 
-    --from reads what an earlier system has kept: shared-memory its memory.json, hive-mind its shared-memory.json,
-    claude-flow its memory.db. If there are more memories then than its profile keeps, that is said.
+    --from reads the data of an earlier system: shared-memory its memory.json, hive-mind its shared-memory.json,
+    claude-flow its memory.db. If that has more memories than the profile keeps, a message says so.
     """
     if overwrite and skip:
         raise typer.BadParameter("say --overwrite or --skip-existing, not both.")
-    if seed is ImportSource.claude_flow and file == "-":
+    if source is ImportSource.claude_flow and file == "-":
         raise typer.BadParameter("a database is not read from standard input: name its file.")
-    with _opened(file, seed) as read:
-        checked = _checked(read, ns, skip_wrong)
+    with _open_source(file, source) as read:
+        checked = _check(read, ns, skip_wrong)
 
         async def work(hub: Hub) -> None:
-            there = {} if overwrite else await _there(hub, checked)
-            taken = sum(map(len, there.values()))
-            if taken and not skip:
-                _refuse(there, taken)
+            existing = {} if overwrite else await _existing_keys(hub, checked)
+            existing_count = sum(map(len, existing.values()))
+            if existing_count and not skip:
+                _refuse_existing(existing, existing_count)
             entries = (
-                line for line in good(read(), ns, Checked()) if line.place[1] not in there.get(line.place[0], ())
+                line
+                for line in valid_entries(read(), ns, CheckedFile())
+                if line.place[1] not in existing.get(line.place[0], ())
             )
-            writing = _Writing(hub, (await hub.ping()).at, overwrite=overwrite, skip=skip)
-            writing.result.skipped, writing.result.wrong = taken, checked.faults
-            if not dry_run and checked.count > taken:
+            writing = _Writer(hub, (await hub.ping()).at, overwrite=overwrite, skip=skip)
+            writing.result.skipped, writing.result.wrong = existing_count, checked.faults
+            if not dry_run and checked.count > existing_count:
                 await backup_first(hub, no_backup)
-            with Progress("written", of=checked.count - taken) as progress:
+            with Progress("written", of=checked.count - existing_count) as progress:
                 for batch in batches(entries):
                     await writing.write(batch, dry_run)
                     progress.add(len(batch))
-            print(to_json(writing.result) if options.json else _in_words(writing.result, dry_run))
-            if seed is ImportSource.shared_memory and MEMORY in checked.keys:
-                await _tell_of_rotation(hub)
+            print(to_json(writing.result) if options.json else _summary(writing.result, dry_run))
+            if source is ImportSource.shared_memory and MEMORY in checked.keys:
+                await _warn_of_rotation(hub)
 
-        visit(options, work)
+        run_with_hub(options, work)
 
 
-class _Writing:
-    """Writes batches. ``at`` is the hub's time now."""
+class _Writer:
+    """Writes batches to the hub. ``at`` is the hub's time now."""
 
     def __init__(self, hub: Hub, at: float, *, overwrite: bool, skip: bool) -> None:
-        self.result = Result()
+        self.result = ImportResult()
         self._hub, self._overwrite, self._skip = hub, overwrite, skip
-        self._ahead = at - time.monotonic()
+        self._clock_offset_s = at - time.monotonic()
 
     async def write(self, batch: list[ExportLine], dry_run: bool = False) -> None:
-        """Write what is not over, all or nothing. Raises what the hub has against it, and says how far it came."""
+        """Write the unexpired entries of a batch, all or nothing. A refusal is raised again, with how far the
+        import came."""
         while batch:
-            now = time.monotonic() + self._ahead
-            rest = [line for line in batch if line.expires_at is None or line.expires_at > now]
-            self.result.expired += len(batch) - len(rest)
+            now = time.monotonic() + self._clock_offset_s
+            unexpired = [line for line in batch if line.expires_at is None or line.expires_at > now]
+            self.result.expired += len(batch) - len(unexpired)
             try:
-                if rest and not dry_run:
-                    await self._hub._link.ask(
-                        Txn(id=0, if_=[], then=[line.step(now, overwrite=self._overwrite) for line in rest]), Done
-                    )
+                if unexpired and not dry_run:
+                    steps = [set_step(line, now, overwrite=self._overwrite) for line in unexpired]
+                    await self._hub._driver.request(Txn(id=0, if_=[], then=steps), Done)
             except Conflict as conflict:
                 if not self._skip:
-                    raise self._stopped(rest, conflict) from None
-                index = conflict.details["index"]  # somebody was faster
+                    raise self._stopped(unexpired, conflict) from None
+                index = conflict.details["index"]  # another agent wrote this key meanwhile
                 self.result.skipped += 1
-                batch = rest[:index] + rest[index + 1 :]
+                batch = unexpired[:index] + unexpired[index + 1 :]
             except WaggleError as error:
-                raise self._stopped(rest, error) from None
+                raise self._stopped(unexpired, error) from None
             else:
-                self.result.written += len(rest)
+                self.result.written += len(unexpired)
                 return
 
     def _stopped(self, batch: list[ExportLine], error: WaggleError) -> WaggleError:
-        """The error, which says where it stopped, and how to go on."""
+        """Return the error with the key it stopped at, and how to go on."""
         where = ""
         if "index" in error.details:
             ns, key = batch[error.details["index"]].place
             where = f"{key!r} in namespace {ns!r}: "
         done = "nothing was written" if not self.result.written else f"{amount(self.result.written)} were written"
-        again = "--overwrite" if self._overwrite else "--skip-existing"
-        error.message = f"{where}{error.message.rstrip('.')}. Up to there {done}; {again} goes on from here."
+        option = "--overwrite" if self._overwrite else "--skip-existing"
+        error.message = f"{where}{error.message.rstrip('.')}. Up to there {done}; {option} goes on from here."
         return error
 
 
 @contextmanager
-def _opened(file: str, seed: ImportSource) -> Iterator[Read]:
-    """What is in the file. Ends the command if it is not what was said."""
+def _open_source(file: str, source: ImportSource) -> Iterator[ReadEntries]:
+    """Yield a reader of the file's entries. Exits with an error if the file is not of the named system."""
     try:
-        if seed is ImportSource.claude_flow:
-            with _bytes(file):  # whether it is there, and may be read
+        if source is ImportSource.claude_flow:
+            with _open_binary(file):  # SQLite's error would not say that it is missing or not readable
                 pass
             with from_database(file) as read:
                 yield read
             return
-        with _bytes(file) as opened:
-            yield (lambda: lines(opened)) if seed is ImportSource.export else from_json(seed, opened)
-    except BadRequest as wrong:
-        fail(f"{file} is not what {seed} keeps: {wrong.message}.")
+        with _open_binary(file) as opened:
+            yield (lambda: read_export(opened)) if source is ImportSource.export else from_json(source, opened)
+    except BadRequest as error:
+        exit_error(f"{file} is not what {source} keeps: {error.message}.")
 
 
 @contextmanager
-def _bytes(file: str) -> Iterator[BinaryIO]:
-    """The file, to be read more than once."""
+def _open_binary(file: str) -> Iterator[BinaryIO]:
+    """Yield the file, or a copy of standard input, so that it can be read more than once."""
     if file == "-":
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)
@@ -178,57 +188,63 @@ def _bytes(file: str) -> Iterator[BinaryIO]:
     try:
         opened = open(file, "rb")  # noqa: SIM115 - closed below
     except OSError as error:
-        fail(f"{file} cannot be read: {error.strerror}.")
+        exit_error(f"{file} cannot be read: {error.strerror}.")
     with opened:
         yield opened
 
 
-def _checked(read: Read, ns: str | None, skip_wrong: bool) -> Checked:
-    """What is in the file, and what is wrong with it. Ends the command if that is not to be left out."""
-    checked = check(read(), ns)
+def _check(read: ReadEntries, ns: str | None, skip_wrong: bool) -> CheckedFile:
+    """Return the checked file. Exits with an error if it has faults that are not to be skipped."""
+    checked = check_file(read(), ns)
     for fault in checked.shown:
-        say(fault)
+        notify(fault)
     more = f" ({amount(checked.faults - len(checked.shown))} more)" if checked.faults > len(checked.shown) else ""
     if checked.faults and not (skip_wrong and checked.count):
         remedy = ". --skip-wrong leaves out what is wrong" if checked.count else ""
-        fail(f"nothing was written: {amount(checked.faults)} wrong{more}{remedy}")
+        exit_error(f"nothing was written: {amount(checked.faults)} wrong{more}{remedy}")
     return checked
 
 
-async def _there(hub: Hub, checked: Checked) -> dict[str, set[str]]:
-    """The keys of the file that the hub has already, by namespace."""
-    there: dict[str, set[str]] = {}
+async def _existing_keys(hub: Hub, checked: CheckedFile) -> dict[str, set[str]]:
+    """Return the keys of the file that the hub has already, by namespace."""
+    existing: dict[str, set[str]] = {}
     with Progress("compared") as progress:
-        for one in await hub.namespaces():
-            wanted = checked.keys.get(one.ns)
+        for namespace in await hub.namespaces():
+            wanted = checked.keys.get(namespace.ns)
             if wanted:
-                found = there[one.ns] = set()
-                async for page in pages(hub, "*", ns=one.ns, values=False):
-                    found |= wanted.intersection(entry.key for entry in page)
+                matching = existing[namespace.ns] = set()
+                async for page in entry_pages(hub, "*", ns=namespace.ns, values=False):
+                    matching |= wanted.intersection(entry.key for entry in page)
                     progress.add(len(page))
-    return there
+    return existing
 
 
-def _refuse(there: dict[str, set[str]], taken: int) -> None:
-    names = [f"{key} in {ns}" for ns, keys in sorted(there.items()) for key in sorted(keys)[:NAMED]][:NAMED]
-    shown = ", ".join(map(visible, names)) + (", ..." if taken > NAMED else "")
-    no(f"nothing was written: {amount(taken)} there already ({shown}). Say --overwrite or --skip-existing.")
+def _refuse_existing(existing: dict[str, set[str]], existing_count: int) -> None:
+    names = [f"{key} in {ns}" for ns, keys in sorted(existing.items()) for key in sorted(keys)[:MAX_NAMED_KEYS]][
+        :MAX_NAMED_KEYS
+    ]
+    shown = ", ".join(map(visible, names)) + (", ..." if existing_count > MAX_NAMED_KEYS else "")
+    exit_no(
+        f"nothing was written: {amount(existing_count)} there already ({shown}). Say --overwrite or --skip-existing."
+    )
 
 
-async def _tell_of_rotation(hub: Hub) -> None:
-    """Say so if there are more memories than there may be: the next that is added drops the oldest."""
+async def _warn_of_rotation(hub: Hub) -> None:
+    """Tell the person if there are more memories than the profile keeps: the next one drops the oldest."""
     entry = await hub.get(SETTINGS, ns=MEMORY)
     most, _ = most_memories(None if entry is None else msgspec.json.encode(entry.value))
-    there = sum(one.keys for one in await hub.namespaces() if one.ns == MEMORY) - (entry is not None)
-    if there > most:
-        setting = to_json({"max_entries": max(2 * there, most)})
-        say(
-            f"the profile shared-memory keeps {amount(most)} memories, and {amount(there)} are there: the next that is"
-            f" added drops the oldest. To keep more: waggle set {SETTINGS} '{setting}' --ns {MEMORY}"
+    existing = sum(namespace.keys for namespace in await hub.namespaces() if namespace.ns == MEMORY) - (
+        entry is not None
+    )
+    if existing > most:
+        setting = to_json({"max_entries": max(2 * existing, most)})
+        notify(
+            f"the profile shared-memory keeps {amount(most)} memories, and {amount(existing)} are there: the next"
+            f" that is added drops the oldest. To keep more: waggle set {SETTINGS} '{setting}' --ns {MEMORY}"
         )
 
 
-def _in_words(result: Result, dry_run: bool) -> str:
+def _summary(result: ImportResult, dry_run: bool) -> str:
     parts = [f"{amount(result.written)} {'would be ' if dry_run else ''}written"]
     if result.skipped:
         parts.append(f"{amount(result.skipped)} skipped, there already")

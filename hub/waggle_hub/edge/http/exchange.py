@@ -36,7 +36,7 @@ class Gone(Exception):
 
 
 class Exchange:
-    """One request."""
+    """One request, with the checks that all routes share."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -131,8 +131,8 @@ class Exchange:
             pass
 
 
-def _field(length: str) -> str | None:
-    parts = length.split("`")
+def _field(message: str) -> str | None:
+    parts = message.split("`")
     return parts[-2].removeprefix("$.").partition("[")[0] if len(parts) > 2 else None
 
 

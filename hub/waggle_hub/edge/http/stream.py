@@ -41,7 +41,7 @@ class Streams:
 
 
 class Stream:
-    """One stream."""
+    """A subscription that is sent as the body of one response."""
 
     def __init__(self, streams: Streams, exchange: Exchange) -> None:
         self._streams = streams

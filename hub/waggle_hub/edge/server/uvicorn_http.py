@@ -1,12 +1,14 @@
-"""uvicorn's HTTP, mended where a caller that is broken or hostile would be felt.
+"""uvicorn's HTTP protocol, hardened where a broken or hostile client could harm it.
 
-1. What is no HTTP is answered without a word in the hub's own output: anybody could fill that.
-2. When a connection is lost, every exchange on it hears so. uvicorn tells only the one that was read last: where others
-   were sent ahead of their answers, a call that waits would wait on. Those that have not begun never do.
+1. Input that is not HTTP is answered, and not logged: anybody could fill the log with it.
+2. When a connection is lost, every exchange on it is told. uvicorn tells only the one that was read last: where
+   requests were sent ahead of their responses, a call that waits would wait on. Exchanges that have not begun never
+   do.
 3. A head that does not end is cut off (`Bounds.head`): uvicorn would keep all of it. So are trailers.
 4. The application can cut a connection whose other side does not read (`websocket.ABORT`).
-5. Who stops half-way is cut off (`Bounds.silence`): a head has so many seconds as a whole, and so has each further
-   piece of a body. Only time in which the hub reads counts. A request that comes in one piece needs no timer.
+5. A client that stops half-way is cut off (`Bounds.silence`): a head has so many seconds as a whole, and so has each
+   further piece of a body. Only time in which the hub reads counts. A request that comes in one piece needs no
+   timer.
 """
 
 from __future__ import annotations

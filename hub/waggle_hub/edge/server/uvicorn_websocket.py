@@ -1,14 +1,14 @@
-"""uvicorn's WebSocket protocol, mended where an agent that is stuck or hostile could harm it.
+"""uvicorn's WebSocket protocol, hardened where a stuck or hostile agent could harm it.
 
 Rules:
-1. The sans-I/O parser of websockets gets whole frames, one at a time, so that it is never in the middle of one. A text
-   message in a single frame, the usual, does not need it. A frame that cannot be right is left to it, with all that
-   follows: it knows what to answer.
-2. Frames are taken for a slice of time in each turn of the loop, and none while a message waits to be heard.
-3. What an agent sends is kept once, in one piece, and what it does not read is bounded, pongs included.
-4. A transport that may never drain (the agent does not read) is cut: uvicorn closes it, and then waits for it. So a
-   keepalive that fails, and an application that has returned, cut the socket; the door has the same knife.
-5. A handshake that cannot be read is answered: nobody else looks after its connection any more.
+1. The sans-I/O parser of websockets gets whole frames, one at a time, so that it is never in the middle of one. A
+   text message in a single frame, the usual case, does not need the parser. A frame that is not valid is left to it,
+   with all that follows: it knows what to answer.
+2. Frames are parsed for a slice of time in each turn of the loop, and none while a message waits to be delivered.
+3. A message is kept once, in one piece; output that the agent does not read is bounded, pongs included.
+4. A transport that may never drain (the agent does not read) is cut: uvicorn would close it, and then wait for it.
+   So a keepalive that fails, and an application that has returned, cut the socket; the endpoint can cut it, too.
+5. A handshake that cannot be read is answered: uvicorn would leave its connection open for ever.
 """
 
 from __future__ import annotations

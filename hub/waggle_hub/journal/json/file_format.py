@@ -1,9 +1,9 @@
-"""Lines: the text of the document store. One entry, record or commit is one line, in order.
+"""The text of the document store. One entry, record or commit is one line, in order.
 
 Rules:
 1. A checksum covers everything below its line, so that damage is found.
-2. Who edits the document deletes the line of the checksum. Then the document is taken as it is, if its names and values
-   are such as the hub allows.
+2. A person who edits the document deletes the line of the checksum. Then the document is accepted as it is, if its
+   names and values are such as the hub allows.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 class _Head(Struct):
-    """What a document of any format has."""
+    """The part that a document of any format has."""
 
     waggle: str
     format: int
@@ -59,7 +59,7 @@ class _Head(Struct):
 
 
 class _Document(_Head, forbid_unknown_fields=True, kw_only=True):
-    """What a document of the newest format has."""
+    """A document of the newest format."""
 
     entries: list[KeptEntry]
     earlier: list[KeptEntry]
@@ -77,7 +77,7 @@ _record_decoders = {kind: decoder(record) for kind, record in KINDS.items()}
 
 
 class Lines(Struct):
-    """What a document holds."""
+    """The content of a document."""
 
     entries: dict[EntryId, bytes] = {}
     earlier: dict[tuple[str, str, int], bytes] = {}
@@ -85,7 +85,7 @@ class Lines(Struct):
     commits: dict[int, bytes] = {}
 
     def after(self, changes: WriteBatch) -> Lines:
-        """What it holds with these changes."""
+        """Return the content with these changes."""
         commits = {commit.rev: encode(kept) for commit in changes.commits if (kept := kept_commit(commit)) is not None}
         return Lines(
             _changed(self.entries, changes.entries, _entry_line),
@@ -95,7 +95,7 @@ class Lines(Struct):
         )
 
     def text(self, format: int) -> bytes:
-        """The document."""
+        """Return the text of the document."""
         lists = [
             b'"%b": [\n%b\n]' % (name.encode(), b",\n".join(getattr(self, name).values()))
             for name in self.__struct_fields__
@@ -107,7 +107,7 @@ class Lines(Struct):
         return [_decode_record(_decode_pair(line)) for line in self.records.values()]
 
     def kept(self) -> StoredState | None:
-        """Everything, None if there is nothing."""
+        """Return everything that is kept, None if there is nothing."""
         earlier: dict[EntryId, tuple[Entry, ...]] = {}
         for (ns, key, _), line in self.earlier.items():
             earlier[ns, key] = (entry_of(_decode_entry(line)), *earlier.get((ns, key), ()))
@@ -118,7 +118,8 @@ class Lines(Struct):
 
 
 def lines_of(text: bytes, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> Lines:
-    """What a document holds. StoreError if it is damaged, or not ours, or newer than what the migrations lead to."""
+    """Return the content of a document. Raises StoreError if it is damaged, foreign, or newer than the migrations
+    reach."""
     newest = len(migrations) + 1
     try:
         head = _decode_head(text)
@@ -140,7 +141,7 @@ def lines_of(text: bytes, path: Path, migrations: Sequence[Migration] = MIGRATIO
 
 
 def _verified(text: bytes, format: int, path: Path) -> bytes:
-    """A document without its checksum, which it matches."""
+    """Return a document without its checksum, after checking that."""
     found = _CHECKSUM.search(text)
     if found is None or text[: found.start()] != _head(format) or crc32(text[found.end() :]) != int(found[1], 16):
         edited = "If you have edited it, delete the line that begins with checksum, and it is taken as it is"
@@ -149,7 +150,7 @@ def _verified(text: bytes, format: int, path: Path) -> bytes:
 
 
 def _accepted(document: _Document, path: Path) -> _Document:
-    """A document that was edited, if the hub could hold its entries."""
+    """Return an edited document, if the hub could hold its entries."""
     try:
         entries = [_accepted_entry(entry) for entry in document.entries]
         earlier = [_accepted_entry(entry) for entry in document.earlier]

@@ -1,8 +1,8 @@
-"""The store in one JSON document: for small hubs whose data somebody wants to read, compare and edit by hand.
+"""The store in one JSON document: for small hubs whose data a person reads, compares and edits by hand.
 
 Rules:
-1. Each write makes the document anew and puts it in place as a whole (`files`). As that costs as much as all that is
-   kept, there may be `MOST` entries, which is looked at before anything changes.
+1. Each write makes the document anew and puts it in place as a whole (`files`). That costs as much as all data, so
+   there may be `MAX_ENTRIES` entries, which is checked before anything changes.
 2. A write that failed never comes back: if its document may be in place already, the one before is put there again.
 3. `backup` reads what is in place: it may run in another thread, beside writes.
 """
@@ -20,12 +20,12 @@ from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
 
 from .file_format import MIGRATIONS, Lines, Migration, lines_of
 
-MOST = 10_000
+MAX_ENTRIES = 10_000
 """Entries of a document: with small values 3 MB, and 15 ms for each write."""
 
 
 class DocumentStore:
-    """Everything in one document, and in memory."""
+    """All data in one document, and in memory."""
 
     def __init__(self, path: Path, files: Files | None = None, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         self.path = path
@@ -75,7 +75,7 @@ class DocumentStore:
         pass
 
     def _read(self) -> Lines:
-        """What the document holds. It is read once."""
+        """Return the content of the document, read once."""
         if self._lines is None:
             with explained(self.path, "read"):
                 forget(self._files, partial(self.path))
@@ -93,8 +93,8 @@ class DocumentStore:
         return lines.text(len(self._migrations) + 1)
 
     def _check_size(self, lines: Lines) -> None:
-        if len(lines.entries) > MOST:
+        if len(lines.entries) > MAX_ENTRIES:
             raise StoreError(
-                f"{self.path} would have {len(lines.entries):,} entries, and a JSON document may have {MOST:,}: keep "
-                "the data in SQLite, which has room for millions"
+                f"{self.path} would have {len(lines.entries):,} entries, and a JSON document may have {MAX_ENTRIES:,}: "
+                "keep the data in SQLite, which has room for millions"
             )

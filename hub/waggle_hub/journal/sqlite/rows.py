@@ -1,11 +1,12 @@
-"""Rows: how entries, commits and records stand in the tables of the SQLite store.
+"""Rows of the SQLite store: entries, commits and records in its tables.
 
 Rules:
-1. All changes of a transaction are rows of one view, `change`, whose triggers do what each says. So a transaction is
-   one statement. Each step of a statement lets go of the interpreter and must win it back from the event loop, up to
-   5 ms each time: a step for each row took 400 ms for 192 rows beside a busy loop, one for all takes 7.
+1. All changes of a transaction are rows of one view, `change`, whose triggers apply each. So a transaction is one
+   statement. Each step of a statement releases the interpreter lock and must win it back from the event loop, up to
+   5 ms each time: a step for each row took 400 ms for 192 rows beside a busy loop, one step for all takes 7.
 2. Each row has a CRC32 of its table and of what is stored of it, verified whenever it is read.
-3. Long texts are compressed, if that helps. JSON never begins like a zstd frame, so what a text is can be seen.
+3. Long texts are compressed, if that helps. JSON never begins like a zstd frame, so compressed text can be told
+   apart.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from waggle_hub.journal.serialization import KeptCommit, decoder, encode, kept_c
 from waggle_hub.state.persistence.records import KINDS, EntryId, Key, Record, WriteBatch
 from waggle_hub.state.store.entry import Entry
 
-_LONG = 4096
+_COMPRESS_FROM_BYTES = 4096
 """Bytes of a text that is compressed: a page. Shorter ones would save little."""
-_LEVEL = 3
-_FRAME = b"\x28\xb5\x2f\xfd"
+_COMPRESSION_LEVEL = 3
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SEEDS = {table: crc32(table.encode()) for table in ("entries", "earlier", "commits", "records")}
 """With what the checksums of a table begin: so a page that ended up in another does not match."""
-_READ = 10_000
+_ROWS_PER_READ = 10_000
 """Entries that are read at a time."""
 
 Row = tuple[object, ...]
@@ -42,7 +43,7 @@ _decode_record = {kind: decoder(record).decode for kind, record in KINDS.items()
 
 
 class Damaged(Exception):
-    """A row is not what was written."""
+    """A row whose content is not what was written."""
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ _NULLS: Row = (None,) * len(_COLUMNS)
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Let this connection have the view `change`."""
+    """Create the view `change` on this connection."""
     db.execute(f"CREATE TEMP VIEW change AS SELECT {', '.join(f'0 AS {column}' for column in _COLUMNS)}")
     for what, effect in enumerate(_EFFECTS):
         db.execute(
@@ -73,7 +74,7 @@ def prepare(db: sqlite3.Connection) -> None:
 
 
 def put(db: sqlite3.Connection, rows: list[Row]) -> None:
-    """Let some rows have their effect, in one step. SQLite keeps a statement for each power of two."""
+    """Apply rows, in one step. SQLite keeps a statement for each power of two."""
     size = 1 << max(len(rows) - 1, 7).bit_length()
     filled = chain(rows, repeat(_row(_NOTHING), size - len(rows)))
     db.execute(_insert(size), list(chain.from_iterable(filled)))
@@ -86,7 +87,7 @@ def _insert(rows: int) -> str:
 
 
 def rows_of(changes: WriteBatch) -> Iterator[Row]:
-    """What is to be done to have these changes."""
+    """Return the rows that apply these changes."""
     for place, entry in changes.entries.items():
         yield _row(_DROP_ENTRY, *place) if entry is None else (_PUT_ENTRY, *_entry_row("entries", entry))
     for name, entry in changes.earlier.items():
@@ -123,19 +124,19 @@ def _record_row(key: Key, record: Record) -> Row:
 
 
 def _name(key: Key) -> Row:
-    """A record's kind and the two parts of its name: numbers stay numbers, so that the newest come last."""
+    """Return a record's kind and the two parts of its name. Numbers stay numbers, so that the newest come last."""
     return (*key, "", "")[:3]
 
 
 def _packed(text: bytes) -> bytes:
-    if len(text) < _LONG:
+    if len(text) < _COMPRESS_FROM_BYTES:
         return text
-    return min(text, zstandard.compress(text, _LEVEL), key=len)
+    return min(text, zstandard.compress(text, _COMPRESSION_LEVEL), key=len)
 
 
 def _stored(text: bytes) -> str | bytes:
-    """What may be a text for SQLite is one, for those who look into the file."""
-    return text if text.startswith(_FRAME) else text.decode()
+    """Return text for SQLite where possible, for people who look into the file, and compressed bytes else."""
+    return text if text.startswith(_ZSTD_MAGIC) else text.decode()
 
 
 def _crc(table: str, facts: Row, text: bytes) -> int:
@@ -154,7 +155,7 @@ Earlier = dict[EntryId, tuple[Entry, ...]]
 
 
 def read_earlier(db: sqlite3.Connection) -> Earlier:
-    """All earlier versions. Damaged if there is one that is not what was written."""
+    """Return all earlier versions. Raises Damaged."""
     earlier: Earlier = {}
     for entry in chain.from_iterable(_entries(db, "earlier", "ORDER BY ns, key, version DESC", {})):
         place = (entry.ns, entry.key)
@@ -163,12 +164,12 @@ def read_earlier(db: sqlite3.Connection) -> Earlier:
 
 
 def read_entries(db: sqlite3.Connection, earlier: Earlier) -> Iterator[list[Entry]]:
-    """All entries in order, some at a time. Damaged if there is one that is not what was written."""
+    """Yield all entries in order, some at a time. Raises Damaged."""
     return _entries(db, "entries", "ORDER BY ns, key", earlier)
 
 
 def _entries(db: sqlite3.Connection, table: str, order: str, earlier: Earlier) -> Iterator[list[Entry]]:
-    """This is where a start spends its time: 2.5 us for each entry."""
+    """Yield the entries of a table. A start spends its time here: 2.5 us for each entry."""
     rows = db.execute(f"{_SELECT} {table} {order}")
     seed = _SEEDS[table]
     common: dict[str, str] = {}
@@ -178,16 +179,16 @@ def _entries(db: sqlite3.Connection, table: str, order: str, earlier: Earlier) -
         entries: list[Entry] = []
         add = entries.append
         for ns, key, rev, version, kind, created, updated, expires, by, meta, born, owner, text, crc in islice(
-            rows, _READ
+            rows, _ROWS_PER_READ
         ):
             facts = (ns, key, rev, version, kind, created, updated, expires, by, meta, born, owner)
             if crc32(text, crc32(_pack(facts), seed)) != crc:
                 raise Damaged(f"the entry {key!r} in namespace {ns}")
             add(
                 Entry(
-                    key, share(ns, ns), text if text[:4] != _FRAME else _text(text), rev, version, share(kind, kind),
-                    created, updated, expires, share(by, by), None if meta is None else meta.encode(), born,
-                    before((ns, key), ()), owner,
+                    key, share(ns, ns), text if text[:4] != _ZSTD_MAGIC else _text(text), rev, version,
+                    share(kind, kind), created, updated, expires, share(by, by),
+                    None if meta is None else meta.encode(), born, before((ns, key), ()), owner,
                 )
             )  # fmt: skip
         if not entries:
@@ -196,7 +197,7 @@ def _entries(db: sqlite3.Connection, table: str, order: str, earlier: Earlier) -
 
 
 def read_commits(db: sqlite3.Connection) -> list[KeptCommit]:
-    """All that is kept of the log, oldest first. Damaged if there is something that is not what was written."""
+    """Yield the kept commits, oldest first. Raises Damaged."""
     commits: list[KeptCommit] = []
     for rev, text, crc in db.execute("SELECT rev, CAST(commits AS BLOB), crc FROM commits ORDER BY rev"):
         if _crc("commits", (rev,), text) != crc:
@@ -206,7 +207,7 @@ def read_commits(db: sqlite3.Connection) -> list[KeptCommit]:
 
 
 def read_records(db: sqlite3.Connection) -> list[Record]:
-    """All records. Damaged if there is one that is not what was written."""
+    """Yield all records. Raises Damaged."""
     records: list[Record] = []
     for kind, name, rest, text, crc in db.execute("SELECT kind, name, rest, CAST(record AS BLOB), crc FROM records"):
         if _crc("records", (kind, name, rest), text) != crc:
@@ -216,4 +217,4 @@ def read_records(db: sqlite3.Connection) -> list[Record]:
 
 
 def _text(stored: bytes) -> bytes:
-    return zstandard.decompress(stored) if stored.startswith(_FRAME) else stored
+    return zstandard.decompress(stored) if stored.startswith(_ZSTD_MAGIC) else stored

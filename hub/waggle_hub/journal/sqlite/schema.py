@@ -1,11 +1,11 @@
-"""The database of the SQLite store: its tables and formats, how it is opened, and whether it is whole.
+"""The database of the SQLite store: its tables and formats, how it is opened, and how damage is found.
 
 Rules:
-1. A file is looked at through a connection that cannot write, until it is known to be ours, whole, and of a format that
-   this hub knows. What is not, is not touched.
+1. A file is read through a connection that cannot write, until it is known to be ours, whole, and of a format that
+   this hub knows. Another file is not touched.
 2. A new file is one of format 0; each migration makes the next format of it, in one transaction.
-3. SQLite finds pages and trees that do not fit together (`integrity_check`). It does not find a changed byte in a row,
-   so each has a checksum (`rows`), nor a log that breaks off early (`wal`).
+3. SQLite finds pages and trees that do not fit together (`integrity_check`). It does not find a changed byte in a
+   row, so each row has a checksum (`rows`), nor a log that breaks off early (`wal_check`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ MIGRATIONS: tuple[Migration, ...] = (_create,)
 
 
 def begun(path: Path) -> bool:
-    """Whether there is a database. StoreError if there is something else, or if it is gone and its log is not."""
+    """Return whether there is a database. Raises StoreError for another file, or if the database is gone and its
+    log is not."""
     if path.exists() and path.stat().st_size:
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
@@ -84,7 +85,7 @@ def begun(path: Path) -> bool:
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that changes nothing, not even when it is closed."""
+    """Open a connection that changes nothing, not even when it is closed."""
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         db.execute("PRAGMA cell_size_check = ON")
@@ -94,7 +95,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def writing(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
-    """The connection that writes, to a file of the newest format."""
+    """Open the connection that writes, to a file of the newest format."""
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         found = identify(db, path, len(migrations))
@@ -137,7 +138,8 @@ def _migrate(db: sqlite3.Connection, found: int, migrations: Sequence[Migration]
 
 
 def identify(db: sqlite3.Connection, path: Path, newest: int) -> int:
-    """The format of a file, 0 if it is empty. StoreError if it is not ours, or newer than the newest we know."""
+    """Return the format of a file, 0 if it is empty. Raises StoreError if it is foreign, or newer than the newest
+    known."""
     try:
         application = _number(db, "PRAGMA application_id")
         format = _number(db, "PRAGMA user_version")
@@ -156,7 +158,7 @@ def identify(db: sqlite3.Connection, path: Path, newest: int) -> int:
 
 
 def check(db: sqlite3.Connection, path: Path) -> None:
-    """StoreError unless pages, trees and log are whole. 0.3 s for a million small entries."""
+    """Raise StoreError unless pages, trees and log are whole. Takes 0.3 s for a million small entries."""
     db.execute("BEGIN")  # keeps the index of the log for the look at it
     (wrong, *_), *_ = db.execute("PRAGMA integrity_check(1)").fetchall()
     if wrong != "ok":
@@ -167,7 +169,7 @@ def check(db: sqlite3.Connection, path: Path) -> None:
 
 
 def check_tables(db: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
-    """StoreError unless the tables are those of the newest format."""
+    """Raise StoreError unless the tables are those of the newest format."""
     with sqlite3.connect(":memory:") as blank:
         for migration in migrations:
             migration(blank)

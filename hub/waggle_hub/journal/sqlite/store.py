@@ -1,10 +1,10 @@
-"""The store in a SQLite database: a file that a person can look into with any tool, also while the hub runs.
+"""The store in an SQLite database: a file that a person can look into with any tool, also while the hub runs.
 
 Rules:
 1. A write is one transaction with one sync. Only a very big one takes more than one statement (`rows`).
-2. A transaction that failed never comes back. If its sync failed, its frames stand in the log and a crash would bring
-   them to life: so a small transaction is written over them.
-3. What is read at a start, or copied, is verified as a whole: pages, trees and log (`database`), and each row.
+2. A transaction that failed never comes back. If its sync failed, its frames are in the write-ahead log, and a crash
+   would bring them to life: so a small transaction is written over them.
+3. Data read at a start, or copied, is verified as a whole: pages, trees and log (`schema`), and each row.
 4. `backup` uses a connection of its own: it may run in another thread, beside writes.
 """
 
@@ -27,10 +27,10 @@ from waggle_hub.state.store.entry import Entry
 from . import rows
 from .schema import MIGRATIONS, Migration, begun, check, check_tables, identify, reading, writing
 
-_ROWS = 1_024
+_ROWS_PER_STATEMENT = 1_024
 """Rows of one statement."""
 
-_WORDS = {
+_REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_IOERR: "the disk reports an error, or the limit on the size of a file is reached",
     sqlite3.SQLITE_READONLY: "it is read-only",
@@ -41,7 +41,7 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 class SqliteStore:
-    """Everything in one database, and the two files that SQLite keeps beside it while it is open."""
+    """All data in one database, and the two files that SQLite keeps beside it while it is open."""
 
     def __init__(self, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         self.path = path
@@ -109,7 +109,7 @@ class SqliteStore:
             db.close()  # which copies everything from the log to its place
 
     def _open(self) -> sqlite3.Connection:
-        """The connection that writes."""
+        """Return the connection that writes."""
         if self._db is None:
             if not begun(self.path):
                 self._files.close(self._files.create(self.path))  # for nobody else to read, nor the two beside it
@@ -118,7 +118,7 @@ class SqliteStore:
         return self._db
 
     def _touch(self, db: sqlite3.Connection) -> None:
-        """The smallest of transactions, which changes nothing."""
+        """Commit the smallest of transactions, which changes nothing."""
         db.execute(f"PRAGMA user_version = {len(self._migrations)}")
 
     def _verify(self, path: Path) -> None:
@@ -133,15 +133,15 @@ class SqliteStore:
 
 
 def _put(db: sqlite3.Connection, changes: Iterator[rows.Row]) -> None:
-    some = list(islice(changes, _ROWS))
-    if len(some) < _ROWS:
+    some = list(islice(changes, _ROWS_PER_STATEMENT))
+    if len(some) < _ROWS_PER_STATEMENT:
         if some:
             rows.put(db, some)
         return
     db.execute("BEGIN IMMEDIATE")
     while some:
         rows.put(db, some)
-        some = list(islice(changes, _ROWS))
+        some = list(islice(changes, _ROWS_PER_STATEMENT))
     db.execute("COMMIT")
 
 
@@ -158,7 +158,7 @@ def _kept(db: sqlite3.Connection, progress: Callable[[int, int], None]) -> Store
 
 @contextmanager
 def _explained(path: Path, doing: str) -> Iterator[None]:
-    """Say in plain words, by a StoreError, what goes wrong."""
+    """A block in which an SQLite error becomes a StoreError in plain words."""
     try:
         with explained(path, doing):
             yield
@@ -170,4 +170,4 @@ def _explained(path: Path, doing: str) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT if doing == "read" else 0) & 0xFF
         if code in _DAMAGED:
             raise damaged(path, str(error)) from error
-        raise StoreError(f"{path} cannot be {doing}: {_WORDS.get(code, 'SQLite fails')} ({error})") from error
+        raise StoreError(f"{path} cannot be {doing}: {_REASONS.get(code, 'SQLite fails')} ({error})") from error

@@ -1,16 +1,17 @@
-"""The write-ahead log of SQLite, as far as SQLite does not watch over it itself.
+"""A check of SQLite's write-ahead log for rot that SQLite itself does not report.
 
-After a crash SQLite takes the first frame that does not verify for the end of the log. That is right where a write was
-under way: what is half there was never acknowledged. Where an old frame has rotted it is wrong: every later transaction
-would vanish without a word. The two can be told apart, since a transaction begins only when the one before is synced:
+After a crash SQLite takes the first frame that does not verify for the end of the log. That is right where a write
+was in progress: its incomplete part was never acknowledged. Where an old frame has rotted it is wrong: every later
+transaction would vanish without an error. The two can be told apart, since a transaction begins only when the one
+before is synced:
 
-* A write that was under way leaves one transaction behind what SQLite could use; nothing follows its commit.
-* A frame whose checksum goes on from that of a commit was written after it. If it stands behind what SQLite could use,
-  something before it has rotted.
+* A write in progress leaves one transaction behind what SQLite could use; nothing follows its commit.
+* A frame whose checksum continues that of a commit was written after it. If such a frame stands behind what SQLite
+  could use, something before it has rotted.
 
-What cannot be told from a write that was under way is damage in the very last transaction.
+Damage in the very last transaction cannot be told from a write in progress.
 
-What stands where is said in https://www.sqlite.org/fileformat2.html#the_write_ahead_log and
+The layout is in https://www.sqlite.org/fileformat2.html#the_write_ahead_log and
 https://www.sqlite.org/walformat.html.
 """
 
@@ -29,18 +30,18 @@ _USABLE_AT = 16
 
 
 def log_of(path: Path) -> Path:
-    """The log of a database."""
+    """Return the path of a database's log."""
     return path.with_name(f"{path.name}-wal")
 
 
 def index_of(path: Path) -> Path:
-    """The index of that log: memory shared by the programs that have it open."""
+    """Return the path of the log's index: memory shared by the programs that have the database open."""
     return path.with_name(f"{path.name}-shm")
 
 
 def has_rotted(path: Path, page_size: int) -> bool:
-    """Whether the log of this database holds transactions that SQLite should have used, but could not. A connection
-    that has read from the database must be open."""
+    """Return whether the log of this database holds transactions that SQLite should have used, but could not. A
+    connection that has read from the database must be open."""
     if not log_of(path).exists() or log_of(path).stat().st_size < _HEADER.size:
         return False
     usable = int.from_bytes(index_of(path).read_bytes()[_USABLE_AT:][:4], sys.byteorder)
@@ -49,7 +50,7 @@ def has_rotted(path: Path, page_size: int) -> bool:
 
 
 def _goes_on(log: mmap, page_size: int, usable: int) -> bool:
-    """Whether a transaction follows another behind the usable frames."""
+    """Return whether a transaction follows another behind the usable frames."""
     head, current, checksum = _HEADER.unpack_from(log)
     whole = _checksum(bytes(8), head + current) == checksum
     size = _FRAME.size + page_size
@@ -64,7 +65,7 @@ def _goes_on(log: mmap, page_size: int, usable: int) -> bool:
 
 
 def _checksum(seed: bytes, data: bytes) -> bytes:
-    """SQLite's own, over words in the order of this machine."""
+    """Return SQLite's checksum, over words in the byte order of this machine."""
     first, second = struct.unpack(">II", seed)
     words = array("I", data)
     for even, odd in zip(words[::2], words[1::2], strict=True):

@@ -110,7 +110,7 @@ class Tombstones:
 
 
 class NamespaceVersions:
-    """What is known of the versions and gaps of one namespace."""
+    """Floor, ceiling and gap of one namespace."""
 
     __slots__ = ("ceiling", "floor", "gap", "ns", "volatile")
 

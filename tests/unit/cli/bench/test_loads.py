@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from waggle.cli.bench.loads import EVENTS, LOADS, Sizes, Times
+from waggle.cli.bench.loads import LOADS, MAX_EVENTS, Sizes, Times
 from waggle_hub.settings import Settings
 
 
@@ -16,7 +16,7 @@ def test_a_load_ends_when_it_has_made_its_events() -> None:
 
 
 def test_a_run_leaves_half_of_the_log_to_others() -> None:
-    assert Settings().limits.log_events >= EVENTS * 2
+    assert Settings().limits.log_events >= MAX_EVENTS * 2
 
 
 def test_the_titles_of_the_loads_tell_their_sizes() -> None:

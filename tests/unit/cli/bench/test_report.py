@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from waggle.cli.bench.report import PER_DECADE, Scale, figures_of
+from waggle.cli.bench.report import PER_DECADE, Scale, summarize
 
 
 def test_percentiles_are_times_that_were_taken() -> None:
-    figures = figures_of("one", "sets", [n / 1000 for n in range(100, 0, -1)], seconds=2.0, cpu=1.0)
+    figures = summarize("one", "sets", [n / 1000 for n in range(100, 0, -1)], seconds=2.0, cpu=1.0)
     assert (figures.p50, figures.p90, figures.p99, figures.max) == (0.050, 0.090, 0.099, 0.100)
     assert (figures.count, figures.rate, figures.cpu) == (100, 50.0, 0.5)
 
 
 def test_of_one_time_everything_is_that() -> None:
-    figures = figures_of("one", "sets", [0.25], seconds=1.0, cpu=0.0)
+    figures = summarize("one", "sets", [0.25], seconds=1.0, cpu=0.0)
     assert {figures.p50, figures.p90, figures.p99, figures.max} == {0.25}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from waggle import Event
-from waggle.cli.demo.narration import Chronicle, Story, count_of
+from waggle.cli.demo.narration import CrewNarrator, ExampleNarrator, describe_counts
 from waggle.wire.messages import OpCount
 
 
 def told(*events: tuple[float, str, str, Any]) -> list[str]:
     """The lines of the story about events of (time, author, key, value)."""
-    story = Story()
+    story = CrewNarrator()
     return [
         line
         for at, by, key, value in events
@@ -44,21 +44,21 @@ def test_a_build_is_told_from_findings_to_result() -> None:
 
 def test_messages_are_quoted_and_cannot_act_on_the_terminal() -> None:
     event = Event(type="message", key="chat", by="tester", data={"text": "done \x1b[2J"})
-    (line,) = Story().tell(event)
+    (line,) = CrewNarrator().tell(event)
     assert line.endswith(r'says "done \u001b[2J"')
 
 
 def test_what_is_none_of_the_crew_s_is_left_out() -> None:
     assert told((1.0, "somebody", "build/7", 1), (1.0, "somebody", "other", 1)) == []
-    assert Story().tell(Event(type="synced")) == []
-    assert Story().tell(Event(type="expire", key="build/7/builders/user-service/progress")) == []
+    assert CrewNarrator().tell(Event(type="synced")) == []
+    assert CrewNarrator().tell(Event(type="expire", key="build/7/builders/user-service/progress")) == []
 
 
 # --- examples ----------------------------------------------------------------------------------------------------
 
 
 def chronicle(*events: Event) -> list[str]:
-    teller = Chronicle()
+    teller = ExampleNarrator()
     return [line for event in events for line in teller.tell(event)]
 
 
@@ -92,4 +92,4 @@ def test_a_lock_that_ends_with_its_entry_is_not_told_twice() -> None:
 def test_commands_are_counted_without_those_of_the_demo_itself() -> None:
     before = {"set": OpCount(2), "ping": OpCount(3)}
     after = {"set": OpCount(5), "ping": OpCount(9), "wait": OpCount(3), "hello": OpCount(4), "get": OpCount(1)}
-    assert count_of(before, after) == "7 commands: set 3, wait 3, get 1"
+    assert describe_counts(before, after) == "7 commands: set 3, wait 3, get 1"

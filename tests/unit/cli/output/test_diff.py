@@ -36,7 +36,7 @@ def test_a_change_is_named_by_its_place(before: Any, after: Any, lines: list[str
     assert said(before, after) == lines
 
 
-def test_of_long_values_what_differs_is_shown() -> None:
+def test_the_difference_of_long_values_is_shown() -> None:
     long = "word " * 50
     (line,) = said({"text": f"{long}one"}, {"text": f"{long}two"}, 80)
     assert line.endswith('…d word word one" -> …d word word two"')

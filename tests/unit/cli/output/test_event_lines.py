@@ -9,7 +9,7 @@ import time
 import pytest
 
 from waggle import Event
-from waggle.cli.output.event_lines import event_line, event_row, printer
+from waggle.cli.output.event_lines import event_line, event_printer, event_row
 
 NASTY = "\x1b[2J \x7f \x9b31m \u202e \u2066 end"
 
@@ -49,7 +49,7 @@ def test_an_event_shows_its_namespace_where_there_are_many_and_is_cut_to_the_ter
     assert re.sub(r"\x1b\[\d+m", "", coloured) == line(event, width=60)
 
 
-def test_where_the_snapshot_ends_and_where_it_begins_anew_is_said() -> None:
+def test_the_end_and_the_restart_of_a_snapshot_are_shown() -> None:
     assert "what happens" in line(Event(type="synced"))
     assert "(epoch)" in line(Event(type="lost", reason="epoch"))
     assert "(unknown)" in line(Event(type="lost"))
@@ -63,8 +63,8 @@ def test_values_of_agents_cannot_control_the_terminal() -> None:
 
 def test_for_programs_an_event_is_columns_with_tabs_and_its_date(capsys: pytest.CaptureFixture[str]) -> None:
     event = Event(type="set", key="a b", ns="demo", by="me", at=1000.25, rev=7, value="x\ty")
-    printer(json=False)(event)
-    printer(json=False, with_ns=True, with_rev=True)(event)
+    event_printer(json=False)(event)
+    event_printer(json=False, with_ns=True, with_rev=True)(event)
     short, full = [row.split("\t") for row in capsys.readouterr().out.splitlines()]
     assert short[1:] == ["set", "a b", "me", '"x\\ty"']
     assert re.fullmatch(r"1970-01-01T\d\d:16:40\.250[+-]\d\d:\d\d", short[0])
@@ -77,7 +77,7 @@ def test_for_programs_what_is_no_event_has_as_many_columns() -> None:
 
 
 def test_with_json_an_event_is_an_object_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    printer(json=True)(Event(type="set", key="k", value=NASTY))
+    event_printer(json=True)(Event(type="set", key="k", value=NASTY))
     assert json.loads(capsys.readouterr().out)["value"] == NASTY
 
 
@@ -86,7 +86,7 @@ def test_for_people_another_day_is_said_once(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
-    show = printer(json=False, with_rev=True)
+    show = event_printer(json=False, with_rev=True)
     for at in (1000.0, 1001.0, time.time()):
         show(Event(type="set", key="k", by="me", at=at, rev=7, value=1))
     lines = capsys.readouterr().out.splitlines()

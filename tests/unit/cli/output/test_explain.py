@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from waggle.cli.output.explain import Reasons, against, clause, joined, unmet
-from waggle.cli.output.format import clock
+from waggle.cli.output.explain import Reasons, describe_condition, describe_progress, explain_refusal, join_words
+from waggle.cli.output.format import time_of_day
 from waggle.wire.messages import Awaited, HeldLock, Holder, Inspection, SeenSession, SeenWait, Waiter, Where
 
 NOW = 1000.0
-UNTIL = clock(1003.0)[:8]
+UNTIL = time_of_day(1003.0)[:8]
 
 
 def held(agent: str, *names: str, queue: tuple[SeenWait, ...] = (), **fields: Any) -> HeldLock:
@@ -72,7 +72,7 @@ def test_a_holder_that_waits_is_followed_as_far_as_it_leads() -> None:
     )
 
 
-def test_a_circle_is_named_and_ends_the_sentence() -> None:
+def test_a_deadlock_cycle_is_named_and_ends_the_sentence() -> None:
     first, second = held("one", "a"), held("two", "b")
     circle = waits("one", "b", by=(second,))
     assert told(waits("two", "a", by=(first,)), circle, locks=(first, second)).endswith("which closes a circle")
@@ -100,12 +100,12 @@ def test_earlier_waiters_are_counted() -> None:
 
 def test_why_a_lock_is_not_granted_says_since_when_and_until_when() -> None:
     locks = [holder(held(f"impl-{n}", "a", mode="shared")) for n in range(5)]
-    since = clock(990.0)[:8]
-    assert against("a", locks[:1], 2, NOW) == (
+    since = time_of_day(990.0)[:8]
+    assert explain_refusal("a", locks[:1], 2, NOW) == (
         f"impl-0 holds it, shared, since {since}, until {UNTIL} (3.0s more) if it is not renewed; "
         "2 asked before and wait"
     )
-    assert against("a", locks, 0, NOW).endswith("; 2 more hold some of it")
+    assert explain_refusal("a", locks, 0, NOW).endswith("; 2 more hold some of it")
 
 
 # --- conditions --------------------------------------------------------------------------------------------------
@@ -134,12 +134,12 @@ def test_why_a_lock_is_not_granted_says_since_when_and_until_when() -> None:
     ],
 )
 def test_a_condition_is_a_clause(condition: Awaited, said: str) -> None:
-    assert clause(condition) == said
+    assert describe_condition(condition) == said
 
 
 def test_of_several_conditions_it_says_which_are_met() -> None:
     conditions = [Awaited(key=key) for key in "abc"]
-    assert unmet(conditions, [1]) == "met: b is there; not yet: a is there and c is there"
+    assert describe_progress(conditions, [1]) == "met: b is there; not yet: a is there and c is there"
     wait = waits("impl-1", op="wait", all=conditions, met=[1], until=1020.0)
     assert told(wait) == (
         "impl-1 waits since 12s, and 20s more at most, until all of 3 hold"
@@ -187,7 +187,7 @@ def test_values_of_agents_cannot_control_the_terminal() -> None:
 
 
 def test_an_enumeration_is_cut_where_it_is_long() -> None:
-    assert joined(["a"]) == "a"
-    assert joined(["a", "b"]) == "a and b"
-    assert joined(list("abcd")) == "a, b, c and d"
-    assert joined(list("abcdef")) == "a, b, c and 3 more"
+    assert join_words(["a"]) == "a"
+    assert join_words(["a", "b"]) == "a and b"
+    assert join_words(list("abcd")) == "a, b, c and d"
+    assert join_words(list("abcdef")) == "a, b, c and 3 more"

@@ -13,17 +13,17 @@ from msgspec import UNSET
 from waggle import Entry, Event
 from waggle.cli.output.format import (
     amount,
-    clock,
-    counted,
-    cut,
+    byte_size,
+    count_of,
     duration,
-    left,
+    iso_time,
     milliseconds,
-    moment,
     preview,
-    size,
+    text_or_json,
+    time_left,
+    time_of_day,
     to_json,
-    words,
+    truncate,
 )
 
 NASTY = "\x1b[2J \x7f \x9b31m \u202e \u2066 end"
@@ -67,36 +67,36 @@ def test_durations_have_two_units(seconds: float, text: str) -> None:
 
 
 def test_time_left() -> None:
-    assert left(None, 1000.0) == "-"
-    assert left(1004.25, 1000.0) == "4.2s"
-    assert left(1090.0, 1000.0) == "1m 30s"
-    assert left(999.0, 1000.0) == "0.0s"
+    assert time_left(None, 1000.0) == "-"
+    assert time_left(1004.25, 1000.0) == "4.2s"
+    assert time_left(1090.0, 1000.0) == "1m 30s"
+    assert time_left(999.0, 1000.0) == "0.0s"
 
 
 def test_what_agents_say_of_themselves_is_text_where_it_is_text() -> None:
-    assert words("at work") == "at work"
-    assert words({"step": 2}) == '{"step":2}'
-    assert words(None) == ""
-    assert words(NASTY).isprintable()
+    assert text_or_json("at work") == "at work"
+    assert text_or_json({"step": 2}) == '{"step":2}'
+    assert text_or_json(None) == ""
+    assert text_or_json(NASTY).isprintable()
 
 
 def test_instants_are_for_people_or_for_programs() -> None:
-    assert re.fullmatch(r"\d\d:\d\d:40\.250", clock(1000.25))
-    assert datetime.fromisoformat(moment(1000.25)).timestamp() == 1000.25
+    assert re.fullmatch(r"\d\d:\d\d:40\.250", time_of_day(1000.25))
+    assert datetime.fromisoformat(iso_time(1000.25)).timestamp() == 1000.25
 
 
 def test_amounts_and_sizes_are_short() -> None:
     assert [amount(n) for n in (0, 0.25, 9, 12.7, 1234567)] == ["0", "0.2", "9", "13", "1,234,567"]
-    assert [size(n) for n in (0, 1023, 1536, 3 * 2**30)] == ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]
+    assert [byte_size(n) for n in (0, 1023, 1536, 3 * 2**30)] == ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]
     assert [milliseconds(s) for s in (0.0, 0.0000421, 0.25)] == ["0 ms", "0.0421 ms", "250 ms"]
-    assert [counted(n, "session") for n in (0, 1, 2)] == ["0 sessions", "1 session", "2 sessions"]
+    assert [count_of(n, "session") for n in (0, 1, 2)] == ["0 sessions", "1 session", "2 sessions"]
 
 
 def test_a_text_is_cut_by_the_cells_it_takes() -> None:
-    assert cut("abc", 3) == "abc"
-    assert cut("abcd", 3) == "ab…"
-    assert cut("日本語", 6) == "日本語"
-    assert cut("日本語", 5) == "日本…"
-    assert cut("日本語", 4) == "日…"
-    assert cut("e\u0301" * 3, 3) == "e\u0301" * 3
-    assert cut("anything", None) == "anything"
+    assert truncate("abc", 3) == "abc"
+    assert truncate("abcd", 3) == "ab…"
+    assert truncate("日本語", 6) == "日本語"
+    assert truncate("日本語", 5) == "日本…"
+    assert truncate("日本語", 4) == "日…"
+    assert truncate("e\u0301" * 3, 3) == "e\u0301" * 3
+    assert truncate("anything", None) == "anything"

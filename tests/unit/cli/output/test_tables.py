@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from waggle import Entry
-from waggle.cli.output.tables import Rows, agent_row, entry_row, in_tabs
+from waggle.cli.output.tables import Rows, agent_row, entry_row, tab_line
 
 NASTY = "\x1b[2J \x7f \x9b31m \u202e \u2066 end"
 
@@ -23,7 +23,7 @@ def entry(**fields: Any) -> Entry:
 
 def test_rows_for_programs_are_lines_with_tabs() -> None:
     rows = [entry_row(entry(value="a\tb\nc", expires_at=1100.0), 1000.0), entry_row(entry(by=NASTY), 1000.0)]
-    lines = "".join(map(in_tabs, rows)).splitlines()
+    lines = "".join(map(tab_line, rows)).splitlines()
     assert lines[0].split("\t") == ["task:1", '"a\\tb\\nc"', "1m 40s", "impl-1", "105"]
     assert len(lines) == 2
     assert lines[1].split("\t")[1] == '{"n":1}'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from waggle.cli.commands.lock import in_repository
-from waggle.cli.process.background_hub import answers, can_start, ensure_hub
+from waggle.cli.process.background_hub import can_start, ensure_hub, hub_answers
 from waggle.wire.errors import Disconnected
 
 
@@ -27,9 +27,9 @@ def test_a_hub_on_another_machine_or_behind_a_proxy_is_not_started(url: str) -> 
 
 
 def test_a_silent_listener_is_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waggle.cli.process.background_hub.LOOK", 0.05)
+    monkeypatch.setattr("waggle.cli.process.background_hub.ANSWER_TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert not answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert not hub_answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
 def test_where_nothing_can_be_kept_of_a_hub_it_is_said_what_to_do(

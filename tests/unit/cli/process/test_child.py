@@ -72,7 +72,7 @@ async def test_a_signal_is_the_program_s_and_it_decides(number: signal.Signals, 
     heard: list[signal.Signals] = []
     before = signal.getsignal(number)
     script = f"trap 'exit 5' {number.name[3:]}; echo ready > {out}; while :; do sleep 0.05; done"
-    running = asyncio.ensure_future(run_program(["sh", "-c", script], {}, asyncio.Event(), heard=heard.append))
+    running = asyncio.ensure_future(run_program(["sh", "-c", script], {}, asyncio.Event(), on_signal=heard.append))
     await until(out)
     os.kill(os.getpid(), number)
     assert await running == 5

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from waggle.cli.shared import completion
-from waggle.cli.shared.completion import GLUED, glue, keys, namespaces
+from waggle.cli.shared.completion import COLON_PREFIX, join_colon_words, keys, namespaces
 
 
 class Typed:
@@ -25,7 +25,7 @@ NOWHERE: Any = Typed(url="http://127.0.0.1:1")
 def test_without_a_hub_it_is_soon_silent(names: Any, capfd: pytest.CaptureFixture[str]) -> None:
     began = time.monotonic()
     assert names(NOWHERE, "task") == []
-    assert time.monotonic() - began < completion.PATIENCE + 2
+    assert time.monotonic() - began < completion.TIMEOUT_S + 2
     assert capfd.readouterr() == ("", "")
 
 
@@ -57,9 +57,9 @@ def test_words_that_bash_splits_at_colons_are_joined_again(
     words: list[str], place: int, glued: list[str], at: int, before: str
 ) -> None:
     env = line(*words, place=place)
-    glue(env)
+    join_colon_words(env)
     assert env["COMP_WORDS"].split("\n") == glued
-    assert (env["COMP_CWORD"], env[GLUED]) == (f"{at}", before)
+    assert (env["COMP_CWORD"], env[COLON_PREFIX]) == (f"{at}", before)
 
 
 @pytest.mark.parametrize(
@@ -67,5 +67,5 @@ def test_words_that_bash_splits_at_colons_are_joined_again(
 )
 def test_anything_else_is_left_alone(env: dict[str, str]) -> None:
     before = dict(env)
-    glue(env)
+    join_colon_words(env)
     assert {name: env[name] for name in before} == before

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from waggle import Event
-from waggle.cli.shared.event_options import event_types, up_to
+from waggle.cli.shared.event_options import events_up_to, parse_event_types
 
 
 class Told:
@@ -39,10 +39,10 @@ class Told:
 
 async def revs(events: Any, rev: int) -> list[int]:
     async with asyncio.timeout(20):
-        return [event.rev async for event in up_to(events, rev)]
+        return [event.rev async for event in events_up_to(events, rev)]
 
 
-async def test_it_ends_with_the_last_event() -> None:
+async def test_a_stream_ends_with_the_last_event() -> None:
     told = Told()
     told.tell(3, 5, 9)
     assert await revs(told, 9) == [3, 5, 9]
@@ -63,14 +63,14 @@ async def test_events_after_the_end_are_left_for_the_next_reader() -> None:
     assert [event.rev for event, _ in await told.batch(10)] == [10]
 
 
-async def test_it_ends_when_the_watcher_is_closed() -> None:
+async def test_a_stream_ends_when_its_watcher_is_closed() -> None:
     told = Told()
     told.ended = True
     assert await revs(told, 9) == []
 
 
 def test_types_are_those_that_there_are() -> None:
-    assert event_types(None) is None
-    assert event_types("set, touch") == ["set", "touch"]
+    assert parse_event_types(None) is None
+    assert parse_event_types("set, touch") == ["set", "touch"]
     with pytest.raises(typer.BadParameter):
-        event_types("set,sat")
+        parse_event_types("set,sat")

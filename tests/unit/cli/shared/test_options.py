@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from waggle.cli.shared.options import DEFAULT_URL, Options, seconds, shared, time
+from waggle.cli.shared.options import Options, parse_time, parse_timeout, shared
+from waggle.wire.limits import DEFAULT_URL
 
 
 def called(body: object, *args: str, env: dict[str, str] | None = None) -> tuple[int, str]:
@@ -65,13 +66,13 @@ def test_a_sentence_names_the_namespace_where_it_is_not_the_default_one() -> Non
 
 @pytest.mark.parametrize(("said", "meant"), [("0", 0.0), ("1.5", 1.5), ("forever", None)])
 def test_a_time_to_wait_is_seconds_or_for_ever(said: str, meant: float | None) -> None:
-    assert seconds(said, "--wait") == meant
+    assert parse_timeout(said, "--wait") == meant
 
 
 @pytest.mark.parametrize("said", ["", "soon", "-1", "inf", "nan", "1 s"])
 def test_a_time_that_is_none_is_refused_with_the_option_s_name(said: str) -> None:
     with pytest.raises(typer.BadParameter, match=r"--wait takes seconds, .* or forever"):
-        seconds(said, "--wait")
+        parse_timeout(said, "--wait")
 
 
 @pytest.mark.parametrize(
@@ -89,12 +90,12 @@ def test_a_time_that_is_none_is_refused_with_the_option_s_name(said: str) -> Non
     ],
 )
 def test_a_time_is_in_seconds_or_has_a_unit(said: str, so_many: float) -> None:
-    assert time(said) == so_many
-    assert seconds(said, "--wait") == so_many
+    assert parse_time(said) == so_many
+    assert parse_timeout(said, "--wait") == so_many
 
 
 @pytest.mark.parametrize("said", ["", "soon", "-1", "nan", "inf", "1e", "1e999", "10 m", "10M", "m", "1.5.5", "\u0663"])
 def test_an_invalid_time_is_refused_with_the_valid_units(said: str) -> None:
-    for parse in (time, lambda text: seconds(text, "--wait")):
+    for parse in (parse_time, lambda text: parse_timeout(text, "--wait")):
         with pytest.raises(typer.BadParameter, match="30s, 10m, 12h or 7d"):
             parse(said)

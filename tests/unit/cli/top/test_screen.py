@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from waggle import Entry, Event, Statistics
 from waggle.cli.top.command import Sample
-from waggle.cli.top.screen import Board, sparkline
+from waggle.cli.top.screen import TopScreen, sparkline
 from waggle.wire.messages import LogWindow, OpCount, Rates
 
 NASTY = "\x1b[2J\u202e\n"
@@ -37,14 +37,14 @@ def event(key: str, **fields: Any) -> Event:
     return Event(**{"type": "set", "key": key, "ns": "default", "by": "impl-1", "at": 1000.0, **fields})
 
 
-def drawn(board: Board, width: int = 120, height: int = 40) -> list[str]:
-    return board.drawn(width, height).plain.split("\n")
+def render(board: TopScreen, width: int = 120, height: int = 40) -> list[str]:
+    return board.render(width, height).plain.split("\n")
 
 
-def test_it_shows_the_hub_its_figures_commands_agents_and_latest_events() -> None:
-    board = Board("http://hub")
-    board.take(Sample(stats(), [agent("tester", "at work")], [event("task:1"), event("task:2")]))
-    lines = drawn(board)
+def test_top_shows_figures_commands_agents_and_latest_events() -> None:
+    board = TopScreen("http://hub")
+    board.update(Sample(stats(), [agent("tester", "at work")], [event("task:1"), event("task:2")]))
+    lines = render(board)
     text = "\n".join(lines)
     assert lines[0].startswith("waggle top  http://hub  up 1m 40s  memory")
     for part in ("keys         7 of 1,000", "values       2.0 KiB of 1.0 GiB", "3, 1 subscription ", "12 events"):
@@ -54,41 +54,41 @@ def test_it_shows_the_hub_its_figures_commands_agents_and_latest_events() -> Non
 
 
 def test_commands_are_in_the_order_of_what_was_asked_since_the_look_before() -> None:
-    board = Board("http://hub")
-    board.take(Sample(stats(), [], []))
-    names = [line.split()[0] for line in drawn(board) if line.startswith(("get", "set"))]
+    board = TopScreen("http://hub")
+    board.update(Sample(stats(), [], []))
+    names = [line.split()[0] for line in render(board) if line.startswith(("get", "set"))]
     assert names == ["get", "set"]
-    board.take(Sample(stats(at=1002.0, ops={"get": OpCount(count=10), "set": OpCount(count=9)}), [], []))
-    rows = [line.split()[:2] for line in drawn(board) if line.startswith(("get", "set"))]
+    board.update(Sample(stats(at=1002.0, ops={"get": OpCount(count=10), "set": OpCount(count=9)}), [], []))
+    rows = [line.split()[:2] for line in render(board) if line.startswith(("get", "set"))]
     assert rows == [["set", "2.5"], ["get", "0"]]
 
 
-def test_another_hub_at_the_same_place_begins_anew() -> None:
-    board = Board("http://hub")
-    board.take(Sample(stats(), [], []))
-    board.take(Sample(stats(at=1001.0, started_at=1000.5, ops={"get": OpCount(count=2)}), [], []))
-    assert [line.split()[1] for line in drawn(board) if line.startswith("get")] == ["2"]
+def test_another_hub_at_the_same_address_is_loaded_from_the_start() -> None:
+    board = TopScreen("http://hub")
+    board.update(Sample(stats(), [], []))
+    board.update(Sample(stats(at=1001.0, started_at=1000.5, ops={"get": OpCount(count=2)}), [], []))
+    assert [line.split()[1] for line in render(board) if line.startswith("get")] == ["2"]
 
 
-def test_it_says_when_the_hub_does_not_answer_and_keeps_what_it_knew() -> None:
-    board = Board("http://hub")
-    board.take(None)
-    assert drawn(board) == ["waiting for the hub ..."]
-    board.take(Sample(stats(), [], [event("task:1")]))
-    board.take(None)
-    assert "DOES NOT ANSWER" in drawn(board)[0]
-    assert any("task:1" in line for line in drawn(board))
+def test_top_says_when_the_hub_does_not_answer_and_keeps_the_last_figures() -> None:
+    board = TopScreen("http://hub")
+    board.update(None)
+    assert render(board) == ["waiting for the hub ..."]
+    board.update(Sample(stats(), [], [event("task:1")]))
+    board.update(None)
+    assert "DOES NOT ANSWER" in render(board)[0]
+    assert any("task:1" in line for line in render(board))
 
 
 @pytest.mark.parametrize("width", [1, 20, 50, 80, 109, 110, 200])
 @pytest.mark.parametrize("height", [1, 5, 12, 24, 60])
 def test_it_fits_and_what_agents_wrote_cannot_act_on_the_terminal(width: int, height: int) -> None:
-    board = Board(NASTY)
+    board = TopScreen(NASTY)
     wide = "日本語" * 30
     agents = [agent(f"{NASTY}{n}", {wide: NASTY}) for n in range(20)]
     events = [event(f"{wide}{NASTY}{n}", by=NASTY, ns="x" * 64) for n in range(100)]
-    board.take(Sample(stats(), agents, [*events, event("chat", type="message", data=NASTY * 500)]))
-    lines = drawn(board, width, height)
+    board.update(Sample(stats(), agents, [*events, event("chat", type="message", data=NASTY * 500)]))
+    lines = render(board, width, height)
     assert len(lines) <= height
     assert all(cell_len(line) <= width and line.isprintable() for line in lines)
 

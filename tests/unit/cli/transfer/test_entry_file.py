@@ -10,18 +10,16 @@ from typing import Any
 import pytest
 
 from waggle.cli.transfer.entry_file import (
-    HEADER,
-    MAX_BATCH_BYTES,
-    MAX_BATCH_ENTRIES,
-    SHOWN,
-    VALUE,
-    Checked,
-    ExportLine,
-    batches,
-    check,
-    good,
-    lines,
+    HEADER_BYTES,
+    MAX_SHOWN_FAULTS,
+    CheckedFile,
+    check_file,
+    read_export,
+    valid_entries,
 )
+from waggle.wire.export_lines import ExportLine
+from waggle.wire.exports import MAX_BATCH_BYTES, batches
+from waggle.wire.limits import MAX_TXN_STEPS, MAX_VALUE_BYTES
 
 HEAD = {"waggle": "export", "version": 1}
 
@@ -36,14 +34,14 @@ def entry(key: str = "k", value: Any = 1, **fields: Any) -> dict[str, Any]:
     return {"key": key, "value": value, **fields}
 
 
-def looked(opened: io.BytesIO, ns: str | None) -> Checked:
+def looked(opened: io.BytesIO, ns: str | None) -> CheckedFile:
     """What is in a file."""
-    return check(lines(opened), ns)
+    return check_file(read_export(opened), ns)
 
 
 def entries(opened: io.BytesIO, ns: str | None = None) -> list[ExportLine]:
     """The entries of a file that are good."""
-    return list(good(lines(opened), ns, Checked()))
+    return list(valid_entries(read_export(opened), ns, CheckedFile()))
 
 
 def test_an_entry_has_its_defaults() -> None:
@@ -58,7 +56,7 @@ def test_one_namespace_for_all() -> None:
     opened = file(entry("a", ns="n"), entry("b", ns="$dead"))
     assert [line.place for line in entries(opened, "copy")] == [("copy", "a"), ("copy", "b")]
     opened.seek(0)
-    assert check(lines(opened), "copy").keys == {"copy": {"a", "b"}}
+    assert check_file(read_export(opened), "copy").keys == {"copy": {"a", "b"}}
 
 
 def test_a_good_file() -> None:
@@ -85,7 +83,7 @@ WRONG = {
     "a number beyond all": (b'{"key": "a", "value": 1e400}', "line 2"),
     "nested too deep": (b'{"key": "a", "value": ' + b"[" * 101 + b"]" * 101 + b"}", "deep"),
     "nested much too deep": (b'{"key": "a", "value": ' + b"[" * 5000 + b"]" * 5000 + b"}", "line 2"),
-    "too large": (entry(value="a" * VALUE), "bytes"),
+    "too large": (entry(value="a" * MAX_VALUE_BYTES), "bytes"),
     "a large meta": (entry(meta={"a": "b" * 70_000}), "meta"),
 }
 
@@ -100,12 +98,12 @@ def test_a_wrong_line_is_told_with_its_number(line: Any, word: str) -> None:
 
 def test_every_wrong_line_is_counted_and_the_first_are_told() -> None:
     checked = looked(file(entry("good"), *[entry(f"k{n}", ns="$x") for n in range(100)]), None)
-    assert (checked.faults, len(checked.shown)) == (100, SHOWN)
+    assert (checked.faults, len(checked.shown)) == (100, MAX_SHOWN_FAULTS)
     assert checked.shown[0].startswith("line 3: ")
 
 
 def test_a_value_may_be_written_with_any_white_space() -> None:
-    spaced = b'{"key": "a", "value": ["%s"%s]}' % (b"a" * (VALUE - 100), b" " * 200)
+    spaced = b'{"key": "a", "value": ["%s"%s]}' % (b"a" * (MAX_VALUE_BYTES - 100), b" " * 200)
     assert looked(file(spaced), None).faults == 0
 
 
@@ -132,7 +130,7 @@ def test_a_key_that_comes_twice() -> None:
 
 def test_a_batch_has_no_more_than_a_txn_takes() -> None:
     parts = list(batches(entries(file(*[entry(f"{n}") for n in range(300)]))))
-    assert [len(part) for part in parts] == [MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES, 300 - 2 * MAX_BATCH_ENTRIES]
+    assert [len(part) for part in parts] == [MAX_TXN_STEPS, MAX_TXN_STEPS, 300 - 2 * MAX_TXN_STEPS]
     assert [line.key for part in parts for line in part] == [f"{n}" for n in range(300)]
     assert list(batches([])) == []
 
@@ -147,7 +145,7 @@ def test_a_batch_is_no_larger_than_it_may_be_but_for_one_value() -> None:
 
 def test_the_header_of_an_export_has_room_for_every_number() -> None:
     head = {**HEAD, "epoch": "f" * 12, "rev": 2**53, "at": 9_999_999_999.999, "entries": 2**53}
-    assert len(json.dumps(head)) < HEADER
+    assert len(json.dumps(head)) < HEADER_BYTES
 
 
 def test_a_line_has_nothing_in_it_that_goes_without_saying() -> None:
@@ -156,6 +154,6 @@ def test_a_line_has_nothing_in_it_that_goes_without_saying() -> None:
 
 def test_what_is_wrong_is_left_out_of_what_is_good() -> None:
     opened = file(entry("a"), b"nonsense", entry("b", ns="$x"), entry("a", 2), entry("c"))
-    checked = Checked()
-    assert [line.key for line in good(lines(opened), None, checked)] == ["a", "c"]
+    checked = CheckedFile()
+    assert [line.key for line in valid_entries(read_export(opened), None, checked)] == ["a", "c"]
     assert (checked.count, checked.faults) == (2, 3)

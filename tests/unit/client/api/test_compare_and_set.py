@@ -39,15 +39,15 @@ def test_an_absent_key_is_written_only_while_it_is_absent() -> None:
 
 def test_after_a_conflict_it_goes_on_from_what_is_there_now() -> None:
     attempt = begun(entry(7, 1))
-    attempt.refused(Conflict("no", current=entry(9, 5)), 0.5)
+    attempt.on_conflict(Conflict("no", current=entry(9, 5)), 0.5)
     assert (attempt.value, attempt.command(6).if_rev) == (5, 9)
-    attempt.refused(Conflict("no", current=None), 0.5)
+    attempt.on_conflict(Conflict("no", current=None), 0.5)
     assert (attempt.value, attempt.command(6).if_rev) == (None, 0)
 
 
 def test_pauses_begin_after_a_few_attempts_grow_and_have_an_end() -> None:
     attempt = begun(None)
-    pauses = [attempt.refused(Conflict("no", current=None), 0.5) for _ in range(compare_and_set.TRIES - 1)]
+    pauses = [attempt.on_conflict(Conflict("no", current=None), 0.5) for _ in range(compare_and_set.MAX_ATTEMPTS - 1)]
     assert pauses[:4] == [0.0, 0.0, 0.001, 0.002]
     assert pauses[-1] == 0.05
     assert pauses == sorted(pauses)
@@ -56,10 +56,10 @@ def test_pauses_begin_after_a_few_attempts_grow_and_have_an_end() -> None:
 
 def test_in_the_end_the_conflict_is_raised_with_what_to_do() -> None:
     attempt = begun(None)
-    for _ in range(compare_and_set.TRIES - 1):
-        attempt.refused(Conflict("no", current=None), 0.0)
+    for _ in range(compare_and_set.MAX_ATTEMPTS - 1):
+        attempt.on_conflict(Conflict("no", current=None), 0.0)
     with pytest.raises(Conflict, match="merge=") as conflict:
-        attempt.refused(Conflict("no", current=entry(9, 5)), 0.0)
+        attempt.on_conflict(Conflict("no", current=entry(9, 5)), 0.0)
     assert conflict.value.current == entry(9, 5)
 
 

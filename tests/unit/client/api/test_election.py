@@ -38,7 +38,7 @@ async def looked(end: FakeConnection, *locks: Line, **subscribed: Any) -> None:
     await end.reply(command, locks=list(locks))
 
 
-async def test_what_the_answer_has_already_is_not_told_again(fake: FakeHub) -> None:
+async def test_leaders_in_the_reply_are_not_told_again(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         leaders = hub.elect("a*").observe()
         first, _ = await asyncio.gather(anext(leaders), looked(end, held("x", 105, "other"), held("b", 110)))

@@ -31,7 +31,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variables from outside, and no waiting between two attempts."""
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(driver, "chance", lambda: 0.0)
+    monkeypatch.setattr(driver, "random", lambda: 0.0)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ async def test_giving_up_while_connecting_leaves_nothing_behind(fake: FakeHub) -
 
 
 async def test_a_hub_that_does_not_let_go_is_left_anyway(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "LEAVING", 0.01)
+    monkeypatch.setattr(driver, "BYE_TIMEOUT_S", 0.01)
     opening = asyncio.create_task(opened(fake))
     end = await fake.welcomed()
     end.polite = False
@@ -409,13 +409,13 @@ async def test_an_update_that_is_always_too_late_ends_with_the_conflict(fake: Fa
     async with meeting(fake) as (hub, end):
         updating = asyncio.create_task(hub.update("k", lambda value: value + 1))
         await end.reply(await end.next("get"), entry=there(1, 0), rev=100)
-        for rev in range(2, compare_and_set.TRIES + 2):
+        for rev in range(2, compare_and_set.MAX_ATTEMPTS + 2):
             command = await end.next("update")
             assert (command["if_rev"], written(command)) == (rev - 1, rev - 1)
             await end.refuse(command, "conflict", current=there(rev, rev - 1))
         with pytest.raises(Conflict, match="100 times") as conflict:
             await updating
-        assert conflict.value.current.rev == compare_and_set.TRIES + 1
+        assert conflict.value.current.rev == compare_and_set.MAX_ATTEMPTS + 1
         assert end.quiet
 
 
@@ -430,10 +430,10 @@ async def test_other_errors_end_an_update_at_once(fake: FakeHub) -> None:
 
 
 async def test_an_update_that_is_cancelled_tries_no_more(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare_and_set, "AT_ONCE", 0)
-    monkeypatch.setattr(compare_and_set, "FIRST_PAUSE", 1000.0)
-    monkeypatch.setattr(compare_and_set, "LONGEST_PAUSE", 1000.0)
-    monkeypatch.setattr(driver, "chance", lambda: 0.9)
+    monkeypatch.setattr(compare_and_set, "IMMEDIATE_ATTEMPTS", 0)
+    monkeypatch.setattr(compare_and_set, "FIRST_PAUSE_S", 1000.0)
+    monkeypatch.setattr(compare_and_set, "MAX_PAUSE_S", 1000.0)
+    monkeypatch.setattr("waggle.api.hub.random", lambda: 0.9)
     thinking = asyncio.Event()
 
     async def think(value: Any) -> Any:
@@ -577,7 +577,7 @@ async def test_a_hub_that_stays_away_is_given_up_after_the_time_given(fake: Fake
 
 
 async def test_commands_wait_while_the_hub_is_away_and_time_out_with_a_remedy(fake: FakeHub) -> None:
-    async with meeting(fake, timeout=0.05) as (hub, end):
+    async with meeting(fake, timeout=1.0) as (hub, end):
         await fake.stop()
         await end.closed()
         with pytest.raises(TimedOut, match="is away"):
@@ -713,7 +713,7 @@ async def test_a_cancelled_entry_leaves_no_subscription_behind(fake: FakeHub) ->
 
 
 async def test_a_slow_loop_may_use_the_hub_while_events_wait(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription, "BUFFER", 2000)
+    monkeypatch.setattr(subscription, "MAX_BUFFERED_BYTES", 2000)
     async with meeting(fake) as (hub, end):
 
         async def program() -> list[str]:

@@ -195,7 +195,7 @@ async def test_a_hub_that_is_away_is_not_the_end_of_the_work(fake: FakeHub) -> N
 
 async def test_the_lease_of_a_job_in_a_loop_renews_until_the_next_step(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
-        work = hub.work("job:*", lease=0.3)
+        work = hub.work("job:*", lease=1.5)
         job, _ = await asyncio.gather(anext(work), give(end))
         await end.reply(await end.next("renew"), expires_at=60.0, rev=120)
         step = asyncio.ensure_future(anext(work))
@@ -203,7 +203,7 @@ async def test_the_lease_of_a_job_in_a_loop_renews_until_the_next_step(fake: Fak
         assert command["op"] == "take"
         await end.reply(command, entry=ENTRY, token=111, expires_at=50.0, delivery=1)
         await step
-        assert job._keeper is None
+        assert job._renewer is None
 
 
 async def test_a_job_whose_object_was_dropped_is_given_back(fake: FakeHub) -> None:

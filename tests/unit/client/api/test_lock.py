@@ -22,7 +22,7 @@ LOST = {"lost": {"token": 110, "reason": "forced", "names": ["a"], "message": "b
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(driver, "chance", lambda: 0.0)
+    monkeypatch.setattr(driver, "random", lambda: 0.0)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_a_block_locks_and_unlocks(fake: FakeHub) -> None:
             async with hub.lock("a", "b", ns="n", ttl=9, wait=5) as lock:
                 assert (lock.token, lock.names, lock.patterns, lock.expires_at) == (110, ("a", "b"), (), 50.0)
                 lock.check()
-            with pytest.raises(BadRequest, match="let go"):
+            with pytest.raises(BadRequest, match="was released"):
                 lock.check()
             await lock.release()
 
@@ -100,7 +100,7 @@ async def test_names_and_patterns_are_not_mixed_up(fake: FakeHub) -> None:
             hub.lock("a", pattern="b")
 
 
-async def test_each_task_is_a_strand_of_its_own(fake: FakeHub) -> None:
+async def test_each_task_is_a_lock_owner_of_its_own(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
 
         async def twice() -> None:
@@ -165,14 +165,14 @@ async def test_leaving_while_the_hub_is_away_unlocks_when_it_is_back(fake: FakeH
 # --- renewing ----------------------------------------------------------------------------------------------------
 
 
-async def test_it_renews_itself_again_and_again(fake: FakeHub) -> None:
+async def test_a_lock_is_renewed_again_and_again(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         inside = asyncio.Event()
-        running = asyncio.create_task(hold(hub, inside, ttl=0.3))
+        running = asyncio.create_task(hold(hub, inside, ttl=0.9))
         await grant(end)
         for _ in range(5):
             renew = await end.next("renew")
-            assert (renew["token"], renew["ttl"]) == (110, 0.3)
+            assert (renew["token"], renew["ttl"]) == (110, 0.9)
             await end.reply(renew, expires_at=60.0, rev=120)
         running.cancel()
         await unlocked(end)
@@ -182,7 +182,7 @@ async def test_it_renews_itself_again_and_again(fake: FakeHub) -> None:
 
 async def test_a_renewal_that_fails_is_tried_again(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
-        running = asyncio.create_task(hold(hub, asyncio.Event(), ttl=0.6))
+        running = asyncio.create_task(hold(hub, asyncio.Event(), ttl=1.5))
         await grant(end)
         await end.refuse(await end.next("renew"), "unavailable", retry_after=1)
         await end.reply(await end.next("renew"), expires_at=60.0, rev=120)
@@ -193,10 +193,10 @@ async def test_a_renewal_that_fails_is_tried_again(fake: FakeHub) -> None:
 async def test_renewed_by_hand_it_has_another_ttl_from_then_on(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         lock, _ = await asyncio.gather(hub.lock("a").acquire(), grant(end))
-        renewing = asyncio.create_task(lock.renew(0.3))
+        renewing = asyncio.create_task(lock.renew(0.9))
         await end.reply(await end.next("renew"), expires_at=60.0, rev=120)
         assert await renewing == lock.expires_at == 60.0
-        assert (await end.next("renew"))["ttl"] == 0.3
+        assert (await end.next("renew"))["ttl"] == 0.9
 
 
 async def test_a_grant_that_was_told_before_is_renewed_before_it_is_believed(fake: FakeHub) -> None:
@@ -267,10 +267,10 @@ async def test_who_wants_the_task_cancelled_is_not_put_off_by_a_loss(fake: FakeH
         running = asyncio.create_task(hold(hub, inside))
         await grant(end)
         await inside.wait()
-        lost = hub._link.session._holds[110]
-        hub._link._alarms[lost]()  # the loss and the wish come in the same turn
+        lost = hub._driver.session._leases[110]
+        hub._driver._loss_callbacks[lost]()  # the loss and the wish come in the same turn
         running.cancel()
-        lost.lose("forced")
+        lost.mark_lost("forced")
         with pytest.raises(asyncio.CancelledError):
             await soon(running)
 
@@ -306,7 +306,7 @@ async def test_a_hub_that_is_silent_is_lost_at_the_deadline(fake: FakeHub) -> No
 async def test_the_clock_counts_even_if_nothing_came_to_say_so(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         lock, _ = await asyncio.gather(hub.lock("a", ttl=30).acquire(), grant(end))
-        hub._link.session._holds[110].deadline = hub._link.now
+        hub._driver.session._leases[110].deadline = hub._driver.now
         with pytest.raises(LockLost):
             lock.check()
         with pytest.raises(LockLost):
@@ -374,10 +374,10 @@ async def test_a_grant_in_the_same_turn_as_the_cancel_goes_back(fake: FakeHub) -
     async with meeting(fake) as (hub, end):
         waiting = asyncio.create_task(hub.lock("a", wait=None).acquire())
         await end.next("lock")
-        (ask,) = hub._link.session._waiting.values()
+        (ask,) = hub._driver.session._waiting.values()
         ok = b'{"token":110,"mode":"exclusive","expires_at":50.0,"waited":1.0}'
-        hub._link.session.receive(b'{"id":%d,"ok":%s}' % (ask.ids[-1], ok))
-        hub._link._act()
+        hub._driver.session.receive(b'{"id":%d,"ok":%s}' % (ask.ids[-1], ok))
+        hub._driver._apply_updates()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

@@ -89,5 +89,5 @@ def test_a_mirror_can_be_changed_while_it_is_read(wire: Wire, view: MirrorView) 
 
 
 def test_a_mirror_is_of_one_namespace() -> None:
-    with pytest.raises(BadRequest, match="one for each"):
+    with pytest.raises(BadRequest, match="one mirror for each"):
         mirroring("*", "*")

@@ -43,7 +43,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variables from outside, and no waiting between two attempts."""
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(driver, "chance", lambda: 0.0)
+    monkeypatch.setattr(driver, "random", lambda: 0.0)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import pytest
 
 from tests.unit.client.api.test_hub import ENTRY, meeting
 from tests.unit.client.fakehub import FakeHub, Line
-from waggle.api.wait import LONGEST, WaitBudget, WaitFor, Where, conditions_of
+from waggle.api.wait import WaitBudget, WaitFor, Where, conditions_of
 from waggle.wire.errors import BadRequest, TimedOut
+from waggle.wire.limits import MAX_WAIT_S
 from waggle.wire.messages import Awaited
 from waggle.wire.messages import Where as WireWhere
 
@@ -51,16 +52,16 @@ def test_an_invalid_condition_is_reported_with_its_index(conditions: Any, said: 
 
 def test_a_long_wait_is_asked_for_in_parts() -> None:
     patience = WaitBudget(5000.0, now=100.0)
-    assert patience.command([], all=True, now=100.0).timeout == LONGEST
-    patience.refused(TimedOut("it has not come true"), now=3700.0)
+    assert patience.command([], all=True, now=100.0).timeout == MAX_WAIT_S
+    patience.on_timeout(TimedOut("it has not come true"), now=3700.0)
     assert patience.command([], all=True, now=3700.0).timeout == 1400.0
     with pytest.raises(TimedOut):
-        patience.refused(TimedOut("it has not come true"), now=5100.0)
+        patience.on_timeout(TimedOut("it has not come true"), now=5100.0)
     endless = WaitBudget(None, now=100.0)
-    assert endless.command([], all=True, now=1e9).timeout == LONGEST
-    endless.refused(TimedOut("it has not come true"), now=1e9)
+    assert endless.command([], all=True, now=1e9).timeout == MAX_WAIT_S
+    endless.on_timeout(TimedOut("it has not come true"), now=1e9)
     with pytest.raises(TimedOut):
-        endless.refused(TimedOut("the hub is away", unanswered=True), now=200.0)
+        endless.on_timeout(TimedOut("the hub is away", unanswered=True), now=200.0)
 
 
 async def test_every_way_to_wait_has_its_words_and_its_answer(fake: FakeHub) -> None:
@@ -85,7 +86,7 @@ async def test_every_way_to_wait_has_its_words_and_its_answer(fake: FakeHub) -> 
         nothing, command = await both(hub.wait("a", absent=True, unlocked=True, timeout=None))
         assert nothing is None
         assert command["all"] == [{"key": "a", "absent": True, "unlocked": True}]
-        assert command["timeout"] == LONGEST
+        assert command["timeout"] == MAX_WAIT_S
         waited, command = await both(hub.wait_any(["a", {"key": "b", "absent": True}]))
         assert (waited.met, waited.rev, "all" in command) == ([0], 120, False)
         assert command["any"] == [{"key": "a"}, {"key": "b", "absent": True}]

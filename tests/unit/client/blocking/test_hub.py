@@ -38,7 +38,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         monkeypatch.setitem(sys.modules, "uvloop", None)  # as if it were not installed
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(driver, "chance", lambda: 0.0)
+    monkeypatch.setattr(driver, "random", lambda: 0.0)
 
 
 @pytest.fixture

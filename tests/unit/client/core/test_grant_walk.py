@@ -141,20 +141,20 @@ class World:
     def wait(self, chance: Random) -> None:
         self._ask(m.Wait(id=0, any=[m.Awaited(key=chance.choice(NAMES))], timeout=chance.choice([5.0, 3600.0])))
 
-    def forget(self, chance: Random) -> None:
+    def cancel(self, chance: Random) -> None:
         """A caller is cancelled, answered or not."""
         if self.asks:
-            ask = chance.choice(list(self.asks))
-            del self.asks[ask]
-            self.client.forget(ask)
+            pending = chance.choice(list(self.asks))
+            del self.asks[pending]
+            self.client.cancel(pending)
 
-    def let_go(self, chance: Random) -> None:
-        held = [ask for ask in self.asks if ask.hold is not None and ask.hold.lost is None]
+    def unlock(self, chance: Random) -> None:
+        held = [pending for pending in self.asks if pending.lease is not None and pending.lease.lost is None]
         if held:
-            ask = chance.choice(held)
-            del self.asks[ask]
-            assert ask.hold is not None
-            self.client.let_go(ask.hold)
+            pending = chance.choice(held)
+            del self.asks[pending]
+            assert pending.lease is not None
+            self.client.unlock(pending.lease)
 
     def rival_locks(self, chance: Random) -> None:
         ok = self._rival(m.Lock(id=0, name=chance.choice(NAMES), ttl=100.0))
@@ -183,13 +183,13 @@ class World:
     # --- looking ---------------------------------------------------------------------------------------------
 
     def _ask(self, command: m.Command) -> None:
-        self.asks[self.client.ask(command)] = None
+        self.asks[self.client.submit(command)] = None
 
     def collect(self) -> None:
-        for ask, outcome in self.client.collect().settled:
-            if ask in self.asks:
-                assert self.asks[ask] is None, "two outcomes"
-                self.asks[ask] = outcome
+        for pending, outcome in self.client.collect().settled:
+            if pending in self.asks:
+                assert self.asks[pending] is None, "two outcomes"
+                self.asks[pending] = outcome
 
     def settle(self) -> None:
         """Everything arrives."""
@@ -213,25 +213,25 @@ class World:
         session = self.machine.state.sessions.get(self.client.welcome.session)
         assert session is not None
         granted = {claim.token for claim in session.lock_requests if claim.token is not None}
-        owners = {ask.hold.token: ask for ask in self.asks if ask.hold is not None}
+        owners = {pending.lease.token: pending for pending in self.asks if pending.lease is not None}
         assert granted <= set(owners), "a grant that nobody knows of"
-        lost = [ask for token, ask in owners.items() if token not in granted and not ask.repeated]
-        assert all(ask.hold and ask.hold.lost for ask in lost), "a loss that nobody was told of"
-        waiting = [ask for ask, outcome in self.asks.items() if outcome is None]
+        lost = [pending for token, pending in owners.items() if token not in granted and not pending.duplicate]
+        assert all(pending.lease and pending.lease.lost for pending in lost), "a loss that nobody was told of"
+        waiting = [pending for pending, outcome in self.asks.items() if outcome is None]
         assert len(session.pending) == len(waiting), "who waits here waits there, and nobody else"
         self.machine.check()
 
     def end(self) -> None:
         """All callers go: nothing is left."""
-        for ask in list(self.asks):
-            self.client.forget(ask)
+        for pending in list(self.asks):
+            self.client.cancel(pending)
         self.asks.clear()
         self.settle()
         self.check()
-        assert not self.client._asked
+        assert not self.client._unanswered
         assert not self.client._waiting
-        assert not self.client._holds
-        assert not self.client._given_up
+        assert not self.client._leases
+        assert not self.client._cancelled_grants
 
 
 Step = Callable[[World, Random], None]
@@ -239,8 +239,8 @@ STEPS: Sequence[Step] = (
     [World.send, World.deliver] * 8
     + [World.reconnect] * 4
     + [World.lock] * 3
-    + [World.forget, World.drop, World.rival_writes] * 2
-    + [World.take, World.wait, World.let_go, World.rival_locks, World.rival_unlocks, World.rival_forces]
+    + [World.cancel, World.drop, World.rival_writes] * 2
+    + [World.take, World.wait, World.unlock, World.rival_locks, World.rival_unlocks, World.rival_forces]
     + [World.time_passes, World.notice]
 )
 
@@ -257,7 +257,7 @@ def test_nothing_granted_is_ever_without_an_owner(seed: int) -> None:
     world.end()
 
 
-@pytest.mark.parametrize("broken", ["_take_back", "_abandon"])
+@pytest.mark.parametrize("broken", ["_unlock_unwanted", "_cancel_superseded"])
 def test_the_walk_notices_a_client_that_leaks(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, broken, lambda *_: None)
     with pytest.raises(AssertionError):

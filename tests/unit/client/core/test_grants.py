@@ -10,7 +10,7 @@ from tests.unit.client.fakehub import Line, welcome
 from tests.unit.client.session_harness import Wire
 from waggle.core.lease import Lease
 from waggle.core.pending import PendingCommand
-from waggle.core.session import WINDOW
+from waggle.core.session import MAX_UNANSWERED
 from waggle.wire.errors import Cancelled, Disconnected, LockLost, TimedOut
 from waggle.wire.messages import Awaited, Granted, Lock, Ping, Take, Taken, Wait, Waited
 
@@ -35,16 +35,16 @@ def wait() -> Wait:
 
 def asked(wire: Wire, command: Any) -> tuple[PendingCommand, Line]:
     """Ask, and see it sent."""
-    ask = wire.session.ask(command)
+    pending = wire.session.submit(command)
     (line,) = wire.sent()
-    return ask, line
+    return pending, line
 
 
 def held(wire: Wire, token: int = 110) -> Lease:
-    ask, line = asked(wire, lock())
+    pending, line = asked(wire, lock())
     wire.reply(line, **granted(token))
-    assert ask.hold is not None
-    return ask.hold
+    assert pending.lease is not None
+    return pending.lease
 
 
 def connected() -> Wire:
@@ -73,43 +73,43 @@ def lose_session(wire: Wire) -> list[Line]:
 
 def test_what_waits_does_not_count_for_the_window() -> None:
     wire = connected()
-    for command in [*(lock() for _ in range(WINDOW)), wait(), Take(id=0, patterns=["*"], timeout=None)]:
-        wire.session.ask(command)
+    for command in [*(lock() for _ in range(MAX_UNANSWERED)), wait(), Take(id=0, patterns=["*"], timeout=None)]:
+        wire.session.submit(command)
     wire.sent()
-    wire.session.ask(Ping(id=0))
+    wire.session.submit(Ping(id=0))
     assert [line["op"] for line in wire.sent()] == ["ping"]
-    for _ in range(WINDOW + 1):
-        wire.session.ask(lock(wait=0.0))
-    assert len(wire.sent()) == WINDOW - 1, "but those that do not wait, do"
+    for _ in range(MAX_UNANSWERED + 1):
+        wire.session.submit(lock(wait=0.0))
+    assert len(wire.sent()) == MAX_UNANSWERED - 1, "but those that do not wait, do"
 
 
 def test_a_lock_is_asked_again_under_its_rid_and_the_answer_to_the_first_counts() -> None:
     wire = connected()
-    ask, first = asked(wire, lock())
+    pending, first = asked(wire, lock())
     (second,) = taken_over(wire)
     assert (second["op"], second["rid"]) == ("lock", first["rid"])
     assert second["id"] != first["id"]
     wire.say({"id": first["id"], "ok": granted()}, {"id": second["id"], "ok": granted(), "dup": True})
-    assert isinstance(wire.outcomes[ask], Granted)
-    assert not ask.repeated
+    assert isinstance(wire.outcomes[pending], Granted)
+    assert not pending.duplicate
     assert wire.sent() == [], "it is not unlocked because it was told twice"
 
 
 def test_a_grant_that_was_told_before_is_marked_as_such() -> None:
     wire = connected()
-    ask, _ = asked(wire, lock())
+    pending, _ = asked(wire, lock())
     (again,) = taken_over(wire)
     wire.say({"id": again["id"], "ok": granted(), "dup": True})
-    assert ask.repeated
-    assert ask.hold is not None
+    assert pending.duplicate
+    assert pending.lease is not None
 
 
 def test_what_began_anew_behind_a_refusal_is_cancelled_and_given_back() -> None:
     wire = connected()
-    ask, first = asked(wire, lock())
+    pending, first = asked(wire, lock())
     (second,) = taken_over(wire)
     wire.refuse(first, "timeout")
-    assert isinstance(wire.outcomes[ask], TimedOut)
+    assert isinstance(wire.outcomes[pending], TimedOut)
     (cancel,) = wire.sent()
     assert (cancel["op"], cancel["target"]) == ("cancel", second["id"])
     wire.reply(second, **granted(115))
@@ -119,21 +119,21 @@ def test_what_began_anew_behind_a_refusal_is_cancelled_and_given_back() -> None:
 
 def test_a_wait_stands_again_before_the_first_is_cancelled() -> None:
     wire = connected()
-    ask, first = asked(wire, wait())
+    pending, first = asked(wire, wait())
     second, cancel = taken_over(wire)
     assert (second["op"], cancel["op"], cancel["target"]) == ("wait", "cancel", first["id"])
     wire.refuse(first, "cancelled")
-    assert ask not in wire.outcomes, "that was the first"
+    assert pending not in wire.outcomes, "that was the first"
     wire.reply(second, **MET)
-    assert isinstance(wire.outcomes[ask], Waited)
+    assert isinstance(wire.outcomes[pending], Waited)
 
 
 def test_what_came_true_while_away_is_not_missed_though_it_is_over() -> None:
     wire = connected()
-    ask, first = asked(wire, wait())
+    pending, first = asked(wire, wait())
     second, cancel = taken_over(wire)
     wire.reply(first, **MET)
-    assert isinstance(wire.outcomes[ask], Waited)
+    assert isinstance(wire.outcomes[pending], Waited)
     (other,) = wire.sent()
     assert (cancel["target"], other["target"]) == (first["id"], second["id"])
     wire.reply(cancel, cancelled=False)
@@ -144,20 +144,20 @@ def test_what_came_true_while_away_is_not_missed_though_it_is_over() -> None:
 
 def test_an_answer_that_comes_with_the_welcome_is_not_asked_for_again() -> None:
     wire = connected()
-    ask, line = asked(wire, lock())
+    pending, line = asked(wire, lock())
     wire.session.dropped()
     wire.session.opened()
     (hello,) = wire.sent()
     wire.say({"id": hello["id"], "ok": welcome(resumed=True)}, {"id": line["id"], "ok": granted()})
-    assert isinstance(wire.outcomes[ask], Granted)
+    assert isinstance(wire.outcomes[pending], Granted)
     assert wire.sent() == []
 
 
 def test_commands_not_sent_before_a_disconnect_are_sent_once() -> None:
     wire = connected()
     wire.session.dropped()
-    wire.session.ask(lock())
-    wire.session.ask(wait())
+    wire.session.submit(lock())
+    wire.session.submit(wait())
     wire.connect(resumed=True)
     assert [line["op"] for line in wire.sent()] == ["lock", "wait"]
 
@@ -179,7 +179,7 @@ def test_in_a_new_session_what_was_not_granted_is_asked_again() -> None:
 @pytest.mark.parametrize("command", [lock(), wait(), Take(id=0, patterns=["*"], timeout=5.0)])
 def test_a_cancelled_command_that_was_not_sent_is_never_sent(command: Any) -> None:
     wire = Wire()
-    wire.session.forget(wire.session.ask(command))
+    wire.session.cancel(wire.session.submit(command))
     wire.connect()
     assert wire.sent() == []
 
@@ -187,13 +187,13 @@ def test_a_cancelled_command_that_was_not_sent_is_never_sent(command: Any) -> No
 @pytest.mark.parametrize("command", [lock(), wait(), Take(id=0, patterns=["*"], timeout=5.0)])
 def test_a_caller_that_goes_has_its_command_cancelled(command: Any) -> None:
     wire = connected()
-    ask, line = asked(wire, command)
-    wire.session.forget(ask)
+    pending, line = asked(wire, command)
+    wire.session.cancel(pending)
     (cancel,) = wire.sent()
     assert (cancel["op"], cancel["target"]) == ("cancel", line["id"])
     wire.refuse(line, "cancelled")
     wire.reply(cancel, cancelled=True)
-    assert ask not in wire.outcomes
+    assert pending not in wire.outcomes
     assert taken_over(wire) == []
 
 
@@ -207,28 +207,28 @@ def test_a_caller_that_goes_has_its_command_cancelled(command: Any) -> None:
 )
 def test_a_grant_that_races_with_the_cancel_goes_back(command: Any, ok: Line) -> None:
     wire = connected()
-    ask, line = asked(wire, command)
-    wire.session.forget(ask)
+    pending, line = asked(wire, command)
+    wire.session.cancel(pending)
     wire.sent()
     wire.reply(line, **ok)
     (unlock,) = wire.sent()
     assert (unlock["op"], unlock["token"]) == ("unlock", 110)
-    assert ask not in wire.outcomes
+    assert pending not in wire.outcomes
 
 
 def test_a_grant_that_came_before_the_caller_went_goes_back() -> None:
     wire = connected()
-    ask, line = asked(wire, lock())
+    pending, line = asked(wire, lock())
     wire.reply(line, **granted())
-    wire.session.forget(ask)
+    wire.session.cancel(pending)
     (unlock,) = wire.sent()
     assert (unlock["op"], unlock["token"]) == ("unlock", 110)
 
 
 def test_a_grant_that_was_lost_with_its_connection_goes_back_in_the_next() -> None:
     wire = connected()
-    ask, first = asked(wire, lock())
-    wire.session.forget(ask)
+    pending, first = asked(wire, lock())
+    wire.session.cancel(pending)
     wire.sent()
     again, *cancels = taken_over(wire)
     assert (again["op"], again["rid"]) == ("lock", first["rid"])
@@ -239,9 +239,9 @@ def test_a_grant_that_was_lost_with_its_connection_goes_back_in_the_next() -> No
 
 def test_a_caller_that_goes_while_the_hub_is_away_leaves_nothing_either() -> None:
     wire = connected()
-    ask, first = asked(wire, lock())
+    pending, first = asked(wire, lock())
     wire.session.dropped()
-    wire.session.forget(ask)
+    wire.session.cancel(pending)
     wire.connect(resumed=True)
     again, *cancels = wire.sent()
     assert (again["op"], again["rid"]) == ("lock", first["rid"])
@@ -252,12 +252,12 @@ def test_a_caller_that_goes_while_the_hub_is_away_leaves_nothing_either() -> Non
 def test_a_task_asks_for_no_other_lock_while_it_has_one_to_give_back() -> None:
     wire = connected()
     mine = Lock(id=0, names=["a"], wait=None, task="mine")
-    ask, first = asked(wire, mine)
-    wire.session.forget(ask)
+    pending, first = asked(wire, mine)
+    wire.session.cancel(pending)
     wire.sent()
-    again = wire.session.ask(Lock(id=0, names=["a"], wait=None, task="mine"))
-    wire.session.ask(Lock(id=0, names=["b"], wait=None, task="other"))
-    wire.session.ask(Ping(id=0))
+    again = wire.session.submit(Lock(id=0, names=["a"], wait=None, task="mine"))
+    wire.session.submit(Lock(id=0, names=["b"], wait=None, task="other"))
+    wire.session.submit(Ping(id=0))
     assert [line["op"] for line in wire.sent()] == ["lock", "ping"]
     assert not again.sent
     wire.reply(first, **granted())
@@ -267,18 +267,18 @@ def test_a_task_asks_for_no_other_lock_while_it_has_one_to_give_back() -> None:
 
 def test_a_released_lock_is_released_whatever_waits_for_it() -> None:
     wire = connected()
-    letting = wire.session.let_go(held(wire))
+    letting = wire.session.unlock(held(wire))
     (first,) = wire.sent()
-    wire.session.forget(letting)
+    wire.session.cancel(letting)
     (again,) = taken_over(wire)
     assert (again["op"], again["rid"]) == ("unlock", first["rid"])
 
 
 def test_who_cancels_hears_of_it_only_where_the_hub_says_so() -> None:
     wire = connected()
-    ask, line = asked(wire, wait())
+    pending, line = asked(wire, wait())
     wire.refuse(line, "cancelled")
-    assert isinstance(wire.outcomes[ask], Cancelled)
+    assert isinstance(wire.outcomes[pending], Cancelled)
 
 
 # --- loss --------------------------------------------------------------------------------------------------------
@@ -286,14 +286,14 @@ def test_who_cancels_hears_of_it_only_where_the_hub_says_so() -> None:
 
 def test_a_loss_is_told_with_its_reason_even_in_the_breath_of_the_grant() -> None:
     wire = connected()
-    ask, line = asked(wire, lock())
+    pending, line = asked(wire, lock())
     lost = {"lost": {"token": 110, "reason": "forced", "names": ["a"], "message": "b freed it: stuck"}}
     wire.say({"id": line["id"], "ok": granted()}, lost)
-    assert ask.hold is not None
+    assert pending.lease is not None
     with pytest.raises(LockLost, match="b freed it: stuck") as told:
-        ask.hold.check()
+        pending.lease.check()
     assert told.value.reason == "forced"
-    assert wire.lost == [ask.hold]
+    assert wire.lost == [pending.lease]
 
 
 def test_after_a_takeover_what_is_held_is_renewed_since_a_loss_may_not_have_arrived() -> None:
@@ -313,39 +313,39 @@ def test_after_a_takeover_what_is_held_is_renewed_since_a_loss_may_not_have_arri
 
 def test_a_session_that_is_lost_takes_its_locks_along() -> None:
     wire = connected()
-    hold = held(wire)
+    lease = held(wire)
     assert lose_session(wire) == []
-    assert wire.lost == [hold]
-    assert hold.lost is not None
-    assert hold.lost.reason == "session_lost"
+    assert wire.lost == [lease]
+    assert lease.lost is not None
+    assert lease.lost.reason == "session_lost"
 
 
 def test_the_end_of_it_all_is_a_loss_too() -> None:
     wire = connected()
-    hold = held(wire)
-    ask, _ = asked(wire, lock())
+    lease = held(wire)
+    pending, _ = asked(wire, lock())
     wire.session.end(Disconnected("No hub."))
     wire.collect()
-    assert hold.lost is not None
-    assert hold.lost.reason == "disconnected"
-    outcome = wire.outcomes[ask]
+    assert lease.lost is not None
+    assert lease.lost.reason == "disconnected"
+    outcome = wire.outcomes[pending]
     assert isinstance(outcome, Disconnected)
     assert "in_doubt" not in outcome.details, "nothing was granted that outlives the session"
 
 
 def test_a_loss_of_what_was_let_go_is_nobodys() -> None:
     wire = connected()
-    wire.session.let_go(held(wire))
+    wire.session.unlock(held(wire))
     wire.say({"lost": {"token": 110, "reason": "expired"}})
     assert wire.lost == []
 
 
 def test_a_job_is_lost_with_its_entry() -> None:
     wire = connected()
-    ask, line = asked(wire, Take(id=0, patterns=["job:*"]))
+    pending, line = asked(wire, Take(id=0, patterns=["job:*"]))
     wire.reply(line, entry=ENTRY, token=110, expires_at=9.0, delivery=2)
-    assert isinstance(wire.outcomes[ask], Taken)
+    assert isinstance(wire.outcomes[pending], Taken)
     wire.say({"lost": {"token": 110, "reason": "released"}})
-    assert ask.hold is not None
+    assert pending.lease is not None
     with pytest.raises(LockLost, match=r"'job:1'.* its entry is gone"):
-        ask.hold.check()
+        pending.lease.check()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from waggle.core.lease import Lease, granted_at, guard_of
+from waggle.core.lease import Lease, granted_at, to_guard
 from waggle.wire.errors import BadRequest, LockLost
 from waggle.wire.messages import Granted, Guard
 
@@ -20,15 +20,15 @@ def test_nothing_is_certain_before_the_hub_has_said_so() -> None:
 
 
 def test_it_counts_from_when_it_was_asked_for_and_not_from_the_reply() -> None:
-    hold = Lease("a", 1, 9.0)
-    hold.confirmed(100.0, grace=15.0)
-    assert (hold.deadline, hold.due) == (109.0, 103.0)
+    lease = Lease("a", 1, 9.0)
+    lease.confirm(100.0, grace=15.0)
+    assert (lease.deadline, lease.renew_at) == (109.0, 103.0)
 
 
 def test_a_hub_that_does_not_hear_of_us_ends_the_session_before_a_long_ttl() -> None:
-    hold = Lease("a", 1, 3600.0)
-    hold.confirmed(100.0, grace=15.0)
-    assert (hold.deadline, hold.due) == (115.0, 105.0)
+    lease = Lease("a", 1, 3600.0)
+    lease.confirm(100.0, grace=15.0)
+    assert (lease.deadline, lease.renew_at) == (115.0, 105.0)
 
 
 def test_what_was_waited_for_counts_from_the_grant_and_never_later() -> None:
@@ -37,14 +37,14 @@ def test_what_was_waited_for_counts_from_the_grant_and_never_later() -> None:
 
 
 def test_the_first_reason_stays() -> None:
-    hold = Lease("the lock on 'a'", 7, 30.0)
-    hold.check()
-    hold.lose("forced", "b freed it: stuck")
-    hold.lose("expired")
+    lease = Lease("the lock on 'a'", 7, 30.0)
+    lease.check()
+    lease.mark_lost("forced", "b freed it: stuck")
+    lease.mark_lost("expired")
     with pytest.raises(LockLost, match=r"the lock on 'a' \(token 7\).*by force \(b freed it: stuck\)") as lost:
-        hold.check()
+        lease.check()
     assert (lost.value.reason, lost.value.details["token"]) == ("forced", 7)
-    assert lost.value is not hold.lost, "each raise has its own traceback"
+    assert lost.value is not lease.lost, "each raise has its own traceback"
 
 
 class Grip:
@@ -57,13 +57,13 @@ class Grip:
 
 
 def test_a_guard_is_a_lock_a_job_or_a_token() -> None:
-    assert guard_of(None) is None
-    assert guard_of(7) == guard_of(Grip()) == Guard(7)
+    assert to_guard(None) is None
+    assert to_guard(7) == to_guard(Grip()) == Guard(7)
     with pytest.raises(LockLost):
-        guard_of(Grip(LockLost("gone")))
+        to_guard(Grip(LockLost("gone")))
 
 
 @pytest.mark.parametrize("nonsense", ["a", True, 1.5, {"token": 7}])
 def test_nothing_else_is_one(nonsense: Any) -> None:
     with pytest.raises(BadRequest, match="lock, a job or a token"):
-        guard_of(nonsense)
+        to_guard(nonsense)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.client.fakehub import welcome
 from tests.unit.client.session_harness import Wire, event, snapshot, synced
-from waggle.core.session import WINDOW
+from waggle.core.session import MAX_UNANSWERED
 from waggle.core.subscription import Buffer, Subscription
 from waggle.wire.errors import BadRequest, Conflict, Disconnected, SessionLost, TooLarge, Unauthorized
 from waggle.wire.messages import BackedUp, Backup, Bye, Entry, Get, Got, Ping, Pong, Set, Status, Written
@@ -29,7 +29,7 @@ def watching(*patterns: str, snapshot: bool = False) -> Subscription:
 
 def test_nothing_is_sent_before_the_welcome() -> None:
     wire = Wire(agent="a", ns="project", token="t", meta={"role": "test"})
-    wire.session.ask(put())
+    wire.session.submit(put())
     assert wire.sent() == []
     wire.session.opened()
     (hello,) = wire.sent()
@@ -49,7 +49,7 @@ def test_what_it_is_to_say_of_itself_is_checked_before_it_connects(said: dict[st
 def test_a_reply_finds_its_command_whatever_the_order() -> None:
     wire = Wire()
     wire.connect()
-    first, second = wire.session.ask(Ping(id=0)), wire.session.ask(Get(id=0, key="k"))
+    first, second = wire.session.submit(Ping(id=0)), wire.session.submit(Get(id=0, key="k"))
     ping, get = wire.sent()
     wire.reply(get, entry=None, rev=105)
     wire.reply(ping, rev=104, at=1.5)
@@ -60,13 +60,13 @@ def test_a_reply_finds_its_command_whatever_the_order() -> None:
 def test_a_conflict_shows_the_entry_as_it_is() -> None:
     wire = Wire()
     wire.connect()
-    ask = wire.session.ask(put())
+    pending = wire.session.submit(put())
     entry = {
         "key": "k", "ns": "default", "rev": 7, "version": 2, "kind": "persistent", "created_at": 1.0,
         "updated_at": 2.0, "expires_at": None, "by": "b", "meta": None, "value": [1],
     }  # fmt: skip
     wire.refuse(wire.sent()[0], "conflict", current=entry)
-    conflict = wire.outcomes[ask]
+    conflict = wire.outcomes[pending]
     assert isinstance(conflict, Conflict)
     assert isinstance(conflict.current, Entry)
     assert conflict.current.value == [1]
@@ -87,7 +87,7 @@ def test_unknown_replies_losses_and_events_are_ignored() -> None:
 def test_a_line_that_is_not_of_this_protocol_ends_it_with_a_remedy() -> None:
     wire = Wire()
     wire.connect()
-    wire.session.ask(Ping(id=0))
+    wire.session.submit(Ping(id=0))
     with pytest.raises(Disconnected, match="same version"):
         wire.session.receive(b"<html>")
     with pytest.raises(Disconnected, match="same version"):
@@ -97,18 +97,18 @@ def test_a_line_that_is_not_of_this_protocol_ends_it_with_a_remedy() -> None:
 def test_a_command_that_json_cannot_hold_is_refused_and_not_sent() -> None:
     wire = Wire()
     wire.connect()
-    ask = wire.session.ask(put(value="\ud800"))
+    pending = wire.session.submit(put(value="\ud800"))
     wire.collect()
-    assert isinstance(wire.outcomes[ask], BadRequest)
+    assert isinstance(wire.outcomes[pending], BadRequest)
     assert wire.sent() == []
 
 
 def test_a_command_beyond_a_message_is_refused_before_it_ends_the_connection() -> None:
     wire = Wire()
     wire.connect()
-    ask = wire.session.ask(put(value="x" * 2**24))
+    pending = wire.session.submit(put(value="x" * 2**24))
     wire.collect()
-    assert isinstance(wire.outcomes[ask], TooLarge)
+    assert isinstance(wire.outcomes[pending], TooLarge)
     assert wire.sent() == []
 
 
@@ -116,7 +116,7 @@ def test_lines_share_messages_up_to_a_bound() -> None:
     wire = Wire()
     wire.connect()
     for number in range(6):
-        wire.session.ask(put(value="x" * 100_000 + str(number)))
+        wire.session.submit(put(value="x" * 100_000 + str(number)))
     messages = list(wire.session.outgoing())
     assert [message.count(b"\n") + 1 for message in messages] == [2, 2, 2]
     assert not wire.session.has_output
@@ -125,23 +125,23 @@ def test_lines_share_messages_up_to_a_bound() -> None:
 def test_no_more_commands_are_unanswered_than_the_hub_remembers() -> None:
     wire = Wire()
     wire.connect()
-    for _ in range(WINDOW + 2):
-        wire.session.ask(put())
+    for _ in range(MAX_UNANSWERED + 2):
+        wire.session.submit(put())
     sent = wire.sent()
-    assert len(sent) == WINDOW
+    assert len(sent) == MAX_UNANSWERED
     wire.say(*({"id": command["id"], "ok": WRITTEN} for command in sent[:2]))
     assert len(wire.sent()) == 2
 
 
 def test_a_caller_that_gives_up_leaves_nothing_behind() -> None:
     wire = Wire()
-    queued = wire.session.ask(put("never sent"))
-    wire.session.forget(queued)
+    queued = wire.session.submit(put("never sent"))
+    wire.session.cancel(queued)
     wire.connect()
     assert wire.sent() == []
-    sent = wire.session.ask(put("sent"))
+    sent = wire.session.submit(put("sent"))
     (command,) = wire.sent()
-    wire.session.forget(sent)
+    wire.session.cancel(sent)
     wire.reply(command, **WRITTEN)
     wire.session.dropped()
     wire.connect(resumed=True)
@@ -155,11 +155,11 @@ def test_a_caller_that_gives_up_leaves_nothing_behind() -> None:
 def test_a_takeover_repeats_what_is_unanswered_in_order_and_a_change_under_its_rid() -> None:
     wire = Wire()
     wire.connect()
-    wire.session.ask(put("first"))
-    wire.session.ask(Get(id=0, key="second"))
+    wire.session.submit(put("first"))
+    wire.session.submit(Get(id=0, key="second"))
     before = wire.sent()
     wire.session.dropped()
-    wire.session.ask(put("third"))
+    wire.session.submit(put("third"))
     hello = wire.connect(resumed=True)
     assert (hello["session"], hello["secret"], hello["cursors"]) == ("s-1", "secret-1", {})
     first, second, third = wire.sent()
@@ -169,12 +169,12 @@ def test_a_takeover_repeats_what_is_unanswered_in_order_and_a_change_under_its_r
     assert "rid" not in second
 
 
-def test_what_was_sent_comes_before_what_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waggle.core.session.WINDOW", 1)
+def test_commands_sent_before_a_disconnect_come_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("waggle.core.session.MAX_UNANSWERED", 1)
     wire = Wire()
     wire.connect()
-    wire.session.ask(put("first"))
-    wire.session.ask(put("second"))
+    wire.session.submit(put("first"))
+    wire.session.submit(put("second"))
     wire.sent()
     wire.session.dropped()
     wire.connect(resumed=True)
@@ -233,7 +233,7 @@ def test_a_takeover_closes_what_was_left_meanwhile_and_only_that() -> None:
     left, kept = watching("a"), watching("b")
     wire.subscribe(left, 1)
     wire.subscribe(kept, 2)
-    wire.session.leave(left)
+    wire.session.unsubscribe(left)
     wire.sent()
     wire.session.dropped()
     wire.connect(resumed=True, subs={1: 2, 2: 1})
@@ -278,10 +278,10 @@ def lose_session(wire: Wire, **changes: Any) -> list[dict[str, Any]]:
 def test_a_change_in_doubt_is_told_as_such_and_not_repeated_while_reads_are() -> None:
     wire = Wire()
     wire.connect()
-    change, read = wire.session.ask(put()), wire.session.ask(Get(id=0, key="k"))
+    change, read = wire.session.submit(put()), wire.session.submit(Get(id=0, key="k"))
     wire.sent()
     wire.session.dropped()
-    unsent = wire.session.ask(put("unsent"))
+    unsent = wire.session.submit(put("unsent"))
     again = lose_session(wire)
     assert [command["op"] for command in again] == ["get", "set"]
     outcome = wire.outcomes[change]
@@ -297,7 +297,7 @@ def test_a_change_in_doubt_is_told_as_such_and_not_repeated_while_reads_are() ->
 def test_a_new_session_has_the_same_name_status_and_subscriptions() -> None:
     wire = Wire()
     wire.connect(agent="made-by-the-hub")
-    wire.session.ask(Status(id=0, status="busy"))
+    wire.session.submit(Status(id=0, status="busy"))
     wire.reply(wire.sent()[0], rev=101)
     with_cursor, incomplete = watching("a"), watching("b", snapshot=True)
     wire.subscribe(with_cursor, 1)
@@ -328,7 +328,7 @@ def test_the_end_of_a_session_fails_pending_and_later_commands() -> None:
     wire.connect()
     subscription = watching()
     wire.subscribe(subscription, 1)
-    change, read = wire.session.ask(put()), wire.session.ask(Ping(id=0))
+    change, read = wire.session.submit(put()), wire.session.submit(Ping(id=0))
     wire.session.end(Disconnected("No hub."))
     wire.collect()
     assert isinstance(wire.outcomes[read], Disconnected)
@@ -338,7 +338,7 @@ def test_the_end_of_a_session_fails_pending_and_later_commands() -> None:
     assert isinstance(subscription.error, Disconnected)
     assert subscription in wire.woken
     with pytest.raises(Disconnected, match="No hub"):
-        wire.session.ask(Ping(id=0))
+        wire.session.submit(Ping(id=0))
     with pytest.raises(Disconnected, match="No hub"):
         wire.session.subscribe(watching())
 
@@ -346,7 +346,7 @@ def test_the_end_of_a_session_fails_pending_and_later_commands() -> None:
 def test_bye_is_not_repeated() -> None:
     wire = Wire()
     wire.connect()
-    wire.session.ask(Bye(id=0))
+    wire.session.submit(Bye(id=0))
     wire.sent()
     wire.session.dropped()
     wire.connect(resumed=True)
@@ -373,24 +373,24 @@ def test_states_follow_the_connection() -> None:
 def test_a_backup_is_asked_for_again_after_a_lost_connection_and_the_first_answer_counts() -> None:
     wire = Wire()
     wire.connect()
-    ask = wire.session.ask(Backup(id=0))
+    pending = wire.session.submit(Backup(id=0))
     (first,) = wire.sent()
     wire.session.dropped()
     wire.connect(resumed=True)
     (second,) = wire.sent()
     assert (first["op"], second["op"]) == ("backup", "backup")
     wire.reply(first, path="/b", bytes=1, rev=2, seconds=0.1)
-    assert wire.outcomes == {ask: BackedUp("/b", 1, 2, 0.1)}
+    assert wire.outcomes == {pending: BackedUp("/b", 1, 2, 0.1)}
     wire.reply(second, path="/c", bytes=1, rev=3, seconds=0.1)
-    assert wire.outcomes == {ask: BackedUp("/b", 1, 2, 0.1)}
+    assert wire.outcomes == {pending: BackedUp("/b", 1, 2, 0.1)}
 
 
 def test_a_backup_whose_caller_gave_up_is_not_sent_again() -> None:
     wire = Wire()
     wire.connect()
-    ask = wire.session.ask(Backup(id=0))
+    pending = wire.session.submit(Backup(id=0))
     wire.sent()
-    wire.session.forget(ask)
+    wire.session.cancel(pending)
     assert [line["op"] for line in wire.sent()] == ["cancel"]
     wire.session.dropped()
     wire.connect(resumed=True)

@@ -46,7 +46,7 @@ class Consumer:
         event = self.buffer.take()
         self._saw(event)
         if self.buffer.empty:
-            session.drained(self.subscription)
+            session.resume(self.subscription)
 
     def _saw(self, event: Event) -> None:
         if event.type == "lost":
@@ -96,8 +96,8 @@ class World:
             self.session.subscribe(mirror)
 
     def collect(self) -> None:
-        news = self.session.collect()
-        self.outcomes |= dict(news.settled)
+        updates = self.session.collect()
+        self.outcomes |= dict(updates.settled)
         for consumer in self.consumers:
             reply = self.outcomes.get(consumer.asked) if consumer.asked else None
             if reply is not None and not consumer.snapshot and consumer.began is None:
@@ -141,10 +141,10 @@ class World:
 
     def set(self, number: int) -> None:
         value = f"set {len(self.sets)}"
-        self.sets[self.session.ask(Set(id=0, key=KEYS[number % 8], value=value))] = value
+        self.sets[self.session.submit(Set(id=0, key=KEYS[number % 8], value=value))] = value
 
     def get(self, number: int) -> None:
-        self.reads.append(self.session.ask(Get(id=0, key=KEYS[number % 8])))
+        self.reads.append(self.session.submit(Get(id=0, key=KEYS[number % 8])))
 
     def watch(self, number: int) -> None:
         if len(self.consumers) < 5:
@@ -152,10 +152,10 @@ class World:
             self.consumers.append(consumer)
             consumer.asked = self.session.subscribe(consumer.subscription)
 
-    def leave(self, number: int) -> None:
+    def unsubscribe(self, number: int) -> None:
         if self.consumers:
             consumer = self.consumers.pop(number % len(self.consumers))
-            self.session.leave(consumer.subscription)
+            self.session.unsubscribe(consumer.subscription)
 
     def consume(self, number: int) -> None:
         for consumer in self.consumers[number % 2 :]:
@@ -219,7 +219,7 @@ class World:
                 assert not consumer.snapshot
                 consumer.check_tail()
         self.check_sets()
-        assert not any(isinstance(self.outcomes[ask], WaggleError) for ask in self.reads)
+        assert not any(isinstance(self.outcomes[pending], WaggleError) for pending in self.reads)
         assert self.hub.session is not None
         running = [c for c in self.consumers if c.subscription.error is None]
         assert len(self.hub.session.subscriptions) == len(running) + 2, "nothing is left open"
@@ -234,8 +234,8 @@ class World:
     def check_sets(self) -> None:
         applied = self.hub.applied
         assert len(set(applied)) == len(applied), "a change took effect twice"
-        for ask, value in self.sets.items():
-            outcome = self.outcomes[ask]
+        for pending, value in self.sets.items():
+            outcome = self.outcomes[pending]
             if isinstance(outcome, Written):
                 assert value in applied
             else:
@@ -248,7 +248,7 @@ STEPS: Sequence[Step] = (
     [World.deliver, World.send] * 12
     + [World.write, World.consume, World.reconnect] * 6
     + [World.set, World.drop] * 3
-    + [World.get, World.mark, World.watch, World.leave, World.tick]
+    + [World.get, World.mark, World.watch, World.unsubscribe, World.tick]
     + [World.compact, World.end_sessions, World.renumber, World.begin_epoch]
 )
 
@@ -258,14 +258,14 @@ STEPS: Sequence[Step] = (
 @pytest.mark.parametrize("bound", [200, 8 * 2**20])
 def test_a_client_sees_everything_once_and_in_order(bound: int, steps: list[tuple[Step, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subscription, "BUFFER", bound)
+        patch.setattr(subscription, "MAX_BUFFERED_BYTES", bound)
         walk(steps)
 
 
 @pytest.mark.parametrize("bound", [200, 8 * 2**20])
 @pytest.mark.parametrize("seed", range(150))
 def test_long_walks(bound: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription, "BUFFER", bound)
+    monkeypatch.setattr(subscription, "MAX_BUFFERED_BYTES", bound)
     chance = Random(seed)
     walk([(chance.choice(STEPS), chance.randrange(256)) for _ in range(500)])
 
@@ -290,7 +290,7 @@ def test_the_model_notices_a_client_that_loses_its_place(monkeypatch: pytest.Mon
     world.settle()
     world.drop(0)
     world.write(0b00110011)
-    monkeypatch.setattr(Subscription, "_follow", lambda *_: subscription.Action.ON)
+    monkeypatch.setattr(Subscription, "_on_log_line", lambda *_: subscription.Action.CONTINUE)
     world.settle()
     with pytest.raises(AssertionError):
         world.check()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.client.session_harness import Wire, event, snapshot, synced
 from waggle.core import subscription
-from waggle.core.subscription import NOWHERE, Buffer, Subscription
+from waggle.core.subscription import START, Buffer, Subscription
 from waggle.wire.errors import BadRequest, Lost, RateLimited
 from waggle.wire.messages import Event, Since
 
@@ -107,9 +107,9 @@ def test_marks_move_the_cursor_and_are_not_seen(wire: Wire) -> None:
     wire.say({"sub": 1, "type": "mark", "rev": 110}, {"sub": 2, "type": "mark", "rev": 110})
     wire.say({"type": "mark", "rev": 120})
     assert one.subscription.point() == Since("e1", 120)
-    assert two.subscription.point() == NOWHERE, "a snapshot that is incomplete has no cursor"
+    assert two.subscription.point() == START, "a snapshot that is incomplete has no cursor"
     wire.say(synced(2, 100), {"type": "mark", "rev": 119})
-    assert two.subscription.point() == NOWHERE, "synced was not consumed yet"
+    assert two.subscription.point() == START, "synced was not consumed yet"
     assert two.keys() == ["synced"]
     assert two.subscription.point() == Since("e1", 119)
     assert one.subscription.point() == Since("e1", 120)
@@ -256,11 +256,11 @@ def test_a_snapshot_that_was_not_announced_replaces_earlier_entries(wire: Wire) 
 
 def test_a_saved_point_is_gone_on_from(wire: Wire) -> None:
     watched = Watched(since=Since("e1", 50))
-    ask = wire.session.subscribe(watched.subscription)
+    pending = wire.session.subscribe(watched.subscription)
     (command,) = wire.sent()
     assert command["since"] == {"epoch": "e1", "rev": 50}
     wire.reply(command, sub=1, epoch="e1", rev=100, resumed=True)
-    assert not isinstance(wire.outcomes[ask], Exception)
+    assert not isinstance(wire.outcomes[pending], Exception)
     assert watched.subscription.point() == Since("e1", 50)
     wire.say(event(1, 60, 50, "a"), {"sub": 1, "type": "mark", "rev": 100})
     assert watched.keys() == ["a"]
@@ -268,9 +268,9 @@ def test_a_saved_point_is_gone_on_from(wire: Wire) -> None:
 
 def test_a_saved_point_that_is_too_old_is_a_loss(wire: Wire) -> None:
     plain, asked = Watched("a", since=Since("e0", 50)), Watched("b", since=Since("e0", 50), snapshot=True)
-    ask = wire.session.subscribe(plain.subscription)
+    pending = wire.session.subscribe(plain.subscription)
     wire.reply(wire.sent()[0], sub=1, epoch="e1", rev=100, resumed=False, reason="epoch")
-    assert isinstance(wire.outcomes[ask], Lost)
+    assert isinstance(wire.outcomes[pending], Lost)
     wire.sent()
     wire.session.subscribe(asked.subscription)
     (command,) = wire.sent()
@@ -312,7 +312,7 @@ def test_words_are_free_again_only_when_the_hub_has_answered(wire: Wire) -> None
     first, second, third = Watched(), Watched(), Watched()
     wire.session.subscribe(first.subscription)
     (asked,) = wire.sent()
-    wire.session.leave(first.subscription)
+    wire.session.unsubscribe(first.subscription)
     wire.session.subscribe(second.subscription)
     assert wire.sent()[0]["patterns"] == ["*", "1[ ]"]
     wire.reply(asked, sub=1, epoch="e1", rev=100)
@@ -338,7 +338,7 @@ def test_a_hub_that_sees_through_other_words_is_told_yet_others(wire: Wire) -> N
 def test_leaving_unsubscribes_and_what_comes_late_is_dropped(wire: Wire) -> None:
     watched = Watched()
     wire.subscribe(watched.subscription, 1)
-    wire.session.leave(watched.subscription)
+    wire.session.unsubscribe(watched.subscription)
     assert [(command["op"], command["sub"]) for command in wire.sent()] == [("unsubscribe", 1)]
     wire.say(event(1, 101, 100))
     assert watched.buffer.empty
@@ -346,9 +346,9 @@ def test_leaving_unsubscribes_and_what_comes_late_is_dropped(wire: Wire) -> None
 
 def test_a_subscription_the_hub_refuses_is_over(wire: Wire) -> None:
     watched = Watched("[")
-    ask = wire.session.subscribe(watched.subscription)
+    pending = wire.session.subscribe(watched.subscription)
     wire.refuse(wire.sent()[0], "bad_request")
-    assert isinstance(wire.outcomes[ask], BadRequest)
+    assert isinstance(wire.outcomes[pending], BadRequest)
     assert isinstance(watched.subscription.error, BadRequest)
 
 
@@ -363,16 +363,16 @@ def test_a_hub_that_is_busy_is_asked_again_later(wire: Wire) -> None:
     assert command["since"] == {"epoch": "e1", "rev": 100}
     wire.session.retry(watched.subscription)
     assert wire.sent() == [], "it is on its way"
-    ask = wire.session.subscribe(newcomer.subscription)
+    pending = wire.session.subscribe(newcomer.subscription)
     wire.refuse(wire.sent()[0], "rate_limited", retry_after=0.5)
-    assert isinstance(wire.outcomes[ask], RateLimited)
+    assert isinstance(wire.outcomes[pending], RateLimited)
 
 
 # --- slow consumers ----------------------------------------------------------------------------------------------
 
 
 def test_a_slow_consumer_costs_a_bound_and_goes_on_from_the_log(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription, "BUFFER", 1000)
+    monkeypatch.setattr(subscription, "MAX_BUFFERED_BYTES", 1000)
     watched = Watched()
     wire.subscribe(watched.subscription, 1)
     for rev in range(101, 200):
@@ -381,13 +381,13 @@ def test_a_slow_consumer_costs_a_bound_and_goes_on_from_the_log(wire: Wire, monk
     assert (command["op"], command["sub"]) == ("unsubscribe", 1)
     events = watched.take()
     assert len(events) < 20
-    wire.session.drained(watched.subscription)
+    wire.session.resume(watched.subscription)
     (command,) = wire.sent()
     assert command["since"] == {"epoch": "e1", "rev": events[-1].rev}
 
 
 def test_a_snapshot_is_kept_whole(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription, "BUFFER", 1000)
+    monkeypatch.setattr(subscription, "MAX_BUFFERED_BYTES", 1000)
     watched = Watched(snapshot=True)
     wire.subscribe(watched.subscription, 1)
     wire.say(*(snapshot(1, 50, f"k{number}") for number in range(100)), synced(1, 100))
@@ -396,7 +396,7 @@ def test_a_snapshot_is_kept_whole(wire: Wire, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_paused_subscription_sleeps_through_a_lost_session(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription, "BUFFER", 10)
+    monkeypatch.setattr(subscription, "MAX_BUFFERED_BYTES", 10)
     watched = Watched()
     wire.subscribe(watched.subscription, 1)
     wire.say(event(1, 101, 100))
@@ -405,5 +405,5 @@ def test_a_paused_subscription_sleeps_through_a_lost_session(wire: Wire, monkeyp
     wire.connect(session="s-2", rev=300)
     assert wire.sent() == []
     watched.take()
-    wire.session.drained(watched.subscription)
+    wire.session.resume(watched.subscription)
     assert wire.sent()[0]["since"] == {"epoch": "e1", "rev": 101}

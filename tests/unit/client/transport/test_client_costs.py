@@ -12,10 +12,10 @@ from tests.unit.client.api.test_hub import WRITTEN, meeting
 from tests.unit.client.fakehub import FakeHub
 from waggle.transport.connection import Connection
 from waggle.transport.driver import SessionDriver
-from waggle.transport.reconnect import PIECE
+from waggle.transport.reconnect import EARLY_SEND_LINES
 
 MANY = 50
-PIECES = [PIECE, PIECE, PIECE, MANY - 3 * PIECE]
+PIECES = [EARLY_SEND_LINES, EARLY_SEND_LINES, EARLY_SEND_LINES, MANY - 3 * EARLY_SEND_LINES]
 """What so many commands of one turn leave in."""
 
 
@@ -106,7 +106,7 @@ async def test_a_connection_that_stands_has_two_tasks_which_sleep() -> None:
 async def test_a_full_socket_is_given_no_more_and_what_waits_leaves_together(monkeypatch: pytest.MonkeyPatch) -> None:
     writes = Writes(monkeypatch)
     async with FakeHub() as fake, meeting(fake) as (hub, end):
-        connection = hub._link._connections._connection
+        connection = hub._driver._connection._connection
         assert connection is not None
         writes.take()
         connection.pause_writing()

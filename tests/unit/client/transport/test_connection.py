@@ -21,7 +21,7 @@ from waggle.transport.connection import Connection, text_frame
 
 @pytest.fixture(autouse=True)
 def bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LARGEST_MESSAGE", MOST)
+    monkeypatch.setattr(connection, "MAX_MESSAGE_BYTES", MOST)
 
 
 def text(payload: bytes) -> bytes:
@@ -165,7 +165,7 @@ async def test_what_one_read_completes_is_told_at_once() -> None:
 
 
 async def test_a_hub_that_says_goodbye_and_stays_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LINGER", 0.0)
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 0.0)
     wire = Socketless()
     await wire.shaken()
     wire.feed(close(1000))

@@ -27,7 +27,7 @@ LARGE = "x" * 300_000
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(driver, "chance", lambda: 0.0)
+    monkeypatch.setattr(driver, "random", lambda: 0.0)
 
 
 async def visited(fake: FakeHub, url: str) -> None:

@@ -34,79 +34,79 @@ class Timers:
 
 
 async def test_a_caller_is_told_and_is_a_caller_no_more() -> None:
-    outcomes = ReplyFutures(LONG)
-    ask = PendingCommand(Ping(id=0))
-    future = outcomes.wait(ask)
-    outcomes.settle(ask, PONG)
+    replies = ReplyFutures(LONG)
+    pending = PendingCommand(Ping(id=0))
+    future = replies.wait(pending)
+    replies.settle(pending, PONG)
     assert await future is PONG
-    outcomes.settle(ask, PONG)
-    assert outcomes.leave(ask) is None
-    outcomes.close()
+    replies.settle(pending, PONG)
+    assert replies.discard(pending) is None
+    replies.close()
 
 
 async def test_who_went_away_is_told_nothing() -> None:
-    outcomes = ReplyFutures(LONG)
+    replies = ReplyFutures(LONG)
     asks = [PendingCommand(Ping(id=0)), PendingCommand(Wait(id=0, timeout=1.0))]
-    futures = [outcomes.wait(ask) for ask in asks]
-    for ask in asks:
-        outcomes.leave(ask)
-        outcomes.settle(ask, PONG)
+    futures = [replies.wait(pending) for pending in asks]
+    for pending in asks:
+        replies.discard(pending)
+        replies.settle(pending, PONG)
     assert not any(future.done() for future in futures)
-    outcomes.close()
+    replies.close()
 
 
 async def test_a_caller_that_is_cancelled_in_the_same_turn_does_no_harm() -> None:
-    outcomes = ReplyFutures(LONG)
-    ask = PendingCommand(Ping(id=0))
-    outcomes.wait(ask).cancel()
-    outcomes.settle(ask, PONG)
-    outcomes.close()
+    replies = ReplyFutures(LONG)
+    pending = PendingCommand(Ping(id=0))
+    replies.wait(pending).cancel()
+    replies.settle(pending, PONG)
+    replies.close()
 
 
 async def test_many_ordinary_commands_have_one_timer_and_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    timers, outcomes = Timers(monkeypatch), ReplyFutures(LONG)
+    timers, replies = Timers(monkeypatch), ReplyFutures(LONG)
     asks = [PendingCommand(Ping(id=0)) for _ in range(100)]
-    for ask in asks:
-        outcomes.wait(ask)
+    for pending in asks:
+        replies.wait(pending)
     assert timers.standing() == 1
-    for ask in asks:
-        outcomes.settle(ask, PONG)
+    for pending in asks:
+        replies.settle(pending, PONG)
     for _ in range(100):
-        ask = PendingCommand(Ping(id=0))
-        outcomes.wait(ask)
-        outcomes.settle(ask, PONG)
+        pending = PendingCommand(Ping(id=0))
+        replies.wait(pending)
+        replies.settle(pending, PONG)
     assert timers.standing() == 1
-    outcomes.close()
+    replies.close()
     assert timers.standing() == 0
 
 
 async def test_a_command_that_waits_has_a_timer_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    timers, outcomes = Timers(monkeypatch), ReplyFutures(LONG)
+    timers, replies = Timers(monkeypatch), ReplyFutures(LONG)
     asks = [
         PendingCommand(Wait(id=0, timeout=5.0)),
         PendingCommand(Lock(id=0, wait=5.0)),
         PendingCommand(Lock(id=0, wait=None)),
         PendingCommand(Backup(id=0)),
     ]
-    assert [outcomes.patience(ask) for ask in asks] == [65.0, 65.0, None, None]
-    for ask in asks:
-        outcomes.wait(ask)
+    assert [replies.timeout_of(pending) for pending in asks] == [65.0, 65.0, None, None]
+    for pending in asks:
+        replies.wait(pending)
     assert timers.standing() == 2
-    for ask in asks:
-        outcomes.settle(ask, PONG)
+    for pending in asks:
+        replies.settle(pending, PONG)
     assert timers.standing() == 0
 
 
 async def test_each_reply_times_out_at_its_own_deadline() -> None:
-    outcomes = ReplyFutures(0.02)
+    replies = ReplyFutures(0.02)
     loop = asyncio.get_running_loop()
     asked = []
     for _ in range(4):
-        asked.append((loop.time(), outcomes.wait(PendingCommand(Ping(id=0)))))
+        asked.append((loop.time(), replies.wait(PendingCommand(Ping(id=0)))))
         await asyncio.sleep(0.005)
     answered = PendingCommand(Ping(id=0))
-    future = outcomes.wait(answered)
-    outcomes.settle(answered, PONG)
+    future = replies.wait(answered)
+    replies.settle(answered, PONG)
     for at, late in asked:
         with pytest.raises(TimeoutError):
             await late
@@ -115,8 +115,8 @@ async def test_each_reply_times_out_at_its_own_deadline() -> None:
 
 
 async def test_a_wait_is_late_when_its_own_time_is_over_too() -> None:
-    outcomes = ReplyFutures(0.01)
+    replies = ReplyFutures(0.01)
     start = asyncio.get_running_loop().time()
     with pytest.raises(TimeoutError):
-        await outcomes.wait(PendingCommand(Wait(id=0, timeout=0.02)))
+        await replies.wait(PendingCommand(Wait(id=0, timeout=0.02)))
     assert asyncio.get_running_loop().time() >= start + 0.03

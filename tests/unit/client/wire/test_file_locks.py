@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from waggle.wire.errors import BadRequest
-from waggle.wire.file_locks import NOWHERE, Place, lock_name, lock_pattern, repository
+from waggle.wire.file_locks import UNKNOWN_ROOT, Place, lock_name, lock_pattern, repository
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_a_link_that_leads_out_keeps_its_own_name(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["deploy", "task:7", "merge to main", "http://host//a", "src/[id].tsx", "a b", "über"])
 def test_a_name_that_is_no_path_is_kept_in_every_directory(place: Place, name: str) -> None:
-    assert lock_name(name, place) == lock_name(name, NOWHERE) == name
+    assert lock_name(name, place) == lock_name(name, UNKNOWN_ROOT) == name
 
 
 def test_a_name_that_is_composed_in_another_way_is_the_same(place: Place) -> None:
-    assert lock_name("u\u0308ber.py", place) == lock_name("\u00fcber.py", NOWHERE) == "\u00fcber.py"
+    assert lock_name("u\u0308ber.py", place) == lock_name("\u00fcber.py", UNKNOWN_ROOT) == "\u00fcber.py"
 
 
 def test_a_file_outside_of_the_repository_keeps_its_absolute_path(place: Place) -> None:
@@ -65,8 +65,8 @@ def test_a_path_that_leads_out_by_its_text_alone_is_refused(place: Place) -> Non
 @pytest.mark.parametrize("said", ["/src/a.py", "../a.py", "..", "C:\\src\\a.py", "./../a.py"])
 def test_where_the_repository_is_unknown_only_what_needs_none_is_a_name(said: str) -> None:
     with pytest.raises(BadRequest, match="relative to the repository"):
-        lock_name(said, NOWHERE)
-    assert lock_name("./src/a.py", NOWHERE) == "src/a.py"
+        lock_name(said, UNKNOWN_ROOT)
+    assert lock_name("./src/a.py", UNKNOWN_ROOT) == "src/a.py"
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,7 @@ async def test_draining_answers_what_waits_and_refuses_the_rest(room: Room) -> N
 # --- sessions ---
 
 
-async def test_a_session_that_has_ended_is_begun_anew_in_the_same_turn(room: Room) -> None:
+async def test_an_ended_session_is_started_again_in_the_same_turn(room: Room) -> None:
     await room.call("x", "ping")
     room.now += 60.0
     calls = [asyncio.create_task(room.named().call("ping", {})) for _ in range(2)]

@@ -42,7 +42,7 @@ async def test_each_op_has_its_route_and_its_description() -> None:
         assert f"/v1/{op}" not in found
 
 
-async def test_it_tells_of_the_routes_that_are_there_and_of_no_others() -> None:
+async def test_the_description_lists_exactly_the_existing_routes() -> None:
     routes = {
         path: {method.lower() for method in endpoint.handlers} for path, endpoint in (await all_endpoints()).items()
     }

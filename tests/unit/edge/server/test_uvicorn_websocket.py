@@ -130,7 +130,7 @@ async def test_the_connection_lives_on_without_a_task(lane: Socketless, applicat
     assert not lane.transport.ended
 
 
-async def test_what_came_before_the_lane_was_taken_is_heard_first(application: Application) -> None:
+async def test_messages_before_the_fast_path_are_read_first(application: Application) -> None:
     lane = Socketless(FastPathProtocol, application)
     lane.protocol.data_received(text(b"a"))
     assert application.heard == []

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.journal.disk import Disk
 from tests.unit.journal.world import World, plain, random_turns, told
 from waggle_hub.journal.interface import StoreError
-from waggle_hub.journal.json.store import MOST, DocumentStore
+from waggle_hub.journal.json.store import MAX_ENTRIES, DocumentStore
 from waggle_hub.state.persistence.records import WriteBatch
 from waggle_hub.state.store.entry import Entry
 
@@ -100,14 +100,14 @@ def test_to_find_out_whether_there_is_room_as_much_is_written_as_the_next_write_
 
 def test_more_entries_than_a_document_may_have_are_refused_before_anything_changes(tmp_path: Path) -> None:
     with DocumentStore(tmp_path / "waggle.json") as store:
-        store.write(many(MOST))
+        store.write(many(MAX_ENTRIES))
         before = (tmp_path / "waggle.json").read_bytes()
         with pytest.raises(StoreError, match=r"10,001 entries.*SQLite"):
-            store.write(many(MOST + 1))
+            store.write(many(MAX_ENTRIES + 1))
         assert (tmp_path / "waggle.json").read_bytes() == before
         store.write(WriteBatch(entries={("default", "k000000"): None}))
     with DocumentStore(tmp_path / "waggle.json") as store:
-        assert len(plain(store.load(told))["entries"]) == MOST - 1
+        assert len(plain(store.load(told))["entries"]) == MAX_ENTRIES - 1
 
 
 # --- people ---

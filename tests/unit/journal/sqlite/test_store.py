@@ -96,7 +96,7 @@ def test_when_the_power_fails_while_the_log_is_copied_to_its_place_nothing_is_lo
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_when_the_power_fails_while_the_log_begins_anew_nothing_is_lost(seed: int, tmp_path: Path) -> None:
+def test_a_power_failure_while_a_new_log_begins_loses_nothing(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     world = World()
     with SqliteStore(tmp_path / "data") as store:

@@ -216,7 +216,7 @@ def test_entries_of_one_txn_go_to_waiting_takers_in_the_order_of_both() -> None:
     assert take(harness, "a", "*").entry.key == "b3"
 
 
-def test_of_entries_released_together_the_oldest_is_taken_first() -> None:
+def test_the_oldest_of_entries_released_together_is_taken_first() -> None:
     harness = WaitingHarness()
     harness.set("old", "mid", "new")
     for key in ("new", "old", "mid"):

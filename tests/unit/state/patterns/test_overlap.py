@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from waggle.wire.names import Pattern, compile_pattern
+from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state.patterns import overlap as module
 from waggle_hub.state.patterns.overlap import overlap
 
@@ -62,7 +62,7 @@ def test_different_beginnings_keep_patterns_apart_and_so_do_different_ends() -> 
     assert not overlaps("x?a*", "xyb*")
 
 
-def test_what_stands_between_stars_keeps_no_two_patterns_apart() -> None:
+def test_text_between_stars_keeps_no_two_patterns_apart() -> None:
     assert overlaps("a*b*c", "a*x*y*c")
     assert overlaps("*test*", "*[0-9][0-9]*")
     assert overlaps("a*", "*b")
@@ -77,7 +77,7 @@ def test_a_beginning_and_an_end_may_share_characters_only_where_a_star_lets_them
     assert overlaps("?b??", "ab*ba")
 
 
-def test_what_has_no_star_must_have_room_for_what_stands_between_stars() -> None:
+def test_a_pattern_without_a_star_must_have_room_for_the_text_between_stars() -> None:
     assert overlaps("?????", "*ab*cd*")
     assert overlaps("????", "*ab*cd*")
     assert not overlaps("???", "*ab*cd*")
@@ -335,12 +335,12 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("one", "other"), HOSTILE)
-def test_the_work_is_some_lines_for_each_character_of_the_two(one: str, other: str) -> None:
+def test_the_cost_of_overlap_is_linear_in_both_patterns_however_hostile(one: str, other: str) -> None:
     a, b = compile_pattern(one), compile_pattern(other)
     assert max(lines(a, b), lines(b, a)) <= 32 * (len(one) + len(other))
 
 
-def test_the_usual_is_told_in_a_few_lines() -> None:
+def test_the_overlap_of_common_patterns_takes_a_few_steps() -> None:
     rest = "[ab]*x?" * 30
     assert lines(compile_pattern(f"src/{rest}"), compile_pattern(f"docs/{rest}")) < 10
     assert lines(compile_pattern("src/*"), compile_pattern("src/auth/*")) < 10

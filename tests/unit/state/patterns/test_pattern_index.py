@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from waggle.wire.names import Pattern, compile_pattern
+from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state.patterns import pattern_index
 from waggle_hub.state.patterns.pattern_index import PatternIndex
 
@@ -90,7 +90,7 @@ def test_an_item_is_found_once_however_many_of_its_patterns_match() -> None:
     assert index.find("a") == ["one"]
 
 
-def test_items_come_in_the_order_in_which_they_first_came() -> None:
+def test_items_are_found_in_the_order_in_which_they_were_added() -> None:
     index = PatternIndex[int]()
     for item, text in enumerate(("*", "a", "a*", "?", "*a", "a")):
         index.add(compile_pattern(text), 10 - item)
@@ -98,7 +98,7 @@ def test_items_come_in_the_order_in_which_they_first_came() -> None:
     assert index.find("a") == [10, 9, 8, 7, 6, 5]
 
 
-def test_an_item_that_left_and_came_back_comes_last() -> None:
+def test_an_item_removed_and_added_again_comes_last() -> None:
     index = index_of("a", "a*")
     index.remove(compile_pattern("a"), "a")
     index.add(compile_pattern("a"), "a")
@@ -117,7 +117,7 @@ def test_a_pair_is_in_as_often_as_it_was_added() -> None:
     assert len(index) == 0
 
 
-def test_removing_what_is_not_in_is_an_error_and_changes_nothing() -> None:
+def test_removing_an_absent_pair_raises_and_changes_nothing() -> None:
     index = index_of("a*")
     for text, item in (("b*", "a*"), ("a*", "other")):
         with pytest.raises(KeyError):
@@ -129,7 +129,7 @@ def test_removing_what_is_not_in_is_an_error_and_changes_nothing() -> None:
 # --- the front cache ---------------------------------------------------------------------------------------------
 
 
-def test_a_change_is_seen_by_a_find_that_was_made_before() -> None:
+def test_a_change_invalidates_the_cached_result_of_a_find() -> None:
     index = index_of("a*")
     assert index.find("ab") == ["a*"]
     index.add(compile_pattern("*b"), "*b")
@@ -138,7 +138,7 @@ def test_a_change_is_seen_by_a_find_that_was_made_before() -> None:
     assert index.find("ab") == ["*b"]
 
 
-def test_a_list_found_is_the_callers_own() -> None:
+def test_changing_a_found_list_does_not_change_the_index() -> None:
     index = index_of("a*")
     index.find("a").append("more")
     assert index.find("a") == ["a*"]
@@ -183,20 +183,20 @@ MANY = range(5_000)
         ("[st]ask:*/of/*/{}/*", "task:1/of/all/77/x"),
     ],
 )
-def test_few_of_many_patterns_are_tried(written: str, key: str) -> None:
+def test_a_find_tries_few_of_many_patterns(written: str, key: str) -> None:
     assert tried([written.format(n) for n in MANY], key) <= 4
 
 
-def test_a_prefix_that_is_all_is_not_tried() -> None:
+def test_a_pattern_of_a_prefix_and_a_star_is_not_tried() -> None:
     assert tried([f"{'a' * n}*" for n in range(200)], "a" * 150, found=151) == 0
 
 
-def test_a_run_is_chosen_that_few_neighbours_have() -> None:
+def test_a_pattern_is_filed_under_the_run_that_fewest_others_have() -> None:
     texts = [f"{n:02}*:common:*:{m}:*:end" for n in range(10) for m in range(500)]
     assert tried(texts, "07x:common:x:77:x:end") <= 4
 
 
-def test_what_has_no_plain_text_is_tried_only_under_its_prefix() -> None:
+def test_a_pattern_without_plain_text_is_tried_only_under_its_prefix() -> None:
     texts = [f"task:{n}:[ab]*" for n in MANY]
     assert tried(texts, "task:77:b") <= 1
 

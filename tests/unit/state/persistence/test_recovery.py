@@ -1,4 +1,4 @@
-"""What survives a restart, how it comes back, what is written down for it, and what is taken back."""
+"""Recovery: what survives a restart, how it is stored and restored, and what a rollback undoes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_transient_entries_are_gone_after_a_restart_and_their_versions_begin_hig
         assert harness.do("a", "set", key=kind, value=3).version > 2
 
 
-def test_an_entry_that_was_kept_and_is_no_more_does_not_come_back(harness: PersistentHarness) -> None:
+def test_a_stored_entry_that_became_transient_does_not_come_back(harness: PersistentHarness) -> None:
     harness.do("a", "set", key="k", value=1)
     harness.keep()
     harness.do("a", "set", key="k", value=2, kind="transient")
@@ -85,7 +85,7 @@ def test_a_deleted_key_goes_on_with_its_versions(harness: PersistentHarness) -> 
     assert harness.do("a", "set", key="k", value=1).version == 4
 
 
-def test_a_version_does_not_start_again_where_a_grave_was_forgotten() -> None:
+def test_a_version_does_not_start_again_after_its_tombstone_was_dropped() -> None:
     harness = PersistentHarness(Limits(tombstones=1))
     harness.set("k", "k", "k")
     harness.do("a", "delete", key="k")
@@ -197,7 +197,7 @@ def test_an_outcome_is_given_again_and_nothing_is_done_twice(harness: Persistent
     assert harness.machine.state.log.rev == rev
 
 
-def test_what_was_to_be_told_is_told_after_the_restart(harness: PersistentHarness) -> None:
+def test_queued_notices_are_delivered_after_a_restart(harness: PersistentHarness) -> None:
     harness.do("a", "lock", name="n", ttl=1)
     waiting = harness.ask("b", "lock", name="n", wait=None)
     for session in "ab":
@@ -266,8 +266,8 @@ def test_a_cursor_of_an_earlier_life_is_told_even_if_it_missed_being_told_before
     assert attached.snapshot is not None
 
 
-def test_who_has_a_cursor_is_told_if_its_snapshot_begins_again(harness: PersistentHarness) -> None:
-    """That it was complete was not written down."""
+def test_a_client_with_a_cursor_is_told_when_its_snapshot_starts_again(harness: PersistentHarness) -> None:
+    """Covers a snapshot whose end was sent but not yet stored when the hub crashed."""
     sub = harness.do("a", "subscribe", patterns=["*"], snapshot=True).sub
     rev = harness.machine.state.log.rev
     harness.keep()
@@ -567,7 +567,7 @@ def test_a_revision_that_was_taken_back_is_not_given_again(harness: PersistentHa
     assert harness.set("k") > rev
 
 
-def test_a_grave_is_as_it_was_after_what_lay_over_it_was_taken_back(harness: PersistentHarness) -> None:
+def test_a_tombstone_is_restored_when_the_entry_above_it_is_rolled_back(harness: PersistentHarness) -> None:
     harness.set("kept", "kept")
     harness.set("fleeting", "fleeting", kind="transient")
     for key in ("kept", "fleeting"):

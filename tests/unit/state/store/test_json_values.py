@@ -34,7 +34,7 @@ def nested(depth: int, leaf: Any = None) -> Any:
 
 
 @given(JSON)
-def test_what_goes_in_comes_out(value: Any) -> None:
+def test_a_stored_value_decodes_to_the_value_that_was_given(value: Any) -> None:
     assert msgspec.json.decode(encode(value)) == value
 
 
@@ -73,7 +73,7 @@ def test_depth_beyond_what_the_encoder_could_follow_is_refused_before_it_tries()
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
 @pytest.mark.parametrize("place", ["alone", "in a list", "deep", "among others"])
-def test_integers_beyond_64_bits_are_refused_wherever_they_stand(number: int, place: str) -> None:
+def test_integers_beyond_64_bits_are_refused_at_every_depth(number: int, place: str) -> None:
     value = {
         "alone": number,
         "in a list": [1, 2, number],
@@ -90,13 +90,13 @@ def test_true_is_not_an_integer() -> None:
 
 
 @pytest.mark.parametrize("value", ["\ud800", ["\udfff"], {"\ud800": 1}, {"a": {"b": "x\udc00y"}}])
-def test_half_a_surrogate_pair_is_refused_wherever_it_stands(value: Any) -> None:
+def test_half_a_surrogate_pair_is_refused_at_every_depth(value: Any) -> None:
     with pytest.raises(BadRequest, match="surrogate") as refused:
         encode(value)
     assert refused.value.details["field"] == "value"
 
 
-def test_a_million_numbers_are_looked_at_in_a_few_passes() -> None:
+def test_a_million_numbers_are_checked_in_a_few_passes() -> None:
     """Level by level, not one by one: no Python code runs for each of them."""
     calls = 0
 

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.state.persistence.dirty import DirtySet
 from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.keyspace import Keyspace
@@ -36,7 +36,7 @@ def scan(space: Keyspace, pattern: str, after: str | None = None) -> list[str]:
     return [stored.key for stored in space.scan("default", compile_pattern(pattern), after)]
 
 
-def test_a_write_takes_the_place_of_the_entry_before() -> None:
+def test_a_write_replaces_the_previous_entry() -> None:
     space = Keyspace(10, DirtySet())
     first = put(space, "a", expires_at=5.0)
     second = put(space, "a", value=b"22")
@@ -47,7 +47,7 @@ def test_a_write_takes_the_place_of_the_entry_before() -> None:
     space.check()
 
 
-def test_a_namespace_is_there_while_it_holds_something() -> None:
+def test_a_namespace_exists_while_it_holds_an_entry() -> None:
     space = Keyspace(10, DirtySet())
     put(space, "b", ns="two")
     put(space, "a", ns="one", value=b"12345")
@@ -67,7 +67,7 @@ def test_a_version_goes_on_after_a_delete() -> None:
     assert put(space, "a").version == 3
 
 
-def test_a_version_whose_grave_was_forgotten_starts_above_all_forgotten() -> None:
+def test_a_key_whose_tombstone_was_dropped_starts_above_every_dropped_version() -> None:
     space = Keyspace(1, DirtySet())
     for _ in range(5):
         put(space, "a")
@@ -93,7 +93,7 @@ def test_no_version_of_a_key_is_ever_given_twice(steps: list[tuple[str, bool]], 
     space.check()
 
 
-def test_as_many_graves_are_kept_as_the_limit_says() -> None:
+def test_there_are_at_most_as_many_tombstones_as_the_limit() -> None:
     space = Keyspace(3, DirtySet())
     for number in range(50):
         put(space, str(number))

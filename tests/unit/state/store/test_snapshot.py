@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.state.machine_harness import MachineHarness
 from waggle.wire.errors import NotFound
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.settings import Limits
 from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.snapshot import Snapshot
@@ -46,7 +46,7 @@ def rest(harness: MachineHarness, snapshot: Snapshot, most: int = 100) -> list[E
     raise AssertionError("it never ends")
 
 
-def test_it_is_read_in_slices_in_key_order() -> None:
+def test_a_snapshot_is_read_in_slices_in_key_order() -> None:
     harness = with_sessions(keys="dbac")
     snapshot = subscribe(harness)
     assert read(harness, snapshot, 3) == ["a", "b", "c"]
@@ -55,7 +55,7 @@ def test_it_is_read_in_slices_in_key_order() -> None:
     assert snapshot.done
 
 
-def test_a_deadline_that_was_taken_back_is_not_shown() -> None:
+def test_an_undone_deadline_is_not_shown() -> None:
     """A txn touches an entry, writes it, and is refused: what was handed over is the entry with its own deadline."""
     harness = with_sessions(keys="ab")
     snapshot = subscribe(harness)
@@ -69,7 +69,7 @@ def test_a_deadline_that_was_taken_back_is_not_shown() -> None:
     ]  # fmt: skip
 
 
-def test_of_nothing_it_is_done_at_once() -> None:
+def test_a_snapshot_without_entries_is_done_at_once() -> None:
     assert subscribe(with_sessions()).done
 
 
@@ -99,7 +99,7 @@ def test_entries_given_to_a_snapshot_leave_in_slices_too() -> None:
 
 @pytest.mark.parametrize("change", ["set", "delete", "clear", "expire", "the end of a session"])
 @pytest.mark.parametrize("read_before", [0, 1, 2, 3])
-def test_what_changes_is_shown_as_it_was(change: str, read_before: int) -> None:
+def test_a_changed_entry_is_shown_as_it_was_at_the_revision(change: str, read_before: int) -> None:
     harness = with_sessions(keys="ac")
     harness.open_session("other")
     ttl = 5.0 if change == "expire" else None
@@ -134,7 +134,7 @@ def test_entries_newer_than_a_snapshot_are_not_shown() -> None:
     assert [entry.key for entry in rest(harness, snapshot)] == ["b"]
 
 
-def test_a_key_that_went_and_came_again_is_shown_as_it_was_at_first() -> None:
+def test_a_key_deleted_and_set_again_is_shown_as_it_was_at_the_revision() -> None:
     harness = with_sessions(keys="b")
     snapshot = subscribe(harness)
     for _ in range(3):
@@ -143,7 +143,7 @@ def test_a_key_that_went_and_came_again_is_shown_as_it_was_at_first() -> None:
     assert [(entry.key, entry.version) for entry in rest(harness, snapshot)] == [("b", 1)]
 
 
-def test_a_namespace_that_went_and_came_again_is_read_once() -> None:
+def test_a_namespace_emptied_and_filled_again_is_read_once() -> None:
     harness = with_sessions()
     harness.do(READER, "set", key="k", ns="middle", value=1)
     snapshot = subscribe(harness, ns="*")
@@ -173,7 +173,7 @@ def test_a_touch_that_made_the_deadline_earlier_counts_too() -> None:
     assert rest(harness, snapshot) == []
 
 
-def test_a_txn_that_was_taken_back_leaves_the_snapshot_exact() -> None:
+def test_an_undone_txn_leaves_the_snapshot_exact() -> None:
     harness = with_sessions(keys="abc")
     snapshot = subscribe(harness)
     read(harness, snapshot, 1)
@@ -215,7 +215,7 @@ def test_a_slice_tries_no_more_patterns_than_it_may_look_at_keys(monkeypatch: py
     assert len(found) == 50
 
 
-def test_it_holds_back_no_more_than_its_limit_and_then_lets_go() -> None:
+def test_a_snapshot_beyond_its_limit_is_overrun_and_holds_nothing() -> None:
     """A reader who never comes costs `snapshot_bytes`, not all that was ever overwritten (G12)."""
     harness = with_sessions(Limits(snapshot_bytes=5_000))
     for number in range(100):
@@ -296,7 +296,7 @@ def test_a_change_is_given_only_to_the_snapshots_it_concerns(monkeypatch: pytest
     assert sorted(asked, key=id) == sorted(concerned, key=id)
 
 
-def test_of_snapshots_of_one_interest_the_patterns_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshots_of_one_interest_share_the_trial_of_its_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = with_sessions(keys="a")
     snapshots = [subscribe(harness, patterns=[f"{number}*" for number in range(99)] + ["a*"]) for _ in range(20)]
     harness.do(READER, "set", key="a", value="first")
@@ -318,7 +318,7 @@ PATTERNS = ["*", "a*", "*a", "?", "b", "[ab]*", "*b*", "c?", "\\*"]
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_random_walk(seed: int) -> None:
+def test_a_snapshot_is_exact_on_a_random_walk(seed: int) -> None:
     """Several snapshots, read in slices while everything changes: each is the state at its revision."""
     random = Random(seed)
     limit = random.choice([2_500, 10**6])

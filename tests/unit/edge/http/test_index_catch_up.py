@@ -39,7 +39,7 @@ async def test_who_knows_nothing_is_told_all_that_is_there(hub: Hub) -> None:
     assert await other.catch_up() == {"a": b'{"n":1}', "b": b"null"}
 
 
-async def test_who_comes_back_is_told_what_has_changed_and_no_more(hub: Hub) -> None:
+async def test_a_second_catch_up_is_told_only_changes(hub: Hub) -> None:
     copy = Copy(hub.callers.caller(ANONYMOUS), "m")
     for n in range(20):
         await _set(hub, f"k{n}", n)
@@ -55,7 +55,7 @@ async def test_who_comes_back_is_told_what_has_changed_and_no_more(hub: Hub) -> 
     assert copy.slices == []
 
 
-async def test_who_was_away_for_longer_than_the_log_is_told_all_anew(hub: Hub) -> None:
+async def test_a_catch_up_older_than_the_log_is_told_all_entries(hub: Hub) -> None:
     copy = Copy(hub.callers.caller(ANONYMOUS), "m")
     await _set(hub, "old", 1)
     await copy.catch_up()
