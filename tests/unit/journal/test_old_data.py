@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +92,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> OldData:
 
 
 @pytest.fixture
-def today(old: OldData) -> Iterator[Today]:
+def today(old: OldData) -> Today:
     return Today(old.data, old.journal, old.expected["stopped_at"] + DOWN_S)
 
 
