@@ -48,7 +48,7 @@ define beside
 $(1); tests=$$?; wait $$static; static=$$?; cat $$log; rm $$log; exit $$((static | tests))
 endef
 
-bench: $(VENV)/.bench       ## measure beside Redis and NATS, 15 minutes at most; writes docs/performance.md
+bench: $(VENV)/.bench       ## measure beside Redis and NATS, 15 minutes at most; writes docs/performance.md and docs/measurements.md
 	sh tests/bench/needs.sh
 	PATH="$$PATH:/usr/sbin" $(BIN)/python -m tests.bench
 

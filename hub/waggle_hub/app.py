@@ -19,17 +19,17 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from waggle.version import __version__
 from waggle.wire import messages as m
-from waggle.wire.names import MAX_AGENT_CHARS, MAX_KEY_CHARS
+from waggle.wire.limits import MAX_AGENT_CHARS, MAX_KEY_CHARS
 
 from .backups import Backups
 from .edge.cors import Cors
-from .edge.dashboard import OriginCheckMiddleware, static_files
+from .edge.dashboard import static_files
 from .edge.http.calls import CallRegistry
 from .edge.http.exchange import refused
 from .edge.http.routes import Handlers, routes
 from .edge.http.stream import Streams
 from .edge.mcp import McpEndpoint
-from .edge.origin_check import OriginCheck
+from .edge.origin_check import OriginCheck, OriginCheckMiddleware
 from .edge.websocket import WebSocketEndpoint
 from .engine.background import refuse_backup
 from .engine.engine import Engine

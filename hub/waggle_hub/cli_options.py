@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from waggle.wire.durations import parse_duration
+
 from .settings import EVERY, GIB, KIB, MIB, Bounds, Limits, Quota, Settings
 
 _LIMITS, _SETTINGS = Limits(), Settings()
@@ -15,8 +17,6 @@ _JSON_LIMITS = Limits(keys=9_000, log_events=5_000)
 """Limits of the JSON journal, which writes the whole document each time: 10,000 entries with those of the hub."""
 _SIZE_UNITS = {"": 1, "k": KIB, "m": MIB, "g": GIB}
 """Bytes in each unit of size."""
-_TIME_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-"""Seconds in each unit of time."""
 _MAX_INTEGER = 2**53
 """The largest integer that JSON carries exactly to every client."""
 
@@ -63,7 +63,7 @@ def _add_data(options: argparse.ArgumentParser) -> None:
 
 
 def _add_limits(options: argparse.ArgumentParser) -> None:
-    limits = options.add_argument_group("limits", "Sizes may end in k, m or g, times in s, m, h or d.")
+    limits = options.add_argument_group("limits", "Sizes may end in k, m or g, times in ms, s, m, h or d.")
     limits.add_argument("--max-keys", type=_positive, default=_LIMITS.keys, metavar="N", help="default: %(default)s")
     limits.add_argument("--max-bytes", type=_size, default=_LIMITS.bytes, metavar="SIZE", help="default: %(default)s")
     limits.add_argument(
@@ -141,18 +141,20 @@ def _whole(text: str, least: int, most: int, wanted: str) -> int:
 
 
 def _size(text: str) -> int:
-    return int(_number(text.removesuffix("b").removesuffix("i"), _SIZE_UNITS, "a size: 512m, 2g"))
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kmg]?)i?b?", text.lower())
+    if match is None or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: 512m, 2g")
+    return int(float(match[1]) * _SIZE_UNITS[match[2]])
 
 
 def _seconds(text: str) -> float:
-    return _number(text, _TIME_UNITS, "a time: 30s, 10m, 12h, 7d")
-
-
-def _number(text: str, units: dict[str, Any], wanted: str) -> float:
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([a-z]?)", text.lower())
-    if match is None or match[2] not in units or not float(match[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return float(match[1]) * float(units[match[2]])
+    try:
+        seconds = parse_duration(text.lower())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time above 0")
+    return seconds
 
 
 def _quota(text: str) -> tuple[str, Quota]:

@@ -33,6 +33,25 @@ def breaks_the_rule(text: str) -> bool:
     return bool(PRONOUN_FIRST.search(text) or SOFTWARE_AS_PERSON.search(text) or len(text.split()) < MIN_WORDS)
 
 
+MENTION = re.compile(r"`((?:waggle|waggle_hub)(?:\.[a-z_]+)+)((?:\.[A-Z]\w*)?(?:\.\w+)*)`")
+MODULES = {
+    ".".join(part for part in path.relative_to(ROOT / path.relative_to(ROOT).parts[0]).with_suffix("").parts)
+    for path in SOURCES
+}
+
+
+def test_every_module_that_a_docstring_names_exists() -> None:
+    packages = {name.removesuffix(".__init__") for name in MODULES}
+    missing = []
+    for path in SOURCES:
+        for line, text in docstrings(path):
+            for name, _ in MENTION.findall(text):
+                parent = name.rpartition(".")[0]
+                if name not in packages and parent not in packages:
+                    missing.append(f"{path.relative_to(ROOT)}:{line}: {name}")
+    assert missing == []
+
+
 def test_docstrings_that_break_the_rule_only_get_fewer() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from tests.journals import MemoryDisk
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.journal.serialization import KeptCommit, decoder, kept_commit
 from waggle_hub.state.persistence.dirty import Recorded
 from waggle_hub.state.persistence.records import (

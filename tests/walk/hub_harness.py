@@ -18,7 +18,7 @@ from tests.walk.model import Model
 from tests.walk.model_types import Fields
 from tests.walk.reader import Follow, begin_follow
 from waggle.wire import messages as m
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.delivery.connection import Connection
 from waggle_hub.delivery.fanout import Fanout, PendingReply
 from waggle_hub.delivery.feed import Cursor

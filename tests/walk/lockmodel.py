@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from waggle.wire import messages as m
 from waggle.wire.errors import Deadlock, Locked, TimedOut, WaggleError
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.state.effects import BindSession, DeferredReply, Effect, LockLost, Reply, SessionEnded
 from waggle_hub.state.log import Commit, Event
 from waggle_hub.state.patterns.overlap import overlap

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from tests.unit.fulltext.desk import Desk
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.settings import Bounds
 from waggle_hub.state.store.entry import Entry
 

@@ -22,7 +22,7 @@ from tests.unit.state.machine_harness import INFO
 from tests.walk.walks import PARTS, CheckedMachine, take_walks
 from waggle.wire import messages as m
 from waggle.wire.errors import Cancelled, LimitReached, TimedOut
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.settings import Limits
 from waggle_hub.state.effects import DeferredReply, Effect, LockLost, Reply
 from waggle_hub.state.json_pointer import equal

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from waggle.api.wait import WaitFor
 from waggle.wire.errors import BadRequest, Conflict, TimedOut
-from waggle.wire.names import quoted
+from waggle.wire.patterns import quoted
 
 if TYPE_CHECKING:
     from waggle.api.hub import Hub

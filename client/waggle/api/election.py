@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct
 
 from waggle.api.lock import Lock
 from waggle.wire.errors import Lost
-from waggle.wire.names import quoted
+from waggle.wire.patterns import quoted
 
 if TYPE_CHECKING:
     from waggle.api.hub import Hub

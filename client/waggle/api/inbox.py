@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest, LockLost, TimedOut
-from waggle.wire.names import quoted
+from waggle.wire.patterns import quoted
 
 if TYPE_CHECKING:
     from waggle.api.hub import Hub

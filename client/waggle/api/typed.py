@@ -25,7 +25,7 @@ from waggle.api.compare_and_set import Keep
 from waggle.api.mirror import MirrorView
 from waggle.wire.errors import BadRequest, Mismatch, copy_error
 from waggle.wire.messages import Entry, Event, EventType, Updated
-from waggle.wire.names import quoted
+from waggle.wire.patterns import quoted
 
 __all__ = ["TypedCodec", "TypedEntry", "TypedEvent", "TypedMirrorView", "TypedUpdated"]
 

@@ -1,11 +1,11 @@
-"""The commands of `waggle`, in the order in which the help lists them.
+"""The commands of `waggle`, in the order of the help.
 
-A command costs the others nothing: its module is imported when it is called, and not for the help of all.
+A command costs the others nothing: its module is imported when it is called, and not for the list of commands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
@@ -85,32 +85,32 @@ SECTIONS = {
     },
 }
 
-COMMANDS = {name: named for section in SECTIONS.values() for name, named in section.items()}
+COMMANDS = {name: spec for section in SECTIONS.values() for name, spec in section.items()}
 
 
 class _FastParams:
     """A command whose parameters skip typer's conversion for text and for absent values.
 
-    typer (0.27 and later) converts every value with pydantic, also where nothing has to be converted, and has no
-    setting against it. The import of pydantic takes 60 ms, a quarter of a command's time. So each parameter gets
-    another ``process_value``, the one method through which typer converts a value.
+    typer (0.27 and later) converts every value with pydantic, also where there is nothing to convert, and has no
+    setting against it. The import of pydantic takes 60 ms, a quarter of a command's time.
     """
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """All arguments and options."""
+        """Return all arguments and options, --help included, which typer makes only here."""
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for parameter in parameters:
+            # typer makes its parameters of classes of its own: the method can only be replaced in each of them, once
             if "process_value" not in vars(parameter):
                 parameter.process_value = partial(_process_value, parameter, parameter.process_value)
         return parameters
 
 
-def _process_value(parameter: Any, typer_s: Callable[..., Any], ctx: typer.Context, value: Any) -> Any:
+def _process_value(parameter: Any, convert: Callable[..., Any], ctx: typer.Context, value: Any) -> Any:
     """Return the value of a parameter, by ``convert`` (typer's own way) only where it has to be converted."""
-    text = isinstance(value, str) and getattr(getattr(parameter, "type_descriptor", None), "annotation", None) is str
-    nothing = value is None and not parameter.required
-    if not (text or nothing) or parameter.nargs != 1 or parameter.multiple:
-        return typer_s(ctx, value)
+    is_text = isinstance(value, str) and parameter.type_descriptor.annotation is str
+    is_absent = value is None and not parameter.required
+    if not (is_text or is_absent) or parameter.nargs != 1 or parameter.multiple:
+        return convert(ctx, value)
     return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
 
 
@@ -124,9 +124,9 @@ class _RunningCommand(_Command):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep the program for `waggle.cli.shared.options.get_program`, and parse the words before it."""
         if "--" in args:
-            place = args.index("--")
-            ctx.meta[PROGRAM] = args[place + 1 :]
-            args = args[:place]
+            index = args.index("--")
+            ctx.meta[PROGRAM] = args[index + 1 :]
+            args = args[:index]
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -134,43 +134,33 @@ class _RunningCommand(_Command):
         return [*super().collect_usage_pieces(ctx), "-- CMD..."]
 
 
-class _OnDemand(Mapping[str, Any]):
-    """The commands by name, each made when it is asked for."""
-
-    def __getitem__(self, name: str) -> Any:
-        named = COMMANDS[name]
-        function = getattr(import_module(f"waggle.cli.{named.module}"), named.function)
-        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        settings: dict[str, Any] = {"help_option_names": HELP_OPTIONS}
-        if named.own_options:
-            settings = {"help_option_names": [], "allow_extra_args": True, "ignore_unknown_options": True}
-        cls = _RunningCommand if named.runs else _Command
-        alone.command(name, cls=cls, short_help=named.help, context_settings=settings)(function)
-        return typer.main.get_command(alone)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
-
-    def __len__(self) -> int:
-        return len(COMMANDS)
-
-    def __contains__(self, name: object) -> bool:
-        return name in COMMANDS
-
-
 class _Group(_FastParams, TyperGroup):
-    """The group of all commands. A command is made only when it is asked for (click's LazyGroup)."""
+    """The group of all commands. A command's module is imported when the command is asked for (click's LazyGroup)."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands: Any = _OnDemand()
+        self.commands: Any = COMMANDS  # for their names: typer lists them, and suggests one after a typing error
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of this name, or None."""
+        spec = COMMANDS.get(cmd_name)
+        if spec is None:
+            return None
+        function = getattr(import_module(f"waggle.cli.{spec.module}"), spec.function)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        settings: dict[str, Any] = {"help_option_names": HELP_OPTIONS}
+        if spec.own_options:
+            settings = {"help_option_names": [], "allow_extra_args": True, "ignore_unknown_options": True}
+        cls = _RunningCommand if spec.runs else _Command
+        single.command(cmd_name, cls=cls, short_help=spec.help, context_settings=settings)(function)
+        return typer.main.get_command(single)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands in sections, without importing them."""
         width = max(map(len, COMMANDS))
         for title, section in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), named.help) for name, named in section.items()])
+                formatter.write_dl([(name.ljust(width), spec.help) for name, spec in section.items()])
 
 
 app = typer.Typer(

@@ -28,7 +28,8 @@ from waggle.mcp.render import at, to_json
 from waggle.ops import Caller
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest, WaggleError
-from waggle.wire.names import check_ns, quoted
+from waggle.wire.names import check_ns
+from waggle.wire.patterns import quoted
 
 __all__ = ["Flow"]
 

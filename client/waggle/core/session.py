@@ -51,6 +51,8 @@ from waggle.wire.errors import (
     WaggleError,
     copy_error,
 )
+from waggle.wire.json import encode
+from waggle.wire.limits import MAX_MESSAGE_BYTES, MAX_STORED_OUTCOMES
 from waggle.wire.messages import (
     Bye,
     Cancel,
@@ -72,17 +74,14 @@ from waggle.wire.messages import (
 
 __all__ = ["NO_UPDATES", "Session", "State", "Updates"]
 
-MAX_UNANSWERED = 500
+MAX_UNANSWERED = MAX_STORED_OUTCOMES // 2
 """Commands sent and not yet answered: half of the outcomes that the hub keeps for a session (protocol 2)."""
-MAX_MESSAGE_BYTES = 16 * 2**20
-"""Bytes of one message to the hub (protocol 1)."""
 MAX_BATCH_BYTES = 256 * 2**10
 """Bytes of the lines that share one message: the hub works off one message without a pause."""
 
 State = Literal["connecting", "connected", "reconnecting", "closed"]
 
 _LINE = msgspec.json.Decoder(Incoming)
-_encoded = msgspec.json.Encoder().encode
 
 
 class Updates(NamedTuple):
@@ -531,7 +530,7 @@ class Session:
 def _line_of(command: Command) -> bytes:
     """Return the line of a command. Raises BadRequest if JSON cannot hold it."""
     try:
-        return _encoded(command)
+        return encode(command)
     except UnicodeEncodeError as fault:
         text = fault.object[fault.start : fault.end]
         raise BadRequest(

@@ -29,7 +29,8 @@ from waggle.mcp.render import (
 from waggle.mcp.wait_tool import until
 from waggle.ops import Caller
 from waggle.wire.errors import BadRequest, NotFound, TimedOut
-from waggle.wire.names import check_agent, quoted
+from waggle.wire.names import check_agent
+from waggle.wire.patterns import quoted
 
 __all__ = ["delete", "get", "inbox", "list_", "search", "send", "set_", "unlock", "who"]
 

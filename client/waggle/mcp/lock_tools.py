@@ -20,7 +20,7 @@ from waggle.mcp.time_limits import Say
 from waggle.ops import Caller
 from waggle.wire.errors import BadRequest, Forbidden, Locked, TimedOut
 from waggle.wire.file_locks import lock_name, lock_pattern
-from waggle.wire.names import compile_pattern, quoted
+from waggle.wire.patterns import compile_pattern, quoted
 
 __all__ = ["lock", "take"]
 

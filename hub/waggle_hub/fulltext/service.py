@@ -25,7 +25,7 @@ from msgspec import structs
 
 from waggle.wire import messages as m
 from waggle.wire.errors import LimitReached, RateLimited, SessionLost, Unavailable
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.settings import Bounds
 from waggle_hub.state.effects import StartSearch
 from waggle_hub.state.log import Commit

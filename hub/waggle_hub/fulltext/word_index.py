@@ -22,7 +22,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Final
 
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.state.effects import Word
 from waggle_hub.state.store.entry import Entry
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from waggle.wire import messages as m
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 
 from .interests import Interest
 from .log import Commit

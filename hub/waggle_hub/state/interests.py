@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 
 from .patterns.pattern_index import PatternIndex
 

@@ -17,7 +17,7 @@ from waggle.mcp.parked_waits import Parking
 from waggle.mcp.time_limits import TimeLimit
 from waggle.wire.errors import Locked
 from waggle.wire.file_locks import UNKNOWN_ROOT
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 
 WRITTEN = {"rev": 7, "version": 1, "expires_at": None}
 NONE: dict[str, Any] = {"entries": [], "next": None, "rev": 1}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.delivery import encoding
 from waggle_hub.delivery.connection import Connection, TaskConnection
 from waggle_hub.delivery.fanout import Fanout

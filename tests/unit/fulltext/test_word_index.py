@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.fulltext.word_index import TooSlow, Words, text_of
 from waggle_hub.state.effects import Word
 from waggle_hub.state.store.entry import Entry

@@ -17,7 +17,7 @@ from waggle.cli.shared import completion
 from waggle.cli.shared.connect import exit_no, run_with_hub
 from waggle.cli.shared.json_args import json_or_string, read_value
 from waggle.cli.shared.options import FOREVER, Options, Text, parse_timeout, shared
-from waggle.wire.names import quoted
+from waggle.wire.patterns import quoted
 
 __all__ = ["ShownMessage", "inbox", "message_row", "message_text", "send"]
 

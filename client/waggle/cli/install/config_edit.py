@@ -1,11 +1,12 @@
-"""A member more, or less, in a person's JSON or TOML file, and every other character as it was.
+"""Edits of a person's JSON or TOML file: one member added or removed, every other character as it was.
 
-The rules:
+1. **The text is changed, not the data:** comments, order, indentation and line ends stay.
+2. **The result is read again before it is written.** If it is not the former data with that one member more or less,
+   nothing is written, and ConfigEditError says so: then the person has to make the change.
+3. Removing what was added gives back the former text, but for a table that held nothing else: that goes, too.
 
-1. **Text is changed, not data:** comments, order, indentation and line ends stay.
-2. **What is written is read again before.** If the result would not be what was there with that one member more or
-   less, nothing is written, and CannotSpliceError says so: then a person does it better.
-3. Taking out what was put in gives back the very text, but for a table that held nothing else: that goes, too.
+No library does this: for JSON with comments there is none that keeps the text as it is, and tomlkit removes the
+comments above the next table together with a table.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|[{}\[\],:]|[^\s{}\[
 
 
 class ConfigEditError(Exception):
-    """This file is not one that can be changed safely: why."""
+    """A file that cannot be changed safely; the message says why."""
 
 
 # --- JSON, with comments if there are any ------------------------------------------------------------------------
@@ -34,9 +35,13 @@ class _Token(NamedTuple):
     start: int
     end: int
 
+    @property
+    def is_comment(self) -> bool:
+        return self.text.startswith(("//", "/*"))
+
 
 class _Member(NamedTuple):
-    """A member of an object: where its key begins, and where its value begins and ends."""
+    """A member of an object: the start of its key, and the start and end of its value."""
 
     key: str
     start: int
@@ -45,102 +50,100 @@ class _Member(NamedTuple):
 
 
 def json_data(text: str) -> Data:
-    """What the file says; nothing, if it is empty. Raises CannotSpliceError if it is no JSON object."""
+    """Return the data of a file, empty for an empty file. Raises ConfigEditError if it is no JSON object."""
     if not text.strip():
         return {}
-    plain = "".join(" " if one.text.startswith(("//", "/*")) else one.text for one in _tokens(text, gaps=True))
+    plain = "".join(" " if token.is_comment else token.text for token in _tokens(text, gaps=True))
     try:
         data = json.loads(plain)
-    except ValueError as fault:
-        raise ConfigEditError(f"it is no JSON ({fault})") from None
+    except ValueError as error:
+        raise ConfigEditError(f"it is no JSON ({error})") from None
     if not isinstance(data, dict):
         raise ConfigEditError("it is no JSON object")
     return data
 
 
 def json_with(text: str, table: str, name: str, entry: Data) -> str:
-    """The text with ``entry`` as ``name`` in the object ``table``, which is made if it is not there."""
+    """Return the text with ``entry`` as ``name`` in the object ``table``, which is added if it is absent."""
     before = json_data(text)
     if not text.strip():
         return json.dumps({table: {name: entry}}, indent=2) + "\n"
     unit = _indent(text)
-    top = _members(text, text.index("{", _opening_brace(text)))
-    found = next((one for one in top if one.key == table), None)
-    if found is None:
-        changed = _with_member(text, _opening_brace(text), top, table, {name: entry}, unit, 1)
+    outer = _members(text, _opening_brace(text))
+    member = next((member for member in outer if member.key == table), None)
+    if member is None:
+        changed = _with_member(text, _opening_brace(text), outer, table, {name: entry}, unit, 1)
     else:
-        changed = _with_member(text, found.value, _members(text, found.value), name, entry, unit, 2)
-    expected = {**before, table: {**before.get(table, {}), name: entry}}
-    return _checked(changed, json_data(changed), expected)
+        changed = _with_member(text, member.value, _members(text, member.value), name, entry, unit, 2)
+    return _checked(changed, json_data(changed), _data_with(before, table, name, entry))
 
 
 def json_without(text: str, table: str, name: str) -> str:
-    """The text without ``name`` in the object ``table``; without that, if it holds nothing else."""
-    before = json_data(text)
-    top = _members(text, _opening_brace(text))
-    outer = next(one for one in top if one.key == table)
-    inner = _members(text, outer.value)
-    rest = {key: value for key, value in before[table].items() if key != name}
-    if rest:
-        changed = _without_member(text, inner, [one.key for one in inner].index(name), outer.value)
-        expected = {**before, table: rest}
-    else:
-        changed = _without_member(text, top, top.index(outer), _opening_brace(text))
-        expected = {key: value for key, value in before.items() if key != table}
+    """Return the text without ``name`` in the object ``table``; without the table if it holds nothing else."""
+    expected = _data_without(json_data(text), table, name)
+    opening = _opening_brace(text)
+    members = _members(text, opening)
+    key = table
+    if table in expected:
+        opening = next(member.value for member in members if member.key == table)
+        members = _members(text, opening)
+        key = name
+    changed = _without_member(text, members, [member.key for member in members].index(key), opening)
     return _checked(changed, json_data(changed), expected)
 
 
 def _tokens(text: str, *, gaps: bool = False) -> list[_Token]:
-    """The tokens; with ``gaps``, what is between them, too."""
-    tokens, place = [], 0
-    for found in _TOKEN.finditer(text):
-        if gaps and found.start() > place:
-            tokens.append(_Token(text[place : found.start()], place, found.start()))
-        tokens.append(_Token(found[0], found.start(), found.end()))
-        place = found.end()
+    """Return the tokens; with ``gaps``, also the text between them."""
+    tokens, end = [], 0
+    for match in _TOKEN.finditer(text):
+        if gaps and match.start() > end:
+            tokens.append(_Token(text[end : match.start()], end, match.start()))
+        tokens.append(_Token(match[0], match.start(), match.end()))
+        end = match.end()
     return tokens
 
 
 def _opening_brace(text: str) -> int:
-    """Where the outermost object begins."""
-    return next(one.start for one in _tokens(text) if one.text == "{")
+    """Return the index of the outermost object's brace."""
+    return next(token.start for token in _tokens(text) if token.text == "{")
 
 
 def _members(text: str, opening: int) -> list[_Member]:
-    """The members of the object that begins there. Raises CannotSpliceError if it is none."""
+    """Return the members of the object that begins at ``opening``. Raises ConfigEditError if it is no object."""
     if text[opening] != "{":
-        raise ConfigEditError("what should be an object is something else")
-    tokens = [one for one in _tokens(text) if one.start > opening and not one.text.startswith(("//", "/*"))]
+        raise ConfigEditError("a value that should be an object is none")
     members: list[_Member] = []
     depth, key, value = 0, None, None
-    previous = opening + 1
-    for one in tokens:
-        if depth == 0 and one.text in (",", "}"):
+    previous_end = opening + 1
+    for token in _tokens(text):
+        if token.start <= opening or token.is_comment:
+            continue
+        if depth == 0 and token.text in (",", "}"):
             if key is not None and value is not None:
-                members.append(_Member(json.loads(key.text), key.start, value, previous))
+                members.append(_Member(json.loads(key.text), key.start, value, previous_end))
             key = value = None
-            if one.text == "}":
+            if token.text == "}":
                 return members
         elif depth == 0 and key is None:
-            key = one
-        elif depth == 0 and one.text == ":":
+            key = token
+        elif depth == 0 and token.text == ":":
             pass
         elif value is None:
-            value = one.start
-        depth += (one.text in "{[") - (one.text in "}]")
-        previous = one.end
+            value = token.start
+        depth += (token.text in "{[") - (token.text in "}]")
+        previous_end = token.end
     raise ConfigEditError("an object is not closed")
 
 
 def _with_member(text: str, opening: int, members: list[_Member], name: str, value: Data, unit: str, depth: int) -> str:
-    """With a member after the last one."""
+    """Return the text with a new member after the last one, indented like that one."""
     margin = unit * depth
     if members:
-        line = text[text.rfind("\n", 0, members[-1].start) + 1 : members[-1].start]
-        margin = line if line.strip() == "" else margin
-    newline = "\r\n" if "\r\n" in text else "\n"
-    shown = json.dumps(value, indent=unit, ensure_ascii=False).replace("\n", f"{newline}{margin}")
-    member = f"{newline}{margin}{json.dumps(name)}: {shown}"
+        line_start = text[text.rfind("\n", 0, members[-1].start) + 1 : members[-1].start]
+        margin = line_start if line_start.strip() == "" else margin
+    newline = _newline(text)
+    rendered = json.dumps(value, indent=unit, ensure_ascii=False).replace("\n", f"{newline}{margin}")
+    member = f"{newline}{margin}{json.dumps(name)}: {rendered}"
     if members:
         end = members[-1].end
         return f"{text[:end]},{member}{text[end:]}"
@@ -150,62 +153,75 @@ def _with_member(text: str, opening: int, members: list[_Member], name: str, val
     return f"{text[: opening + 1]}{member}{newline}{unit * (depth - 1)}{text[closing:]}"
 
 
-def _without_member(text: str, members: list[_Member], place: int, opening: int) -> str:
-    """Without that member, and the comma that it needed."""
-    one = members[place]
-    if place > 0:
-        return text[: members[place - 1].end] + text[one.end :]
+def _without_member(text: str, members: list[_Member], index: int, opening: int) -> str:
+    """Return the text without a member, and without the comma that separated it."""
+    member = members[index]
+    if index > 0:
+        return text[: members[index - 1].end] + text[member.end :]
     if len(members) > 1:
-        return text[: one.start] + text[members[1].start :]
-    return text[: opening + 1] + text[text.index("}", one.end) :]
+        return text[: member.start] + text[members[1].start :]
+    return text[: opening + 1] + text[text.index("}", member.end) :]
 
 
 def _indent(text: str) -> str:
-    found = re.search(r'\n([ \t]+)"', text)
-    return found[1] if found else "  "
+    match = re.search(r'\n([ \t]+)"', text)
+    return match[1] if match else "  "
 
 
 # --- TOML --------------------------------------------------------------------------------------------------------
 
 
 def toml_data(text: str) -> Data:
-    """What the file says. Raises CannotSpliceError if it is no TOML."""
+    """Return the data of a file. Raises ConfigEditError if it is no TOML."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
-        raise ConfigEditError(f"it is no TOML ({fault})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigEditError(f"it is no TOML ({error})") from None
 
 
 def toml_with(text: str, table: str, name: str, entry: Data) -> str:
-    """The text with the table ``[table.name]`` at its end."""
+    """Return the text with the table ``[table.name]`` at its end."""
     before = toml_data(text)
-    newline = "\r\n" if "\r\n" in text else "\n"
+    newline = _newline(text)
     gap = "" if not text else newline if text.endswith("\n") else newline * 2
     lines = [f"{key} = {_toml(value)}" for key, value in entry.items()]
     changed = text + gap + newline.join([f"[{table}.{name}]", *lines, ""])
-    expected = {**before, table: {**before.get(table, {}), name: entry}}
-    return _checked(changed, toml_data(changed), expected)
-
-
-def _toml(value: Any) -> str:
-    """A value in one line."""
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{json.dumps(key)} = {_toml(one)}' for key, one in value.items())} }}"
-    return json.dumps(value, ensure_ascii=False)
+    return _checked(changed, toml_data(changed), _data_with(before, table, name, entry))
 
 
 def toml_without(text: str, table: str, name: str) -> str:
-    """The text without that table, and the empty line before it."""
+    """Return the text without the table ``[table.name]``, and without the empty line before it."""
     before = toml_data(text)
-    found = re.search(
-        rf"(?:^\r?\n)?^\[{re.escape(table)}\.{re.escape(name)}\]\r?\n(?:[^\[\n].*\n?)*", text, re.MULTILINE
-    )
-    if found is None:
+    header = rf"^\[{re.escape(table)}\.{re.escape(name)}\]\r?\n"
+    # The table ends at an empty line, too: comments after that belong to the next table.
+    match = re.search(rf"(?:^\r?\n)?{header}(?:[^\[\n].*\n?)*", text, re.MULTILINE)
+    if match is None:
         raise ConfigEditError(f"[{table}.{name}] is not written as a table of its own")
-    changed = text[: found.start()] + text[found.end() :]
-    rest = {key: value for key, value in before[table].items() if key != name}
-    expected = {**before, table: rest} if rest else {key: value for key, value in before.items() if key != table}
-    return _checked(changed, toml_data(changed), expected)
+    changed = text[: match.start()] + text[match.end() :]
+    return _checked(changed, toml_data(changed), _data_without(before, table, name))
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML on one line."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{json.dumps(key)} = {_toml(member)}' for key, member in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+# --- both --------------------------------------------------------------------------------------------------------
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _data_with(data: Data, table: str, name: str, entry: Data) -> Data:
+    return {**data, table: {**data.get(table, {}), name: entry}}
+
+
+def _data_without(data: Data, table: str, name: str) -> Data:
+    rest = {key: value for key, value in data[table].items() if key != name}
+    return {**data, table: rest} if rest else {key: value for key, value in data.items() if key != table}
 
 
 def _checked(text: str, data: Data, expected: Data) -> str:

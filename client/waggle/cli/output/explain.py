@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from waggle.cli.output.format import duration, time_left, time_of_day, to_json, visible
 from waggle.wire.messages import Awaited, HeldLock, Holder, Inspection, SeenWait, Waiter, Where
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 
 __all__ = [
     "Reasons",

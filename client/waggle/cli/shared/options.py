@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Concatenate, NamedTuple, ParamSpec, get_type_hints, overload
@@ -21,9 +20,10 @@ from typing import Annotated, Concatenate, NamedTuple, ParamSpec, get_type_hints
 import typer
 
 from waggle.cli.shared import completion
+from waggle.wire.durations import parse_duration
+from waggle.wire.limits import DEFAULT_URL
 
 __all__ = [
-    "DEFAULT_URL",
     "FOREVER",
     "PROGRAM",
     "Guard",
@@ -39,7 +39,6 @@ __all__ = [
     "shared",
 ]
 
-DEFAULT_URL = "http://127.0.0.1:4483"
 FOREVER = "forever"
 PROGRAM = "waggle.program"
 """The name under which `app` keeps the program after ``--``, for `get_program`."""
@@ -166,23 +165,19 @@ def get_program(ctx: typer.Context, example: str) -> list[str]:
     return command
 
 
-_TIME = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,2})?)(ms|s|m|h|d|)", re.ASCII).fullmatch
-_UNITS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
 def parse_time(text: str | float) -> float:
     """Return the seconds of a time, such as 30 or 10m: the parser of an option. Raises typer.BadParameter."""
-    match = _TIME(f"{text}")
-    if match is None:
-        raise typer.BadParameter(f"it takes seconds, or a time such as 500ms, 30s, 10m, 12h or 7d: not {text!r}.")
-    return float(match[1]) * _UNITS[match[2]]
+    try:
+        return parse_duration(f"{text}")
+    except ValueError:
+        message = f"it takes seconds, or a time such as 500ms, 30s, 10m, 12h or 7d: not {text!r}."
+        raise typer.BadParameter(message) from None
 
 
 def parse_timeout(text: str, option: str) -> float | None:
-    """Return the seconds of a time limit, or None for ``forever``. Raises typer.BadParameter, which names the
-    option."""
+    """Return the seconds of a time limit, or None for ``forever``. Raises typer.BadParameter, naming the option."""
     try:
-        return None if text == FOREVER else parse_time(text)
-    except typer.BadParameter:
+        return None if text == FOREVER else parse_duration(text)
+    except ValueError:
         message = f"{option} takes seconds, a time such as 30s, 10m, 12h or 7d, or {FOREVER}: not {text!r}."
         raise typer.BadParameter(message) from None

@@ -23,7 +23,8 @@ from starlette.responses import Response
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, TooLarge, WaggleError
-from waggle.wire.exports import VERSION, ExportLine, Header, batches, read_header, read_line
+from waggle.wire.export_lines import VERSION, ExportLine, Header
+from waggle.wire.exports import batches, read_header, read_line, set_step
 from waggle.wire.names import check_key, check_ns
 from waggle_hub.edge.asgi import App, Receive, Scope, Send
 from waggle_hub.edge.identity import identify
@@ -241,10 +242,8 @@ class _BatchWriter:
             if not rest:
                 return
             try:
-                await self._caller.ask(
-                    "txn",
-                    _encode({"if": [], "then": [line.step(now, overwrite=self._query.overwrite) for line in rest]}),
-                )
+                steps = [set_step(line, now, overwrite=self._query.overwrite) for line in rest]
+                await self._caller.ask("txn", _encode({"if": [], "then": steps}))
             except Conflict as conflict:
                 if not self._query.skip_existing:
                     raise self.stopped(conflict, rest) from None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest
-from waggle.wire.names import Pattern, compile_pattern
+from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state.namespaces import emptied_ns
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.entry import Entry

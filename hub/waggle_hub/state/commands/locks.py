@@ -14,7 +14,8 @@ import msgspec
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder, TimedOut
-from waggle.wire.names import Pattern, check_key, compile_pattern
+from waggle.wire.names import check_key
+from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state import pending
 from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.locks.request import LockRequest

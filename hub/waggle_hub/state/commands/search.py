@@ -12,7 +12,7 @@ import re
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.state.effects import StartSearch, Word
 from waggle_hub.state.namespaces import read_ns
 from waggle_hub.state.sessions import Session

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, NotFound
-from waggle.wire.names import Pattern, check_key, check_ns, compile_pattern
+from waggle.wire.names import check_key, check_ns
+from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state.effects import CloseCursor, Effect, OpenCursor
 from waggle_hub.state.interests import EVERYWHERE, Interest, Scope
 from waggle_hub.state.log import Event

@@ -14,7 +14,7 @@ import msgspec
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, TimedOut
-from waggle.wire.names import Pattern, compile_pattern
+from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state import pending
 from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.locks.request import LockRequest

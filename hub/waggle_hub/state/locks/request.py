@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType
 
 from waggle.wire import messages as m
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.state.log import LockInfo
 from waggle_hub.state.pending import PendingCommand
 from waggle_hub.state.persistence.records import ClaimRecord, Key, Record

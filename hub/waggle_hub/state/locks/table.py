@@ -28,7 +28,7 @@ from itertools import chain
 
 from sortedcontainers import SortedDict
 
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.state.patterns.overlap import overlap
 from waggle_hub.state.patterns.pattern_index import PatternIndex
 from waggle_hub.state.sessions import Session

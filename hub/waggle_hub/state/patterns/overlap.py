@@ -32,7 +32,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from waggle.wire.names import Class, Pattern, Piece
+from waggle.wire.patterns import Class, Pattern, Piece
 
 Row = Sequence[Piece]
 """A segment, place by place: each is a character or a class. Plain text is a row as it is."""

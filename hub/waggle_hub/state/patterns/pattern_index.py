@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Final, Generic, TypeVar
 
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 
 T = TypeVar("T", bound=Hashable)
 

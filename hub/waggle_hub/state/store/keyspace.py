@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from waggle.wire import messages as m
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.state.persistence.dirty import DirtySet
 
 from .entry import Entry

@@ -21,7 +21,7 @@ from heapq import heappop, heappush
 from sortedcontainers import SortedDict, SortedKeyList
 
 from waggle.wire import messages as m
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.locks.table import LockTable
 from waggle_hub.state.log import Commit

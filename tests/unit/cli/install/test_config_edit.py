@@ -90,3 +90,8 @@ def test_an_edit_of_toml_changes_nothing_else_and_can_be_undone(text: str) -> No
 def test_toml_that_cannot_be_changed_safely_is_left_alone(text: str) -> None:
     with pytest.raises((ConfigEditError, TypeError)):
         toml_with(text, "mcp_servers", "waggle", ENTRY)
+
+
+def test_comments_of_the_next_toml_table_stay_when_a_table_is_taken_out() -> None:
+    text = '[mcp_servers.waggle]\ncommand = "waggle"\n\n# mine\n[after]\nc = 1\n'
+    assert toml_without(text, "mcp_servers", "waggle") == "\n# mine\n[after]\nc = 1\n"

@@ -156,7 +156,7 @@ def test_a_function_is_given_the_type_and_gives_it_back(lens: TypedCodec[Task]) 
 
 
 def test_a_type_that_json_cannot_be_read_as_is_refused_at_once() -> None:
-    with pytest.raises(BadRequest, match="Unknown is no type"):
+    with pytest.raises(BadRequest, match="Unknown is not a JSON type"):
         TypedCodec(Unknown, None, "")
 
 

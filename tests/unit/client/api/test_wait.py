@@ -11,8 +11,9 @@ import pytest
 
 from tests.unit.client.api.test_hub import ENTRY, meeting
 from tests.unit.client.fakehub import FakeHub, Line
-from waggle.api.wait import MAX_WAIT_S, WaitBudget, WaitFor, Where, conditions_of
+from waggle.api.wait import WaitBudget, WaitFor, Where, conditions_of
 from waggle.wire.errors import BadRequest, TimedOut
+from waggle.wire.limits import MAX_WAIT_S
 from waggle.wire.messages import Awaited
 from waggle.wire.messages import Where as WireWhere
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from waggle.wire.names import Pattern, compile_pattern
+from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state.patterns import overlap as module
 from waggle_hub.state.patterns.overlap import overlap
 

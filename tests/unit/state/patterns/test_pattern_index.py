@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from waggle.wire.names import Pattern, compile_pattern
+from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state.patterns import pattern_index
 from waggle_hub.state.patterns.pattern_index import PatternIndex
 

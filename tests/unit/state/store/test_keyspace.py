@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waggle.wire.names import compile_pattern
+from waggle.wire.patterns import compile_pattern
 from waggle_hub.state.persistence.dirty import DirtySet
 from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.keyspace import Keyspace

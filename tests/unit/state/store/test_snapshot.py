@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.state.machine_harness import MachineHarness
 from waggle.wire.errors import NotFound
-from waggle.wire.names import Pattern
+from waggle.wire.patterns import Pattern
 from waggle_hub.settings import Limits
 from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.snapshot import Snapshot
