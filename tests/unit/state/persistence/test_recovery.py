@@ -688,7 +688,7 @@ def test_after_a_hub_that_broke_off_while_its_journal_failed_nothing_is_taken_fo
 
 
 def refusal_of(stored: StoredState) -> str:
-    with pytest.raises(StoreError, match="contradicts itself.*The hub has not changed it") as refused:
+    with pytest.raises(StoreError, match=r"contradicts itself.*The hub has not changed it") as refused:
         make_machine(Settings(data=Path("data")), "full", stored, 0.0)
     return str(refused.value)
 
