@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder, TimedOut
+from waggle.wire.json import encode
 from waggle.wire.names import check_key
 from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state import pending
@@ -27,8 +26,6 @@ from waggle_hub.state.transaction import Transaction
 
 _SHOWN_BYTES = 200
 """Bytes that a holder or waiter takes in a reply, without its names."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Granted | None:
@@ -164,7 +161,7 @@ def locks(transaction: Transaction, session: Session, command: m.Locks) -> m.Hel
     for request in transaction.state.lock_table.held.values():
         if ns in ("*", request.ns) and (pattern is None or any(pattern.match(key) for key in request.keys)):
             held_lock = show_held(transaction, request)
-            bytes_left -= len(_encode(held_lock))
+            bytes_left -= len(encode(held_lock))
             if bytes_left < 0:
                 return m.HeldLocks(held_locks, cut=True)
             held_locks.append(held_lock)
