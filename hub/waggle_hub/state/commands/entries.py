@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec import UNSET, Raw, UnsetType, structs
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, LimitReached, NotFound
+from waggle.wire.json import decode
 from waggle.wire.names import check_key
 from waggle.wire.patterns import compile_pattern
 from waggle_hub.settings import EVERY, Quota
@@ -29,7 +29,6 @@ from waggle_hub.state.transaction import Transaction
 
 from . import http_sessions, locks
 
-_decode = msgspec.json.Decoder().decode
 T = TypeVar("T")
 
 
@@ -222,7 +221,7 @@ def _check_update(transaction: Transaction, command: m.Update) -> None:
 
 
 def _updated(transaction: Transaction, command: m.Update, prev: Entry | None) -> Any:
-    value = ABSENT if prev is None else _decode(prev.value)
+    value = ABSENT if prev is None else decode(prev.value)
     pointer = command.pointer or ""
     if command.merge is not UNSET:
         return json_update.merge(value, command.merge)
