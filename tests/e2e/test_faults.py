@@ -147,6 +147,17 @@ def test_a_second_hub_on_the_same_data_is_refused_and_told_which_is_the_first(
 
 
 @pytest.mark.parametrize("journal", ["sqlite", "json"])
+def test_a_second_hub_is_refused_although_the_lock_file_of_the_first_was_deleted(
+    start_hub: StartHub, tmp_path: Path, journal: str
+) -> None:
+    start_hub(data=tmp_path / "data", options=["--journal", journal])
+    (tmp_path / "data" / "hub.lock").unlink()
+    second = run_hub(tmp_path / "data", "--journal", journal)
+    assert second.returncode == 2
+    assert "is in use by another hub" in second.stderr
+
+
+@pytest.mark.parametrize("journal", ["sqlite", "json"])
 async def test_damaged_data_is_found_at_the_start_and_not_touched(
     start_hub: StartHub, tmp_path: Path, journal: str
 ) -> None:

@@ -49,7 +49,7 @@ Copied = tuple[str, int]
 
 
 def backups(namespaces: list[dict[str, Any]]) -> list[str]:
-    """Those of the hub's namespaces that are backups, the oldest first."""
+    """Return the names of the backup namespaces, the oldest first."""
     return sorted(one["ns"] for one in namespaces if one["ns"].startswith(BACKUP_PREFIX))
 
 

@@ -158,7 +158,7 @@ def _kept(db: sqlite3.Connection, progress: Callable[[int, int], None]) -> Store
 
 @contextmanager
 def _explained(path: Path, doing: str) -> Iterator[None]:
-    """A block in which an SQLite error becomes a StoreError in plain words."""
+    """Turn an SQLite error of the block into a StoreError in plain words."""
     try:
         with explained(path, doing):
             yield

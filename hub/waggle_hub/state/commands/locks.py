@@ -19,7 +19,7 @@ from waggle_hub.state import pending
 from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.namespaces import read_ns, written_ns
-from waggle_hub.state.persistence.records import ClaimRecord
+from waggle_hub.state.persistence.records import ClaimRecord, ContradictionError
 from waggle_hub.state.sessions import Outcome, Session
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.transaction import Transaction
@@ -114,6 +114,10 @@ def restore_grant(transaction: Transaction, request: LockRequest, record: ClaimR
     A held lock expires at `earliest_expiry` or later, so that its agent can reconnect before another one gets it.
     """
     if record.token is not None:
+        if not request.ready:
+            raise ContradictionError(
+                f"the lock {', '.join((*record.names, *record.patterns))} in namespace {record.ns} has two holders"
+            )
         transaction.state.lock_table.grant(request, record.token, record.granted_at)
         transaction.state.timers.set(request, max(record.deadline or earliest_expiry, earliest_expiry))
     else:

@@ -227,6 +227,10 @@ class QueuedNoticeRecord(SerialRecord, frozen=True, kw_only=True):
     lost: m.LostLock | None = None
 
 
+class ContradictionError(Exception):
+    """Stored records that contradict each other; the text says which."""
+
+
 KINDS: dict[str, type[Record]] = {
     record.kind: record
     for record in (
