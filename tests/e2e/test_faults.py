@@ -188,6 +188,7 @@ async def test_after_a_kill_data_that_lost_its_newest_writes_is_refused_or_accep
     options = ["--journal", "json" if "json" in gone else "sqlite"]
     hub = await asyncio.to_thread(start_hub, data=data, options=options)
     wire = await connect(hub, "a")
+    rev = 0
     for number in range(30):
         rev = (await wire.ask("set", key=f"k{number}", value=number))["rev"]
     epoch = wire.welcome["epoch"]
