@@ -21,9 +21,9 @@ import typer
 
 from waggle.cli.shared import completion
 from waggle.wire.durations import parse_duration
+from waggle.wire.limits import DEFAULT_URL
 
 __all__ = [
-    "DEFAULT_URL",
     "FOREVER",
     "PROGRAM",
     "Guard",
@@ -39,7 +39,6 @@ __all__ = [
     "shared",
 ]
 
-DEFAULT_URL = "http://127.0.0.1:4483"
 FOREVER = "forever"
 PROGRAM = "waggle.program"
 """The name under which `app` keeps the program after ``--``, for `get_program`."""

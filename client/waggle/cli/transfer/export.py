@@ -25,7 +25,8 @@ from waggle.cli.output.format import amount, to_json, visible
 from waggle.cli.output.progress import Progress
 from waggle.cli.shared.connect import exit_error, exit_output_closed, run_with_hub
 from waggle.cli.shared.options import Options, shared
-from waggle.cli.transfer.entry_file import HEADER_BYTES, VERSION, ExportLine, Header
+from waggle.cli.transfer.entry_file import HEADER_BYTES
+from waggle.wire.export_lines import VERSION, ExportLine, Header
 
 __all__ = ["export"]
 

@@ -28,15 +28,15 @@ from waggle.cli.shared.connect import exit_error, exit_no, notify, run_with_hub
 from waggle.cli.shared.options import Options, shared
 from waggle.cli.transfer.entry_file import (
     CheckedFile,
-    ExportLine,
     ReadEntries,
-    batches,
     check_file,
     read_export,
     valid_entries,
 )
 from waggle.compat.import_sources import ImportSource, from_database, from_json
 from waggle.compat.mapping import MEMORY, SETTINGS, most_memories
+from waggle.wire.export_lines import ExportLine
+from waggle.wire.exports import batches, set_step
 from waggle.wire.messages import Done, Txn
 
 __all__ = ["import_"]
@@ -134,9 +134,8 @@ class _Writer:
             self.result.expired += len(batch) - len(unexpired)
             try:
                 if unexpired and not dry_run:
-                    await self._hub._driver.request(
-                        Txn(id=0, if_=[], then=[line.step(now, overwrite=self._overwrite) for line in unexpired]), Done
-                    )
+                    steps = [set_step(line, now, overwrite=self._overwrite) for line in unexpired]
+                    await self._hub._driver.request(Txn(id=0, if_=[], then=steps), Done)
             except Conflict as conflict:
                 if not self._skip:
                     raise self._stopped(unexpired, conflict) from None

@@ -173,7 +173,7 @@ def _checked_condition(transaction: Transaction, wait: Wait, awaited: m.Awaited,
         raise BadRequest("since must be a revision", field=field)
     if awaited.unlocked and (awaited.since is not None or awaited.where is not None or awaited.count != 1):
         raise BadRequest("unlocked goes alone or with absent, not with since, where or count", field=field)
-    condition = Condition(wait, awaited, ns, pattern)
+    condition = Condition(wait, awaited, ns, pattern, transaction.state.condition_index.values)
     if awaited.where is not None and awaited.where.value is not UNSET:
         text = transaction.encode_value(awaited.where.value, "where")
         if len(text) > _MAX_SHOWN_VALUE_BYTES:

@@ -13,9 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
-from typing import Any
-
-import msgspec
 
 from waggle.wire import messages as m
 from waggle.wire.patterns import Pattern
@@ -26,9 +23,9 @@ from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.keyspace import Keyspace
 
+from .decoded_values import DecodedValues
 from .predicate import Predicate
 
-_decode = msgspec.json.Decoder().decode
 _SPARE_KEYS = 100
 """Matches that a condition stores beyond twice its count: with these, most deletes need no second scan."""
 
@@ -36,10 +33,10 @@ _SPARE_KEYS = 100
 class Condition:
     """One condition of a wait."""
 
-    __slots__ = ("absent", "count", "incomplete", "key", "matches", "ns", "pattern", "predicate", "scanned_to",
-                 "shown", "since", "unlocked", "wait")  # fmt: skip
+    __slots__ = ("_compared", "_holds", "_values", "absent", "count", "incomplete", "key", "matches", "ns", "pattern",
+                 "predicate", "scanned_to", "shown", "since", "unlocked", "wait")  # fmt: skip
 
-    def __init__(self, wait: Wait, awaited: m.Awaited, ns: str, pattern: Pattern | None) -> None:
+    def __init__(self, wait: Wait, awaited: m.Awaited, ns: str, pattern: Pattern | None, values: DecodedValues) -> None:
         self.wait = wait
         self.shown = awaited
         """The condition as `inspect` shows it. The caller may replace it by one without a long value."""
@@ -51,6 +48,11 @@ class Condition:
         self.unlocked = awaited.unlocked
         self.since = -1 if awaited.since is None else awaited.since
         self.predicate = None if awaited.where is None else Predicate(awaited.where)
+        self._values = values
+        self._compared: bytes | None = None
+        """For a condition on a key: the value that the predicate was applied to last."""
+        self._holds = False
+        """Whether the predicate holds for that value."""
         self.matches: dict[str, None] = {}
         """Keys of matching entries, for a condition on a pattern."""
         self.incomplete = self.on_entries and pattern is not None
@@ -73,11 +75,18 @@ class Condition:
         """Whether only a scan can tell if the condition holds."""
         return self.incomplete and len(self.matches) < self.count
 
-    def accepts(self, entry: Entry, value: Any = None) -> bool:
-        """Return whether an entry of this key or pattern matches. `value` is its decoded value, if there is one."""
+    def accepts(self, entry: Entry) -> bool:
+        """Return whether an entry of this key or pattern matches."""
         if entry.rev <= self.since:
             return False
-        return self.predicate is None or self.predicate.holds(_decode(entry.value) if value is None else value)
+        if self.predicate is None:
+            return True
+        if self.pattern is not None:
+            return self.predicate.holds(self._values.get(entry.value))
+        if self._compared is not entry.value:
+            self._holds = self.predicate.holds(self._values.get(entry.value))
+            self._compared = entry.value
+        return self._holds
 
     def matching_entries(self, keyspace: Keyspace, now: float) -> list[Entry]:
         """Return the first `count` of the entries that are known to match, in key order."""
@@ -103,7 +112,9 @@ class Condition:
     def _live_matches(self, keys: Iterable[str], keyspace: Keyspace, now: float) -> Iterator[Entry]:
         for key in keys:
             entry = keyspace.get(self.ns, key)
-            if entry is not None and not entry.is_due(now) and (self.pattern is not None or self.accepts(entry)):
+            if entry is None:
+                self._compared = None  # a value that is gone must not stay in memory
+            elif not entry.is_due(now) and (self.pattern is not None or self.accepts(entry)):
                 yield entry
 
     def _is_locked(self, lock_table: LockTable) -> bool:

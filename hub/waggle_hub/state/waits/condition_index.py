@@ -9,9 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-import msgspec
 from sortedcontainers import SortedDict
 
 from waggle.wire import messages as m
@@ -24,8 +22,7 @@ from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.keyspace import Keyspace
 
 from .condition import Condition, Wait
-
-_decode = msgspec.json.Decoder().decode
+from .decoded_values import DecodedValues
 
 
 class _NamespaceIndex:
@@ -82,6 +79,8 @@ class ConditionIndex:
     """All waits of the hub, and their conditions by what may change them."""
 
     def __init__(self) -> None:
+        self.values = DecodedValues()
+        """The values that conditions were compared with last, decoded."""
         self.waits: dict[Wait, None] = {}
         self.to_scan: dict[Wait, None] = {}
         """The waits with `needs_scan`, in the order in which they came to need one."""
@@ -135,12 +134,9 @@ class ConditionIndex:
                 continue
             # The entry after the whole commit, which a later event of it may have changed again (rule 2).
             entry = keyspace.get(event.ns, event.key)
-            value: Any = None
             for condition in index.matching_key(event.key):
                 if condition.pattern is not None:
-                    if value is None and condition.predicate is not None and entry is not None:
-                        value = _decode(entry.value)
-                    condition.update(event.key, entry is not None and condition.accepts(entry, value))
+                    condition.update(event.key, entry is not None and condition.accepts(entry))
                     self.update_to_scan(condition.wait)
                 affected[condition.wait] = None
         for request in released:

@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from waggle.cli.shared.options import DEFAULT_URL, Options, parse_time, parse_timeout, shared
+from waggle.cli.shared.options import Options, parse_time, parse_timeout, shared
+from waggle.wire.limits import DEFAULT_URL
 
 
 def called(body: object, *args: str, env: dict[str, str] | None = None) -> tuple[int, str]:

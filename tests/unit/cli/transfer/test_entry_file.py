@@ -11,17 +11,15 @@ import pytest
 
 from waggle.cli.transfer.entry_file import (
     HEADER_BYTES,
-    MAX_BATCH_BYTES,
-    MAX_BATCH_ENTRIES,
     MAX_SHOWN_FAULTS,
-    MAX_VALUE_BYTES,
     CheckedFile,
-    ExportLine,
-    batches,
     check_file,
     read_export,
     valid_entries,
 )
+from waggle.wire.export_lines import ExportLine
+from waggle.wire.exports import MAX_BATCH_BYTES, batches
+from waggle.wire.limits import MAX_TXN_STEPS, MAX_VALUE_BYTES
 
 HEAD = {"waggle": "export", "version": 1}
 
@@ -132,7 +130,7 @@ def test_a_key_that_comes_twice() -> None:
 
 def test_a_batch_has_no_more_than_a_txn_takes() -> None:
     parts = list(batches(entries(file(*[entry(f"{n}") for n in range(300)]))))
-    assert [len(part) for part in parts] == [MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES, 300 - 2 * MAX_BATCH_ENTRIES]
+    assert [len(part) for part in parts] == [MAX_TXN_STEPS, MAX_TXN_STEPS, 300 - 2 * MAX_TXN_STEPS]
     assert [line.key for part in parts for line in part] == [f"{n}" for n in range(300)]
     assert list(batches([])) == []
 
