@@ -19,27 +19,27 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from waggle.version import __version__
 from waggle.wire import messages as m
-from waggle.wire.names import MAX_AGENT_CHARS, MAX_KEY_CHARS
+from waggle.wire.limits import MAX_AGENT_CHARS, MAX_KEY_CHARS
 
 from .backups import Backups
 from .edge.cors import Cors
-from .edge.dashboard import OriginCheckMiddleware, static_files
+from .edge.dashboard import static_files
 from .edge.http.calls import CallRegistry
 from .edge.http.exchange import refused
 from .edge.http.routes import Handlers, routes
 from .edge.http.stream import Streams
 from .edge.mcp import McpEndpoint
-from .edge.origin_check import OriginCheck
+from .edge.origin_check import OriginCheck, OriginCheckMiddleware
 from .edge.websocket import WebSocketEndpoint
 from .engine.background import refuse_backup
 from .engine.engine import Engine
 from .engine.environment import Clock
 from .journal.data_directory import newest_backup
-from .journal.interface import OpenJournal
+from .journal.interface import OpenJournal, StoreError
 from .journal.memory import NullJournal
 from .settings import Settings
 from .state.machine import Machine
-from .state.persistence.records import HubRecord, StoredState
+from .state.persistence.records import ContradictionError, HubRecord, StoredState
 
 _LIMITS_SHOWN = (
     "value", "depth", "status", "meta", "ttl", "patterns", "subscriptions", "ephemeral", "page", "scan", "clear",
@@ -156,9 +156,10 @@ def make_machine(settings: Settings, durability: str, stored: StoredState | None
     """Return a machine with the stored state, or an empty one.
 
     Its epoch and first revision follow G2. Where the highest revision ever given is not known, revisions start at the
-    time in microseconds. Where changes may be lost that were seen, a new epoch begins.
+    time in microseconds. Where changes may be lost that were seen, a new epoch begins. Raises StoreError if the stored
+    state contradicts itself.
     """
-    hub = None if stored is None else next(record for record in stored.records if isinstance(record, HubRecord))
+    hub = None if stored is None else _hub_record(stored, settings)
     if hub is None:
         # In memory, an earlier hub at this address may have given any revision below the time.
         machine = Machine(settings.limits, _epoch(), int(now * 1e6) if durability == "memory" else 0)
@@ -168,9 +169,27 @@ def make_machine(settings: Settings, durability: str, stored: StoredState | None
         # A hub in `relaxed` that did not stop in good order may have shown changes that never reached the disk.
         machine = Machine(settings.limits, _epoch() if hub.running == "relaxed" else hub.epoch)
     if stored is not None:
-        machine.load(stored, now)
+        try:
+            machine.load(stored, now)
+        except Exception as error:
+            raise _contradiction(settings, error) from error
     machine.set_durability(durability)
     return machine
+
+
+def _hub_record(stored: StoredState, settings: Settings) -> HubRecord:
+    for record in stored.records:
+        if isinstance(record, HubRecord):
+            return record
+    raise _contradiction(settings, ContradictionError("the record of the hub itself is missing"))
+
+
+def _contradiction(settings: Settings, error: Exception) -> StoreError:
+    reason = str(error) if isinstance(error, ContradictionError) else f"{type(error).__name__}: {error}"
+    return StoreError(
+        f"the data in {settings.data} contradicts itself: {reason}. The hub has not changed it. Put a backup in its "
+        "place with `waggle restore`"
+    )
 
 
 def _epoch() -> str:

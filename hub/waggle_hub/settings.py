@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from waggle.wire import limits
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -33,15 +35,15 @@ class Quota:
 class Limits:
     """Limits of a command, a session and the store (protocol 1). Sizes in bytes, times in seconds."""
 
-    value: int = 11 * MIB
+    value: int = limits.MAX_VALUE_BYTES
     """Size of one encoded value: a message of 16 MiB has room for it and the fields around it."""
-    depth: int = 100
+    depth: int = limits.MAX_NESTING_LEVELS
     """Nesting of a value: far from the recursion limit of any JSON parser."""
     status: int = 4 * KIB
     """Size of a status, or of the meta of a session: every dashboard gets those of all agents."""
-    meta: int = 64 * KIB
+    meta: int = limits.MAX_META_BYTES
     """Size of the meta of an entry: it is a label, not a second value."""
-    ttl: float = 10 * 365.25 * 86400
+    ttl: float = limits.MAX_TTL_S
     """The longest ttl of an entry, and lease of a lock or job: ten years."""
     patterns: int = 100
     """Patterns in one subscription."""
@@ -71,13 +73,13 @@ class Limits:
     """Characters of the reason for a forced release."""
     task: int = 100
     """Characters of a task."""
-    wait: float = 3_600.0
+    wait: float = limits.MAX_WAIT_S
     """The longest wait for conditions."""
     rid: int = 64
     """Characters of a rid."""
-    outcomes: int = 1_000
+    outcomes: int = limits.MAX_STORED_OUTCOMES
     """Outcomes kept for retries, in each session. The oldest is dropped first."""
-    page: int = 1_000
+    page: int = limits.MAX_PAGE_ENTRIES
     """Entries in one page of list."""
     page_bytes: int = 8 * MIB
     """Size at which a page ends early: well below the line of 24 MiB that clients must accept."""
@@ -106,7 +108,7 @@ class Limits:
     """The ttl of entries that are set without one, by namespace."""
     history: int = 20
     """Earlier versions that a versioned entry keeps."""
-    steps: int = 128
+    steps: int = limits.MAX_TXN_STEPS
     """Commands in one branch of a txn, and its conditions."""
     tombstones: int = 100_000
     """Tombstones, which remember the versions of deleted keys: about 20 MB."""
@@ -130,7 +132,7 @@ class Limits:
 class Bounds:
     """Bounds of the memory and time of the engine, delivery and the transports. Sizes in bytes, times in seconds."""
 
-    message: int = 16 * MIB
+    message: int = limits.MAX_MESSAGE_BYTES
     """Size of one message from an agent."""
     head: int = 64 * KIB
     """Size of the request line and headers, if they come in more than one piece: a piece has up to 256 KiB."""
@@ -200,6 +202,8 @@ class Settings:
     """Number of backups kept, the newest."""
     backup_every: float | None = None
     """Seconds from one scheduled backup to the next; None makes backups only when a client asks."""
+    accept_older: bool = False
+    """Whether data that is older than the hub has left it is accepted, in a new epoch."""
     idle: float | None = None
     """Seconds without a connection or a session after which the hub stops by itself; None never stops it."""
     fast_path: bool = True

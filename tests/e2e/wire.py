@@ -330,6 +330,10 @@ class Wire:
         await self.say("\n".join(json.dumps(command) for command in commands))
         return [command["id"] for command in commands]
 
+    def expect(self, id: Any, op: str) -> None:
+        """Expect the reply of a command that waits, and was sent on an earlier connection of the session."""
+        self._waiting[id] = {"op": op}
+
     async def say(self, text: str | bytes) -> None:
         """Send a message as it is; a `bytes` goes as a text message all the same."""
         try:

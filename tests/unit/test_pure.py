@@ -12,7 +12,8 @@ HUB = Path(__file__).resolve().parents[2] / "hub" / "waggle_hub"
 PURE = {
     "__future__", "abc", "bisect", "collections", "collections.abc", "enum", "functools", "heapq", "hmac", "itertools",
     "math", "operator", "re", "typing",
-    "msgspec", "sortedcontainers", "waggle.wire", "waggle.wire.errors", "waggle.wire.names", "waggle.wire.patterns",
+    "msgspec", "sortedcontainers", "waggle.wire", "waggle.wire.errors", "waggle.wire.json", "waggle.wire.limits",
+    "waggle.wire.names", "waggle.wire.patterns",
 }  # fmt: skip
 """What the machine may import: nothing here knows the time, or reaches beyond its arguments."""
 IMPURE = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}

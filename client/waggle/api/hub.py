@@ -44,6 +44,7 @@ from waggle.core.session import Session, State
 from waggle.transport.driver import SessionDriver
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest, Conflict, TimedOut
+from waggle.wire.limits import DEFAULT_URL, MAX_PAGE_ENTRIES
 from waggle.wire.messages import (
     Awaited,
     BackedUp,
@@ -103,10 +104,6 @@ Counts = list[NamespaceCount]
 Hits = list[Hit]
 HeldLockList = list[HeldLock]
 Awaiteds = list[Awaited]
-
-DEFAULT_URL = "http://127.0.0.1:4483"
-MAX_PAGE_ENTRIES = 1000
-"""Entries of one page of a `list`: as many as the hub returns at once (protocol 4)."""
 
 
 def connect(

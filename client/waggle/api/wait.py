@@ -15,14 +15,12 @@ import msgspec
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest, TimedOut
+from waggle.wire.limits import MAX_WAIT_S
 from waggle.wire.messages import Awaited, Comparison, Wait
 
 __all__ = [
     "WaitBudget", "WaitFor", "WaitForEntries", "WaitForEntry", "WaitForState", "Where", "condition_of", "conditions_of",
 ]  # fmt: skip
-
-MAX_WAIT_S = 3600.0
-"""Seconds that the hub waits for one command (protocol 7); a longer wait takes several commands."""
 
 
 class Where(TypedDict):

@@ -23,7 +23,7 @@ from msgspec import Raw, Struct
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest
-from waggle.wire.exports import ExportLine
+from waggle.wire.export_lines import ExportLine
 from waggle.wire.messages import Kind
 
 __all__ = [

@@ -38,26 +38,27 @@ class RecentEntries:
     async def find(
         self, call: Call, ns: str, pattern: str, most: int, show: Callable[[Shown], Shown]
     ) -> tuple[list[Shown], int]:
-        """The newest first, as ``show`` makes them of entries; and how many match in all. Raises WaggleError."""
+        """Return the newest matching entries that fit into a reply, as ``show`` makes them, and the number of all
+        matches. Raises WaggleError."""
 
         async def say() -> str:
             return f"looking through {ns}"
 
         looking = self._look(call.caller, ns, pattern, most)
-        keys, total = (await call.patience.through(looking, call.patience.limit, say)).result()
-        told: list[Shown] = []
-        room = REPLY_ROOM_CHARS
+        keys, total = (await call.time_limit.wait_for(looking, call.time_limit.limit, say)).result()
+        shown_entries: list[Shown] = []
+        chars_left = REPLY_ROOM_CHARS
         for key in keys:
             entry = (await call.caller.call("get", {"key": key, "ns": ns}))["entry"]
             if entry is None:  # it has gone meanwhile
                 total -= 1
                 continue
             shown = show(entry)
-            room -= len(to_json(shown)) + 1
-            if room < 0:
+            chars_left -= len(to_json(shown)) + 1
+            if chars_left < 0:
                 break
-            told.append(shown)
-        return told, total
+            shown_entries.append(shown)
+        return shown_entries, total
 
     async def _look(self, caller: Caller, ns: str, pattern: str, most: int) -> tuple[list[str], int]:
         """Their keys, the newest first; and how many match in all."""

@@ -9,6 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 from waggle.wire.errors import BadRequest, Disconnected, Forbidden, Unauthorized
+from waggle.wire.limits import DEFAULT_URL
 
 __all__ = ["after_close", "backoff", "is_loopback", "websocket_url"]
 
@@ -66,7 +67,7 @@ def websocket_url(url: str) -> str:
 
     Raises BadRequest if ``url`` is not an address.
     """
-    fault = BadRequest(f"{url!r} is not the address of a hub: use one like http://127.0.0.1:4483", field="url")
+    fault = BadRequest(f"{url!r} is not the address of a hub: use one like {DEFAULT_URL}", field="url")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port

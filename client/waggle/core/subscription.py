@@ -29,8 +29,8 @@ from typing import Protocol
 from msgspec import UNSET
 
 from waggle.wire.errors import Lost, WaggleError
+from waggle.wire.limits import MAX_KEY_CHARS
 from waggle.wire.messages import DEFAULT_TYPES, Event, EventType, Since, Subscribe, Subscribed
-from waggle.wire.names import MAX_KEY_CHARS
 
 __all__ = ["MAX_BUFFERED_BYTES", "START", "Action", "Buffer", "EventSink", "Subscription"]
 

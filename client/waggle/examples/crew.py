@@ -13,8 +13,8 @@ Each build goes through the same keys, and each role waits for those of the one 
     researcher          build/8/research/findings ...               hand-off: the result begins the next build
 
 How to wait is the same everywhere: ``async for event in hub.watch(pattern, snapshot=True)``. The hub first tells what
-is there already, then what happens, in order and without a gap. So it does not matter who was started first, and
-nobody ever asks twice.
+is there already, then what happens, in order and without a gap. So the agents may start in any order, and none has to
+ask twice.
 
     python -m waggle.examples.crew builder --service user-service       # WAGGLE_URL says where the hub is
 """
@@ -34,9 +34,9 @@ import waggle
 SERVICES = ("user-service", "product-service", "order-service")
 
 KEEP = 300.0
-"""Seconds that a build's results stay: whoever is late can still read them, and the hub does not fill up."""
+"""Seconds that a build's results stay: an agent that is late can still read them, and the hub does not fill up."""
 FRESH = 5.0
-"""Seconds that word of progress is worth something. Nobody has to clean up: it expires, also if its author is gone."""
+"""Seconds that word of progress is worth something. It expires by itself, also if its author is gone."""
 
 
 class Job(NamedTuple):

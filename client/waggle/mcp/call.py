@@ -17,7 +17,7 @@ class Call(NamedTuple):
     waits of earlier calls."""
 
     caller: Caller
-    patience: TimeLimit
+    time_limit: TimeLimit
     place: Place
     parking: Parking
 

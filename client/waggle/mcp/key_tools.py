@@ -114,7 +114,7 @@ async def search(call: Call, said: a.Search) -> Reply:
         return f"searching for {said.text}"
 
     work = call.caller.call("search", {"text": said.text, "pattern": said.pattern, "limit": PAGE_ENTRIES})
-    found = (await call.patience.through(work, call.patience.limit, say)).result()
+    found = (await call.time_limit.wait_for(work, call.time_limit.limit, say)).result()
     shown = fitting([{**entry_shown(hit), "score": float(f"{hit['score']:.3g}")} for hit in found["entries"]])
     more = found["more"] or len(shown) < len(found["entries"])
     reply: Reply = {"entries": shown, "more": more}
@@ -192,7 +192,7 @@ async def inbox(call: Call, said: a.Inbox) -> Reply:
         await call.caller.call("delete", {"key": _message_key(call.caller, id)})
     pattern = quoted(_key(call.caller, "")) + "?" * ID_CHARS
     waiting = await _messages(call.caller, pattern)
-    seconds = call.patience.of(said.timeout)
+    seconds = call.time_limit.cap(said.timeout)
     if not waiting and seconds > 0:
         await _first(call, pattern, seconds)
         waiting = await _messages(call.caller, pattern)

@@ -172,7 +172,7 @@ class Asked(NamedTuple):
 
     op: str
     fields: dict[str, Any]
-    patience: str
+    timeout_field: str
     what: list[str]
 
     @property
@@ -189,7 +189,7 @@ def _parked(call: Call, cursor: str | UnsetType) -> Parked | None:
 async def _waited(call: Call, asked: Asked | Parked, timeout: float, say: Say) -> dict[str, Any] | str:
     """Return the grant, or a cursor when the time of this call is over; the wait goes on
     (`waggle.mcp.parked_waits`)."""
-    seconds = call.patience.of(timeout)
+    seconds = call.time_limit.cap(timeout)
 
     async def undo(ok: dict[str, Any]) -> object:
         return await call.caller.call("unlock", {"token": ok["token"]})
@@ -198,12 +198,12 @@ async def _waited(call: Call, asked: Asked | Parked, timeout: float, say: Say) -
         asked = call.parking.find(call.owner, asked.words) or asked
     if isinstance(asked, Asked):
         if seconds == 0:
-            once = call.caller.call(asked.op, {**asked.fields, asked.patience: 0})
-            return dict((await call.patience.through(once, 0.0, say, undo)).result())
-        work = asyncio.ensure_future(call.caller.call(asked.op, {**asked.fields, asked.patience: None}))
+            once = call.caller.call(asked.op, {**asked.fields, asked.timeout_field: 0})
+            return dict((await call.time_limit.wait_for(once, 0.0, say, undo)).result())
+        work = asyncio.ensure_future(call.caller.call(asked.op, {**asked.fields, asked.timeout_field: None}))
     else:
         work = asked.work
-    await call.patience.through(work, seconds, say, undo, leave=True)
+    await call.time_limit.wait_for(work, seconds, say, undo, leave=True)
     return (
         dict(work.result())
         if work.done()

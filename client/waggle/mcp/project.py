@@ -17,7 +17,7 @@ import secrets
 from pathlib import Path
 
 from waggle.wire.file_locks import repository
-from waggle.wire.names import MAX_AGENT_CHARS
+from waggle.wire.limits import MAX_AGENT_CHARS
 
 __all__ = ["DEFAULT", "agent_name", "project_ns"]
 

@@ -111,7 +111,7 @@ class Wait(Arguments):
 
 
 class Take(Arguments):
-    """Take the oldest job (a key that matches) from a queue; nobody else gets it meanwhile."""
+    """Take the oldest job (a key that matches) from a queue; no other agent gets it meanwhile."""
 
     pattern: Annotated[str, Meta(description="Glob: job:*")] | UnsetType = UNSET
     timeout: Timeout = 0

@@ -89,8 +89,8 @@ class _Handlers:
             calling = await self._identify(context)
         except WaggleError as error:
             return _result(self._profile.refused(error))
-        patience = TimeLimit(limit_of(calling.limit, program_of(context)), context.session.report_progress)
-        call = Call(calling.caller, patience, calling.place, self._parking)
+        time_limit = TimeLimit(limit_of(calling.limit, program_of(context)), context.session.report_progress)
+        call = Call(calling.caller, time_limit, calling.place, self._parking)
         work = asyncio.ensure_future(self._profile.call(params.name, params.arguments or {}, call))
         key = _key(calling.caller, context.request_id)
         self._running.setdefault(key, []).append(work)
@@ -119,7 +119,7 @@ class _Handlers:
             running[0].cancel()
 
     async def list_resources(self, context: Context, params: object) -> types.ListResourcesResult:
-        """The entries of the caller's namespace, the first of them: the rest is found by the tool `list`."""
+        """List the first entries of the caller's namespace; the tool `list` finds the rest."""
         calling = await self._identified(context)
         with _told():
             page = await calling.caller.call("list", {"pattern": "*", "values": False, "limit": 100})

@@ -43,11 +43,11 @@ class TimeLimit:
     def __init__(self, limit: float, tell: Tell, every: float = PROGRESS_EVERY_S) -> None:
         self.limit, self._tell, self._every = limit, tell, every
 
-    def of(self, wanted: float) -> float:
+    def cap(self, wanted: float) -> float:
         """Return ``wanted`` seconds, capped at the client's limit."""
         return max(0.0, min(wanted, self.limit))
 
-    async def through(
+    async def wait_for(
         self, work: Awaitable[Any], seconds: float, say: Say, undo: Undo | None = None, *, leave: bool = False
     ) -> asyncio.Task[Any]:
         """Wait for ``work`` and return it, done. The client gets ``say`` as progress meanwhile.

@@ -32,7 +32,7 @@ async def wait(call: Call, said: a.Wait) -> Reply:
     since = _since(said)
     conditions = _conditions(said, since, call.place)
     what = ", ".join([*said.keys, *([] if isinstance(said.pattern, UnsetType) else [said.pattern])])
-    seconds = call.patience.of(said.timeout)
+    seconds = call.time_limit.cap(said.timeout)
     try:
         met = await until(call, conditions, seconds, what)
     except TimedOut as late:
@@ -102,5 +102,5 @@ async def until(call: Call, conditions: list[dict[str, Any]], seconds: float, wh
         return f"waiting for {what}"
 
     work = call.caller.call("wait", {"all": conditions, "timeout": seconds})
-    ok: dict[str, Any] = (await call.patience.through(work, seconds, say)).result()
+    ok: dict[str, Any] = (await call.time_limit.wait_for(work, seconds, say)).result()
     return ok

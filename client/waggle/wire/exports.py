@@ -1,85 +1,31 @@
 """The export format: entries as JSON lines, over HTTP and on the command line.
 
-1. The first line is the header. With ``entries`` it says how many entries follow, so that a reader notices a file that
-   was cut off.
-2. Each other line is an entry, with what an agent gave for it. The hub that imports it gives a new revision, version,
-   times and agent.
+`waggle.wire.export_lines` has the shape of a line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
 
 from .errors import BadRequest
-from .messages import Kind
+from .export_lines import VERSION, ExportLine, Header
+from .limits import MAX_TXN_STEPS
 
-__all__ = [
-    "MAX_BATCH_BYTES",
-    "MAX_BATCH_ENTRIES",
-    "VERSION",
-    "ExportLine",
-    "Header",
-    "batches",
-    "read_header",
-    "read_line",
-]
+__all__ = ["MAX_BATCH_BYTES", "batches", "read_header", "read_line", "set_step"]
 
-VERSION = 1
-MAX_BATCH_ENTRIES = 128
-"""Entries of a batch: as many as one txn takes (protocol 1)."""
 MAX_BATCH_BYTES = 4 * 2**20
 """Bytes of the values of a batch, unless one value alone is larger. A message may have 16 MiB."""
 
-
-class Header(Struct, kw_only=True, omit_defaults=True):
-    """The first line: the format, and the revision at which the hub had these entries."""
-
-    waggle: Literal["export"]
-    version: int
-    epoch: str | None = None
-    rev: int | None = None
-    at: float | None = None
-    entries: int | None = None
-
-
-class ExportLine(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """An entry. ``value`` is JSON text."""
-
-    ns: str | None = None
-    key: str
-    value: Raw
-    kind: Kind = "persistent"
-    meta: dict[str, Any] | None = None
-    expires_at: float | None = None
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """Return the namespace and the key."""
-        return self.ns or "default", self.key
-
-    def step(self, now: float, *, overwrite: bool) -> dict[str, Any]:
-        """Return the txn command that writes the entry; without ``overwrite`` only if the key is absent."""
-        ns, key = self.place
-        step: dict[str, Any] = {"op": "set", "ns": ns, "key": key, "value": self.value, "kind": self.kind}
-        if self.meta is not None:
-            step["meta"] = self.meta
-        if self.expires_at is not None:
-            step["ttl"] = self.expires_at - now
-        if not overwrite:
-            step["if_rev"] = 0
-        return step
-
-
-_line = msgspec.json.Decoder(ExportLine)
+_read_entry = msgspec.json.Decoder(ExportLine).decode
+_read_header = msgspec.json.Decoder(Header).decode
 
 
 def read_header(text: bytes) -> Header:
     """Return the header in the first line. Raises BadRequest for another version, and what decoding raises."""
-    header = msgspec.json.decode(text, type=Header)
+    header = _read_header(text)
     if header.version != VERSION:
         raise BadRequest(f"the export has version {header.version}, and this program reads version {VERSION}")
     return header
@@ -87,7 +33,7 @@ def read_header(text: bytes) -> Header:
 
 def read_line(text: bytes, ns: str | None) -> ExportLine:
     """Return the entry in another line, in the namespace ``ns`` if one is given. Raises what decoding raises."""
-    line = _line.decode(text)
+    line = _read_entry(text)
     if ns is not None:
         line.ns = ns
     return line
@@ -99,10 +45,23 @@ def batches(entries: Iterable[ExportLine]) -> Iterator[list[ExportLine]]:
     size = 0
     for entry in entries:
         more = len(entry.value)
-        if batch and (len(batch) == MAX_BATCH_ENTRIES or size + more > MAX_BATCH_BYTES):
+        if batch and (len(batch) == MAX_TXN_STEPS or size + more > MAX_BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(entry)
         size += more
     if batch:
         yield batch
+
+
+def set_step(line: ExportLine, now: float, *, overwrite: bool) -> dict[str, Any]:
+    """Return the txn command that writes an entry; without ``overwrite`` only if the key is absent."""
+    ns, key = line.place
+    step: dict[str, Any] = {"op": "set", "ns": ns, "key": key, "value": line.value, "kind": line.kind}
+    if line.meta is not None:
+        step["meta"] = line.meta
+    if line.expires_at is not None:
+        step["ttl"] = line.expires_at - now
+    if not overwrite:
+        step["if_rev"] = 0
+    return step

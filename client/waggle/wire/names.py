@@ -17,14 +17,9 @@ import re
 from typing import Final
 
 from waggle.wire.errors import BadRequest
+from waggle.wire.limits import MAX_AGENT_CHARS, MAX_KEY_CHARS
 
-__all__ = ["AGENT_REGEX", "MAX_AGENT_CHARS", "MAX_KEY_CHARS", "check_agent", "check_key", "check_ns"]
-
-MAX_KEY_CHARS: Final = 255
-"""Characters of a key, name, channel or pattern."""
-
-MAX_AGENT_CHARS: Final = 100
-"""Characters of an agent's name."""
+__all__ = ["AGENT_REGEX", "check_agent", "check_key", "check_ns"]
 
 _CHARACTER = r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 

@@ -40,7 +40,7 @@ from functools import lru_cache
 from typing import Final
 
 from waggle.wire.errors import BadRequest
-from waggle.wire.names import MAX_KEY_CHARS
+from waggle.wire.limits import MAX_KEY_CHARS
 
 __all__ = ["ANY", "Class", "Pattern", "Piece", "compile_pattern", "quoted"]
 

@@ -14,11 +14,10 @@ import math
 from typing import Any
 
 from waggle.wire.errors import BadRequest
+from waggle.wire.limits import MAX_NESTING_LEVELS
 
 __all__ = ["check", "check_large", "is_plain"]
 
-MAX_DEPTH = 100
-"""Levels of nesting that a value may have (protocol 1)."""
 _ANY = frozenset({str, bool, type(None)})
 """Types of which JSON can hold every value."""
 _KNOWN = _ANY | {int, float, dict, list, tuple}
@@ -27,7 +26,7 @@ _KNOWN = _ANY | {int, float, dict, list, tuple}
 
 def check(value: Any, field: str) -> None:
     """Raise BadRequest if JSON cannot hold ``value`` exactly; ``field`` names it in the message."""
-    fault = None if type(value) in _ANY else _fault(value, MAX_DEPTH)
+    fault = None if type(value) in _ANY else _fault(value, MAX_NESTING_LEVELS)
     if fault is not None:
         place, what = fault
         raise BadRequest(f"{field}{place}: {what}", field=field)
@@ -37,7 +36,8 @@ def check_large(value: Any, field: str) -> None:
     """Raise BadRequest as `check` does, quickly also for a large value; for values that JSON was decoded to."""
     if not is_plain(value):
         raise BadRequest(
-            f"{field}: numbers must be finite and fit 64 bits, nesting at most {MAX_DEPTH}; otherwise send it as text",
+            f"{field}: numbers must be finite and fit 64 bits, nesting at most {MAX_NESTING_LEVELS};"
+            " otherwise send it as text",
             field=field,
         )
 
@@ -45,7 +45,7 @@ def check_large(value: Any, field: str) -> None:
 def is_plain(value: Any) -> bool:
     """Return whether a decoded value is plain; one of a subclass of a JSON type is not."""
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_NESTING_LEVELS + 1):
         kinds = set(map(type, level))
         if kinds <= _ANY:
             return True
@@ -87,7 +87,7 @@ def _fault(value: Any, depth: int) -> tuple[str, str] | None:
             return None if math.isfinite(value) else ("", f"{value} is no JSON number; use None or text")
         case dict() | list() | tuple():
             if not depth:
-                return "", f"nested deeper than {MAX_DEPTH} levels; flatten it, or store it as text"
+                return "", f"nested deeper than {MAX_NESTING_LEVELS} levels; flatten it, or store it as text"
             return _fault_within(value, depth - 1)
         case _:
             return "", f"{type(value).__name__} is not JSON; use dict, list, str, int, float, bool or None"

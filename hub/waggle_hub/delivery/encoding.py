@@ -12,14 +12,13 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from waggle.wire import messages as m
+from waggle.wire.json import encode
 from waggle_hub.state.effects import DeferredReply, Reply
 from waggle_hub.state.interests import Interest
 from waggle_hub.state.log import Event, LockInfo
 from waggle_hub.state.store.entry import Entry
 
 from .frame import Payload
-
-_encode = msgspec.json.Encoder().encode
 
 Bodies = dict[tuple[int, bool, bool], bytes]
 """Encoded bodies of one release, by the id of the event, `values` and `prev`."""
@@ -35,12 +34,12 @@ class EncodedEvent(Struct, frozen=True, eq=False, gc=False):
 
 def reply_line(reply: Reply | DeferredReply) -> Payload:
     """Return the line of a reply. A repeated outcome has `dup` in the line, and in `ok`: HTTP shows only `ok`."""
-    head = b'{"id":' + _encode(reply.id)
+    head = b'{"id":' + encode(reply.id)
     outcome = reply.outcome
     if outcome.error is not None:
-        body = b',"error":' + _encode(outcome.error.to_wire())
+        body = b',"error":' + encode(outcome.error.to_wire())
     else:
-        body = b',"ok":' + _encode(outcome.ok)
+        body = b',"ok":' + encode(outcome.ok)
     if isinstance(reply, Reply) and reply.dup:
         # Spliced into the text: the outcome that is kept for retries is shared and must not change.
         body = body[:-1] + (b'"dup":true}' if body.endswith(b"{}") else b',"dup":true}') + b',"dup":true'
@@ -49,7 +48,7 @@ def reply_line(reply: Reply | DeferredReply) -> Payload:
 
 def error_line(id: m.Id | None, error: dict[str, object]) -> Payload:
     """Return the line of an error reply; `id` is None if the command had no usable id."""
-    return Payload(_encode({"id": id, "error": error}))
+    return Payload(encode({"id": id, "error": error}))
 
 
 def event_body(event: Event, values: bool, prev: bool) -> bytes:
@@ -77,7 +76,7 @@ def event_body(event: Event, values: bool, prev: bool) -> bytes:
     # Events about locks have no entry: these fields are theirs.
     if event.lock is not None:
         _add_lock(line, event.lock)
-    return _encode(line)[1:]
+    return encode(line)[1:]
 
 
 def event_line(sub: int, rev: int, after: int, more: bool, body: bytes) -> bytes:
@@ -127,7 +126,7 @@ def snapshot_line(sub: int, entry: Entry, values: bool) -> bytes:
         expires_at=entry.expires_at,
         meta=UNSET if entry.meta is None else _raw(entry.meta),
     )
-    return _encode(line)
+    return encode(line)
 
 
 def lock_snapshot_line(sub: int, event: Event) -> bytes:
@@ -147,7 +146,7 @@ def _add_lock(line: m.Event, lock: LockInfo) -> None:
 
 def lock_lost_line(lock: m.LostLock) -> Payload:
     """Return the line that tells a session that it no longer holds a lock."""
-    return Payload(_encode({"lost": lock}))
+    return Payload(encode({"lost": lock}))
 
 
 class _Mark(Struct, omit_defaults=True):
@@ -164,17 +163,17 @@ class _Lost(Struct):
 
 def mark_line(rev: int, sub: int | None = None) -> bytes:
     """Return a mark: everything up to `rev` has been sent, for this subscription or for the whole connection."""
-    return _encode(_Mark("mark", rev, sub))
+    return encode(_Mark("mark", rev, sub))
 
 
 def synced_line(sub: int, rev: int) -> bytes:
     """Return the line that ends a snapshot at `rev`."""
-    return _encode(_Mark("synced", rev, sub))
+    return encode(_Mark("synced", rev, sub))
 
 
 def lost_line(sub: int, reason: str) -> bytes:
     """Return the line that says that the log does not reach back: a fresh snapshot follows and replaces the view."""
-    return _encode(_Lost(sub, reason))
+    return encode(_Lost(sub, reason))
 
 
 def _raw(text: bytes) -> Raw:

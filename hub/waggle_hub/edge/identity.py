@@ -1,12 +1,15 @@
-"""Who is calling: the one place that answers this for single calls, streams and MCP.
+"""Identity of a caller: the one place that reads it for single calls, streams and MCP.
 
 Rules:
-1. The headers come first: ``X-Waggle-Agent`` and ``X-Waggle-Ns``. A door whose address a person configures (MCP) may
-   also take the query parameters ``agent`` and ``ns``.
+1. Headers come first. ``X-Waggle-Agent`` names the agent at every HTTP door. The namespace of a call is in its
+   fields or its query; only MCP, whose address a person configures, also reads ``X-Waggle-Ns`` and the query
+   parameters ``agent`` and ``ns``.
 2. A call without a name is anonymous. The machine decides what anonymous callers may do.
 3. A WebSocket says the same in the fields of its ``hello``, which the machine checks: one connection, one agent.
 
-The hub asks for no access token yet: an ``Authorization`` header is accepted and ignored. A token will be checked here.
+The hub asks for no access token yet: an ``Authorization`` header is accepted and ignored. A token of a single call,
+a stream or MCP will be checked here. The dashboard's files, `/metrics`, `/healthz` and `/openapi.json` identify no
+caller; every HTTP path passes `origin_check.OriginCheckMiddleware`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,26 @@ import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from starlette.responses import JSONResponse
+
+from waggle.wire.errors import Forbidden
+
+from .asgi import App, Message, Receive, Scope, Send
+
 Headers = Iterable[tuple[bytes, bytes]]
+
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+"""Headers of every response. The Content-Security-Policy lets a browser load from and connect to this hub alone."""
 
 
 class OriginCheck:
@@ -73,3 +92,30 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     return _is_address(host) and ipaddress.ip_address(host).is_loopback
+
+
+class OriginCheckMiddleware:
+    """Middleware that refuses requests by their origin and adds the security headers. A WebSocket checks by
+    itself."""
+
+    def __init__(self, app: App, origin_check: OriginCheck) -> None:
+        self._app = app
+        self._origin_check = origin_check
+        self._headers = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *self._headers]
+            await send(message)
+
+        refusal = self._origin_check.refusal(scope["headers"])
+        app: App = self._app
+        if refusal is not None:
+            error = Forbidden(refusal, need="origin")
+            app = JSONResponse({"error": error.to_wire()}, status_code=403)
+        await app(scope, receive, send_with_headers)

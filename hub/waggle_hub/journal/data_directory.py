@@ -3,12 +3,15 @@
     hub.lock                          held by the running hub, with its pid and address
     waggle.db (-wal, -shm)            the data, in SQLite
     waggle.json                       or in one JSON document
+    witness                           how far the data has come
     backups/waggle-20260131-235959.db
     restored-20260131-235959.db       a backup that will replace the data at the next start
     replaced-20260131-235959/         the data that a backup replaced
 
 Rules:
-1. Nothing in the directory is touched without the lock, which the system releases when the process ends.
+1. Nothing in the directory is touched without two locks, which the system releases when the process ends: one on
+   the directory itself, and one on `hub.lock`. The first holds although `hub.lock` is deleted under a running hub. The
+   second also works on file systems that cannot lock a directory (NFS), and says which hub it is.
 2. A restore is one rename: the backup is verified, changed and synced under another name, then renamed to
    `restored-...`. From then on it is decided; moving the present data aside and the backup into its place can break
    off at any moment, and the next start completes it.
@@ -24,7 +27,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -37,6 +40,7 @@ from .interface import Store, StoreError
 from .json.store import DocumentStore
 from .sqlite.store import SqliteStore
 from .sqlite.wal_check import index_of, log_of
+from .witness import WITNESS
 
 _STORES: dict[str, tuple[str, Callable[[Path], Store]]] = {
     "sqlite": ("waggle.db", SqliteStore),
@@ -68,14 +72,14 @@ class DataDirectory:
         self._suffix = ""
         with explained(path, "used", _REMEDY):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(path / "hub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
+            with ExitStack() as opened:
+                self._lock_directory(opened)
+                self._lock = os.open(path / "hub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                opened.callback(os.close, self._lock)
                 self._take(address)
                 forget(self._files, write_partial(self._files, path / "probe", b""))
                 self._settle()
-            except BaseException:
-                os.close(self._lock)
-                raise
+                self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -84,9 +88,9 @@ class DataDirectory:
         self.close()
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the locks."""
         os.ftruncate(self._lock, 0)
-        os.close(self._lock)
+        self._opened.close()
 
     def store(self, kind: str) -> Store:
         """Open the store of this kind, sqlite or json. Raises StoreError if the data is in the other kind."""
@@ -136,14 +140,23 @@ class DataDirectory:
             (settled,) = self._settle()
         return settled
 
-    def _take(self, address: str) -> None:
-        """Take the lock, and write into it which hub has it."""
+    def _lock_directory(self, opened: ExitStack) -> None:
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened.callback(os.close, directory)
+        with suppress(OSError):  # of a file system that cannot
+            self._lock_alone(directory)
+
+    def _lock_alone(self, file: int) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError(
                 f"{self.path} is in use by {self._holder()}. Stop that hub, or name another directory"
             ) from None
+
+    def _take(self, address: str) -> None:
+        """Lock the lock file, and write into it which hub has it."""
+        self._lock_alone(self._lock)
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._clock()))
         holder = Holder(os.getpid(), socket.gethostname(), address, since)
         os.ftruncate(self._lock, 0)
@@ -151,8 +164,8 @@ class DataDirectory:
 
     def _holder(self) -> str:
         try:
-            holder = msgspec.json.decode(os.pread(self._lock, 4096, 0), type=Holder)
-        except msgspec.DecodeError:  # it has the lock, and is about to say so
+            holder = msgspec.json.decode((self.path / "hub.lock").read_bytes(), type=Holder)
+        except (msgspec.DecodeError, OSError):  # the hub is about to write it, or the file was deleted
             return "another hub"
         at = f" at {holder.address}" if holder.address else ""
         return f"another hub{at}: process {holder.pid} on {holder.host}, since {holder.since}"
@@ -162,11 +175,12 @@ class DataDirectory:
         settled: list[tuple[Path, Path | None]] = []
         for prepared in sorted(self.path.glob("restored-*")):
             aside = self.path / prepared.stem.replace("restored", "replaced")
-            for name, _ in _STORES.values():
-                for file in (self.path / name, log_of(self.path / name), index_of(self.path / name)):
-                    if file.exists():
-                        aside.mkdir(mode=0o700, exist_ok=True)
-                        self._files.rename(file, aside / file.name)
+            databases = [self.path / name for name, _ in _STORES.values()]
+            logs = [of(database) for database in databases for of in (log_of, index_of)]
+            for file in (*databases, *logs, self.path / WITNESS):
+                if file.exists():
+                    aside.mkdir(mode=0o700, exist_ok=True)
+                    self._files.rename(file, aside / file.name)
             if aside.exists():
                 self._files.sync_directory(aside)
             self._files.sync_directory(self.path)

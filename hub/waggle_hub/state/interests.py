@@ -113,6 +113,7 @@ class Interests:
         self._last = after
 
     def __len__(self) -> int:
+        """Return the number of pairs of interest and pattern."""
         return len(self._by_scope)
 
     def __iter__(self) -> Iterator[Interest]:

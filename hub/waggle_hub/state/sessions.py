@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from waggle.wire import messages as m
 from waggle.wire.errors import WaggleError, error_from_wire
+from waggle.wire.json import decode, encode
 
 from .interests import Interest
 from .persistence.records import Key, OutcomeRecord, QueuedNoticeRecord, Record, SessionRecord, SubscriptionRecord
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from .effects import Notice
     from .locks.request import LockRequest
     from .pending import PendingCommand
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 
 
 class SessionIds(Struct, frozen=True):
@@ -53,14 +50,14 @@ class Outcome(Struct, frozen=True):
     def to_json(self) -> tuple[Raw | UnsetType, Raw | UnsetType]:
         """Return `ok` and `error` as they are on the wire; one of them is UNSET."""
         if self.error is not None:
-            return UNSET, Raw(_encode(self.error.to_wire()))
-        return Raw(_encode(self.ok)), UNSET
+            return UNSET, Raw(encode(self.error.to_wire()))
+        return Raw(encode(self.ok)), UNSET
 
     @classmethod
     def from_json(cls, ok: Raw | UnsetType, error: Raw | UnsetType) -> Outcome:
         """Return the outcome that `to_json` gave these for."""
         if not isinstance(error, UnsetType):
-            return cls(error=error_from_wire(_decode(error)))
+            return cls(error=error_from_wire(decode(error)))
         assert not isinstance(ok, UnsetType)
         return cls(ok=ok)
 

@@ -9,7 +9,7 @@ import pytest
 
 from waggle.compat import mapping
 from waggle.wire.errors import BadRequest
-from waggle.wire.exports import ExportLine
+from waggle.wire.export_lines import ExportLine
 
 MEMORY = {
     "entry_id": "550e8400-e29b-41d4-a716-446655440000",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,6 +91,38 @@ def test_a_lock_file_without_a_name_still_means_another_hub(tmp_path: Path) -> N
         (tmp_path / "hub.lock").write_text("")
         with pytest.raises(StoreError, match="is in use by another hub\\. Stop that hub"):
             DataDirectory(tmp_path)
+
+
+def test_a_second_hub_is_refused_although_the_lock_file_was_deleted(tmp_path: Path) -> None:
+    with another_hub(tmp_path):
+        (tmp_path / "hub.lock").unlink()
+        with pytest.raises(StoreError, match="is in use by another hub\\. Stop that hub"):
+            DataDirectory(tmp_path)
+        assert not (tmp_path / "hub.lock").exists()
+    with DataDirectory(tmp_path):
+        pass
+
+
+def test_a_hub_that_locks_only_the_lock_file_is_respected(tmp_path: Path) -> None:
+    with (tmp_path / "hub.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="is in use by another hub"):
+            DataDirectory(tmp_path)
+
+
+def test_on_a_file_system_that_cannot_lock_directories_the_lock_file_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def without_directories(file: int, operation: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")  # NFS
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", without_directories)
+    with DataDirectory(tmp_path), pytest.raises(StoreError, match="is in use by another hub"):
+        DataDirectory(tmp_path)
 
 
 def test_a_directory_is_made_for_its_owner_only(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from waggle import Entry, Hub
-from waggle.api.hub import MAX_PAGE_ENTRIES
+from waggle.wire.limits import MAX_PAGE_ENTRIES
 from waggle.wire.messages import Clear, Cleared, List, Listed
 
 __all__ = ["clear_in_steps", "entry_pages"]

@@ -15,30 +15,17 @@ import msgspec
 
 from waggle.wire import plain_json
 from waggle.wire.errors import BadRequest
-from waggle.wire.exports import (
-    MAX_BATCH_BYTES,
-    MAX_BATCH_ENTRIES,
-    VERSION,
-    ExportLine,
-    Header,
-    batches,
-    read_header,
-    read_line,
-)
+from waggle.wire.export_lines import ExportLine
+from waggle.wire.exports import read_header, read_line
+from waggle.wire.limits import MAX_META_BYTES, MAX_TTL_S, MAX_VALUE_BYTES
 from waggle.wire.names import check_key, check_ns
 
 __all__ = [
     "FILE_ERRORS",
     "HEADER_BYTES",
-    "MAX_BATCH_BYTES",
-    "MAX_BATCH_ENTRIES",
-    "VERSION",
     "CheckedFile",
-    "ExportLine",
-    "Header",
     "LocatedEntry",
     "ReadEntries",
-    "batches",
     "check_file",
     "read_export",
     "valid_entries",
@@ -53,10 +40,6 @@ FILE_ERRORS = (BadRequest, msgspec.MsgspecError, UnicodeError, RecursionError)
 
 HEADER_BYTES = 160
 """Length of the first line of an export, filled with spaces: it is written again when the entries are counted."""
-MAX_VALUE_BYTES = 11 * 2**20
-MAX_META_BYTES = 64 * 2**10
-MAX_TTL_S = 10 * 365.25 * 86400
-"""The limits of a value, a meta and a ttl (protocol 1)."""
 MAX_SHOWN_FAULTS = 20
 """Faults that are printed; of the rest, only the number."""
 

@@ -25,7 +25,8 @@ from waggle.cli.output.format import amount, to_json, visible
 from waggle.cli.output.progress import Progress
 from waggle.cli.shared.connect import exit_error, exit_output_closed, run_with_hub
 from waggle.cli.shared.options import Options, shared
-from waggle.cli.transfer.entry_file import HEADER_BYTES, VERSION, ExportLine, Header
+from waggle.cli.transfer.entry_file import HEADER_BYTES
+from waggle.wire.export_lines import VERSION, ExportLine, Header
 
 __all__ = ["export"]
 
@@ -36,9 +37,9 @@ STDOUT = "-"
 def export(
     options: Options,
     pattern: Pattern = "*",
-    everything: Annotated[bool, typer.Option("--all", help="Every namespace, but for the hub's own.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every namespace, except the hub's own.")] = False,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to; it appears when it is whole.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="The file; it appears when it is complete.")
     ] = STDOUT,
 ) -> None:
     """Write the entries whose key matches PATTERN as JSON lines, all of one revision.
@@ -114,7 +115,7 @@ def _output_file(output: str) -> Iterator[IO[bytes]]:
         return
     path = Path(output).resolve()
     if path.exists() and not path.is_file():
-        exit_error(f"{output} is no file: name one, or let it go to standard output.")
+        exit_error(f"{output} is no file: name a file, or leave out --output.")
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:

@@ -47,7 +47,7 @@ class SharedMemory:
         try:
             arguments = read(tool.arguments, said)
             work = tool.does(self._memories, call.caller, arguments)
-            return ToolResult((await call.patience.through(work, call.patience.limit, _say)).result())
+            return ToolResult((await call.time_limit.wait_for(work, call.time_limit.limit, _say)).result())
         except Refused as refused:
             return _failed(str(refused))
         except WaggleError as error:

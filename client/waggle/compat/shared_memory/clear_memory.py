@@ -21,17 +21,16 @@ import msgspec
 from waggle.compat.mapping import MEMORY, memory_of
 from waggle.ops import Caller
 from waggle.wire.errors import Conflict, Locked, WaggleError
+from waggle.wire.limits import MAX_TXN_STEPS
 
 __all__ = ["BACKUP_PREFIX", "MAX_BACKUPS", "Cleared", "backups", "clear"]
 
 BACKUP_PREFIX: Final = f"{MEMORY}.backup."
 """How the names of the backups begin."""
 MAX_BACKUPS: Final = 10
-STEPS_PER_TXN: Final = 128
-"""Steps of a txn."""
 BATCH_BYTES: Final = 2**20
 """Bytes of what one txn copies, unless one value alone is larger: a message may have 16 MiB."""
-PAGE_ENTRIES: Final = STEPS_PER_TXN
+PAGE_ENTRIES: Final = MAX_TXN_STEPS
 """Entries that are read at a time."""
 
 
@@ -50,7 +49,7 @@ Copied = tuple[str, int]
 
 
 def backups(namespaces: list[dict[str, Any]]) -> list[str]:
-    """Those of the hub's namespaces that are backups, the oldest first."""
+    """Return the names of the backup namespaces, the oldest first."""
     return sorted(one["ns"] for one in namespaces if one["ns"].startswith(BACKUP_PREFIX))
 
 
@@ -69,8 +68,8 @@ async def clear(caller: Caller, at: int) -> Cleared:
         return Cleared(0, 0, None)
     count = 0
     try:
-        for first in range(0, len(copied), STEPS_PER_TXN):
-            count += await _delete(caller, copied[first : first + STEPS_PER_TXN])
+        for first in range(0, len(copied), MAX_TXN_STEPS):
+            count += await _delete(caller, copied[first : first + MAX_TXN_STEPS])
         there = (await caller.call("namespaces", {}))["namespaces"]
         others = [one for one in backups(there) if one != backup]
         for older in others[: 1 - MAX_BACKUPS]:
@@ -94,7 +93,7 @@ async def _copy(caller: Caller, backup: str, at: float) -> list[Copied]:
             value = msgspec.json.encode(entry["value"])
             if memory_of(entry["key"], value) is None:
                 continue
-            if batch and (len(batch) == STEPS_PER_TXN or size + len(value) > BATCH_BYTES):
+            if batch and (len(batch) == MAX_TXN_STEPS or size + len(value) > BATCH_BYTES):
                 copied += await _write(caller, backup, batch, ahead)
                 batch, size = [], 0
             batch.append((entry, len(value)))

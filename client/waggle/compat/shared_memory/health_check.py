@@ -13,7 +13,7 @@ __all__ = ["health"]
 
 
 async def health(memories: Memories, caller: Caller) -> dict[str, Any]:
-    """How everything is. Raises WaggleError if there is no way to know."""
+    """Return the state of the hub under the original's names. Raises WaggleError if the hub does not answer."""
     at = told(await memories.instant(caller))
     hub = await caller.call("stats", {})
     namespaces = (await caller.call("namespaces", {}))["namespaces"]

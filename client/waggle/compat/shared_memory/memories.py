@@ -66,7 +66,7 @@ class Memories:
         return await asyncio.shield(work)
 
     async def _answer(self, caller: Caller, question: Callable[[Index], T], seen: int) -> T:
-        """The answer; it is enough to have caught up by one that began after those that were ``seen``."""
+        """Return the answer of the index, after a catch-up that began after those that were ``seen``."""
         async with self._one:
             opened = self._open = self._open or _Open()
             try:
@@ -145,6 +145,7 @@ def _failed(error: Exception) -> LimitReached | Unavailable:
 
 
 def told(instant: int) -> str:
-    """An instant in microseconds as the original writes it: ISO 8601, in UTC, milliseconds if that is enough."""
+    """Return an instant in microseconds as the original writes it: ISO 8601, in UTC, milliseconds if that is
+    enough."""
     at = datetime.fromtimestamp(instant // 1_000_000, UTC).replace(microsecond=instant % 1_000_000)
     return at.isoformat(timespec="microseconds" if instant % 1_000 else "milliseconds").replace("+00:00", "Z")

@@ -24,6 +24,7 @@ import msgspec
 from waggle.compat.mapping import SETTINGS, Memory, memory_of, most_memories, tags_of
 from waggle.compat.shared_memory.memory_rows import RANKS, Order, Place, Shown, place_of, row_of
 from waggle.wire.changefeed import Change, Slice
+from waggle.wire.json import decode, encode
 
 __all__ = ["MAX_DATABASE_PAGES", "Found", "Index", "Query", "Stats"]
 
@@ -50,8 +51,6 @@ _ORDERS: Final[dict[Order, str]] = {
     "priority": "rank, at, id",
 }
 _memories = msgspec.json.Decoder(list[Shown]).decode
-_plain = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
 
 
 class Query(NamedTuple):
@@ -124,7 +123,7 @@ class Index:
         latest = {change.key: change for change in slice.changes}
         before = "SELECT n FROM memories WHERE id IN (SELECT value FROM json_each(?))"
         for table in ("tags", "memories"):
-            self._db.execute(f"DELETE FROM {table} WHERE n IN ({before})", (_encode(list(latest)).decode(),))
+            self._db.execute(f"DELETE FROM {table} WHERE n IN ({before})", (encode(list(latest)).decode(),))
         rows, tags = [], []
         for change in latest.values():
             memory = self._memory(change)
@@ -236,7 +235,7 @@ class Index:
         """Return the counts; at most so many agents and tags."""
         ranks = dict(self._all("SELECT json_array(rank, count(*)) AS one FROM memories GROUP BY rank"))
         sums = "SELECT json_array(count(*), coalesce(sum(words), 0), coalesce(sum(size), 0)) FROM memories"
-        total, words, size = _plain(self._one(sums))
+        total, words, size = decode(self._one(sums))
         orders: tuple[Order, Order] = ("chronological", "reverse")
         ends = [self._page("1", (), order, 1)[0].timestamp if total else None for order in orders]
         return Stats(
@@ -262,7 +261,7 @@ class Index:
     def _all(self, statement: str, *said: Any) -> list[list[Any]]:
         """Return the rows of a statement in one step, each of them JSON under one name."""
         text = self._one(f"SELECT group_concat(one) FROM ({statement})", *said)
-        rows: list[list[Any]] = _plain(f"[{text or ''}]")
+        rows: list[list[Any]] = decode(f"[{text or ''}]")
         return rows
 
 

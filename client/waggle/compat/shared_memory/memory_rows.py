@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from waggle.compat.mapping import Memory, instant_of
 from waggle.wire.changefeed import Change
+from waggle.wire.json import encode
 
 __all__ = ["RANKS", "Order", "Place", "Shown", "place_of", "row_of"]
 
@@ -23,8 +23,6 @@ EXCERPT_CHARS: Final = 1_500
 """Characters of each text of a longer one."""
 MAX_SEARCHED_CHARS: Final = 10_000
 """Characters of the content, and of its other texts, that are searched: 200 words have about 1,500."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Shown(Memory, kw_only=True, omit_defaults=False):
@@ -41,9 +39,9 @@ def place_of(memory: Memory, order: Order) -> Place:
 
 def row_of(number: int, change: Change, memory: Memory) -> tuple[Any, ...]:
     """Return the row of a memory, in the order of the columns."""
-    json = _encode(memory).decode()
+    json = encode(memory).decode()
     if len(json) > MAX_SHOWN_CHARS:
-        json = _encode(_shortened(memory)).decode()
+        json = encode(_shortened(memory)).decode()
     names = "\x1f".join((memory.agent_name, *memory.tags))
     text = f"{memory.content[:MAX_SEARCHED_CHARS]}\x1f{names[:MAX_SEARCHED_CHARS]}"
     return (
@@ -65,13 +63,13 @@ def row_of(number: int, change: Change, memory: Memory) -> tuple[Any, ...]:
 def _shortened(memory: Memory) -> Shown:
     """Return as much of a long memory as is shown among others."""
     fields = {name: getattr(memory, name) for name in memory.__struct_fields__}
-    left = [f"metadata ({len(_encode(memory.metadata).decode()):,} characters)"] if memory.metadata else []
+    left = [f"metadata ({len(encode(memory.metadata).decode()):,} characters)"] if memory.metadata else []
     fields["metadata"] = {}
     for name in ("content", "agent_name"):
         if len(fields[name]) > EXCERPT_CHARS:
             left.append(f"most of {name} ({len(fields[name]):,} characters)")
             fields[name] = f"{fields[name][:EXCERPT_CHARS]}..."
-    if len(_encode(memory.tags)) > EXCERPT_CHARS:
+    if len(encode(memory.tags)) > EXCERPT_CHARS:
         left.append(f"tags ({len(memory.tags):,})")
         fields["tags"] = []
     return Shown(**fields, left_out=f"{', '.join(left)}: get_memory reads it whole")

@@ -35,7 +35,7 @@ from waggle_hub.edge.identity import Identity
 from waggle_hub.engine.engine import Engine
 from waggle_hub.settings import Bounds
 
-from .catch_up import catch_up
+from .index_catch_up import catch_up
 
 
 class _ReplyLine(Struct):

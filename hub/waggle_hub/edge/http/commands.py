@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, NotFound
+from waggle.wire.json import encode
 from waggle_hub.edge.asgi import App
 from waggle_hub.edge.identity import identify
 
@@ -31,7 +32,6 @@ OPS: dict[str, type[m.Command]] = {
 
 _MAY_WAIT = m.Lock | m.Take | m.Wait | m.Backup | m.Search
 """What may take its time, or grants what must not be granted to nobody."""
-_encode = msgspec.json.Encoder().encode
 
 
 class OpQuery(Struct, forbid_unknown_fields=True):
@@ -127,13 +127,13 @@ class HttpCommands:
 
     async def list(self, exchange: Exchange) -> App:
         """Handle `GET /v1/keys`: a page of entries."""
-        return _json(await self.caller(exchange).ask("list", _encode(exchange.query(ListQuery))))
+        return _json(await self.caller(exchange).ask("list", encode(exchange.query(ListQuery))))
 
     async def get(self, exchange: Exchange) -> App:
         """Handle `GET /v1/keys/{key}`: the entry, or 304 if the client has it already."""
         key = exchange.path_after("/v1/keys/")
         query = structs.asdict(exchange.query(GetQuery))
-        ok = await self.caller(exchange).ask("get", _encode({"key": key, **query}))
+        ok = await self.caller(exchange).ask("get", encode({"key": key, **query}))
         entry = _read_found(ok).entry
         if entry is None:
             raise NotFound(f"there is no entry {key!r}")
@@ -178,7 +178,7 @@ class HttpCommands:
             if if_none_match.strip() != "*":
                 raise BadRequest("a write takes If-None-Match: *, or If-Match with the ETag", field="if-none-match")
             fields["if_rev"] = 0
-        return await caller.ask(op, _encode(fields))
+        return await caller.ask(op, encode(fields))
 
 
 async def _write_over(caller: HttpCaller, op: str, fields: dict[str, Any]) -> bytes:
@@ -186,13 +186,13 @@ async def _write_over(caller: HttpCaller, op: str, fields: dict[str, Any]) -> by
     where = {name: fields[name] for name in ("key", "ns") if name in fields}
     rid = fields.pop("rid", None)
     txn: dict[str, Any] = {"if": [{**where, "exists": True}], "then": [{"op": op, **fields}], "rid": rid}
-    branch = _read_branch(await caller.ask("txn", _encode(txn)))
+    branch = _read_branch(await caller.ask("txn", encode(txn)))
     expected = {"then": [set(m.REPLIES[OPS[op]].__struct_encode_fields__)], "else": []}
     if [set(result) for result in branch.results] != expected[branch.done]:
         raise BadRequest("this rid was that of another txn: choose a new one", field="rid")
     if branch.done == "else":
         raise Conflict("expected an entry, but there is none: decide again", current=None)
-    return _encode({**branch.results[0], "dup": True} if branch.dup else branch.results[0])
+    return encode({**branch.results[0], "dup": True} if branch.dup else branch.results[0])
 
 
 async def _answer(exchange: Exchange, call: Call) -> bytes:

@@ -131,8 +131,8 @@ class Exchange:
             pass
 
 
-def _field(length: str) -> str | None:
-    parts = length.split("`")
+def _field(message: str) -> str | None:
+    parts = message.split("`")
     return parts[-2].removeprefix("$.").partition("[")[0] if len(parts) > 2 else None
 
 

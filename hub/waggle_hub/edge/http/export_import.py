@@ -23,7 +23,9 @@ from starlette.responses import Response
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, TooLarge, WaggleError
-from waggle.wire.exports import VERSION, ExportLine, Header, batches, read_header, read_line
+from waggle.wire.export_lines import VERSION, ExportLine, Header
+from waggle.wire.exports import batches, read_header, read_line, set_step
+from waggle.wire.json import decode, encode
 from waggle.wire.names import check_key, check_ns
 from waggle_hub.edge.asgi import App, Receive, Scope, Send
 from waggle_hub.edge.identity import identify
@@ -39,8 +41,6 @@ from .stream import Body, Stream, Streams, hello
 NDJSON = "application/x-ndjson"
 _LINE_OVERHEAD_BYTES = 400
 """What a line takes in memory beside its text."""
-_encode = msgspec.json.Encoder().encode
-_read = msgspec.json.Decoder().decode
 
 
 class ExportQuery(Struct, forbid_unknown_fields=True):
@@ -103,7 +103,7 @@ class ExportImport:
         if query.overwrite and query.skip_existing:
             raise BadRequest("say overwrite or skip_existing, not both", field="overwrite")
         caller = self._callers.caller(identify(exchange))
-        ahead = (_read(await caller.ask("ping", b"{}")))["at"] - time.monotonic()
+        ahead = (decode(await caller.ask("ping", b"{}")))["at"] - time.monotonic()
         writer = _BatchWriter(caller, query, ahead)
         batch_lines: list[ExportLine] = []
         size = 0
@@ -114,7 +114,7 @@ class ExportImport:
                 await writer.write(batch_lines)
                 batch_lines, size = [], 0
         await writer.write(batch_lines)
-        return Response(_encode(writer.result), media_type=JSON)
+        return Response(encode(writer.result), media_type=JSON)
 
     async def _entries(
         self, exchange: Exchange, ns: str | None, writer: _BatchWriter
@@ -164,7 +164,7 @@ class ExportImport:
         """Raise the error that the hub would refuse this entry with, as far as the line alone can tell."""
         check_ns(line.place[0])
         check_key(line.key)
-        encode_value(_read(line.value), "value", limit=self._limits.value, depth=self._limits.depth)
+        encode_value(decode(line.value), "value", limit=self._limits.value, depth=self._limits.depth)
         if line.meta is not None:
             encode_value(line.meta, "meta", limit=self._limits.meta, depth=self._limits.depth)
 
@@ -184,7 +184,7 @@ class _Export:
         async def begin(subscribed: m.Subscribed) -> None:
             header = Header(waggle="export", version=VERSION, epoch=subscribed.epoch, rev=subscribed.rev)
             await body.start()
-            await body.write(_encode(header) + b"\n")
+            await body.write(encode(header) + b"\n")
 
         async def tell(lines: list[bytes]) -> None:
             await body.write(b"".join(self._file_lines(lines)))
@@ -214,7 +214,7 @@ class _Export:
                 fields["meta"] = line.meta
             if line.expires_at is not None:
                 fields["expires_at"] = line.expires_at
-            file_lines.append(_encode(fields) + b"\n")
+            file_lines.append(encode(fields) + b"\n")
         return file_lines
 
 
@@ -241,10 +241,8 @@ class _BatchWriter:
             if not rest:
                 return
             try:
-                await self._caller.ask(
-                    "txn",
-                    _encode({"if": [], "then": [line.step(now, overwrite=self._query.overwrite) for line in rest]}),
-                )
+                steps = [set_step(line, now, overwrite=self._query.overwrite) for line in rest]
+                await self._caller.ask("txn", encode({"if": [], "then": steps}))
             except Conflict as conflict:
                 if not self._query.skip_existing:
                     raise self.stopped(conflict, rest) from None

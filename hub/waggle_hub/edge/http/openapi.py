@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from waggle.version import __version__
 from waggle.wire import messages as m
-from waggle.wire.names import AGENT_REGEX, MAX_AGENT_CHARS
+from waggle.wire.limits import MAX_AGENT_CHARS, MAX_KEY_CHARS
+from waggle.wire.names import AGENT_REGEX
 from waggle_hub.edge.asgi import App
 
 from .commands import OPS, DeleteQuery, GetQuery, ListQuery, OpQuery, PutQuery
@@ -46,7 +47,7 @@ _KEY = {
     "in": "path",
     "required": True,
     "description": "The key, percent-encoded; slashes may stand as they are.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
 }
 _SINGLE = re.compile(r"`([^`]*)`")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import msgspec
 from starlette.responses import Response
 
 from waggle.wire.errors import WaggleError
+from waggle.wire.json import encode
 
 JSON = "application/json"
 
@@ -31,8 +31,6 @@ STATUSES = {
 }
 """The status of each code."""
 
-_encode = msgspec.json.Encoder().encode
-
 
 def refusal(error: WaggleError, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
     """Make the response for an error. `status` goes before the status of the error's code."""
@@ -42,5 +40,5 @@ def refusal(error: WaggleError, status: int | None = None, headers: dict[str, st
         all_headers["retry-after"] = str(math.ceil(retry_after))
     if error.code == "unauthorized":
         all_headers["www-authenticate"] = "Bearer"
-    body = _encode({"error": error.to_wire()})
+    body = encode({"error": error.to_wire()})
     return Response(body, status or STATUSES.get(error.code, 500), all_headers, JSON)

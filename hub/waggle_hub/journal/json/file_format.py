@@ -19,6 +19,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, structs
 
 from waggle.wire.errors import BadRequest, TooLarge
+from waggle.wire.json import decode
 from waggle.wire.names import check_key, check_ns
 from waggle_hub.journal.files import damaged, newer
 from waggle_hub.journal.interface import StoreError
@@ -71,7 +72,6 @@ _decode_head = decoder(_Head).decode
 _decode_document = decoder(_Document).decode
 _decode_entry = decoder(KeptEntry).decode
 _decode_commit = decoder(KeptCommit).decode
-_decode_value = msgspec.json.Decoder().decode
 _decode_pair = decoder(tuple[str, Raw]).decode
 _record_decoders = {kind: decoder(record) for kind, record in KINDS.items()}
 
@@ -167,7 +167,7 @@ def _accepted_entry(entry: KeptEntry) -> KeptEntry:
 
 
 def _accepted_value(text: Raw, field: str, limit: int) -> Raw:
-    return Raw(encode_value(_decode_value(text), field, limit=limit, depth=_LIMITS.depth))
+    return Raw(encode_value(decode(text), field, limit=limit, depth=_LIMITS.depth))
 
 
 def _lines(document: _Document, path: Path) -> Lines:

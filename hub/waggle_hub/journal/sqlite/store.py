@@ -62,6 +62,8 @@ class SqliteStore:
             with reading(self.path) as db:
                 found = identify(db, self.path, len(self._migrations))
                 check(db, self.path)
+            if found == 0:
+                return None
             if found < len(self._migrations):
                 self._open()
             with reading(self.path) as db:
@@ -158,7 +160,7 @@ def _kept(db: sqlite3.Connection, progress: Callable[[int, int], None]) -> Store
 
 @contextmanager
 def _explained(path: Path, doing: str) -> Iterator[None]:
-    """A block in which an SQLite error becomes a StoreError in plain words."""
+    """Turn an SQLite error of the block into a StoreError in plain words."""
     try:
         with explained(path, doing):
             yield

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec import UNSET, Raw, UnsetType, structs
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Conflict, LimitReached, NotFound
+from waggle.wire.json import decode
 from waggle.wire.names import check_key
 from waggle.wire.patterns import compile_pattern
 from waggle_hub.settings import EVERY, Quota
+from waggle_hub.state import json_update
 from waggle_hub.state.json_pointer import ABSENT
 from waggle_hub.state.namespaces import emptied_ns, read_ns, written_ns
 from waggle_hub.state.persistence.records import EntryId
@@ -27,9 +28,7 @@ from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.transaction import Transaction
 
 from . import http_sessions, locks
-from . import update as updates
 
-_decode = msgspec.json.Decoder().decode
 T = TypeVar("T")
 
 
@@ -127,7 +126,7 @@ def update(transaction: Transaction, session: Session, command: m.Update) -> m.U
     _check_if_rev(command.if_rev, prev)
     try:
         value = transaction.encode_value(_updated(transaction, command, prev), "value")
-    except updates.PatchTestFailed as failed:
+    except json_update.PatchTestFailed as failed:
         raise Conflict(f"{failed}: decide again from current", current=prev.to_wire() if prev else None) from None
     meta = prev.meta if prev is not None else None
     kind = prev.kind if prev is not None else "persistent"
@@ -222,16 +221,16 @@ def _check_update(transaction: Transaction, command: m.Update) -> None:
 
 
 def _updated(transaction: Transaction, command: m.Update, prev: Entry | None) -> Any:
-    value = ABSENT if prev is None else _decode(prev.value)
+    value = ABSENT if prev is None else decode(prev.value)
     pointer = command.pointer or ""
     if command.merge is not UNSET:
-        return updates.merge(value, command.merge)
+        return json_update.merge(value, command.merge)
     if not isinstance(command.incr, UnsetType):
-        return updates.increment(value, command.incr, pointer)
+        return json_update.increment(value, command.incr, pointer)
     if command.append is not UNSET:
-        return updates.append(value, command.append, pointer)
+        return json_update.append(value, command.append, pointer)
     assert not isinstance(command.patch, UnsetType)
-    return updates.Patch(value, transaction.state.limits.value).apply(command.patch)
+    return json_update.Patch(value, transaction.state.limits.value).apply(command.patch)
 
 
 def _deadline(transaction: Transaction, ttl: float | None) -> float | None:

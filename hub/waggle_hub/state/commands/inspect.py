@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-import msgspec
 from msgspec import UNSET
 
 from waggle.wire import messages as m
+from waggle.wire.json import encode
 from waggle_hub.state.interests import Interest
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.pending import PendingCommand
@@ -21,7 +21,6 @@ from . import locks
 
 T = TypeVar("T")
 S = TypeVar("S")
-_encode = msgspec.json.Encoder().encode
 
 
 def statistics(transaction: Transaction) -> m.Statistics:
@@ -56,7 +55,7 @@ def inspect(transaction: Transaction) -> m.Inspection:
                 cut.append(kind)
                 break
             seen = show(transaction, item)
-            bytes_left -= len(_encode(seen))
+            bytes_left -= len(encode(seen))
             if bytes_left < 0:
                 cut.append(kind)
                 break

@@ -10,25 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, Deadlock, LimitReached, Locked, NotHolder, TimedOut
+from waggle.wire.json import encode
 from waggle.wire.names import check_key
 from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state import pending
 from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.locks.request import LockRequest
 from waggle_hub.state.namespaces import read_ns, written_ns
-from waggle_hub.state.persistence.records import ClaimRecord
+from waggle_hub.state.persistence.records import ClaimRecord, ContradictionError
 from waggle_hub.state.sessions import Outcome, Session
 from waggle_hub.state.store.expiry import deadline_after
 from waggle_hub.state.transaction import Transaction
 
 _SHOWN_BYTES = 200
 """Bytes that a holder or waiter takes in a reply, without its names."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 def lock(transaction: Transaction, session: Session, command: m.Lock) -> m.Granted | None:
@@ -117,6 +114,10 @@ def restore_grant(transaction: Transaction, request: LockRequest, record: ClaimR
     A held lock expires at `earliest_expiry` or later, so that its agent can reconnect before another one gets it.
     """
     if record.token is not None:
+        if not request.ready:
+            raise ContradictionError(
+                f"the lock {', '.join((*record.names, *record.patterns))} in namespace {record.ns} has two holders"
+            )
         transaction.state.lock_table.grant(request, record.token, record.granted_at)
         transaction.state.timers.set(request, max(record.deadline or earliest_expiry, earliest_expiry))
     else:
@@ -160,7 +161,7 @@ def locks(transaction: Transaction, session: Session, command: m.Locks) -> m.Hel
     for request in transaction.state.lock_table.held.values():
         if ns in ("*", request.ns) and (pattern is None or any(pattern.match(key) for key in request.keys)):
             held_lock = show_held(transaction, request)
-            bytes_left -= len(_encode(held_lock))
+            bytes_left -= len(encode(held_lock))
             if bytes_left < 0:
                 return m.HeldLocks(held_locks, cut=True)
             held_locks.append(held_lock)

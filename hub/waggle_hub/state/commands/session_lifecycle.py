@@ -13,6 +13,7 @@ import msgspec
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, SessionLost
+from waggle.wire.json import encode
 from waggle.wire.names import check_agent, check_ns
 from waggle_hub.state.effects import BindSession, SessionEnded
 from waggle_hub.state.persistence.records import SessionRecord
@@ -28,7 +29,6 @@ SEEN = "$seen"
 """The namespace of when agents were last connected, by name."""
 ANONYMOUS = "$nameless"
 """The agent name of anonymous calls. No client may choose it."""
-_encode = msgspec.json.Encoder().encode
 
 
 def hello(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> tuple[Session, bool]:
@@ -157,7 +157,7 @@ def update_presence(transaction: Transaction, agent: str) -> None:
             "status": msgspec.Raw(newest.status),
             "sessions": len(sessions),
         }
-        transaction.put(AGENTS, agent, _encode(value), entry, kind="transient")
+        transaction.put(AGENTS, agent, encode(value), entry, kind="transient")
     elif entry is not None:
         transaction.remove(entry, reason="session_ended")
 
@@ -206,4 +206,4 @@ def _update_last_seen(transaction: Transaction, session: Session) -> None:
     if session.named_by_client and transaction.state.refusing is None:
         prev = transaction.state.keyspace.get(SEEN, session.agent)
         expires_at = deadline_after(transaction.now, transaction.state.limits.seen)
-        transaction.put(SEEN, session.agent, _encode({"last": session.last_seen_at}), prev, expires_at=expires_at)
+        transaction.put(SEEN, session.agent, encode({"last": session.last_seen_at}), prev, expires_at=expires_at)

@@ -14,6 +14,7 @@ import msgspec
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, TimedOut
+from waggle.wire.json import encode
 from waggle.wire.patterns import Pattern, compile_pattern
 from waggle_hub.state import pending
 from waggle_hub.state.locks import lifecycle
@@ -28,7 +29,6 @@ from waggle_hub.state.work.queue import Taker
 
 from . import locks
 
-_encode = msgspec.json.Encoder().encode
 _POSITIONS_AT_ONCE = 16
 """Positions of a work queue that are read in one go: usually the entry at the first of them is free."""
 
@@ -229,7 +229,7 @@ def _move_to_dead_letters(transaction: Transaction, entry: Entry, deliveries: in
         "meta": None if entry.meta is None else msgspec.Raw(entry.meta),
     }
     transaction.remove(entry, reason="dead")
-    transaction.put(DEAD, key, entry.value, None, meta=_encode(meta))
+    transaction.put(DEAD, key, entry.value, None, meta=encode(meta))
     transaction.commit()
 
 

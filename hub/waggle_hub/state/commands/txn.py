@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, WaggleError
+from waggle.wire.json import decode
 from waggle.wire.names import check_key, check_ns
 from waggle_hub.state.json_pointer import equal, find, parse_pointer
 from waggle_hub.state.sessions import Session
@@ -22,7 +23,6 @@ from waggle_hub.state.transaction import Transaction
 
 from . import entries, subscribe
 
-_decode = msgspec.json.Decoder().decode
 _STEP_OPS = sorted(str(command.__struct_config__.tag) for command in get_args(m.Step))
 
 
@@ -118,7 +118,7 @@ def _holds(transaction: Transaction, session: Session, condition: m.Condition) -
 
 def _equals(entry: Entry, condition: m.Condition) -> bool:
     try:
-        part = find(_decode(entry.value), parse_pointer(condition.pointer))
+        part = find(decode(entry.value), parse_pointer(condition.pointer))
     except BadRequest:
         return False  # a pointer that leads nowhere equals nothing
     return equal(part, condition.equals)

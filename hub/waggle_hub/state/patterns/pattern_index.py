@@ -56,7 +56,7 @@ class PatternIndex(Generic[T]):
         self._free = MAX_CACHED_ITEMS
 
     def __len__(self) -> int:
-        """The number of pairs, each counted as often as it is in."""
+        """Return the number of pairs, each counted as often as it was added."""
         return self._size
 
     def add(self, pattern: Pattern, item: T) -> None:

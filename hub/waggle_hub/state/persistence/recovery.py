@@ -20,7 +20,7 @@ from waggle_hub.state.commands import wait as waits
 from waggle_hub.state.effects import Effect, notice_of
 from waggle_hub.state.locks import lifecycle
 from waggle_hub.state.log import Commit
-from waggle_hub.state.sessions import Outcome, QueuedNotice, RememberedOutcome
+from waggle_hub.state.sessions import Outcome, QueuedNotice, RememberedOutcome, Session
 from waggle_hub.state.state import State
 from waggle_hub.state.store.entry import Entry
 from waggle_hub.state.store.expiry import deadline_after
@@ -28,6 +28,7 @@ from waggle_hub.state.transaction import Transaction
 
 from .records import (
     ClaimRecord,
+    ContradictionError,
     DeliveryRecord,
     HubRecord,
     NamespaceRecord,
@@ -106,7 +107,7 @@ def _reserve(state: State, batch: WriteBatch) -> None:
 def load(state: State, kept: StoredState, now: float) -> list[Effect]:
     """Load stored state into an empty machine. Entry TTLs keep running while the hub is down (G6).
 
-    Returns the resulting effects.
+    Returns the resulting effects. Raises ContradictionError.
     """
     hub = next(record for record in kept.records if isinstance(record, HubRecord))
     state.hub_record = structs.replace(hub, epoch=state.epoch)
@@ -164,14 +165,21 @@ def start(transaction: Transaction) -> None:
             waits.decide(transaction, wait)
 
 
+class _Sessions(dict[str, Session]):
+    """The restored sessions, by id."""
+
+    def __missing__(self, id: str) -> Session:
+        raise ContradictionError(f"there are records of session {id}, and none that describes it")
+
+
 def _restore(
     transaction: Transaction, records: list[Record], connected: Collection[str], lost: str | None = None
 ) -> None:
     state = transaction.state
-    sessions = {
-        session.id: session_lifecycle.restore(transaction, session, session.id in connected)
+    sessions = _Sessions(
+        (session.id, session_lifecycle.restore(transaction, session, session.id in connected))
         for session in _by_serial(records, SessionRecord)
-    }
+    )
     for entry in state.keyspace.ephemeral_entries():
         state.update_ephemeral_owner(None, entry)
     for cursor in _of(records, SubscriptionRecord):

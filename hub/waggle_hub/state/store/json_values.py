@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from waggle.wire.errors import BadRequest, TooLarge
+from waggle.wire.json import encode
 
 _LEAVES = frozenset({str, bool, float, type(None)})
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
-_encode = msgspec.json.Encoder().encode
 
 
 def encode_value(value: Any, field: str, *, limit: int, depth: int) -> bytes:
@@ -26,7 +24,7 @@ def encode_value(value: Any, field: str, *, limit: int, depth: int) -> bytes:
     if type(value) not in _LEAVES:
         _check_levels(value, field, depth)
     try:
-        text = _encode(value)
+        text = encode(value)
     except UnicodeEncodeError:
         raise BadRequest(f"{field} holds a lone surrogate: send valid Unicode", field=field) from None
     if len(text) > limit:

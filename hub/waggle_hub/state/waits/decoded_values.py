@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
+from waggle.wire.json import decode
 
-_decode = msgspec.json.Decoder().decode
 _MAX_BYTES = 4 * 1024 * 1024
 """The texts whose decoded values are kept. A decoded value of small parts takes ten times as much memory."""
 _OVERHEAD_BYTES = 1_000
@@ -32,7 +31,7 @@ class DecodedValues:
         if text in self._values:
             value = self._values[text] = self._values.pop(text)  # now it is the one used last
             return value
-        value = self._values[text] = _decode(text)
+        value = self._values[text] = decode(text)
         self._bytes += len(text) + _OVERHEAD_BYTES
         while self._bytes > self._max_bytes and len(self._values) > 1:
             oldest = next(iter(self._values))

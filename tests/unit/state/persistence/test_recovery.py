@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from msgspec import structs
 
 from tests.unit.state.persistent_harness import PersistentHarness
 from waggle.wire.errors import Conflict, NotHolder, SessionLost, TimedOut, Unavailable
+from waggle_hub.app import make_machine
 from waggle_hub.delivery.encoding import reply_line
-from waggle_hub.settings import Limits
+from waggle_hub.journal.interface import StoreError
+from waggle_hub.settings import Limits, Settings
 from waggle_hub.state.effects import DeferredReply, LockLost, OpenCursor
 from waggle_hub.state.persistence import recovery
-from waggle_hub.state.persistence.records import HubRecord
+from waggle_hub.state.persistence.records import ClaimRecord, HubRecord, SessionRecord, StoredState
 
 
 @pytest.fixture
@@ -679,3 +682,36 @@ def test_after_a_hub_that_broke_off_while_its_journal_failed_nothing_is_taken_fo
     assert attached.lost == "restart"
     assert harness.do("a", "set", key="gone", value=1).version > 2
     assert harness.do("a", "set", key="new", value=1, ns="other").version > version
+
+
+# --- stored state that contradicts itself --------------------------------------------------------------------------
+
+
+def refusal_of(stored: StoredState) -> str:
+    with pytest.raises(StoreError, match=r"contradicts itself.*The hub has not changed it") as refused:
+        make_machine(Settings(data=Path("data")), "full", stored, 0.0)
+    return str(refused.value)
+
+
+def test_a_lock_with_two_holders_is_refused_in_plain_words(harness: PersistentHarness) -> None:
+    harness.do("a", "lock", name="n")
+    harness.keep()
+    stored = harness.disk.load()
+    (claim,) = [record for record in stored.records if isinstance(record, ClaimRecord)]
+    assert claim.token is not None
+    stored.records.append(structs.replace(claim, serial=claim.serial + 1, id=1_000, token=claim.token + 1))
+    assert "the lock n in namespace default has two holders" in refusal_of(stored)
+
+
+def test_records_of_a_session_that_is_missing_are_refused_in_plain_words(harness: PersistentHarness) -> None:
+    harness.do("a", "lock", name="n")
+    harness.keep()
+    stored = harness.disk.load()
+    stored.records = [record for record in stored.records if not isinstance(record, SessionRecord)]
+    assert "there are records of session" in refusal_of(stored)
+
+
+def test_state_without_the_record_of_the_hub_is_refused_in_plain_words(harness: PersistentHarness) -> None:
+    stored = harness.disk.load()
+    stored.records = [record for record in stored.records if not isinstance(record, HubRecord)]
+    assert "the record of the hub itself is missing" in refusal_of(stored)

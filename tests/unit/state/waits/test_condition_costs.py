@@ -31,7 +31,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         texts.append(text)
         return json.loads(text)
 
-    monkeypatch.setattr(decoded_values, "_decode", decode)
+    monkeypatch.setattr(decoded_values, "decode", decode)
     return texts
 
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waggle.wire.errors import BadRequest, TooLarge
-from waggle_hub.state.commands.update import (
+from waggle_hub.state.json_pointer import ABSENT, equal, kind_of, parse_pointer
+from waggle_hub.state.json_update import (
     Patch,
     PatchTestFailed,
     append,
     increment,
     merge,
 )
-from waggle_hub.state.json_pointer import ABSENT, equal, kind_of, parse_pointer
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-100, 100) | st.floats(-10, 10) | st.text(max_size=3),

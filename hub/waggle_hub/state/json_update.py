@@ -13,13 +13,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from waggle.wire.errors import BadRequest, TooLarge
+from waggle.wire.json import decode, encode
 from waggle_hub.state.json_pointer import ABSENT, array_index, equal, find, is_number, kind_of, parse_pointer
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 
 
 class PatchTestFailed(Exception):
@@ -142,7 +138,7 @@ class Patch:
             raise BadRequest("an operation of this op needs a value")
         value = operation["value"]
         # A copy, because later operations may change it in place, and the command may be decided a second time.
-        return _decode(_encode(value)) if isinstance(value, dict | list) else value
+        return decode(encode(value)) if isinstance(value, dict | list) else value
 
     def _add(self, path: list[str], value: Any) -> None:
         if not path:
@@ -177,9 +173,9 @@ class Patch:
         parent[path[-1] if isinstance(parent, dict) else int(path[-1])] = value
 
     def _copy(self, value: Any) -> Any:
-        text = _encode(value)
+        text = encode(value)
         self._copied_bytes += len(text)
         if self._copied_bytes > self._max_copied_bytes:
             limit = self._max_copied_bytes
             raise TooLarge(f"the patch copies more than {limit} bytes", limit=limit)
-        return _decode(text)
+        return decode(text)
