@@ -234,7 +234,7 @@ def answers(seed: int, limits: Limits) -> dict[Any, Any]:
                 apply(m.Delete(id=id, key=key), "a")
             case 4:
                 apply(m.Lock(id=id, name=key, ttl=3_000), "c")
-            case 5:
+            case _:
                 apply(m.Unlock(id=id, name=key, force=True, reason="test"), "a")
     while harness.machine.has_pending_scan:
         collect(harness.machine.continue_scan(harness.now))
