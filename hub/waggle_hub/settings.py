@@ -120,6 +120,12 @@ class Limits:
     """Age at which an event leaves the window although there is room; None keeps it."""
     grace: float = 15.0
     """Time that a session outlives its connection: enough for a reconnect with backoff, or a restart of the hub."""
+    told: int = 100
+    """Notices of a session that were sent and are kept to be told again at a takeover."""
+    told_bytes: int = 256 * KIB
+    """Bytes of values in them."""
+    told_age: float = 60.0
+    """Time that they are kept: a client that reads nothing is cut off after 40 seconds at most, and comes back."""
     http_idle: float = 60.0
     """Time that the session of an HTTP caller outlives its last use while it holds nothing (protocol 10)."""
     seen: float = 30 * 86400.0

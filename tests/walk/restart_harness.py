@@ -64,6 +64,10 @@ class Agent:
         """Subscriptions of a session that is over, to be gone on with in another."""
         self.muddled: set[int] = set()
         """Subscriptions that it cannot know about: the reply was lost."""
+        self.answered: dict[int, Fields] = {}
+        """The replies that the agent has read, by id."""
+        self.resumed = False
+        """Whether the agent has taken its session over: what it was sent before may then come again."""
         self.open: dict[int, Fields] = {}
         """Commands without an answer so far."""
         self.asked: dict[int, Fields] = {}
@@ -571,7 +575,13 @@ class RestartHarness:
 
     def _hear_reply(self, agent: Agent, line: Fields) -> None:
         id = line.pop("id")
-        asked = agent.open.pop(id)  # or it was answered twice
+        if id not in agent.open:
+            assert agent.resumed, "it was answered twice"
+            assert agent.asked[id]["op"] in ("lock", "take", "wait"), "only what waits is answered again"
+            assert agent.answered.setdefault(id, line) == line, "what comes again is the same"
+            return
+        agent.answered[id] = line
+        asked = agent.open.pop(id)
         if id in agent.next:
             assert agent.next.popleft() == id, "answers come in the order of the commands"
         decided = agent.decided.pop(id, None)
@@ -606,6 +616,7 @@ class RestartHarness:
                 self._forget_session(agent)
             return
         welcome = line["ok"]
+        agent.resumed |= welcome["resumed"]
         subs = {int(sub) for sub in welcome["subs"]}
         agent.session, agent.secret = welcome["session"], welcome["secret"]
         agent.readers = {sub: reader for sub, reader in agent.readers.items() if sub in subs}

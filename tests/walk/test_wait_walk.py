@@ -348,7 +348,7 @@ class Walk(CheckedMachine):
     def run(self, outputs: list[Effect]) -> Reply | None:
         """What a command gave off is heard by those who are there."""
         for output in outputs:
-            if isinstance(output, DeferredReply | LockLost):
+            if isinstance(output, DeferredReply | LockLost) and not output.again:
                 assert self.owed[output.session].pop(0) is output, "what is said is heard once, in order"
         self.settled()
         replies = [output for output in outputs if isinstance(output, Reply)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from waggle.wire import messages as m
 from waggle.wire.patterns import Pattern
@@ -67,6 +67,23 @@ class DeferredReply(Struct, frozen=True, eq=False):
     session: str
     id: m.Id
     outcome: Outcome
+    again: bool = False
+    """Whether it was sent before, and the client may not have read it."""
+
+    @property
+    def told_as(self) -> m.Id:
+        """The name under which the session keeps it to tell it again."""
+        return self.id
+
+    @property
+    def size(self) -> int:
+        """About the bytes of the values in the reply."""
+        ok = self.outcome.ok
+        if isinstance(ok, m.Waited):
+            return sum(_value_size(entry) for entry in ok.matched)
+        if isinstance(ok, m.Taken):
+            return _value_size(ok.entry)
+        return len(bytes(ok)) if isinstance(ok, Raw) else 0
 
     def record(self, serial: int) -> QueuedNoticeRecord:
         """Return the stored form of this notice, queued under this serial."""
@@ -79,6 +96,18 @@ class LockLost(Struct, frozen=True, eq=False):
 
     session: str
     lock: m.LostLock
+    again: bool = False
+    """Whether it was sent before, and the client may not have read it."""
+
+    @property
+    def size(self) -> int:
+        """About the bytes of values in it."""
+        return 0
+
+    @property
+    def told_as(self) -> tuple[int]:
+        """The name under which the session keeps it to tell it again."""
+        return (self.lock.token,)
 
     def record(self, serial: int) -> QueuedNoticeRecord:
         """Return the stored form of this notice, queued under this serial."""
@@ -108,6 +137,10 @@ class StartSearch(Struct, frozen=True, eq=False):
     pattern: Pattern
     words: tuple[Word, ...]
     limit: int
+
+
+def _value_size(entry: m.Entry) -> int:
+    return len(bytes(entry.value)) if isinstance(entry.value, Raw) else 0
 
 
 Notice = DeferredReply | LockLost

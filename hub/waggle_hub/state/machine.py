@@ -94,6 +94,7 @@ class Machine:
                 pending.merge_retry(transaction, session.by_rid[command.rid], command.id)
                 return self._finish(transaction)
             pending.check_id(session, command.id)
+            session.forget_told(command.id)  # this id is of another command now
             if isinstance(command, m.Change) and command.rid is not None:
                 return self._apply_once(transaction, session, command, command.rid)
             return self._reply_unless_pending(transaction, command, self._decide(transaction, session, command))

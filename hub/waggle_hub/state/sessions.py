@@ -3,8 +3,10 @@
 Rules:
 1. A session is connected, or it has a deadline: the end of its grace. A connectionless session (of calls over HTTP)
    counts as connected; it has a deadline, the end of its idle time, unless it holds something.
-2. What a session holds (subscriptions, ephemeral entries, outcomes remembered for retries) ends with the session.
-3. An agent is present while it has a session; its newest session is shown in `$agents`.
+2. Nothing tells the hub what a client has read before its connection was lost. So the newest notices are kept for a
+   while (`told_notices`), and told again at a takeover. They are not stored: a restart of the hub forgets them.
+3. What a session holds (subscriptions, ephemeral entries, outcomes remembered for retries) ends with the session.
+4. An agent is present while it has a session; its newest session is shown in `$agents`.
 
 This module holds the data. The rules of hello, drop and end are in `commands/session_lifecycle`, those of calls over
 HTTP in `commands/http_sessions`.
@@ -20,6 +22,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from waggle.wire import messages as m
 from waggle.wire.errors import WaggleError, error_from_wire
 from waggle.wire.json import decode, encode
+from waggle_hub.settings import Limits
 
 from .interests import Interest
 from .persistence.records import Key, OutcomeRecord, QueuedNoticeRecord, Record, SessionRecord, SubscriptionRecord
@@ -160,6 +163,8 @@ class Session(Timed):
         "since",
         "status",
         "subscriptions",
+        "told_bytes",
+        "told_notices",
     )  # fmt: skip
 
     def __init__(
@@ -202,6 +207,29 @@ class Session(Timed):
         """Those of its pending commands that have a rid, by rid."""
         self.queued_notices: list[QueuedNotice] = []
         """Replies and lost locks to be told when the agent is back; they happened during the grace."""
+        self.told_notices: dict[m.Id | tuple[int], tuple[float, Notice]] = {}
+        """Notices that were sent to a connection, and when, oldest first: by the id of a reply, the token of a lock."""
+        self.told_bytes = 0
+
+    def note_told(self, notice: Notice, now: float, limits: Limits) -> None:
+        """Keep a notice that is sent to a connection, to tell it again at a takeover."""
+        if notice.size > limits.told_bytes:
+            return
+        self.forget_told(notice.told_as)
+        self.told_notices[notice.told_as] = (now, notice)
+        self.told_bytes += notice.size
+        while (
+            len(self.told_notices) > limits.told
+            or self.told_bytes > limits.told_bytes
+            or next(iter(self.told_notices.values()))[0] < now - limits.told_age
+        ):
+            self.forget_told(next(iter(self.told_notices)))
+
+    def forget_told(self, name: m.Id | tuple[int]) -> None:
+        """Forget a notice that was sent: it is not told again."""
+        told = self.told_notices.pop(name, None)
+        if told is not None:
+            self.told_bytes -= told[1].size
 
     def timed_items(self) -> Iterator[Timed]:
         """Yield everything it holds that may have a deadline."""

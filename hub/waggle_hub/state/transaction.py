@@ -193,6 +193,8 @@ class Transaction:
             return
         if session.connected:
             self.effects.append(notice)
+            if not session.connectionless:
+                session.note_told(notice, self.now, self.state.limits)
         else:
             queued = QueuedNotice(self.state.timers.next_serial(), notice)
             session.queued_notices.append(queued)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 
 import msgspec
+from msgspec import structs
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, SessionLost
@@ -54,8 +55,13 @@ def hello(transaction: Transaction, command: m.Hello, fresh: SessionIds) -> tupl
         update_presence(transaction, session.agent)
         transaction.commit()
     transaction.effects_after_reply.extend(subscribe.take_over(transaction, session, cursors))
+    oldest = transaction.now - transaction.state.limits.told_age
+    for told_at, notice in session.told_notices.values():
+        if told_at >= oldest:
+            transaction.effects_after_reply.append(structs.replace(notice, again=True))
     for queued in session.queued_notices:
         transaction.effects_after_reply.append(queued.notice)
+        session.note_told(queued.notice, transaction.now, transaction.state.limits)
         transaction.state.dirty.mark_removed(queued)
     session.queued_notices.clear()
     return session, True

@@ -39,7 +39,7 @@ MAX_MOMENTS = 100
 
 
 class Budget:
-    """What one step may still spend on conditions, in bytes of values. The last comparison may go beyond it."""
+    """The cost that one step may still spend on conditions, in bytes. The last comparison may go beyond it."""
 
     __slots__ = ("left",)
 
@@ -48,7 +48,7 @@ class Budget:
 
 
 class Moment:
-    """What the conditions of a wait see at one revision."""
+    """The entries and locks that the conditions of a wait see at one revision."""
 
     __slots__ = ("changes", "entries", "holds", "now", "rev")
 

@@ -311,6 +311,29 @@ def test_a_takeover_renews_all_leases_because_a_notice_of_loss_may_be_lost() -> 
     assert lost.lost.reason == "not_holder"
 
 
+def test_a_grant_and_a_loss_that_come_again_after_a_takeover_are_taken_once() -> None:
+    wire = connected()
+    pending, line = asked(wire, lock())
+    again = {"id": line["id"], "ok": granted()}, {"lost": {"token": 110, "reason": "expired", "names": ["a"]}}
+    wire.say(*again)
+    assert wire.lost == [pending.lease]
+    taken_over(wire)
+    outcomes = dict(wire.outcomes)
+    wire.say(*again)
+    assert (wire.outcomes, wire.lost) == (outcomes, [pending.lease])
+    assert wire.sent() == [], "a lock is not unlocked because its grant has come again"
+
+
+def test_a_loss_that_was_not_read_is_heard_after_the_takeover() -> None:
+    wire = connected()
+    lease = held(wire)
+    taken_over(wire)
+    wire.say({"lost": {"token": 110, "reason": "expired", "names": ["a"]}})
+    assert wire.lost == [lease]
+    assert lease.lost is not None
+    assert lease.lost.reason == "expired"
+
+
 def test_a_session_that_is_lost_takes_its_locks_along() -> None:
     wire = connected()
     lease = held(wire)

@@ -819,16 +819,59 @@ def test_a_retry_after_a_takeover_gets_a_grant_whose_reply_was_lost() -> None:
     assert harness.dup
 
 
-def test_a_notice_sent_at_a_takeover_is_not_sent_again_at_the_next() -> None:
+def test_a_notice_sent_at_a_takeover_is_sent_again_at_the_next_for_a_while() -> None:
     harness = with_sessions("a", "b")
     granted = lock(harness, "a", "x")
     line_up(harness, "b", "x", id=7)
     harness.drop("b")
     unlock(harness, "a", granted)
     harness.return_to("b")
+    first = answers(harness)
+    for _ in range(2):
+        harness.drop("b")
+        harness.return_to("b")
+        assert answers(harness) == first, "the connection may have been lost before it was read"
+    harness.now += Limits().told_age + 1
     harness.drop("b")
     harness.return_to("b")
     assert answers(harness) == {}
+
+
+def test_what_an_old_connection_may_not_have_read_is_sent_again_after_the_reply_to_the_takeover() -> None:
+    harness = with_sessions("a", "b")
+    granted = lock(harness, "a", "x", ttl=0.5)
+    harness.now += 1
+    harness.expire()
+    assert [output.lock.token for output in harness.outputs if isinstance(output, LockLost)] == [granted.token]
+    harness.drop("a")
+    harness.return_to("a")
+    later = [output for output in harness.outputs if isinstance(output, Reply | LockLost)]
+    assert isinstance(later[0], Reply)
+    assert [output.lock.token for output in later[1:] if isinstance(output, LockLost)] == [granted.token]
+
+
+def test_a_reply_is_not_sent_again_once_its_id_is_used_for_another_command() -> None:
+    harness = with_sessions("a", "b")
+    granted = lock(harness, "a", "x")
+    line_up(harness, "b", "x", id=7)
+    unlock(harness, "a", granted)
+    assert list(answers(harness)) == [7]
+    harness.machine.apply(m.Ping(id=7), "b", harness.now)
+    harness.drop("b")
+    harness.return_to("b")
+    assert answers(harness) == {}
+
+
+def test_the_notices_that_are_sent_again_are_bounded_and_the_newest() -> None:
+    harness = with_sessions("a", "b")
+    for number in range(Limits().told + 10):
+        granted = lock(harness, "a", "x")
+        line_up(harness, "b", "x", id=1_000 + number)
+        unlock(harness, "a", granted)
+        unlock(harness, "b", answers(harness)[1_000 + number])
+    harness.drop("b")
+    harness.return_to("b")
+    assert list(answers(harness)) == [1_000 + number for number in range(10, Limits().told + 10)]
 
 
 def test_a_timeout_during_the_grace_is_sent_after_the_takeover() -> None:
