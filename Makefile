@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile --
 # Tests start some thousand processes: without compiled modules, each would take twice as long to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run demo test check static durations bench protocol clean setup
+.PHONY: run demo test check static fresh durations bench protocol clean setup
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,11 @@ test: setup                 ## everything; gets from Debian's packages what pip 
 
 durations: setup            ## write tests/durations.json, which says what tests run first
 	$(PYTEST) --write-durations
+
+fresh:                      ## what a fresh install gets: are the versions within the bounds, and are all names there?
+	@venv=$$(mktemp -d) && trap "rm -rf $$venv" EXIT && $(PYTHON) -m venv $$venv && \
+	$$venv/bin/python -m pip install --quiet --disable-pip-version-check '.[hub]' pytest packaging && \
+	$$venv/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir . --noconftest tests/unit/test_dependencies.py
 
 # Static checks while another command runs. Their output follows that of the command, and both must succeed.
 define beside

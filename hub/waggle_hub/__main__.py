@@ -20,6 +20,7 @@ from .edge.server.uvicorn_server import make_server
 from .journal.clean_marker import CleanMarker
 from .journal.data_directory import DataDirectory
 from .journal.interface import StoreError
+from .journal.witness import Witness
 from .journal.writer import Writer
 from .loading_bar import Loading
 from .settings import Bounds, Settings
@@ -82,9 +83,10 @@ def _open(settings: Settings, held: ExitStack) -> Hub:
     directory = held.enter_context(DataDirectory(settings.data, settings.address))
     store = directory.store(settings.journal)
     held.callback(store.close)
+    witness = Witness(settings.data)
     gc.disable()  # it would go through a million new entries, none of them garbage
     with Loading(settings.data) as loading:
-        stored = store.load(loading)
+        stored = witness.load(store, loading, accept_older=settings.accept_older)
     gc.enable()
     marker = CleanMarker(settings.data)
     if stored is not None:
@@ -92,7 +94,7 @@ def _open(settings: Settings, held: ExitStack) -> Hub:
     call = asyncio.get_running_loop().call_soon_threadsafe
     return build(
         settings,
-        lambda listener: Writer(store, settings.durability, listener, call, marker),
+        lambda listener: Writer(store, settings.durability, listener, call, marker, witness),
         stored,
         copy=lambda: directory.backup(store, settings.backups),
     )

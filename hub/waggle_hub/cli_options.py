@@ -60,6 +60,11 @@ def _add_data(options: argparse.ArgumentParser) -> None:
         "--backups", type=_count, default=_SETTINGS.backups, metavar="N", help="backups to keep (default: %(default)s)"
     )
     data.add_argument("--backup-every", type=_seconds, metavar="TIME", help="make a backup this often: 1h, 1d")
+    data.add_argument(
+        "--accept-older",
+        action="store_true",
+        help="accept data that is older than the hub has left it: sessions end, and a new epoch begins",
+    )
 
 
 def _add_limits(options: argparse.ArgumentParser) -> None:
@@ -110,6 +115,7 @@ def settings_of(args: argparse.Namespace, port: int, bounds: Bounds, limits: dic
         journal=args.journal,
         backups=args.backups,
         backup_every=args.backup_every,
+        accept_older=args.accept_older,
         idle=args.idle,
         limits=Limits(**{**chosen, **limits}),
         bounds=bounds,

@@ -199,6 +199,8 @@ class Settings:
     """Number of backups kept, the newest."""
     backup_every: float | None = None
     """Seconds from one scheduled backup to the next; None makes backups only when a client asks."""
+    accept_older: bool = False
+    """Whether data that is older than the hub has left it is accepted, in a new epoch."""
     idle: float | None = None
     """Seconds without a connection or a session after which the hub stops by itself; None never stops it."""
     fast_path: bool = True

@@ -81,7 +81,7 @@ async def test_a_barrier_holds_each_agent_until_all_have_come_round_after_round(
 async def test_agents_that_give_up_or_die_do_not_count_at_a_barrier(start_hub: StartHub) -> None:
     hub = start_hub(limits={"grace": 0.1})
     async with waggle.connect(hub.url) as agent, waggle.connect(hub.url) as other:
-        with pytest.raises(TimedOut, match="not all came"):
+        with pytest.raises(TimedOut, match="Fewer than 2 parties"):
             await agent.barrier("start", 2, timeout=0.05)
         process = await started(hub, COMER)
         await waiting(agent, 1)
@@ -239,7 +239,7 @@ async def test_a_question_is_answered(hub: HubProcess, ns: str) -> None:
             await serving
         assert await asks.list() == []
         await asks.send(knows.agent, "no question")
-        with pytest.raises(BadRequest, match="Nobody waits"):
+        with pytest.raises(BadRequest, match="not a question"):
             await (await knows.inbox().receive()).answer("unasked")
 
 
@@ -253,7 +253,7 @@ async def test_a_message_of_any_form_is_read_and_its_answer_goes_nowhere_else(
         message = await knows.inbox().receive()
         assert message.body == (1 if isinstance(value, dict) else value)
         assert not message.is_question
-        with pytest.raises(BadRequest, match="Nobody waits"):
+        with pytest.raises(BadRequest, match="not a question"):
             await message.answer("mine")
         assert (await knows.get("config")).value == "as it was"  # type: ignore[union-attr]
         await message.ack()
@@ -261,7 +261,7 @@ async def test_a_message_of_any_form_is_read_and_its_answer_goes_nowhere_else(
 
 async def test_a_question_that_timed_out_is_removed_and_cannot_be_answered(hub: HubProcess, ns: str) -> None:
     async with waggle.connect(hub.url, agent=f"q{ns}", ns=ns) as asks:
-        with pytest.raises(TimedOut, match="was not here"):
+        with pytest.raises(TimedOut, match="was not connected"):
             await asks.ask("nobody", "anybody here?", timeout=0.1)
         await asks.wait(pattern="inbox:*", absent=True)
 

@@ -180,6 +180,40 @@ async def test_damaged_data_is_found_at_the_start_and_not_touched(
     assert file.read_bytes() == damaged
 
 
+@pytest.mark.parametrize("gone", ["waggle.db-wal", "waggle.db*", "waggle.json"])
+async def test_after_a_kill_data_that_lost_its_newest_writes_is_refused_or_accepted_in_a_new_epoch(
+    start_hub: StartHub, tmp_path: Path, gone: str
+) -> None:
+    data = tmp_path / "data"
+    options = ["--journal", "json" if "json" in gone else "sqlite"]
+    hub = await asyncio.to_thread(start_hub, data=data, options=options)
+    wire = await connect(hub, "a")
+    rev = 0
+    for number in range(30):
+        rev = (await wire.ask("set", key=f"k{number}", value=number))["rev"]
+    epoch = wire.welcome["epoch"]
+    hub.stop("SIGKILL")
+    for file in data.glob(gone):
+        file.unlink()
+    left = {file: file.read_bytes() for file in data.glob("waggle.*") if file.suffix != ".db-shm"}
+    refused = await asyncio.to_thread(run_hub, data, *options)
+    assert refused.returncode == 2
+    assert epoch in refused.stderr
+    assert "--accept-older" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert {file: file.read_bytes() for file in left} == left
+    hub = await asyncio.to_thread(start_hub, data=data, options=[*options, "--accept-older"])
+    wire = await connect(hub, "b")
+    assert wire.welcome["epoch"] != epoch
+    told = await wire.ask("subscribe", patterns=["*"], since={"epoch": epoch, "rev": rev})
+    assert (told["resumed"], told["reason"]) == (False, "epoch")
+    assert (await wire.ask("set", key="k0", value=1))["rev"] > rev
+    await wire.close()
+    hub.stop()
+    start_again = await asyncio.to_thread(start_hub, data=data, options=options)
+    assert start_again.alive()
+
+
 async def work_until_told(wire: Wire) -> Closed:
     """Set until the hub closes; what it refuses before that is refused for now."""
     try:

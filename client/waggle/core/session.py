@@ -255,6 +255,7 @@ class Session:
     def end(self, error: WaggleError) -> None:
         """Close the session for good: every command, lease and subscription ends with ``error``."""
         self.state, self.error = "closed", error
+        # A waiting command is there under each of its ids, and may be queued again: it is settled once.
         for pending in dict.fromkeys([*self._unanswered.values(), *self._waiting.values(), *self._queue]):
             doubtful = pending.in_doubt and isinstance(error, Disconnected)
             self._settled.append((pending, in_doubt(pending, error.message) if doubtful else copy_error(error)))
@@ -282,14 +283,14 @@ class Session:
                 size += 1 + len(self._out[batch])
                 batch += 1
             message = b"\n".join(self._out[:batch])
-            del self._out[:batch]
+            del self._out[:batch]  # before the yield: a caller that stops here must not send this message twice
             yield message
 
     def collect(self) -> Updates:
         """Return the news since the last call."""
         ours = self._subscriptions
         if not (self._settled or self._lost_leases or ours.settled or ours.woken or ours.retries):
-            return NO_UPDATES
+            return NO_UPDATES  # the usual case after a message: no new object
         updates = Updates(self._settled + ours.settled, list(ours.woken), ours.retries, self._lost_leases)
         self._settled, self._lost_leases, ours.settled, ours.retries = [], [], [], []
         ours.woken.clear()
@@ -323,6 +324,7 @@ class Session:
         self.welcome, self._lost, self.state = outcome, False, "connected"
         self.rev, self.agent = outcome.rev, outcome.agent
         if not first:
+            # What the session restores goes before the commands that callers queued meanwhile.
             waiting, self._queue = self._queue, deque()
             if outcome.resumed:
                 self._subscriptions.on_takeover(outcome)
@@ -338,11 +340,11 @@ class Session:
         self._lose_all("session_lost")
         self._waiting.clear()
         self._cancelled_grants.clear()
-        if self._status is not UNSET:
+        if self._status is not UNSET:  # a status belongs to a session, so the new one has none
             self._queue.append(PendingCommand(Status(id=0, status=self._status)))
         self._subscriptions.on_new_session()
         for pending in waiting:
-            pending.ids.clear()
+            pending.ids.clear()  # the hub knows them from the old session only
             if pending.in_doubt:
                 self._settled.append((pending, in_doubt(pending, "The session was lost with its connection.")))
         # A cancelled lock is gone with the old session, so there is nothing left to cancel or to unlock.
@@ -419,7 +421,7 @@ class Session:
 
     def _receive_line(self, incoming: Incoming, size: int) -> None:
         """Handle one line of the hub. A line without type and id is of a later version, and ignored."""
-        if incoming.type:
+        if incoming.type:  # first, because most lines are events
             self.rev = max(self.rev, incoming.rev)
             self._subscriptions.on_event(incoming, size)
         elif self._hello is not None and incoming.id == self._hello.id:
@@ -464,6 +466,7 @@ class Session:
             self._cancelled_grants.pop(pending, None)
             self._unlock_unwanted(pending, outcome)
         elif pending.lease is not None:
+            # A `renew` after a takeover. NotHolder: the notice of the loss was lost with the connection.
             if isinstance(outcome, NotHolder):
                 self._on_lock_lost(pending.lease.token, "not_holder")
         elif pending.subscription is None:
@@ -489,6 +492,7 @@ class Session:
         if pending.grants:
             self._cancelled_grants[pending] = None
         else:
+            # A `wait` or a search grants nothing, so its reply can be ignored.
             for known in pending.ids:
                 self._waiting.pop(known, None)
             if pending in self._queue:
@@ -498,6 +502,7 @@ class Session:
 
     def _cancel_superseded(self, pending: PendingCommand) -> None:
         """Cancel the newest attempt of a command whose earlier attempt was refused."""
+        # The caller gets the refusal, so the attempt that still waits at the hub needs an object of its own.
         successor = PendingCommand(pending.command)
         successor.sent, successor.ids = True, pending.ids[-1:]
         if pending in self._queue:

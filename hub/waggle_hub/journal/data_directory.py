@@ -3,6 +3,7 @@
     hub.lock                          held by the running hub, with its pid and address
     waggle.db (-wal, -shm)            the data, in SQLite
     waggle.json                       or in one JSON document
+    witness                           how far the data has come
     backups/waggle-20260131-235959.db
     restored-20260131-235959.db       a backup that will replace the data at the next start
     replaced-20260131-235959/         the data that a backup replaced
@@ -39,6 +40,7 @@ from .interface import Store, StoreError
 from .json.store import DocumentStore
 from .sqlite.store import SqliteStore
 from .sqlite.wal_check import index_of, log_of
+from .witness import WITNESS
 
 _STORES: dict[str, tuple[str, Callable[[Path], Store]]] = {
     "sqlite": ("waggle.db", SqliteStore),
@@ -173,11 +175,12 @@ class DataDirectory:
         settled: list[tuple[Path, Path | None]] = []
         for prepared in sorted(self.path.glob("restored-*")):
             aside = self.path / prepared.stem.replace("restored", "replaced")
-            for name, _ in _STORES.values():
-                for file in (self.path / name, log_of(self.path / name), index_of(self.path / name)):
-                    if file.exists():
-                        aside.mkdir(mode=0o700, exist_ok=True)
-                        self._files.rename(file, aside / file.name)
+            databases = [self.path / name for name, _ in _STORES.values()]
+            logs = [of(database) for database in databases for of in (log_of, index_of)]
+            for file in (*databases, *logs, self.path / WITNESS):
+                if file.exists():
+                    aside.mkdir(mode=0o700, exist_ok=True)
+                    self._files.rename(file, aside / file.name)
             if aside.exists():
                 self._files.sync_directory(aside)
             self._files.sync_directory(self.path)

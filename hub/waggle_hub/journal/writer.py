@@ -10,6 +10,7 @@ Rules:
 5. While the store fails, turns are done at once, and their changes join the backlog. Every `retry` seconds the store
    is probed and the backlog is written, as one. After that everything is as before. The clean marker tells the next
    start after a crash whether there was a backlog.
+6. The witness notes each write after it: the next start finds out whether the store has lost its newest writes.
 
 The loop's thread and the writer's share state under one lock. The store belongs to the writer's thread, except for
 `recall`, which is called while the writer rests because of a failure.
@@ -27,6 +28,7 @@ from waggle_hub.state.persistence.records import Record, WriteBatch
 
 from .clean_marker import CleanMarker
 from .interface import Done, JournalListener, Store
+from .witness import Witness
 
 logger = logging.getLogger("waggle_hub")
 _MAX_BACKLOG_ROUNDS = 5
@@ -53,6 +55,7 @@ class Writer:
         listener: JournalListener,
         call: Callable[[Callable[[], object]], object],
         sign: CleanMarker | None = None,
+        witness: Witness | None = None,
         *,
         lag: float = 0.02,
         retry: float = 1.0,
@@ -63,6 +66,7 @@ class Writer:
         self._store = store
         self._listener = listener
         self._sign = sign
+        self._witness = witness
         self._full = durability == "full"
         self._call = call
         self._lag = lag
@@ -108,6 +112,8 @@ class Writer:
             self._stopping = True
             self._shared.notify()
         self._thread.join()
+        if self._witness is not None:
+            self._witness.close()
 
     def _enqueue(self, turn: _Turn) -> None:
         self._queue.append(turn)
@@ -169,14 +175,26 @@ class Writer:
         dones = [turn.done for turn in turns if turn.done is not None]
         try:
             if changes:
-                self.writes += 1
-                self._store.write(changes)
+                self._put(changes)
         except Exception as error:
             self._fail(error, changes, dones)
         else:
             self._set_sign()
             if dones:
                 self._call(lambda: self._tell(dones))
+            if changes:
+                self._note()
+
+    def _put(self, changes: WriteBatch) -> None:
+        """Write changes to the store, with their number. After it, call `_note`."""
+        self.writes += 1
+        if self._witness is not None:
+            self._witness.number(changes)
+        self._store.write(changes)
+
+    def _note(self) -> None:
+        if self._witness is not None:
+            self._witness.note()
 
     def _set_sign(self) -> None:
         if self._sign is not None:
@@ -221,13 +239,13 @@ class Writer:
         with self._shared:
             self._backlog = WriteBatch()
         try:
-            self.writes += 1
-            self._store.write(backlog)
+            self._put(backlog)
         except BaseException:
             with self._shared:
                 backlog.add(self._backlog)
                 self._backlog = backlog
             raise
+        self._note()
         with self._shared:
             later = self._backlog
             self._backlog = later or None

@@ -1,10 +1,4 @@
-"""A hub of the test's own making: real sockets, and a test that says what the hub says.
-
-    async with FakeHub() as fake, waggle.connect(fake.url) as hub: ...
-
-It knows no rules of the wire but lines, how a welcome looks, and that bye is answered; what else a hub would do is
-up to each test.
-"""
+"""A hub on real sockets whose lines each test writes."""
 
 from __future__ import annotations
 
@@ -44,7 +38,7 @@ def welcome(**changes: Any) -> Line:
 
 
 class FakeConnection:
-    """One connection as the hub has it: the commands that came, and a mouth."""
+    """The hub's end of one connection: the commands received, and methods to answer."""
 
     def __init__(self, socket: ServerConnection) -> None:
         self._socket = socket
@@ -54,7 +48,7 @@ class FakeConnection:
         self._commands: asyncio.Queue[Line] = asyncio.Queue()
 
     async def listen(self) -> None:
-        """Take what comes until the connection closes."""
+        """Receive lines until the connection closes."""
         try:
             async for message in self._socket:
                 assert isinstance(message, str), "this protocol is text"
@@ -70,7 +64,7 @@ class FakeConnection:
             pass
 
     async def next(self, *ops: str) -> Line:
-        """The next command, which must be one of these."""
+        """Return the next command, which must be one of these ops."""
         async with asyncio.timeout(PATIENCE):
             command = await self._commands.get()
         assert command["op"] in ops, command
@@ -92,13 +86,13 @@ class FakeConnection:
         await self.say({"id": command["id"], "error": {"code": code, "message": message, **details}})
 
     async def welcome(self, **changes: Any) -> Line:
-        """Answer the hello, and give it."""
+        """Answer the hello, and return it."""
         hello = await self.next("hello")
         await self.reply(hello, **welcome(**changes))
         return hello
 
     async def subscribed(self, sub: int, **ok: Any) -> Line:
-        """Answer the next subscribe, and give it."""
+        """Answer the next subscribe, and return it."""
         command = await self.next("subscribe")
         await self.reply(command, **{"sub": sub, "epoch": "e1", "rev": 100, **ok})
         return command
@@ -107,17 +101,17 @@ class FakeConnection:
         await self._socket.close(code, reason)
 
     async def closed(self) -> None:
-        """Wait until the client has gone."""
+        """Wait until the client has disconnected."""
         async with asyncio.timeout(PATIENCE):
             await self._socket.wait_closed()
 
     def cut(self) -> None:
-        """End the connection as a dead network does: without a word."""
+        """End the connection without a closing handshake, as a dead network does."""
         self._socket.transport.abort()
 
 
 class FakeHub:
-    """Connections as they come, on a port that stays the same when it is stopped and started."""
+    """Accepted connections, on a port that stays the same when the hub is stopped and started."""
 
     def __init__(self, ssl: SSLContext | None = None) -> None:
         self._port = 0
@@ -146,12 +140,12 @@ class FakeHub:
         await self._server.wait_closed()
 
     async def connection(self) -> FakeConnection:
-        """The next connection."""
+        """Return the next connection."""
         async with asyncio.timeout(PATIENCE):
             return await self._connection.get()
 
     async def welcomed(self, **changes: Any) -> FakeConnection:
-        """The next connection, its hello answered."""
+        """Return the next connection, with its hello answered."""
         connection = await self.connection()
         await connection.welcome(**changes)
         return connection

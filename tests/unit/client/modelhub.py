@@ -1,8 +1,4 @@
-"""A model of the hub for one client, without sockets and time: the rules that a client relies on, and nothing else.
-
-Lines go in by `receive` and come out of `outbox`, from which a test delivers as many as it likes, or none. The whole
-history is kept for comparison, also what the hub has "compacted". It asserts what a client must not do.
-"""
+"""A model of the hub for one client, without sockets and time: only the rules that a client relies on."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ Commit = list[Line]
 
 @dataclass
 class ModelSubscription:
-    """A cursor as the hub knows it: where it began, and whether a snapshot was promised and is complete."""
+    """A cursor of the hub: its start, and whether a snapshot was promised and is complete."""
 
     interest: int
     start: int
@@ -44,7 +40,7 @@ class ModelSession:
 
 
 class ModelHub:
-    """Entries, a log with a floor, sessions; one connection at most."""
+    """Entries, a log with a floor, sessions, and at most one connection."""
 
     def __init__(self) -> None:
         self.epoch_number = 1
@@ -69,7 +65,7 @@ class ModelHub:
         return f"e{self.epoch_number}"
 
     def next_line(self) -> Line:
-        """The next line that reaches the client."""
+        """Return the next line for the client."""
         line = self.outbox.pop(0)
         if line.get("type") == "synced":
             assert self.session is not None
@@ -89,19 +85,19 @@ class ModelHub:
         self.session, self.outbox = None, []
 
     def end_sessions(self) -> None:
-        """Every session's grace is over."""
+        """End every session, as after its grace."""
         self.sessions.clear()
 
     def compact(self) -> None:
-        """The log reaches back no further than now."""
+        """Drop the log up to now."""
         self.floor = self.rev
 
     def renumber(self) -> None:
-        """The hub is another process now: the same interests have other numbers."""
+        """Give the same interests other numbers, as a restarted hub does."""
         self._shift += 1
 
     def begin_epoch(self) -> None:
-        """The log was lost; the state and the sessions, as it happens, too."""
+        """Lose the log, and the state and the sessions if so chosen."""
         self.epoch_number += 1
         self.rev += 1_000
         self.floor = self.rev
@@ -109,7 +105,7 @@ class ModelHub:
         self._remember()
 
     def write(self, changes: list[tuple[str, str | None]]) -> None:
-        """One commit: each key set, or deleted where the value is None."""
+        """Commit changes: each key is set, or deleted where the value is None."""
         self.rev += 1
         commit: Commit = []
         for key, value in changes:
@@ -130,13 +126,13 @@ class ModelHub:
                 self._tell(number, subscription, commit)
 
     def mark(self) -> None:
-        """The mark of an idle connection: nothing waits."""
+        """Send the mark of an idle connection."""
         self.tick()
         if self.session is not None:
             self.outbox.append({"type": "mark", "rev": self.rev})
 
     def tick(self) -> None:
-        """Make the deliveries of conflated subscriptions."""
+        """Send the deliveries of conflated subscriptions."""
         if self.session is not None:
             for number, subscription in self.session.subscriptions.items():
                 if subscription.waiting:
@@ -287,7 +283,7 @@ class ModelHub:
         subscription.after = self.rev
 
     def events_between(self, low: int, high: int) -> list[tuple[int, str, str]]:
-        """All that ever happened above ``low`` and up to ``high``: revision, type, key."""
+        """Return all events above ``low`` and up to ``high``: revision, type, key."""
         return [
             (event["rev"], event["type"], event["key"])
             for _, commit in self.history

@@ -1,4 +1,4 @@
-"""A session on a wire of the test's own: what it sends as dicts, what the hub says as dicts, no socket."""
+"""A session without a socket: a test reads its lines as dicts, and writes the hub's lines as dicts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from waggle.core.subscription import Subscription
 
 
 class Wire:
-    """One session, and everything it has said so far that the test has not looked at."""
+    """One session, and its lines that the test has not read yet."""
 
     def __init__(self, **options: Any) -> None:
         self.session = Session(**options)
@@ -24,11 +24,11 @@ class Wire:
         self.lost: list[Lease] = []
 
     def sent(self) -> list[Line]:
-        """The commands sent since the last call."""
+        """Return the commands sent since the last call."""
         return [msgspec.json.decode(line) for message in self.session.outgoing() for line in message.split(b"\n")]
 
     def say(self, *lines: Line) -> None:
-        """The hub says these lines, in one message."""
+        """Receive these lines of the hub, in one message."""
         self.session.receive(b"\n".join(msgspec.json.encode(line) for line in lines))
         self.collect()
 
@@ -46,14 +46,14 @@ class Wire:
         self.say({"id": command["id"], "error": {"code": code, "message": code, **details}})
 
     def connect(self, **changes: Any) -> Line:
-        """A connection, a hello and its welcome; gives the hello."""
+        """Connect and answer hello; return the hello."""
         self.session.opened()
         (hello,) = self.sent()
         self.reply(hello, **welcome(**changes))
         return hello
 
     def subscribe(self, subscription: Subscription, sub: int, **ok: Any) -> PendingCommand:
-        """Begin a subscription and have it answered."""
+        """Subscribe and answer; return the command."""
         pending = self.session.subscribe(subscription)
         (command,) = self.sent()
         self.reply(command, **{"sub": sub, "epoch": "e1", "rev": 100, **ok})
@@ -61,12 +61,12 @@ class Wire:
 
 
 def event(sub: int, rev: int, after: int, key: str = "k", **fields: Any) -> Line:
-    """A ``set`` of the tail."""
+    """Return a ``set`` event of the log."""
     return {"sub": sub, "rev": rev, "after": after, "type": "set", "key": key, "ns": "default", **fields}
 
 
 def snapshot(sub: int, rev: int, key: str) -> Line:
-    """A ``set`` of a snapshot."""
+    """Return a ``set`` event of a snapshot."""
     return event(sub, rev, 0, key, snapshot=True)
 
 

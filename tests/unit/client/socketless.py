@@ -1,4 +1,4 @@
-"""A connection of the client without a socket: bytes are fed by hand, and what it writes is written down."""
+"""A connection of the client without a socket: a test feeds it bytes, and its writes are recorded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST = 1000
 
 
 def unmasked(data: bytes) -> list[tuple[int, bytes]]:
-    """The frames in what a client has written: the first byte, and what it holds."""
+    """Return the frames of a client's writes: the first byte and the payload of each."""
     frames = []
     while data:
         first, size, begin = data[0], data[1] & 0x7F, 2
@@ -34,7 +34,7 @@ def unmasked(data: bytes) -> list[tuple[int, bytes]]:
 
 
 class Transport(asyncio.Transport):
-    """Takes everything, and writes it down."""
+    """A transport that records all writes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Outcome(Struct):
 
 
 class RecordingListener:
-    """A listener that writes down what it hears, and what came at once."""
+    """A listener that records messages, and which came in one read."""
 
     def __init__(self) -> None:
         self.reads: list[list[bytes]] = []
@@ -103,7 +103,7 @@ class RecordingListener:
 
 
 class Socketless:
-    """A connection of either class, its handshake asked for."""
+    """A connection of either class whose handshake has begun."""
 
     def __init__(self, kind: type[ClientConnection] = Connection, *, ping: float | None = None) -> None:
         protocol = ClientProtocol(parse_uri("ws://hub/ws"), max_size=MOST)
@@ -113,7 +113,7 @@ class Socketless:
         self.shaking = asyncio.ensure_future(self.connection.handshake())
 
     async def head(self) -> bytes:
-        """Answer the handshake as a hub does."""
+        """Return the hub's answer to the handshake."""
         await asyncio.sleep(0)
         assert self.connection.request is not None
         accept = accept_key(self.connection.request.headers["Sec-WebSocket-Key"])
@@ -124,7 +124,7 @@ class Socketless:
         )
 
     async def shaken(self) -> None:
-        """Have the handshake done."""
+        """Complete the handshake."""
         self.feed(await self.head())
         await self.shaking
 
@@ -133,12 +133,12 @@ class Socketless:
             self.connection.data_received(chunk)
 
     def lose(self) -> None:
-        """The hub closes its side, and then the socket is gone."""
+        """Close the hub's side, then the socket."""
         self.connection.eof_received()
         self.connection.connection_lost(None)
 
     async def outcome(self) -> Outcome:
-        """What has become of it, by its own means where it is the class of `websockets`."""
+        """Return the outcome of the connection, read in the way of its class."""
         answers = unmasked(b"".join(self.transport.writes))
         eof = self.transport.eof
         messages: list[bytes] = []

@@ -1,4 +1,4 @@
-"""docs/client.md is the reference: every method with its signature, everything exported, every error."""
+"""docs/client.md documents every method with its signature, every exported name and every error."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from waggle_hub.state.persistence.records import (
     HubRecord,
     NamespaceRecord,
     OutcomeRecord,
+    ProgressRecord,
     QueuedNoticeRecord,
     Record,
     SessionRecord,
@@ -31,6 +32,7 @@ from waggle_hub.state.store.entry import Entry
 
 HUB = HubRecord(epoch="e1", rev=50, floor=1, sub=7, running="full")
 STAYING: list[Record] = [
+    ProgressRecord(writes=3),
     NamespaceRecord(ns="default", floor=3),
     TombstoneRecord(ns="default", key="gone", version=4, number=12),
     DeliveryRecord(ns="default", key="stays", count=2),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from waggle_hub.journal.files import damaged, foreign, newer
 
-from .wal_check import has_rotted, log_of
+from .wal_check import log_of, rot_in
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -163,8 +163,8 @@ def check(db: sqlite3.Connection, path: Path) -> None:
     (wrong, *_), *_ = db.execute("PRAGMA integrity_check(1)").fetchall()
     if wrong != "ok":
         raise damaged(path, wrong)
-    if has_rotted(path, _number(db, "PRAGMA page_size")):
-        raise damaged(log_of(path), "a transaction in it does not verify, and others follow")
+    if rot := rot_in(path, _number(db, "PRAGMA page_size")):
+        raise damaged(log_of(path), rot)
     db.execute("COMMIT")
 
 

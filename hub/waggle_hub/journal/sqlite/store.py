@@ -62,6 +62,8 @@ class SqliteStore:
             with reading(self.path) as db:
                 found = identify(db, self.path, len(self._migrations))
                 check(db, self.path)
+            if found == 0:
+                return None
             if found < len(self._migrations):
                 self._open()
             with reading(self.path) as db:

@@ -77,6 +77,15 @@ class HubRecord(Record, frozen=True, kw_only=True):
     """The durability of the hub that runs on this data, or crashed on it; None after an orderly stop."""
 
 
+class ProgressRecord(Record, frozen=True, kw_only=True):
+    """The number of writes of the journal: see `journal/witness`. The machine does not use it."""
+
+    kind = "progress"
+    named_by = ()
+
+    writes: int
+
+
 class NamespaceRecord(
     Record,
     frozen=True,
@@ -234,8 +243,8 @@ class ContradictionError(Exception):
 KINDS: dict[str, type[Record]] = {
     record.kind: record
     for record in (
-        HubRecord, NamespaceRecord, TombstoneRecord, SessionRecord, SubscriptionRecord, OutcomeRecord, ClaimRecord,
-        WaitRecord, TakerRecord, DeliveryRecord, QueuedNoticeRecord,
+        HubRecord, ProgressRecord, NamespaceRecord, TombstoneRecord, SessionRecord, SubscriptionRecord, OutcomeRecord,
+        ClaimRecord, WaitRecord, TakerRecord, DeliveryRecord, QueuedNoticeRecord,
     )
 }  # fmt: skip
 

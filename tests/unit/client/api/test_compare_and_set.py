@@ -1,4 +1,4 @@
-"""An update by a function begins from an entry that was whole, writes the value only, and ends."""
+"""An update by a function starts from one whole entry, writes only the value, and ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def begun(found: Entry | None) -> Attempts:
     return Attempts(Update(id=0, key="k", ns="n", ttl=5.0), found)
 
 
-def test_an_attempt_holds_for_the_entry_it_was_decided_from() -> None:
+def test_an_attempt_is_written_only_if_its_entry_has_not_changed() -> None:
     attempt = begun(entry(7, {"n": 1}))
     assert attempt.value == {"n": 1}
     command = attempt.command({"n": 2})
@@ -37,7 +37,7 @@ def test_an_absent_key_is_written_only_while_it_is_absent() -> None:
     assert attempt.command([]).if_rev == 0
 
 
-def test_after_a_conflict_it_goes_on_from_what_is_there_now() -> None:
+def test_after_a_conflict_the_next_attempt_starts_from_the_present_entry() -> None:
     attempt = begun(entry(7, 1))
     attempt.on_conflict(Conflict("no", current=entry(9, 5)), 0.5)
     assert (attempt.value, attempt.command(6).if_rev) == (5, 9)
@@ -73,7 +73,7 @@ def test_values_that_json_cannot_hold_are_not_written() -> None:
         begun(None).command({"n": float("nan")})
 
 
-def test_what_is_kept_is_the_entry_as_it_was_read() -> None:
+def test_keep_returns_the_entry_as_it_was_read() -> None:
     assert begun(entry(7, [1])).kept() == Updated(rev=7, version=3, value=[1], expires_at=9.0)
     assert begun(None).kept() == Updated(rev=0, version=0, value=None, expires_at=None)
     assert repr(KEEP) == "waggle.KEEP"

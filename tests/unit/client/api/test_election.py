@@ -1,4 +1,4 @@
-"""Who leads is told once for each change, however the answers and events cross, and after a loss from the start."""
+"""An observer gets each change of the leader once, however replies and events cross, and starts again after a loss."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def event(type: str, rev: int, after: int, token: int, by: str = "") -> Line:
 
 
 async def looked(end: FakeConnection, *locks: Line, **subscribed: Any) -> None:
-    """Answer what an observer asks at first."""
+    """Answer the first requests of an observer."""
     command = await end.subscribed(1, **subscribed)
     assert (command["patterns"], command["types"]) == (["leader:a\\*"], ["lock", "unlock"])
     command = await end.next("locks")

@@ -1,4 +1,4 @@
-"""The asyncio client over real sockets, against a hub that says what each test tells it to say."""
+"""The asyncio client over real sockets, against a hub whose lines each test writes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENTRY = {
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variables from outside, and no waiting between two attempts."""
+    """Ignore variables of the environment, and connect again without a pause."""
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(driver, "random", lambda: 0.0)
@@ -42,7 +42,7 @@ async def fake() -> AsyncIterator[FakeHub]:
 
 @asynccontextmanager
 async def meeting(fake: FakeHub, **options: Any) -> AsyncIterator[tuple[waggle.Hub, FakeConnection]]:
-    """A client and its hub's end, and a farewell."""
+    """Connect a client; yield it and the hub's end, then close both."""
     opening = asyncio.create_task(opened(fake, **options))
     end = await fake.welcomed()
     hub = await opening
@@ -93,7 +93,7 @@ async def test_the_environment_gives_the_url_and_the_agent(fake: FakeHub, monkey
     await running
 
 
-async def test_nobody_there_is_told_with_a_remedy(fake: FakeHub) -> None:
+async def test_connecting_without_a_hub_raises_an_error_with_a_remedy(fake: FakeHub) -> None:
     await fake.stop()
     with pytest.raises(Disconnected, match="waggle serve"):
         await waggle.connect(fake.url, connect_timeout=0.05)
@@ -113,7 +113,7 @@ async def test_a_hub_that_is_only_starting_is_waited_for(fake: FakeHub) -> None:
     await hub.close()
 
 
-async def test_a_refusal_is_raised_as_what_it_is(fake: FakeHub) -> None:
+async def test_a_refused_command_raises_the_class_of_its_code(fake: FakeHub) -> None:
     opening = asyncio.create_task(opened(fake))
     end = await fake.connection()
     await end.refuse(await end.next("hello"), "unauthorized", "a token is needed")
@@ -310,7 +310,7 @@ def updated(rev: int, value: Any) -> dict[str, Any]:
 
 
 def written(command: dict[str, Any]) -> Any:
-    """The whole value that an attempt wants to write."""
+    """Return the value that an attempt writes."""
     (operation,) = command["patch"]
     assert (operation["op"], operation["path"]) == ("add", "")
     return operation["value"]
@@ -459,7 +459,7 @@ async def test_an_update_that_is_cancelled_tries_no_more(fake: FakeHub, monkeypa
 
 
 async def ponged(hub: waggle.Hub, end: FakeConnection) -> None:
-    """Wait until all that was said before has been heard, on both sides."""
+    """Wait until both sides have received all earlier lines."""
     pinging = asyncio.create_task(hub.ping())
     await end.reply(await end.next("ping"), rev=100, at=1.0)
     await pinging
@@ -509,7 +509,7 @@ async def test_a_txn_gives_each_step_its_own_reply(fake: FakeHub) -> None:
         assert done.results == [Written(101, 1, None), Published(101, 2)]
 
 
-async def test_a_txn_that_is_refused_tells_which_step_and_what_is_there(fake: FakeHub) -> None:
+async def test_a_refused_txn_names_its_step_and_the_present_entry(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         acting = asyncio.create_task(hub.txn([{"op": "delete", "key": "a"}, {"op": "delete", "key": "k", "if_rev": 3}]))
         await end.refuse(await end.next("txn"), "conflict", index=1, current=ENTRY)
@@ -606,7 +606,7 @@ async def test_a_final_close_fails_waiting_commands(fake: FakeHub, code: int, er
         assert hub.state == "closed"
 
 
-async def test_a_draining_hub_is_left_for_as_long_as_it_says(fake: FakeHub) -> None:
+async def test_a_draining_hub_is_avoided_for_as_long_as_it_says(fake: FakeHub) -> None:
     async with meeting(fake) as (_, end):
         await end.close(4000, "0.01")
         await fake.welcomed(resumed=True)
@@ -680,7 +680,7 @@ async def test_a_watcher_outlives_connections_and_sessions(fake: FakeHub) -> Non
         assert (await anext(watcher)).key == "a2"
 
 
-async def test_a_loss_is_raised_where_it_cannot_be_repaired(fake: FakeHub) -> None:
+async def test_lost_events_raise_lost_in_a_watch_without_snapshot(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         watcher = hub.watch("a*")
         waiting = asyncio.create_task(anext(watcher))

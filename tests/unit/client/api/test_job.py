@@ -1,4 +1,4 @@
-"""Jobs as a program has them: taken, done, given back, lost. The hub says what each test tells it."""
+"""Jobs as a program uses them: taken, done, given back, lost. Each test writes the lines of the hub."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ async def fake() -> AsyncIterator[FakeHub]:
 
 
 async def give(end: FakeConnection, token: int = 110, delivery: int = 1) -> Line:
-    """Give a job to the next taker; gives what was asked."""
+    """Give a job to the next `take`, and return that command."""
     command = await end.next("take")
     await end.reply(command, entry=ENTRY, token=token, expires_at=50.0, delivery=delivery)
     return command
 
 
 async def finished(end: FakeConnection) -> Line:
-    """Answer what ends a job."""
+    """Answer the command that ends a job."""
     command = await end.next("delete", "unlock")
     await end.reply(command, **({"deleted": True, "rev": 120} if command["op"] == "delete" else {"rev": 120}))
     return command
@@ -95,7 +95,7 @@ async def test_a_job_is_finished_once(fake: FakeHub) -> None:
 
 
 async def give_back_and_enter(hub: waggle.Hub, end: FakeConnection) -> Any:
-    """A job that is given back inside its block."""
+    """Give a job back inside its block."""
 
     class Block:
         async def __aenter__(self) -> None:
@@ -213,7 +213,7 @@ async def test_a_job_whose_object_was_dropped_is_given_back(fake: FakeHub) -> No
         assert (await end.next("unlock"))["token"] == 110
 
 
-async def test_a_job_whose_lease_was_over_before_it_was_heard_of_is_passed_over(fake: FakeHub) -> None:
+async def test_work_skips_a_job_whose_lease_was_over_before_the_grant_arrived(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
 
         async def program() -> int:

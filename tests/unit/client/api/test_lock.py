@@ -1,4 +1,6 @@
-"""A lock as a program has it: entered, renewed, lost, cancelled, forgotten. The hub says what each test tells it."""
+"""Locks as a program uses them: entered, renewed, lost, cancelled, garbage collected. Each test writes the lines of
+the hub.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,14 @@ async def fake() -> AsyncIterator[FakeHub]:
 
 
 async def grant(end: FakeConnection, token: int = 110, **ok: Any) -> Line:
-    """Grant the next lock, and give what was asked."""
+    """Grant the next lock, and return its command."""
     command = await end.next("lock")
     await end.reply(command, **{"token": token, "mode": "exclusive", "expires_at": 50.0, "waited": 0.0, **ok})
     return command
 
 
 async def unlocked(end: FakeConnection) -> int:
-    """Answer the next unlock; gives its token."""
+    """Answer the next unlock, and return its token."""
     command = await end.next("unlock")
     await end.reply(command, rev=120)
     token: int = command["token"]
@@ -56,7 +58,7 @@ def forever() -> asyncio.Future[None]:
 
 
 async def hold(hub: waggle.Hub, inside: asyncio.Event, **options: Any) -> waggle.Lock:
-    """Enter a lock and stay in it."""
+    """Enter a lock and stay in its block."""
     async with hub.lock("a", **options) as lock:
         inside.set()
         await forever()
@@ -142,7 +144,7 @@ async def test_the_error_of_the_body_is_the_error_of_the_block(fake: FakeHub) ->
             await running
 
 
-async def test_leaving_while_the_hub_is_away_unlocks_when_it_is_back(fake: FakeHub) -> None:
+async def test_leaving_a_block_while_the_hub_is_away_unlocks_after_the_reconnect(fake: FakeHub) -> None:
     async with meeting(fake, timeout=0.02) as (hub, end):
         inside, out = asyncio.Event(), asyncio.Event()
 
@@ -190,7 +192,7 @@ async def test_a_renewal_that_fails_is_tried_again(fake: FakeHub) -> None:
         assert not running.done()
 
 
-async def test_renewed_by_hand_it_has_another_ttl_from_then_on(fake: FakeHub) -> None:
+async def test_renew_with_a_ttl_changes_the_ttl_of_later_renewals(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         lock, _ = await asyncio.gather(hub.lock("a").acquire(), grant(end))
         renewing = asyncio.create_task(lock.renew(0.9))
@@ -199,7 +201,7 @@ async def test_renewed_by_hand_it_has_another_ttl_from_then_on(fake: FakeHub) ->
         assert (await end.next("renew"))["ttl"] == 0.9
 
 
-async def test_a_grant_that_was_told_before_is_renewed_before_it_is_believed(fake: FakeHub) -> None:
+async def test_a_duplicate_grant_is_renewed_before_it_counts_as_held(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         entering = asyncio.create_task(hub.lock("a").acquire())
         command = await end.next("lock")
@@ -242,7 +244,7 @@ async def test_a_loss_cancels_the_body_and_the_block_says_why(fake: FakeHub) -> 
         assert end.quiet, "there is nothing to unlock"
 
 
-async def test_a_body_that_is_done_before_it_hears_of_the_loss_raises_too(fake: FakeHub) -> None:
+async def test_a_block_that_ends_before_the_loss_arrives_raises_lock_lost(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         told = asyncio.Event()
 
@@ -261,7 +263,7 @@ async def test_a_body_that_is_done_before_it_hears_of_the_loss_raises_too(fake: 
             await soon(running)
 
 
-async def test_who_wants_the_task_cancelled_is_not_put_off_by_a_loss(fake: FakeHub) -> None:
+async def test_a_cancellation_by_other_code_is_not_replaced_by_a_loss(fake: FakeHub) -> None:
     async with meeting(fake) as (hub, end):
         inside = asyncio.Event()
         running = asyncio.create_task(hold(hub, inside))

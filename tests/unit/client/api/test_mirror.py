@@ -1,4 +1,4 @@
-"""A mirror shows states that were, and never part of one."""
+"""A mirror shows complete states, never part of one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_nothing_is_shown_before_the_snapshot_is_complete(wire: Wire, view: Mirr
     assert (list(view), view.synced, view.changes, view.rev) == (["a"], True, 1, 100)
 
 
-def test_it_follows_every_event(wire: Wire, view: MirrorView) -> None:
+def test_a_mirror_follows_every_event(wire: Wire, view: MirrorView) -> None:
     wire.say(
         synced(1, 100), event(1, 101, 100, "a", value=1, version=1, at=5.0, created_at=4.0, by="me", expires_at=9.0)
     )

@@ -1,4 +1,6 @@
-"""A txn is written as dicts; what is no dict of plain JSON is told with its place, and results get their types."""
+"""A txn is written as dicts; an item that is not a dict of plain JSON is refused with its position, and results
+have types.
+"""
 
 from __future__ import annotations
 

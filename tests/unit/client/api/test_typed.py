@@ -1,4 +1,4 @@
-"""What a view reads is of its type or says so when it is read; what it writes can be read."""
+"""A view reads values as its type or raises where they are read, and writes only values that can be read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Note(TypedDict):
 
 
 class Unknown:
-    """A class that msgspec knows nothing of."""
+    """A class that msgspec cannot convert to."""
 
 
 def entry(value: Any, key: str = "task:auth") -> Entry:
@@ -55,7 +55,7 @@ def lens() -> TypedCodec[Task]:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def test_an_entry_has_its_value_as_the_type_and_all_else_as_it_was(lens: TypedCodec[Task]) -> None:
+def test_a_typed_entry_has_a_typed_value_and_the_other_fields_unchanged(lens: TypedCodec[Task]) -> None:
     typed = lens.entry(entry({"owner": "me", "points": 3, "due": "2030-01-02"}))
     assert typed.value == Task("me", 3, datetime.date(2030, 1, 2))
     assert typed.value is typed.value
@@ -103,7 +103,7 @@ def test_an_event_has_its_value_and_the_entry_before_as_the_type(lens: TypedCode
 
 
 @pytest.mark.parametrize("type", ["delete", "expire", "synced", "lost"])
-def test_an_event_without_a_value_says_so_when_it_is_read(lens: TypedCodec[Task], type: str) -> None:
+def test_the_value_of_an_event_without_one_raises_mismatch(lens: TypedCodec[Task], type: str) -> None:
     typed = lens.event(Event(type=type, key="task:auth" if type == "delete" else ""))
     assert typed.key in ("auth", "")
     assert (typed.type, typed.prev) == (type, UNSET)
@@ -145,7 +145,7 @@ def test_a_value_that_could_not_be_read_back_is_not_written(lens: TypedCodec[Tas
         lens.plain("auth", wrong)
 
 
-def test_a_function_is_given_the_type_and_gives_it_back(lens: TypedCodec[Task]) -> None:
+def test_the_function_of_a_typed_update_gets_and_returns_the_type(lens: TypedCodec[Task]) -> None:
     assert lens.value("auth", {"owner": "me"}) == Task("me")
     assert lens.value("auth", None) is None
     with pytest.raises(Mismatch, match="task:auth"):
@@ -163,7 +163,7 @@ def test_a_type_that_json_cannot_be_read_as_is_refused_at_once() -> None:
 # --- keys --------------------------------------------------------------------------------------------------------
 
 
-def test_keys_are_those_within_the_view_and_patterns_take_the_prefix_as_it_is() -> None:
+def test_keys_are_relative_to_the_view_and_its_prefix_is_quoted_in_patterns() -> None:
     lens = TypedCodec(int, None, r"a[*?\:")
     assert lens.key("b") == r"a[*?\:b"
     assert lens.within(lens.key("b")) == "b"
@@ -203,7 +203,7 @@ def test_a_mirror_is_read_through_the_view(replica: Replica, view: TypedMirrorVi
     assert "2 entries" in repr(view)
 
 
-def test_a_value_is_converted_once_for_as_long_as_it_stays(replica: Replica, view: TypedMirrorView[Task]) -> None:
+def test_a_mirror_converts_each_value_once(replica: Replica, view: TypedMirrorView[Task]) -> None:
     change(replica, "set", "a", {"owner": "me"})
     first = view["a"]
     assert view["a"] is first
@@ -212,7 +212,7 @@ def test_a_value_is_converted_once_for_as_long_as_it_stays(replica: Replica, vie
     assert (first.value, view["a"].value) == (Task("me"), Task("you"))
 
 
-def test_what_is_gone_is_not_remembered_for_ever(replica: Replica, view: TypedMirrorView[Task]) -> None:
+def test_converted_values_of_deleted_entries_are_dropped(replica: Replica, view: TypedMirrorView[Task]) -> None:
     for number in range(1000):
         change(replica, "set", str(number), {"owner": "me"})
         assert view[str(number)].value == Task("me")

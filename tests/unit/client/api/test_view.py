@@ -1,4 +1,4 @@
-"""Both views over both clients: which commands they become, and in which types the answers come."""
+"""The views of both clients: the commands that their methods send, and the types of the results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ME = {"owner": "me", "points": 0}
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variables from outside, and no waiting between two attempts."""
+    """Ignore variables of the environment, and connect again without a pause."""
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(driver, "random", lambda: 0.0)
@@ -53,14 +53,14 @@ async def fake() -> AsyncIterator[FakeHub]:
 
 
 class Answers:
-    """The hub's end: answers one command after the other, and keeps what was asked."""
+    """The hub's end: it answers one command after the other, and records them."""
 
     def __init__(self, fake: FakeHub) -> None:
         self.asked: list[Line] = []
         self._fake = fake
 
     async def give(self, *answers: Answer) -> None:
-        """For each an op, its ``ok`` (None: a conflict with the entry of another) and the lines that follow."""
+        """Set the replies: for each an op, its ``ok`` (None: a conflict) and the lines that follow."""
         end = await self._fake.welcomed()
         for op, ok, lines in answers:
             command = await end.next(op)
@@ -119,7 +119,7 @@ OPTIONS: Any = {"ttl": 5, "if_rev": 0, "kind": "cached", "ephemeral": True, "met
 
 
 def asked(answers: Answers) -> list[Line]:
-    """What the hub was asked, with the defaults that the encoder leaves out."""
+    """Return the recorded commands, with the defaults that the encoder leaves out."""
     return [{"values": True, **line} if "pattern" in line else line for line in answers.asked]
 
 

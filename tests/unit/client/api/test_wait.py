@@ -1,4 +1,4 @@
-"""What a wait waits for: keys, dicts, shortcuts; and how long it may take in all."""
+"""The conditions of a wait: keys, dicts, shortcuts; and the time limit of a whole wait."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_types_have_the_words_of_the_wire() -> None:
     assert set(get_type_hints(Where)) == set(WireWhere.__struct_fields__)
 
 
-def test_a_text_is_a_key_whatever_characters_it_has() -> None:
+def test_a_text_condition_is_a_key_with_any_characters() -> None:
     found = conditions_of(["a*", {"pattern": "a*", "count": 3}], "wait_all")
     assert msgspec.to_builtins(found) == [{"key": "a*"}, {"pattern": "a*", "count": 3}]
 

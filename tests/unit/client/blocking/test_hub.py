@@ -1,4 +1,4 @@
-"""The blocking client, in a thread beside a hub that says what each test tells it to say."""
+"""The blocking client, in a thread beside a hub whose lines each test writes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENTRY = {
 
 @pytest.fixture(autouse=True, params=["uvloop", "asyncio"])
 def settings(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """No variables from outside, no waiting between two attempts, and either loop in the thread."""
+    """Ignore variables of the environment, connect again without a pause, and use either event loop in the thread."""
     if request.param == "asyncio":
         monkeypatch.setitem(sys.modules, "uvloop", None)  # as if it were not installed
     for name in ("WAGGLE_URL", "WAGGLE_AGENT", "WAGGLE_TOKEN", "WAGGLE_NS"):
@@ -48,7 +48,7 @@ async def fake() -> AsyncIterator[FakeHub]:
 
 
 async def meet(fake: FakeHub, program: Callable[[Hub], T]) -> tuple[asyncio.Task[T], FakeConnection]:
-    """Run ``program`` with a hub in a thread; gives its task and the hub's end."""
+    """Run ``program`` with a hub in a thread; return its task and the hub's end."""
 
     def run() -> T:
         with connect(fake.url, agent="a") as hub:
@@ -74,7 +74,7 @@ async def test_a_block_connects_commands_and_leaves_no_thread(fake: FakeHub) -> 
     assert threads() == []
 
 
-async def test_nobody_there_is_told_and_leaves_no_thread(fake: FakeHub) -> None:
+async def test_connecting_without_a_hub_raises_and_leaves_no_thread(fake: FakeHub) -> None:
     await fake.stop()
     with pytest.raises(Disconnected, match="waggle serve"):
         await asyncio.to_thread(connect, fake.url, connect_timeout=0.05)
@@ -117,7 +117,7 @@ async def test_a_watcher_gives_events_and_its_place(fake: FakeHub) -> None:
     assert await running == [("k1", 0), ("synced", 100), ("k2", 101), ("k3", 105)]
 
 
-async def test_a_bare_loop_unsubscribes_when_it_is_left(fake: FakeHub) -> None:
+async def test_leaving_a_loop_without_a_block_unsubscribes(fake: FakeHub) -> None:
     def program(hub: Hub) -> None:
         for seen in hub.watch("k*"):
             assert seen.key == "k1"
@@ -163,7 +163,7 @@ async def test_a_mirror_follows_and_is_waited_for(fake: FakeHub) -> None:
     assert await running == ["a", "b"]
 
 
-async def test_whoever_waits_is_answered_when_another_thread_closes(fake: FakeHub) -> None:
+async def test_a_waiting_call_raises_when_another_thread_closes_the_hub(fake: FakeHub) -> None:
     def program(hub: Hub) -> None:
         waiting = threading.Thread(target=wait, args=(hub,))
         waiting.start()

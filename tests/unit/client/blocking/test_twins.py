@@ -1,4 +1,6 @@
-"""The two clients are one: the same methods, in the same order, with the same parameters. And what `waggle` exports."""
+"""Both clients have the same methods, in the same order, with the same parameters; `waggle` exports its public
+names.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ SHARED_BASES = (leased.Leased, blocking_leased.Leased, watcher.Position)
 
 
 def public(cls: type) -> list[str]:
-    """The public names that the class itself or a private base of it defines, in order of definition."""
+    """Return the public names that the class or a private base defines, in order of definition."""
     names: dict[str, None] = {}
     for base in reversed(cls.__mro__):
         if (
@@ -133,7 +135,7 @@ def test_every_error_is_exported() -> None:
     assert codes <= set(waggle.__all__)
 
 
-def test_importing_waggle_imports_nothing_that_it_does_not_need() -> None:
+def test_importing_waggle_imports_only_modules_that_it_needs() -> None:
     code = "import sys, waggle; print(*{name.partition('.')[0] for name in sys.modules})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"typer", "rich", "click", "starlette", "uvicorn", "waggle_hub"} & set(run.stdout.split())

@@ -1,4 +1,4 @@
-"""Where the hub is, when to come back, and when not to."""
+"""The address of the hub, the delay before the next attempt, and the close codes that allow none."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Whatever is cut, cancelled or lost, at whatever moment: nothing stays granted that nobody knows of, or waits in vain.
-
-Random walks of a session against the hub's own machine, line by line, with connections that die unnoticed.
-"""
+"""Whatever is cut, cancelled or lost, and whenever: every grant has an owner, and every waiter is answered."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ INFO = m.Welcome(session="", secret="", agent="", resumed=False, epoch="", rev=0
 
 
 class Connection:
-    """One socket: what is on its way in both directions, and the session it speaks for."""
+    """One socket: the lines on their way in both directions, and its session."""
 
     def __init__(self) -> None:
         self.session: str | None = None
@@ -37,7 +34,7 @@ class Connection:
 
 
 class World:
-    """A client, the machine, a rival who needs no socket, and a clock."""
+    """A client, the machine, a rival that needs no socket, and a clock."""
 
     def __init__(self) -> None:
         self.machine = Machine(Limits(grace=15.0), "e1")
@@ -96,7 +93,7 @@ class World:
             self.client.opened()
 
     def drop(self, chance: Random) -> None:
-        """The connection is gone; the hub may hear what was on its way, and may notice later."""
+        """Lose the connection. The hub may still get lines that are on their way, and may notice the loss later."""
         if self.connection is not None:
             if chance.random() < 0.5:
                 for text in self.connection.to_hub[: chance.randrange(4)]:
@@ -107,7 +104,7 @@ class World:
                 self.notice(chance)
 
     def notice(self, _: Random) -> None:
-        """The hub sees that a connection is dead."""
+        """Let the hub see that a connection is dead."""
         if self.speaker is not None and self.speaker is not self.connection:
             assert self.speaker.session is not None
             self._say(self.machine.drop(self.speaker.session, self.now), None)
@@ -142,7 +139,7 @@ class World:
         self._ask(m.Wait(id=0, any=[m.Awaited(key=chance.choice(NAMES))], timeout=chance.choice([5.0, 3600.0])))
 
     def cancel(self, chance: Random) -> None:
-        """A caller is cancelled, answered or not."""
+        """Cancel a caller, answered or not."""
         if self.asks:
             pending = chance.choice(list(self.asks))
             del self.asks[pending]
@@ -192,7 +189,7 @@ class World:
                 self.asks[pending] = outcome
 
     def settle(self) -> None:
-        """Everything arrives."""
+        """Deliver everything."""
         self.drop(Random(0))
         self.reconnect(Random(0))
         assert self.connection is not None
@@ -208,7 +205,7 @@ class World:
             self.collect()
 
     def check(self) -> None:
-        """What the hub has granted has an owner here who knows, and who waits here waits there."""
+        """Check that every grant of the hub has an owner here, and that the same commands wait here and there."""
         assert self.client.welcome is not None
         session = self.machine.state.sessions.get(self.client.welcome.session)
         assert session is not None
@@ -222,7 +219,7 @@ class World:
         self.machine.check()
 
     def end(self) -> None:
-        """All callers go: nothing is left."""
+        """Cancel all callers, and check that nothing is left."""
         for pending in list(self.asks):
             self.client.cancel(pending)
         self.asks.clear()

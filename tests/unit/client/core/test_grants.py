@@ -1,4 +1,4 @@
-"""What a session does with commands that wait and with what it is granted: takeover, cancelling, loss."""
+"""A session with commands that wait, and with leases: takeover, cancellation, loss."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wait() -> Wait:
 
 
 def asked(wire: Wire, command: Any) -> tuple[PendingCommand, Line]:
-    """Ask, and see it sent."""
+    """Submit a command, and return it with the line sent."""
     pending = wire.session.submit(command)
     (line,) = wire.sent()
     return pending, line
@@ -54,7 +54,7 @@ def connected() -> Wire:
 
 
 def taken_over(wire: Wire) -> list[Line]:
-    """Lose the connection and take the session over; gives what is sent then."""
+    """Lose the connection and take the session over; return the lines sent then."""
     wire.session.dropped()
     wire.connect(resumed=True)
     return wire.sent()
@@ -128,7 +128,7 @@ def test_a_wait_stands_again_before_the_first_is_cancelled() -> None:
     assert isinstance(wire.outcomes[pending], Waited)
 
 
-def test_what_came_true_while_away_is_not_missed_though_it_is_over() -> None:
+def test_a_condition_that_held_during_a_lost_connection_is_not_missed() -> None:
     wire = connected()
     pending, first = asked(wire, wait())
     second, cancel = taken_over(wire)
@@ -249,7 +249,7 @@ def test_a_caller_that_goes_while_the_hub_is_away_leaves_nothing_either() -> Non
     assert lose_session(wire) == [], "in a new session there is nothing to give back"
 
 
-def test_a_task_asks_for_no_other_lock_while_it_has_one_to_give_back() -> None:
+def test_a_task_sends_no_lock_while_its_cancelled_lock_may_be_granted() -> None:
     wire = connected()
     mine = Lock(id=0, names=["a"], wait=None, task="mine")
     pending, first = asked(wire, mine)
@@ -274,7 +274,7 @@ def test_a_released_lock_is_released_whatever_waits_for_it() -> None:
     assert (again["op"], again["rid"]) == ("unlock", first["rid"])
 
 
-def test_who_cancels_hears_of_it_only_where_the_hub_says_so() -> None:
+def test_a_cancelled_command_is_settled_only_by_the_reply_of_the_hub() -> None:
     wire = connected()
     pending, line = asked(wire, wait())
     wire.refuse(line, "cancelled")
@@ -296,7 +296,7 @@ def test_a_loss_is_told_with_its_reason_even_in_the_breath_of_the_grant() -> Non
     assert wire.lost == [pending.lease]
 
 
-def test_after_a_takeover_what_is_held_is_renewed_since_a_loss_may_not_have_arrived() -> None:
+def test_a_takeover_renews_all_leases_because_a_notice_of_loss_may_be_lost() -> None:
     wire = connected()
     kept, lost = held(wire, 110), held(wire, 111)
     first, second = taken_over(wire)
@@ -320,7 +320,7 @@ def test_a_session_that_is_lost_takes_its_locks_along() -> None:
     assert lease.lost.reason == "session_lost"
 
 
-def test_the_end_of_it_all_is_a_loss_too() -> None:
+def test_the_end_of_the_session_is_a_loss_of_its_leases() -> None:
     wire = connected()
     lease = held(wire)
     pending, _ = asked(wire, lock())
@@ -333,7 +333,7 @@ def test_the_end_of_it_all_is_a_loss_too() -> None:
     assert "in_doubt" not in outcome.details, "nothing was granted that outlives the session"
 
 
-def test_a_loss_of_what_was_let_go_is_nobodys() -> None:
+def test_a_notice_of_loss_for_an_unlocked_lease_is_ignored() -> None:
     wire = connected()
     wire.session.unlock(held(wire))
     wire.say({"lost": {"token": 110, "reason": "expired"}})

@@ -1,4 +1,4 @@
-"""A hold is never taken for longer than in the hub, and its loss says why."""
+"""A lease never lasts longer than at the hub, and its loss has a reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_nothing_is_certain_before_the_hub_has_said_so() -> None:
     assert Lease("a", 1, 30.0).deadline == float("-inf")
 
 
-def test_it_counts_from_when_it_was_asked_for_and_not_from_the_reply() -> None:
+def test_a_lease_counts_from_the_request_and_not_from_the_reply() -> None:
     lease = Lease("a", 1, 9.0)
     lease.confirm(100.0, grace=15.0)
     assert (lease.deadline, lease.renew_at) == (109.0, 103.0)

@@ -1,4 +1,4 @@
-"""What a session says, and to whom it gives what it hears: commands, hello, takeover, a lost session."""
+"""A session's lines, and the receivers of the hub's lines: commands, hello, takeover, a lost session."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_nothing_is_sent_before_the_welcome() -> None:
 @pytest.mark.parametrize(
     "said", [{"agent": "caf\udce9"}, {"ns": "\udce9"}, {"token": "\udce9"}, {"meta": {"k": ["\udce9"]}}]
 )
-def test_what_it_is_to_say_of_itself_is_checked_before_it_connects(said: dict[str, Any]) -> None:
+def test_name_and_meta_are_checked_before_the_session_connects(said: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match=r"has the text '\\udce9'"):
         Wire(**said)
 
@@ -57,7 +57,7 @@ def test_a_reply_finds_its_command_whatever_the_order() -> None:
     assert wire.session.rev == 105
 
 
-def test_a_conflict_shows_the_entry_as_it_is() -> None:
+def test_a_conflict_has_the_present_entry() -> None:
     wire = Wire()
     wire.connect()
     pending = wire.session.submit(put())
@@ -84,7 +84,7 @@ def test_unknown_replies_losses_and_events_are_ignored() -> None:
     assert wire.outcomes == {}
 
 
-def test_a_line_that_is_not_of_this_protocol_ends_it_with_a_remedy() -> None:
+def test_a_line_of_another_protocol_raises_disconnected_with_a_remedy() -> None:
     wire = Wire()
     wire.connect()
     wire.session.submit(Ping(id=0))
@@ -103,7 +103,7 @@ def test_a_command_that_json_cannot_hold_is_refused_and_not_sent() -> None:
     assert wire.sent() == []
 
 
-def test_a_command_beyond_a_message_is_refused_before_it_ends_the_connection() -> None:
+def test_a_command_larger_than_a_message_is_refused_without_being_sent() -> None:
     wire = Wire()
     wire.connect()
     pending = wire.session.submit(put(value="x" * 2**24))
@@ -152,7 +152,7 @@ def test_a_caller_that_gives_up_leaves_nothing_behind() -> None:
 # --- takeover ----------------------------------------------------------------------------------------------------
 
 
-def test_a_takeover_repeats_what_is_unanswered_in_order_and_a_change_under_its_rid() -> None:
+def test_a_takeover_repeats_unanswered_commands_in_order_and_changes_with_their_rid() -> None:
     wire = Wire()
     wire.connect()
     wire.session.submit(put("first"))
@@ -266,7 +266,7 @@ def test_another_refusal_of_hello_is_for_the_shell_to_judge() -> None:
 
 
 def lose_session(wire: Wire, **changes: Any) -> list[dict[str, Any]]:
-    """Drop, come back to a hub that has forgotten the session; gives what is sent then."""
+    """Lose the connection, and connect to a hub that has forgotten the session; return the lines sent then."""
     wire.session.dropped()
     wire.session.opened()
     wire.refuse(wire.sent()[0], "session_lost")

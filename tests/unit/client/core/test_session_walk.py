@@ -1,7 +1,4 @@
-"""Whatever happens to connection, session and log, at whatever moment: nothing is missed, and nothing comes twice.
-
-Random walks of a client against `modelhub`, line by line. What is checked is what a program sees.
-"""
+"""Whatever happens to connection, session and log, and whenever: no event is missed, and none comes twice."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ KEYS = list("abcdefgh")
 
 
 class Consumer:
-    """A program that watches, and remembers what it has seen."""
+    """A program that watches, and records the events."""
 
     def __init__(self, hub: ModelHub, snapshot: bool) -> None:
         self.buffer = Buffer()
@@ -40,7 +37,7 @@ class Consumer:
         self._hub = hub
 
     def take(self, session: Session) -> None:
-        """Consume one event, if one waits."""
+        """Take one event, if one waits."""
         if self.buffer.empty:
             return
         event = self.buffer.take()
@@ -69,7 +66,7 @@ class Consumer:
                 self.state.pop(event.key, None)
 
     def check_tail(self) -> None:
-        """What came is what happened, without a gap, up to where this consumer stands."""
+        """Check that the events are those that happened, without a gap, up to the position of this consumer."""
         if self.began is not None:
             upto = self.tail[-1][0] if self.tail else self.began
             expected = self._hub.events_between(self.began, upto)
@@ -119,14 +116,14 @@ class World:
             self.connected = False
 
     def send(self, count: int) -> None:
-        """Let some lines reach the hub: at most 7, if not all."""
+        """Let some lines reach the hub: up to 7, or all."""
         for message in self.session.outgoing():
             self.to_hub += message.split(b"\n")
         for _ in range(min(count % 8, len(self.to_hub))):
             self.hub.receive(self.to_hub.pop(0))
 
     def deliver(self, count: int) -> None:
-        """Let some lines reach the client: at most 7, and rarely all."""
+        """Let some lines reach the client: up to 7, rarely all."""
         for _ in range(min(count % 8 if count < 240 else 1000, len(self.hub.outbox))):
             self.session.receive(msgspec.json.encode(self.hub.next_line()))
             self.collect()
@@ -186,7 +183,7 @@ class World:
     # --- the end ---------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """A connection, and time enough for everything."""
+        """Connect, and deliver everything."""
         for _ in range(500):
             self.reconnect(0)
             self.send(7)
@@ -225,7 +222,7 @@ class World:
         assert len(self.hub.session.subscriptions) == len(running) + 2, "nothing is left open"
 
     def check_mirrors(self) -> None:
-        """A mirror shows what was at its revision, whole."""
+        """Check that a mirror shows the whole state of its revision."""
         for replica in self.replicas:
             if replica.changes:
                 state = {key: entry.value for key, entry in replica.entries.items()}

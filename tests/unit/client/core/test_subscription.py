@@ -1,4 +1,4 @@
-"""The chain of revisions, snapshots, several subscriptions of the same, and slow consumers: without a socket."""
+"""The chain of revisions, snapshots, several subscriptions of one interest, and slow consumers: without a socket."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Watched:
         self.subscription = Subscription(patterns or ["*"], self.buffer, since=since, **options)
 
     def take(self) -> list[Event]:
-        """Everything that waits."""
+        """Return everything that waits."""
         events = []
         while not self.buffer.empty:
             events.append(self.buffer.take())

@@ -1,4 +1,6 @@
-"""What the asyncio client costs, in counts that do not depend on the machine: messages, writes, tasks, turns."""
+"""The costs of the asyncio client, in counts that do not depend on the machine: messages, writes, tasks, loop
+iterations.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,13 @@ class Writes:
         monkeypatch.setattr(Connection, "write", noted)
 
     def take(self) -> list[int]:
-        """How many lines each message since the last call had."""
+        """Return the number of lines of each message since the last call."""
         taken, self.messages = self.messages, []
         return [1 + message.count(b"\n") for message in taken]
 
 
 async def asked(hub: waggle.Hub, end: Any, count: int) -> tuple[list[asyncio.Task[Any]], list[dict[str, Any]]]:
-    """So many sets of one turn, as they reached the hub."""
+    """Return the `set` commands of one loop iteration, as they reached the hub."""
     calls = [asyncio.create_task(hub.set(f"k{number}", number)) for number in range(count)]
     return calls, [await end.next("set") for _ in calls]
 

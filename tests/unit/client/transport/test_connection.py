@@ -97,7 +97,7 @@ async def test_the_outcome_is_that_of_websockets_own(what: str, cut: str) -> Non
 
 
 @pytest.mark.parametrize("what", ["several", "fragments", "closed", "masked and long", "too big"])
-async def test_it_does_not_matter_where_bytes_are_cut(what: str) -> None:
+async def test_messages_are_the_same_wherever_the_bytes_are_cut(what: str) -> None:
     data = b"".join(CORPUS[what])
     wanted = await played(ClientConnection, CORPUS[what])
     for place in range(len(data)):
@@ -195,7 +195,7 @@ async def test_a_hub_that_answers_pings_lives_and_one_that_does_not_is_dead() ->
     assert wire.connection.close_code == 1006
 
 
-async def test_who_listens_to_what_is_gone_is_told_so() -> None:
+async def test_a_listener_of_a_closed_connection_is_told_at_once() -> None:
     wire, listener = Socketless(), RecordingListener()
     await wire.shaken()
     wire.feed(text(b"a"))
@@ -238,7 +238,7 @@ async def test_nothing_is_sent_after_the_end() -> None:
     assert wire.transport.writes == []
 
 
-async def test_the_socket_says_when_it_is_full_and_when_not() -> None:
+async def test_the_connection_tells_when_the_socket_is_full_and_when_it_has_room() -> None:
     wire, listener = Socketless(), RecordingListener()
     await wire.shaken()
     assert isinstance(wire.connection, Connection)

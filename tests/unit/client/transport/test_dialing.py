@@ -31,7 +31,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def visited(fake: FakeHub, url: str) -> None:
-    """Connect, read something large, write something large, and leave."""
+    """Connect, read a large value, write a large value, and close."""
 
     async def program() -> None:
         async with waggle.connect(url) as hub:

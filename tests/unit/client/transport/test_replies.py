@@ -1,4 +1,4 @@
-"""Who waits for an outcome is told, or told that it is late; one timer serves all ordinary commands."""
+"""A caller gets its outcome or a timeout; one timer serves all ordinary commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PONG = Pong(rev=1, at=1.0)
 
 
 class Timers:
-    """Which timers the loop was asked for, and are not cancelled."""
+    """The timers that the loop has set, and that are not cancelled."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._set: list[asyncio.TimerHandle] = []
@@ -33,7 +33,7 @@ class Timers:
         return sum(not timer.cancelled() for timer in self._set)
 
 
-async def test_a_caller_is_told_and_is_a_caller_no_more() -> None:
+async def test_a_caller_gets_its_outcome_once() -> None:
     replies = ReplyFutures(LONG)
     pending = PendingCommand(Ping(id=0))
     future = replies.wait(pending)
@@ -44,7 +44,7 @@ async def test_a_caller_is_told_and_is_a_caller_no_more() -> None:
     replies.close()
 
 
-async def test_who_went_away_is_told_nothing() -> None:
+async def test_a_discarded_command_is_not_settled() -> None:
     replies = ReplyFutures(LONG)
     asks = [PendingCommand(Ping(id=0)), PendingCommand(Wait(id=0, timeout=1.0))]
     futures = [replies.wait(pending) for pending in asks]

@@ -1,4 +1,4 @@
-"""One file, one lock: however its name is said, and wherever."""
+"""One file has one lock name, however its path is written and from whichever directory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from waggle.wire.file_locks import UNKNOWN_ROOT, Place, lock_name, lock_pattern,
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """Somebody in src/ of a repository with a file, and a link to it."""
+    """A process in src/ of a repository with a file, and a link to it."""
     root = tmp_path.resolve() / "shop"
     (root / "src" / "deep").mkdir(parents=True)
     (root / ".git").mkdir()
@@ -35,7 +35,7 @@ def test_an_absolute_path_is_within_the_repository_by_whatever_link(place: Place
     assert lock_name(f"{tmp_path}/door/src/a.py", place) == "src/a.py"
 
 
-def test_a_link_is_the_file_that_it_leads_to(place: Place) -> None:
+def test_a_link_has_the_lock_name_of_its_target(place: Place) -> None:
     assert lock_name("src/link.py", place) == lock_name("./link.py", place) == "src/a.py"
 
 

@@ -48,7 +48,7 @@ def test_a_key_has_no_half_of_a_surrogate_pair() -> None:
     refused(lambda: check_key(f"a{HALF}b"))
 
 
-def test_a_refusal_names_the_field_it_was_told() -> None:
+def test_a_refusal_names_the_given_field() -> None:
     assert refused(lambda: check_key("", "channel")).details == {"field": "channel"}
     assert refused(lambda: check_ns("", "where")).details == {"field": "where"}
     assert refused(lambda: check_agent("", "who")).details == {"field": "who"}

@@ -24,12 +24,12 @@ def refused(check: Callable[[], object]) -> BadRequest:
 
 
 def matches(pattern: str, *keys: str) -> bool:
-    """Whether the pattern matches every one of the keys."""
+    """Return whether the pattern matches every one of the keys."""
     return all(compile_pattern(pattern).match(key) for key in keys)
 
 
 def misses(pattern: str, *keys: str) -> bool:
-    """Whether the pattern matches none of the keys."""
+    """Return whether the pattern matches none of the keys."""
     return not any(compile_pattern(pattern).match(key) for key in keys)
 
 
@@ -138,7 +138,7 @@ def test_an_invalid_pattern_is_a_bad_request_with_a_remedy(text: str) -> None:
     assert error.message.count(":") or "," in error.message
 
 
-def test_a_class_with_all_in_it_and_one_with_nothing_in_it_work() -> None:
+def test_a_class_of_all_characters_and_a_class_of_none_work() -> None:
     everything = "\0-\U0010ffff"
     assert compile_pattern(f"a[{everything}]") == compile_pattern("a?")
     assert misses(f"*[!{everything}]*", "a", "", "\U0010ffff")
@@ -194,7 +194,7 @@ def test_patterns_that_mean_different_things_are_not_equal() -> None:
     assert compile_pattern("a") != "a"
 
 
-def test_a_refusal_of_a_pattern_names_the_field_it_was_told() -> None:
+def test_a_refused_pattern_names_the_given_field() -> None:
     assert refused(lambda: compile_pattern("", "patterns")).details == {"field": "patterns"}
 
 
@@ -211,7 +211,7 @@ Token = tuple[str, Callable[[str], bool] | None]
 
 
 def oracle(tokens: Iterable[Token], key: str) -> bool:
-    """Whether the tokens match, by keeping every place of the key that can be reached."""
+    """Return whether the tokens match, by tracking every position of the key that can be reached."""
     reached = {0}
     for _, test in tokens:
         if test is None:
@@ -293,7 +293,7 @@ def test_matching_agrees_with_the_oracle_on_every_small_pattern_and_key() -> Non
 
 @settings(max_examples=1500, deadline=None)
 @given(st.text(alphabet="ab*?[]!-\\", min_size=1, max_size=10), keys)
-def test_every_text_is_refused_or_tells_the_truth_about_what_it_matches(text: str, key: str) -> None:
+def test_every_text_is_refused_or_describes_what_it_matches(text: str, key: str) -> None:
     try:
         pattern = compile_pattern(text)
     except BadRequest:
@@ -316,7 +316,7 @@ def test_every_text_is_refused_or_tells_the_truth_about_what_it_matches(text: st
 
 
 class Watched(str):
-    """A key that counts the characters that are looked at."""
+    """A key that counts the characters that are read."""
 
     looked = 0
 

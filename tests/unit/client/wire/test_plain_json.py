@@ -1,4 +1,4 @@
-"""What JSON cannot hold exactly is refused before it is sent, with the place and a remedy."""
+"""Data that JSON cannot hold exactly is refused before it is sent, with its position and a remedy."""
 
 from __future__ import annotations
 

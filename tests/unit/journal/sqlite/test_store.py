@@ -141,6 +141,43 @@ def test_a_log_that_rotted_is_refused_and_not_taken_for_a_shorter_one(seed: int,
     assert refused > 90
 
 
+@pytest.mark.parametrize("writes", [1, 2, 10])
+@pytest.mark.parametrize(
+    "damage", [bytes(32), bytes(4), b"\x7f", bytes([255]) * 32], ids=lambda damage: damage.hex()[:8]
+)
+def test_a_log_whose_head_is_damaged_is_refused_and_not_taken_for_an_empty_one(
+    damage: bytes, writes: int, tmp_path: Path
+) -> None:
+    with SqliteStore(tmp_path / "data") as store:
+        for number in range(writes):
+            store.write(many(number, 1))
+        data, log = image(store.path)
+    for at in (0, 7, 16, 24) if len(damage) < 32 else (0,):
+        rotten = log[:at] + damage + log[at + len(damage) :]
+        if rotten != log:
+            with pytest.raises(StoreError, match="its head does not verify"):
+                loaded(tmp_path / "crash", (data, rotten))
+            assert image(tmp_path / "crash" / "data") == (data, rotten), "what is damaged is not touched"
+
+
+def test_a_log_of_zeros_is_refused(tmp_path: Path) -> None:
+    with SqliteStore(tmp_path / "data") as store:
+        store.write(many(0, 3))
+        data, log = image(store.path)
+    with pytest.raises(StoreError, match="its head does not verify"):
+        loaded(tmp_path / "crash", (data, bytes(len(log))))
+
+
+@pytest.mark.parametrize("size", [0, 12, 32])
+def test_a_log_whose_head_was_being_written_when_the_power_failed_is_empty(size: int, tmp_path: Path) -> None:
+    with SqliteStore(tmp_path / "data") as store:
+        store.write(many(0, 3))
+    data = (tmp_path / "data").read_bytes()
+    kept = loaded(tmp_path / "crash", (data, bytes(size)))
+    assert kept is not None
+    assert len(list(kept.entries)) == 3
+
+
 def test_a_log_without_its_database_is_refused(tmp_path: Path) -> None:
     with SqliteStore(tmp_path / "data") as store:
         store.write(many(0, 1))
