@@ -159,7 +159,7 @@ async def _mcp_stdio(target: Target) -> None:
                     result = answer.get("result", {"isError": True})
                     _require(not result.get("isError"), f"a tool failed: {_excerpt(line)}")
                     return
-            raise CheckFailed(f"it has ended without an answer: {_excerpt(await process.stderr.read())}")
+            raise CheckFailed(f"the program ended without an answer: {_excerpt(await process.stderr.read())}")
     finally:
         process.stdin.close()
         try:
@@ -187,6 +187,6 @@ CHECKS = [
     Check("events (SSE)", _events, _PROXY.format("/v1/events unbuffered")),
     Check("MCP over HTTP", _mcp_http, _PROXY.format("POST at /mcp, unbuffered")),
     Check("MCP over stdio", _mcp_stdio, "run `waggle mcp --no-start` by hand, and see what it says"),
-    Check("page", _dashboard, _PROXY.format("all paths")),
+    Check("dashboard", _dashboard, _PROXY.format("all paths")),
 ]
 """In the order of the checks: the connection that all need comes first."""
