@@ -11,6 +11,10 @@ import resource
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -110,6 +114,79 @@ async def _fill_and_free(hub: HubProcess, relaxed: bool) -> None:
     await a.ask("unlock", token=lock["token"])
     await a.ask("backup")  # what was shown is on disk when this is answered
     for wire in (a, b, newcomer):
+        await wire.close()
+
+
+@contextmanager
+def hub_that_complains(data: Path, *options: str) -> Iterator[HubProcess]:
+    """A hub that reports faults on its standard error, as it should."""
+    hub = HubProcess(data=data, options=options)
+    try:
+        yield hub
+        assert "the journal fails" in hub.said()
+    finally:
+        hub.stop("SIGKILL")
+        hub.close()
+
+
+def ready(hub: HubProcess) -> tuple[int, str]:
+    """Return the status and the text of `GET /readyz`."""
+    try:
+        with urllib.request.urlopen(f"{hub.url}/readyz", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize("options", [[], ["--journal", "json"], ["--durability", "relaxed"]], ids=" ".join)
+async def test_a_hub_whose_directory_is_taken_away_refuses_until_it_is_back(
+    start_hub: StartHub, tmp_path: Path, options: list[str]
+) -> None:
+    data = tmp_path / "data"
+    with hub_that_complains(data, *options) as hub:
+        await _take_away_and_put_back(hub, data)
+    again = await asyncio.to_thread(start_hub, data=data, options=options)
+    wire = await connect(again, "b")
+    assert (await wire.ask("get", key="before"))["entry"]["value"] == 1
+    assert (await wire.ask("get", key="after"))["entry"]["value"] == 1
+    await wire.close()
+
+
+async def _take_away_and_put_back(hub: HubProcess, data: Path) -> None:
+    wire = await connect(hub, "a")
+    await wire.ask("set", key="before", value=1)
+    away = data.rename(data.with_name("away"))
+    async with asyncio.timeout(5):
+        while (await asyncio.to_thread(ready, hub))[0] == 200:
+            await asyncio.sleep(0.05)
+    status, text = await asyncio.to_thread(ready, hub)
+    assert (status, "was removed or replaced while the hub ran" in text) == (503, True), text
+    for op, fields in (("set", {"key": "k", "value": 1}), ("lock", {"name": "n"})):
+        refused = await wire.refusal(op, **fields)
+        assert refused.code == "unavailable"
+        assert str(data) in refused.error["message"]
+    assert (await wire.ask("get", key="before"))["entry"]["value"] == 1
+    data.mkdir()
+    assert (await wire.refusal("set", key="k", value=1)).code == "unavailable", "another directory does not do"
+    data.rmdir()
+    away.rename(data)
+    await eventually_set(wire, "after", 1)
+    await wire.ask("backup")  # what was shown is on disk when this is answered
+    await wire.close()
+
+
+@pytest.mark.parametrize("name", ["waggle.db", "waggle.db-wal", "waggle.db-shm"])
+async def test_a_hub_whose_database_is_deleted_refuses(tmp_path: Path, name: str) -> None:
+    with hub_that_complains(tmp_path / "data") as hub:
+        wire = await connect(hub, "a")
+        await wire.ask("set", key="before", value=1)
+        (tmp_path / "data" / name).unlink()
+        async with asyncio.timeout(5):
+            while "ok" in await wire.reply(*await wire.send({"op": "set", "key": "k", "value": 1})):
+                await asyncio.sleep(0.05)
+        refused = await wire.refusal("lock", name="n")
+        assert refused.code == "unavailable"
+        assert f"{name} was removed or replaced" in refused.error["message"]
         await wire.close()
 
 

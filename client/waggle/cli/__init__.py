@@ -67,7 +67,7 @@ def _exit_unwritable(error: OSError) -> NoReturn:
         sys.exit(0)
     try:
         print(
-            f"waggle: the output cannot be written ({error.strerror}): make room, or have it go elsewhere",
+            f"waggle: the output cannot be written ({error.strerror}): make room, or write it elsewhere",
             file=sys.stderr,
         )
     except OSError:

@@ -62,6 +62,14 @@ class Files:
     def remove(self, path: Path) -> None:
         os.remove(path)
 
+    def identity(self, path: Path) -> tuple[int, int] | None:
+        """Return the numbers of the device and the inode of a file; None if there is no file of this name."""
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_dev, status.st_ino
+
     def sync_directory(self, path: Path) -> None:
         """Sync the names in a directory."""
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -69,6 +77,23 @@ class Files:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+class Places:
+    """Files that are open, and the names under which they were found."""
+
+    def __init__(self, files: Files, *paths: Path) -> None:
+        self._files = files
+        self._found = {path: identity for path in paths if (identity := files.identity(path)) is not None}
+
+    def check(self) -> None:
+        """Raise StoreError if a name stands for another file now, or for none: what is written would be lost."""
+        for path, identity in self._found.items():
+            if self._files.identity(path) != identity:
+                raise StoreError(
+                    f"{path} was removed or replaced while the hub ran, and nothing can be kept there. Put it back, "
+                    "or stop the hub"
+                )
 
 
 def partial(path: Path) -> Path:

@@ -77,8 +77,11 @@ class Store(Protocol):
     def records(self) -> list[Record]:
         """Return the records as they are kept."""
 
+    def check_place(self) -> None:
+        """Raise StoreError if the files were removed, moved or replaced while the store is open."""
+
     def probe(self) -> None:
-        """Raise unless there is room again: write something of some size and remove it."""
+        """Raise unless the files are in their place and there is room: write something of some size and remove it."""
 
     def backup(self, path: Path) -> None:
         """Write a copy of what is kept to this path, which does not exist: whole and synced when this returns. May

@@ -74,6 +74,7 @@ class Witness:
         self.number(changes)
         store.write(changes)
         self.note()
+        store.close()  # SQLite: a look at an open database from this process would release its locks
         return store.load(progress)
 
     def number(self, changes: WriteBatch) -> None:

@@ -11,6 +11,8 @@ Rules:
    is probed and the backlog is written, as one. After that everything is as before. The clean marker tells the next
    start after a crash whether there was a backlog.
 6. The witness notes each write after it: the next start finds out whether the store has lost its newest writes.
+7. Twice a second the writer makes sure that the files of the store are still in their place, also without a write. If
+   not, the engine is told to refuse, and the next write fails as on a failing disk.
 
 The loop's thread and the writer's share state under one lock. The store belongs to the writer's thread, except for
 `recall`, which is called while the writer rests because of a failure.
@@ -20,7 +22,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import Struct
 
@@ -31,6 +35,7 @@ from .interface import Done, JournalListener, Store
 from .witness import Witness
 
 logger = logging.getLogger("waggle_hub")
+_CHECK_INTERVAL_S = 0.5
 _MAX_BACKLOG_ROUNDS = 5
 """Times that what is owed is written while more may come."""
 
@@ -59,6 +64,7 @@ class Writer:
         *,
         lag: float = 0.02,
         retry: float = 1.0,
+        check_interval: float = _CHECK_INTERVAL_S,
     ) -> None:
         self.durability = durability
         self.writes = 0
@@ -71,6 +77,10 @@ class Writer:
         self._call = call
         self._lag = lag
         self._retry = retry
+        self._check_interval = check_interval
+        self._check_at = time.monotonic() + check_interval
+        self._displaced = False
+        """Whether the engine was told that the files are not in their place. The writer's own."""
         self._undone = 0
         """Turns that are not done. The loop's own."""
         self._shared = threading.Condition()
@@ -153,6 +163,8 @@ class Writer:
                 self._write(turns)
             elif backlog is not None:
                 self._try_backlog(backlog)
+            else:
+                self._check_place()
             for done in settled:
                 self._call(done)
 
@@ -164,7 +176,8 @@ class Writer:
         while self._broken or not (self._queue or self._settled or self._stopping or self._backlog is not None):
             if self._stopping:
                 return
-            self._shared.wait()
+            if not self._shared.wait(self._check_interval) and not self._broken:
+                return
         if not self._full and self._queue and not self._stopping:
             self._shared.wait_for(lambda: self._stopping, self._lag)
 
@@ -175,6 +188,9 @@ class Writer:
         dones = [turn.done for turn in turns if turn.done is not None]
         try:
             if changes:
+                if self._displaced or time.monotonic() >= self._check_at:
+                    self._check_at = time.monotonic() + self._check_interval
+                    self._store.check_place()
                 self._put(changes)
         except Exception as error:
             self._fail(error, changes, dones)
@@ -184,6 +200,19 @@ class Writer:
                 self._call(lambda: self._tell(dones))
             if changes:
                 self._note()
+
+    def _check_place(self) -> None:
+        """Tell the engine if the files are not in their place, or are again. Nothing is to be written now."""
+        try:
+            self._store.check_place()
+        except Exception as error:
+            if not self._displaced:
+                self._displaced = True
+                self._call(partial(self._listener.on_failure, error))
+            return
+        if self._displaced:
+            self._displaced = False
+            self._call(self._listener.on_recovery)
 
     def _put(self, changes: WriteBatch) -> None:
         """Write changes to the store, with their number. After it, call `_note`."""
@@ -201,6 +230,7 @@ class Writer:
             self._sign.set()
 
     def _fail(self, error: Exception, changes: WriteBatch, dones: list[Done]) -> None:
+        self._displaced = False  # from here on the backlog decides when the engine may go on
         if self._sign is not None:
             self._sign.clear()
         if self._full:

@@ -1,4 +1,4 @@
-"""Who is here, and being here oneself."""
+"""The list of agents, and a status while a command runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_exit_code_is_that_of_the_program(process: Shell) -> None:
 
 def test_without_a_program_it_is_there_until_the_signal(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     with Running(env, "status", "at work", "--agent", "me") as being:
-        assert "me is here" in being.said.readline()
+        assert "me is connected" in being.said.readline()
         assert [entry.value["status"] for entry in agent.agents() if entry.key == "me"] == ["at work"]
         being.process.send_signal(signal.SIGTERM)
         assert being.end() == (-signal.SIGTERM, "")

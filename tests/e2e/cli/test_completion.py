@@ -13,7 +13,7 @@ pytestmark = pytest.mark.e2e
 
 
 def completed(env: dict[str, str], *words: str) -> list[str]:
-    """What bash is given for the last of these words, which it takes apart at colons."""
+    """Return the completions that bash gets for the last of these words, which bash splits at colons."""
     parts = [part for word in ("waggle", *words) for part in word.replace(":", "\n:\n").strip("\n").split("\n")]
     asked = {"_WAGGLE_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(parts), "COMP_CWORD": f"{len(parts) - 1}"}
     done = subprocess.run([WAGGLE], env={**env, **asked}, capture_output=True, text=True, timeout=60)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 
 def described(entries: list[waggle.Entry]) -> dict[tuple[str, str], Any]:
-    """What an export keeps of entries; deadlines in whole seconds."""
+    """Return the fields of entries that an export keeps; deadlines in whole seconds."""
     return {
         (entry.ns, entry.key): (entry.value, entry.kind, entry.meta, entry.expires_at and round(entry.expires_at))
         for entry in entries
@@ -57,9 +57,7 @@ def test_an_imported_entry_equals_the_exported_one(
         assert agent.history("old")[0].version == 1
 
 
-def test_an_export_says_what_it_is_and_leaves_out_what_goes_without_saying(
-    shell: Shell, ns: str, tmp_path: Path
-) -> None:
+def test_an_export_has_a_header_and_leaves_out_default_fields(shell: Shell, ns: str, tmp_path: Path) -> None:
     shell("set", "task:1", "1", "--ttl", "100", "--meta", '{"a": 1}')
     shell("set", "task:2", "[]", "--kind", "versioned")
     shell("set", "other", "1")
@@ -139,7 +137,7 @@ def test_expired_entries_are_left_out(shell: Shell, agent: waggle.sync.Hub, ns: 
     assert entry.expires_at == pytest.approx(future["expires_at"], abs=1.0)
 
 
-def test_one_that_is_locked_stops_it_where_it_is(shell: Shell, agent: waggle.sync.Hub, ns: str) -> None:
+def test_a_locked_entry_stops_an_import_there(shell: Shell, agent: waggle.sync.Hub, ns: str) -> None:
     lines = [json.dumps({"ns": ns, "key": f"k{n:03}", "value": n}) for n in range(300)]
     text = "\n".join(['{"waggle": "export", "version": 1}', *lines])
     with agent.lock("k200"):

@@ -68,7 +68,7 @@ def test_top_as_json_is_a_look_a_line(env: dict[str, str], shell: Shell, agent: 
         assert looking.end() == (-signal.SIGINT, "")
 
 
-def test_top_without_a_terminal_says_what_it_needs(shell: Shell) -> None:
+def test_top_without_a_terminal_is_an_error_with_a_remedy(shell: Shell) -> None:
     result = shell("top")
     assert (result.returncode, result.stdout) == (2, "")
     assert "--once" in result.stderr

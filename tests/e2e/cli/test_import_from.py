@@ -1,4 +1,4 @@
-"""What earlier systems have kept comes into a hub: counted, and nothing of it where something is wrong."""
+"""Imports from earlier systems: all entries are counted, and none is written if the file is wrong."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def memory(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def memories(path: Path, *entries: Any) -> str:
-    """Its memory.json, version 2."""
+    """Write a memory.json of shared-memory, version 2."""
     made = "2025-10-30T12:00:00+00:00"
     path.write_text(
         json.dumps({"version": "2.0", "entries": entries, "created_at": made, "updated_at": made}, indent=2)
@@ -78,7 +78,7 @@ def test_the_memories_of_shared_memory_come_in_once(shell: Shell, hub: HubProces
         agent.clear("*")
 
 
-def test_that_there_are_more_memories_than_are_kept_is_told_with_what_to_do(
+def test_more_memories_than_the_profile_keeps_are_reported_with_a_remedy(
     shell: Shell, start_hub: StartHub, tmp_path: Path
 ) -> None:
     hub = start_hub()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 def test_a_message_waits_until_it_is_read_and_not_longer(shell: Shell) -> None:
     sent = shell("send", "reader", "please", "look", "--agent", "me")
     assert sent.returncode == 0
-    assert sent.stdout.startswith("reader: was never here; the message waits ")
+    assert sent.stdout.startswith("reader: was never connected; the message waits ")
     shell("send", "reader", '{"file": "a"}', "--agent", "me")
     for look in (("--peek",), ()):
         read = shell("inbox", "--agent", "reader", *look)
@@ -28,7 +28,7 @@ def test_a_message_waits_until_it_is_read_and_not_longer(shell: Shell) -> None:
 
 
 def test_the_sender_learns_whether_the_recipient_is_here(shell: Shell, agent: waggle.sync.Hub) -> None:
-    assert shell("send", agent.agent, "hi").stdout == f"{agent.agent}: is here, and has it in its inbox\n"
+    assert shell("send", agent.agent, "hi").stdout == f"{agent.agent}: is connected, and has it in its inbox\n"
     message = agent.inbox().receive(timeout=10)
     assert message.body == "hi"
     assert json.loads(shell("send", agent.agent, "hi", "--json", "--ttl", "forever").stdout)["expires_at"] is None
@@ -38,7 +38,7 @@ def test_the_sender_learns_whether_the_recipient_is_here(shell: Shell, agent: wa
     ("said", "options", "stdin", "body"),
     [("42", (), "", 42), ("42", ("--text",), "", "42"), ("-", (), '{"n": 1}\n', {"n": 1}), ("-", (), "a\nb\n", "a\nb")],
 )
-def test_what_a_message_means(
+def test_a_message_is_json_if_it_parses_and_else_text(
     shell: Shell, agent: waggle.sync.Hub, said: str, options: tuple[str, ...], stdin: str, body: object
 ) -> None:
     assert shell("send", agent.agent, said, *options, stdin=stdin).returncode == 0

@@ -70,7 +70,7 @@ def test_delete_deletes(shell: Shell) -> None:
     assert json.loads(shell("delete", "k", "--json").stdout) == {"deleted": True}
 
 
-def test_if_rev_decides_and_the_refusal_shows_what_is_there(shell: Shell) -> None:
+def test_if_rev_decides_and_the_refusal_shows_the_present_entry(shell: Shell) -> None:
     rev = json.loads(shell("set", "k", '"mine"', "--if-rev", "0", "--json").stdout)["rev"]
     again = shell("set", "k", '"yours"', "--if-rev", "0")
     assert (again.returncode, again.stdout) == (1, "")
@@ -113,7 +113,7 @@ def test_touch_changes_the_deadline_and_nothing_else(shell: Shell) -> None:
     assert json.loads(shell("get", "k", "--json").stdout)["expires_at"] is None
 
 
-def test_touch_of_what_is_absent_is_a_plain_no(shell: Shell) -> None:
+def test_touch_of_an_absent_key_is_a_plain_no(shell: Shell) -> None:
     result = shell("touch", "nothing", "--ttl", "5")
     assert (result.returncode, result.stdout) == (1, "")
     assert "'nothing'" in result.stderr

@@ -61,7 +61,7 @@ def test_clear_without_a_terminal_needs_a_yes(shell: Shell, agent: waggle.sync.H
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, 1), ("n", 1, 8)])
-def test_clear_on_a_terminal_shows_what_would_go_and_asks(
+def test_clear_on_a_terminal_shows_the_entries_and_asks(
     env: dict[str, str], agent: waggle.sync.Hub, answer: str, code: int, left: int
 ) -> None:
     agent.set("other", 1)
@@ -96,7 +96,7 @@ def test_search_is_lines_with_the_score_as_the_last_column(shell: Shell, agent: 
 def test_search_that_finds_nothing_is_a_no_and_one_without_a_word_an_error(shell: Shell) -> None:
     nothing = shell("search", "absent")
     assert (nothing.returncode, nothing.stdout) == (1, "")
-    assert "nothing has these words" in nothing.stderr
+    assert "no entry has these words" in nothing.stderr
     wrong = shell("search", "?!")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "letters or digits" in wrong.stderr

@@ -1,4 +1,4 @@
-"""Where the output goes: a disk that is full, a reader that has gone, nobody at all."""
+"""The output of a command: a full disk, a reader that has gone, and a closed standard output."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def test_output_that_cannot_be_written_is_an_error_and_no_traceback(
 
 
 @pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
-def test_nobody_wants_the_output_where_it_is_closed(env: dict[str, str], args: tuple[str, ...]) -> None:
+def test_output_to_a_closed_standard_output_is_no_error(env: dict[str, str], args: tuple[str, ...]) -> None:
     result = run(env, ">&-", *args, buffered=True)
     assert (result.returncode, result.stderr) == (0, "")

@@ -53,7 +53,7 @@ def test_without_a_program_it_shows_how(process: Shell) -> None:
     assert "waggle take" in refused.stderr
 
 
-def test_one_after_another_until_none_comes(process: Shell, agent: waggle.sync.Hub) -> None:
+def test_take_in_a_loop_runs_one_job_after_another_until_none_comes(process: Shell, agent: waggle.sync.Hub) -> None:
     for n in range(3):
         agent.set(f"job:{n}", n)
     done = process("take", "job:*", "--loop", "--timeout", "0.2", "--", "sh", "-c", SAY)
@@ -71,7 +71,7 @@ def test_take_waits_for_work(env: dict[str, str], agent: waggle.sync.Hub) -> Non
         assert worker.end() == (-signal.SIGTERM, "")
 
 
-def test_a_worker_told_to_end_gives_back_what_it_could_not_finish(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_a_worker_told_to_end_gives_back_its_unfinished_job(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     agent.set("job:1", 1)
     with Running(env, "take", "job:*", "--loop", "--", "sh", "-c", "echo begun; exec sleep 60") as worker:
         assert worker.line() == "begun\n"

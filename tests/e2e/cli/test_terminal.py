@@ -1,4 +1,4 @@
-"""What a person sees: tables, colours, nothing wider than the terminal."""
+"""The output on a terminal: tables, colours, and lines no wider than the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 
 def shown(env: dict[str, str], *args: str, width: int = 80) -> str:
-    """What `waggle` with these arguments writes to a terminal."""
+    """Return the output of `waggle` with these arguments on a terminal."""
     with Terminal(env, *args, width=width) as terminal:
         code, written = terminal.end()
     assert code == 0, written
@@ -52,7 +52,7 @@ def test_nothing_is_wider_than_the_terminal(env: dict[str, str], agent: waggle.s
             assert cell_len(line) <= width or line.startswith("waggle: "), command
 
 
-def test_history_shows_what_each_version_changed(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_history_shows_the_changes_of_each_version(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     agent.set("k", {"state": "open", "by": "a"}, kind="versioned")
     agent.set("k", {"state": "done", "tests": 3}, kind="versioned")
     lines = plain(shown(env, "history", "k")).splitlines()

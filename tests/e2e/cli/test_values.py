@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 # --- update ------------------------------------------------------------------------------------------------------
 
 
-def test_update_prints_what_the_value_is_then(shell: Shell) -> None:
+def test_update_prints_the_new_value(shell: Shell) -> None:
     assert shell("update", "n", "--incr", "1").stdout == "1\n"
     assert shell("update", "n", "--incr", "-3").stdout == "-2\n"
     assert shell("update", "n", "--incr", "0.5").stdout == "-1.5\n"
@@ -68,7 +68,7 @@ def test_txn_takes_then_or_else_and_says_which_by_its_exit_code(shell: Shell) ->
     second = shell("txn", stdin=json.dumps(MOVE))
     assert second.returncode == 1
     assert second.stdout.startswith("else: rev ")
-    assert "not every condition holds" in second.stderr
+    assert "not all conditions hold" in second.stderr
 
 
 def test_txn_as_json_is_the_reply(shell: Shell) -> None:
@@ -106,7 +106,7 @@ def test_history_says_why_there_is_only_one_version(shell: Shell) -> None:
     assert "--kind versioned" in result.stderr
 
 
-def test_history_of_what_is_absent_is_a_plain_no_that_points_to_the_log(shell: Shell) -> None:
+def test_history_of_an_absent_key_is_a_plain_no_that_points_to_the_log(shell: Shell) -> None:
     result = shell("history", "nothing")
     assert (result.returncode, result.stdout) == (1, "")
     assert "waggle log nothing" in result.stderr

@@ -37,7 +37,7 @@ def test_wait_waits_for_an_absent_key(env: dict[str, str], agent: waggle.sync.Hu
         assert waiting.end() == (0, "")
 
 
-def test_out_of_time_is_a_plain_no_that_says_what_is_missing(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_a_wait_out_of_time_is_a_plain_no_with_the_missing_conditions(shell: Shell, agent: waggle.sync.Hub) -> None:
     agent.set("a", 1)
     late = shell("wait", "a", "b", "--timeout", "0.1")
     assert (late.returncode, late.stdout) == (1, "")
@@ -47,7 +47,7 @@ def test_out_of_time_is_a_plain_no_that_says_what_is_missing(shell: Shell, agent
     assert (error["code"], error["met"]) == ("timeout", [0])
 
 
-def test_one_of_several_is_enough_if_that_is_wanted(shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_a_wait_for_any_ends_with_the_first_condition(shell: Shell, agent: waggle.sync.Hub) -> None:
     agent.set("b", 1)
     either = shell("wait", "a", "b", "--any", "--json")
     assert either.returncode == 0
@@ -83,7 +83,7 @@ def test_until_it_is_gone_or_not_locked_any_more(env: dict[str, str], shell: She
     assert (gone.returncode, gone.stdout) == (0, "")
 
 
-def test_only_what_was_written_since(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_a_wait_with_since_ignores_earlier_writes(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub) -> None:
     rev = agent.set("k", 1).rev
     assert shell("wait", "k", "--since", str(rev), "--timeout", "0").returncode == 1
     assert shell("wait", "k", "--since", str(rev - 1), "--timeout", "0").returncode == 0

@@ -16,7 +16,7 @@ from tests.e2e.cli.shell import WAGGLE, Restarting, Running, Shell
 pytestmark = pytest.mark.e2e
 
 
-def test_watch_is_pushed_what_happens(env: dict[str, str], agent: waggle.sync.Hub) -> None:
+def test_watch_prints_events_as_they_happen(env: dict[str, str], agent: waggle.sync.Hub) -> None:
     agent.set("task:1", "old")
     with Running(env, "watch", "task:*", "chat", "--snapshot", "--count", "5") as watching:
         watching.until_synced()

@@ -30,7 +30,7 @@ def waiting(env: dict[str, str], agent: waggle.sync.Hub, *args: str) -> Running:
 def test_why_says_so_when_nothing_waits(shell: Shell, agent: waggle.sync.Hub) -> None:
     well = shell("why")
     assert (well.returncode, well.stderr) == (0, "")
-    assert well.stdout == "Nothing is stuck: 1 session, 0 locks, and nobody waits for anybody.\n"
+    assert well.stdout == "Nothing is stuck: 1 session, 0 locks, and no agent waits for another.\n"
 
 
 def test_a_chain_is_told_from_its_end(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub, ns: str) -> None:
@@ -56,7 +56,9 @@ def test_a_chain_is_told_from_its_end(env: dict[str, str], shell: Shell, agent: 
         assert all(one["sentence"].startswith(one["agent"]) for one in facts)
 
 
-def test_a_wait_tells_what_holds_and_what_does_not(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_why_names_the_met_and_the_missing_conditions_of_a_wait(
+    env: dict[str, str], shell: Shell, agent: waggle.sync.Hub
+) -> None:
     agent.set("a", 1)
     with waiting(env, agent, "wait", "a", "b", "--agent", "me"):
         stuck = shell("why", "me")
@@ -65,7 +67,7 @@ def test_a_wait_tells_what_holds_and_what_does_not(env: dict[str, str], shell: S
     assert "not yet: b is there" in stuck.stdout
 
 
-def test_who_is_ready_for_work_is_not_stuck(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub) -> None:
+def test_an_idle_worker_is_not_stuck(env: dict[str, str], shell: Shell, agent: waggle.sync.Hub) -> None:
     with waiting(env, agent, "take", "job:*", "--loop", "--agent", "worker", "--", "true"):
         well = shell("why")
     assert well.returncode == 0

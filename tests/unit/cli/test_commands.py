@@ -1,4 +1,4 @@
-"""The command line as far as it goes without a hub: what it understands, what it refuses, and how it says so."""
+"""The command line without a hub: accepted arguments, refused arguments, and the messages."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def run(*args: str, input: str | bytes | None = None, env: dict[str, str] | None
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is there, and nobody needs to be waited for."""
+    """Let a connection fail at once: no hub is there."""
     monkeypatch.setattr("waggle.cli.shared.connect.CONNECT_TIMEOUT_S", 0.0)
 
 
-def test_alone_it_says_what_it_is_and_how_to_begin() -> None:
+def test_waggle_without_a_command_prints_its_help() -> None:
     result = run()
     assert result.exit_code == 0
     assert result.output == run("--help").output
@@ -68,7 +68,7 @@ def test_each_op_of_the_wire_has_a_command() -> None:
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "serve"])
-def test_each_command_has_help_that_says_what_it_does(command: str) -> None:
+def test_each_command_has_help_with_a_description(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
     assert f" {command} [OPTIONS]" in result.output.splitlines()[0]
@@ -172,7 +172,7 @@ def test_without_a_hub_it_is_an_error_with_a_remedy(command: str) -> None:
         ("get", "k", "--url", "http://[::1"),
     ],
 )
-def test_what_it_does_not_understand_is_an_error(command: tuple[str, ...]) -> None:
+def test_arguments_that_are_not_valid_are_an_error(command: tuple[str, ...]) -> None:
     result = run(*command)
     assert result.exit_code == 2
     assert result.stderr
@@ -209,7 +209,7 @@ def test_invalid_utf8_is_refused(options: tuple[str, ...]) -> None:
         ("-", ("--text",), "no newline", "no newline"),
     ],
 )
-def test_what_a_value_means(
+def test_a_value_is_json_or_text_from_the_argument_or_standard_input(
     said: str, options: tuple[str, ...], input: str | None, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
@@ -280,7 +280,7 @@ def test_restore_becomes_the_hub_s_part_of_it(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     "command", [("serve",), ("serve", "--help"), ("demo", "--port", "0"), ("restore", "a.db", "--data", "d")]
 )
-def test_without_the_hub_s_packages_it_says_what_to_install(
+def test_without_the_hub_s_packages_the_error_names_what_to_install(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "HUB_PACKAGES", ("waggle_hub", "no_such_package"))
@@ -294,14 +294,14 @@ def test_without_the_hub_s_packages_it_says_what_to_install(
 
 
 def modules_after(code: str) -> set[str]:
-    """What is imported once this code has run in a process of its own."""
+    """Return the imported modules after this code has run in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"], check=True, capture_output=True, text=True
     )
     return set(done.stdout.splitlines()[-1].split())
 
 
-def test_a_command_imports_neither_the_hub_nor_what_only_others_need() -> None:
+def test_a_command_imports_neither_the_hub_nor_modules_of_other_commands() -> None:
     loaded = modules_after("import waggle.cli.app")
     assert (
         not {"waggle_hub", "starlette", "uvicorn", "rich", "waggle.cli.commands.keys", "waggle.examples.crew"} & loaded

@@ -40,6 +40,9 @@ class MemoryStore:
         self.probe()
         self.disk.write(changes)
 
+    def check_place(self) -> None:
+        pass
+
     def probe(self) -> None:
         if self.fails:
             raise StoreError("it was told to fail")

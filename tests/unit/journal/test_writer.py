@@ -15,7 +15,7 @@ from typing import Any, Self
 import pytest
 
 from waggle_hub.journal.clean_marker import CleanMarker
-from waggle_hub.journal.interface import Store
+from waggle_hub.journal.interface import Store, StoreError
 from waggle_hub.journal.writer import Writer
 from waggle_hub.state.persistence.records import Key, NamespaceRecord, Record, StoredState, WriteBatch
 
@@ -33,6 +33,7 @@ class GatedStore:
         self.probes = 0
         self.full = False
         """Whether a probe finds no room."""
+        self.displaced = False
 
     def write(self, changes: WriteBatch) -> None:
         names = sorted(str(key[1]) for key in changes.records)
@@ -44,6 +45,10 @@ class GatedStore:
 
     def records(self) -> list[Record]:
         return [NamespaceRecord(ns=name) for names in self.written for name in names]
+
+    def check_place(self) -> None:
+        if self.displaced:
+            raise StoreError("the files are gone")
 
     def probe(self) -> None:
         self.probes += 1
@@ -75,7 +80,9 @@ class Loop:
         self.said: list[Any] = []
         """Names of turns that are done, with the error if they failed; and what else the writer says."""
         store: Store = self.store
-        self.writer = Writer(store, durability, self, self.calls.put, sign, lag=0.001, retry=0.001)
+        self.writer = Writer(
+            store, durability, self, self.calls.put, sign, lag=0.001, retry=0.001, check_interval=0.001
+        )
 
     def on_failure(self, error: Exception) -> None:
         self.said.append(f"failure: {error}")
@@ -307,6 +314,37 @@ def test_a_sign_stands_while_everything_is_written(tmp_path: Path) -> None:
     assert path.exists()
     loop.stop()
     assert CleanMarker(tmp_path).stood
+
+
+@pytest.mark.parametrize("durability", ["full", "relaxed"])
+def test_the_engine_is_told_when_the_files_are_taken_away_and_when_they_are_back(durability: str) -> None:
+    loop = Loop(durability)
+    loop.store.displaced = True
+    loop.hear()
+    assert loop.heard() == ["failure: the files are gone"]
+    loop.store.displaced = False
+    loop.hear()
+    assert loop.heard() == ["recovery"]
+    loop.write("a")
+    assert loop.arrived() == ["a"]
+    loop.stop()
+    assert loop.store.written == [["a"]]
+
+
+def test_a_write_while_the_files_are_gone_is_not_done_and_never_reaches_the_store(loop: Loop) -> None:
+    loop.store.displaced = True
+    loop.store.full = True
+    loop.hear()
+    loop.write("a")
+    loop.hear()
+    assert loop.heard() == ["failure: the files are gone", ("a", "the files are gone")]
+    loop.write("b")
+    assert loop.heard() == ["b"], "owed, as on a disk that fails"
+    loop.store.displaced = loop.store.full = False
+    assert loop.arrived() == ["b"]
+    loop.let()
+    assert loop.heard() == ["recovery"]
+    assert loop.store.written == [["b"]]
 
 
 # --- the end -----------------------------------------------------------------------------------------------------

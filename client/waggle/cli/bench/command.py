@@ -29,7 +29,7 @@ MAX_FILL = 0.9
 
 OnlyLoads = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="LOAD", help=f"Only this load: {', '.join(LOADS)}. May be given again."),
+    typer.Option("--only", metavar="LOAD", help=f"Only this load: {', '.join(LOADS)}. Repeatable."),
 ]
 
 
@@ -37,7 +37,7 @@ OnlyLoads = Annotated[
 def bench(
     options: Options,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.1, max=600, metavar="SECONDS", help="For all loads together.")
+        float, typer.Option("--seconds", min=0.1, max=600, metavar="SECONDS", help="Duration of all loads together.")
     ] = 10.0,
     only: OnlyLoads = None,
     at_once: Annotated[int, typer.Option("--at-once", min=1, max=1000, metavar="N", help="Sets at a time.")] = 64,
@@ -45,7 +45,7 @@ def bench(
         int, typer.Option("--connections", min=1, max=500, metavar="N", help="Connections that set.")
     ] = 50,
     subscribers: Annotated[
-        int, typer.Option("--subscribers", min=1, max=500, metavar="N", help="Connections that hear.")
+        int, typer.Option("--subscribers", min=1, max=500, metavar="N", help="Connections that subscribe.")
     ] = 100,
 ) -> None:
     """Measure the hub from here: how many operations a second, how long each takes, and how the times are spread.
@@ -89,9 +89,7 @@ def _describe_target(url: str, hub: Hub, now: Statistics) -> None:
     """Tell the person which hub is measured, and how many other sessions will notice."""
     notify(f"{url}, version {hub.welcome.hub.version}, durability {hub.welcome.durability}")
     if now.sessions > 1:
-        notify(
-            f"{count_of(now.sessions - 1, 'other session')} at this hub: they will notice, and what they do counts in"
-        )
+        notify(f"{count_of(now.sessions - 1, 'other session')} at this hub: they share its speed with this measurement")
 
 
 async def _connect_again(options: Options) -> Hub:

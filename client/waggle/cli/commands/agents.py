@@ -69,7 +69,7 @@ def status(
         if command:
             code = await stay_while(hub, hub_status, set_status, command)
         else:
-            notify(f"{hub.agent} is here until this ends: Ctrl-C")
+            notify(f"{hub.agent} is connected until Ctrl-C ends this command")
             await stay(hub, hub_status, set_status)
 
     try:

@@ -35,7 +35,7 @@ def history(options: Options, key: Key, limit: Limit = None) -> None:
     async def work(hub: Hub) -> None:
         entries = await hub.history(key, ns=options.ns, limit=limit)
         if not entries:
-            exit_no(f"there is no key {key!r}{options.within}. What became of it: waggle log {shlex.quote(key)}")
+            exit_no(f"there is no key {key!r}{options.within}. Its last events: waggle log {shlex.quote(key)}")
         if options.json:
             sys.stdout.writelines(f"{to_json(entry)}\n" for entry in entries)
         elif sys.stdout.isatty():
@@ -44,7 +44,7 @@ def history(options: Options, key: Key, limit: Limit = None) -> None:
             sys.stdout.writelines(tab_line(_row(entry)) for entry in entries)
         if entries[0].kind != "versioned":
             sys.stdout.flush()
-            notify("only its present version is kept: write it with --kind versioned to keep those before.")
+            notify("only its present version is kept: write it with --kind versioned to keep earlier versions.")
 
     run_with_hub(options, work)
 

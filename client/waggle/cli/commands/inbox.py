@@ -26,14 +26,14 @@ __all__ = ["ShownMessage", "inbox", "message_row", "message_text", "send"]
 def send(
     options: Options,
     to: Annotated[
-        str, typer.Argument(metavar="AGENT", show_default=False, help="To whom.", autocompletion=completion.agents)
+        str, typer.Argument(metavar="AGENT", show_default=False, help="The receiver.", autocompletion=completion.agents)
     ],
     message: Annotated[
         list[str],
         typer.Argument(metavar="MESSAGE", show_default=False, help="JSON, or text; - reads it from standard input."),
     ],
     ttl: Annotated[
-        str, typer.Option("--ttl", metavar="TIME", help="It waits so long to be read, or forever; else 30 days.")
+        str, typer.Option("--ttl", metavar="TIME", help="How long it is kept unread, or forever; else 30 days.")
     ] = f"{MESSAGE_TTL_S:g}",
     text: Text = False,
 ) -> None:
@@ -63,9 +63,11 @@ def _body(words: list[str], text: bool) -> Any:
 def _whereabouts(sent: Sent, now: float) -> str:
     """Return whether the recipient is connected, and what happens to the message if not."""
     if sent.here:
-        return "is here, and has it in its inbox"
+        return "is connected, and has it in its inbox"
     presence = (
-        "was never here" if sent.last_seen is None else f"is not here, last seen {duration(now - sent.last_seen)} ago"
+        "was never connected"
+        if sent.last_seen is None
+        else f"is not connected, last seen {duration(now - sent.last_seen)} ago"
     )
     waits = "for ever" if sent.expires_at is None else duration(sent.expires_at - now)
     return f"{presence}; the message waits {waits}"
@@ -89,12 +91,12 @@ Show = Callable[[ShownMessage], None]
 @shared
 def inbox(
     options: Options,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with those that come.")] = False,
-    peek: Annotated[bool, typer.Option("--peek", help="Only look: all of them stay in the inbox.")] = False,
-    count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="At most so many.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with new messages.")] = False,
+    peek: Annotated[bool, typer.Option("--peek", help="Only print: the messages stay in the inbox.")] = False,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="At most N.")] = None,
     timeout: Annotated[
         str | None,
-        typer.Option("--timeout", metavar="TIME", help="Wait for the next, so long or forever; else not at all."),
+        typer.Option("--timeout", metavar="TIME", help="Wait for a message this time, or forever; else not."),
     ] = None,
 ) -> None:
     """Print the messages for the agent that --agent or WAGGLE_AGENT names, oldest first. Exit code 1 if there are
@@ -106,7 +108,7 @@ def inbox(
     if options.agent is None:
         raise typer.BadParameter("say whose inbox it is: --agent NAME, or WAGGLE_AGENT.")
     if peek and (follow or timeout):
-        raise typer.BadParameter("--peek only looks at what is there: leave out --follow and --timeout.")
+        raise typer.BadParameter("--peek does not wait: leave out --follow and --timeout.")
     wait_s = parse_timeout(timeout or (FOREVER if follow else "0"), "--timeout")
 
     async def work(hub: Hub) -> None:

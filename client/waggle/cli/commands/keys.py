@@ -33,7 +33,7 @@ class Kinds(StrEnum):
 def get(
     options: Options,
     key: Key,
-    text: Annotated[bool, typer.Option("--text", help="Print a value that is text without its quotes.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print a text value without its quotes.")] = False,
 ) -> None:
     """Print the value of KEY, as JSON. Exit code 1 if it is absent.
 
@@ -66,18 +66,18 @@ def set_(
     ],
     ttl: Annotated[
         float | None,
-        typer.Option("--ttl", parser=parse_time, metavar="TIME", help="It expires after so long; else never."),
+        typer.Option("--ttl", parser=parse_time, metavar="TIME", help="The entry expires after this time; else never."),
     ] = None,
     keep_ttl: Annotated[bool, typer.Option("--keep-ttl", help="Leave the deadline as it is.")] = False,
     if_rev: IfRev = None,
     kind: Annotated[
-        Kinds, typer.Option("--kind", help="How it is kept; versioned: with what it was before.")
+        Kinds, typer.Option("--kind", help="How it is kept; versioned: with earlier versions.")
     ] = Kinds.persistent,
     meta: Annotated[
         str | None, typer.Option("--meta", metavar="JSON", help="An object that goes with it, such as a label.")
     ] = None,
     hold: Annotated[
-        bool, typer.Option("--hold", help="Make it ephemeral: it is there while this command runs, until Ctrl-C.")
+        bool, typer.Option("--hold", help="Make it ephemeral: it lasts until Ctrl-C ends this command.")
     ] = False,
     guard: Guard = None,
     text: Text = False,
@@ -110,7 +110,7 @@ def set_(
         print(to_json(written) if options.json else f"{visible(key)}: rev {written.rev}, version {written.version}")
         if hold:
             sys.stdout.flush()
-            notify("it is there until this ends: Ctrl-C")
+            notify("the entry lasts until Ctrl-C ends this command")
             await stay(hub, hub_status, write)
 
     hub_status = HubStatus()
@@ -139,9 +139,10 @@ def touch(
     options: Options,
     key: Key,
     ttl: Annotated[
-        float | None, typer.Option("--ttl", parser=parse_time, metavar="TIME", help="It expires so long from now.")
+        float | None,
+        typer.Option("--ttl", parser=parse_time, metavar="TIME", help="The entry expires after this time."),
     ] = None,
-    forever: Annotated[bool, typer.Option("--forever", help="It has no deadline any more.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="Remove the deadline.")] = False,
     guard: Guard = None,
 ) -> None:
     """Give KEY a new deadline, or none. Exit code 1 if KEY is absent. Its value, revision and version stay."""

@@ -27,7 +27,7 @@ Pattern = Annotated[
     typer.Argument(
         metavar="PATTERN",
         show_default=False,
-        help="Quote it, or the shell takes it.",
+        help="Quote it against the shell.",
         autocompletion=completion.keys,
     ),
 ]
@@ -38,7 +38,7 @@ def list_(
     options: Options,
     pattern: Pattern = "*",
     limit: Limit = None,
-    no_values: Annotated[bool, typer.Option("--no-values", help="Leave the values out.")] = False,
+    no_values: Annotated[bool, typer.Option("--no-values", help="Do not print the values.")] = False,
 ) -> None:
     """List the entries whose key matches PATTERN, in key order.
 
@@ -68,7 +68,7 @@ def search(
         str,
         typer.Option("--pattern", metavar="P", help="Only where the key matches.", autocompletion=completion.keys),
     ] = "*",
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most N.")] = 20,
 ) -> None:
     """Find the entries with all the words of TEXT in their key, value or meta, the best match first.
 
@@ -85,7 +85,7 @@ def search(
             now = (await hub.ping()).at
             rows.print([[*entry_row(hit, now), f"{hit.score:.3g}"] for hit in hits])
         if not hits:
-            exit_no(f"nothing has these words{options.within}")
+            exit_no(f"no entry has these words{options.within}")
 
     run_with_hub(options, work)
 

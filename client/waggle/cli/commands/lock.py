@@ -54,19 +54,17 @@ def lock(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME", show_default=False, help="All of them are locked, or none.")
     ],
-    pattern: Annotated[
-        bool, typer.Option("--pattern", help="A NAME is a pattern, and all that it matches is locked.")
-    ] = False,
+    pattern: Annotated[bool, typer.Option("--pattern", help="NAME is a pattern: lock all names that match.")] = False,
     together: Annotated[
-        bool, typer.Option("--shared", help="Others may hold it at the same time, who say --shared, too.")
+        bool, typer.Option("--shared", help="Others may hold it at the same time with --shared.")
     ] = False,
     wait: Annotated[
-        str, typer.Option("--wait", metavar="TIME", help="Wait for it, so long or forever; else not at all.")
+        str, typer.Option("--wait", metavar="TIME", help="Wait for it this time, or forever; else not at all.")
     ] = "0",
     ttl: Annotated[
         float,
         typer.Option(
-            "--ttl", parser=parse_time, metavar="TIME", help="If it cannot be renewed, it ends after so long."
+            "--ttl", parser=parse_time, metavar="TIME", help="It ends after this time if it cannot be renewed."
         ),
     ] = 30.0,
     on_loss: Annotated[
@@ -141,7 +139,7 @@ def locks(
     pattern: Annotated[
         str | None,
         typer.Argument(
-            metavar="PATTERN", help="Only those on names that match. Quote it.", autocompletion=completion.locks
+            metavar="PATTERN", help="Only locks on names that match. Quote it.", autocompletion=completion.locks
         ),
     ] = None,
 ) -> None:
@@ -183,8 +181,8 @@ def unlock(
     name: Annotated[
         str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.locks, help="Or a pattern.")
     ],
-    force: Annotated[bool, typer.Option("--force", help="Whoever holds it.")] = False,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="What its holder is told.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Release the lock of any holder.")] = False,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="The reason, for its holder.")] = None,
 ) -> None:
     """Release every lock on exactly this NAME, or on a pattern of this text, of any holder. Exit code 1 if there is
     none.
@@ -193,7 +191,7 @@ def unlock(
     """
     if not (force and reason):
         raise typer.BadParameter(
-            "a lock ends with the command that holds it; to free somebody else's, say --force and --reason TEXT."
+            "your own lock ends with its command; to release another agent's, say --force and --reason TEXT."
         )
     (name,) = in_repository([name], pattern=True)
 

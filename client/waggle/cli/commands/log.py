@@ -37,7 +37,7 @@ def log(
     patterns: Patterns = None,
     types: Types = None,
     last: Annotated[int | None, typer.Option("--last", metavar="N", min=1, help="Only the last N.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events, until Ctrl-C.")] = False,
 ) -> None:
     """Print past events of a key, or of all that match: when, at which revision, what, by which agent, and the
     value.
@@ -91,7 +91,7 @@ async def _whole_log(
         except Lost:
             continue
     else:
-        raise Lost("The log moves on faster than it can be read: try again, or use waggle watch.")
+        raise Lost("The log drops events faster than they can be read: try again, or use waggle watch.")
     try:
         yield events
     finally:
@@ -106,4 +106,4 @@ async def _describe_reach(hub: Hub) -> str:
     if oldest is None:
         return "the log has no events yet"
     ago = duration(max(0.0, now.at - oldest.at))
-    return f"the log goes back {ago}, to {time_of_day(oldest.at)[:-4]}; what was before is forgotten"
+    return f"the log goes back {ago}, to {time_of_day(oldest.at)[:-4]}; earlier events are dropped"

@@ -28,7 +28,7 @@ def mcp(
         bool, typer.Option("--start/--no-start", help="Start a hub on this machine where none answers.")
     ] = True,
     idle: Annotated[
-        str, typer.Option("--idle", metavar="TIME", help="Such a hub ends when nobody was connected for so long.")
+        str, typer.Option("--idle", metavar="TIME", help="That hub ends after this time without a connection.")
     ] = DEFAULT_IDLE,
     limit: Annotated[
         float | None,
@@ -37,7 +37,7 @@ def mcp(
             envvar="WAGGLE_LIMIT",
             metavar="SECONDS",
             min=1,
-            help="No call takes longer; else what is known of the client, or 55.",
+            help="Limit of a call; else that of the client, if known, or 55.",
         ),
     ] = None,
     profile: Annotated[
@@ -49,7 +49,7 @@ def mcp(
             autocompletion=lambda: list(PROFILES),
         ),
     ] = NATIVE,
-    show: Annotated[bool, typer.Option("--show", help="Only print which hub and namespace it would be.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Only print the hub and the namespace.")] = False,
 ) -> None:
     """Serve the tools of MCP over standard input and output, for an editor to start: see waggle install.
 

@@ -36,23 +36,23 @@ def take(
         typer.Argument(
             metavar="PATTERN",
             show_default=False,
-            help="Quote them, or the shell takes them.",
+            help="Quote them against the shell.",
             autocompletion=completion.keys,
         ),
     ],
     lease: Annotated[
         float,
         typer.Option(
-            "--lease", parser=parse_time, metavar="TIME", help="If it cannot be renewed, it ends after so long."
+            "--lease", parser=parse_time, metavar="TIME", help="It ends after this time if it cannot be renewed."
         ),
     ] = 30.0,
     timeout: Annotated[
         str | None,
-        typer.Option("--timeout", metavar="TIME", help="Wait for a job, so long or forever; else not at all."),
+        typer.Option("--timeout", metavar="TIME", help="Wait for a job this time, or forever; else not at all."),
     ] = None,
     max_deliveries: Annotated[
         int | None,
-        typer.Option("--max-deliveries", metavar="N", min=1, help="A job that was taken so often goes to $dead."),
+        typer.Option("--max-deliveries", metavar="N", min=1, help="A job that was taken N times goes to $dead."),
     ] = None,
     loop: Annotated[
         bool, typer.Option("--loop", help="One job after another, until none comes within --timeout; else for ever.")
@@ -91,7 +91,7 @@ def take(
             if error.details.get("unanswered"):
                 raise
             if not worker.taken:
-                exit_no(f"nothing to take: no entry{options.within} matches that nobody has" + _within(wait_s))
+                exit_no(f"nothing to take: no free entry{options.within} matches" + _within(wait_s))
 
     run_with_hub(options, work, on_state=HubStatus())
     raise typer.Exit(code)
@@ -122,7 +122,7 @@ class Worker:
         if code and job.lost is None:
             with suppress(LockLost):
                 await job.give_back()
-            notify(f"{job.key}: given back, since the command has ended with code {code}")
+            notify(f"{job.key}: given back, because the command ended with code {code}")
         return code
 
     def _on_signal(self, number: signal.Signals) -> None:

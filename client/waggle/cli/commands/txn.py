@@ -24,7 +24,7 @@ GUARDED = ("set", "delete", "touch", "update")
 def txn(
     options: Options,
     what: Annotated[
-        str, typer.Argument(metavar="JSON", show_default=False, help="What to do; - reads it from standard input.")
+        str, typer.Argument(metavar="JSON", show_default=False, help="The changes; - reads them from standard input.")
     ] = "-",
     guard: Guard = None,
 ) -> None:
@@ -51,7 +51,7 @@ def txn(
             for step, result in zip(branches[done.done], done.results, strict=True):
                 print("  " + _outcome(step, msgspec.to_builtins(result)))
         if done.done == "else":
-            exit_no("not every condition holds" + ("" if branches["else"] else ": nothing was done"))
+            exit_no("not all conditions hold" + ("" if branches["else"] else ": nothing was done"))
 
     run_with_hub(options, work)
 
@@ -74,8 +74,8 @@ def _with_guard(token: int | None, steps: list[Any]) -> list[Any]:
     """Return the changes with a guard, except those that have one already."""
     if token is None:
         return steps
-    wanted = [isinstance(step, dict) and step.get("op") in GUARDED for step in steps]
-    return [{"guard": {"token": token}, **step} if one else step for one, step in zip(wanted, steps, strict=True)]
+    guard = {"guard": {"token": token}}
+    return [{**guard, **step} if isinstance(step, dict) and step.get("op") in GUARDED else step for step in steps]
 
 
 def _outcome(step: dict[str, Any], result: dict[str, Any]) -> str:

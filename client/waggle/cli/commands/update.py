@@ -21,7 +21,7 @@ def update(
     options: Options,
     key: Key,
     merge: Annotated[
-        str | None, typer.Option("--merge", metavar="JSON", help="A JSON Merge Patch: null takes a member away.")
+        str | None, typer.Option("--merge", metavar="JSON", help="A JSON Merge Patch: null removes a member.")
     ] = None,
     patch: Annotated[
         str | None, typer.Option("--patch", metavar="JSON", help="A JSON Patch: a list of operations.")
@@ -32,12 +32,12 @@ def update(
     ] = None,
     pointer: Annotated[
         str | None,
-        typer.Option("--pointer", metavar="POINTER", help="To this part of the value, such as /tests/passed."),
+        typer.Option("--pointer", metavar="POINTER", help="The part of the value, such as /tests/passed."),
     ] = None,
     if_rev: IfRev = None,
     ttl: Annotated[
         float | None,
-        typer.Option("--ttl", parser=parse_time, metavar="TIME", help="A new deadline; else it keeps the one it has."),
+        typer.Option("--ttl", parser=parse_time, metavar="TIME", help="A new deadline; else it stays."),
     ] = None,
     guard: Guard = None,
 ) -> None:

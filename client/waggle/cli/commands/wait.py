@@ -28,22 +28,29 @@ def wait(
         list[str] | None, typer.Argument(metavar="KEY", show_default=False, autocompletion=completion.keys)
     ] = None,
     patterns: Annotated[
-        list[str] | None, typer.Option("--pattern", metavar="PATTERN", help="For entries that match. Repeatable.")
+        list[str] | None, typer.Option("--pattern", metavar="PATTERN", help="Wait for entries that match. Repeatable.")
     ] = None,
-    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="For so many that match.")] = 1,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="Wait for N entries that match.")] = 1,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", metavar="TEXT", help="For such a value: '/state == done'. Repeatable."),
+        typer.Option("--where", metavar="TEXT", help="Only for such a value: '/state == done'. Repeatable."),
     ] = None,
-    since: Annotated[int | None, typer.Option("--since", metavar="REV", help="For one written after REV.")] = None,
-    absent: Annotated[bool, typer.Option("--absent", help="Until there is none.")] = False,
-    unlocked: Annotated[bool, typer.Option("--unlocked", help="Until no lock is on it.")] = False,
+    since: Annotated[
+        int | None, typer.Option("--since", metavar="REV", help="Only for an entry written after REV.")
+    ] = None,
+    absent: Annotated[bool, typer.Option("--absent", help="Wait until it is absent.")] = False,
+    unlocked: Annotated[bool, typer.Option("--unlocked", help="Wait until it is not locked.")] = False,
     conditions: Annotated[
-        str | None, typer.Option("--conditions", metavar="JSON", help="These instead, as a list; -: standard input.")
+        str | None,
+        typer.Option("--conditions", metavar="JSON", help="A list of conditions instead; -: standard input."),
     ] = None,
-    any_: Annotated[bool, typer.Option("--any/--all", help="Until one of several holds, or all at once.")] = False,
-    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="Wait at most so long, or forever.")] = "30",
-    text: Annotated[bool, typer.Option("--text", help="Print a value that is text without its quotes.")] = False,
+    any_: Annotated[
+        bool, typer.Option("--any/--all", help="Wait for one of the conditions, or for all at once.")
+    ] = False,
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="TIME", help="Wait at most this time, or forever.")
+    ] = "30",
+    text: Annotated[bool, typer.Option("--text", help="Print a text value without its quotes.")] = False,
 ) -> None:
     """Wait until all KEYs exist, and print their values. Exit code 1 if they do not in time.
 
@@ -55,7 +62,7 @@ def wait(
         raise typer.BadParameter("say what to wait for: a KEY, --pattern PATTERN, or --conditions JSON.")
     if conditions is not None:
         if keys or patterns or where or since is not None or absent or unlocked or count != 1:
-            raise typer.BadParameter("--conditions says it all: leave out the rest.")
+            raise typer.BadParameter("--conditions has all conditions: leave out the other options.")
         parsed = parse_conditions(conditions)
     else:
         parsed = build_conditions(
@@ -76,7 +83,7 @@ def wait(
             if error.details.get("unanswered"):
                 raise
             progress = describe_progress(conditions_of(wait_conditions, "conditions"), error.details["met"])
-            exit_refused(options, error, f"it did not come about within {timeout} s; {progress}")
+            exit_refused(options, error, f"the conditions did not hold within {timeout} s; {progress}")
         if options.json:
             sys.stdout.writelines(f"{to_json(entry)}\n" for entry in waited.matched)
         elif list(keys or ()) == [entry.key for entry in waited.matched]:

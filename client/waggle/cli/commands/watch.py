@@ -23,12 +23,12 @@ __all__ = ["watch"]
 def watch(
     options: Options,
     patterns: Patterns = None,
-    snapshot: Annotated[bool, typer.Option("--snapshot", help="Begin with what is there now.")] = False,
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Begin with the present entries.")] = False,
     types: Types = None,
     count: Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="End after N events.")] = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", parser=parse_time, metavar="TIME", help="End after so long."),
+        typer.Option("--timeout", parser=parse_time, metavar="TIME", help="End after this time."),
     ] = None,
     command: Annotated[
         str | None,
@@ -46,7 +46,7 @@ def watch(
     WAGGLE_EVENT_TYPE, _KEY, _NS, _REV, _BY, _AT and, for a value of less than 64 KiB, _VALUE.
     """
     if strict and command is None:
-        raise typer.BadParameter("--fail goes with --exec.")
+        raise typer.BadParameter("--fail needs --exec.")
     chosen = parse_event_types(types)
 
     async def work(hub: Hub) -> None:
@@ -63,7 +63,7 @@ def watch(
                         return
         except TimeoutError:
             if events_seen < (count or 1):
-                exit_no(f"{events_seen} of {count or 1} events came within {timeout:g} s")
+                exit_no(f"only {events_seen} of {count or 1} events came within {timeout:g} s")
 
     run_with_hub(options, work, on_state=HubStatus())
 

@@ -30,7 +30,7 @@ def why(
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="Only what these agents wait for, and who waits for them.",
+            help="Only the waits of these agents, and for these agents.",
             autocompletion=completion.agents,
         ),
     ] = None,
@@ -51,7 +51,7 @@ def why(
         waits = [wait for wait in inspection.waits if not agents or reasons.agents(wait) & set(agents)]
         _print(options, inspection, waits)
         if {"waits", "locks"} & set(inspection.cut):
-            notify("there is more than the hub tells at a time: this is the beginning")
+            notify("the list is cut off: the hub sends only the first part")
         if any(map(is_stuck, waits)):
             raise typer.Exit(NO)
 
@@ -73,4 +73,4 @@ def _print(options: Options, inspection: Inspection, waits: list[SeenWait]) -> N
             print(sentence)
     if not options.json and not any(map(is_stuck, waits)):
         held, others = count_of(len(inspection.locks), "lock"), count_of(len(inspection.sessions) - 1, "session")
-        print(f"Nothing is stuck: {others}, {held}, and nobody waits for anybody.")
+        print(f"Nothing is stuck: {others}, {held}, and no agent waits for another.")

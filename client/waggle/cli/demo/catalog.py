@@ -75,7 +75,7 @@ def demo_titles() -> Iterator[tuple[str, str]]:
 def _crew(once: bool, speed: float) -> Demo:
     intro = (
         "A crew of five agents builds software together, each in a process of its own. They meet only in the hub:\n"
-        "each starts when the hub tells it that what it needs is there, and nobody ever asks twice."
+        "each starts when the hub tells it that what it needs is there, and none of them ever asks twice."
     )
     prepare = partial(_prepare_crew, once=once, speed=speed)
     return Demo(CREW, "demo", "narrator", intro, crew, CrewNarrator, ("set", "message"), prepare)
@@ -95,7 +95,7 @@ def _example(name: str, speed: float) -> Demo:
     cast: Cast = module.CAST
     types: tuple[EventType, ...] = ("set", "delete", "expire", "lock", "unlock", "message")
     prepare = partial(_prepare_example, module=module, cast=cast, speed=speed)
-    intro = f"{_title(module)}\nEach agent is a process of its own; nobody polls."
+    intro = f"{_title(module)}\nEach agent is a process of its own; none of them polls."
     return Demo(name, f"demo-{name}", f"narrator-{name}", intro, module, ExampleNarrator, types, prepare, cast.person)
 
 

@@ -13,12 +13,12 @@ __all__ = ["demo"]
 
 
 def demo(
-    name: Annotated[str, typer.Argument(help="What to play; --list tells.", show_default=False)] = "crew",
-    list_: Annotated[bool, typer.Option("--list", help="List what can be played.")] = False,
+    name: Annotated[str, typer.Argument(help="The demo; --list lists them.", show_default=False)] = "crew",
+    list_: Annotated[bool, typer.Option("--list", help="List the demos.")] = False,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 4483,
     once: Annotated[bool, typer.Option("--once/--keep", help="End after one build, or go on until Ctrl-C.")] = False,
-    speed: Annotated[float, typer.Option("--speed", min=0.1, metavar="X", help="So many times as fast.")] = 1.0,
-    yes: Annotated[bool, typer.Option("--yes", help="Where a person is asked: yes.")] = False,
+    speed: Annotated[float, typer.Option("--speed", min=0.1, metavar="X", help="Run X times as fast.")] = 1.0,
+    yes: Annotated[bool, typer.Option("--yes", help="Answer all questions with yes.")] = False,
 ) -> None:
     """Start a hub and a crew of sample agents that work through one build after another, or run an example.
 
@@ -39,7 +39,7 @@ def demo(
         exit_error(f"there is no demo {name!r}: it is one of {', '.join(name for name, _ in demo_titles())}.")
     try:
         if run_until_signal(run_demo(chosen, port, yes)):
-            print("\nStopped; everybody has gone home.", flush=True)
+            print("\nStopped: all agents have ended.", flush=True)
     except BrokenPipeError:
         exit_output_closed()
     except (DemoError, WaggleError) as error:

@@ -32,7 +32,7 @@ def install(
     project: Annotated[
         bool, typer.Option("--project", help="Only for this project, in a file that can be shared with it.")
     ] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take out what was written.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Remove the entry again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Add waggle mcp to an editor's settings; print first what that is, and ask.
@@ -59,10 +59,10 @@ def install(
 
 def _install(editor: Editor, path: Path, text: str, existing: Any, entry: dict[str, Any], yes: bool) -> None:
     if existing == entry:
-        print(f"{editor.title} knows it already: {path}")
+        print(f"{editor.title} has it already: {path}")
         return
     if existing is not None:
-        hint = f"; waggle install {_name(editor)} --undo takes it out" if is_ours(existing) else ""
+        hint = f"; waggle install {_name(editor)} --undo removes it" if is_ours(existing) else ""
         exit_no(f"{path} has another entry named {SERVER_NAME}, which stays: {json.dumps(existing)}{hint}")
     changed = editor.put(text, entry)
     print(f"{path}:\n{_rendered(editor, entry)}")
@@ -70,7 +70,7 @@ def _install(editor: Editor, path: Path, text: str, existing: Any, entry: dict[s
         print(f"WAGGLE_TOKEN is not written: {editor.title} needs to have it in its environment.")
     _confirm("Write this?", yes)
     _write(path, changed)
-    print(f"{editor.title} knows it from its next start on; waggle install {_name(editor)} --undo takes it back.")
+    print(f"{editor.title} uses it from its next start on; waggle install {_name(editor)} --undo removes it.")
 
 
 def _undo(editor: Editor, path: Path, text: str, existing: Any, yes: bool) -> None:
@@ -80,7 +80,7 @@ def _undo(editor: Editor, path: Path, text: str, existing: Any, yes: bool) -> No
         exit_no(f"{path} has another entry named {SERVER_NAME}, which stays: {json.dumps(existing)}")
     changed = editor.take_out(text)
     print(f"{path}, without:\n{_rendered(editor, existing)}")
-    _confirm("Take this out?", yes)
+    _confirm("Remove this?", yes)
     _write(path, changed)
 
 
@@ -89,7 +89,7 @@ def _confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        exit_error("nobody is there to be asked: say --yes")
+        exit_error("standard input is no terminal, so nothing was asked: say --yes")
     if not typer.confirm(question, err=True):
         exit_no("nothing was written")
 

@@ -53,9 +53,9 @@ def _list_changes(before: list[Any], after: list[Any], place: str) -> Iterator[C
         yield from changes(was, now, f"{place}[{start + i}]")
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(before: Any, after: Any) -> bool:
     """Return whether two values are equal as JSON, where true is not 1."""
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+    return bool(before == after) and isinstance(before, bool) == isinstance(after, bool)
 
 
 def _member(name: str, first: bool) -> str:
@@ -80,7 +80,7 @@ def change_line(change: Change, width: int) -> str:
 def _skip_common_start(before: str, after: str, room: int) -> tuple[str, str]:
     """Return two long texts without most of their common start, so that the difference is visible."""
     pairs = enumerate(zip(before, after, strict=False))
-    common = next((place for place, (one, other) in pairs if one != other), 0) - CONTEXT_CHARS
+    common = next((index for index, (old, new) in pairs if old != new), 0) - CONTEXT_CHARS
     if common < CONTEXT_CHARS or len(before) + len(after) <= room:
         return before, after
     return "…" + before[common:], "…" + after[common:]

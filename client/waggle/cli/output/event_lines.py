@@ -70,9 +70,9 @@ def event_row(event: Event, *, with_ns: bool = False, with_rev: bool = False) ->
 def event_line(event: Event, *, with_ns: bool, width: int | None, colour: bool, with_rev: bool = False) -> str:
     """Return an event on one line: time, type, key, author and detail; cut to ``width`` characters if given."""
     if event.type == "synced":
-        return "-- this is all there is; from here on, what happens --"
+        return "-- all present entries are above; new events follow --"
     if event.type == "lost":
-        return f"-- missed too much ({_reason(event)}): forget the above, all there is follows --"
+        return f"-- missed too many events ({_reason(event)}): the above is outdated, all present entries follow --"
     rev = f"  {event.rev:>8}" if with_rev else ""
     key = visible(f"{event.ns} {event.key}" if with_ns else event.key)
     head = f"{time_of_day(event.at)}{rev}  {event.type:<7} "

@@ -131,7 +131,7 @@ def _within(ns: str | None) -> str:
     return "" if ns in (None, "default") else f" in namespace {visible(str(ns))}"
 
 
-# --- who waits for whom ------------------------------------------------------------------------------------------
+# --- waits -------------------------------------------------------------------------------------------------------
 
 
 class Reasons:
@@ -203,7 +203,7 @@ class Reasons:
         if not waits:
             return text
         if lock.agent in followed:
-            return f"{text}, which closes a circle"
+            return f"{text}, which is a deadlock"
         return f"{text}, and {self._describe_wait(waits[0], followed | {lock.agent})}"
 
     def _blockers(self, wait: SeenWait) -> Sequence[HeldLock | Holder]:

@@ -67,7 +67,7 @@ def ensure_hub(url: str, idle: str = DEFAULT_IDLE) -> None:
         raise
     except OSError as error:
         raise Disconnected(
-            f"No hub answers at {url}, and none can be started, since {directory} cannot be used: {error}. Start one"
+            f"No hub answers at {url}, and none can be started: {directory} cannot be used: {error}. Start one"
             " with `waggle serve`, or set XDG_STATE_HOME to a directory that can be written."
         ) from None
 
@@ -99,7 +99,5 @@ def _start(url: str, port: int, idle: str, output: Path) -> None:
     while not hub_answers(url):
         if process.poll() is not None or time.monotonic() > deadline:
             log_text = output.read_text(errors="replace").strip()[-500:]
-            raise Disconnected(
-                f"No hub answers at {url}, and one that was started did not, either: {log_text or output}"
-            )
+            raise Disconnected(f"No hub answers at {url}, and a new hub did not start: {log_text or output}")
         time.sleep(0.05)

@@ -111,7 +111,7 @@ async def _start(
 
 def _exit_not_runnable(name: str) -> NoReturn:
     if os.sep in name and os.path.exists(name):
-        notify(f"{name} cannot be run: is it meant to be, and executable?")
+        notify(f"{name} cannot be run: is it executable?")
         raise typer.Exit(EXIT_NOT_RUNNABLE)
     notify(f"{name}: there is no such command")
     raise typer.Exit(EXIT_NOT_FOUND)

@@ -44,16 +44,16 @@ class EventHandler:
     async def __call__(self, event: Event) -> None:
         """Run the command for an event, to its end. With ``strict``, raises typer.Exit if the command fails."""
         if event.type == "lost":
-            notify("missed too much: all there is follows")
+            notify("missed too many events: all present entries follow")
         if event.type in ("synced", "lost"):
             return
         self._notify_if_behind(event)
         env = {**os.environ, **event_variables(event)}
         code = await run_to_end(["/bin/sh", "-c", self._command], env=env, stdin=msgspec.json.encode(event))
         if code:
-            message = f"the command has ended with code {code}, at {event.type} {event.key!r}, rev {event.rev}"
+            message = f"the command ended with code {code}, at {event.type} {event.key!r}, rev {event.rev}"
             if self._strict:
-                exit_error(f"{message}: this ends here, because of --fail.")
+                exit_error(f"{message}: stopped, because of --fail.")
             notify(message)
 
     def _notify_if_behind(self, event: Event) -> None:

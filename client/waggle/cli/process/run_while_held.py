@@ -69,7 +69,7 @@ async def run_while_held(
             return await program
         stop.set()
         code = await program
-        notify(f"{lost.message} So the command was told to end.")
+        notify(f"{lost.message} The command was told to end.")
         return code or ERROR
     finally:
         if program is not None:

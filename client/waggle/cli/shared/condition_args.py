@@ -58,10 +58,10 @@ def build_conditions(
     """
     if patterns and len(wheres) > 1:
         raise typer.BadParameter(
-            "a pattern takes one --where: several might be met by several entries. With KEYs it takes any number."
+            "a pattern takes one --where: several entries could each meet another one. A KEY takes any number."
         )
     if count != 1 and not patterns:
-        raise typer.BadParameter("--count goes with --pattern.")
+        raise typer.BadParameter("--count needs --pattern.")
     common: WaitFor = {"absent": absent, "unlocked": unlocked, "since": since}
     conditions: list[WaitFor] = []
     alternatives: list[Where | None] = [*wheres] or [None]

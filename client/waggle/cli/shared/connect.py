@@ -139,8 +139,8 @@ def describe(error: WaggleError) -> str:
     """Return what went wrong and what to do, with the command line's names for options."""
     if isinstance(error, TimedOut):
         return (
-            "The hub did not answer in time, and what was asked may still take effect: check that the hub runs, and"
-            " look before you try again."
+            "The hub did not answer in time, and the command may still take effect: check that the hub runs, and"
+            " what has changed, before you try again."
         )
     return _ADDRESS.sub(r"http\1", _ARGUMENT.sub(r"--\1", error.message))
 

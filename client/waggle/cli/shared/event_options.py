@@ -28,7 +28,7 @@ Patterns = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PATTERN",
-        help="Quote them, or the shell takes them. None: everything.",
+        help="Quote them against the shell. None: everything.",
         autocompletion=completion.keys,
     ),
 ]

@@ -59,23 +59,23 @@ class Options(NamedTuple):
             "--ns",
             envvar="WAGGLE_NS",
             metavar="NAME",
-            help="The namespace; else that called default.",
+            help="The namespace; else default.",
             autocompletion=completion.namespaces,
         ),
     ] = None
     url: Annotated[
         str,
-        typer.Option("--url", envvar="WAGGLE_URL", metavar="URL", help="Where the hub is."),
+        typer.Option("--url", envvar="WAGGLE_URL", metavar="URL", help="The hub's address."),
     ] = DEFAULT_URL
     agent: Annotated[
         str | None,
         typer.Option(
-            "--agent", envvar="WAGGLE_AGENT", metavar="NAME", help="The name to go by; else the hub makes one."
+            "--agent", envvar="WAGGLE_AGENT", metavar="NAME", help="The agent's name; else the hub makes one."
         ),
     ] = None
     token: Annotated[
         str | None,
-        typer.Option("--token", envvar="WAGGLE_TOKEN", metavar="TEXT", help="The token, where the hub asks for one."),
+        typer.Option("--token", envvar="WAGGLE_TOKEN", metavar="TEXT", help="The token, if the hub needs one."),
     ] = None
 
     @property
@@ -127,7 +127,7 @@ def _with_options(body: Body[P], ns: bool) -> Command:
 
 Key = Annotated[str, typer.Argument(metavar="KEY", show_default=False, autocompletion=completion.keys)]
 
-Text = Annotated[bool, typer.Option("--text", help="It is text, not JSON.")]
+Text = Annotated[bool, typer.Option("--text", help="The value is text, not JSON.")]
 
 IfRev = Annotated[
     int | None,
@@ -137,7 +137,7 @@ IfRev = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", metavar="N", min=1, help="At most so many; else all."),
+    typer.Option("--limit", metavar="N", min=1, help="At most N; else all."),
 ]
 Guard = Annotated[
     int | None,

@@ -47,14 +47,14 @@ Show = Callable[[Sample | None], None]
 @shared(ns=False)
 def top(
     options: Options,
-    once: Annotated[bool, typer.Option("--once", help="Look once, print it, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print one page, and end.")] = False,
 ) -> None:
     """Show the hub live: rates, keys, connections, commands, agents, and the latest events. It ends on q or Ctrl-C.
 
     With --json: one line each second. Where the output is no terminal, it needs --once or --json.
     """
     if not (once or options.json or sys.stdout.isatty()):
-        exit_error("the output is no terminal, where this could be live: say --once, or --json for a line each second.")
+        exit_error("the output is no terminal: say --once, or --json for a line each second.")
 
     async def work(hub: Hub) -> None:
         if once:

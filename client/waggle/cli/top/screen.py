@@ -89,9 +89,9 @@ class TopScreen:
         room = width - COMMANDS_WIDTH if wide else width
         agents = _table(AGENTS, self._agents[:listed], room)
         lines += [Text(), *(_side_by_side(commands, agents) if wide else [*commands, Text(), *agents])]
-        left = height - len(lines) - 3
-        if left > 0:
-            latest = [*self._events][-left:][::-1]
+        free_lines = height - len(lines) - 3
+        if free_lines > 0:
+            latest = [*self._events][-free_lines:][::-1]
             lines += [Text(), *_colour_types(_table(EVENTS, latest, width), [row[1] for row in latest])]
         for line in lines:
             line.truncate(width)

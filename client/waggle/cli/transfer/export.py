@@ -37,9 +37,9 @@ STDOUT = "-"
 def export(
     options: Options,
     pattern: Pattern = "*",
-    everything: Annotated[bool, typer.Option("--all", help="Every namespace, but for the hub's own.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every namespace, except the hub's own.")] = False,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to; it appears when it is whole.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="The file; it appears when it is complete.")
     ] = STDOUT,
 ) -> None:
     """Write the entries whose key matches PATTERN as JSON lines, all of one revision.
@@ -115,7 +115,7 @@ def _output_file(output: str) -> Iterator[IO[bytes]]:
         return
     path = Path(output).resolve()
     if path.exists() and not path.is_file():
-        exit_error(f"{output} is no file: name one, or let it go to standard output.")
+        exit_error(f"{output} is no file: name a file, or leave out --output.")
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:

@@ -65,15 +65,15 @@ def import_(
     ],
     source: Annotated[
         ImportSource,
-        typer.Option("--from", metavar="SYSTEM", help="Whose it is: shared-memory, hive-mind, claude-flow."),
+        typer.Option("--from", metavar="SYSTEM", help="The system: shared-memory, hive-mind, claude-flow."),
     ] = ImportSource.export,
     ns: Annotated[
-        str | None, typer.Option("--ns", metavar="NAME", help="The namespace for all; else where each was.")
+        str | None, typer.Option("--ns", metavar="NAME", help="The namespace for all; else that of each.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")] = False,
-    skip: Annotated[bool, typer.Option("--skip-existing", help="Leave out keys that are there.")] = False,
-    skip_wrong: Annotated[bool, typer.Option("--skip-wrong", help="Leave out what is wrong.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite keys that exist.")] = False,
+    skip: Annotated[bool, typer.Option("--skip-existing", help="Leave out keys that exist.")] = False,
+    skip_wrong: Annotated[bool, typer.Option("--skip-wrong", help="Leave out invalid entries.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be written.")] = False,
     no_backup: NoBackup = False,
 ) -> None:
     """Write the entries of FILE to the hub, while it runs.
@@ -200,7 +200,7 @@ def _check(read: ReadEntries, ns: str | None, skip_wrong: bool) -> CheckedFile:
         notify(fault)
     more = f" ({amount(checked.faults - len(checked.shown))} more)" if checked.faults > len(checked.shown) else ""
     if checked.faults and not (skip_wrong and checked.count):
-        remedy = ". --skip-wrong leaves out what is wrong" if checked.count else ""
+        remedy = ". --skip-wrong leaves them out" if checked.count else ""
         exit_error(f"nothing was written: {amount(checked.faults)} wrong{more}{remedy}")
     return checked
 

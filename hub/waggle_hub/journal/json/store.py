@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from waggle_hub.journal.files import Files, explained, forget, partial, probe, settle, write_partial
+from waggle_hub.journal.files import Files, Places, explained, forget, partial, probe, settle, write_partial
 from waggle_hub.journal.interface import StoreError
 from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
 
@@ -32,6 +32,7 @@ class DocumentStore:
         self._files = Files() if files is None else files
         self._migrations = migrations
         self._lines: Lines | None = None
+        self._places: Places | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -51,6 +52,7 @@ class DocumentStore:
         before = self._read()
         after = before.after(changes)
         self._check_size(after)
+        self.check_place()
         with explained(self.path, "written"):
             prepared = write_partial(self._files, self.path, self._text(after))
             try:
@@ -61,7 +63,13 @@ class DocumentStore:
                 raise
         self._lines = after
 
+    def check_place(self) -> None:
+        if self._places is not None:
+            with explained(self.path, "used"):
+                self._places.check()
+
     def probe(self) -> None:
+        self.check_place()
         with explained(self.path, "written"):
             probe(self._files, self.path.parent, len(self._text(self._read())))
 
@@ -78,6 +86,7 @@ class DocumentStore:
         """Return the content of the document, read once."""
         if self._lines is None:
             with explained(self.path, "read"):
+                self._places = Places(self._files, self.path.parent)  # the document itself is replaced by each write
                 forget(self._files, partial(self.path))
                 try:
                     text = self._files.read(self.path)

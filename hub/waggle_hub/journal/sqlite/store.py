@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from waggle_hub.journal.files import Files, damaged, explained, forget, partial, probe, settle, sync_path
+from waggle_hub.journal.files import Files, Places, damaged, explained, forget, partial, probe, settle, sync_path
 from waggle_hub.journal.interface import StoreError
 from waggle_hub.journal.serialization import commits_with
 from waggle_hub.state.persistence.records import Record, StoredState, WriteBatch
@@ -26,6 +26,7 @@ from waggle_hub.state.store.entry import Entry
 
 from . import rows
 from .schema import MIGRATIONS, Migration, begun, check, check_tables, identify, reading, writing
+from .wal_check import index_of, log_of
 
 _ROWS_PER_STATEMENT = 1_024
 """Rows of one statement."""
@@ -48,6 +49,7 @@ class SqliteStore:
         self._migrations = migrations
         self._files = Files()
         self._db: sqlite3.Connection | None = None
+        self._places: Places | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +88,13 @@ class SqliteStore:
                     self._touch(db)
                 raise
 
+    def check_place(self) -> None:
+        if self._places is not None:
+            with explained(self.path, "used"):
+                self._places.check()
+
     def probe(self) -> None:
+        self.check_place()
         with _explained(self.path, "written"):
             probe(self._files, self.path.parent)
             self._touch(self._open())
@@ -106,7 +114,7 @@ class SqliteStore:
                 raise
 
     def close(self) -> None:
-        db, self._db = self._db, None
+        db, self._db, self._places = self._db, None, None
         if db is not None:
             db.close()  # which copies everything from the log to its place
 
@@ -117,6 +125,7 @@ class SqliteStore:
                 self._files.close(self._files.create(self.path))  # for nobody else to read, nor the two beside it
             self._db = writing(self.path, self._migrations)
             rows.prepare(self._db)
+            self._places = Places(self._files, self.path.parent, self.path, log_of(self.path), index_of(self.path))
         return self._db
 
     def _touch(self, db: sqlite3.Connection) -> None:

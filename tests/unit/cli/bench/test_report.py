@@ -1,4 +1,4 @@
-"""What `waggle bench` makes of times: percentiles, and pictures on one scale."""
+"""The report of `waggle bench`: percentiles, and pictures on one scale."""
 
 from __future__ import annotations
 

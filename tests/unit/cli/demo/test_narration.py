@@ -1,4 +1,4 @@
-"""What the demo tells of the crew's events, and of those of an example."""
+"""The narration of `waggle demo`: lines about the events of the crew and of an example."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_messages_are_quoted_and_cannot_act_on_the_terminal() -> None:
     assert line.endswith(r'says "done \u001b[2J"')
 
 
-def test_what_is_none_of_the_crew_s_is_left_out() -> None:
+def test_events_outside_the_crew_are_left_out() -> None:
     assert told((1.0, "somebody", "build/7", 1), (1.0, "somebody", "other", 1)) == []
     assert CrewNarrator().tell(Event(type="synced")) == []
     assert CrewNarrator().tell(Event(type="expire", key="build/7/builders/user-service/progress")) == []

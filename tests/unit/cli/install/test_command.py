@@ -107,7 +107,7 @@ def test_another_entry_of_that_name_is_neither_overwritten_nor_taken_out(home: P
     assert path.read_text() == '{"mcpServers": {"waggle": {"command": "something-else"}}}'
 
 
-def test_a_file_that_cannot_be_changed_safely_is_left_alone_and_the_person_told_what_to_write(home: Path) -> None:
+def test_a_file_that_cannot_be_changed_safely_stays_and_the_text_to_write_is_printed(home: Path) -> None:
     path = home / ".claude.json"
     path.write_text('{"a": 1,}')
     result = run("claude-code", "--yes")
@@ -129,12 +129,12 @@ def test_of_a_project_only_its_own_file_is_changed_with_a_command_that_others_ha
     assert not (home / ".claude.json").exists()
 
 
-def test_what_it_does_not_know_it_says_so() -> None:
+def test_an_unknown_editor_or_a_missing_project_file_is_an_error() -> None:
     assert "claude-code, codex" in run("emacs").output
     assert run("codex", "--project", "--yes").exit_code == 2
 
 
-def test_behind_a_link_is_what_is_changed(home: Path) -> None:
+def test_a_link_stays_and_its_target_is_changed(home: Path) -> None:
     (home / "dotfiles").mkdir()
     (home / "dotfiles" / "claude.json").write_text("{}")
     (home / ".claude.json").symlink_to(home / "dotfiles" / "claude.json")

@@ -1,4 +1,4 @@
-"""A member more or less in somebody's file, and nothing else changed."""
+"""One member more or less in a person's file, and nothing else changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed between two values, as a person would say it."""
+"""The changes between two values, one line for each place."""
 
 from __future__ import annotations
 

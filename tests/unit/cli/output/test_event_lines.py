@@ -33,7 +33,7 @@ def line(event: Event, width: int | None = None) -> str:
         (Event(type="of a later version"), "impl-1"),
     ],
 )
-def test_each_event_is_a_line_with_time_type_key_author_and_what_matters(event: Event, ending: str) -> None:
+def test_each_event_is_a_line_with_time_type_key_author_and_detail(event: Event, ending: str) -> None:
     event.key, event.by, event.at = "task:1", "impl-1", 1000.0
     text = line(event)
     assert re.match(rf"\d\d:\d\d:40\.000  {event.type} +task:1  ", text)
@@ -50,7 +50,7 @@ def test_an_event_shows_its_namespace_where_there_are_many_and_is_cut_to_the_ter
 
 
 def test_the_end_and_the_restart_of_a_snapshot_are_shown() -> None:
-    assert "what happens" in line(Event(type="synced"))
+    assert "new events follow" in line(Event(type="synced"))
     assert "(epoch)" in line(Event(type="lost", reason="epoch"))
     assert "(unknown)" in line(Event(type="lost"))
 
@@ -71,7 +71,7 @@ def test_for_programs_an_event_is_columns_with_tabs_and_its_date(capsys: pytest.
     assert full[1:] == ["7", "set", "demo", "a b", "me", '"x\\ty"']
 
 
-def test_for_programs_what_is_no_event_has_as_many_columns() -> None:
+def test_for_programs_synced_and_lost_have_as_many_columns_as_events() -> None:
     assert event_row(Event(type="synced", rev=7)) == ["-", "synced", "", "", ""]
     assert event_row(Event(type="lost", reason="epoch"))[-1] == "epoch"
 

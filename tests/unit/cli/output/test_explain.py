@@ -75,12 +75,12 @@ def test_a_holder_that_waits_is_followed_as_far_as_it_leads() -> None:
 def test_a_deadlock_cycle_is_named_and_ends_the_sentence() -> None:
     first, second = held("one", "a"), held("two", "b")
     circle = waits("one", "b", by=(second,))
-    assert told(waits("two", "a", by=(first,)), circle, locks=(first, second)).endswith("which closes a circle")
+    assert told(waits("two", "a", by=(first,)), circle, locks=(first, second)).endswith("which is a deadlock")
     own = held("one", "a")
-    assert told(waits("one", "a", by=(own,)), locks=(own,)).endswith("which closes a circle")
+    assert told(waits("one", "a", by=(own,)), locks=(own,)).endswith("which is a deadlock")
 
 
-def test_what_is_held_is_named_where_it_is_not_what_is_asked_for() -> None:
+def test_a_held_lock_is_named_if_it_differs_from_the_wanted_one() -> None:
     lock = held("impl-2", names=None, patterns=["src/*"], mode="shared")
     sentence = told(waits("impl-1", "src/a.py", "doc", by=(lock,), ns="demo"), locks=(lock,))
     assert sentence.startswith(
@@ -168,7 +168,7 @@ def test_a_wait_for_unlocked_keys_names_the_holder(condition: Awaited, lock: Hel
 # --- the rest ----------------------------------------------------------------------------------------------------
 
 
-def test_who_is_ready_for_work_is_told_of_and_not_stuck() -> None:
+def test_an_idle_worker_is_listed_and_not_stuck() -> None:
     wait = waits("w", op="take", patterns=["job:*", "task:*"])
     assert told(wait) == "w is ready for work on job:* and task:* since 12s"
 

@@ -73,7 +73,7 @@ def test_time_left() -> None:
     assert time_left(999.0, 1000.0) == "0.0s"
 
 
-def test_what_agents_say_of_themselves_is_text_where_it_is_text() -> None:
+def test_a_status_is_printed_as_text_if_it_is_text() -> None:
     assert text_or_json("at work") == "at work"
     assert text_or_json({"step": 2}) == '{"step":2}'
     assert text_or_json(None) == ""

@@ -1,4 +1,4 @@
-"""Progress: seen by a person who waits, and by nobody else."""
+"""The progress line: drawn on a terminal after a moment, and nowhere else."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_a_silent_listener_is_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not hub_answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
-def test_where_nothing_can_be_kept_of_a_hub_it_is_said_what_to_do(
+def test_a_state_directory_that_cannot_be_used_is_an_error_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}/state")

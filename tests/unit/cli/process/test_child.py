@@ -29,13 +29,13 @@ async def test_its_exit_code_is_as_shells_count() -> None:
     assert await run("sh", "-c", "kill -KILL $$") == 128 + signal.SIGKILL
 
 
-async def test_it_has_its_variables_and_its_input() -> None:
+async def test_a_program_has_its_variables_and_its_input() -> None:
     assert await run("sh", "-c", 'test "$SAID" = yes && test "$(cat)" = input', stdin=b"input") == 0
     assert await run("true", stdin=b"x" * 5_000_000) == 0
 
 
 @pytest.mark.parametrize(("name", "code"), [("no-such-program-at-all", 127), ("./none", 127), ("/etc/passwd", 126)])
-async def test_one_that_cannot_be_run_is_told_of_as_shells_do(
+async def test_a_program_that_cannot_be_run_gives_the_exit_code_of_shells(
     name: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(typer.Exit) as before:

@@ -77,7 +77,7 @@ async def test_synced_and_lost_run_no_event_handler(capfd: pytest.CaptureFixture
     await handler(Event(type="lost", reason="epoch"))
     said = capfd.readouterr()
     assert said.out == ""
-    assert "missed too much" in said.err
+    assert "missed too many events" in said.err
 
 
 async def test_a_command_that_falls_behind_is_told_of_once(capfd: pytest.CaptureFixture[str]) -> None:

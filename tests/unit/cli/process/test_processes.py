@@ -34,7 +34,7 @@ async def test_cancelled_it_ends_the_program(stdin: bytes | None, tmp_path: Path
         os.kill(int(pid.read_text()), 0)
 
 
-async def test_what_a_program_with_input_has_started_ends_with_it(tmp_path: Path) -> None:
+async def test_children_of_a_program_with_input_end_with_it(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     running = asyncio.ensure_future(run_to_end(["sh", "-c", f"sleep 60 & echo $! > {pid}; wait; true"], stdin=b""))
     await _until(pid)

@@ -1,4 +1,4 @@
-"""What `waggle wait` is told to wait for."""
+"""The conditions of `waggle wait`, parsed from arguments."""
 
 from __future__ import annotations
 

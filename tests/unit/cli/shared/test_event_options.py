@@ -48,7 +48,7 @@ async def test_a_stream_ends_with_the_last_event() -> None:
     assert await revs(told, 9) == [3, 5, 9]
 
 
-async def test_it_ends_with_a_mark_where_the_last_event_does_not_match() -> None:
+async def test_events_up_to_ends_with_a_mark_if_the_last_event_does_not_match() -> None:
     told = Told()
     told.tell(3, 5)
     asyncio.get_running_loop().call_later(0.05, lambda: told.tell(mark=9))

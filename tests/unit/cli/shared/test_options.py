@@ -20,7 +20,7 @@ def called(body: object, *args: str, env: dict[str, str] | None = None) -> tuple
     return result.exit_code, result.output
 
 
-def test_a_command_gets_what_they_say_and_its_own_arguments() -> None:
+def test_a_command_gets_the_shared_options_and_its_own_arguments() -> None:
     seen: list[object] = []
 
     @shared
@@ -37,7 +37,7 @@ def test_a_command_gets_what_they_say_and_its_own_arguments() -> None:
     ]
 
 
-def test_what_lies_in_no_namespace_takes_none() -> None:
+def test_a_command_without_a_namespace_takes_no_ns_option() -> None:
     seen: list[Options] = []
 
     @shared(ns=False)

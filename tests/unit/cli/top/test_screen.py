@@ -53,7 +53,7 @@ def test_top_shows_figures_commands_agents_and_latest_events() -> None:
     assert text.index("task:2") < text.index("task:1")
 
 
-def test_commands_are_in_the_order_of_what_was_asked_since_the_look_before() -> None:
+def test_commands_are_in_the_order_of_their_rates_since_the_sample_before() -> None:
     board = TopScreen("http://hub")
     board.update(Sample(stats(), [], []))
     names = [line.split()[0] for line in render(board) if line.startswith(("get", "set"))]
@@ -82,7 +82,7 @@ def test_top_says_when_the_hub_does_not_answer_and_keeps_the_last_figures() -> N
 
 @pytest.mark.parametrize("width", [1, 20, 50, 80, 109, 110, 200])
 @pytest.mark.parametrize("height", [1, 5, 12, 24, 60])
-def test_it_fits_and_what_agents_wrote_cannot_act_on_the_terminal(width: int, height: int) -> None:
+def test_the_screen_fits_and_text_of_agents_cannot_control_the_terminal(width: int, height: int) -> None:
     board = TopScreen(NASTY)
     wide = "日本語" * 30
     agents = [agent(f"{NASTY}{n}", {wide: NASTY}) for n in range(20)]

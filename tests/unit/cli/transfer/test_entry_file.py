@@ -35,7 +35,7 @@ def entry(key: str = "k", value: Any = 1, **fields: Any) -> dict[str, Any]:
 
 
 def looked(opened: io.BytesIO, ns: str | None) -> CheckedFile:
-    """What is in a file."""
+    """Return the result of checking a file."""
     return check_file(read_export(opened), ns)
 
 
@@ -52,7 +52,7 @@ def test_an_entry_has_its_defaults() -> None:
     assert (second.place, second.kind, second.meta, second.expires_at) == (("default", "k"), "persistent", None, None)
 
 
-def test_one_namespace_for_all() -> None:
+def test_one_namespace_can_be_given_to_all_entries() -> None:
     opened = file(entry("a", ns="n"), entry("b", ns="$dead"))
     assert [line.place for line in entries(opened, "copy")] == [("copy", "a"), ("copy", "b")]
     opened.seek(0)
@@ -152,7 +152,7 @@ def test_a_line_has_nothing_in_it_that_goes_without_saying() -> None:
     assert ExportLine(key="a", value=b"1").place == ("default", "a")  # type: ignore[arg-type]
 
 
-def test_what_is_wrong_is_left_out_of_what_is_good() -> None:
+def test_wrong_entries_are_left_out_of_the_valid_ones() -> None:
     opened = file(entry("a"), b"nonsense", entry("b", ns="$x"), entry("a", 2), entry("c"))
     checked = CheckedFile()
     assert [line.key for line in valid_entries(read_export(opened), None, checked)] == ["a", "c"]

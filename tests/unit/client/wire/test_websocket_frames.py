@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from websockets.frames import OP_TEXT, Frame
+from websockets.frames import Frame, Opcode
 
 from waggle.wire.websocket_frames import MASKED, head, read_long_size
 
@@ -12,8 +12,8 @@ LONG = [126, 127, 128, 65_535, 65_536, 70_000]
 
 @pytest.mark.parametrize("size", [0, 1, 125, *LONG])
 def test_a_head_is_that_of_the_library(size: int) -> None:
-    assert head(size) == Frame(OP_TEXT, bytes(size)).serialize(mask=False)[: -size or None]
-    masked = Frame(OP_TEXT, bytes(size)).serialize(mask=True)
+    assert head(size) == Frame(Opcode.TEXT, bytes(size)).serialize(mask=False)[: -size or None]
+    masked = Frame(Opcode.TEXT, bytes(size)).serialize(mask=True)
     assert head(size, MASKED) == masked[: len(masked) - size - 4]
 
 
