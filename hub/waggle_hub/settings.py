@@ -91,6 +91,9 @@ class Limits:
     """Searches of a session that are being answered."""
     scan: int = 10_000
     """Keys that a command reads in one step: about 5 ms."""
+    condition_bytes: int = 512 * KIB
+    """Bytes of values that one step decodes and compares for the conditions of waits, at least 256 for each: about 20
+    ms. The rest goes on in further steps."""
     clear: int = 1_000
     """Entries that one `clear` deletes: about 10 ms."""
     sessions: int = 10_000

@@ -148,8 +148,9 @@ class Machine:
         return self._finish(transaction)
 
     def continue_scan(self, now: float) -> list[Effect]:
-        """Scan one more slice for waits and takes that look through many keys; see `has_pending_scan`."""
+        """Go on with one more slice of what waits and takes have to look at; see `has_pending_scan`."""
         transaction = self._begin(now)
+        waits.examine_next(transaction)
         wait = next(iter(self.state.condition_index.to_scan), None)
         taker = next(iter(self._scanning_takers), None)
         if wait is not None:
@@ -230,7 +231,8 @@ class Machine:
     @property
     def has_pending_scan(self) -> bool:
         """Whether `continue_scan` has something to do."""
-        return bool(self.state.condition_index.to_scan or self._scanning_takers)
+        index = self.state.condition_index
+        return bool(index.to_scan or index.to_examine or self._scanning_takers)
 
     @property
     def _scanning_takers(self) -> Collection[Taker]:

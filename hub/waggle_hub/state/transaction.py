@@ -24,6 +24,7 @@ from .sessions import QueuedNotice, Session
 from .state import State
 from .store.entry import Entry
 from .store.json_values import encode_value
+from .waits.condition import Budget
 
 HUB = "$hub"
 """The author of changes that time causes, not a session: expiry, timeouts, the end of a session."""
@@ -35,6 +36,7 @@ class Transaction:
     __slots__ = (
         "_events",
         "at",
+        "budget",
         "by",
         "changed",
         "effects",
@@ -51,6 +53,8 @@ class Transaction:
         self.now = now
         self.at = round(now, 3)
         """`now` as it is shown: with millisecond precision."""
+        self.budget = Budget(state.limits.condition_bytes)
+        """What this step may spend on the conditions of waits."""
         self.by = HUB
         """The agent named in the events of this transaction."""
         self.origin: str | None = None
@@ -244,8 +248,9 @@ class Transaction:
         self.state.work_queues.apply(commit, self.state.keyspace, self.state.lock_table)
         released, self.released_locks = self.released_locks, []
         if self.state.condition_index.waits:
-            for wait in self.state.condition_index.affected_by(commit, released, self.state.keyspace):
-                waits.decide(self, wait)
+            affected = self.state.condition_index.affected_by(commit, released, self.state.keyspace, self.budget)
+            for wait, changes in affected.items():
+                waits.decide(self, wait, changes)
 
     def undo(self) -> None:
         """Undo the open commit: a later part of the command was refused."""

@@ -108,7 +108,10 @@ def _pending_command(transaction: Transaction, command: PendingCommand) -> m.See
             seen.op = "wait"
             shown = [condition.shown for condition in command.conditions]
             seen.all, seen.any = (shown, UNSET) if command.need_all else (UNSET, shown)
-            seen.met = command.met_conditions(transaction.state.keyspace, transaction.state.lock_table, transaction.now)
+            state = transaction.state
+            moment = command.see(state.keyspace, state.lock_table, transaction.rev, transaction.now)
+            command.examine(moment, transaction.budget)
+            seen.met = moment.met
         case Taker():
             seen.op, seen.ns = "take", command.queue.ns
             seen.patterns = [pattern.text for pattern in command.queue.patterns]

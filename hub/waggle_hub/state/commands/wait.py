@@ -2,12 +2,14 @@
 
 1. Looking at the state and registering the wait are one step, and each commit decides the waits that it may affect
    before anything else changes. So no wake-up is lost, not even one whose cause is gone in the next revision.
-2. A pattern over many keys is scanned in slices (`continue_scan`). A wait that has timed out gets its error only when
-   the scan is complete: until then the conditions may turn out to hold.
+2. A pattern over many keys is scanned in slices (`continue_scan`), and values are compared in slices (`examine_next`).
+   A wait that has timed out gets its error only when both are complete: until then the conditions may turn out to hold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, structs
@@ -22,13 +24,15 @@ from waggle_hub.state.persistence.records import WaitRecord
 from waggle_hub.state.sessions import Outcome, Session
 from waggle_hub.state.store.entry import ENTRY_OVERHEAD_BYTES
 from waggle_hub.state.store.expiry import deadline_after
-from waggle_hub.state.waits.condition import Condition, Wait
+from waggle_hub.state.waits.condition import MAX_MOMENTS, Budget, Change, Condition, Moment, Wait
 
 if TYPE_CHECKING:
     from waggle_hub.state.transaction import Transaction
 
 _MAX_SHOWN_VALUE_BYTES = 1_000
 """The longest value of a `where` that `inspect` shows."""
+_COPIED_PER_COMPARED = 16
+"""Bytes of a reply that are copied in the time in which one byte is compared."""
 
 
 def wait(transaction: Transaction, session: Session, command: m.Wait) -> m.Waited | None:
@@ -48,13 +52,16 @@ def wait(transaction: Transaction, session: Session, command: m.Wait) -> m.Waite
         if condition.key is not None:
             transaction.get_live(condition.ns, condition.key)
     _scan(transaction, new)
-    met = _met_conditions(transaction, new)
-    if new.is_satisfied(met):
-        return _waited(transaction, new, met)
-    if command.timeout == 0 and not new.needs_scan:
-        raise _timed_out(transaction, new)
+    moment = _see(transaction, new)
+    examined = new.examine(moment, transaction.budget)
+    if examined and new.is_satisfied(moment.met):
+        return _waited(transaction, new, moment)
+    if command.timeout == 0 and examined and not new.needs_scan:
+        raise _timed_out(transaction, new, moment)
     pending.check_capacity(transaction, session)
     state.condition_index.add(new)
+    if not examined:
+        state.condition_index.keep_moment(new, moment)
     pending.start(transaction, new, deadline_after(transaction.now, command.timeout))
     return None
 
@@ -69,26 +76,39 @@ def restore(transaction: Transaction, session: Session, record: WaitRecord) -> N
     transaction.state.timers.set(wait, record.deadline)
 
 
-def decide(transaction: Transaction, wait: Wait) -> None:
-    """Reply to a wait if its conditions hold now, or if it has timed out and no scan can change that."""
-    if wait.timed_out:
-        transaction.state.condition_index.drop_due_matches(wait, transaction.state.keyspace, transaction.now)
-    met = _met_conditions(transaction, wait)
-    if wait.is_satisfied(met):
-        outcome = Outcome(ok=_waited(transaction, wait, met))
-    elif wait.timed_out and not wait.needs_scan:
-        outcome = Outcome(error=_timed_out(transaction, wait))
+def decide(transaction: Transaction, wait: Wait, changes: Iterable[Change] = ()) -> None:
+    """Reply to a wait if its conditions hold now, or if it has timed out and nothing can change that.
+
+    `changes` are those that its conditions have not been told. Beyond the budget of the step the moment is kept.
+    """
+    index = transaction.state.condition_index
+    if wait.timed_out and not wait.moments:
+        index.drop_due_matches(wait, transaction.now)
+    moment = _see(transaction, wait, changes)
+    if len(wait.moments) >= MAX_MOMENTS:
+        _examine_oldest(transaction, wait, Budget(inf))
+        if wait not in index.waits:
+            return
+    if wait.moments or transaction.budget.left <= 0 or not wait.examine(moment, transaction.budget):
+        index.keep_moment(wait, moment)
     else:
-        return
-    stop_waiting(transaction, wait)
-    pending.reply(transaction, wait, outcome)
+        _settle(transaction, wait, moment)
 
 
 def continue_scan(transaction: Transaction, wait: Wait) -> None:
     """Scan the next slice for a wait, and reply if that decides it."""
-    _scan(transaction, wait)
-    transaction.state.condition_index.update_to_scan(wait)
-    decide(transaction, wait)
+    # Not before its moments are examined: its matches follow the revisions. Without budget the scan would not proceed.
+    if not wait.moments and transaction.budget.left > 0:
+        _scan(transaction, wait)
+        transaction.state.condition_index.update_to_scan(wait)
+        decide(transaction, wait)
+
+
+def examine_next(transaction: Transaction) -> None:
+    """Examine moments of waits, the oldest first, as many as the budget of the step allows."""
+    to_examine = transaction.state.condition_index.to_examine
+    while to_examine and transaction.budget.left > 0:
+        _examine_oldest(transaction, next(iter(to_examine)), transaction.budget)
 
 
 def time_out(transaction: Transaction, wait: Wait) -> None:
@@ -106,38 +126,67 @@ def stop_waiting(transaction: Transaction, wait: Wait) -> None:
     transaction.state.dirty.mark_removed(wait)
 
 
+def _examine_oldest(transaction: Transaction, wait: Wait, budget: Budget) -> None:
+    """Examine the oldest moment of a wait, and reply if that decides it."""
+    moment, index = wait.moments[0], transaction.state.condition_index
+    examined = wait.examine(moment, budget)
+    index.update_to_scan(wait)  # its matches may have changed
+    if not examined:
+        return
+    index.drop_moment(wait)
+    if wait.moments or not wait.timed_out:
+        _settle(transaction, wait, moment)
+    elif wait.is_satisfied(moment.met):
+        _reply(transaction, wait, Outcome(ok=_waited(transaction, wait, moment)))
+    else:
+        decide(transaction, wait)  # time has passed since that moment
+
+
+def _settle(transaction: Transaction, wait: Wait, moment: Moment) -> None:
+    """Reply to a wait if its conditions hold at an examined moment, or if it has timed out."""
+    if wait.is_satisfied(moment.met):
+        _reply(transaction, wait, Outcome(ok=_waited(transaction, wait, moment)))
+    elif wait.timed_out and not wait.needs_scan and not wait.moments:
+        _reply(transaction, wait, Outcome(error=_timed_out(transaction, wait, moment)))
+
+
+def _reply(transaction: Transaction, wait: Wait, outcome: Outcome) -> None:
+    stop_waiting(transaction, wait)
+    pending.reply(transaction, wait, outcome)
+
+
 def _scan(transaction: Transaction, wait: Wait) -> None:
     """Scan one slice of keys for those conditions that need it."""
     keys_left = transaction.state.limits.scan
     for condition in wait.conditions:
         if condition.needs_scan and keys_left > 0:
-            keys_left -= condition.scan(transaction.state.keyspace, transaction.now, keys_left)
+            keys_left -= condition.scan(transaction.state.keyspace, transaction.now, keys_left, transaction.budget)
 
 
-def _met_conditions(transaction: Transaction, wait: Wait) -> list[int]:
+def _see(transaction: Transaction, wait: Wait, changes: Iterable[Change] = ()) -> Moment:
     state = transaction.state
-    return wait.met_conditions(state.keyspace, state.lock_table, transaction.now)
+    return wait.see(state.keyspace, state.lock_table, transaction.rev, transaction.now, changes)
 
 
-def _waited(transaction: Transaction, wait: Wait, met: list[int]) -> m.Waited:
-    """Return the reply to a wait: the entries that meet these conditions, as many as a reply can carry."""
+def _waited(transaction: Transaction, wait: Wait, moment: Moment) -> m.Waited:
+    """Return the reply to a wait: the entries that meet its conditions, as many as a reply can carry."""
     limit = transaction.state.limits.page_bytes
     entries: list[m.Entry] = []
     size = 0
-    for index in met:
-        condition = wait.conditions[index]
-        if condition.absent or not condition.on_entries:
+    for index in moment.met:
+        if wait.conditions[index].absent:
             continue
-        for entry in condition.matching_entries(transaction.state.keyspace, transaction.now):
+        for entry in moment.entries[index]:
             size += ENTRY_OVERHEAD_BYTES + entry.size
             if entries and size > limit:
                 break
             entries.append(entry.to_wire())
-    return m.Waited(entries, met, transaction.rev)
+    transaction.budget.left -= size // _COPIED_PER_COMPARED
+    return m.Waited(entries, moment.met, moment.rev)
 
 
-def _timed_out(transaction: Transaction, wait: Wait) -> TimedOut:
-    met = _met_conditions(transaction, wait)
+def _timed_out(transaction: Transaction, wait: Wait, moment: Moment) -> TimedOut:
+    met = moment.met
     state = f"{len(met)} of {len(wait.conditions)} conditions hold" if met else "no condition holds"
     return TimedOut(f"the wait has timed out ({state}): wait again", met=met, rev=transaction.rev)
 
@@ -176,6 +225,7 @@ def _checked_condition(transaction: Transaction, wait: Wait, awaited: m.Awaited,
     condition = Condition(wait, awaited, ns, pattern, transaction.state.condition_index.values)
     if awaited.where is not None and awaited.where.value is not UNSET:
         text = transaction.encode_value(awaited.where.value, "where")
+        condition.operand_bytes = len(text)
         if len(text) > _MAX_SHOWN_VALUE_BYTES:
             condition.shown = structs.replace(awaited, where=structs.replace(awaited.where, value=UNSET))
     return condition

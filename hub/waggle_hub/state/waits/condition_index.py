@@ -4,6 +4,7 @@ Rules:
 1. A commit examines only the conditions whose key or pattern one of its events touches, or a lock that it released.
    Ten thousand other waits cost nothing.
 2. A wait is decided at one revision: after all events of a commit, not between them.
+3. A wait that has moments to examine learns everything through these, so that its matches follow the revisions.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from waggle_hub.state.patterns.pattern_index import PatternIndex
 from waggle_hub.state.sessions import Session
 from waggle_hub.state.store.keyspace import Keyspace
 
-from .condition import Condition, Wait
+from .condition import Budget, Change, Condition, Moment, Wait
 from .decoded_values import DecodedValues
 
 
@@ -84,6 +85,8 @@ class ConditionIndex:
         self.waits: dict[Wait, None] = {}
         self.to_scan: dict[Wait, None] = {}
         """The waits with `needs_scan`, in the order in which they came to need one."""
+        self.to_examine: dict[Wait, None] = {}
+        """The waits with moments, in the order in which they got the first."""
         self._on_entries: dict[str, _NamespaceIndex] = {}
         self._on_locks: dict[str, _NamespaceIndex] = {}
 
@@ -99,6 +102,7 @@ class ConditionIndex:
         """Remove a wait with its conditions."""
         del self.waits[wait]
         self.to_scan.pop(wait, None)
+        self.to_examine.pop(wait, None)
         for condition in wait.conditions:
             for index_by_ns in self._indices_of(condition):
                 index_by_ns[condition.ns].remove(condition)
@@ -111,11 +115,22 @@ class ConditionIndex:
         if condition.unlocked:
             yield self._on_locks
 
-    def drop_due_matches(self, wait: Wait, keyspace: Keyspace, now: float) -> None:
+    def keep_moment(self, wait: Wait, moment: Moment) -> None:
+        """Let a later step examine this moment of a wait."""
+        wait.moments.append(moment)
+        self.to_examine[wait] = None
+
+    def drop_moment(self, wait: Wait) -> None:
+        """Remove the oldest moment of a wait: it has been examined."""
+        wait.moments.popleft()
+        if not wait.moments:
+            del self.to_examine[wait]
+
+    def drop_due_matches(self, wait: Wait, now: float) -> None:
         """Remove due entries from the matches of a wait that has timed out: a scan may have to find others first."""
         for condition in wait.conditions:
             if condition.incomplete:
-                condition.drop_due_matches(keyspace, now)
+                condition.drop_due_matches(now)
         self.update_to_scan(wait)
 
     def update_to_scan(self, wait: Wait) -> None:
@@ -125,9 +140,14 @@ class ConditionIndex:
         else:
             self.to_scan.pop(wait, None)
 
-    def affected_by(self, commit: Commit, released: list[LockRequest], keyspace: Keyspace) -> dict[Wait, None]:
-        """Update the conditions with a commit. Return the waits that it, or the locks it released, may have met."""
-        affected: dict[Wait, None] = {}
+    def affected_by(
+        self, commit: Commit, released: list[LockRequest], keyspace: Keyspace, budget: Budget
+    ) -> dict[Wait, list[Change]]:
+        """Update the conditions with a commit. Return the waits that it, or the locks it released, may have met.
+
+        With each wait come the changes that its conditions have not been told, because the budget has ended.
+        """
+        affected: dict[Wait, list[Change]] = {}
         for event in commit.events:
             index = self._on_entries.get(event.ns)
             if index is None or event.type not in m.ENTRY_TYPES:
@@ -135,17 +155,26 @@ class ConditionIndex:
             # The entry after the whole commit, which a later event of it may have changed again (rule 2).
             entry = keyspace.get(event.ns, event.key)
             for condition in index.matching_key(event.key):
-                if condition.pattern is not None:
-                    condition.update(event.key, entry is not None and condition.accepts(entry))
-                    self.update_to_scan(condition.wait)
-                affected[condition.wait] = None
+                wait = condition.wait
+                changes = affected.setdefault(wait, [])
+                if condition.pattern is None:
+                    continue
+                if changes or wait.moments or budget.left <= 0:
+                    changes.append((condition, event.key, entry))
+                else:
+                    condition.update(
+                        event.key, entry if entry is not None and condition.accepts(entry, budget) else None
+                    )
+                    self.update_to_scan(wait)
         for request in released:
             index = self._on_locks.get(request.ns)
             if index is not None:
                 for name in request.names:
-                    affected.update((condition.wait, None) for condition in index.matching_key(name))
+                    for condition in index.matching_key(name):
+                        affected.setdefault(condition.wait, [])
                 for pattern in request.patterns:
-                    affected.update((condition.wait, None) for condition in index.overlapping(pattern))
+                    for condition in index.overlapping(pattern):
+                        affected.setdefault(condition.wait, [])
         return affected
 
     def check(self, sessions: Iterable[Session], keyspace: Keyspace) -> None:
@@ -153,8 +182,9 @@ class ConditionIndex:
         waits = {command for session in sessions for command in session.pending.values() if isinstance(command, Wait)}
         assert waits == set(self.waits)
         assert set(self.to_scan) == {wait for wait in waits if wait.needs_scan}
+        assert set(self.to_examine) == {wait for wait in waits if wait.moments}
         for wait in waits:
-            for condition in wait.conditions:
+            for condition in wait.conditions if not wait.moments else ():
                 _check_matches(condition, keyspace)
 
 
@@ -165,10 +195,10 @@ def _check_matches(condition: Condition, keyspace: Keyspace) -> None:
     known = {
         entry.key: entry
         for entry in keyspace.scan(condition.ns, condition.pattern)
-        if condition.pattern.match(entry.key) and condition.accepts(entry)
+        if condition.pattern.match(entry.key) and condition.accepts(entry, Budget(0))
         and (not condition.incomplete or (condition.scanned_to is not None and entry.key <= condition.scanned_to))
     }  # fmt: skip
-    assert condition.matches.keys() <= known.keys()
+    assert condition.matches.items() <= known.items()
     missing = [entry for key, entry in known.items() if key not in condition.matches]
     assert all(entry.expires_at is not None for entry in missing), "only entries that were due are left out"
     assert len(condition.matches) <= condition.capacity

@@ -23,6 +23,9 @@ class DecodedValues:
         self._bytes = 0
         self._values: dict[bytes, Any] = {}
 
+    def __contains__(self, text: bytes) -> bool:
+        return text in self._values
+
     def get(self, text: bytes) -> Any:
         """Return the value of a JSON text."""
         if text in self._values:

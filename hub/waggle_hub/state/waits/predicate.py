@@ -35,6 +35,11 @@ class Predicate:
         elif where.op == "in" and not isinstance(where.value, list):
             raise BadRequest(f"the value of in must be an array, not {kind_of(where.value)}", field="where")
 
+    @property
+    def searches(self) -> bool:
+        """Whether the comparison may look at every part of the value."""
+        return self._compare is _contains
+
     def holds(self, value: Any) -> bool:
         """Return whether the comparison holds for a decoded value."""
         try:

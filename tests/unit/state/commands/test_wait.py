@@ -803,7 +803,7 @@ def test_a_wait_that_times_out_scans_on_for_due_matches_before_it_is_refused() -
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Condition]:
     """Return a list that collects the conditions that are decided or updated."""
     found: list[Condition] = []
-    for name in ("holds", "update"):
+    for name in ("see", "update"):
         method = getattr(Condition, name)
 
         def counted(self: Condition, *args: Any, _method: Any = method) -> Any:
