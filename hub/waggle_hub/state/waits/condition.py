@@ -48,7 +48,7 @@ class Budget:
 
 
 class Moment:
-    """What the conditions of a wait see at one revision."""
+    """The view that the conditions of a wait have at one revision."""
 
     __slots__ = ("changes", "entries", "holds", "now", "rev")
 
