@@ -39,7 +39,7 @@ MAX_MOMENTS = 100
 
 
 class Budget:
-    """What one step may still spend on conditions, in bytes of values. The last comparison may go beyond it."""
+    """The bytes of values that one step may still compare. The last comparison may go beyond it."""
 
     __slots__ = ("left",)
 
