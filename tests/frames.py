@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-
-from websockets.utils import apply_mask
+from waggle.wire.websocket_frames import MASKED, apply_mask, head
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 FIN = 0x80
@@ -13,14 +11,7 @@ FIN = 0x80
 def frame(first: int, payload: bytes = b"", *, mask: bytes = b"", size: int | None = None) -> bytes:
     """A frame as a hub sends it, its first byte as given; `size` is what it says it holds, where that is a lie."""
     size = len(payload) if size is None else size
-    masked = 0x80 if mask else 0
-    if size < 126:
-        head = struct.pack("!BB", first, masked | size)
-    elif size < 1 << 16:
-        head = struct.pack("!BBH", first, masked | 126, size)
-    else:
-        head = struct.pack("!BBQ", first, masked | 127, size)
-    return head + mask + (bytes(apply_mask(payload, mask)) if mask else payload)
+    return head(size, MASKED if mask else 0, first) + mask + (bytes(apply_mask(payload, mask)) if mask else payload)
 
 
 def masked(first: int, payload: bytes = b"", *, mask: bytes = b"\x01\x02\x83\xf4", size: int | None = None) -> bytes:

@@ -26,10 +26,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # a build without its C parts
-    from websockets.utils import apply_mask
+from waggle.wire.websocket_frames import FINAL_TEXT, MASKED, apply_mask, head, read_long_size
 
 __all__ = ["Connection", "Listener", "text_frame"]
 
@@ -37,8 +34,6 @@ CLOSE_TIMEOUT_S = 2.0
 """Seconds that a hub has to close the socket after the closing handshake."""
 MAX_MESSAGE_BYTES = 32 * 2**20
 """Bytes: above the 24 MiB of one line that a client must accept (protocol 1)."""
-_TEXT = 0x81
-"""The first byte of a text message in a single frame."""
 _HEAD_ENDS = b"\r\n\r\n"
 
 
@@ -127,13 +122,14 @@ class Connection(ClientConnection):
         while length >= start + 2:
             begin, size = start + 2, arrived[start + 1]
             if size >= 126:
-                begin, size = _long_size(arrived, start)
+                # A masked frame, which a hub never sends, counts as one that is too large.
+                begin, size = read_long_size(arrived, start) if size < MASKED else (begin, MAX_MESSAGE_BYTES + 1)
                 if length < begin:
                     break
             end = begin + size if size <= MAX_MESSAGE_BYTES else length
             if length < end:
                 break
-            if arrived[start] == _TEXT and size <= MAX_MESSAGE_BYTES and not self._unfinished:
+            if arrived[start] == FINAL_TEXT and size <= MAX_MESSAGE_BYTES and not self._unfinished:
                 self._messages.append(bytes(arrived[begin:end]))
             elif not self._parse_by_library(arrived[start:end]):
                 end = length
@@ -187,25 +183,6 @@ class Connection(ClientConnection):
             self._listener.on_room()
 
 
-def _long_size(arrived: bytearray, start: int) -> tuple[int, int]:
-    """Return the index of the payload and its size; for a masked frame, which a hub never sends, a size that is too
-    large."""
-    match arrived[start + 1]:
-        case 126:
-            return start + 4, int.from_bytes(arrived[start + 2 : start + 4], "big")
-        case 127:
-            return start + 10, int.from_bytes(arrived[start + 2 : start + 10], "big")
-        case _:
-            return start + 2, MAX_MESSAGE_BYTES + 1
-
-
 def text_frame(message: bytes, mask: bytes) -> bytes:
     """Return the frame of a text message, as a client sends it (RFC 6455, 5.2)."""
-    size = len(message)
-    if size < 126:
-        head = bytes((_TEXT, 0x80 | size))
-    elif size < 2**16:
-        head = b"\x81\xfe" + size.to_bytes(2, "big")
-    else:
-        head = b"\x81\xff" + size.to_bytes(8, "big")
-    return b"".join((head, mask, apply_mask(message, mask)))
+    return b"".join((head(len(message), MASKED), mask, apply_mask(message, mask)))

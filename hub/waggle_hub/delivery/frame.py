@@ -7,13 +7,7 @@ Rules:
 
 from __future__ import annotations
 
-import struct
-
-_FINAL_TEXT = 0x81
-"""The first byte of a frame: FIN, and the opcode of text."""
-_short = struct.Struct("!BB").pack
-_medium = struct.Struct("!BBH").pack
-_long = struct.Struct("!BBQ").pack
+from waggle.wire.websocket_frames import head
 
 
 class Payload:
@@ -38,15 +32,5 @@ class Payload:
     def frame(self) -> bytes:
         """The lines in a frame, as they go over the socket."""
         if self._frame is None:
-            self._frame = _head(len(self.data)) + self.data
+            self._frame = head(len(self.data)) + self.data
         return self._frame
-
-
-def _head(size: int) -> bytes:
-    """Return the head of a frame with a payload of this size in bytes (RFC 6455, 5.2)."""
-    # The length has 7 bits; 126 and 127 say that it follows in 16 or 64 bits.
-    if size < 126:
-        return _short(_FINAL_TEXT, size)
-    if size < 1 << 16:
-        return _medium(_FINAL_TEXT, 126, size)
-    return _long(_FINAL_TEXT, 127, size)

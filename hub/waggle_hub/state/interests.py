@@ -69,7 +69,7 @@ class InterestIndex:
         self._by_ns: dict[str, PatternIndex[Interest]] = {}
 
     def __len__(self) -> int:
-        """The number of pairs of interest and pattern."""
+        """Return the number of pairs of interest and pattern."""
         return sum(len(index) for index in self._by_ns.values())
 
     def add(self, interest: Interest) -> None:

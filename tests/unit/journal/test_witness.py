@@ -155,3 +155,46 @@ def test_a_write_that_failed_is_not_noted(tmp_path: Path) -> None:
         write(store, witness, 2)
         witness.close()
     assert value_of(start(tmp_path, "sqlite")) == 2
+
+
+def damage(path: Path, chance: random.Random) -> str:
+    """Damage one file of a directory, in a way that is drawn; return what was done."""
+    file = chance.choice(sorted(file for file in path.iterdir() if file.is_file()))
+    content = file.read_bytes()
+    at = chance.randrange(len(content) + 1)
+    length = chance.choice([1, 32, 512, 4096])
+    ways = {
+        "removed": None,
+        "emptied": b"",
+        "cut": content[:at],
+        "zeroed": content[:at] + bytes(min(length, len(content) - at)) + content[at + length :],
+        "zeroed at the head": bytes(min(length, len(content))) + content[length:],
+        "changed": content[:at] + bytes(255 - byte for byte in content[at : at + length]) + content[at + length :],
+    }
+    way = chance.choice(list(ways))
+    damaged = ways[way]
+    if damaged is None:
+        file.unlink()
+    else:
+        file.write_bytes(damaged)
+    return f"{file.name} {way} at {at}, {length} bytes"
+
+
+@kinds
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_file_is_damaged_the_data_is_refused_or_right(kind: str, seed: int, tmp_path: Path) -> None:
+    newest = killed(tmp_path, kind)[-1]
+    chance = random.Random(seed)
+    refused = 0
+    for _ in range(40):
+        copy = tmp_path / "damaged"
+        shutil.copytree(newest, copy)
+        done = damage(copy, chance)
+        try:
+            value = value_of(start(copy, kind))
+        except StoreError:
+            refused += 1
+        else:
+            assert value == WRITES, done
+        shutil.rmtree(copy)
+    assert refused > 5

@@ -23,8 +23,8 @@ __all__ = ["CHECKS", "CHECK_TIMEOUT_S", "NS", "Check", "CheckFailed", "Target"]
 
 CHECK_TIMEOUT_S = 5.0
 """Limit for the answer of a door."""
-START_TIMEOUT_S = 20.0
-"""Limit for a program that has to start first."""
+START_TIMEOUT_S = 60.0
+"""Limit for a program, or for the hub's tools of MCP, that have to be loaded first."""
 TTL_S = 60
 """Lifetime of the written entry, if it cannot be deleted."""
 NS = "waggle-doctor"
@@ -42,21 +42,23 @@ class Target(NamedTuple):
     token: str | None
     key: str
 
-    def connection(self) -> http.client.HTTPConnection:
+    def connection(self, timeout: float | None = None) -> http.client.HTTPConnection:
         """Return a new HTTP connection to the hub."""
         parts = urlsplit(self.url if "://" in self.url else f"http://{self.url}")
         secure = parts.scheme in ("https", "wss")
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        return kind(parts.hostname or "", parts.port, timeout=CHECK_TIMEOUT_S)
+        return kind(parts.hostname or "", parts.port, timeout=timeout or CHECK_TIMEOUT_S)
 
     def headers(self, **more: str) -> dict[str, str]:
         """Return the headers of a request."""
         token = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
         return {"X-Waggle-Agent": NS, **token, **more}
 
-    def request(self, method: str, path: str, body: Any = None, accept: str = JSON) -> tuple[int, bytes]:
+    def request(
+        self, method: str, path: str, body: Any = None, accept: str = JSON, timeout: float | None = None
+    ) -> tuple[int, bytes]:
         """Send a request with a JSON body. Returns the status and the body of the answer."""
-        connection = self.connection()
+        connection = self.connection(timeout)
         try:
             text = None if body is None else json.dumps(body).encode()
             connection.request(method, path, text, self.headers(Accept=accept, **{"Content-Type": JSON}))
@@ -126,7 +128,8 @@ def _expect_event(target: Target) -> None:
 async def _mcp_http(target: Target) -> None:
     call = _request(1, "tools/call", {"name": "set", "arguments": {"key": target.key, "value": 3, "ttl": TTL_S}})
     accept = f"{JSON}, text/event-stream"
-    status, text = await asyncio.to_thread(target.request, "POST", f"/mcp?ns={NS}&agent={NS}", call, accept)
+    path = f"/mcp?ns={NS}&agent={NS}"
+    status, text = await asyncio.to_thread(target.request, "POST", path, call, accept, START_TIMEOUT_S)
     _require(
         status == 200 and b"rev" in text and b'"isError":true' not in text, f"answered with {status}: {_excerpt(text)}"
     )

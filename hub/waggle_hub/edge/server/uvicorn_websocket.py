@@ -20,19 +20,13 @@ from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
+from waggle.wire.websocket_frames import FINAL_TEXT, MASKED, apply_mask, read_long_size
 from waggle_hub.edge.websocket import ABORT
-
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # a build without its C parts
-    from websockets.utils import apply_mask
 
 CLOSE_LINGER_S = 2.0
 """Seconds for the last bytes to leave after the application has returned, or the agent has broken the protocol."""
 _PARSE_SLICE_S = 0.004
 """Seconds of one connection's frames, before others get their turn."""
-_FINAL_TEXT_FRAME = 0x81
-"""The first byte of a text message in a single frame."""
 _KNOWN_FIRST_BYTES = frozenset({0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A})
 """First bytes of frames that may be right: an opcode that is one, no reserved bits, no control frame in fragments."""
 
@@ -114,14 +108,11 @@ class Protocol(WebSocketsSansIOProtocol):
         length = len(received)
         if length - start < 2:
             return 0
-        first, size = received[start], received[start + 1] - 0x80
+        first, size = received[start], received[start + 1] - MASKED
         begin = start + 6
-        if size == 126:
-            begin += 2
-            size = int.from_bytes(received[start + 2 : start + 4], "big")
-        elif size == 127:
-            begin += 8
-            size = int.from_bytes(received[start + 2 : start + 10], "big")
+        if size >= 126:
+            begin, size = read_long_size(received, start)
+            begin += 4
         if first not in _KNOWN_FIRST_BYTES or size < 0 or (size > self._max_frame_bytes() and length >= begin - 4):
             self._failed = True
             super().data_received(bytes(received[start:]))
@@ -129,7 +120,7 @@ class Protocol(WebSocketsSansIOProtocol):
         end = begin + size
         if length < begin or length < end:
             return 0
-        if first == _FINAL_TEXT_FRAME and not self.frames:
+        if first == FINAL_TEXT and not self.frames:
             self._deliver_text(apply_mask(received[begin:end], received[begin - 4 : begin]))
         else:
             super().data_received(bytes(received[start:end]))

@@ -12,7 +12,7 @@ before is synced:
 SQLite takes a log whose head does not verify for an empty one. But the head is synced before anything follows it: if
 something does, the head has rotted. A head of zeros matches its checksum of zeros, so its first bytes count as well.
 
-Damage in the very last transaction cannot be told from a write in progress.
+Damage in the very last transaction cannot be told from a write in progress here; the witness finds it (`witness`).
 
 The layout is in https://www.sqlite.org/fileformat2.html#the_write_ahead_log and
 https://www.sqlite.org/walformat.html.

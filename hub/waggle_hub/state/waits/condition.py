@@ -39,7 +39,7 @@ MAX_MOMENTS = 100
 
 
 class Budget:
-    """The cost that one step may still spend on conditions, in bytes. The last comparison may go beyond it."""
+    """The bytes of values that one step may still compare. The last comparison may go beyond it."""
 
     __slots__ = ("left",)
 
@@ -48,7 +48,7 @@ class Budget:
 
 
 class Moment:
-    """The entries and locks that the conditions of a wait see at one revision."""
+    """The view that the conditions of a wait have at one revision."""
 
     __slots__ = ("changes", "entries", "holds", "now", "rev")
 
