@@ -868,7 +868,7 @@ def test_the_notices_that_are_sent_again_are_bounded_and_the_newest() -> None:
         granted = lock(harness, "a", "x")
         line_up(harness, "b", "x", id=1_000 + number)
         unlock(harness, "a", granted)
-        unlock(harness, "b", answers(harness)[1_000 + number])
+        unlock(harness, "b", _granted(answers(harness)[1_000 + number]))
     harness.drop("b")
     harness.return_to("b")
     assert list(answers(harness)) == [1_000 + number for number in range(10, Limits().told + 10)]
