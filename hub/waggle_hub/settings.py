@@ -110,6 +110,8 @@ class Limits:
     """Earlier versions that a versioned entry keeps."""
     steps: int = limits.MAX_TXN_STEPS
     """Commands in one branch of a txn, and its conditions."""
+    moved: int = 200_000_000
+    """Items of arrays that the operations of one patch move, when they add before the end or remove: about 30 ms."""
     tombstones: int = 100_000
     """Tombstones, which remember the versions of deleted keys: about 20 MB."""
     log_events: int = 100_000

@@ -5,6 +5,7 @@
    PatchTestFailed.
 3. A patch may copy parts of a value into the value, and so double it with each operation. The bytes that it copies are
    counted, and more than a value may have are refused.
+4. An operation on an array moves the items behind it. A patch whose operations would move too many is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from waggle.wire.errors import BadRequest, TooLarge
+from waggle.wire.errors import BadRequest, LimitReached, TooLarge
 from waggle.wire.json import decode, encode
 from waggle_hub.state.json_pointer import ABSENT, array_index, equal, find, is_number, kind_of, parse_pointer
 
@@ -82,13 +83,18 @@ def change_at(value: Any, pointer: str, change: Callable[[Any], Any]) -> Any:
 class Patch:
     """A JSON Patch that is being applied to a value."""
 
-    def __init__(self, value: Any, max_copied_bytes: int) -> None:
+    def __init__(self, value: Any, max_copied_bytes: int, max_moved_items: float = math.inf) -> None:
         self.value = {} if value is ABSENT else value
         self._max_copied_bytes = max_copied_bytes
         self._copied_bytes = 0
+        self._max_moved_items = max_moved_items
+        self._moved_items = 0
 
     def apply(self, operations: list[Any]) -> Any:
-        """Return the value after all operations, in order. Raises BadRequest, TooLarge or PatchTestFailed."""
+        """Return the value after all operations, in order.
+
+        Raises BadRequest, TooLarge, LimitReached or PatchTestFailed.
+        """
         for number, operation in enumerate(operations):
             try:
                 self._apply(operation)
@@ -152,6 +158,7 @@ class Patch:
         else:
             # The check of the index comes first: the parent may be no array at all, and have no `insert`.
             index = array_index(parent, path[-1])
+            self._count_moved(len(parent) - index)
             parent.insert(index, value)
 
     def _remove(self, path: list[str]) -> None:
@@ -162,7 +169,9 @@ class Patch:
             find(parent, path[-1:])
             del parent[path[-1]]
         else:
-            del parent[array_index(parent, path[-1])]
+            index = array_index(parent, path[-1])
+            self._count_moved(len(parent) - index)
+            del parent[index]
 
     def _replace(self, path: list[str], value: Any) -> None:
         find(self.value, path)
@@ -171,6 +180,16 @@ class Patch:
             return
         parent = find(self.value, path[:-1])
         parent[path[-1] if isinstance(parent, dict) else int(path[-1])] = value
+
+    def _count_moved(self, items: int) -> None:
+        self._moved_items += items
+        if self._moved_items > self._max_moved_items:
+            limit = self._max_moved_items
+            raise LimitReached(
+                f"the patch moves {self._moved_items} or more items of arrays, at most {limit} are taken: set the value",
+                limit=limit,
+                field="patch",
+            )
 
     def _copy(self, value: Any) -> Any:
         text = encode(value)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waggle.wire.errors import BadRequest, TooLarge
+from waggle.wire.errors import BadRequest, LimitReached, TooLarge
 from waggle_hub.state.json_pointer import ABSENT, equal, kind_of, parse_pointer
 from waggle_hub.state.json_update import (
     Patch,
@@ -211,3 +211,14 @@ def test_a_patch_does_not_change_its_operations() -> None:
     operations = [{"op": "add", "path": "/n", "value": [1]}, {"op": "add", "path": "/n/-", "value": 2}]
     for _ in range(2):  # a command may be decided a second time
         assert Patch({}, 1_000).apply(operations) == {"n": [1, 2]}
+
+
+def test_a_patch_that_moves_too_many_items_is_refused_with_the_bound() -> None:
+    value = list(range(100))
+    first, end = {"op": "add", "path": "/0", "value": 1}, {"op": "add", "path": "/-", "value": 1}
+    with pytest.raises(LimitReached, match="moves 1045 or more") as refused:
+        Patch(list(value), 1_000, 1_000).apply([first] * 50)
+    assert (refused.value.details["limit"], refused.value.details["field"]) == (1_000, "patch")
+    with pytest.raises(LimitReached):
+        Patch(list(value), 1_000, 1_000).apply([{"op": "remove", "path": "/0"}] * 50)
+    assert len(Patch(value, 1_000, 1_000).apply([first] * 9 + [end] * 5_000)) == 5_109

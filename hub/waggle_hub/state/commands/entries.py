@@ -230,7 +230,8 @@ def _updated(transaction: Transaction, command: m.Update, prev: Entry | None) ->
     if command.append is not UNSET:
         return json_update.append(value, command.append, pointer)
     assert not isinstance(command.patch, UnsetType)
-    return json_update.Patch(value, transaction.state.limits.value).apply(command.patch)
+    limits = transaction.state.limits
+    return json_update.Patch(value, limits.value, limits.moved).apply(command.patch)
 
 
 def _deadline(transaction: Transaction, ttl: float | None) -> float | None:

@@ -14,7 +14,6 @@ from msgspec import UNSET
 
 from waggle.wire import messages as m
 from waggle.wire.errors import BadRequest, LimitReached, WaggleError
-from waggle.wire.json import decode
 from waggle.wire.names import check_key, check_ns
 from waggle_hub.state.json_pointer import equal, find, parse_pointer
 from waggle_hub.state.sessions import Session
@@ -113,12 +112,14 @@ def _holds(transaction: Transaction, session: Session, condition: m.Condition) -
         return condition.rev == (0 if entry is None else entry.rev)
     if condition.exists is not UNSET:
         return condition.exists == (entry is not None)
-    return entry is not None and _equals(entry, condition)
+    return entry is not None and _equals(transaction, entry, condition)
 
 
-def _equals(entry: Entry, condition: m.Condition) -> bool:
+def _equals(transaction: Transaction, entry: Entry, condition: m.Condition) -> bool:
+    # Many conditions may be on one large value: it is decoded once.
+    value = transaction.state.condition_index.values.get(entry.value)
     try:
-        part = find(decode(entry.value), parse_pointer(condition.pointer))
+        part = find(value, parse_pointer(condition.pointer))
     except BadRequest:
         return False  # a pointer that leads nowhere equals nothing
     return equal(part, condition.equals)

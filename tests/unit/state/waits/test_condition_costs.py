@@ -244,3 +244,12 @@ def answers(seed: int, limits: Limits) -> dict[Any, Any]:
 
 def _typed(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | ({"where": m.Where(**fields["where"])} if "where" in fields else {})
+
+
+def test_a_value_is_decoded_once_for_all_conditions_of_a_txn(decoded: list[bytes]) -> None:
+    harness = WaitingHarness()
+    harness.set("m", value={"done": False})
+    conditions = [{"key": "m", "pointer": "/done", "equals": False}] * 128
+    done = harness.do("a", "txn", **{"if": conditions, "then": [], "else": []})
+    assert done.branch == "then"
+    assert decoded == [b'{"done":false}']
