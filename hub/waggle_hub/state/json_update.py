@@ -186,7 +186,7 @@ class Patch:
         if self._moved_items > self._max_moved_items:
             limit = self._max_moved_items
             raise LimitReached(
-                f"the patch moves {self._moved_items} or more items of arrays, at most {limit} are taken: set the value",
+                f"the patch moves {self._moved_items} or more items of arrays, at most {limit}: set the value",
                 limit=limit,
                 field="patch",
             )

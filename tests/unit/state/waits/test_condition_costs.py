@@ -251,5 +251,5 @@ def test_a_value_is_decoded_once_for_all_conditions_of_a_txn(decoded: list[bytes
     harness.set("m", value={"done": False})
     conditions = [{"key": "m", "pointer": "/done", "equals": False}] * 128
     done = harness.do("a", "txn", **{"if": conditions, "then": [], "else": []})
-    assert done.branch == "then"
+    assert done.done == "then"
     assert decoded == [b'{"done":false}']
