@@ -182,7 +182,7 @@ class Asked(NamedTuple):
 
 
 def _parked(call: Call, cursor: str | UnsetType) -> Parked | None:
-    """Return the wait that an earlier call parked, or None if it is over and must be asked for again."""
+    """Return the wait that an earlier call parked; None without a cursor, or if that wait is over."""
     return None if isinstance(cursor, UnsetType) else call.parking.resume(call.owner, cursor)
 
 

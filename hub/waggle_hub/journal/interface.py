@@ -46,7 +46,7 @@ class Journal(Protocol):
         """Write these changes, then call `done` once. A turn without changes is passed as no changes."""
 
     def recall(self) -> list[Record]:
-        """After `done(error)`: drop what was not written, and return the records as they are kept. Raises
+        """After `done(error)`: return the records that are on disk; what was not written is dropped already. Raises
         StoreError if they cannot be read."""
 
     def settle(self, done: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""A subscription that the hub itself reads, in a session of its own. `stream` and `catch_up` use it.
+"""A subscription that the hub itself reads, in a session of its own. `stream` and `index_catch_up` use it.
 
 Rules:
 1. It is a connection like any other: it says hello, subscribes, and reads; delivery bounds its outbox and lets it
