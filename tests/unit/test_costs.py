@@ -113,7 +113,7 @@ def counts(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> Counts:
     counts.watch(command_reader, "decode")
     counts.watch(encoding, "event_body")
     counts.watch(encoding, "event_line")
-    counts.watch(frame, "_head")
+    counts.watch(frame, "head")
     return counts
 
 
@@ -124,7 +124,7 @@ async def test_ten_writes_in_one_message(floor: Floor, counts: Counts) -> None:
         "decode": 10,
         "event_body": 10,
         "event_line": 20,  # for each of two interests
-        "_head": 3,  # for each interest, and for the replies
+        "head": 3,  # for each interest, and for the replies
     }
     assert floor.writes() == [1] * (1 + 2 * FOLLOWERS)
     for follower in floor.followers:
@@ -135,7 +135,7 @@ async def test_ten_writes_in_a_turn_each_in_a_message(floor: Floor, counts: Coun
     for number in range(10):
         floor.writer.say({"op": "set", "key": f"k{number}", "value": number})
     await turns()
-    assert counts.take() == {"decode": 10, "event_body": 10, "event_line": 20, "_head": 3}
+    assert counts.take() == {"decode": 10, "event_body": 10, "event_line": 20, "head": 3}
     assert floor.writes() == [1] * (1 + 2 * FOLLOWERS)
 
 
@@ -143,7 +143,7 @@ async def test_ten_writes_in_ten_turns(floor: Floor, counts: Counts) -> None:
     for number in range(10):
         floor.writer.say({"op": "set", "key": f"k{number}", "value": number})
         await turns()
-    assert counts.take() == {"decode": 10, "event_body": 10, "event_line": 20, "_head": 30}
+    assert counts.take() == {"decode": 10, "event_body": 10, "event_line": 20, "head": 30}
     assert floor.writes() == [10] * (1 + 2 * FOLLOWERS)
 
 
@@ -159,7 +159,7 @@ async def test_lines_of_several_interests_of_a_connection_leave_in_one_write(flo
         "decode": 10,
         "event_body": 10,
         "event_line": 30,
-        "_head": 4,  # one for each interest of one follower, one for the three of `both`, one for the replies
+        "head": 4,  # one for each interest of one follower, one for the three of `both`, one for the replies
     }
     assert floor.writes() == [1] * (1 + 2 * FOLLOWERS)
 
@@ -167,7 +167,7 @@ async def test_lines_of_several_interests_of_a_connection_leave_in_one_write(flo
 async def test_an_event_without_subscribers_is_not_written(floor: Floor, counts: Counts) -> None:
     floor.writer.say({"op": "hello"}, {"op": "set", "key": "x", "value": 1, "ns": "elsewhere"})
     await turns()
-    assert counts.take() == {"decode": 2, "event_body": 0, "event_line": 0, "_head": 1}
+    assert counts.take() == {"decode": 2, "event_body": 0, "event_line": 0, "head": 1}
     assert floor.writes() == [1] + [0] * (2 * FOLLOWERS)
 
 

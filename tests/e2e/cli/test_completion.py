@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import waggle.sync
-from tests.e2e.cli.shell import WAGGLE, Shell
+from tests.e2e.cli.shell import WAGGLE
 
 pytestmark = pytest.mark.e2e
 
@@ -22,8 +22,11 @@ def completed(env: dict[str, str], *words: str) -> list[str]:
 
 
 @pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
-def test_there_is_a_script_for_each_shell(shell: Shell, shell_name: str) -> None:
-    script = shell("--show-completion", shell_name)
+def test_there_is_a_script_for_each_shell(env: dict[str, str], shell_name: str) -> None:
+    # typer would otherwise take the shell from the process tree, which is another one wherever the tests run
+    named = {**env, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    command = [WAGGLE, "--show-completion", shell_name]
+    script = subprocess.run(command, env=named, capture_output=True, text=True, timeout=60)
     assert (script.returncode, script.stderr) == (0, "")
     assert "_WAGGLE_COMPLETE" in script.stdout
 
