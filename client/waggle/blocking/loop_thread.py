@@ -38,6 +38,7 @@ class _Call(Generic[T]):
     def __init__(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> None:
         self._work, self._loop = work, loop
         self._task: asyncio.Task[T] | None = None
+        self._discarded = False
         self._running = threading.Lock()
         self._running.acquire()
 
@@ -46,26 +47,33 @@ class _Call(Generic[T]):
         self._task = self._loop.create_task(self._work)
         self._task.add_done_callback(lambda _: self._running.release())
 
+    def wait(self) -> None:
+        """Wait for the end of the task."""
+        self._running.acquire()
+
     def result(self) -> T:
-        """Wait for the end and return the result. Raises Disconnected if the hub was closed meanwhile."""
-        try:
-            self._running.acquire()
-        except BaseException:
-            self.cancel()
-            raise
+        """Return the result of a task that has ended. Raises Disconnected if the hub was closed meanwhile."""
         assert self._task is not None
         if self._task.cancelled():
             raise closed_by_program()
         return self._task.result()
 
+    def discard(self) -> None:
+        """Drop a call that was not handed over."""
+        self._discarded = True
+        self._work.close()
+
     def cancel(self) -> None:
         """Cancel the task from another thread; without effect when the loop has ended."""
-        with suppress(RuntimeError):  # the loop was closed this very moment
-            self._loop.call_soon_threadsafe(self._cancel)
+        if not self._discarded:
+            with suppress(RuntimeError):  # the loop was closed this very moment
+                self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        assert self._task is not None
-        self._task.cancel()
+        if self._task is None:
+            self._work.close()  # the caller was interrupted before the call was handed over
+        else:
+            self._task.cancel()
 
 
 class LoopThread:
@@ -80,7 +88,15 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop and return its result."""
-        return self._start(work).result()
+        call = _Call(work, self._loop)
+        try:
+            # Within the block: the loop may run, and an interrupt arrive, before this thread gets to wait.
+            self._start(call)
+            call.wait()
+        except BaseException:
+            call.cancel()
+            raise
+        return call.result()
 
     def run_with_function(
         self, function: Callable[[Any], Any], work: Callable[[Callable[[Any], Any]], Coroutine[Any, Any, T]]
@@ -103,8 +119,9 @@ class LoopThread:
             finally:
                 arguments.put(None)
 
-        call = self._start(watched())
+        call = _Call(watched(), self._loop)
         try:
+            self._start(call)
             while (asked := arguments.get()) is not None:
                 argument, answer = asked
                 result = function(argument)
@@ -113,6 +130,7 @@ class LoopThread:
                     raise BadRequest("An async function is for the async client: pass a plain one.", field="fn")
                 with suppress(RuntimeError):  # the hub was closed meanwhile: `result` says so
                     self._loop.call_soon_threadsafe(_resolve, answer, result)
+            call.wait()
         except BaseException:
             call.cancel()
             raise
@@ -137,20 +155,18 @@ class LoopThread:
         self._thread.join()
         self._loop.close()
 
-    def _start(self, work: Coroutine[Any, Any, T]) -> _Call[T]:
+    def _start(self, call: _Call[T]) -> None:
         with self._gate:
             if self.stopped:
-                work.close()
+                call.discard()
                 raise closed_by_program()
             if threading.current_thread() is self._thread:
-                work.close()
+                call.discard()
                 raise RuntimeError(
                     "on_state and the conditions of a mirror run in the hub's own thread: a call of the hub there would"
                     " wait for itself. Hand the work to another thread."
                 )
-            call = _Call(work, self._loop)
             self._loop.call_soon_threadsafe(call.start)
-        return call
 
 
 def _resolve(answer: asyncio.Future[Any], result: Any) -> None:
