@@ -59,7 +59,7 @@ class Writer:
         durability: str,
         listener: JournalListener,
         call: Callable[[Callable[[], object]], object],
-        sign: CleanMarker | None = None,
+        clean_marker: CleanMarker | None = None,
         witness: Witness | None = None,
         *,
         lag: float = 0.02,
@@ -71,7 +71,7 @@ class Writer:
         """How many writes were tried, each with one sync."""
         self._store = store
         self._listener = listener
-        self._sign = sign
+        self._clean_marker = clean_marker
         self._witness = witness
         self._full = durability == "full"
         self._call = call
@@ -195,7 +195,7 @@ class Writer:
         except Exception as error:
             self._fail(error, changes, dones)
         else:
-            self._set_sign()
+            self._set_clean_marker()
             if dones:
                 self._call(lambda: self._tell(dones))
             if changes:
@@ -225,14 +225,14 @@ class Writer:
         if self._witness is not None:
             self._witness.note()
 
-    def _set_sign(self) -> None:
-        if self._sign is not None:
-            self._sign.set()
+    def _set_clean_marker(self) -> None:
+        if self._clean_marker is not None:
+            self._clean_marker.set()
 
     def _fail(self, error: Exception, changes: WriteBatch, dones: list[Done]) -> None:
         self._displaced = False  # from here on the backlog decides when the engine may go on
-        if self._sign is not None:
-            self._sign.clear()
+        if self._clean_marker is not None:
+            self._clean_marker.clear()
         if self._full:
             with self._shared:
                 self._broken = True
@@ -261,7 +261,7 @@ class Writer:
                 logger.error("the journal fails to the end, and what it lacks is lost: %s", error)
                 self._backlog = None
             return
-        self._set_sign()
+        self._set_clean_marker()
         self._call(self._listener.on_recovery)
 
     def _write_backlog(self, backlog: WriteBatch) -> WriteBatch:

@@ -74,14 +74,14 @@ class GatedStore:
 class Loop:
     """The loop's side: a writer over a gated store, and what it has said."""
 
-    def __init__(self, durability: str = "full", sign: CleanMarker | None = None) -> None:
+    def __init__(self, durability: str = "full", marker: CleanMarker | None = None) -> None:
         self.calls: Queue[Callable[[], object]] = Queue()
         self.store = GatedStore()
         self.said: list[Any] = []
         """Names of turns that are done, with the error if they failed; and what else the writer says."""
         store: Store = self.store
         self.writer = Writer(
-            store, durability, self, self.calls.put, sign, lag=0.001, retry=0.001, check_interval=0.001
+            store, durability, self, self.calls.put, marker, lag=0.001, retry=0.001, check_interval=0.001
         )
 
     def on_failure(self, error: Exception) -> None:
@@ -294,8 +294,8 @@ def test_it_has_not_recovered_before_what_came_meanwhile_is_written_too(loop: Lo
 
 
 def test_a_sign_stands_while_everything_is_written(tmp_path: Path) -> None:
-    sign = CleanMarker(tmp_path)
-    loop = Loop(sign=sign)
+    marker = CleanMarker(tmp_path)
+    loop = Loop(marker=marker)
     path = tmp_path / "steady"
     assert not path.exists()
     loop.write("a")

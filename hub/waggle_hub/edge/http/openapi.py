@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,7 +48,6 @@ _KEY = {
     "description": "The key, percent-encoded; slashes may stand as they are.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
 }
-_SINGLE = re.compile(r"`([^`]*)`")
 
 
 class Description:
