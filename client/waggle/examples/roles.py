@@ -47,7 +47,7 @@ class Cast:
     doomed: Mapping[str, Agent] = field(default_factory=dict)
     """Those who die on the way, by SIGKILL."""
     person: Person | None = None
-    """Who decides, if that is no program."""
+    """The role that decides, if it is a person."""
 
     @property
     def all(self) -> dict[str, Agent]:

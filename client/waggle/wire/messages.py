@@ -63,7 +63,7 @@ class Hello(Command, tag="hello", kw_only=True):
     """For a takeover: the revision reached in each subscription, as `{sub: rev}`. Limit: no revision ahead of the
     hub."""
     meta: dict[str, Any] | None = None
-    """What others can see of the agent: role, host, model. Limit: 4 KiB."""
+    """An object that other agents can see: role, host, model. Limit: 4 KiB."""
 
 
 class Bye(Command, tag="bye", kw_only=True):
@@ -491,7 +491,7 @@ class HubInfo(Struct):
     name: str
     """The name of the program."""
     version: str
-    """Its version."""
+    """The version of the hub."""
 
 
 class Welcome(Struct, kw_only=True):
@@ -500,7 +500,7 @@ class Welcome(Struct, kw_only=True):
     session: str
     """The name of the session, for a takeover."""
     secret: str
-    """What proves that a takeover comes from the same agent. Do not show it to others."""
+    """The proof that a takeover comes from the same agent. Do not show it to others."""
     agent: str
     """The agent's name."""
     resumed: bool
@@ -793,7 +793,7 @@ class BackedUp(Struct):
     path: str
     """The backup, on the hub's machine."""
     bytes: int
-    """Its size."""
+    """The size of the file."""
     rev: int
     """Everything up to this revision is in it."""
     seconds: float
@@ -870,7 +870,7 @@ class HeldLock(Struct, kw_only=True, omit_defaults=True):
     agent: str
     """The holder."""
     session: str
-    """Its session."""
+    """The session of the agent."""
     token: int
     """The lock token."""
     since: float
@@ -935,7 +935,7 @@ class SeenSession(Struct):
     agent: str
     """The agent's name."""
     ns: str
-    """Its default namespace."""
+    """The default namespace of the session."""
     connected: bool
     """Whether it has a connection."""
     since: float
@@ -962,7 +962,7 @@ class SeenWait(Struct, kw_only=True, omit_defaults=True):
     agent: str
     """The agent that waits."""
     session: str
-    """Its session."""
+    """The session of the agent."""
     ns: str
     """The namespace."""
     since: float
@@ -989,13 +989,13 @@ class SeenSubscription(Struct):
     """A subscription, in the reply to inspect."""
 
     sub: int
-    """Its number."""
+    """The number of the subscription."""
     ns: str
     """The namespace, or `*`."""
     patterns: list[str]
-    """Its patterns."""
+    """The patterns of the subscription."""
     types: list[str]
-    """Its event types."""
+    """The event types of the subscription."""
     agents: list[str]
     """The agents that have it."""
 

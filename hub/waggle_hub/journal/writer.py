@@ -86,7 +86,7 @@ class Writer:
         self._shared = threading.Condition()
         self._queue: list[_Turn] = []
         self._settled: list[Callable[[], None]] = []
-        """Who hears when everything handed over so far has been tried."""
+        """Callbacks for when everything handed over so far has been tried."""
         self._backlog: WriteBatch | None = None
         """After a failure: what the disk lacks."""
         self._broken = False

@@ -202,7 +202,7 @@ class Session(Timed):
         self.lock_requests: dict[LockRequest, None] = {}
         """Locks that it holds or waits for, oldest first."""
         self.pending: dict[m.Id, PendingCommand] = {}
-        """Its pending commands, by id."""
+        """Pending commands, by id."""
         self.by_rid: dict[str, PendingCommand] = {}
         """Those of its pending commands that have a rid, by rid."""
         self.queued_notices: list[QueuedNotice] = []

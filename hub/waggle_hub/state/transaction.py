@@ -54,13 +54,13 @@ class Transaction:
         self.at = round(now, 3)
         """`now` as it is shown: with millisecond precision."""
         self.budget = Budget(state.limits.condition_bytes)
-        """What this step may spend on the conditions of waits."""
+        """The budget of this step for the conditions of waits."""
         self.by = HUB
         """The agent named in the events of this transaction."""
         self.origin: str | None = None
         """The session named in them; None for changes that time causes."""
         self.effects: list[Effect] = []
-        """What the machine returns, in order."""
+        """The effects that the machine returns, in order."""
         self.effects_after_reply: list[Effect] = []
         """Effects that must follow the reply to the command."""
         self.changed = False

@@ -174,7 +174,7 @@ class VirtualConnection(Connection):
     def __init__(self, bounds: Bounds, wake: Callable[[Connection], None]) -> None:
         super().__init__(bounds, wake=wake)
         self.calls: dict[m.Id, Call] = {}
-        """Its calls that have not been answered, by id."""
+        """Unanswered calls, by id."""
 
 
 class Call:

@@ -39,7 +39,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head = 0
         """Bytes that came in later pieces than a message began with, and that are no body."""
         self._due: Literal["request", "head", "body"] | None = None
-        """What is to come now, if the other side is to go on."""
+        """The part of a request that the client has to send next."""
         self._since = 0.0
         """When that became due, or more of it came."""
         self._timer: asyncio.TimerHandle | None = None

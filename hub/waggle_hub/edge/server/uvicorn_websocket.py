@@ -37,7 +37,7 @@ class Protocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._received = bytearray()
-        """What has not been taken: less than a frame, or there are messages before it, or others have their turn."""
+        """Bytes that are not parsed yet: less than a frame, or behind waiting messages, or left for the next turn."""
         self._parsing_later = False
         """Whether others have their turn, and reading is paused meanwhile."""
         self._failed = False

@@ -252,7 +252,7 @@ class Wait(PendingCommand):
         self.need_all = need_all
         self.conditions: list[Condition] = []
         self.moments: deque[Moment] = deque()
-        """What has not been compared yet, in the order of the revisions."""
+        """Moments that are not compared yet, in the order of the revisions."""
         self.timed_out = False
         """Whether the deadline has passed: the wait gets its error as soon as no scan can meet it any more."""
 
